@@ -1,0 +1,13 @@
+from . import backbones as backbones
+from . import datasets as datasets
+from . import errors as errors
+from .augmentation import Augmenter as Augmenter
+from .backbones import list_backbones as list_backbones
+from .backbones import register_backbone as register_backbone
+from .balancing import Balancer as Balancer
+from .classifier import TransferClassifier as TransferClassifier
+from .datasets.isbi import ISBIDataset as ISBIDataset
+from .recipes import list_recipes as list_recipes
+from .report import MetricsReport as MetricsReport
+
+__version__: str

@@ -1,0 +1,94 @@
+"""Every error the library raises, each also a standard Python or scikit-learn error."""
+
+import difflib
+from collections.abc import Iterable
+
+from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
+
+
+class MelanomaTLError(Exception):
+    """Base class: ``except MelanomaTLError`` catches everything the library raises on purpose."""
+
+
+class DatasetError(MelanomaTLError, ValueError):
+    """A table of images cannot be read, or does not hold what was asked of it."""
+
+
+class ImageError(MelanomaTLError, ValueError):
+    """An image is missing, cannot be decoded, or is not what a classifier can use.
+
+    Parameters
+    ----------
+    source : str
+        The file or the position of the image.
+    reason : str
+        What is wrong with it.
+
+    Attributes
+    ----------
+    source, reason : str
+        As given.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.source, self.reason)
+
+
+class LeakageError(MelanomaTLError, ValueError):
+    """Two datasets that must be disjoint share images."""
+
+
+class ParameterError(MelanomaTLError, ValueError):
+    """A parameter has a value that the library cannot use."""
+
+
+class UnknownNameError(MelanomaTLError, ValueError):
+    """A name (a backbone, a recipe, a class) is not known.
+
+    Parameters
+    ----------
+    kind : str
+        What the name should have named, such as ``"backbone"``.
+    given : object
+        The name that was given.
+    valid : iterable of str
+        All names that exist.
+    how_to_add : str, default=""
+        A sentence that tells how to add a new one.
+    """
+
+    def __init__(self, kind: str, given: object, valid: Iterable[str], how_to_add: str = "") -> None:
+        names = sorted(valid)
+        nearest = difflib.get_close_matches(str(given).lower(), names, n=1)
+        parts = [f"Unknown {kind} {given!r}."]
+        if nearest:
+            parts.append(f"Did you mean {nearest[0]!r}?")
+        parts.append(f"Known: {', '.join(map(repr, names)) or 'none'}.")
+        if how_to_add:
+            parts.append(how_to_add)
+        super().__init__(" ".join(parts))
+        self.kind, self.given, self.valid, self.how_to_add = kind, given, names, how_to_add
+
+    def __reduce__(self) -> tuple[type, tuple[str, object, list[str], str]]:
+        return type(self), (self.kind, self.given, self.valid, self.how_to_add)
+
+
+class DuplicateNameError(MelanomaTLError, ValueError):
+    """A name is registered already."""
+
+
+class WeightsUnavailableError(MelanomaTLError, OSError):
+    """Pre-trained weights are neither on disk nor to be downloaded, or the file is not what it should be."""
+
+
+class ModelFileError(MelanomaTLError, ValueError):
+    """A model file is not one of ours, is damaged, or comes from a version that cannot be read."""
+
+
+class NotFittedError(MelanomaTLError, _SklearnNotFittedError):
+    """A classifier is asked for predictions before ``fit`` or ``load``."""
