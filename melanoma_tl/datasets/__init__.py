@@ -1,0 +1,1 @@
+"""Tables of images: the challenges, users' own folders and files, and drawn lesions."""
