@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from imblearn.utils.estimator_checks import parametrize_with_checks
+
+from melanoma_tl import Balancer
+from melanoma_tl.errors import ParameterError
+
+
+@parametrize_with_checks([Balancer(random_state=0), Balancer(undersample=None, selection="first", random_state=0)])
+def test_passes_the_checks_of_imbalanced_learn(estimator, check):
+    check(estimator)
+
+
+Y_2016 = np.array([0] * 727 + [1] * 173)
+
+
+def test_the_published_sampling_gives_346_and_346():
+    rows, balanced = Balancer().fit_resample(np.arange(900), Y_2016)
+    assert np.bincount(balanced).tolist() == [346, 346]
+    assert len(np.unique(rows[balanced == 0])) == 346
+    assert set(rows[balanced == 1]) == set(range(727, 900)), "every melanoma is used"
+
+
+def test_first_keeps_file_order_and_random_does_not():
+    y = np.tile([0, 0, 0, 0, 1], 20)
+    first = Balancer(selection="first", oversample=None).fit_resample(np.arange(100), y)[0]
+    assert first.tolist() == sorted(np.flatnonzero(y == 0)[:40].tolist() + np.flatnonzero(y == 1).tolist())
+    drawn = Balancer(selection="random", oversample=None, random_state=0).fit_resample(np.arange(100), y)[0]
+    assert len(drawn) == 60
+    assert set(drawn) != set(first)
+
+
+def test_the_same_seed_draws_the_same_rows():
+    draws = [Balancer(random_state=seed).fit_resample(np.arange(900), Y_2016)[0] for seed in (3, 3, 4)]
+    assert np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [f"image_{i}.jpg" for i in range(10)],
+        np.array([f"image_{i}.jpg" for i in range(10)]),
+        np.arange(10 * 4 * 4 * 3, dtype="uint8").reshape(10, 4, 4, 3),
+    ],
+    ids=["list of paths", "array of paths", "images"],
+)
+def test_rows_of_any_kind_are_chosen_by_their_indices(X):
+    balancer = Balancer(random_state=0)
+    resampled, y = balancer.fit_resample(X, np.array([0] * 8 + [1] * 2))
+    assert np.bincount(y).tolist() == [4, 4]
+    assert np.array_equal(np.asarray(resampled), np.asarray(X)[balancer.sample_indices_])
+
+
+def test_the_minority_may_be_the_benign_class():
+    assert np.bincount(Balancer().fit_resample(np.arange(12), np.array([0] * 2 + [1] * 10))[1]).tolist() == [4, 4]
+
+
+def test_class_weights_give_each_class_the_same_total():
+    weights = Balancer().class_weight(Y_2016)
+    assert weights[0] * 727 == pytest.approx(weights[1] * 173)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"undersample": 0.5}, "undersample must be None or at least 1"),
+        ({"oversample": 1.5}, "oversample must be None or in"),
+        ({"selection": "last"}, "selection must be 'first' or 'random', got 'last'"),
+    ],
+)
+def test_impossible_parameters_are_named(parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        Balancer(**parameters).fit_resample(np.arange(900), Y_2016)
+
+
+def test_one_class_cannot_be_balanced():
+    with pytest.raises(ValueError, match="more than 1 class"):
+        Balancer().fit_resample(np.arange(5), np.zeros(5, int))
