@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ class _Traits(NamedTuple):
 
 
 # How far the two classes stand apart in each trait, in standard deviations: all that a melanoma changes in the drawing.
-_SEPARATION = _Traits(asymmetry=1.2, border=1.0, colour=1.3, structures=1.0, diameter=0.7)
+_SEPARATION = _Traits(asymmetry=1.5, border=1.3, colour=1.7, structures=1.3, diameter=1.0)
 
 
 def draw_lesion(
@@ -98,7 +99,7 @@ def draw_lesion(
     -----
     The traits are those of the ABCD rules: asymmetry, border, colour and dermoscopic structures [1]_, and the diameter
     of the older clinical rule [2]_. A trait is normal with the same spread in both classes, and a melanoma moves only
-    the means, by 1.2, 1.0, 1.3, 1.0 and 0.7 standard deviations. Skin, light, hairs, rulers, bubbles and the place in
+    the means, by 1.5, 1.3, 1.7, 1.3 and 1.0 standard deviations. Skin, light, hairs, rulers, bubbles and the place in
     the image are drawn alike for both. So the classes overlap: by construction no classifier can exceed an AUC of
     ``Phi(sqrt(sum(d**2)) / sqrt(2))`` = 0.95.
 
@@ -182,8 +183,8 @@ def write_challenge(
     >>> with TemporaryDirectory() as temporary:
     ...     folder = write_challenge(temporary, split="test", n_benign=2, n_melanoma=1, size=64)
     ...     print((folder / "ISBI2016_ISIC_Part3_Test_GroundTruth.csv").read_text().strip())
-    ISIC_6200000,0.0
-    ISIC_6200001,1.0
+    ISIC_6200000,1.0
+    ISIC_6200001,0.0
     ISIC_6200002,0.0
     """
     challenge = get_challenge(year, split)
@@ -299,8 +300,8 @@ def _format_ground_truth(ids: list[str], labels: list[bool], label_format: Label
 def _check_not_another(path: Path, ground_truth: bytes) -> None:
     if path.exists() and path.read_bytes() != ground_truth:
         raise ParameterError(
-            f"folder={str(path.parent)!r} holds another {path.name} than would be drawn: the real one, or drawn with other "
-            "numbers or another seed. Give an empty folder, or delete the drawn one first."
+            f"folder={str(path.parent)!r} holds another {path.name} than would be drawn: "
+            "the real one, or drawn with other numbers or another seed. Give an empty folder, or delete the drawn one first."
         )
 
 
@@ -328,14 +329,20 @@ def _cloud(rng: np.random.Generator, size: int, wavelength: float, roughness: fl
 
     The amplitude falls as the `roughness`-th power of the frequency: 2 is rugged, 4 is smooth.
     """
-    vertical, horizontal = fft.fftfreq(size, 1 / size), fft.rfftfreq(size, 1 / size)  # in periods per image
-    power = (vertical[:, None] ** 2 + horizontal[None] ** 2).astype(np.float32)
-    amplitude = np.exp(-roughness / 2 * np.log(1 + wavelength**2 * power))
+    squared_frequency = _squared_frequency(size)
+    amplitude = np.exp(-roughness / 2 * np.log(1 + wavelength**2 * squared_frequency))
     amplitude[0, 0] = 0
     # Uniform coefficients are drawn four times faster than normal ones; their sum, the field, is near to normal too.
-    noise = (rng.random((*power.shape, 2), dtype=np.float32) - np.float32(0.5)).view(np.complex64)[..., 0]
+    noise = (rng.random((*amplitude.shape, 2), dtype=np.float32) - np.float32(0.5)).view(np.complex64)[..., 0]
     field: _Field = fft.irfft2(noise * amplitude, (size, size))
     return field / field.std()
+
+
+@lru_cache(maxsize=4)
+def _squared_frequency(size: int) -> _Field:
+    """Return the squared frequencies of a real Fourier transform, in periods per image."""
+    down, across = fft.fftfreq(size, 1 / size), fft.rfftfreq(size, 1 / size)
+    return (down[:, None] ** 2 + across**2).astype(np.float32)
 
 
 def _honeycomb(rng: np.random.Generator, size: int, period: float, disorder: float) -> _Field:
@@ -344,9 +351,8 @@ def _honeycomb(rng: np.random.Generator, size: int, period: float, disorder: flo
     Three plane waves at 60 degrees add up to it. A cloud bends them by `disorder` periods.
     """
     x, y = _grid(size)
-    bend = disorder * period
-    x = x + bend * _cloud(rng, size, 6 * period)
-    y = y + bend * _cloud(rng, size, 6 * period)
+    bend = disorder * period * _cloud(rng, size, 6 * period)
+    x, y = x + bend, y + np.roll(bend, size // 3, (0, 1))  # a cloud shifted that far is as good as another cloud
     turn = rng.uniform(0, math.pi)
     field = np.zeros((size, size), dtype=np.float32)
     for angle in (turn, turn + math.pi / 3, turn + 2 * math.pi / 3):
@@ -398,7 +404,11 @@ def _draw_skin(rng: np.random.Generator, size: int) -> tuple[_Field, _Field]:
 
 
 class _Lesion(NamedTuple):
-    """Where the lesion is: `extent` from 0 (skin) to 1 (lesion), `depth` below its border in radii, and its polar frame."""
+    """Where the lesion is.
+
+    `extent` goes from 0 on skin to 1 on the lesion, `depth` is the distance to the border in radii (negative outside),
+    `angle` is in radians around the middle, and `radius` in image widths.
+    """
 
     extent: _Field
     depth: _Field
@@ -414,7 +424,7 @@ def _draw_outline(rng: np.random.Generator, size: int, traits: _Traits) -> _Lesi
     turn, stretch = rng.uniform(0, math.pi), rng.uniform(1.0, 1.2 + 0.2 * traits.asymmetry)
     along = (math.cos(turn) * x + math.sin(turn) * y) / stretch
     across = (math.cos(turn) * y - math.sin(turn) * x) * stretch
-    distance = np.hypot(along, across) / np.float32(radius)
+    distance = np.minimum(np.hypot(along, across) / np.float32(radius), 2.5)  # all skin from there
     angle = np.arctan2(across, along)
     lopsided = (0.04 + 0.30 * traits.asymmetry**1.3) * _cloud(rng, size, 2.0 * radius, 4.0)
     ragged = (0.04 + 0.16 * traits.border**1.3) * _cloud(rng, size, 0.5 * radius, 2.3)
@@ -425,7 +435,7 @@ def _draw_outline(rng: np.random.Generator, size: int, traits: _Traits) -> _Lesi
     fade = rng.uniform(0.05, 0.13) * np.exp(
         -0.9 * traits.border * _cloud(rng, size, 1.5 * radius, 4.0) - 0.4 * traits.border
     )
-    return _Lesion(expit(depth / fade), depth, angle, radius)
+    return _Lesion(expit(depth / np.maximum(fade, 0.02)), depth, angle, radius)
 
 
 def _draw_structures(rng: np.random.Generator, size: int, lesion: _Lesion, traits: _Traits) -> tuple[_Field, _Field]:
@@ -587,5 +597,5 @@ def _photograph(rng: np.random.Generator, reflectance: _Field) -> NDArray[np.uin
     balance = rng.uniform(0.88, 1.15) * np.exp(_rgb(warmth, tint, -1.4 * warmth))
     blur = rng.uniform(0.15, 0.9) * size / 256
     photo = ndimage.gaussian_filter(reflectance * balance, (0, blur, blur)) * (255 * light)
-    photo += rng.uniform(0.5, 3.0) * rng.standard_normal(photo.shape, dtype=np.float32)
+    photo += rng.uniform(0.5, 5.0) * rng.standard_normal((size, size), dtype=np.float32)  # JPEG drops noise of colour
     return np.ascontiguousarray(np.clip(photo, 0, 255).astype(np.uint8).transpose(1, 2, 0))

@@ -1,0 +1,548 @@
+"""`TransferClassifier`: learns melanoma from images, on top of a pre-trained backbone."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.metrics import accuracy_score
+
+from melanoma_tl.augmentation import Augmenter
+from melanoma_tl.backbones import get_backbone
+from melanoma_tl.backbones.weights import WeightsFile, find_weights
+from melanoma_tl.balancing import Balancer
+from melanoma_tl.errors import DatasetError, ImageError, NotFittedError, ParameterError
+from melanoma_tl.images import SkippedRow, check_on_error
+from melanoma_tl.network import build_network
+from melanoma_tl.persistence import load_model, save_model
+from melanoma_tl.recipes import get_recipe
+from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
+from melanoma_tl.versions import library_versions
+
+logger = logging.getLogger(__name__)
+
+SCORING_BATCH = 32
+
+
+class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A melanoma classifier on a pre-trained backbone, in scikit-learn's grammar.
+
+    Images go in as raw RGB, 0 to 255: the scaling that the backbone needs is part
+    of the saved graph. Class 1 is melanoma.
+
+    Parameters
+    ----------
+    backbone : str, default="vgg19"
+        One of `list_backbones()`.
+    weights : "imagenet", path or None, default="imagenet"
+        Pre-trained weights of the backbone. "imagenet" looks in the folder that
+        the environment variable ``MELANOMA_TL_WEIGHTS`` names, then in Keras's
+        cache, then downloads. None starts from random weights.
+    preprocessing : {"backbone", "rescale"}, default="backbone"
+        What the weights were trained with, or a division by 255 as published.
+    input_size : tuple of int or None, default=None
+        (height, width) in pixels to which images are resized; None takes the backbone's.
+    head : {"pooled", "published"} or callable, default="pooled"
+        What stands between the last feature map and the score: its average; two
+        dense layers of 4096 as published; or a function from the feature map (a
+        Keras tensor of shape (n, h, w, channels)) to a tensor of shape (n, features).
+    trainable_from : str or None, default=None
+        First layer of the backbone that learns, such as "block5_conv2"; None freezes the backbone.
+    balancer : Balancer or None, default=None
+        Chooses the training rows; never applied to validation data.
+    augmenter : Augmenter or None, default=None
+        Changes the training images; never applied to validation data.
+    class_weight : "balanced", dict or None, default=None
+        Weight of each class in the loss; an alternative to a balancer.
+    optimizer : str, default="adam"
+        Name of a Keras optimizer.
+    learning_rate : float, default=1e-3
+        Its learning rate.
+    batch_size : int, default=32
+        Images a training step.
+    epochs : int, default=20
+        Largest number of epochs.
+    steps_per_epoch : int or None, default=None
+        Training steps an epoch; None makes an epoch one pass over the chosen rows.
+    early_stopping : int or None, default=None
+        Epochs without a smaller validation loss after which training stops.
+    restore_best : bool, default=True
+        Go back to the epoch of the smallest validation loss, where there is validation data.
+    threshold : float, default=0.5
+        `predict` says melanoma strictly above it.
+    on_error : {"raise", "skip"}, default="raise"
+        What to do with images that cannot be read: stop, or leave them out of
+        training and give them NaN as scores.
+    random_state : int or None, default=None
+        Seed of initial weights, order, balancing and augmentation. The same seed,
+        data, backend and machine give the same result; other machines round differently.
+    verbose : int, default=1
+        0 shows no progress.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The classes as they stood in `y`; the second is melanoma.
+    history_ : dict of str to list of float
+        loss, accuracy and auc after each epoch, and with the prefix ``val_`` those of the validation data.
+    model_ : keras.Model
+        The flat graph, from raw images (n, height, width, 3) to scores (n, 1).
+    skipped_ : tuple of SkippedRow
+        Training and validation images that could not be read.
+    provenance_ : dict
+        What produced this model: parameters, recipe, seed, weights, data and versions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype="uint8")
+    >>> clf = TransferClassifier(weights=None, input_size=(32, 32), epochs=1, random_state=0, verbose=0)
+    >>> clf.fit(images, [0, 1] * 4).predict_proba(images).shape
+    (8, 2)
+    """
+
+    def __init__(
+        self,
+        backbone: str = "vgg19",
+        *,
+        weights: str | os.PathLike[str] | None = "imagenet",
+        preprocessing: str = "backbone",
+        input_size: tuple[int, int] | None = None,
+        head: str | Callable[[Any], Any] = "pooled",
+        trainable_from: str | None = None,
+        balancer: Balancer | None = None,
+        augmenter: Augmenter | None = None,
+        class_weight: str | Mapping[Any, float] | None = None,
+        optimizer: str = "adam",
+        learning_rate: float = 1e-3,
+        batch_size: int = 32,
+        epochs: int = 20,
+        steps_per_epoch: int | None = None,
+        early_stopping: int | None = None,
+        restore_best: bool = True,
+        threshold: float = 0.5,
+        on_error: str = "raise",
+        random_state: int | None = None,
+        verbose: int = 1,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.preprocessing = preprocessing
+        self.input_size = input_size
+        self.head = head
+        self.trainable_from = trainable_from
+        self.balancer = balancer
+        self.augmenter = augmenter
+        self.class_weight = class_weight
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.early_stopping = early_stopping
+        self.restore_best = restore_best
+        self.threshold = threshold
+        self.on_error = on_error
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @classmethod
+    def from_recipe(cls, name: str, **changes: Any) -> Self:
+        """Make a classifier from a named, complete set-up.
+
+        Parameters
+        ----------
+        name : str
+            One of `list_recipes()`; "paper" is the published network and training.
+        **changes : dict
+            Parameters that differ from the recipe.
+
+        Returns
+        -------
+        TransferClassifier
+            Not fitted.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such recipe.
+        """
+        classifier = cls(**(get_recipe(name) | changes))
+        classifier._recipe = name + (f" with {', '.join(sorted(changes))} changed" if changes else "")
+        return classifier
+
+    # What `clone` does not know about: a clone is described by its parameters alone.
+    _recipe = "none"
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: ArrayLike | None = None, *, validation_data: Any = None) -> Self:
+        """Train.
+
+        Every image is decoded once, into a temporary file on disk, before training starts.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+            Training images, raw RGB.
+        y : array-like of shape (n_images,), optional
+            Their classes, where `X` has none.
+        validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
+            Watched after each epoch; never balanced nor augmented.
+
+        Returns
+        -------
+        TransferClassifier
+            Itself.
+
+        Raises
+        ------
+        DatasetError
+            If there are not two classes, or `X` and `y` do not fit.
+        ImageError
+            If an image cannot be read and `on_error` is "raise".
+        ParameterError
+            If a parameter cannot be used.
+        WeightsUnavailableError
+            If the weights cannot be found or fetched.
+        """
+        from melanoma_tl.training import TrainingBatches, TrainingPlan, train
+
+        self._check_parameters(validated=validation_data is not None)
+        seed = int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)
+        size = self._size()
+        spec = get_backbone(self.backbone)
+        weights = find_weights(spec, self.weights)
+        model = build_network(
+            spec,
+            weights=weights,
+            input_size=size,
+            preprocessing=self.preprocessing,
+            head=self.head,
+            trainable_from=self.trainable_from,
+            random_state=seed,
+        )
+        training = self._prepare(X, y, "training images")
+        classes, encoded = _encode(training.labels)
+        validation = None if validation_data is None else self._prepare_validation(validation_data)
+        rows = self._choose_rows(encoded, seed)
+        history = train(
+            model,
+            TrainingBatches(
+                training.pixels,
+                encoded,
+                rows,
+                batch_size=self.batch_size,
+                steps_per_epoch=self.steps_per_epoch,
+                augmenter=_seeded(self.augmenter, seed),
+                seed=seed,
+            ),
+            None if validation is None else (validation.pixels, _encode(validation.labels, classes)[1]),
+            TrainingPlan(
+                optimizer=self.optimizer,
+                learning_rate=self.learning_rate,
+                epochs=self.epochs,
+                early_stopping=self.early_stopping,
+                restore_best=self.restore_best,
+                class_weight=self._weights_of_classes(classes, encoded[rows]),
+                verbose=self.verbose,
+            ),
+        )
+        self.model_, self.classes_, self.history_ = model, classes, history
+        self.skipped_ = training.skipped + (() if validation is None else validation.skipped)
+        self.provenance_ = self._describe_training(
+            weights, seed, (X, training, rows), None if validation is None else (validation_data, validation)
+        )
+        return self
+
+    def _check_parameters(self, *, validated: bool) -> None:
+        check_on_error(self.on_error)
+        for name in ("batch_size", "epochs", "steps_per_epoch", "early_stopping"):
+            value = getattr(self, name)
+            optional = name in ("steps_per_epoch", "early_stopping")
+            if not (optional and value is None) and not (isinstance(value, int | np.integer) and value >= 1):
+                raise ParameterError(f"{name} must be {'None or ' * optional}a whole number of at least 1, got {value!r}")
+        if self.early_stopping is not None and not validated:
+            raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
+        if not self.learning_rate > 0:
+            raise ParameterError(f"learning_rate must be above 0, got {self.learning_rate!r}")
+        if not 0 <= self.threshold <= 1:
+            raise ParameterError(f"threshold must be a probability, 0 to 1, got {self.threshold!r}")
+
+    def _size(self) -> tuple[int, int]:
+        return get_backbone(self.backbone).input_size if self.input_size is None else tuple(self.input_size)
+
+    def _prepare(self, X: Any, y: ArrayLike | None, what: str) -> PreparedImages:
+        return prepare(X, y, self._size(), on_error=self.on_error, desc=f"Read {what}", verbose=self.verbose)
+
+    def _prepare_validation(self, validation_data: Any) -> PreparedImages:
+        pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
+        if len(pair) != 2:
+            raise DatasetError(f"validation_data must be a dataset or (X, y), got a tuple of {len(pair)}")
+        return self._prepare(*pair, "validation images")
+
+    def _choose_rows(self, encoded: NDArray[np.int64], seed: int) -> NDArray[np.intp]:
+        rows = np.arange(len(encoded))
+        if self.balancer is None:
+            return rows
+        return _seeded(self.balancer, seed).fit_resample(rows.reshape(-1, 1), encoded)[0][:, 0]
+
+    def _weights_of_classes(self, classes: NDArray[Any], encoded: NDArray[np.int64]) -> dict[int, float] | None:
+        if self.class_weight is None:
+            return None
+        if self.class_weight == "balanced":
+            return Balancer().class_weight(encoded)
+        if not isinstance(self.class_weight, Mapping) or set(self.class_weight) != set(classes.tolist()):
+            raise ParameterError(
+                f"class_weight must be None, 'balanced' or a weight for each of {classes.tolist()}, "
+                f"got {self.class_weight!r}"
+            )
+        return {position: float(self.class_weight[label]) for position, label in enumerate(classes.tolist())}
+
+    # -- prediction ------------------------------------------------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Score images.
+
+        Images are decoded, resized and scored batch by batch: memory does not grow with their number.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+            Images, raw RGB.
+
+        Returns
+        -------
+        ndarray of shape (n_images, 2) and dtype float64
+            Probabilities of benign and melanoma; NaN where an image could not be
+            read and `on_error` is "skip".
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ImageError
+            If an image cannot be read and `on_error` is "raise".
+        """
+        self._check_fitted()
+        check_on_error(self.on_error)
+        scores: list[NDArray[np.float64]] = []
+        skipped: list[SkippedRow] = []
+        for batch in read_batches(
+            open_source(X),
+            tuple(self.model_.input_shape[1:3]),
+            batch_size=SCORING_BATCH,
+            on_error=self.on_error,
+            desc="Score images",
+            verbose=self.verbose,
+        ):
+            of_batch = np.full(len(batch.readable), np.nan)
+            if len(batch.pixels):
+                of_batch[batch.readable] = self.model_.predict_on_batch(batch.pixels.astype(np.float32))[:, 0]
+            scores.append(of_batch)
+            skipped += batch.skipped
+        for row in skipped:
+            logger.warning("no score for %s: %s", row.path or row.image_id, row.reason)
+        melanoma = np.concatenate(scores)
+        return np.column_stack([1 - melanoma, melanoma])
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Classify images.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+            Images, raw RGB.
+
+        Returns
+        -------
+        ndarray of shape (n_images,)
+            Melanoma where its probability is strictly above `threshold`, else benign; as in `classes_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ImageError
+            If an image cannot be read: an unread image has no class, whatever `on_error` says.
+        """
+        melanoma = self.predict_proba(X)[:, 1]
+        unread = np.flatnonzero(np.isnan(melanoma))
+        if len(unread):
+            raise ImageError(
+                f"{len(unread)} of {len(melanoma)} images (positions {', '.join(map(str, unread[:5]))})",
+                "cannot be read, so they have no class; predict_proba gives them NaN",
+            )
+        return self.classes_[(melanoma > self.threshold).astype(int)]
+
+    def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy, as every scikit-learn classifier does; `MetricsReport` says more.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
+            Images, raw RGB.
+        y : array-like of shape (n_images,), optional
+            Their classes, where `X` has none.
+        sample_weight : array-like of shape (n_images,), optional
+            Weights of the images.
+
+        Returns
+        -------
+        float
+            Share of images classified correctly, 0 to 1.
+        """
+        labels = open_source(X, y).labels
+        if labels is None:
+            raise DatasetError("score needs labels: pass y, or an X that has them")
+        return float(accuracy_score(labels, self.predict(X), sample_weight=sample_weight))
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError("this TransferClassifier is not fitted: call fit, or TransferClassifier.load")
+
+    # -- keeping ---------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model, its classes, threshold, history and provenance into one file.
+
+        Parameters
+        ----------
+        path : path
+            Must end in ``.keras``; plain Keras opens the file too, in its safe mode.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ModelFileError
+            If the path does not end in ``.keras``.
+        """
+        self._check_fitted()
+        save_model(
+            self.model_,
+            {
+                "parameters": self._describe_parameters(),
+                "classes": self.classes_.tolist(),
+                "history": self.history_,
+                "skipped": [list(row) for row in self.skipped_],
+                "provenance": self.provenance_,
+            },
+            Path(path),
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a model that `save` wrote; no code from the file is run.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        TransferClassifier
+            Fitted. A head that was a function is in the graph, but cannot be fitted anew.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, damaged, not one of ours, or from a newer version.
+        """
+        saved = load_model(Path(path))
+        state = saved.state
+        parameters = dict(state["parameters"])
+        for name, kind in (("balancer", Balancer), ("augmenter", Augmenter)):
+            if parameters[name] is not None:
+                parameters[name] = kind(**_tuples(parameters[name]))
+        classifier = cls(**_tuples(parameters))
+        classifier.model_ = saved.model
+        classifier.classes_ = np.array(state["classes"])
+        classifier.history_ = state["history"]
+        classifier.skipped_ = tuple(SkippedRow(*row) for row in state["skipped"])
+        classifier.provenance_ = state["provenance"]
+        return classifier
+
+    def _describe_parameters(self) -> dict[str, Any]:
+        """Give the parameters as JSON can hold them."""
+        parameters = self.get_params(deep=False)
+        for name in ("balancer", "augmenter"):
+            if parameters[name] is not None:
+                parameters[name] = parameters[name].get_params()
+        if callable(self.head):
+            parameters["head"] = f"function {getattr(self.head, '__name__', type(self.head).__name__)}"
+        if isinstance(self.weights, os.PathLike):
+            parameters["weights"] = os.fspath(self.weights)
+        return json.loads(json.dumps(parameters, default=_plain))
+
+    def _describe_training(
+        self,
+        weights: WeightsFile | None,
+        seed: int,
+        training: tuple[Any, PreparedImages, NDArray[np.intp]],
+        validation: tuple[Any, PreparedImages] | None,
+    ) -> dict[str, Any]:
+        X, prepared, rows = training
+        _, encoded = _encode(prepared.labels)
+        return {
+            "recipe": self._recipe,
+            "parameters": self._describe_parameters(),
+            "seed": seed if self.random_state is None else self.random_state,
+            "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
+            "training_data": _describe_data(X, prepared)
+            | {"rows_of_each_class_in_a_pass": np.bincount(encoded[rows], minlength=2).tolist()},
+            "validation_data": None if validation is None else _describe_data(*validation),
+            "epochs_run": len(self.history_.get("loss", [])),
+            "versions": library_versions(),
+            "trained": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+
+def _encode(labels: NDArray[Any], classes: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the two classes, melanoma second, and each label's position among them."""
+    found = np.unique(labels)
+    if classes is not None:
+        if not np.isin(found, classes).all():
+            raise DatasetError(f"validation classes {found.tolist()} are not those of training, {classes.tolist()}")
+    elif len(found) != 2:
+        raise DatasetError(f"training needs images of two classes, benign and melanoma; got {found.tolist()}")
+    elif str(found[0]).lower() in ("melanoma", "malignant", "mel"):
+        raise DatasetError(
+            f"the second of the sorted classes is taken for melanoma, but they are {found.tolist()}: "
+            "give 0 for benign and 1 for melanoma"
+        )
+    known = found if classes is None else classes
+    return known, np.searchsorted(known, labels).astype(np.int64)
+
+
+def _seeded(part: Any, seed: int) -> Any:
+    """Give a balancer or an augmenter without a seed of its own the classifier's."""
+    if part is None or getattr(part, "random_state", None) is not None:
+        return part
+    return clone(part).set_params(random_state=seed)
+
+
+def _describe_data(X: Any, prepared: PreparedImages) -> dict[str, Any]:
+    classes, counts = np.unique(prepared.labels, return_counts=True)
+    return {
+        "name": getattr(X, "name", type(X).__name__),
+        "counts": dict(zip(map(str, classes.tolist()), counts.tolist(), strict=True)),
+        "skipped": len(prepared.skipped) + len(getattr(X, "skipped", ())),
+    }
+
+
+def _tuples(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Undo what JSON did to tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)

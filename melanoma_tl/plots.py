@@ -1,0 +1,359 @@
+"""The figures of a report, in one style.
+
+Nothing here touches pyplot's list of open figures: each drawing function makes
+its own ``matplotlib.figure.Figure`` unless it is given axes, so that it works
+without a display, in threads, and leaves nothing open. Colours are those of
+Okabe and Ito, which readers with colour vision deficiency tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.errors import ImageError, ParameterError
+from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+
+_TEXT, _TITLE = 10, 12  # points
+_THUMBNAIL = (224, 224)  # pixels
+
+
+def describe(metric: Metric, confidence: float) -> str:
+    """Write a figure with its interval and its n.
+
+    Parameters
+    ----------
+    metric : Metric
+        The figure.
+    confidence : float
+        Coverage of its interval, between 0 and 1.
+
+    Returns
+    -------
+    str
+        One line.
+
+    Examples
+    --------
+    >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
+    '0.867 (95 % CI 0.803-0.912, n = 150)'
+    """
+    if np.isnan(metric.value):
+        return f"undefined (n = {metric.n})"
+    return (
+        f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}-{metric.high:.3f}, n = {metric.n})"
+    )
+
+
+def new_axes(width: float = 5.6, height: float = 5.2, *, columns: int = 1) -> Any:
+    """Make axes on a figure of their own that no global list holds.
+
+    Parameters
+    ----------
+    width, height : float
+        Size of the figure in inches.
+    columns : int, default=1
+        Number of axes side by side.
+
+    Returns
+    -------
+    Axes or ndarray of Axes of shape (columns,)
+        An array when `columns` is above 1.
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").subplots(1, columns)
+
+
+def draw_roc(
+    y_true: NDArray[np.int64],
+    y_score: NDArray[np.float64],
+    figures: Mapping[str, Metric],
+    *,
+    threshold: float,
+    confidence: float,
+    ax: "Axes | None" = None,
+) -> "RocCurveDisplay":
+    """Draw the ROC curve, with the operating point marked.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n,)
+        0 benign, 1 melanoma.
+    y_score : ndarray of shape (n,)
+        Probabilities of melanoma.
+    figures : mapping of str to Metric
+        Holds auc, sensitivity and specificity.
+    threshold : float
+        Where the operating point lies.
+    confidence : float
+        Coverage of the intervals.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    sklearn.metrics.RocCurveDisplay
+        With ``ax_`` and ``figure_``.
+    """
+    from sklearn.metrics import RocCurveDisplay
+
+    ax = new_axes() if ax is None else ax
+    display = RocCurveDisplay.from_predictions(
+        y_true, y_score, ax=ax, drop_intermediate=False, plot_chance_level=True, chance_level_kw={"color": GREY}
+    )
+    display.line_.set(color=BLUE, linewidth=2, label=f"AUC {describe(figures['auc'], confidence)}")
+    display.chance_level_.set(label="chance, AUC 0.5")
+    sensitivity, specificity = figures["sensitivity"].value, figures["specificity"].value
+    _mark_operating_point(ax, 1 - specificity, sensitivity, threshold)
+    _dress(ax, "ROC curve", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
+    _unit_square(ax)
+    ax.legend(loc="lower right", fontsize=_TEXT - 1)
+    return display
+
+
+def draw_precision_recall(
+    y_true: NDArray[np.int64],
+    y_score: NDArray[np.float64],
+    figures: Mapping[str, Metric],
+    *,
+    threshold: float,
+    confidence: float,
+    ax: "Axes | None" = None,
+) -> "PrecisionRecallDisplay":
+    """Draw precision against recall, with the prevalence as baseline and the operating point marked.
+
+    Parameters
+    ----------
+    y_true, y_score, threshold, confidence, ax
+        As `draw_roc`.
+    figures : mapping of str to Metric
+        Holds average_precision, sensitivity and precision.
+
+    Returns
+    -------
+    sklearn.metrics.PrecisionRecallDisplay
+        With ``ax_`` and ``figure_``.
+    """
+    from sklearn.metrics import PrecisionRecallDisplay
+
+    ax = new_axes() if ax is None else ax
+    display = PrecisionRecallDisplay.from_predictions(
+        y_true, y_score, ax=ax, plot_chance_level=True, chance_level_kw={"color": GREY}
+    )
+    display.line_.set(color=BLUE, linewidth=2, label=f"AP {describe(figures['average_precision'], confidence)}")
+    display.chance_level_.set(label=f"chance, the prevalence {np.mean(y_true):.3f}")
+    if figures["precision"].n:
+        _mark_operating_point(ax, figures["sensitivity"].value, figures["precision"].value, threshold)
+    _dress(ax, "Precision and recall", "Sensitivity (recall)", "Precision (PPV)")
+    _unit_square(ax)
+    ax.legend(loc="lower left", fontsize=_TEXT - 1)
+    return display
+
+
+def draw_confusion_matrix(
+    counts: ConfusionCounts, *, threshold: float | None, ax: "Axes | None" = None
+) -> "ConfusionMatrixDisplay":
+    """Draw the confusion matrix, with counts and the per cent of each true class.
+
+    Parameters
+    ----------
+    counts : ConfusionCounts
+        The matrix.
+    threshold : float or None
+        For the title; None when it is not known.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    sklearn.metrics.ConfusionMatrixDisplay
+        With ``ax_``, ``figure_`` and ``text_``.
+    """
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    ax = new_axes(5.0, 4.6) if ax is None else ax
+    matrix = np.array(counts).reshape(2, 2)
+    shares = matrix / matrix.sum(axis=1, keepdims=True)
+    display = ConfusionMatrixDisplay(matrix, display_labels=["benign", "melanoma"])
+    # Shaded by share, not by count: with few melanomas the counts alone would hide the row that matters.
+    display.plot(ax=ax, cmap="Blues", colorbar=False, im_kw={"vmin": 0, "vmax": matrix.max()})
+    display.im_.set(data=shares, clim=(0, 1))
+    for text, count, share in zip(display.text_.flat, matrix.flat, shares.flat, strict=True):
+        text.set(text=f"{count}\n{100 * share:.1f} %", fontsize=_TITLE, color="white" if share > 0.5 else "black")
+    rule = "" if threshold is None else f", score > {threshold:g}"
+    _dress(ax, f"Confusion matrix (n = {counts.n}{rule})", "Called", "Truth")
+    ax.set_yticks([0, 1], [f"benign\n(n = {counts.n_benign})", f"melanoma\n(n = {counts.n_melanoma})"])
+    ax.grid(visible=False)
+    return display
+
+
+def draw_metrics(figures: Mapping[str, Metric], *, confidence: float, ax: "Axes | None" = None) -> "Axes":
+    """Draw each figure as a point with its interval.
+
+    Parameters
+    ----------
+    figures : mapping of str to Metric
+        From the top down.
+    confidence : float
+        Coverage of the intervals.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        The names stand on the left, the values on the right.
+    """
+    ax = new_axes(7.2, 0.4 * len(figures) + 1.2) if ax is None else ax
+    rows = np.arange(len(figures))
+    for row, metric in zip(rows, figures.values(), strict=True):
+        if np.isnan(metric.value):
+            ax.text(0.5, row, "undefined", ha="center", va="center", color=GREY, fontsize=_TEXT - 1)
+        else:
+            ax.plot([metric.low, metric.high], [row, row], color=BLUE, linewidth=2, solid_capstyle="butt")
+            ax.plot(metric.value, row, "o", color=BLUE, markersize=7)
+    _dress(ax, f"Test figures with {100 * confidence:g} % intervals", "Value", "")
+    ax.set(xlim=(-0.02, 1.02), ylim=(len(figures) - 0.4, -0.6))
+    ax.set_yticks(rows, [f"{LABELS[name]}  (n = {metric.n})" for name, metric in figures.items()])
+    ax.grid(visible=False, axis="y")
+    values = ax.secondary_yaxis("right")
+    values.set_yticks(rows, [_interval(metric) for metric in figures.values()], fontsize=_TEXT - 1)
+    values.tick_params(length=0)
+    values.spines["right"].set_visible(False)
+    return ax
+
+
+_PANELS = {"loss": "Loss", "accuracy": "Accuracy"}
+
+
+def draw_history(
+    history: Mapping[str, Sequence[float]], *, axes: "Sequence[Axes] | None" = None
+) -> "NDArray[np.object_]":
+    """Draw loss and accuracy, an epoch at a time, with the epoch of the lowest validation loss marked.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        loss and accuracy, and ``val_loss`` and ``val_accuracy`` when there was validation data; one value an epoch.
+    axes : sequence of Axes, optional
+        One for the loss and one for the accuracy; a new figure by default.
+
+    Returns
+    -------
+    ndarray of Axes of shape (2,)
+        The loss, then the accuracy.
+
+    Raises
+    ------
+    ParameterError
+        If the history holds no loss, or there are not two axes.
+    """
+    if not len(history.get("loss", ())):
+        raise ParameterError(f"A history needs one 'loss' an epoch to be drawn, got the keys {sorted(history)}")
+    panels = np.atleast_1d(new_axes(9.6, 4.2, columns=len(_PANELS)) if axes is None else np.asarray(axes, dtype=object))
+    if panels.shape != (len(_PANELS),):
+        raise ParameterError(f"axes must be two, one for the loss and one for the accuracy, got the shape {panels.shape}")
+    watched = np.asarray(history.get("val_loss", ()), dtype=float)
+    best = int(np.nanargmin(watched)) + 1 if np.isfinite(watched).any() else None
+    for ax, (key, label) in zip(panels, _PANELS.items(), strict=True):
+        for name, source, colour, marker in ((key, "training", BLUE, "o"), (f"val_{key}", "validation", ORANGE, "s")):
+            values = history.get(name, ())
+            if len(values):
+                ax.plot(range(1, len(values) + 1), values, color=colour, marker=marker, markersize=4, label=source)
+        if best is not None:
+            ax.axvline(best, color=GREY, linestyle="--", label=f"lowest validation loss: epoch {best}")
+        _dress(ax, label, "Epoch", label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.margins(y=0.12)
+        ax.legend(fontsize=_TEXT - 1)
+    return panels
+
+
+class Example(NamedTuple):
+    """An image to show: its id, its file, and its score."""
+
+    image_id: str
+    path: str
+    score: float
+
+
+def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, threshold: float) -> "Figure":
+    """Draw sample images, one row a group.
+
+    Parameters
+    ----------
+    groups : mapping of str to sequence of Example
+        Titles of the rows and what stands in them; an empty row says "none".
+    columns : int
+        Images in a full row.
+    threshold : float
+        For the title.
+
+    Returns
+    -------
+    Figure
+        One axes an image; images that cannot be decoded say why.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.9 * columns + 1.2, 2.25 * len(groups) + 0.5), layout="constrained")
+    grid = figure.subplots(len(groups), columns, squeeze=False)
+    for row, (title, examples) in zip(grid, groups.items(), strict=True):
+        row[0].set_ylabel(title, fontsize=_TEXT, fontweight="bold")
+        for ax in row:
+            ax.set(xticks=[], yticks=[], xlim=(0, _THUMBNAIL[1]), ylim=(_THUMBNAIL[0], 0), aspect="equal")
+            ax.spines[:].set_visible(False)
+        for ax, example in zip(row, examples, strict=False):
+            _show(ax, example)
+        if not examples:
+            _write(row[0], "none")
+    figure.suptitle(f"Most confident images of each outcome (called melanoma: score > {threshold:g})", fontsize=_TITLE)
+    return figure
+
+
+def _show(ax: "Axes", example: Example) -> None:
+    from melanoma_tl.images import load_image
+
+    ax.set_title(f"{example.image_id}\n{example.score:.3f}", fontsize=_TEXT - 1)
+    try:
+        ax.imshow(load_image(example.path, _THUMBNAIL))
+    except ImageError as error:
+        _write(ax, f"cannot be read:\n{error.reason}")
+
+
+def _write(ax: "Axes", text: str) -> None:
+    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=GREY, fontsize=_TEXT, wrap=True)
+
+
+def _interval(metric: Metric) -> str:
+    return "undefined" if np.isnan(metric.value) else f"{metric.value:.3f}  ({metric.low:.3f}-{metric.high:.3f})"
+
+
+def _mark_operating_point(ax: "Axes", x: float, y: float, threshold: float) -> None:
+    label = f"threshold {threshold:g}: ({x:.3f}, {y:.3f})"
+    ax.plot(x, y, "o", color=ORANGE, markersize=9, markeredgecolor="white", label=label, zorder=3, clip_on=False)
+
+
+def _unit_square(ax: "Axes") -> None:
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+
+
+def _dress(ax: "Axes", title: str, x_label: str, y_label: str) -> None:
+    """Give axes the common style explicitly: rcParams are global, and would race in threads."""
+    ax.set_title(title, fontsize=_TITLE)
+    ax.set_xlabel(x_label, fontsize=_TEXT)
+    ax.set_ylabel(y_label, fontsize=_TEXT)
+    ax.tick_params(labelsize=_TEXT)
+    ax.set_facecolor("white")
+    ax.grid(visible=True, color="#e5e5e5", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)

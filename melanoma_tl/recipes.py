@@ -1,0 +1,85 @@
+"""Named, complete set-ups."""
+
+from collections.abc import Callable
+from typing import Any
+
+from melanoma_tl.augmentation import Augmenter
+from melanoma_tl.balancing import Balancer
+from melanoma_tl.errors import UnknownNameError
+
+
+def paper() -> dict[str, Any]:
+    """Set up the published network and training, exactly.
+
+    VGG19 from block5_conv2 on, two dense layers of 4096, images divided by 255,
+    RMSprop at 1e-4, 35 epochs of 692 batches of 16, no early stopping, the
+    augmentation of the published code, and the first benign images up to twice
+    the number of melanomas.
+
+    Returns
+    -------
+    dict
+        Parameters of `TransferClassifier`.
+    """
+    return {
+        "backbone": "vgg19",
+        "preprocessing": "rescale",
+        "trainable_from": "block5_conv2",
+        "head": "published",
+        "balancer": Balancer(undersample=2.0, oversample=1.0, selection="first"),
+        "augmenter": Augmenter(
+            rotation_range=20,
+            width_shift_range=0.2,
+            height_shift_range=0.2,
+            horizontal_flip=True,
+            fill_mode="nearest",
+        ),
+        "optimizer": "rmsprop",
+        "learning_rate": 1e-4,
+        "batch_size": 16,
+        "epochs": 35,
+        "steps_per_epoch": 692,
+        "restore_best": False,
+    }
+
+
+RECIPES: dict[str, Callable[[], dict[str, Any]]] = {"paper": paper}
+
+
+def get_recipe(name: str) -> dict[str, Any]:
+    """Look up a recipe.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+
+    Returns
+    -------
+    dict
+        Parameters of `TransferClassifier`, made anew.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; the message lists all.
+    """
+    if name not in RECIPES:
+        raise UnknownNameError("recipe", name, RECIPES)
+    return RECIPES[name]()
+
+
+def list_recipes() -> list[str]:
+    """List the names of the recipes.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+
+    Examples
+    --------
+    >>> list_recipes()
+    ['paper']
+    """
+    return sorted(RECIPES)

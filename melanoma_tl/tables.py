@@ -1,0 +1,61 @@
+"""Tables as aligned text and as Markdown."""
+
+from collections.abc import Sequence
+
+Row = Sequence[str]
+
+
+def text_table(header: Row, rows: Sequence[Row], *, indent: str = "  ") -> str:
+    """Align the columns of a table with spaces; the first column reads from the left, the others end flush right.
+
+    Parameters
+    ----------
+    header : sequence of str
+        One title a column.
+    rows : sequence of sequence of str
+        The cells.
+    indent : str, default="  "
+        Set before every line.
+
+    Returns
+    -------
+    str
+        Lines without a final newline.
+
+    Examples
+    --------
+    >>> print(text_table(["figure", "value"], [["AUC", "0.9"]], indent=""))
+    figure  value
+    AUC       0.9
+    """
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        indent + "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
+    )
+
+
+def markdown_table(header: Row, rows: Sequence[Row]) -> str:
+    """Write a table as GitHub-flavoured Markdown.
+
+    Parameters
+    ----------
+    header : sequence of str
+        One title a column.
+    rows : sequence of sequence of str
+        The cells; vertical bars in them are escaped.
+
+    Returns
+    -------
+    str
+        Lines without a final newline.
+
+    Examples
+    --------
+    >>> print(markdown_table(["figure", "value"], [["AUC", "0.9"]]))
+    | figure | value |
+    | --- | --- |
+    | AUC | 0.9 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
