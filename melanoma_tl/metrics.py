@@ -25,6 +25,7 @@ References
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -45,8 +46,8 @@ LABELS = MappingProxyType(
         "precision": "Precision (PPV)",
         "npv": "NPV",
         "f1": "F1 (Dice)",
-        "iou_melanoma": "IoU, melanoma",
-        "iou_benign": "IoU, benign",
+        "iou_melanoma": "IoU (melanoma)",
+        "iou_benign": "IoU (benign)",
     }
 )
 """Every figure of a report, in the order in which it is shown, with its name for readers."""
@@ -473,7 +474,7 @@ def _check(tally: _Tally, threshold: float, confidence: float, n_resamples: int)
             f"Figures need images of both classes, got {n_melanoma} melanoma and {n_benign} benign; "
             "add images of the missing class (AUC, sensitivity and specificity do not exist without them)"
         )
-    if not 0 <= threshold <= 1:
+    if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
         raise ParameterError(f"threshold must be a probability, 0 to 1, got {threshold!r}")
     if not 0 < confidence < 1:
         raise ParameterError(f"confidence must lie between 0 and 1, such as 0.95, got {confidence!r}")

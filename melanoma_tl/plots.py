@@ -48,9 +48,15 @@ def describe(metric: Metric, confidence: float) -> str:
     """
     if np.isnan(metric.value):
         return f"undefined (n = {metric.n})"
-    return (
-        f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}-{metric.high:.3f}, n = {metric.n})"
-    )
+    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}-{metric.high:.3f}, n = {metric.n})"
+
+
+def _new_figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    # Wider margins than the default, which sets text on the very edge of the saved image.
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
 
 
 def new_axes(width: float = 5.6, height: float = 5.2, *, columns: int = 1) -> Any:
@@ -68,9 +74,7 @@ def new_axes(width: float = 5.6, height: float = 5.2, *, columns: int = 1) -> An
     Axes or ndarray of Axes of shape (columns,)
         An array when `columns` is above 1.
     """
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").subplots(1, columns)
+    return _new_figure(width, height).subplots(1, columns)
 
 
 def draw_roc(
@@ -153,7 +157,7 @@ def draw_precision_recall(
     display.chance_level_.set(label=f"chance, the prevalence {np.mean(y_true):.3f}")
     if figures["precision"].n:
         _mark_operating_point(ax, figures["sensitivity"].value, figures["precision"].value, threshold)
-    _dress(ax, "Precision and recall", "Sensitivity (recall)", "Precision (PPV)")
+    _dress(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
     _unit_square(ax)
     ax.legend(loc="lower left", fontsize=_TEXT - 1)
     return display
@@ -185,12 +189,12 @@ def draw_confusion_matrix(
     shares = matrix / matrix.sum(axis=1, keepdims=True)
     display = ConfusionMatrixDisplay(matrix, display_labels=["benign", "melanoma"])
     # Shaded by share, not by count: with few melanomas the counts alone would hide the row that matters.
-    display.plot(ax=ax, cmap="Blues", colorbar=False, im_kw={"vmin": 0, "vmax": matrix.max()})
+    display.plot(ax=ax, cmap="Blues", colorbar=False)
     display.im_.set(data=shares, clim=(0, 1))
     for text, count, share in zip(display.text_.flat, matrix.flat, shares.flat, strict=True):
         text.set(text=f"{count}\n{100 * share:.1f} %", fontsize=_TITLE, color="white" if share > 0.5 else "black")
     rule = "" if threshold is None else f", score > {threshold:g}"
-    _dress(ax, f"Confusion matrix (n = {counts.n}{rule})", "Called", "Truth")
+    _dress(ax, f"Confusion matrix (n = {counts.n}{rule})", "Predicted class", "True class")
     ax.set_yticks([0, 1], [f"benign\n(n = {counts.n_benign})", f"melanoma\n(n = {counts.n_melanoma})"])
     ax.grid(visible=False)
     return display
@@ -214,13 +218,11 @@ def draw_metrics(figures: Mapping[str, Metric], *, confidence: float, ax: "Axes 
         The names stand on the left, the values on the right.
     """
     ax = new_axes(7.2, 0.4 * len(figures) + 1.2) if ax is None else ax
-    rows = np.arange(len(figures))
+    rows = range(len(figures))
     for row, metric in zip(rows, figures.values(), strict=True):
-        if np.isnan(metric.value):
-            ax.text(0.5, row, "undefined", ha="center", va="center", color=GREY, fontsize=_TEXT - 1)
-        else:
-            ax.plot([metric.low, metric.high], [row, row], color=BLUE, linewidth=2, solid_capstyle="butt")
-            ax.plot(metric.value, row, "o", color=BLUE, markersize=7)
+        # Matplotlib leaves out NaN: an undefined figure has an empty row, and says so on the right.
+        ax.plot([metric.low, metric.high], [row, row], color=BLUE, linewidth=2, solid_capstyle="butt")
+        ax.plot(metric.value, row, "o", color=BLUE, markersize=7)
     _dress(ax, f"Test figures with {100 * confidence:g} % intervals", "Value", "")
     ax.set(xlim=(-0.02, 1.02), ylim=(len(figures) - 0.4, -0.6))
     ax.set_yticks(rows, [f"{LABELS[name]}  (n = {metric.n})" for name, metric in figures.items()])
@@ -245,26 +247,27 @@ def draw_history(
     history : mapping of str to sequence of float
         loss and accuracy, and ``val_loss`` and ``val_accuracy`` when there was validation data; one value an epoch.
     axes : sequence of Axes, optional
-        One for the loss and one for the accuracy; a new figure by default.
+        One for the loss and, where the history has it, one for the accuracy; a new figure by default.
 
     Returns
     -------
-    ndarray of Axes of shape (2,)
+    ndarray of Axes of shape (1,) or (2,)
         The loss, then the accuracy.
 
     Raises
     ------
     ParameterError
-        If the history holds no loss, or there are not two axes.
+        If the history holds no loss, or there is not one axes for each.
     """
     if not len(history.get("loss", ())):
         raise ParameterError(f"A history needs one 'loss' an epoch to be drawn, got the keys {sorted(history)}")
-    panels = np.atleast_1d(new_axes(9.6, 4.2, columns=len(_PANELS)) if axes is None else np.asarray(axes, dtype=object))
-    if panels.shape != (len(_PANELS),):
-        raise ParameterError(f"axes must be two, one for the loss and one for the accuracy, got the shape {panels.shape}")
+    shown = {key: label for key, label in _PANELS.items() if len(history.get(key, ()))}
+    panels = np.atleast_1d(np.asarray(new_axes(4.8 * len(shown), 4.2, columns=len(shown)) if axes is None else axes))
+    if panels.shape != (len(shown),):
+        raise ParameterError(f"axes must be {len(shown)}, for {' and '.join(shown)}, got the shape {panels.shape}")
     watched = np.asarray(history.get("val_loss", ()), dtype=float)
     best = int(np.nanargmin(watched)) + 1 if np.isfinite(watched).any() else None
-    for ax, (key, label) in zip(panels, _PANELS.items(), strict=True):
+    for ax, (key, label) in zip(panels, shown.items(), strict=True):
         for name, source, colour, marker in ((key, "training", BLUE, "o"), (f"val_{key}", "validation", ORANGE, "s")):
             values = history.get(name, ())
             if len(values):
@@ -303,9 +306,7 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
     Figure
         One axes an image; images that cannot be decoded say why.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.9 * columns + 1.2, 2.25 * len(groups) + 0.5), layout="constrained")
+    figure = _new_figure(1.9 * columns + 1.7, 2.25 * len(groups) + 0.7)
     grid = figure.subplots(len(groups), columns, squeeze=False)
     for row, (title, examples) in zip(grid, groups.items(), strict=True):
         row[0].set_ylabel(title, fontsize=_TEXT, fontweight="bold")
@@ -316,14 +317,14 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
             _show(ax, example)
         if not examples:
             _write(row[0], "none")
-    figure.suptitle(f"Most confident images of each outcome (called melanoma: score > {threshold:g})", fontsize=_TITLE)
+    figure.suptitle(f"Most confident images of each outcome\n(predicted melanoma: score > {threshold:g})", fontsize=_TITLE)
     return figure
 
 
 def _show(ax: "Axes", example: Example) -> None:
     from melanoma_tl.images import load_image
 
-    ax.set_title(f"{example.image_id}\n{example.score:.3f}", fontsize=_TEXT - 1)
+    ax.set_title(f"{example.image_id}\nscore {example.score:.3f}", fontsize=_TEXT - 1)
     try:
         ax.imshow(load_image(example.path, _THUMBNAIL))
     except ImageError as error:

