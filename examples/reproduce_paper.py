@@ -84,11 +84,20 @@ def main(arguments: list[str] | None = None) -> None:
     seen = warn_of_contamination(test_from_training_set, published_training_set, valid)
 
     sets = {
-        f"validation, first {options.per_class} + {options.per_class}": (valid.first(options.per_class), PUBLISHED_VALIDATION),
+        f"validation, first {options.per_class} + {options.per_class}": (
+            valid.first(options.per_class),
+            PUBLISHED_VALIDATION,
+        ),
         f"validation, all {len(valid)}": (valid, {}),
-        f"2017 test set, first {options.per_class} + {options.per_class}": (test.first(options.per_class), PUBLISHED_TEST),
+        f"2017 test set, first {options.per_class} + {options.per_class}": (
+            test.first(options.per_class),
+            PUBLISHED_TEST,
+        ),
         f"2017 test set, all {len(test)}": (test, {}),
-        f"2017 training set, first {options.per_class} + {options.per_class} ({seen})": (test_from_training_set, PUBLISHED_TEST),
+        f"2017 training set, first {options.per_class} + {options.per_class} ({seen})": (
+            test_from_training_set,
+            PUBLISHED_TEST,
+        ),
     }
     reports = {name: MetricsReport.from_estimator(classifier, images) for name, (images, _) in sets.items()}
     rows = [row for name, (_, published) in sets.items() for row in compare(name, reports[name], published)]

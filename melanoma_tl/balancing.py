@@ -159,7 +159,9 @@ class Balancer(BaseSampler):
 
     def _check_parameters(self) -> None:
         if self.undersample is not None and not self.undersample >= 1:
-            raise ParameterError(f"undersample must be None or at least 1 (times the minority), got {self.undersample!r}")
+            raise ParameterError(
+                f"undersample must be None or at least 1 (times the minority), got {self.undersample!r}"
+            )
         if self.oversample is not None and not 0 < self.oversample <= 1:
             raise ParameterError(f"oversample must be None or in (0, 1] (of the majority), got {self.oversample!r}")
         if self.selection not in ("first", "random"):

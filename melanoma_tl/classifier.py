@@ -82,7 +82,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         training and give them NaN as scores.
     random_state : int or None, default=None
         Seed of initial weights, order, balancing and augmentation. The same seed,
-        data, backend and machine give the same result; other machines round differently.
+        data and backend give the same result up to the rounding of parallel sums;
+        ``tf.config.experimental.enable_op_determinism()`` removes that too, on one machine.
     verbose : int, default=1
         0 shows no progress.
 
@@ -173,6 +174,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         UnknownNameError
             If there is no such recipe.
+
+        Examples
+        --------
+        >>> TransferClassifier.from_recipe("paper", epochs=1).trainable_from
+        'block5_conv2'
         """
         classifier = cls(**(get_recipe(name) | changes))
         classifier._recipe = name + (f" with {', '.join(sorted(changes))} changed" if changes else "")
@@ -213,7 +219,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         WeightsUnavailableError
             If the weights cannot be found or fetched.
         """
-        from melanoma_tl.training import TrainingBatches, TrainingPlan, train
+        from melanoma_tl.training import TrainingBatches, TrainingPlan, compile_network, train
 
         self._check_parameters(validated=validation_data is not None)
         seed = int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)
@@ -229,6 +235,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             trainable_from=self.trainable_from,
             random_state=seed,
         )
+        compile_network(model, self.optimizer, self.learning_rate)
         training = self._prepare(X, y, "training images")
         classes, encoded = _encode(training.labels)
         validation = None if validation_data is None else self._prepare_validation(validation_data)
@@ -246,8 +253,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ),
             None if validation is None else (validation.pixels, _encode(validation.labels, classes)[1]),
             TrainingPlan(
-                optimizer=self.optimizer,
-                learning_rate=self.learning_rate,
                 epochs=self.epochs,
                 early_stopping=self.early_stopping,
                 restore_best=self.restore_best,
@@ -268,7 +273,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             value = getattr(self, name)
             optional = name in ("steps_per_epoch", "early_stopping")
             if not (optional and value is None) and not (isinstance(value, int | np.integer) and value >= 1):
-                raise ParameterError(f"{name} must be {'None or ' * optional}a whole number of at least 1, got {value!r}")
+                raise ParameterError(
+                    f"{name} must be {'None or ' * optional}a whole number of at least 1, got {value!r}"
+                )
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
         if not self.learning_rate > 0:

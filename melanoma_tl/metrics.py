@@ -1,7 +1,7 @@
 """Figures of a binary classifier, each with an interval and its n.
 
 Class 1 is melanoma, a score is the probability of melanoma, and an image is
-called melanoma when its score lies strictly above the threshold, which is the
+predicted melanoma when its score lies strictly above the threshold, which is the
 rule of the ISIC challenges.
 
 Two ways to an interval:
@@ -117,8 +117,8 @@ class Metric:
         Ends of the confidence interval; NaN where the figure is undefined.
     n : int
         The number of images in the denominator: melanoma images for sensitivity,
-        benign ones for specificity, images called melanoma for precision, images
-        called benign for NPV, all images for the others.
+        benign ones for specificity, images predicted melanoma for precision, images
+        predicted benign for NPV, all images for the others.
     method : {"wilson", "bootstrap"}
         How the interval was made.
     """
@@ -169,7 +169,7 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1.
     threshold : float, default=0.5
-        An image is called melanoma when its score, as float64, is strictly above.
+        An image is predicted melanoma when its score, as float64, is strictly above.
 
     Returns
     -------
@@ -182,8 +182,8 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0
     ConfusionCounts(tn=1, fp=1, fn=1, tp=1)
     """
     truth = np.asarray(y_true, dtype=bool)
-    called = np.asarray(y_score, dtype=np.float64) > threshold
-    cells = np.bincount(2 * truth + called, minlength=4)
+    predicted = np.asarray(y_score, dtype=np.float64) > threshold
+    cells = np.bincount(2 * truth + predicted, minlength=4)
     return ConfusionCounts(*map(int, cells))
 
 
@@ -206,7 +206,7 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
     -----
     F1 and the Dice coefficient are the same number, ``2 tp / (2 tp + fp + fn)``.
     IoU (the Jaccard index) of a class is its correct images over all images that
-    are of the class or called so: ``tp / (tp + fp + fn)`` for melanoma and
+    are of the class or predicted to be: ``tp / (tp + fp + fn)`` for melanoma and
     ``tn / (tn + fp + fn)`` for benign.
 
     Examples
@@ -307,7 +307,7 @@ def score_metrics(
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1.
     threshold : float, default=0.5
-        An image is called melanoma when its score is strictly above.
+        An image is predicted melanoma when its score is strictly above.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
     n_resamples : int, default=2000
@@ -404,12 +404,12 @@ def _auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.f
 def _average_precision(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     found = melanoma.cumsum(axis=-1)
     # A resample may leave the highest scores empty: no melanoma is found there, whatever the precision.
-    called = np.maximum(found + benign.cumsum(axis=-1), 1)
-    return (melanoma * (found / called)).sum(axis=-1) / melanoma.sum(axis=-1)
+    predicted = np.maximum(found + benign.cumsum(axis=-1), 1)
+    return (melanoma * (found / predicted)).sum(axis=-1) / melanoma.sum(axis=-1)
 
 
 def _split(melanoma: NDArray[np.int64], benign: NDArray[np.int64], n_above: int) -> ConfusionCounts:
-    """Confusion matrices (int arrays) when the `n_above` highest of the distinct scores are called melanoma."""
+    """Confusion matrices (int arrays) when the `n_above` highest of the distinct scores are predicted melanoma."""
     tp, fp = (side[..., :n_above].sum(axis=-1) for side in (melanoma, benign))
     fn, tn = (side[..., n_above:].sum(axis=-1) for side in (melanoma, benign))
     return ConfusionCounts(tn, fp, fn, tp)

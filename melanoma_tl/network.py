@@ -119,8 +119,13 @@ def _build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None
             f"the backbone {spec.name!r} must end in a feature map of shape (n, height, width, channels), "
             f"got the shape {tuple(backbone.output.shape)}"
         )
-    # Keras's applications start their model at the source of the tensor, others may not.
-    return keras.Model(backbone.inputs, backbone.output)
+    # A model that starts at the tensor itself has copied its graph and left the preprocessing behind.
+    if backbone.inputs[0] is not keras.utils.get_source_inputs(images)[0]:
+        raise ParameterError(
+            f"the backbone {spec.name!r} does not start at the images: its builder must return "
+            "keras.Model(keras.utils.get_source_inputs(input_tensor), features)"
+        )
+    return backbone
 
 
 def _apply_head(head: Head, features: Any) -> Any:

@@ -317,7 +317,9 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
             _show(ax, example)
         if not examples:
             _write(row[0], "none")
-    figure.suptitle(f"Most confident images of each outcome\n(predicted melanoma: score > {threshold:g})", fontsize=_TITLE)
+    figure.suptitle(
+        f"Most confident images of each outcome\n(predicted melanoma: score > {threshold:g})", fontsize=_TITLE
+    )
     return figure
 
 

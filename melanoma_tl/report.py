@@ -295,7 +295,7 @@ class MetricsReport:
         Parameters
         ----------
         tn, fp, fn, tp : int
-            Benign images predicted benign and melanoma, melanoma images predicted benign and
+            Benign images predicted benign and melanoma, then melanoma images predicted benign and
             melanoma; in the order of ``sklearn.metrics.confusion_matrix(...).ravel()``.
         threshold : float, optional
             Where the calls were made, for the record.
@@ -591,7 +591,7 @@ class MetricsReport:
         Parameters
         ----------
         n : int, default=4
-            Images of each, the most confident first: the highest scores of those called
+            Images of each, the most confident first: the highest scores of those predicted
             melanoma, the lowest of those predicted benign.
 
         Returns
@@ -710,10 +710,10 @@ class MetricsReport:
             raise ParameterError("A grid of examples needs the image files; pass paths=[...] with the scores")
         predicted = y_score > threshold
         outcomes = {
-            "True positives": (y_true == 1) & called,
-            "True negatives": (y_true == 0) & ~called,
-            "False negatives": (y_true == 1) & ~called,
-            "False positives": (y_true == 0) & called,
+            "True positives": (y_true == 1) & predicted,
+            "True negatives": (y_true == 0) & ~predicted,
+            "False negatives": (y_true == 1) & ~predicted,
+            "False positives": (y_true == 0) & predicted,
         }
         for title, mask in outcomes.items():
             rows = np.flatnonzero(mask)

@@ -82,7 +82,8 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
     if len(items) == 0:
         raise DatasetError("X holds no image")
     first = items[0] if not hasattr(items, "iloc") else items.iloc[0]
-    if not isinstance(first, str | os.PathLike | Image.Image | np.ndarray) or np.ndim(getattr(items, "shape", ())) > 1:
+    is_row_of_a_table = isinstance(first, np.ndarray) and first.ndim < 2
+    if is_row_of_a_table or not isinstance(first, str | os.PathLike | Image.Image | np.ndarray):
         raise DatasetError(f"X must be {_WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(first)}")
     if labels is not None and (labels.ndim != 1 or len(labels) != len(items)):
         raise DatasetError(f"y must have one class an image: {len(items)} images, y of shape {labels.shape}")

@@ -1,6 +1,5 @@
 """Feed a network with balanced, augmented batches, and train it."""
 
-import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.augmentation import Augmenter
-
-logger = logging.getLogger(__name__)
-
+from melanoma_tl.errors import UnknownNameError
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of raw images in an order that depends on the seed alone.
+    """Endless batches of raw images; each depends on the seed and its number alone.
+
+    So it does not matter which thread makes a batch, or how far ahead of the training step.
 
     Parameters
     ----------
@@ -28,7 +27,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
     batch_size : int
         Images a batch; the last batch of a pass may be smaller.
     steps_per_epoch : int or None
-        Batches an epoch; None makes an epoch one pass.
+        Batches an epoch; None makes an epoch one pass. Passes go on across epochs.
     augmenter : Augmenter or None
         What happens to each batch.
     seed : int
@@ -46,22 +45,21 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         augmenter: Augmenter | None,
         seed: int,
     ) -> None:
-        # One worker keeps the batches in order and still decodes ahead of the training step.
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=4)
+        super().__init__()
         self.pixels, self.labels, self.rows = pixels, labels.astype(np.float32), rows
         self.batch_size = batch_size
         self.batches_per_pass = -(-len(rows) // batch_size)
         self.steps_per_epoch = steps_per_epoch or self.batches_per_pass
         self.augmenter = augmenter
         self.seed = seed
-        self.epoch = 0
         self._order = lru_cache(maxsize=2)(self._shuffled_rows)
 
-    def __len__(self) -> int:
-        return self.steps_per_epoch
+    @property
+    def num_batches(self) -> None:
+        """None: the batches never end, and Keras counts on across epochs."""
+        return None
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        step = self.epoch * self.steps_per_epoch + index
+    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         pass_number, batch = divmod(step, self.batches_per_pass)
         rows = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
         images = self.pixels[rows]
@@ -71,24 +69,41 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
             images = self.augmenter.augment(images, (self.seed, step))
         return images.astype(np.float32), self.labels[rows][:, np.newaxis]
 
-    def on_epoch_end(self) -> None:
-        """Go on to the next epoch."""
-        self.epoch += 1
-
     def _shuffled_rows(self, pass_number: int) -> NDArray[np.intp]:
         return np.random.default_rng((self.seed, pass_number)).permutation(self.rows)
 
 
+class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Images as they are, in file order.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (n_images, height, width, 3) and dtype uint8
+        Raw RGB, 0 to 255.
+    labels : ndarray of shape (n_images,)
+        0 or 1.
+    batch_size : int
+        Images a batch.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, batch_size: int) -> None:
+        super().__init__()
+        self.pixels, self.labels, self.batch_size = pixels, labels.astype(np.float32), batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.labels) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return self.pixels[rows].astype(np.float32), self.labels[rows][:, np.newaxis]
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How to train: everything but the data and the network.
+    """How long to train and when to stop.
 
     Attributes
     ----------
-    optimizer : str
-        Name of a Keras optimizer.
-    learning_rate : float
-        Its rate.
     epochs : int
         Largest number of epochs.
     early_stopping : int or None
@@ -101,13 +116,42 @@ class TrainingPlan:
         0 shows no progress bar.
     """
 
-    optimizer: str
-    learning_rate: float
     epochs: int
     early_stopping: int | None
     restore_best: bool
     class_weight: dict[int, float] | None
     verbose: int
+
+
+def compile_network(model: keras.Model, optimizer: str, learning_rate: float) -> None:
+    """Give a network its loss, its optimizer and the figures of the history.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place.
+    optimizer : str
+        Name of a Keras optimizer.
+    learning_rate : float
+        Its rate.
+
+    Raises
+    ------
+    UnknownNameError
+        If Keras has no such optimizer.
+    """
+    known = {
+        name.lower(): value
+        for name, value in vars(keras.optimizers).items()
+        if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer)
+    }
+    if str(optimizer).lower() not in known:
+        raise UnknownNameError("optimizer", optimizer, known)
+    model.compile(
+        optimizer=known[optimizer.lower()](learning_rate=learning_rate),
+        loss="binary_crossentropy",
+        metrics=[keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.AUC(name="auc")],
+    )
 
 
 def train(
@@ -116,7 +160,7 @@ def train(
     validation: tuple[NDArray[np.uint8], NDArray[np.int64]] | None,
     plan: TrainingPlan,
 ) -> dict[str, list[float]]:
-    """Compile and train a network.
+    """Train a compiled network.
 
     Parameters
     ----------
@@ -127,48 +171,23 @@ def train(
     validation : tuple of ndarray or None
         Images (n, height, width, 3) of dtype uint8 and labels (n,), never balanced nor augmented.
     plan : TrainingPlan
-        How.
+        How long.
 
     Returns
     -------
     dict of str to list of float
         loss, accuracy and auc of each epoch, and the same with the prefix ``val_``.
     """
-    model.compile(
-        optimizer=keras.optimizers.get(
-            {"class_name": plan.optimizer, "config": {"learning_rate": plan.learning_rate}}
-        ),
-        loss="binary_crossentropy",
-        metrics=[keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.AUC(name="auc")],
-    )
     history = model.fit(
         batches,
-        validation_data=None if validation is None else _in_order(*validation, batch_size=batches.batch_size),
+        validation_data=None if validation is None else OrderedBatches(*validation, batch_size=batches.batch_size),
         epochs=plan.epochs,
+        steps_per_epoch=batches.steps_per_epoch,
         class_weight=plan.class_weight,
-        callbacks=_callbacks(plan, validated=validation is not None, steps=len(batches)),
+        callbacks=_callbacks(plan, validated=validation is not None, steps=batches.steps_per_epoch),
         verbose=0,
     )
     return {name: [float(value) for value in values] for name, values in history.history.items()}
-
-
-def _in_order(pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, batch_size: int) -> keras.utils.PyDataset:
-    return _OrderedBatches(pixels, labels, batch_size)
-
-
-class _OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Images as they are, in file order."""
-
-    def __init__(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64], batch_size: int) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=4)
-        self.pixels, self.labels, self.batch_size = pixels, labels.astype(np.float32), batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return self.pixels[rows].astype(np.float32), self.labels[rows][:, np.newaxis]
 
 
 def _callbacks(plan: TrainingPlan, *, validated: bool, steps: int) -> list[keras.callbacks.Callback]:

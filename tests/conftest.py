@@ -1,6 +1,7 @@
 """Shared data of the tests: real images where they are, small drawn ones everywhere."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
+
+# Read once, when Keras is imported: downloads of the tests must not land among the user's.
+os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras_home_")
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +87,12 @@ def bad_images(tmp_path_factory) -> Path:
 def tiny_backbone() -> str:
     """Register a backbone that trains in a second; with batch normalisation, as the larger ones have."""
     import keras
+    import tensorflow as tf
 
     from melanoma_tl import register_backbone
+
+    # Without this, parallel sums round differently from run to run, and "the same seed" could not be tested exactly.
+    tf.config.experimental.enable_op_determinism()
 
     def build(input_tensor, weights):
         layers = keras.layers
@@ -92,7 +100,7 @@ def tiny_backbone() -> str:
         x = layers.BatchNormalization(name="norm1")(x)
         x = layers.Activation("relu", name="relu1")(x)
         x = layers.Conv2D(8, 3, strides=2, activation="relu", name="conv2")(x)
-        model = keras.Model(input_tensor, x)
+        model = keras.Model(keras.utils.get_source_inputs(input_tensor), x)
         if weights:
             model.load_weights(weights)
         return model

@@ -79,24 +79,25 @@ def hub():
 
 
 def spec_from(url):
-    weights = PretrainedWeights(("official.h5", "other.h5"), url, hashlib.md5(CONTENT).hexdigest(), "none")
+    names = (f"official_{hashlib.md5(url.encode()).hexdigest()}.h5", "other.h5")
+    weights = PretrainedWeights(names, url, hashlib.md5(CONTENT).hexdigest(), "none")
     return BackboneSpec("net", lambda **_: None, lambda images: images, (32, 32), weights)
 
 
 @pytest.fixture(autouse=True)
-def no_folders(monkeypatch, tmp_path):
+def no_folder(monkeypatch):
     monkeypatch.delenv("MELANOMA_TL_WEIGHTS", raising=False)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
 
 
 def test_weights_come_from_the_named_folder_first(monkeypatch, tmp_path):
     (tmp_path / "other.h5").write_bytes(b"not the official ones")
     monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
-    found = find_weights(spec_from("http://127.0.0.1:9/never"), "imagenet")
+    spec = spec_from("http://127.0.0.1:9/never")
+    found = find_weights(spec, "imagenet")
     assert found.path == str(tmp_path / "other.h5")
     assert not found.official
-    (tmp_path / "official.h5").write_bytes(CONTENT)
-    assert find_weights(spec_from("http://127.0.0.1:9/never"), "imagenet").official
+    (tmp_path / spec.weights.file_names[0]).write_bytes(CONTENT)
+    assert find_weights(spec, "imagenet").official
 
 
 def test_weights_are_downloaded_and_verified(hub):
@@ -108,7 +109,7 @@ def test_a_hub_that_fails_tells_what_to_fetch_and_where_to_put_it(hub, address):
     url = f"{hub}{address}" if address else "http://127.0.0.1:9/unreachable"
     with pytest.raises(WeightsUnavailableError) as caught:
         find_weights(spec_from(url), "imagenet")
-    for part in (url, hashlib.md5(CONTENT).hexdigest(), "official.h5", "MELANOMA_TL_WEIGHTS", "weights=None"):
+    for part in (url, hashlib.md5(CONTENT).hexdigest(), "official_", "MELANOMA_TL_WEIGHTS", "weights=None"):
         assert part in str(caught.value)
 
 

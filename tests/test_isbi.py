@@ -139,7 +139,11 @@ def test_a_folder_a_class(tmp_path):
         Image.new("RGB", (32, 32)).save(tmp_path / word / f"{name}.png")
     (tmp_path / "notes").mkdir()
     dataset = ISBIDataset.from_folder(tmp_path)
-    assert sorted(zip(dataset.image_ids.tolist(), dataset.labels.tolist(), strict=True)) == [("a", 0), ("b", 0), ("c", 1)]
+    assert sorted(zip(dataset.image_ids.tolist(), dataset.labels.tolist(), strict=True)) == [
+        ("a", 0),
+        ("b", 0),
+        ("c", 1),
+    ]
     (tmp_path / "nevus").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "nevus" / "d.png")
     with pytest.raises(UnknownNameError, match=r"'nevus'.*label_map="):
@@ -214,9 +218,7 @@ def test_resized_images_keep_their_ids_and_labels(tmp_path, dataset):
 
 
 def test_resizing_lists_what_it_could_not_read(tmp_path, bad_images, dataset):
-    mixed = ISBIDataset(
-        ["good", "cut"], [dataset.paths[0], bad_images / "truncated.jpg"], [0, 1], name="mixed"
-    )
+    mixed = ISBIDataset(["good", "cut"], [dataset.paths[0], bad_images / "truncated.jpg"], [0, 1], name="mixed")
     with pytest.raises(ImageError, match="truncated"):
         mixed.resize_to(tmp_path, verbose=0)
     resized = mixed.resize_to(tmp_path, on_error="skip", format="jpg", verbose=0)

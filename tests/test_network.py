@@ -89,15 +89,24 @@ def test_weights_of_something_else_are_refused(tmp_path):
 
 def test_a_backbone_must_end_in_a_feature_map():
     def flat(input_tensor, weights):
-        return keras.Model(input_tensor, keras.layers.Flatten()(input_tensor))
+        return keras.Model(keras.utils.get_source_inputs(input_tensor), keras.layers.Flatten()(input_tensor))
 
-    with pytest.raises(ParameterError, match="must end in a feature map"):
-        build_network(
-            BackboneSpec("flat", flat, lambda images: images, (32, 32), None),
-            weights=None,
-            input_size=(32, 32),
-            preprocessing="backbone",
-            head="pooled",
-            trainable_from=None,
-            random_state=0,
-        )
+    def detached(input_tensor, weights):
+        return keras.Model(input_tensor, keras.layers.Conv2D(3, 3)(input_tensor))
+
+    for builder, message in ((flat, "must end in a feature map"), (detached, "does not start at the images")):
+        with pytest.raises(ParameterError, match=message):
+            build_own(builder)
+
+
+def build_own(builder):
+    scale = keras.layers.Rescaling(1 / 255)
+    return build_network(
+        BackboneSpec("own", builder, scale, (32, 32), None),
+        weights=None,
+        input_size=(32, 32),
+        preprocessing="backbone",
+        head="pooled",
+        trainable_from=None,
+        random_state=0,
+    )

@@ -39,8 +39,8 @@ class BackboneSpec:
     name : str
         Under which users ask for it.
     builder : callable
-        ``builder(input_tensor, weights)`` returns a flat ``keras.Model`` on the
-        given tensor, whose output is the last feature map, of shape (n, h, w,
+        ``builder(input_tensor, weights)`` returns a flat ``keras.Model`` from the
+        source of the given tensor to the last feature map, of shape (n, h, w,
         channels). `weights` is the path of a file, or None for random ones.
     preprocess : callable
         Turns a symbolic tensor of raw RGB, 0 to 255, into what the pre-trained
@@ -102,7 +102,7 @@ def register_backbone(
     >>> @register_backbone("one_convolution", preprocess=keras.layers.Rescaling(1 / 255), overwrite=True)
     ... def one_convolution(input_tensor, weights):
     ...     features = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(input_tensor)
-    ...     return keras.Model(input_tensor, features)
+    ...     return keras.Model(keras.utils.get_source_inputs(input_tensor), features)
     """
 
     def register(builder: Callable[..., Any]) -> Callable[..., Any]:

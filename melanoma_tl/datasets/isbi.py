@@ -591,7 +591,12 @@ def _read_ground_truth(
         raise DatasetError(f"{path}: no such file; the labels are read from it")
     try:
         table = pd.read_csv(
-            path, header=0 if headed else None, dtype=str, encoding="utf-8-sig", keep_default_na=False, skipinitialspace=True
+            path,
+            header=0 if headed else None,
+            dtype=str,
+            encoding="utf-8-sig",
+            keep_default_na=False,
+            skipinitialspace=True,
         )
     except pd.errors.EmptyDataError:
         raise DatasetError(f"{path}: the file is empty") from None

@@ -1,0 +1,63 @@
+"""The rules of the layout: light imports, and which module may know which."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import melanoma_tl
+
+PACKAGE = Path(melanoma_tl.__file__).parent
+HEAVY = {"tensorflow", "keras", "matplotlib", "ray", "torch", "jax"}
+# Every user of this module trains a network, and the classifier imports it inside `fit`.
+NEEDS_KERAS = {"training.py"}
+
+
+def top_level_imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def all_imports(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = f"import sys, melanoma_tl; sys.exit(','.join(sorted({HEAVY!r} & set(sys.modules))) or 0)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_module_imports_anything_heavy_at_its_top():
+    for path in PACKAGE.rglob("*.py"):
+        if path.name not in NEEDS_KERAS:
+            roots = {name.split(".")[0] for name in top_level_imports(path)}
+            assert not roots & HEAVY, f"{path.name} imports {roots & HEAVY} at its top"
+
+
+def test_no_module_imports_tensorflow():
+    for path in PACKAGE.rglob("*.py"):
+        assert "tensorflow" not in path.read_text(encoding="utf-8").replace('"tensorflow"', ""), path.name
+
+
+def test_the_report_does_not_know_the_classifier():
+    for name in ("report.py", "metrics.py", "plots.py"):
+        assert not any("classifier" in module or "network" in module for module in all_imports(PACKAGE / name)), name
+
+
+def test_data_modules_do_not_know_models():
+    for path in [*(PACKAGE / "datasets").glob("*.py"), PACKAGE / "images.py", PACKAGE / "balancing.py"]:
+        assert not any(
+            module.endswith(("classifier", "network", "training", "report")) for module in all_imports(path)
+        ), path.name
+
+
+def test_public_names_are_all_there():
+    for name in melanoma_tl.__all__:
+        assert getattr(melanoma_tl, name) is not None
+    assert {"ISBIDataset", "Balancer", "Augmenter", "TransferClassifier", "MetricsReport"} <= set(melanoma_tl.__all__)

@@ -1,0 +1,328 @@
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+
+from melanoma_tl import Augmenter, Balancer, ISBIDataset, TransferClassifier, list_recipes
+from melanoma_tl.errors import DatasetError, ImageError, NotFittedError, ParameterError, UnknownNameError
+
+
+def make(**changes):
+    options = {
+        "backbone": "tiny",
+        "weights": None,
+        "trainable_from": "conv1",
+        "learning_rate": 0.02,
+        "batch_size": 8,
+        "epochs": 6,
+        "random_state": 0,
+        "verbose": 0,
+    }
+    return TransferClassifier(**(options | changes))
+
+
+@pytest.fixture(scope="module")
+def fitted(dataset):
+    return make().fit(dataset, validation_data=dataset[:8])
+
+
+def test_it_learns_what_can_be_learned(fitted, dataset):
+    assert fitted.score(dataset) > 0.9
+    assert fitted.classes_.tolist() == [0, 1]
+    probabilities = fitted.predict_proba(dataset)
+    assert probabilities.shape == (24, 2)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert np.array_equal(fitted.predict(dataset), (probabilities[:, 1] > 0.5).astype(int))
+
+
+def test_the_history_has_every_epoch(fitted):
+    assert set(fitted.history_) == {"loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc"}
+    assert {len(values) for values in fitted.history_.values()} == {6}
+
+
+def test_every_route_gives_the_same_scores(fitted, dataset, images):
+    expected = fitted.predict_proba(dataset)
+    for X in (
+        dataset.paths,
+        dataset.paths.tolist(),
+        images,
+        [Image.fromarray(pixels) for pixels in images],
+        tf.data.Dataset.from_tensor_slices(images),
+        tf.data.Dataset.from_tensor_slices(images).batch(7),
+    ):
+        assert np.allclose(fitted.predict_proba(X), expected, atol=1e-6)
+
+
+def test_resized_files_give_the_same_scores(fitted, dataset, tmp_path):
+    resized = dataset.resize_to(tmp_path, size=(32, 32), verbose=0)
+    assert np.allclose(fitted.predict_proba(resized), fitted.predict_proba(dataset), atol=1e-6)
+
+
+def test_training_by_another_route_gives_the_same_model(fitted, dataset, images, labels):
+    again = make().fit(images, labels, validation_data=(images[:8], labels[:8]))
+    assert np.allclose(again.predict_proba(images), fitted.predict_proba(dataset), atol=1e-5)
+
+
+def test_the_seed_decides_everything(dataset):
+    parts = {"balancer": Balancer(), "augmenter": Augmenter(horizontal_flip=True, rotation_range=20), "epochs": 2}
+    scores = [make(**parts, random_state=seed).fit(dataset[:15]).predict_proba(dataset) for seed in (1, 1, 2)]
+    assert np.allclose(scores[0], scores[1], atol=1e-6)
+    assert not np.allclose(scores[0], scores[2], atol=1e-3)
+
+
+# -- balancing and augmentation touch the training split only -----------------------------------------------------------
+
+
+class Watched(Augmenter):
+    """An augmenter that remembers what it was shown."""
+
+    seen: list = []  # noqa: RUF012 -- shared with the clone that the classifier makes
+
+    def augment(self, images, seed):
+        self.seen.append(images.copy())
+        return super().augment(images, seed)
+
+
+def test_validation_images_are_neither_resampled_nor_augmented(images, labels, monkeypatch):
+    Watched.seen.clear()
+    validation = np.full((6, 32, 32, 3), 13, "uint8")
+    validation_labels = np.array([0, 0, 0, 0, 0, 1])
+    augmenter = Watched(horizontal_flip=True, brightness_range=(0.3, 0.3))
+    clf = make(balancer=Balancer(), augmenter=augmenter, epochs=1)
+    clf.fit(images, labels, validation_data=(validation, validation_labels))
+    assert Watched.seen
+    assert not any((batch == 13).all(axis=(1, 2, 3)).any() for batch in Watched.seen)
+    assert clf.history_["val_accuracy"][0] * 6 == pytest.approx(clf.score(validation, validation_labels) * 6)
+    assert clf.provenance_["validation_data"]["counts"] == {"0": 5, "1": 1}
+
+
+def test_the_balancer_chooses_the_rows_of_a_pass(dataset):
+    unbalanced = dataset.first({"benign": 12, "melanoma": 3})
+    clf = make(balancer=Balancer(), epochs=1).fit(unbalanced)
+    assert clf.provenance_["training_data"]["counts"] == {"0": 12, "1": 3}
+    assert clf.provenance_["training_data"]["rows_of_each_class_in_a_pass"] == [6, 6]
+
+
+def test_an_epoch_may_be_any_number_of_steps(images, labels):
+    from melanoma_tl.training import TrainingBatches
+
+    batches = TrainingBatches(images, labels, np.arange(24), batch_size=10, steps_per_epoch=7, augmenter=None, seed=0)
+    seen = [batches[step] for step in range(3 * 7)]
+    sizes = [len(y) for _, y in seen]
+    assert sizes == [10, 10, 4] * 7, "each pass ends with its small batch, wherever the epochs end"
+    first_pass = np.concatenate([x for x, _ in seen[:3]])
+    assert sorted(first_pass.sum(axis=(1, 2, 3))) == sorted(images.astype("float32").sum(axis=(1, 2, 3)))
+    assert not np.array_equal(first_pass, np.concatenate([x for x, _ in seen[3:6]])), "each pass has its own order"
+
+
+def test_fixed_views_come_round_again(images, labels):
+    from melanoma_tl.training import TrainingBatches
+
+    augmenter = Augmenter(rotation_range=30, views=2, random_state=0)
+    batches = TrainingBatches(
+        images[:4], labels[:4], np.arange(4), batch_size=4, steps_per_epoch=None, augmenter=augmenter, seed=0
+    )
+    passes = []
+    for step in range(4):
+        x, _ = batches[step]
+        passes.append(sorted(x.sum(axis=(1, 2, 3)).tolist()))
+    assert passes[0] == passes[2] == sorted(images[:4].astype("float32").sum(axis=(1, 2, 3)).tolist())
+    assert passes[1] == passes[3] != passes[0]
+
+
+# -- stopping and restoring ----------------------------------------------------------------------------------------------
+
+
+def test_the_best_epoch_is_restored(dataset):
+    wrong = ISBIDataset(dataset.image_ids, dataset.paths, 1 - dataset.labels)  # the longer it learns, the worse
+    clf = make(epochs=4).fit(dataset, validation_data=wrong)
+    best = min(clf.history_["val_loss"])
+    model = clf.model_
+    model.compile(loss="binary_crossentropy")
+    pixels = np.stack([np.array(Image.open(path).resize((32, 32), Image.Resampling.LANCZOS)) for path in wrong.paths])
+    figures = model.evaluate(pixels.astype("float32"), wrong.labels[:, None], verbose=0, return_dict=True)
+    assert figures["loss"] == pytest.approx(best, rel=1e-3)
+    assert clf.history_["val_loss"][-1] > 1.1 * best
+
+
+def test_training_stops_early(dataset):
+    wrong = ISBIDataset(dataset.image_ids, dataset.paths, 1 - dataset.labels)
+    clf = make(epochs=30, early_stopping=2).fit(dataset, validation_data=wrong)
+    assert len(clf.history_["loss"]) < 15
+    assert clf.provenance_["epochs_run"] == len(clf.history_["loss"])
+
+
+# -- scikit-learn's grammar ---------------------------------------------------------------------------------------------
+
+
+def test_clone_and_parameters():
+    clf = make(balancer=Balancer(undersample=3.0), augmenter=Augmenter(zoom_range=0.1))
+    copy = clone(clf)
+    assert copy.balancer is not clf.balancer
+    assert copy.get_params()["balancer__undersample"] == 3.0
+    assert copy.set_params(augmenter__zoom_range=0.2).augmenter.zoom_range == 0.2
+    assert not hasattr(copy, "n_features_in_")
+
+
+def test_scikit_learns_tools_work_on_paths(dataset):
+    scores = cross_val_predict(make(epochs=1), dataset.paths, dataset.labels, cv=2, method="predict_proba")
+    assert scores.shape == (24, 2)
+    search = GridSearchCV(make(epochs=1), {"learning_rate": [1e-3, 1e-1]}, cv=2).fit(dataset.paths, dataset.labels)
+    assert search.best_params_["learning_rate"] in (1e-3, 1e-1)
+
+
+def test_labels_may_be_words(dataset, labels):
+    words = np.array(["benign", "melanoma"])[labels]
+    clf = make().fit(dataset.paths, words)
+    assert clf.classes_.tolist() == ["benign", "melanoma"]
+    assert clf.score(dataset.paths, words) > 0.9
+    with pytest.raises(DatasetError, match="second of the sorted classes is taken for melanoma"):
+        make().fit(dataset.paths, np.array(["nevus", "melanoma"])[labels])
+
+
+# -- errors ----------------------------------------------------------------------------------------------------------------
+
+
+def test_one_class_cannot_be_learned(dataset):
+    with pytest.raises(DatasetError, match="two classes, benign and melanoma; got"):
+        make().fit(dataset[dataset.labels == 0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"backbone": "tinny"}, UnknownNameError, "Did you mean 'tiny'"),
+        ({"epochs": 0}, ParameterError, "epochs must be a whole number"),
+        ({"steps_per_epoch": 1.5}, ParameterError, "steps_per_epoch must be None or a whole number"),
+        ({"early_stopping": 3}, ParameterError, "pass validation_data"),
+        ({"learning_rate": 0}, ParameterError, "above 0"),
+        ({"threshold": 50}, ParameterError, "0 to 1, got 50"),
+        ({"on_error": "ignore"}, ParameterError, "'raise' or 'skip', got 'ignore'"),
+        ({"class_weight": {0: 1.0}}, ParameterError, "a weight for each of"),
+        ({"optimizer": "adamm"}, UnknownNameError, "Did you mean 'adam'"),
+    ],
+)
+def test_wrong_parameters_are_named(dataset, changes, error, message):
+    with pytest.raises(error, match=message):
+        make(**changes).fit(dataset)
+
+
+def test_nothing_can_be_asked_before_fit(dataset, tmp_path):
+    for ask in (make().predict_proba, make().predict, make().score):
+        with pytest.raises(NotFittedError, match="call fit"):
+            ask(dataset)
+    with pytest.raises(NotFittedError):
+        make().save(tmp_path / "model.keras")
+
+
+def test_unreadable_images_stop_or_get_no_score(fitted, dataset, bad_images, caplog):
+    paths = [dataset.paths[0], str(bad_images / "truncated.jpg"), dataset.paths[1]]
+    with pytest.raises(ImageError, match="truncated"):
+        fitted.predict_proba(paths)
+    lenient = make(on_error="skip", epochs=1).fit(dataset)
+    scores = lenient.predict_proba(paths)
+    assert np.isnan(scores[1]).all()
+    assert np.allclose(scores[[0, 2]], lenient.predict_proba(dataset[:2]), atol=1e-6)
+    assert "no score for" in caplog.text
+    with pytest.raises(ImageError, match="1 of 3 images"):
+        lenient.predict(paths)
+
+
+def test_unreadable_training_images_are_left_out_and_listed(dataset, bad_images):
+    paths = [*dataset.paths, str(bad_images / "empty.jpg")]
+    y = [*dataset.labels, 1]
+    with pytest.raises(ImageError, match="0 bytes"):
+        make(epochs=1).fit(paths, y)
+    clf = make(epochs=1, on_error="skip").fit(paths, y)
+    assert [row.image_id for row in clf.skipped_] == ["empty.jpg"]
+    assert clf.provenance_["training_data"]["skipped"] == 1
+    assert clf.provenance_["training_data"]["counts"] == {"0": 12, "1": 12}
+
+
+def test_class_weights_shift_the_scores(dataset):
+    plain, weighted = (
+        make(class_weight=weights, trainable_from=None, epochs=3).fit(dataset).predict_proba(dataset)[:, 1].mean()
+        for weights in (None, {0: 1.0, 1: 20.0})
+    )
+    assert weighted > plain
+
+
+# -- recipes ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_paper_recipe_is_the_published_work():
+    clf = TransferClassifier.from_recipe("paper")
+    assert (clf.backbone, clf.head, clf.trainable_from, clf.preprocessing) == (
+        "vgg19",
+        "published",
+        "block5_conv2",
+        "rescale",
+    )
+    assert (clf.optimizer, clf.learning_rate, clf.batch_size, clf.epochs, clf.steps_per_epoch) == (
+        "rmsprop",
+        1e-4,
+        16,
+        35,
+        692,
+    )
+    assert not clf.restore_best
+    assert (clf.balancer.undersample, clf.balancer.oversample, clf.balancer.selection) == (2.0, 1.0, "first")
+    assert (clf.augmenter.rotation_range, clf.augmenter.width_shift_range, clf.augmenter.horizontal_flip) == (
+        20,
+        0.2,
+        True,
+    )
+    assert clf.augmenter.saturation_range == 0.0
+
+
+def test_recipes_can_be_changed_and_misspelled():
+    assert TransferClassifier.from_recipe("paper", epochs=1).epochs == 1
+    assert list_recipes() == ["paper"]
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'paper'\?"):
+        TransferClassifier.from_recipe("papr")
+
+
+def test_the_recipe_is_remembered(dataset):
+    clf = TransferClassifier.from_recipe(
+        "paper", backbone="tiny", weights=None, trainable_from=None, epochs=1, steps_per_epoch=1, verbose=0
+    ).fit(dataset)
+    assert clf.provenance_["recipe"].startswith("paper with backbone, epochs")
+
+
+# -- the model file --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_saved_model_predicts_the_same_in_a_fresh_process(fitted, dataset, tmp_path):
+    fitted.save(tmp_path / "model.keras")
+    code = (
+        "import sys, numpy; from melanoma_tl import TransferClassifier; "
+        "clf = TransferClassifier.load(sys.argv[1]); clf.set_params(verbose=0); "
+        "numpy.save(sys.argv[2], clf.predict_proba(sys.argv[3:]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model.keras", tmp_path / "scores.npy", *dataset.paths],
+        check=True,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+    )
+    assert np.allclose(np.load(tmp_path / "scores.npy"), fitted.predict_proba(dataset), atol=1e-6)
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_real_images_with_real_weights(real_data, real_weights):
+    train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(60, random_state=0)
+    test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(40, random_state=0)
+    clf = TransferClassifier(weights=real_weights, input_size=(96, 96), epochs=30, random_state=0, verbose=0)
+    from sklearn.metrics import roc_auc_score
+
+    scores = clf.fit(train).predict_proba(test)[:, 1]
+    assert roc_auc_score(test.labels, scores) > 0.6
+    assert keras.backend.backend() == "tensorflow"

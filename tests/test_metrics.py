@@ -1,0 +1,228 @@
+"""Every figure against another implementation, every interval against theory or a plain bootstrap."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
+from sklearn import metrics as sk
+
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.metrics import (
+    LABELS,
+    ConfusionCounts,
+    average_precision,
+    confusion_counts,
+    confusion_metric,
+    matrix_metrics,
+    roc_auc,
+    score_metrics,
+    threshold_metrics,
+    wilson_interval,
+)
+
+
+@st.composite
+def labelled_scores(draw):
+    """Labels of both classes with scores, sometimes of few values so that most are tied."""
+    n = draw(st.integers(2, 60))
+    y_true = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1)))
+    y_true[:2] = 0, 1
+    steps = draw(st.sampled_from([1, 2, 5, 1000]))
+    y_score = draw(hnp.arrays(np.int64, n, elements=st.integers(0, steps))) / steps
+    return y_true, y_score
+
+
+def simulate(n_melanoma=117, n_benign=483, seed=0):
+    rng = np.random.default_rng(seed)
+    y_true = np.repeat([1, 0], [n_melanoma, n_benign])
+    return y_true, 1 / (1 + np.exp(-rng.normal(2 * y_true - 1.5, 1.2)))
+
+
+@given(labelled_scores())
+@settings(max_examples=100, deadline=None)
+def test_auc_and_average_precision_are_those_of_scikit_learn(data):
+    y_true, y_score = data
+    assert roc_auc(y_true, y_score) == pytest.approx(sk.roc_auc_score(y_true, y_score), abs=1e-12)
+    assert average_precision(y_true, y_score) == pytest.approx(sk.average_precision_score(y_true, y_score), abs=1e-12)
+
+
+@given(labelled_scores(), st.sampled_from([0.0, 0.2, 0.5, 1.0]))
+@settings(max_examples=50, deadline=None)
+def test_figures_at_a_threshold_are_those_of_scikit_learn(data, threshold):
+    y_true, y_score = data
+    y_pred = (y_score > threshold).astype(int)
+    counts = confusion_counts(y_true, y_score, threshold)
+    assert counts == tuple(sk.confusion_matrix(y_true, y_pred).ravel())
+    ours = threshold_metrics(*counts)
+    undefined = {"zero_division": np.nan}
+    theirs = {
+        "accuracy": sk.accuracy_score(y_true, y_pred),
+        "balanced_accuracy": sk.balanced_accuracy_score(y_true, y_pred),
+        "sensitivity": sk.recall_score(y_true, y_pred),
+        "specificity": sk.recall_score(y_true, y_pred, pos_label=0),
+        "precision": sk.precision_score(y_true, y_pred, **undefined),
+        "npv": sk.precision_score(y_true, y_pred, pos_label=0, **undefined),
+        "f1": sk.f1_score(y_true, y_pred),
+        "iou_melanoma": sk.jaccard_score(y_true, y_pred),
+        "iou_benign": sk.jaccard_score(y_true, y_pred, pos_label=0),
+    }
+    assert ours == pytest.approx(theirs, abs=1e-12, nan_ok=True)
+
+
+def official_scores(y_true, y_score):
+    """The ISIC challenge's own scorer; two columns, for with one its balanced accuracy is always 1."""
+    truth = pd.DataFrame({"melanoma": y_true.astype(float), "benign": 1.0 - y_true})
+    prediction = pd.DataFrame({"melanoma": y_score, "benign": 1 - y_score})
+    weights = pd.DataFrame({"score_weight": np.ones(len(y_true)), "validation_weight": np.ones(len(y_true))})
+    return ClassificationScore(truth, prediction, weights, ClassificationMetric.AUC).per_category.loc["melanoma"]
+
+
+def assert_official(y_true, y_score):
+    official = official_scores(y_true, y_score)
+    ours = score_metrics(y_true, y_score, n_resamples=100)
+    names = {"auc": "auc", "average_precision": "ap", "f1": "dice", "precision": "ppv", "npv": "npv"}
+    names |= {name: name for name in ("accuracy", "sensitivity", "specificity")}
+    for name, theirs in names.items():
+        assert ours[name].value == pytest.approx(official[theirs], abs=1e-12), name
+
+
+@pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
+def test_figures_are_those_of_the_challenge_scorer():
+    y_true, y_score = simulate()
+    y_score[::7] = 0.5  # on the threshold: predicted benign
+    assert_official(y_true, y_score.round(2))
+
+
+@pytest.mark.real_data
+@pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
+def test_figures_are_those_of_the_challenge_scorer_on_the_ground_truth_of_2017(real_data):
+    table = pd.read_csv(real_data / "ISIC-2017_Test_v2_Part3_GroundTruth.csv")
+    y_true = table["melanoma"].to_numpy().astype(int)
+    assert (len(y_true), y_true.sum()) == (600, 117)
+    rng = np.random.default_rng(2017)
+    assert_official(y_true, np.clip(rng.normal(0.3 + 0.25 * y_true, 0.2), 0, 1).round(3))
+
+
+def test_a_score_on_the_threshold_is_benign():
+    assert confusion_counts([0, 1, 1], [0.5, 0.5, 0.5000001]) == (1, 0, 1, 1)
+
+
+# Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_is_the_published_one(successes, n, low, high):
+    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_of_nothing_is_undefined():
+    assert np.isnan(wilson_interval(0, 0)).all()
+
+
+def test_intervals_of_the_published_matrix():
+    figures = matrix_metrics(ConfusionCounts(tn=72, fp=3, fn=17, tp=58))
+    expected = {
+        "accuracy": (0.803, 0.912, 150),
+        "sensitivity": (0.667, 0.853, 75),
+        "specificity": (0.889, 0.986, 75),
+        "precision": (0.865, 0.983, 61),
+    }
+    for name, (low, high, n) in expected.items():
+        metric = figures[name]
+        assert (round(metric.low, 3), round(metric.high, 3), metric.n, metric.method) == (low, high, n, "wilson"), name
+    assert "auc" not in figures
+
+
+def test_bootstrap_agrees_with_a_plain_loop():
+    y_true, y_score = simulate(40, 90)
+    melanoma, benign = y_score[y_true == 1], y_score[y_true == 0]
+    rng = np.random.default_rng(1)
+    draws = []
+    for _ in range(400):
+        scores = np.concatenate([rng.choice(side, len(side)) for side in (melanoma, benign)])
+        figures = threshold_metrics(*confusion_counts(y_true, scores))
+        ranked = sk.roc_auc_score(y_true, scores), sk.average_precision_score(y_true, scores)
+        draws.append([*ranked, figures["balanced_accuracy"], figures["f1"], figures["iou_benign"]])
+    expected = np.quantile(draws, [0.025, 0.975], axis=0).T
+    figures = score_metrics(y_true, y_score)
+    names = ("auc", "average_precision", "balanced_accuracy", "f1", "iou_benign")
+    ours = [(figures[name].low, figures[name].high) for name in names]
+    np.testing.assert_allclose(ours, expected, atol=0.02)
+
+
+def test_a_matrix_has_the_bootstrap_of_its_predictions():
+    y_true, y_score = simulate(40, 90)
+    from_scores = score_metrics(y_true, y_score, n_resamples=5000)
+    from_matrix = matrix_metrics(confusion_counts(y_true, y_score), n_resamples=5000)
+    for name, metric in from_matrix.items():
+        assert (metric.value, metric.n) == (from_scores[name].value, from_scores[name].n)
+        assert (metric.low, metric.high) == pytest.approx((from_scores[name].low, from_scores[name].high), abs=0.015)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    # AUC of two normals of unit variance one apart is Phi(1 / sqrt(2)).
+    truth, hits, trials = 0.7602, 0, 200
+    y_true = np.repeat([1, 0], [60, 60])
+    for seed in range(trials):
+        noise = np.random.default_rng(seed).normal(y_true, 1)
+        auc = score_metrics(y_true, 1 / (1 + np.exp(-noise)), n_resamples=200, random_state=seed)["auc"]
+        hits += auc.low <= truth <= auc.high
+    assert 0.90 <= hits / trials <= 0.99
+
+
+def test_same_seed_same_interval_and_batches_do_not_matter(monkeypatch):
+    y_true, y_score = simulate()
+    figures = score_metrics(y_true, y_score, random_state=7)
+    assert figures == score_metrics(y_true, y_score, random_state=7)
+    assert figures["auc"] != score_metrics(y_true, y_score, random_state=8)["auc"]
+    monkeypatch.setattr("melanoma_tl.metrics._BATCH_CELLS", 20_000)
+    in_batches = score_metrics(y_true, y_score, random_state=7)
+    assert (in_batches["auc"].low, in_batches["auc"].high) == pytest.approx(
+        (figures["auc"].low, figures["auc"].high), abs=0.01
+    )
+
+
+def test_a_wider_confidence_is_a_wider_interval():
+    y_true, y_score = simulate()
+    narrow, wide = (score_metrics(y_true, y_score, confidence=confidence) for confidence in (0.8, 0.99))
+    for name in LABELS:
+        assert wide[name].low < narrow[name].low < narrow[name].high < wide[name].high, name
+
+
+def test_nothing_predicted_melanoma_leaves_precision_undefined():
+    figures = score_metrics([0, 0, 1], [0.1, 0.2, 0.3])
+    precision = figures["precision"]
+    assert precision.n == 0
+    assert np.isnan([precision.value, precision.low, precision.high]).all()
+    assert figures["f1"].value == 0
+    assert figures["npv"].value == pytest.approx(2 / 3)
+
+
+def test_perfect_scores_have_the_documented_interval():
+    figures = score_metrics([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
+    assert (figures["auc"].low, figures["auc"].high) == (1, 1)
+    assert figures["sensitivity"].low == pytest.approx(0.342, abs=5e-4)
+
+
+def test_many_matrices_at_once():
+    tp = np.arange(4)
+    values = confusion_metric("precision", 3, 0, 3 - tp, tp)
+    np.testing.assert_array_equal(values, [np.nan, 1, 1, 1])
+
+
+@pytest.mark.parametrize("y_true", [[], [0, 0], [1, 1]])
+def test_one_class_is_an_error_that_says_so(y_true):
+    with pytest.raises(DatasetError, match=r"both classes, got .* melanoma and .* benign; add images"):
+        score_metrics(y_true, [0.5] * len(y_true))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"threshold": 1.5}, {"threshold": "auto"}, {"confidence": 95}, {"n_resamples": 10}], ids=str
+)
+def test_parameters_out_of_range(bad):
+    with pytest.raises(ParameterError, match=next(iter(bad))):
+        score_metrics([0, 1], [0.2, 0.7], **bad)

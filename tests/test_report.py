@@ -1,0 +1,359 @@
+"""A report says what it found, how sure that is, and what it rests on."""
+
+import json
+import pickle
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+from melanoma_tl import MetricsReport
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.metrics import LABELS
+
+FIGURES = set(LABELS)
+TRUTH = [0, 0, 0, 1, 1, 1]
+SCORES = [0.1, 0.4, 0.7, 0.3, 0.8, 0.9]
+
+
+class Scorer:
+    """A classifier that has learned its scores by heart."""
+
+    def __init__(self, scores, **attributes):
+        self.scores = np.asarray(scores, dtype="float32")
+        vars(self).update(attributes)
+
+    def predict_proba(self, X):
+        return np.stack([1 - self.scores, self.scores], axis=1)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return MetricsReport.from_scores(TRUTH, SCORES, name="six images")
+
+
+@pytest.fixture(scope="module")
+def undefined():
+    """Nothing is predicted melanoma: precision does not exist."""
+    return MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3])
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_figure_has_an_interval_and_its_n(report):
+    content = report.to_dict()
+    for name in FIGURES:
+        assert set(content[name]) == {"value", "low", "high", "n"}
+        assert content[name]["low"] <= content[name]["value"] <= content[name]["high"]
+        assert content[name]["n"] > 0
+    assert content["confusion_matrix"] == {"tn": 2, "fp": 1, "fn": 1, "tp": 2}
+
+
+def test_a_matrix_alone_has_no_auc():
+    report = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58)
+    assert set(report.metrics) == FIGURES - {"auc", "average_precision"}
+    assert "auc" not in report.to_dict()
+    assert report.metrics["iou_benign"].value == pytest.approx(72 / 92)
+    assert report.to_dict()["threshold"] is None
+
+
+def test_scores_and_their_matrix_give_the_same_values(report):
+    from_matrix = MetricsReport.from_confusion(*report.counts)
+    for name, metric in from_matrix.metrics.items():
+        assert metric.value == report.metrics[name].value
+
+
+def test_an_image_without_score_is_left_out_listed_and_counted():
+    scores = [*SCORES, np.nan, np.nan]
+    report = MetricsReport.from_scores(
+        [*TRUTH, 1, 0],
+        scores,
+        image_ids=[f"ISIC_{row}" for row in range(8)],
+        paths=[f"{row}.jpg" for row in range(8)],
+        skipped=[("ISIC_8", "8.jpg", "no such file")],
+    )
+    assert report.metrics == MetricsReport.from_scores(TRUTH, SCORES).metrics
+    assert [row.image_id for row in report.skipped] == ["ISIC_8", "ISIC_6", "ISIC_7"]
+    assert report.skipped[1].path == "6.jpg"
+    assert report.image_ids == tuple(f"ISIC_{row}" for row in range(6))
+    assert len(report.paths) == len(report.y_score) == 6
+    assert "3 skipped" in str(report)
+    assert report.provenance["test_data"]["skipped"] == 3
+
+
+@pytest.mark.parametrize(
+    ("y_true", "pos_label"),
+    [
+        ([False, False, False, True, True, True], None),
+        ([0.0, 0.0, 0.0, 1.0, 1.0, 1.0], None),
+        (["nevus", "nevus", "keratosis", "mel", "mel", "mel"], "mel"),
+    ],
+    ids=["bool", "float", "words"],
+)
+def test_labels_of_other_kinds(report, y_true, pos_label):
+    assert MetricsReport.from_scores(y_true, SCORES, pos_label=pos_label).metrics == report.metrics
+
+
+# -- estimators --------------------------------------------------------------------------------------------------------
+
+
+def test_any_classifier_of_scikit_learn_can_be_reported():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 80)
+    X = rng.normal(y[:, None], 1, (80, 3))
+    model = LogisticRegression().fit(X, y)
+    report = MetricsReport.from_estimator(model, X, y)
+    assert report.metrics["accuracy"].value == model.score(X, y)
+    assert "LogisticRegression" in str(report)
+
+
+def test_what_a_dataset_and_a_classifier_know_is_taken(dataset):
+    scores = np.linspace(0, 1, len(dataset))
+    scores[3] = np.nan
+    provenance = {
+        "recipe": "paper",
+        "seed": 7,
+        "weights": {"file": "vgg19.h5"},
+        "training_data": {"counts": [346, 346]},
+    }
+    history = {"loss": [0.5, 0.4], "accuracy": [0.7, 0.8]}
+    model = Scorer(scores, threshold=0.8, history_=history, provenance_=provenance)
+    report = MetricsReport.from_estimator(model, dataset)
+    assert report.threshold == 0.8
+    assert report.counts.tp + report.counts.fp == int((np.float32(scores) > 0.8).sum())
+    assert report.name == dataset.name
+    assert report.history == history
+    assert report.paths == tuple(np.delete(dataset.paths, 3))
+    assert report.skipped[0].image_id == dataset.image_ids[3]
+    assert report.provenance["model"] == provenance
+    for fact in ("recipe: paper", "seed: 7", "vgg19.h5", "counts=[346, 346]", dataset.name):
+        assert fact in str(report)
+    assert MetricsReport.from_estimator(model, dataset, threshold=0.1, name="x").threshold == 0.1
+
+
+def test_labels_given_as_y_are_preferred_to_those_of_the_dataset(dataset):
+    model = Scorer(np.linspace(0, 1, len(dataset)))
+    swapped = MetricsReport.from_estimator(model, dataset, 1 - dataset.labels)
+    assert swapped.metrics["auc"].value == pytest.approx(
+        1 - MetricsReport.from_estimator(model, dataset).metrics["auc"].value
+    )
+
+
+def test_melanoma_as_first_class_would_turn_every_score_round():
+    y = np.array(["malignant", "nevus"] * 5)
+    model = DummyClassifier().fit(np.zeros((10, 1)), y)
+    with pytest.raises(ParameterError, match="second class"):
+        MetricsReport.from_estimator(model, np.zeros((10, 1)), y, pos_label="malignant")
+
+
+def test_images_without_labels_cannot_be_reported():
+    with pytest.raises(ParameterError, match="list without labels; pass them as y"):
+        MetricsReport.from_estimator(Scorer(SCORES), ["a.jpg"] * 6)
+
+
+def test_scores_of_one_column_are_refused():
+    class OneColumn:
+        def predict_proba(self, X):
+            return np.full((6, 1), 0.5)
+
+    with pytest.raises(ParameterError, match=r"\(n, 2\), benign and melanoma, got \(6, 1\)"):
+        MetricsReport.from_estimator(OneColumn(), None, TRUTH)
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            ([0, 1], [0.1, 1.2]),
+            ParameterError,
+            r"probabilities, 0 to 1, got 1 outside, such as 1.2; pass predict_proba",
+        ),
+        (([0, 1], [-3.0, np.inf]), ParameterError, "got 2 outside, such as -3"),
+        (([0, 1, 1], [0.1, 0.2]), ParameterError, "y_score has 2 rows, but y_true has 3"),
+        (
+            ([0, 1], [[0.9, 0.1], [0.2, 0.8]]),
+            ParameterError,
+            r"shape \(n,\), the probability of melanoma, got \(2, 2\)",
+        ),
+        (([[0], [1]], [0.1, 0.2]), ParameterError, r"y_true must have the shape \(n,\), got \(2, 1\)"),
+        ((["benign", "melanoma"], [0.1, 0.2]), ParameterError, "say which one is melanoma"),
+        (([1, 2], [0.1, 0.2]), ParameterError, r"0 for benign and 1 for melanoma, got \[1, 2\]"),
+        (([0, np.nan], [0.1, 0.2]), ParameterError, "0 for benign and 1 for melanoma"),
+        (([1, 1], [0.1, 0.2]), DatasetError, "got 2 melanoma and 0 benign"),
+        (([], []), DatasetError, "got 0 melanoma and 0 benign"),
+        (([0, 1], [np.nan, np.nan]), DatasetError, "got 0 melanoma and 0 benign"),
+    ],
+)
+def test_scores_that_cannot_be_reported(arguments, error, message):
+    with pytest.raises(error, match=message):
+        MetricsReport.from_scores(*arguments)
+
+
+@pytest.mark.parametrize("column", ["image_ids", "paths"])
+def test_ids_and_paths_must_match_the_scores(column):
+    with pytest.raises(ParameterError, match=f"6 rows, but {column} has 1"):
+        MetricsReport.from_scores(TRUTH, SCORES, **{column: ["a"]})
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 3, -1), (1, 2, 3, 4.5), (1, 2, 3, "4")])
+def test_counts_must_be_counts(counts):
+    with pytest.raises(ParameterError, match="whole numbers"):
+        MetricsReport.from_confusion(*counts)
+
+
+def test_a_matrix_of_one_class_is_an_error():
+    with pytest.raises(DatasetError, match="got 0 melanoma and 7 benign"):
+        MetricsReport.from_confusion(5, 2, 0, 0)
+
+
+# -- what produced it --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: MetricsReport.from_scores(TRUTH, SCORES),
+        lambda: MetricsReport.from_confusion(3, 1, 1, 3),
+        lambda: MetricsReport.from_estimator(Scorer(SCORES), None, TRUTH),
+    ],
+    ids=["scores", "confusion", "estimator"],
+)
+def test_every_report_says_what_produced_it(made):
+    provenance = made().to_dict()["provenance"]
+    assert {"python", "numpy", "keras", "scikit-learn"} <= set(provenance["versions"])
+    assert provenance["created"].endswith("+00:00")
+    assert provenance["intervals"] == {"n_resamples": 2000, "random_state": 0}
+    assert provenance["test_data"]["melanoma"] == provenance["test_data"]["images"] / 2
+
+
+def test_a_report_needs_neither_tensorflow_nor_keras_nor_matplotlib():
+    code = (
+        "import sys; from melanoma_tl import MetricsReport as R; r = R.from_confusion(72, 3, 17, 58); str(r); repr(r);"
+        "r.to_json(); print([m for m in ('tensorflow', 'keras', 'matplotlib') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# -- texts and files ---------------------------------------------------------------------------------------------------
+
+
+def test_the_text_shows_everything(report):
+    text = str(report)
+    for label in LABELS.values():
+        assert label in text
+    for fact in (
+        "six images",
+        "95 % interval",
+        "TN 2",
+        "FP 1",
+        "FN 1",
+        "TP 2",
+        "above 0.5",
+        "Melanoma prevalence 50.0 %",
+    ):
+        assert fact in text
+    assert text.endswith("Research use only; not a medical device.")
+    rows = text.split("\n\n")[1].splitlines()
+    assert len({len(row) for row in rows}) == 1, "columns are aligned"
+
+
+def test_repr_is_one_line(report):
+    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.333-1.000, n = 6))"
+
+
+def test_an_undefined_figure_is_null_and_says_undefined(undefined):
+    assert undefined.to_dict()["precision"] == {"value": None, "low": None, "high": None, "n": 0}
+    assert "undefined" in str(undefined)
+    assert not re.search(r"\bnan\b", str(undefined))
+
+
+def test_an_interval_that_collapsed_is_pointed_out(report):
+    perfect = MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
+    assert "resampling cannot see outcomes that did not occur (AUC, Average precision" in str(perfect)
+    assert "without width" not in str(report)
+
+
+def test_json_is_strict(undefined):
+    def refuse(token):
+        raise AssertionError(f"{token} is no JSON")
+
+    content = json.loads(undefined.to_json(), parse_constant=refuse)
+    assert content == undefined.to_dict()
+    assert set(content) > FIGURES
+
+
+def test_json_takes_whatever_the_provenance_holds(tmp_path):
+    odd = {
+        "rate": np.float32(0.5),
+        "nan": float("nan"),
+        "shape": np.array([224, 224]),
+        "file": tmp_path,
+        "flag": np.True_,
+    }
+    report = MetricsReport.from_scores(TRUTH, SCORES, provenance=odd, history={"loss": [1.0, float("inf")]})
+    content = json.loads(report.to_json())
+    expected = {"rate": 0.5, "nan": None, "shape": [224, 224], "file": str(tmp_path), "flag": True}
+    assert content["provenance"]["model"] == expected
+    assert content["history"] == {"loss": [1.0, None]}
+
+
+def test_markdown_holds_tables_of_even_width():
+    report = MetricsReport.from_scores(
+        TRUTH, SCORES, provenance={"a|b": "c|d\ne"}, skipped=[(f"ISIC_{row}", "", "no such file") for row in range(12)]
+    )
+    text = report.to_markdown()
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 3
+    for table in tables:
+        assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+    assert "- ISIC_9: no such file\n- and 2 more" in text
+    assert "Research use only" in text
+
+
+@pytest.mark.parametrize("suffix", [".md", ".json", ".txt", ".JSON"])
+def test_a_report_is_saved_by_its_suffix(report, tmp_path, suffix):
+    path = tmp_path / f"report{suffix}"
+    path.write_text("an older report")
+    assert report.save(path) == path
+    written = {".md": report.to_markdown(), ".json": report.to_json(), ".txt": f"{report}\n"}[suffix.lower()]
+    assert path.read_text(encoding="utf-8") == written
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_unknown_suffix_lists_the_known_ones(report, tmp_path):
+    with pytest.raises(ParameterError, match=r"\.md, \.json, \.txt, got .*report\.docx"):
+        report.save(tmp_path / "report.docx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_write_that_fails_leaves_the_old_file(report, tmp_path, monkeypatch):
+    path = tmp_path / "report.txt"
+    path.write_text("an older report")
+
+    def full(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(OSError, match="disk full"):
+        report.save(path)
+    assert path.read_text() == "an older report"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_survives_pickling(report):
+    again = pickle.loads(pickle.dumps(report))
+    assert again.to_dict() == report.to_dict()
+
+
+def test_claims_are_checked_against_the_matrix(report):
+    assert report.check_claims({"recall": "66.7 %", "accuracy": 0.6667}).consistent
+    with pytest.raises(UnknownNameError):
+        report.check_claims({"auc": 0.9})

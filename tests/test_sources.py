@@ -1,0 +1,128 @@
+import errno
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from melanoma_tl import ISBIDataset
+from melanoma_tl.errors import DatasetError, ImageError
+from melanoma_tl.sources import open_source, prepare, read_batches
+
+SIZE = (32, 32)
+
+
+def prepared(X, y=None, on_error="raise"):
+    return prepare(X, y, SIZE, on_error=on_error, desc="Read", verbose=0)
+
+
+def routes(dataset, images, labels):
+    """Every way to say the same images and labels."""
+    return {
+        "dataset": (dataset, None),
+        "array of paths": (dataset.paths, labels),
+        "list of paths": (dataset.paths.tolist(), labels.tolist()),
+        "array of images": (images, labels),
+        "PIL images": ([Image.fromarray(pixels) for pixels in images], labels),
+        "tf.data": (tf.data.Dataset.from_tensor_slices((images, labels)), None),
+        "batched tf.data": (tf.data.Dataset.from_tensor_slices((images, labels)).batch(5), None),
+    }
+
+
+def test_every_route_gives_the_same_pixels_and_labels(dataset, images, labels):
+    expected = prepared(dataset)
+    assert expected.pixels.shape == (24, 32, 32, 3)
+    assert expected.pixels.dtype == np.uint8
+    for name, route in routes(dataset, images, labels).items():
+        result = prepared(*route)
+        assert np.array_equal(result.pixels, expected.pixels), name
+        assert np.array_equal(result.labels, expected.labels), name
+
+
+def test_pixels_lie_on_disk(dataset):
+    assert isinstance(prepared(dataset).pixels, np.memmap)
+
+
+def test_batches_are_bounded_and_cover_all(dataset):
+    batches = list(read_batches(open_source(dataset), SIZE, batch_size=10, on_error="raise", desc="", verbose=0))
+    assert [len(batch.pixels) for batch in batches] == [10, 10, 4]
+
+
+def test_bad_images_are_named_or_listed_with_their_labels_kept_in_step(dataset, bad_images, labels):
+    paths = dataset.paths.tolist()
+    paths[3] = str(bad_images / "truncated.jpg")
+    with pytest.raises(ImageError, match=r"truncated\.jpg: damaged or truncated"):
+        prepared(paths, labels)
+    result = prepared(paths, labels, on_error="skip")
+    assert result.labels.tolist() == np.delete(labels, 3).tolist()
+    assert np.array_equal(result.pixels, np.delete(prepared(dataset).pixels, 3, axis=0))
+    assert [(row.image_id, row.path) for row in result.skipped] == [("truncated.jpg", paths[3])]
+
+
+def test_a_dataset_names_its_bad_image_by_id(dataset, bad_images):
+    mixed = ISBIDataset(["good", "bad"], [dataset.paths[0], bad_images / "empty.jpg"], [0, 1])
+    assert prepared(mixed, on_error="skip").skipped[0].image_id == "bad"
+
+
+def test_nothing_readable_is_an_error(bad_images):
+    with pytest.raises(DatasetError, match="none of the 1 images can be read"):
+        prepared([str(bad_images / "empty.jpg")], [0], on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        ("image.jpg", None, "X must be an ISBIDataset"),
+        (42, None, "X must be an ISBIDataset"),
+        ([], None, "holds no image"),
+        ([1, 2], None, "got list of int"),
+        (np.zeros((4, 2, 8, 8, 3), "uint8"), None, r"one class an image|got ndarray|expected the shape"),
+        (["a.jpg", "b.jpg"], [0], "2 images, y of shape"),
+        (["a.jpg", "b.jpg"], [[0, 1], [1, 0]], "2 images, y of shape"),
+    ],
+)
+def test_what_is_no_image_collection_is_refused(X, y, message):
+    with pytest.raises((DatasetError, ImageError), match=message):
+        source = open_source(X, y)
+        list(read_batches(source, SIZE, batch_size=2, on_error="raise", desc="", verbose=0))
+
+
+def test_a_table_of_numbers_is_refused():
+    with pytest.raises(DatasetError, match=r"got ndarray of shape \(4, 3\)"):
+        open_source(np.zeros((4, 3)))
+
+
+def test_labels_are_needed_and_not_given_twice(images):
+    with pytest.raises(DatasetError, match="there are no labels"):
+        prepared(images)
+    with pytest.raises(DatasetError, match="brings its own labels"):
+        prepared(tf.data.Dataset.from_tensor_slices((images, np.zeros(24))), np.zeros(24))
+    with pytest.raises(DatasetError, match="must give images"):
+        prepared(tf.data.Dataset.range(3))
+
+
+def test_a_full_disk_says_where_and_what_to_do(dataset, monkeypatch):
+    class FullDisk:
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    # A disk cannot be filled in a test: the file object is the narrowest place to stand in for one.
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: FullDisk())
+    with pytest.raises(DatasetError, match=r"is full.*TMPDIR"):
+        prepared(dataset)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(images):
+    import tracemalloc
+
+    def peak(n):
+        tracemalloc.start()
+        source = open_source(np.broadcast_to(images[:1], (n, 40, 40, 3)))
+        for _ in read_batches(source, (64, 64), batch_size=16, on_error="raise", desc="", verbose=0):
+            pass
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(64)
+    assert peak(1600) < 1.5 * peak(200)
