@@ -25,7 +25,6 @@ References
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -467,14 +466,14 @@ def _figures(
     return figures
 
 
-def _check(tally: _Tally, threshold: float, confidence: float, n_resamples: int) -> None:
+def _check(tally: _Tally, threshold: object, confidence: float, n_resamples: int) -> None:
     n_melanoma, n_benign = int(tally.melanoma.sum()), int(tally.benign.sum())
     if not n_melanoma or not n_benign:
         raise DatasetError(
             f"Figures need images of both classes, got {n_melanoma} melanoma and {n_benign} benign; "
             "add images of the missing class (AUC, sensitivity and specificity do not exist without them)"
         )
-    if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+    if not isinstance(threshold, int | float | np.number) or not 0 <= threshold <= 1:
         raise ParameterError(f"threshold must be a probability, 0 to 1, got {threshold!r}")
     if not 0 < confidence < 1:
         raise ParameterError(f"confidence must lie between 0 and 1, such as 0.95, got {confidence!r}")

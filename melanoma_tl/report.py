@@ -790,7 +790,7 @@ def _provenance(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": library_versions(),
         "test_data": {
-            "name": name,
+            "name": name or "unnamed",
             "images": counts.n,
             "melanoma": counts.n_melanoma,
             "benign": counts.n_benign,

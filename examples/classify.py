@@ -1,0 +1,58 @@
+"""Score images with a saved model.
+
+    python examples/classify.py out/melanoma.keras lesion.jpg folder/of/images
+
+Prints one line an image: its probability of melanoma, its class, its file.
+Images that cannot be read are named on standard error, and the exit status is
+then 1. Research use only; not a medical device.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from melanoma_tl import TransferClassifier
+from melanoma_tl.errors import MelanomaTLError
+from melanoma_tl.images import find_images
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the example.
+
+    Returns
+    -------
+    int
+        0, or 1 if anything could not be read.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="file that TransferClassifier.save wrote")
+    parser.add_argument("images", type=Path, nargs="+", help="image files, or folders of them")
+    parser.add_argument("--threshold", type=float, help="probability above which to say melanoma (default: the model's)")
+    options = parser.parse_args(arguments)
+    # What cannot be read is logged, by file and reason.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+    try:
+        classifier = TransferClassifier.load(options.model).set_params(on_error="skip", verbose=0)
+    except MelanomaTLError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.threshold is not None:
+        classifier.set_params(threshold=options.threshold)
+
+    files = [file for path in options.images for file in (find_images([path]).values() if path.is_dir() else [path])]
+    if not files:
+        print("no images in the folders given", file=sys.stderr)
+        return 1
+    scores = classifier.predict_proba(files)[:, 1]
+    for file, score in zip(files, scores, strict=True):
+        if not np.isnan(score):
+            print(f"{score:.4f}  {'melanoma' if score > classifier.threshold else 'benign':8}  {file}")
+    return int(np.isnan(scores).any())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
