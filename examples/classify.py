@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="file that TransferClassifier.save wrote")
     parser.add_argument("images", type=Path, nargs="+", help="image files, or folders of them")
-    parser.add_argument("--threshold", type=float, help="probability above which to say melanoma (default: the model's)")
+    parser.add_argument("--threshold", type=float, help="say melanoma above this probability (default: the model's)")
     options = parser.parse_args(arguments)
     # What cannot be read is logged, by file and reason.
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

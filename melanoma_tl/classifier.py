@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 SCORING_BATCH = 32
 
 
-class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class TransferClassifier(ClassifierMixin, BaseEstimator):
     """A melanoma classifier on a pre-trained backbone, in scikit-learn's grammar.
 
     Images go in as raw RGB, 0 to 255: the scaling that the backbone needs is part
@@ -284,7 +284,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ParameterError(f"threshold must be a probability, 0 to 1, got {self.threshold!r}")
 
     def _size(self) -> tuple[int, int]:
-        return get_backbone(self.backbone).input_size if self.input_size is None else tuple(self.input_size)
+        height, width = self.input_size or get_backbone(self.backbone).input_size
+        return height, width
 
     def _prepare(self, X: Any, y: ArrayLike | None, what: str) -> PreparedImages:
         return prepare(X, y, self._size(), on_error=self.on_error, desc=f"Read {what}", verbose=self.verbose)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from melanoma_tl.errors import ModelFileError
+from melanoma_tl.files import replacing
 
 STATE_FILE = "melanoma_tl.json"
 """Name of our part inside the archive; Keras reads its own parts and leaves this one alone."""
@@ -51,16 +52,11 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
 
     if path.suffix != ".keras":
         raise ModelFileError(f"a model file ends in .keras, got {path.name!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part.keras")
-    try:
+    with replacing(path) as unfinished:
         # A model that was never compiled is saved without its optimizer, at half the size.
-        keras.Model(model.inputs, model.outputs, name=model.name).save(part)
-        with zipfile.ZipFile(part, "a", zipfile.ZIP_DEFLATED) as archive:
+        keras.Model(model.inputs, model.outputs, name=model.name).save(unfinished)
+        with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_model(path: Path) -> SavedModel:

@@ -4,7 +4,6 @@ import json
 import os
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.claims import ClaimsCheck, check_claims
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.files import replacing
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric, confusion_counts, matrix_metrics, score_metrics
 from melanoma_tl.tables import markdown_table, text_table
@@ -441,7 +441,7 @@ class MetricsReport:
                 f"A report is saved as one of {', '.join(writers)}, got {str(path)!r}; change the suffix"
             )
         text = writers[path.suffix.lower()]()
-        with _replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return path
 
@@ -642,7 +642,7 @@ class MetricsReport:
         for name, figure in self._drawn():
             for suffix in formats:
                 path = folder / f"{name}.{suffix}"
-                with _replacing(path) as temporary:
+                with replacing(path) as temporary:
                     figure.savefig(temporary, format=suffix, dpi=150, facecolor="white")
                 written.append(path)
         return written
@@ -825,14 +825,3 @@ def _inline(value: Any) -> str:
 
 def _wrap(line: str) -> str:
     return textwrap.fill(line, width=100, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and move it into place if nothing went wrong."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.errors import UnknownNameError
 
-class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
+
+class TrainingBatches(keras.utils.PyDataset):
     """Endless batches of raw images; each depends on the seed and its number alone.
 
     So it does not matter which thread makes a batch, or how far ahead of the training step.
@@ -73,7 +73,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return np.random.default_rng((self.seed, pass_number)).permutation(self.rows)
 
 
-class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
+class OrderedBatches(keras.utils.PyDataset):
     """Images as they are, in file order.
 
     Parameters
@@ -185,6 +185,7 @@ def train(
         steps_per_epoch=batches.steps_per_epoch,
         class_weight=plan.class_weight,
         callbacks=_callbacks(plan, validated=validation is not None, steps=batches.steps_per_epoch),
+        shuffle=False,  # the batches have their own, seeded order
         verbose=0,
     )
     return {name: [float(value) for value in values] for name, values in history.history.items()}

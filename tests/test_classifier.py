@@ -77,7 +77,7 @@ def test_the_seed_decides_everything(dataset):
     assert not np.allclose(scores[0], scores[2], atol=1e-3)
 
 
-# -- balancing and augmentation touch the training split only -----------------------------------------------------------
+# -- balancing and augmentation touch the training split only --
 
 
 class Watched(Augmenter):
@@ -137,7 +137,7 @@ def test_fixed_views_come_round_again(images, labels):
     assert passes[1] == passes[3] != passes[0]
 
 
-# -- stopping and restoring ----------------------------------------------------------------------------------------------
+# -- stopping and restoring --
 
 
 def test_the_best_epoch_is_restored(dataset):
@@ -159,7 +159,7 @@ def test_training_stops_early(dataset):
     assert clf.provenance_["epochs_run"] == len(clf.history_["loss"])
 
 
-# -- scikit-learn's grammar ---------------------------------------------------------------------------------------------
+# -- scikit-learn's grammar --
 
 
 def test_clone_and_parameters():
@@ -187,7 +187,7 @@ def test_labels_may_be_words(dataset, labels):
         make().fit(dataset.paths, np.array(["nevus", "melanoma"])[labels])
 
 
-# -- errors ----------------------------------------------------------------------------------------------------------------
+# -- errors --
 
 
 def test_one_class_cannot_be_learned(dataset):
@@ -254,7 +254,7 @@ def test_class_weights_shift_the_scores(dataset):
     assert weighted > plain
 
 
-# -- recipes ---------------------------------------------------------------------------------------------------------------
+# -- recipes --
 
 
 def test_the_paper_recipe_is_the_published_work():
@@ -296,7 +296,7 @@ def test_the_recipe_is_remembered(dataset):
     assert clf.provenance_["recipe"].startswith("paper with backbone, epochs")
 
 
-# -- the model file --------------------------------------------------------------------------------------------------------
+# -- the model file --
 
 
 @pytest.mark.slow

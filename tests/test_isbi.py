@@ -118,7 +118,7 @@ def test_images_are_looked_for_in_several_folders(tmp_path):
 def test_folders_that_do_not_exist_and_unknown_splits(tmp_path):
     with pytest.raises(DatasetError, match="nowhere: no such folder"):
         ISBIDataset.from_challenge(tmp_path / "nowhere", year=2016, split="train")
-    with pytest.raises(DatasetError, match="GroundTruth.csv: no such file"):
+    with pytest.raises(DatasetError, match=r"GroundTruth\.csv: no such file"):
         ISBIDataset.from_challenge(tmp_path, year=2016, split="train")
     with pytest.raises(UnknownNameError, match=r"Did you mean '2016 train'\?"):
         ISBIDataset.from_challenge(tmp_path, year=2016, split="trian")

@@ -112,5 +112,5 @@ def test_a_model_with_code_in_it_is_refused(path):
 
 
 def test_the_name_must_end_in_keras(fitted, tmp_path):
-    with pytest.raises(ModelFileError, match="ends in .keras, got 'model.h5'"):
+    with pytest.raises(ModelFileError, match=r"ends in \.keras, got 'model\.h5'"):
         fitted.save(tmp_path / "model.h5")

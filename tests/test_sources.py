@@ -83,8 +83,7 @@ def test_nothing_readable_is_an_error(bad_images):
 )
 def test_what_is_no_image_collection_is_refused(X, y, message):
     with pytest.raises((DatasetError, ImageError), match=message):
-        source = open_source(X, y)
-        list(read_batches(source, SIZE, batch_size=2, on_error="raise", desc="", verbose=0))
+        list(read_batches(open_source(X, y), SIZE, batch_size=2, on_error="raise", desc="", verbose=0))
 
 
 def test_a_table_of_numbers_is_refused():

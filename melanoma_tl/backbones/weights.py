@@ -95,5 +95,6 @@ def _download(name: str, official: PretrainedWeights) -> Path:
         raise WeightsUnavailableError(
             f"the ImageNet weights of {name!r} could not be downloaded ({error}). Fetch {official.url} "
             f"(md5 {official.md5}) on a machine with network, put it into a folder under the name "
-            f"{official.file_names[0]}, and set {WEIGHTS_VARIABLE} to that folder; or pass weights=None for random weights."
+            f"{official.file_names[0]}, and set {WEIGHTS_VARIABLE} to that folder; "
+            "or pass weights=None for random weights."
         ) from error

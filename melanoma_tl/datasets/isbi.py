@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from melanoma_tl.datasets.challenges import get_challenge
 from melanoma_tl.datasets.leakage import Overlap
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
+from melanoma_tl.files import replacing
 from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow, check_on_error, find_images, load_image, map_threaded
 
 logger = logging.getLogger(__name__)
@@ -531,7 +532,6 @@ class ISBIDataset:
         if len(size) != 2 or min(size) < 1:
             raise ParameterError(f"size must be (height, width) in pixels, got {size!r}")
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
 
         def write(row: ImageRow) -> str | ImageError:
             path = target / f"{row.image_id}.{format}"
@@ -624,18 +624,12 @@ def _read_ground_truth(
 
 
 def _write_image(pixels: NDArray[np.uint8], path: Path) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(pixels).save(part, format="PNG" if path.suffix == ".png" else "JPEG")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        Image.fromarray(pixels).save(unfinished)
 
 
 def _write_labels(dataset: ISBIDataset, path: Path) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image_id", "label"])
         writer.writerows((row.image_id, CLASS_NAMES[row.label]) for row in dataset)
-    part.replace(path)

@@ -9,8 +9,7 @@ shares of the image's width, so that a lesion looks alike at every size.
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.challenges import LabelFormat, get_challenge
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.files import replacing
 
 __all__ = ["draw_lesion", "write_challenge", "write_isbi"]
 
@@ -216,9 +216,9 @@ def write_challenge(
     drawings = zip(ids, labels, image_seeds, strict=True)
     for image_id, melanoma, seed in tqdm(drawings, f"Drawing {challenge.title}", len(ids), disable=not verbose):
         image = draw_lesion(melanoma, size=size, random_state=np.random.default_rng(seed))
-        with _moved_into_place(folder / challenge.image_dir / f"{image_id}.jpg") as unfinished:
+        with replacing(folder / challenge.image_dir / f"{image_id}.jpg") as unfinished:
             Image.fromarray(image).save(unfinished, format="JPEG", quality=_JPEG_QUALITY)
-    with _moved_into_place(folder / challenge.ground_truth) as unfinished:
+    with replacing(folder / challenge.ground_truth) as unfinished:
         unfinished.write_bytes(ground_truth)
     _logger.info("Drew %s: %d benign and %d melanoma images in %s", challenge.title, n_benign, n_melanoma, folder)
     return folder
@@ -311,17 +311,6 @@ def _check_not_another(path: Path, ground_truth: bytes) -> None:
             "the real one, or drawn with other numbers or another seed. "
             "Give an empty folder, or delete the drawn one first."
         )
-
-
-@contextmanager
-def _moved_into_place(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, so that nobody ever sees half a file under the true one."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _check_whole(name: str, value: int, *, at_least: int) -> None:

@@ -1,0 +1,123 @@
+"""The examples, run on drawn lesions as a user would run them."""
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, register_backbone
+from melanoma_tl.backbones import PretrainedWeights, get_backbone
+from melanoma_tl.datasets.challenges import get_challenge
+from melanoma_tl.datasets.synthetic import write_isbi
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name, *arguments):
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def no_hub(monkeypatch):
+    """VGG19 whose weights cannot be downloaded."""
+    spec = get_backbone("vgg19")
+    monkeypatch.delenv("MELANOMA_TL_WEIGHTS", raising=False)
+
+    def register(weights):
+        register_backbone("vgg19", preprocess=spec.preprocess, weights=weights, overwrite=True)(spec.builder)
+
+    register(PretrainedWeights(("nowhere.h5",), "http://127.0.0.1:9/nowhere.h5", "0" * 32, "none"))
+    yield
+    register(spec.weights)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_explains_itself(path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(path.stem, "--help")
+    assert caught.value.code == 0
+    help_text = capsys.readouterr().out
+    assert "usage:" in help_text
+    assert f"examples/{path.name}" in help_text, "the help shows how to call it"
+
+
+@pytest.fixture
+def quickstart(tmp_path, no_hub, caplog, capsys):
+    run("quickstart", "--out", tmp_path / "out", "--images", 40, "--epochs", 1, "--input-size", 32)
+    return tmp_path / "out", caplog.text, capsys.readouterr().out
+
+
+def test_quickstart_goes_on_without_a_hub_and_classify_reads_its_model(quickstart, bad_images, capsys):
+    out, log, printed = quickstart
+    assert "Going on with random weights" in log
+    assert "95 %" in printed
+    figures = json.loads((out / "report.json").read_text())
+    assert figures["auc"]["n"] == 10
+    assert (out / "report.md").read_text().startswith("#")
+    drawn = {path.stem for path in (out / "figures").glob("*.png")}
+    assert drawn == {"confusion_matrix", "metrics", "roc", "precision_recall", "history", "examples"}
+
+    images = ISBIDataset.from_challenge(out / "data", year=2017, split="test").paths[:3].tolist()
+    assert run("classify", out / "melanoma.keras", *images) == 0
+    lines = capsys.readouterr().out.splitlines()
+    scores = TransferClassifier.load(out / "melanoma.keras").set_params(verbose=0).predict_proba(images)[:, 1]
+    assert [line.split()[0] for line in lines] == [f"{score:.4f}" for score in scores]
+    assert [line.split()[2] for line in lines] == images
+
+    assert run("classify", out / "melanoma.keras", images[0], bad_images / "empty.jpg", "--threshold", 0) == 1
+    (only,) = capsys.readouterr().out.splitlines()
+    assert "melanoma" in only
+    assert run("classify", out / "report.json", images[0]) == 1
+    assert "not a model file" in capsys.readouterr().err
+
+
+def test_resize_images_keeps_ids_and_labels(tmp_path, capsys):
+    write_isbi(tmp_path, n_train=10, n_validation=10, n_test=10, size=48, verbose=False)
+    missing = ISBIDataset.from_challenge(tmp_path, year=2016, split="train")[0]
+    Path(missing.path).unlink()
+    run("resize_images", "--data", tmp_path, "--year", 2016, "--split", "train", "--out", tmp_path / "small")
+    small = ISBIDataset.from_csv(tmp_path / "small" / "labels.csv")
+    expected = ISBIDataset.from_challenge(tmp_path, year=2016, split="train", on_error="skip")
+    assert small.image_ids.tolist() == expected.image_ids.tolist()
+    assert small.labels.tolist() == expected.labels.tolist()
+    assert f"skipped {missing.image_id}" in capsys.readouterr().out
+
+
+def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, caplog, capsys):
+    data = write_isbi(tmp_path / "data", n_train=30, n_validation=20, n_test=20, size=48, verbose=False)
+    train = ISBIDataset.from_challenge(data, year=2016, split="train")
+    valid = ISBIDataset.from_challenge(data, year=2016, split="test")
+    # As in the real challenges: the 2017 training set is made of 2016 images.
+    reused = [*train.first(2), *valid.first(2)]
+    rows = "".join(f"{row.image_id},{row.label}.0,0.0\n" for row in reused)
+    (data / get_challenge(2017, "train").ground_truth).write_text("image_id,melanoma,seborrheic_keratosis\n" + rows)
+
+    small = ("--epochs", 1, "--steps-per-epoch", 1, "--per-class", 4, "--draws", 5, "--input-size", 32)
+    run("reproduce_paper", "--data", data, "--weights", "none", *small, "--out", tmp_path / "out")
+    assert "4 of 8 were trained on, and 4 more belong to the validation pool" in caplog.text
+    text = (tmp_path / "out" / "reproduction.md").read_text()
+    assert text in capsys.readouterr().out
+    for part in ("Trained for 1 epoch(s) of 1 steps", "8 of 8 seen", "random 4 + 4, 5 draws", "86.67 %", "78.26"):
+        assert part in text
+    document = json.loads((tmp_path / "out" / "reproduction.json").read_text())
+    assert len({row["images"] for row in document["rows"]}) == 6
+    assert all(row["n"] > 0 for row in document["rows"] if row["ours"] != "undefined")
+    figures = json.loads(MetricsReport.from_confusion(72, 3, 17, 58).to_json())
+    assert f"{figures['accuracy']['value']:.2%}" == "86.67%"
+
+    shutil.rmtree(tmp_path / "out" / "figures")
+    run(
+        "reproduce_paper",
+        "--data",
+        data,
+        "--model",
+        tmp_path / "out" / "model.keras",
+        *small,
+        "--out",
+        tmp_path / "out",
+    )
+    again = json.loads((tmp_path / "out" / "reproduction.json").read_text())
+    assert again["rows"] == document["rows"], "scoring a saved model gives the same table"
+    assert len(list((tmp_path / "out" / "figures").iterdir())) == 5
