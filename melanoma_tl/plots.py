@@ -201,7 +201,7 @@ def draw_confusion_matrix(
 
 
 def draw_metrics(figures: Mapping[str, Metric], *, confidence: float, ax: "Axes | None" = None) -> "Axes":
-    """Draw each figure as a point with its interval.
+    """Draw each figure as a bar with its interval.
 
     Parameters
     ----------
@@ -221,10 +221,10 @@ def draw_metrics(figures: Mapping[str, Metric], *, confidence: float, ax: "Axes 
     rows = range(len(figures))
     for row, metric in zip(rows, figures.values(), strict=True):
         # Matplotlib leaves out NaN: an undefined figure has an empty row, and says so on the right.
-        ax.plot([metric.low, metric.high], [row, row], color=BLUE, linewidth=2, solid_capstyle="butt")
-        ax.plot(metric.value, row, "o", color=BLUE, markersize=7)
+        ax.barh(row, metric.value, height=0.6, color=BLUE, alpha=0.45, linewidth=0)
+        ax.plot([metric.low, metric.high], [row, row], color="black", linewidth=1.6, marker="|", markersize=8)
     _dress(ax, f"Test figures with {100 * confidence:g} % intervals", "Value", "")
-    ax.set(xlim=(-0.02, 1.02), ylim=(len(figures) - 0.4, -0.6))
+    ax.set(xlim=(0, 1.02), ylim=(len(figures) - 0.4, -0.6))
     ax.set_yticks(rows, [f"{LABELS[name]}  (n = {metric.n})" for name, metric in figures.items()])
     ax.grid(visible=False, axis="y")
     values = ax.secondary_yaxis("right")

@@ -75,13 +75,12 @@ def test_confusion_matrix_shows_counts_and_shares_of_each_class(matrix):
     assert "n = 150" in display.ax_.get_title()
 
 
-def test_metrics_are_points_with_intervals(report):
+def test_metrics_are_bars_with_intervals(report):
     ax = report.plot_metrics()
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == [f"{LABELS[name]}  (n = {metric.n})" for name, metric in report.metrics.items()]
-    drawn = [line.get_xdata() for line in ax.lines]
-    for metric, interval, value in zip(report.metrics.values(), drawn[::2], drawn[1::2], strict=True):
-        assert [*interval, *value] == [metric.low, metric.high, metric.value]
+    for metric, bar, interval in zip(report.metrics.values(), ax.patches, ax.lines, strict=True):
+        assert [bar.get_width(), *interval.get_xdata()] == [metric.value, metric.low, metric.high]
     assert "95 % intervals" in ax.get_title()
 
 

@@ -70,7 +70,8 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None) -> 
         raise ParameterError(f"the backbone {spec.name!r} has no ImageNet weights: pass weights=None or a file's path")
     else:
         path = _find_in_folder(official) or _download(spec.name, official)
-    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     found = WeightsFile(str(path), md5, official is not None and md5 == official.md5)
     logger.info(
         "weights of %s: %s (md5 %s, %s)", spec.name, path, md5, "official" if found.official else "not official"
