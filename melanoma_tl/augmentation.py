@@ -197,7 +197,7 @@ class Augmenter(BaseEstimator):
         return figure
 
     def _layers(self) -> tuple[Any, ...]:
-        self._check_parameters()
+        self.check_parameters()
         return _build_layers(
             flips=(self.horizontal_flip, self.vertical_flip),
             rotation=self.rotation_range,
@@ -209,7 +209,14 @@ class Augmenter(BaseEstimator):
             fill_mode=self.fill_mode,
         )
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Check every parameter, without drawing anything.
+
+        Raises
+        ------
+        ParameterError
+            If one cannot be used.
+        """
         bounds: dict[str, tuple[float, float]] = {
             "rotation_range": (0.0, 180.0),
             "width_shift_range": (0.0, 1.0),

@@ -276,6 +276,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 raise ParameterError(
                     f"{name} must be {'None or ' * optional}a whole number of at least 1, got {value!r}"
                 )
+        if self.input_size is not None and (len(np.ravel(self.input_size)) != 2 or min(self.input_size) < 1):
+            raise ParameterError(f"input_size must be None or (height, width) in pixels, got {self.input_size!r}")
+        if self.augmenter is not None:
+            self.augmenter.check_parameters()
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
         if not self.learning_rate > 0:
@@ -471,6 +475,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         for name, kind in (("balancer", Balancer), ("augmenter", Augmenter)):
             if parameters[name] is not None:
                 parameters[name] = kind(**_tuples(parameters[name]))
+        if isinstance(parameters["class_weight"], dict):  # JSON turned its keys into words
+            parameters["class_weight"] = {label: parameters["class_weight"][str(label)] for label in state["classes"]}
         classifier = cls(**_tuples(parameters))
         classifier.model_ = saved.model
         classifier.classes_ = np.array(state["classes"])

@@ -203,6 +203,8 @@ def test_one_class_cannot_be_learned(dataset):
         ({"steps_per_epoch": 1.5}, ParameterError, "steps_per_epoch must be None or a whole number"),
         ({"early_stopping": 3}, ParameterError, "pass validation_data"),
         ({"learning_rate": 0}, ParameterError, "above 0"),
+        ({"input_size": 224}, ParameterError, r"\(height, width\) in pixels, got 224"),
+        ({"augmenter": Augmenter(fill_mode="mirror")}, ParameterError, "fill_mode must be one of"),
         ({"threshold": 50}, ParameterError, "0 to 1, got 50"),
         ({"on_error": "ignore"}, ParameterError, "'raise' or 'skip', got 'ignore'"),
         ({"class_weight": {0: 1.0}}, ParameterError, "a weight for each of"),

@@ -18,6 +18,7 @@ def fitted(images, labels):
         balancer=Balancer(undersample=None),
         augmenter=Augmenter(horizontal_flip=True, zoom_range=(0.9, 1.1)),
         epochs=2,
+        class_weight={0: 1.0, 1: 2.0},
         threshold=0.3,
         random_state=0,
         verbose=0,
