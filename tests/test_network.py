@@ -89,7 +89,7 @@ def test_weights_of_something_else_are_refused(tmp_path):
 
 def test_a_size_that_is_too_small_is_not_blamed_on_the_weights(tmp_path):
     for weights in (None, WeightsFile(str(tmp_path / "any.h5"), "", official=False)):
-        with pytest.raises(ParameterError, match=r"cannot be built on \(16, 16, 3\)"):
+        with pytest.raises(ParameterError, match=r"cannot be built on images of \(16, 16, 3\)"):
             build("vgg19", input_size=(16, 16), weights=weights)
 
 

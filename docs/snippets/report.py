@@ -1,0 +1,37 @@
+"""The example of the MetricsReport page."""
+
+# --8<-- [start:example]
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from melanoma_tl import ISBIDataset, MetricsReport
+from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.images import load_image
+
+write_isbi("data", n_train=100, n_validation=20, n_test=100, size=64)
+train = ISBIDataset.from_challenge("data", year=2016, split="train")
+test = ISBIDataset.from_challenge("data", year=2017, split="test")
+
+
+def thumbnails(dataset):
+    return np.stack([load_image(path, (16, 16)).ravel() / 255 for path in dataset.paths])
+
+
+model = LogisticRegression(C=0.01, class_weight="balanced").fit(thumbnails(train), train.labels)
+scores = model.predict_proba(thumbnails(test))[:, 1]
+
+report = MetricsReport.from_scores(
+    test.labels, scores, image_ids=test.image_ids, paths=test.paths, name=test.name
+)  # a TransferClassifier and its dataset go into MetricsReport.from_estimator(clf, test)
+print(report)
+report.save("report.md")
+report.save_figures("figures")
+# --8<-- [end:example]
+
+# --8<-- [start:claims]
+published = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58)
+claims = {"accuracy": "86.67 %", "precision": "95.08 %", "recall": "82.25 %", "iou": "78.26 %", "dice": "85.29 %"}
+print(published.check_claims(claims))
+# --8<-- [end:claims]
+
+report.plot_metrics().figure.savefig("report.png", dpi=90)
