@@ -6,9 +6,15 @@ import keras
 from melanoma_tl import register_backbone
 
 
-@register_backbone("one_convolution", preprocess=keras.layers.Rescaling(1 / 255), overwrite=True)
+@register_backbone(
+    "one_convolution",
+    preprocess=keras.layers.Rescaling(1 / 255),
+    overwrite=True,
+)
 def one_convolution(input_tensor, weights):
-    features = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(input_tensor)
+    features = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(
+        input_tensor
+    )
     return keras.Model(keras.utils.get_source_inputs(input_tensor), features)
 
 

@@ -1,7 +1,13 @@
 """The example of the TransferClassifier page."""
 
 # --8<-- [start:example]
-from melanoma_tl import Augmenter, Balancer, ISBIDataset, MetricsReport, TransferClassifier
+from melanoma_tl import (
+    Augmenter,
+    Balancer,
+    ISBIDataset,
+    MetricsReport,
+    TransferClassifier,
+)
 from melanoma_tl.datasets.synthetic import write_isbi
 
 write_isbi("data", n_train=60, n_validation=30, n_test=40, size=64)
@@ -11,7 +17,7 @@ test = ISBIDataset.from_challenge("data", year=2017, split="test")
 
 clf = TransferClassifier(
     "vgg19",
-    weights=None,  # "imagenet" in earnest: random weights only keep this example fast
+    weights=None,  # random, to keep this short; in earnest: "imagenet"
     input_size=(32, 32),  # None takes the backbone's own 224x224
     trainable_from="block5_conv1",
     balancer=Balancer(),
@@ -26,4 +32,6 @@ again = TransferClassifier.load("melanoma.keras")
 print(again.predict_proba(test)[:3])  # columns: benign, melanoma
 # --8<-- [end:example]
 
-MetricsReport.from_estimator(clf, test).plot_history()[0].figure.savefig("classifier.png", dpi=90)
+MetricsReport.from_estimator(clf, test).plot_history()[0].figure.savefig(
+    "classifier.png", dpi=90
+)

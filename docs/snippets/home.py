@@ -5,14 +5,22 @@ from melanoma_tl.datasets.synthetic import write_isbi
 write_isbi("data/isbi", n_train=40, n_validation=20, n_test=20, size=48)
 
 # --8<-- [start:example]
-from melanoma_tl import Augmenter, Balancer, ISBIDataset, MetricsReport, TransferClassifier
+from melanoma_tl import (
+    Augmenter,
+    Balancer,
+    ISBIDataset,
+    MetricsReport,
+    TransferClassifier,
+)
 
 train = ISBIDataset.from_challenge("data/isbi", year=2016, split="train")
 valid = ISBIDataset.from_challenge("data/isbi", year=2016, split="test")
 test = ISBIDataset.from_challenge("data/isbi", year=2017, split="test")
 train.overlap(test).raise_if_any()  # images that both sets hold
 
-clf = TransferClassifier("vgg19", balancer=Balancer(), augmenter=Augmenter(horizontal_flip=True))
+clf = TransferClassifier(
+    "vgg19", balancer=Balancer(), augmenter=Augmenter(horizontal_flip=True)
+)
 clf.fit(train, validation_data=valid)
 report = MetricsReport.from_estimator(clf, test)
 print(report)  # every figure with its 95 % interval and its n

@@ -14,15 +14,23 @@ test = ISBIDataset.from_challenge("data", year=2017, split="test")
 
 
 def thumbnails(dataset):
-    return np.stack([load_image(path, (16, 16)).ravel() / 255 for path in dataset.paths])
+    return np.stack(
+        [load_image(path, (16, 16)).ravel() / 255 for path in dataset.paths]
+    )
 
 
-model = LogisticRegression(C=0.01, class_weight="balanced").fit(thumbnails(train), train.labels)
+model = LogisticRegression(C=0.01, class_weight="balanced").fit(
+    thumbnails(train), train.labels
+)
 scores = model.predict_proba(thumbnails(test))[:, 1]
 
 report = MetricsReport.from_scores(
-    test.labels, scores, image_ids=test.image_ids, paths=test.paths, name=test.name
-)  # a TransferClassifier and its dataset go into MetricsReport.from_estimator(clf, test)
+    test.labels,
+    scores,
+    image_ids=test.image_ids,
+    paths=test.paths,
+    name=test.name,
+)  # for a TransferClassifier: MetricsReport.from_estimator(clf, test)
 print(report)
 report.save("report.md")
 report.save_figures("figures")
@@ -30,7 +38,13 @@ report.save_figures("figures")
 
 # --8<-- [start:claims]
 published = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58)
-claims = {"accuracy": "86.67 %", "precision": "95.08 %", "recall": "82.25 %", "iou": "78.26 %", "dice": "85.29 %"}
+claims = {
+    "accuracy": "86.67 %",
+    "precision": "95.08 %",
+    "recall": "82.25 %",
+    "iou": "78.26 %",
+    "dice": "85.29 %",
+}
 print(published.check_claims(claims))
 # --8<-- [end:claims]
 
