@@ -83,12 +83,13 @@ def main(arguments: list[str] | None = None) -> None:
     classifier = get_classifier(options, published_training_set, valid.first(options.per_class))
     seen = warn_of_contamination(test_from_training_set, published_training_set, valid)
 
+    validation_all = f"validation, all {len(valid)}"
     sets = {
         f"validation, first {options.per_class} + {options.per_class}": (
             valid.first(options.per_class),
             PUBLISHED_VALIDATION,
         ),
-        f"validation, all {len(valid)}": (valid, {}),
+        validation_all: (valid, {}),
         f"2017 test set, first {options.per_class} + {options.per_class}": (
             test.first(options.per_class),
             PUBLISHED_TEST,
@@ -100,9 +101,10 @@ def main(arguments: list[str] | None = None) -> None:
         ),
     }
     reports = {name: MetricsReport.from_estimator(classifier, images) for name, (images, _) in sets.items()}
-    rows = [row for name, (_, published) in sets.items() for row in compare(name, reports[name], published)]
-    rows.insert(len(PUBLISHED_VALIDATION) + 1, random_draws(valid, reports[f"validation, all {len(valid)}"], options))
-    write(options.out, rows, classifier, reports, seconds=time.perf_counter() - started)
+    rows = {name: compare(name, reports[name], published) for name, (_, published) in sets.items()}
+    rows[validation_all].append(random_draws(valid, reports[validation_all], options))
+    table = [row for of_set in rows.values() for row in of_set]
+    write(options, table, classifier, reports, seconds=time.perf_counter() - started)
 
 
 def get_classifier(options: argparse.Namespace, train: ISBIDataset, valid: ISBIDataset) -> TransferClassifier:
@@ -147,7 +149,7 @@ def compare(name: str, report: MetricsReport, published: dict[str, str]) -> list
                 name,
                 figure,
                 published.get(figure, "not given"),
-                show(ours["value"], ours["low"], ours["high"]),
+                show(figure, ours["value"], ours["low"], ours["high"]),
                 ours["n"],
                 judge(published.get(figure), ours),
             )
@@ -163,7 +165,7 @@ def judge(published: str | None, ours: dict[str, float]) -> str:
     value = float(published.rstrip(" %")) / 100
     if value > ours["high"]:
         return "published is above our interval"
-    return "published is below our interval" if value < ours["low"] else "within our interval"
+    return "published is below our interval" if value < ours["low"] else "published is within our interval"
 
 
 def random_draws(valid: ISBIDataset, report: MetricsReport, options: argparse.Namespace) -> Row:
@@ -179,21 +181,28 @@ def random_draws(valid: ISBIDataset, report: MetricsReport, options: argparse.Na
         f"validation, random {options.per_class} + {options.per_class}, {options.draws} draws",
         "accuracy",
         published,
-        show(float(np.mean(accuracies)), low, high),
+        show("accuracy", float(np.mean(accuracies)), low, high),
         2 * options.per_class,
         judge(published, {"low": low, "high": high}),
     )
 
 
-def show(value: float | None, low: float | None, high: float | None) -> str:
+def show(figure: str, value: float | None, low: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return "undefined"
-    return f"{value:.1%} ({low:.1%} to {high:.1%})"
+    if figure in ("auc", "average_precision"):  # no proportions: the field gives them as decimals
+        return f"{value:.3f} ({low:.3f} to {high:.3f})"
+    return f"{value:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")
 
 
 def write(
-    folder: Path, rows: list[Row], classifier: TransferClassifier, reports: dict[str, MetricsReport], seconds: float
+    options: argparse.Namespace,
+    rows: list[Row],
+    classifier: TransferClassifier,
+    reports: dict[str, MetricsReport],
+    seconds: float,
 ) -> None:
+    folder = options.out
     folder.mkdir(parents=True, exist_ok=True)
     claims = MetricsReport.from_confusion(**PUBLISHED_MATRIX).check_claims(PUBLISHED_TEST)
     provenance = classifier.provenance_
@@ -205,8 +214,9 @@ def write(
         "",
         (
             f"Trained for {provenance['epochs_run']} epoch(s) of {settings['steps_per_epoch']} steps of "
-            f"{settings['batch_size']} images (published: 35 of 692); recipe: {provenance['recipe']}; seed "
-            f"{provenance['seed']}; weights: {provenance['weights']}. This run: {seconds / 60:.0f} minutes, "
+            f"{settings['batch_size']} images (published: 35 of 692). Recipe: {provenance['recipe']}. "
+            f"Seed: {provenance['seed']}. Weights: {describe_weights(provenance['weights'])}. "
+            f"{'Training and scoring' if options.model is None else 'Scoring'} took {seconds / 60:.0f} minutes; "
             f"peak memory {peak:.1f} GiB. Intervals are 95 %; that of the random draws holds 95 % of the draws."
         ),
         "",
@@ -237,6 +247,12 @@ def write(
     for name, report in reports.items():
         report.save_figures(folder / "figures" / name.split("(")[0].strip().replace(",", "").replace(" ", "_"))
     print("\n".join(lines))
+
+
+def describe_weights(weights: str | dict[str, str | bool]) -> str:
+    if isinstance(weights, str):
+        return weights
+    return f"{weights['path']}, md5 {weights['md5']}, {'official' if weights['official'] else 'not the official file'}"
 
 
 if __name__ == "__main__":
