@@ -322,7 +322,7 @@ def test_a_saved_model_predicts_the_same_in_a_fresh_process(fitted, dataset, tmp
 def test_real_images_with_real_weights(real_data, real_weights):
     train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(60, random_state=0)
     test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(40, random_state=0)
-    clf = TransferClassifier(weights=real_weights, input_size=(96, 96), epochs=30, random_state=0, verbose=0)
+    clf = TransferClassifier(weights=real_weights, input_size=(96, 96), epochs=12, random_state=0, verbose=0)
     from sklearn.metrics import roc_auc_score
 
     scores = clf.fit(train).predict_proba(test)[:, 1]

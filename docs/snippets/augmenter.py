@@ -18,5 +18,5 @@ published_code = Augmenter(
 published_prose = Augmenter(horizontal_flip=True, saturation_range=(1.0, 1.5))
 
 sheet = published_code.preview(dataset, n=3, views=5)
-sheet.savefig("augmenter.png", dpi=70)
+sheet.savefig("augmenter.png", dpi=90)
 # --8<-- [end:example]

@@ -22,9 +22,9 @@ print(balancer.class_weight(y))  # the alternative: weights in the loss
 from matplotlib.figure import Figure
 
 steps = {
-    "as published\nby the challenge": y,
+    "as in\nISBI 2016": y,
     "undersample=2.0": Balancer(oversample=None).fit_resample(rows, y)[1],
-    "and\noversample=1.0": y_balanced,
+    "then\noversample=1.0": y_balanced,
 }
 figure = Figure(figsize=(6, 3.4), layout="constrained")
 ax = figure.add_subplot()

@@ -30,8 +30,8 @@ clf.fit(train, validation_data=valid)
 clf.save("melanoma.keras")
 again = TransferClassifier.load("melanoma.keras")
 print(again.predict_proba(test)[:3])  # columns: benign, melanoma
-# --8<-- [end:example]
 
-MetricsReport.from_estimator(clf, test).plot_history()[0].figure.savefig(
-    "classifier.png", dpi=90
-)
+report = MetricsReport.from_estimator(again, test)
+print(report)
+report.plot_history()[0].figure.savefig("classifier.png", dpi=110)
+# --8<-- [end:example]

@@ -35,4 +35,4 @@ for row, (name, members) in enumerate(
         ax.set_title(image.image_id, fontsize=8)
         if column == 0:
             ax.set_ylabel(name)
-figure.savefig("dataset.png", dpi=75)
+figure.savefig("dataset.png", dpi=95)

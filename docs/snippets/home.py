@@ -2,7 +2,7 @@
 
 from melanoma_tl.datasets.synthetic import write_isbi
 
-write_isbi("data/isbi", n_train=40, n_validation=20, n_test=20, size=48)
+write_isbi("data/isbi", n_train=30, n_validation=10, n_test=20, size=48)
 
 # --8<-- [start:example]
 from melanoma_tl import (

@@ -8,7 +8,7 @@ from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.datasets.synthetic import write_isbi
 from melanoma_tl.images import load_image
 
-write_isbi("data", n_train=100, n_validation=20, n_test=100, size=64)
+write_isbi("data", n_train=80, n_validation=10, n_test=100, size=48)
 train = ISBIDataset.from_challenge("data", year=2016, split="train")
 test = ISBIDataset.from_challenge("data", year=2017, split="test")
 
@@ -48,4 +48,4 @@ claims = {
 print(published.check_claims(claims))
 # --8<-- [end:claims]
 
-report.plot_metrics().figure.savefig("report.png", dpi=90)
+report.plot_metrics().figure.savefig("report.png", dpi=110)

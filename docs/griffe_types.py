@@ -1,0 +1,29 @@
+"""Show types and defaults in the API reference as docstrings and signatures have them.
+
+Griffe reads the type ``{"pooled", "published"} or callable`` as an expression of
+Python, shows ``(pooled, published)``, and takes the first choice for the default.
+"""
+
+import re
+
+import griffe
+
+_ENDING = re.compile(r",\s+(?:default\s?[ :=]\s?.+|optional)$")
+
+
+class WrittenTypes(griffe.Extension):
+    """Take types that quote a value from the words of the docstring, and defaults from the signature."""
+
+    def on_object(self, *, obj: griffe.Object, **_: object) -> None:
+        """Correct one object, once its docstring can be parsed."""
+        if obj.docstring is None or obj.docstring.parser is None:
+            return
+        signature = obj.parameters if isinstance(obj, griffe.Class | griffe.Function) else ()
+        for section in obj.docstring.parsed:
+            if section.kind in (griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes):
+                for entry in section.value:
+                    written = re.search(rf"^{re.escape(entry.name)} : (.+)$", obj.docstring.value, flags=re.M)
+                    if written and '"' in written[1]:
+                        entry.annotation = _ENDING.sub("", written[1])
+                    if section.kind is griffe.DocstringSectionKind.parameters and entry.name in signature:
+                        entry.value = signature[entry.name].default
