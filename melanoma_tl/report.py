@@ -542,7 +542,7 @@ class MetricsReport:
         return draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax)
 
     def plot_metrics(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw every figure as a point with its interval.
+        """Draw every figure as a bar with its interval.
 
         Parameters
         ----------
