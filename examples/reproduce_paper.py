@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
+from melanoma_tl.metrics import LABELS
 
 logger = logging.getLogger("reproduce_paper")
 
@@ -147,7 +148,7 @@ def compare(name: str, report: MetricsReport, published: dict[str, str]) -> list
         rows.append(
             Row(
                 name,
-                figure,
+                LABELS[figure],
                 published.get(figure, "not given"),
                 show(figure, ours["value"], ours["low"], ours["high"]),
                 ours["n"],
@@ -179,7 +180,7 @@ def random_draws(valid: ISBIDataset, report: MetricsReport, options: argparse.Na
     published = PUBLISHED_VALIDATION["accuracy"]
     return Row(
         f"validation, random {options.per_class} + {options.per_class}, {options.draws} draws",
-        "accuracy",
+        LABELS["accuracy"],
         published,
         show("accuracy", float(np.mean(accuracies)), low, high),
         2 * options.per_class,
