@@ -110,9 +110,7 @@ def _build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None
     # What does not fit raises ValueError, OSError or KeyError, depending on where h5py or Keras notices.
     except (ValueError, OSError, KeyError) as error:
         if weights is None:
-            raise ParameterError(
-                f"the backbone {spec.name!r} cannot be built on {images.shape[1:]}: {error}"
-            ) from error
+            raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: {error}") from error
         _build_backbone(spec, images, None)  # says so if it is not the weights that do not fit
         raise WeightsUnavailableError(
             f"{weights.path} does not hold weights for {spec.name!r} without its top ({error})"
