@@ -115,6 +115,8 @@ def _build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None
         raise WeightsUnavailableError(
             f"{weights.path} does not hold weights for {spec.name!r} without its top ({error})"
         ) from error
+    if 0 in backbone.output.shape:  # what Keras lets pass in some versions
+        raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: its output is empty")
     if len(backbone.output.shape) != 4:
         raise ParameterError(
             f"the backbone {spec.name!r} must end in a feature map of shape (n, height, width, channels), "
