@@ -263,7 +263,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.model_, self.classes_, self.history_ = model, classes, history
         self.skipped_ = training.skipped + (() if validation is None else validation.skipped)
         self.provenance_ = self._describe_training(
-            weights, seed, (X, training, rows), None if validation is None else (validation_data, validation)
+            weights, seed, (X, training, encoded[rows]), None if validation is None else (validation_data, validation)
         )
         return self
 
@@ -501,18 +501,17 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self,
         weights: WeightsFile | None,
         seed: int,
-        training: tuple[Any, PreparedImages, NDArray[np.intp]],
+        training: tuple[Any, PreparedImages, NDArray[np.int64]],
         validation: tuple[Any, PreparedImages] | None,
     ) -> dict[str, Any]:
-        X, prepared, rows = training
-        _, encoded = _encode(prepared.labels)
+        X, prepared, chosen = training
         return {
             "recipe": self._recipe,
             "parameters": self._describe_parameters(),
             "seed": seed if self.random_state is None else self.random_state,
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
             "training_data": _describe_data(X, prepared)
-            | {"rows_of_each_class_in_a_pass": np.bincount(encoded[rows], minlength=2).tolist()},
+            | {"rows_of_each_class_in_a_pass": np.bincount(chosen, minlength=2).tolist()},
             "validation_data": None if validation is None else _describe_data(*validation),
             "epochs_run": len(self.history_.get("loss", [])),
             "versions": library_versions(),

@@ -91,7 +91,7 @@ def test_global_random_state_is_left_alone():
 def test_arithmetic_never_overflows():
     with np.errstate(all="raise", under="ignore"):
         for seed in range(20):
-            draw_lesion(bool(seed % 2), size=64, random_state=seed)
+            assert draw_lesion(bool(seed % 2), size=64, random_state=seed).shape == (64, 64, 3)
 
 
 # --- the classes ------------------------------------------------------------------------------------------------------
