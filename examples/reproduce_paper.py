@@ -127,7 +127,7 @@ def get_classifier(options: argparse.Namespace, train: ISBIDataset, valid: ISBID
 
 def warn_of_contamination(test: ISBIDataset, train: ISBIDataset, valid: ISBIDataset) -> str:
     """Say how much of the second reading's test set the published work had seen already."""
-    in_train, in_valid = len(test.overlap(train)), len(test.overlap(valid))
+    in_train, in_valid = (len(test.overlap(seen, by="id")) for seen in (train, valid))
     seen = f"{in_train + in_valid} of {len(test)} seen"
     logger.warning(
         "the first images of the 2017 training set are no test: %d of %d were trained on, and %d more belong to the "

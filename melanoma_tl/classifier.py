@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,12 +19,14 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
-from melanoma_tl.errors import DatasetError, ImageError, NotFittedError, ParameterError
+from melanoma_tl.datasets.leakage import Overlap, Side, compare
+from melanoma_tl.errors import DatasetError, ImageError, LeakageWarning, NotFittedError, ParameterError
+from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow, check_on_error
 from melanoma_tl.network import build_network
 from melanoma_tl.persistence import load_model, save_model
 from melanoma_tl.recipes import get_recipe
-from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
+from melanoma_tl.sources import PreparedImages, identify, open_source, prepare, read_batches
 from melanoma_tl.versions import library_versions
 
 logger = logging.getLogger(__name__)
@@ -95,6 +98,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         loss, accuracy and auc after each epoch, and with the prefix ``val_`` those of the validation data.
     model_ : keras.Model
         The flat graph, from raw images (n, height, width, 3) to scores (n, 1).
+    fingerprints_ : dict of str to Fingerprints
+        What the images of "training" (those the balancer chose) and "validation" can be
+        recognised by, but not restored from.
     skipped_ : tuple of SkippedRow
         Training and validation images that could not be read.
     provenance_ : dict
@@ -192,7 +198,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: ArrayLike | None = None, *, validation_data: Any = None) -> Self:
         """Train.
 
-        Every image is decoded once, into a temporary file on disk, before training starts.
+        Every image that was never used at this size is decoded once, into the cache folder
+        (`melanoma_tl.cache`), before training starts. Where validation data share images,
+        near-duplicates, lesions or patients with training data, a `LeakageWarning` says so.
 
         Parameters
         ----------
@@ -240,6 +248,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classes, encoded = _encode(training.labels)
         validation = None if validation_data is None else self._prepare_validation(validation_data)
         rows = self._choose_rows(encoded, seed)
+        if validation is not None:
+            _warn_of_leakage(validation.identity, training.identity)
         history = train(
             model,
             TrainingBatches(
@@ -261,6 +271,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             ),
         )
         self.model_, self.classes_, self.history_ = model, classes, history
+        self.fingerprints_ = {"training": training.identity.fingerprints[np.unique(rows)]} | (
+            {} if validation is None else {"validation": validation.identity.fingerprints}
+        )
         self.skipped_ = training.skipped + (() if validation is None else validation.skipped)
         self.provenance_ = self._describe_training(
             weights, seed, (X, training, encoded[rows]), None if validation is None else (validation_data, validation)
@@ -420,6 +433,33 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "model_"):
             raise NotFittedError("this TransferClassifier is not fitted: call fit, or TransferClassifier.load")
 
+    def seen_images(self, X: Any) -> Overlap:
+        """Find which images this model was fitted with, in training or as validation data.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+            Images to look for; an ISBIDataset without images is compared by its ids.
+
+        Returns
+        -------
+        Overlap
+            Pairs of an image of `X` and the number of a training or validation image, found by
+            id, bytes, near-duplicate, lesion or patient, as `ISBIDataset.overlap` does.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        """
+        self._check_fitted()
+        known = self.fingerprints_
+        seen = [f"{role} image {row}" for role, images in known.items() for row in range(len(images))]
+        return compare(
+            identify(X, verbose=self.verbose),
+            Side("what this model was fitted with", seen, None, Fingerprints.concatenate(list(known.values()))),
+        )
+
     # -- keeping ---------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -445,6 +485,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 "classes": self.classes_.tolist(),
                 "history": self.history_,
                 "skipped": [list(row) for row in self.skipped_],
+                "fingerprints": {role: images.to_state() for role, images in self.fingerprints_.items()},
                 "provenance": self.provenance_,
             },
             Path(path),
@@ -483,6 +524,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.history_ = state["history"]
         classifier.skipped_ = tuple(SkippedRow(*row) for row in state["skipped"])
         classifier.provenance_ = state["provenance"]
+        classifier.fingerprints_ = {role: Fingerprints.from_state(kept) for role, kept in state["fingerprints"].items()}
         return classifier
 
     def _describe_parameters(self) -> dict[str, Any]:
@@ -536,6 +578,17 @@ def _encode(labels: NDArray[Any], classes: NDArray[Any] | None = None) -> tuple[
     return known, np.searchsorted(known, labels).astype(np.int64)
 
 
+def _warn_of_leakage(validation: Side, training: Side) -> None:
+    overlap = compare(validation, training)
+    if len(overlap):
+        warnings.warn(
+            f"{overlap}. The validation figures, and what is chosen by them, are too good: "
+            "take the images out with valid.overlap(train).remove_from(valid)",
+            LeakageWarning,
+            stacklevel=3,
+        )
+
+
 def _seeded(part: Any, seed: int) -> Any:
     """Give a balancer or an augmenter without a seed of its own the classifier's."""
     if part is None or getattr(part, "random_state", None) is not None:
@@ -546,7 +599,7 @@ def _seeded(part: Any, seed: int) -> Any:
 def _describe_data(X: Any, prepared: PreparedImages) -> dict[str, Any]:
     classes, counts = np.unique(prepared.labels, return_counts=True)
     return {
-        "name": getattr(X, "name", type(X).__name__),
+        "name": prepared.identity.name,
         "counts": dict(zip(map(str, classes.tolist()), counts.tolist(), strict=True)),
         "skipped": len(prepared.skipped) + len(getattr(X, "skipped", ())),
     }

@@ -43,6 +43,10 @@ class LeakageError(MelanomaTLError, ValueError):
     """Two datasets that must be disjoint share images."""
 
 
+class LeakageWarning(UserWarning):
+    """A model is judged, or its training watched, on images that it was trained on."""
+
+
 class ParameterError(MelanomaTLError, ValueError):
     """A parameter has a value that the library cannot use."""
 
@@ -92,3 +96,11 @@ class ModelFileError(MelanomaTLError, ValueError):
 
 class NotFittedError(MelanomaTLError, _SklearnNotFittedError):
     """A classifier is asked for predictions before ``fit`` or ``load``."""
+
+
+class CacheError(MelanomaTLError, OSError):
+    """The folder of computed things cannot be read or written, or its disk is full."""
+
+
+class DownloadError(MelanomaTLError, OSError):
+    """A file cannot be fetched, is not what it should be, or is an archive that cannot be unpacked safely."""

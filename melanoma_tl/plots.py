@@ -314,7 +314,8 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
             ax.set(xticks=[], yticks=[], xlim=(0, _THUMBNAIL[1]), ylim=(_THUMBNAIL[0], 0), aspect="equal")
             ax.spines[:].set_visible(False)
         for ax, example in zip(row, examples, strict=False):
-            _show(ax, example)
+            ax.set_title(f"{example.image_id}\nscore {example.score:.3f}", fontsize=_TEXT - 1)
+            _show(ax, example.path)
         if not examples:
             _write(row[0], "none")
     figure.suptitle(
@@ -323,12 +324,55 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
     return figure
 
 
-def _show(ax: "Axes", example: Example) -> None:
+class Pair(NamedTuple):
+    """Two images to show side by side: their ids, their files, and what relates them."""
+
+    image_ids: tuple[str, str]
+    paths: tuple[str, str]
+    caption: str
+
+
+def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 3) -> "Figure":
+    """Draw pairs of images, each pair side by side.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        What to draw; a file named "" is drawn as an empty field.
+    title : str
+        What stands above.
+    columns : int, default=3
+        Pairs in a full row.
+
+    Returns
+    -------
+    Figure
+        Two axes a pair; images that cannot be decoded say why.
+    """
+    rows = max(-(-len(pairs) // columns), 1)
+    figure = _new_figure(4.4 * columns, 2.6 * rows + 0.6)
+    gap = 0.15  # of an image, between the pairs
+    grid = figure.subplots(rows, 3 * columns, squeeze=False, width_ratios=[1, 1, gap] * columns).reshape(-1, 3)
+    for ax in grid.ravel():
+        ax.set(xticks=[], yticks=[], xlim=(0, _THUMBNAIL[1]), ylim=(_THUMBNAIL[0], 0), aspect="equal")
+        ax.spines[:].set_visible(False)
+    for axes, pair in zip(grid[:, :2], pairs, strict=False):
+        for ax, image_id, path in zip(axes, pair.image_ids, pair.paths, strict=True):
+            ax.set_title(image_id, fontsize=_TEXT - 1)
+            _show(ax, path)
+        axes[0].set_xlabel(pair.caption, fontsize=_TEXT - 1, color=ORANGE, loc="left")
+    figure.suptitle(title, fontsize=_TITLE)
+    return figure
+
+
+def _show(ax: "Axes", path: str) -> None:
     from melanoma_tl.images import load_image
 
-    ax.set_title(f"{example.image_id}\nscore {example.score:.3f}", fontsize=_TEXT - 1)
+    if not path:
+        _write(ax, "no image at hand")
+        return
     try:
-        ax.imshow(load_image(example.path, _THUMBNAIL))
+        ax.imshow(load_image(path, _THUMBNAIL))
     except ImageError as error:
         _write(ax, f"cannot be read:\n{error.reason}")
 

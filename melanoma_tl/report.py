@@ -3,8 +3,9 @@
 import json
 import os
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.claims import ClaimsCheck, check_claims
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import LeakageWarning, ParameterError
 from melanoma_tl.files import replacing
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric, confusion_counts, matrix_metrics, score_metrics
@@ -54,8 +55,9 @@ class MetricsReport:
     skipped : tuple of SkippedRow
         Images that no figure counts, each with id, path and reason.
     provenance : mapping
-        "created", "versions", "test_data" and "intervals" of this report, and under "model" what the
-        classifier says of itself.
+        "created", "versions", "test_data" and "intervals" of this report, under "model" what the
+        classifier says of itself, and under "seen_by_the_model" how many of the test images it
+        was fitted with (None where it does not remember).
     history : mapping of str to list of float, or None
         Loss and accuracy of each training epoch.
     y_true, y_score : ndarray of shape (n,), or None
@@ -237,6 +239,12 @@ class MetricsReport:
         MetricsReport
             The report.
 
+        Warns
+        -----
+        LeakageWarning
+            If the estimator has `seen_images` and was fitted with some of the images, or
+            with images of the same lesions or patients; the report then says so too.
+
         Raises
         ------
         DatasetError, ParameterError
@@ -254,12 +262,15 @@ class MetricsReport:
         if labels is None:
             raise ParameterError(f"X is a {type(X).__name__} without labels; pass them as y")
         _check_class_order(estimator, pos_label)
+        overlap = estimator.seen_images(X) if hasattr(estimator, "seen_images") else None
+        if overlap:
+            warnings.warn(f"{overlap}. Its figures say little about new images", LeakageWarning, stacklevel=2)
         probabilities = np.asarray(estimator.predict_proba(X))
         if probabilities.ndim != 2 or probabilities.shape[1] != 2:
             raise ParameterError(
                 f"predict_proba must return the shape (n, 2), benign and melanoma, got {probabilities.shape}"
             )
-        return cls.from_scores(
+        report = cls.from_scores(
             labels,
             probabilities[:, 1],
             pos_label=pos_label,
@@ -274,6 +285,8 @@ class MetricsReport:
             skipped=getattr(X, "skipped", ()),
             name=getattr(X, "name", "") if name is None else name,
         )
+        seen = None if overlap is None else {"images": len(overlap), "by": overlap.counts}
+        return replace(report, provenance={**report.provenance, "seen_by_the_model": seen})
 
     @classmethod
     def from_confusion(
@@ -657,11 +670,15 @@ class MetricsReport:
         rule = "" if self.threshold is None else f"; predicted melanoma when the score is above {self.threshold:g}"
         classes = f"{counts.n_melanoma} melanoma, {counts.n_benign} benign"
         prevalence = f"{100 * counts.n_melanoma / counts.n:.1f} %"
+        seen = self.provenance.get("seen_by_the_model")
         tied = "precision, NPV, accuracy, F1, IoU and average precision"
         facts = [
             f"{counts.n} images: {classes}; {len(self.skipped)} skipped{rule}",
             f"Melanoma prevalence {prevalence}: {tied} hold at this prevalence only",
         ]
+        if seen and seen["images"]:
+            by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
+            facts.append(f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})")
         collapsed = [LABELS[name] for name, metric in self.metrics.items() if metric.low == metric.high]
         if collapsed:
             artefact = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"

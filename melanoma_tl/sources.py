@@ -1,12 +1,10 @@
 """Turn whatever a user may pass as ``X`` into pixels, one way for all."""
 
-import errno
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -14,10 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
+from melanoma_tl.datasets.leakage import Side
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.images import SkippedRow, load_image, map_threaded
+from melanoma_tl.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, fingerprint_images
+from melanoma_tl.images import SkippedRow, batched, load_image, map_threaded
+from melanoma_tl.prepared import PreparedStore, StoredImages
 
 logger = logging.getLogger(__name__)
+
+_PREPARED_AT_ONCE = 256
+"""Images decoded before they are written: bounds the memory, and what an interruption loses."""
 
 _WHAT_X_MAY_BE = (
     "an ISBIDataset, a list or array of paths, a list of PIL images, a uint8 array of shape (n, height, width, 3), "
@@ -172,16 +176,11 @@ def read_batches(
         try:
             return load_image(image, size), label
         except ImageError as error:
-            path = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
-            error = error if path else ImageError(name, error.reason)
-            if on_error == "raise":
-                raise error from None
-            return SkippedRow(str(name), path, error.reason), label
+            return _skip(image, name, error, on_error), label
 
     rows = map_threaded(read, zip(source.items, source.names, strict=False), window=2 * batch_size)
     progress = tqdm(rows, total=source.length, desc=desc, unit="image", disable=not verbose, leave=False)
-    iterator = iter(progress)
-    while rows_of_batch := list(islice(iterator, batch_size)):
+    for rows_of_batch in batched(progress, batch_size):
         images = [image for image, _ in rows_of_batch if not isinstance(image, SkippedRow)]
         yield ImageBatch(
             np.stack(images) if images else np.empty((0, *size, 3), np.uint8),
@@ -191,29 +190,90 @@ def read_batches(
         )
 
 
+def _skip(image: Any, name: str, error: ImageError, on_error: str) -> SkippedRow:
+    """List a bad image, or stop at it."""
+    path = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
+    if on_error == "raise":
+        raise (error if path else ImageError(name, error.reason)) from None
+    return SkippedRow(str(name), path, error.reason)
+
+
+def identify(X: Any, *, verbose: int) -> Side:
+    """Compute what images can be recognised by, whatever they are given as.
+
+    Parameters
+    ----------
+    X : object
+        As for `open_source`, or an ISBIDataset that was read without images.
+    verbose : int
+        0 shows no progress bar.
+
+    Returns
+    -------
+    Side
+        Ready to be compared.
+    """
+    if hasattr(X, "identify"):
+        return X.identify(verbose=verbose)
+    source = open_source(X)
+    images = (item[0] for item in source.items) if source.labelled_items else source.items
+    progress = tqdm(images, total=source.length, desc="Fingerprint images", disable=not verbose, leave=False)
+    found = list(fingerprint_images(progress))
+    names = tuple(str(name) for name, _ in zip(source.names, found, strict=False))
+    bad = [(name, image) for name, image in zip(names, found, strict=True) if isinstance(image, ImageError)]
+    return Side(
+        name_of(X),
+        names,
+        None,
+        Fingerprints.join({}, found),
+        tuple(SkippedRow(name, "", error.reason) for name, error in bad),
+    )
+
+
+def name_of(X: Any) -> str:
+    """Name images for people.
+
+    Parameters
+    ----------
+    X : object
+        As for `open_source`.
+
+    Returns
+    -------
+    str
+        The name of a dataset; the type of anything else.
+    """
+    return getattr(X, "name", type(X).__name__)
+
+
 @dataclass(frozen=True)
 class PreparedImages:
     """Decoded images on disk, to be read again and again in any order.
 
     Attributes
     ----------
-    pixels : numpy.memmap of shape (n_images, height, width, 3) and dtype uint8
-        Raw RGB, 0 to 255, in a temporary file that vanishes with this object.
+    pixels : StoredImages of shape (n_images, height, width, 3) and dtype uint8
+        Raw RGB, 0 to 255, in the store that all runs share.
     labels : ndarray of shape (n_images,)
         As the user gave them.
-    skipped : tuple of SkippedRow
-        Images that were left out.
+    identity : Side
+        Name, ids and fingerprints of the images, and those that were left out.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: StoredImages
     labels: NDArray[Any]
-    skipped: tuple[SkippedRow, ...]
+    identity: Side
+
+    @property
+    def skipped(self) -> tuple[SkippedRow, ...]:
+        """Images that were left out."""
+        return self.identity.skipped
 
 
 def prepare(
     X: Any, y: ArrayLike | None, size: tuple[int, int], *, on_error: str, desc: str, verbose: int
 ) -> PreparedImages:
-    """Decode and resize every image once, into a temporary file on disk.
+    """Decode and resize every image that was never prepared at this size before.
 
     Training passes over its images many times: this finds the bad ones before it
     starts, and keeps memory constant however many there are.
@@ -238,40 +298,48 @@ def prepare(
 
     Raises
     ------
+    CacheError
+        If the disk is full or the cache folder cannot be written.
     DatasetError
-        If there are no labels or no readable images, or the disk is full.
+        If there are no labels or no readable images.
     ImageError
         At the first bad image, if `on_error` is "raise".
     """
     source = open_source(X, y)
     if source.labels is None and not source.labelled_items:
         raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
+    store = PreparedStore(size)
     labels: list[Any] = []
+    kept: list[tuple[int, str, tuple[int, Fingerprint]]] = []
     skipped: list[SkippedRow] = []
-    done = n_kept = 0
-    file = tempfile.TemporaryFile(prefix="melanoma_tl_")  # noqa: SIM115 -- lives as long as the array on it
-    for batch in read_batches(source, size, batch_size=64, on_error=on_error, desc=desc, verbose=verbose):
-        of_batch = batch.labels if source.labels is None else source.labels[done : done + len(batch.readable)]
-        labels += [label for label, readable in zip(of_batch, batch.readable, strict=True) if readable]
-        skipped += batch.skipped
-        done, n_kept = done + len(batch.readable), n_kept + len(batch.pixels)
-        _write(file, batch.pixels)
+    with tqdm(total=source.length, desc=desc, unit="image", disable=not verbose, leave=False) as progress:
+        for batch in batched(zip(source.items, source.names, strict=False), _PREPARED_AT_ONCE):
+            items = [item for item, _ in batch]
+            images = [image for image, _ in items] if source.labelled_items else items
+            for image, (item, name), result in zip(images, batch, store.prepare(images), strict=True):
+                position = len(kept) + len(skipped)
+                if isinstance(result, ImageError):
+                    skipped.append(_skip(image, name, result, on_error))
+                else:
+                    kept.append((position, str(name), result))
+                    labels.append(item[1] if source.labels is None else source.labels[position])
+            progress.update(len(batch))
     if skipped:
-        logger.warning("%s: %d of %d images left out, such as %s: %s", desc, len(skipped), done, *skipped[0][::2])
-    if not n_kept:
-        raise DatasetError(f"{desc}: none of the {done} images can be read")
-    file.flush()
-    pixels = np.memmap(file, dtype=np.uint8, mode="r", shape=(n_kept, *size, 3))
-    return PreparedImages(pixels, np.array(labels), tuple(skipped))
+        n_images = len(kept) + len(skipped)
+        logger.warning("%s: %d of %d images left out, such as %s: %s", desc, len(skipped), n_images, *skipped[0][::2])
+    if not kept:
+        raise DatasetError(f"{desc}: none of the {len(skipped)} images can be read")
+    positions, names, results = zip(*kept, strict=True)
+    fingerprints = Fingerprints.join(_known_keys(X, np.array(positions)), [found for _, found in results])
+    return PreparedImages(
+        store.open(np.array([slot for slot, _ in results])),
+        np.array(labels),
+        Side(name_of(X), names, None, fingerprints, tuple(skipped)),
+    )
 
 
-def _write(file: Any, pixels: NDArray[np.uint8]) -> None:
-    try:
-        file.write(pixels.tobytes())
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DatasetError(
-            f"the disk of {tempfile.gettempdir()} is full: decoded images are kept there during training; "
-            "free some space, or set TMPDIR to a folder on a larger disk"
-        ) from error
+def _known_keys(X: Any, rows: NDArray[np.intp]) -> dict[str, NDArray[np.uint64]]:
+    """Ids, lesions and patients of those rows, where X is a dataset that knows them."""
+    if not hasattr(X, "identify"):
+        return {}
+    return dict(X.identify(("id", *GROUP_KINDS)).fingerprints[rows].keys)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.prepared import StoredImages
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -18,7 +19,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    pixels : ndarray of shape (n_images, height, width, 3) and dtype uint8
+    pixels : ndarray or StoredImages of shape (n_images, height, width, 3) and dtype uint8
         Raw RGB, 0 to 255.
     labels : ndarray of shape (n_images,)
         0 or 1.
@@ -36,7 +37,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        pixels: NDArray[np.uint8],
+        pixels: NDArray[np.uint8] | StoredImages,
         labels: NDArray[np.int64],
         rows: NDArray[np.intp],
         *,
@@ -78,7 +79,7 @@ class OrderedBatches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    pixels : ndarray of shape (n_images, height, width, 3) and dtype uint8
+    pixels : ndarray or StoredImages of shape (n_images, height, width, 3) and dtype uint8
         Raw RGB, 0 to 255.
     labels : ndarray of shape (n_images,)
         0 or 1.
@@ -86,7 +87,7 @@ class OrderedBatches(keras.utils.PyDataset):
         Images a batch.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, batch_size: int) -> None:
+    def __init__(self, pixels: NDArray[np.uint8] | StoredImages, labels: NDArray[np.int64], *, batch_size: int) -> None:
         super().__init__()
         self.pixels, self.labels, self.batch_size = pixels, labels.astype(np.float32), batch_size
 
@@ -157,7 +158,7 @@ def compile_network(model: keras.Model, optimizer: str, learning_rate: float) ->
 def train(
     model: keras.Model,
     batches: TrainingBatches,
-    validation: tuple[NDArray[np.uint8], NDArray[np.int64]] | None,
+    validation: tuple[NDArray[np.uint8] | StoredImages, NDArray[np.int64]] | None,
     plan: TrainingPlan,
 ) -> dict[str, list[float]]:
     """Train a compiled network.
@@ -168,8 +169,9 @@ def train(
         Changed in place.
     batches : TrainingBatches
         The training data.
-    validation : tuple of ndarray or None
-        Images (n, height, width, 3) of dtype uint8 and labels (n,), never balanced nor augmented.
+    validation : tuple or None
+        Images, an ndarray or StoredImages (n, height, width, 3) of dtype uint8, and labels
+        (n,); never balanced nor augmented.
     plan : TrainingPlan
         How long.
 

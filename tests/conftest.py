@@ -12,6 +12,7 @@ from melanoma_tl import ISBIDataset
 
 # Read once, when Keras is imported: downloads of the tests must not land among the user's.
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras_home_")
+os.environ["MELANOMA_TL_CACHE"] = tempfile.mkdtemp(prefix="melanoma_tl_")
 
 
 @pytest.fixture(scope="session")

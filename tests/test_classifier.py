@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -10,8 +11,17 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 
-from melanoma_tl import Augmenter, Balancer, ISBIDataset, TransferClassifier, list_recipes
-from melanoma_tl.errors import DatasetError, ImageError, NotFittedError, ParameterError, UnknownNameError
+from melanoma_tl import Augmenter, Balancer, ISBIDataset, MetricsReport, TransferClassifier, list_recipes
+from melanoma_tl.errors import (
+    DatasetError,
+    ImageError,
+    LeakageWarning,
+    NotFittedError,
+    ParameterError,
+    UnknownNameError,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
 
 def make(**changes):
@@ -75,6 +85,53 @@ def test_the_seed_decides_everything(dataset):
     scores = [make(**parts, random_state=seed).fit(dataset[:15]).predict_proba(dataset) for seed in (1, 1, 2)]
     assert np.allclose(scores[0], scores[1], atol=1e-6)
     assert not np.allclose(scores[0], scores[2], atol=1e-3)
+
+
+# -- leaks are seen --
+
+
+def test_validation_images_that_are_trained_on_are_a_warning(dataset):
+    with pytest.warns(LeakageWarning, match="'drawn': 2 images have a counterpart .*remove_from"):
+        make(epochs=1).fit(dataset[:12], validation_data=dataset[10:])
+
+
+def test_disjoint_data_are_no_warning(dataset):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeakageWarning)
+        classifier = make(epochs=1).fit(dataset[:12], validation_data=dataset[12:20])
+        report = MetricsReport.from_estimator(classifier, dataset[20:])
+    assert report.provenance["seen_by_the_model"]["images"] == 0
+    assert "LEAKAGE" not in str(report)
+
+
+def test_a_model_remembers_what_it_was_fitted_with(dataset, images):
+    classifier = make(epochs=1).fit(dataset[:12], validation_data=dataset[12:20])
+    seen = classifier.seen_images(dataset)
+    assert seen.image_ids == tuple(dataset.image_ids[:20])
+    assert seen.to_frame()["right_id"].iloc[[0, 11, 12, 19]].tolist() == [
+        "training image 0",
+        "training image 11",
+        "validation image 0",
+        "validation image 7",
+    ]
+    assert len(classifier.seen_images(images)) == 20, "by their look, without ids"
+    assert len(classifier.seen_images(images[20:])) == 0
+    names = ISBIDataset(dataset.image_ids, None, dataset.labels, name="names")
+    assert len(classifier.seen_images(names)) == 20, "by their ids, without images"
+
+
+def test_images_that_the_balancer_left_out_were_not_seen(dataset):
+    few = dataset[[0, 1, 3, 5, 7, 9]]
+    classifier = make(epochs=1, balancer=Balancer(undersample=1.0)).fit(few)
+    assert len(classifier.seen_images(few)) == 2
+
+
+def test_a_report_on_seen_images_says_so(dataset):
+    classifier = make(epochs=1).fit(dataset[:12])
+    with pytest.warns(LeakageWarning, match="Its figures say little"):
+        report = MetricsReport.from_estimator(classifier, dataset[8:])
+    assert report.provenance["seen_by_the_model"]["images"] == 4
+    assert "LEAKAGE: the model was fitted with a counterpart of 4 images (4 by id, 4 by bytes" in str(report)
 
 
 # -- balancing and augmentation touch the training split only --

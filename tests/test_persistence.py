@@ -9,6 +9,8 @@ from melanoma_tl import Augmenter, Balancer, TransferClassifier
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.persistence import STATE_FILE
 
+pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
+
 
 @pytest.fixture(scope="module")
 def fitted(images, labels):
@@ -39,6 +41,17 @@ def test_everything_comes_back(fitted, path, images):
     assert loaded.provenance_ == fitted.provenance_
     assert str(loaded) == str(fitted)
     assert loaded.threshold == 0.3
+    assert str(loaded.seen_images(images)) == str(fitted.seen_images(images))
+    assert len(loaded.seen_images(images)) == 24
+
+
+def test_the_file_holds_fingerprints_and_no_image_and_no_id(dataset, tmp_path):
+    classifier = TransferClassifier("tiny", weights=None, epochs=1, verbose=0).fit(dataset)
+    classifier.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        state = json.loads(archive.read(STATE_FILE))
+    assert len(json.dumps(state["fingerprints"])) < 120 * len(dataset)
+    assert "IMG_0" not in json.dumps(state)
 
 
 def test_a_loaded_model_can_be_fitted_anew(path, images, labels):

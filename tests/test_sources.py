@@ -1,13 +1,13 @@
-import errno
-
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.sources import open_source, prepare, read_batches
+from melanoma_tl.prepared import StoredImages
+from melanoma_tl.sources import identify, open_source, prepare, read_batches
 
 SIZE = (32, 32)
 
@@ -40,7 +40,7 @@ def test_every_route_gives_the_same_pixels_and_labels(dataset, images, labels):
 
 
 def test_pixels_lie_on_disk(dataset):
-    assert isinstance(prepared(dataset).pixels, np.memmap)
+    assert isinstance(prepared(dataset).pixels, StoredImages)
 
 
 def test_batches_are_bounded_and_cover_all(dataset):
@@ -100,15 +100,24 @@ def test_labels_are_needed_and_not_given_twice(images):
         prepared(tf.data.Dataset.range(3))
 
 
-def test_a_full_disk_says_where_and_what_to_do(dataset, monkeypatch):
-    class FullDisk:
-        def write(self, content):
-            raise OSError(errno.ENOSPC, "No space left on device")
+def test_every_route_gives_the_same_fingerprints(dataset, images, labels):
+    expected = prepared(dataset).identity.fingerprints
+    assert expected.kinds == ("id", "bytes", "near-duplicate")
+    for name, route in routes(dataset, images, labels).items():
+        assert np.array_equal(prepared(*route).identity.fingerprints.looks, expected.looks), name
+        assert np.array_equal(identify(route[0], verbose=0).fingerprints.looks, expected.looks), name
 
-    # A disk cannot be filled in a test: the file object is the narrowest place to stand in for one.
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: FullDisk())
-    with pytest.raises(DatasetError, match=r"is full.*TMPDIR"):
-        prepared(dataset)
+
+def test_fingerprints_stay_in_step_with_skipped_images(dataset, bad_images):
+    patients = pd.DataFrame({"patient_id": ["a", "b", "c"]})
+    paths = [dataset.paths[0], bad_images / "truncated.jpg", dataset.paths[1]]
+    broken = ISBIDataset(["x", "bad", "y"], paths, [0, 1, 1], metadata=patients)
+    found = prepared(broken, on_error="skip").identity
+    assert found.image_ids == ("x", "y")
+    whole = broken.identify(verbose=0)
+    assert [row.image_id for row in whole.skipped] == ["bad"]
+    for kind in ("id", "bytes", "patient"):
+        assert found.fingerprints.keys[kind].tolist() == whole.fingerprints.keys[kind][[0, 2]].tolist(), kind
 
 
 def test_memory_does_not_grow_with_the_number_of_images(images):

@@ -4,7 +4,7 @@ import csv
 import html
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -14,11 +14,25 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from melanoma_tl.datasets.challenges import get_challenge
-from melanoma_tl.datasets.leakage import Overlap
+from melanoma_tl.datasets.challenges import Challenge, get_challenge
+from melanoma_tl.datasets.ground_truth import find_image_dirs, read_challenge, read_table
+from melanoma_tl.datasets.leakage import Overlap, Side, check_kinds, compare
+from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, find_groups
+from melanoma_tl.datasets.verification import Verification, verify
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
 from melanoma_tl.files import replacing
+from melanoma_tl.fingerprints import (
+    GROUP_KINDS,
+    IMAGE_KINDS,
+    KINDS,
+    Fingerprints,
+    fingerprint_images,
+    normalise_id,
+    number_values,
+)
 from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow, check_on_error, find_images, load_image, map_threaded
+from melanoma_tl.prepared import StoredImages
+from melanoma_tl.sources import prepare
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +70,8 @@ class ISBIDataset:
         Name for people.
     skipped : tuple of SkippedRow, default=()
         Rows that were left out of the table, each with id, path and reason.
+    metadata : pandas.DataFrame of n_images rows, optional
+        What else is known of each image: one column a fact, named as in `metadata`.
 
     Attributes
     ----------
@@ -86,6 +102,7 @@ class ISBIDataset:
         *,
         name: str = "dataset",
         skipped: Sequence[SkippedRow] = (),
+        metadata: pd.DataFrame | None = None,
     ) -> None:
         ids = np.array(image_ids, dtype=np.str_)
         files = None if paths is None else np.array([os.fspath(path) for path in np.asarray(paths)], dtype=np.str_)
@@ -100,7 +117,10 @@ class ISBIDataset:
         for array in (ids, files, classes):
             if array is not None:
                 array.flags.writeable = False
-        self._image_ids, self._paths, self._labels = ids, files, classes
+        facts = pd.DataFrame(index=range(len(ids))) if metadata is None else metadata.reset_index(drop=True)
+        if len(facts) != len(ids):
+            raise DatasetError(f"metadata must have one row an image: {len(ids)} images, {len(facts)} rows")
+        self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
         self._name, self._skipped = name, tuple(skipped)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -110,7 +130,7 @@ class ISBIDataset:
         cls,
         root: PathLike,
         *,
-        year: int,
+        year: int | str,
         split: str,
         image_dirs: Sequence[PathLike] | None = None,
         labels_only: bool = False,
@@ -123,10 +143,10 @@ class ISBIDataset:
         root : path
             Folder that holds the ground-truth file and, unless `image_dirs` is
             given, the folder of images, both under their official names.
-        year : int
-            2016 (ISBI, Part 3) or 2017 (ISIC, Part 3).
-        split : {"train", "validation", "test"}
-            Which part; 2016 has no validation split.
+        year : int or str
+            2016 and 2017 (Part 3), 2018 (Task 3), 2019, 2020, 2024, "HAM10000" or "PH2".
+        split : {"train", "validation", "test", "all"}
+            Which part; `melanoma_tl.datasets.challenges.CHALLENGES` lists what there is.
         image_dirs : sequence of path, optional
             Folders to look for the images in, in this order. Useful where the
             images of several years lie in one place.
@@ -139,7 +159,9 @@ class ISBIDataset:
         Returns
         -------
         ISBIDataset
-            In the order of the ground-truth file.
+            In the order of the ground-truth file. Class 1 is melanoma, and nothing else
+            is: other cancers are in class 0, with their diagnosis in `metadata`. Numbers
+            that differ from the official ones are logged as a warning.
 
         Raises
         ------
@@ -151,15 +173,14 @@ class ISBIDataset:
         """
         challenge = get_challenge(year, split)
         folder = _existing_folder(root)
-        table = _read_ground_truth(folder / challenge.ground_truth, headed=challenge.label_format == "headed_floats")
         dataset = cls._from_table(
-            table,
-            None if labels_only else [folder / challenge.image_dir] if image_dirs is None else image_dirs,
+            read_challenge(challenge, folder),
+            None if labels_only else find_image_dirs(challenge, folder) if image_dirs is None else image_dirs,
             label_map=LABEL_WORDS,
             name=challenge.title,
             on_error=on_error,
         )
-        logger.info("%r; published: %d benign, %d melanoma", dataset, challenge.n_benign, challenge.n_melanoma)
+        _compare_with_official(dataset, challenge)
         return dataset
 
     @classmethod
@@ -204,7 +225,7 @@ class ISBIDataset:
         """
         file = Path(path)
         return cls._from_table(
-            _read_ground_truth(file, headed=True, id_column=id_column, label_column=label_column),
+            read_table(file, id_column=id_column, label_column=label_column),
             None if labels_only else [file.parent] if image_dirs is None else image_dirs,
             label_map=label_map or LABEL_WORDS,
             name=file.stem,
@@ -269,7 +290,7 @@ class ISBIDataset:
         name: str,
         on_error: str,
     ) -> Self:
-        """Build from the columns image_id, label and perhaps path; `image_dirs` None means not to look for files."""
+        """Build from the columns image_id, label, perhaps path, and metadata; `image_dirs` None: look for no files."""
         check_on_error(on_error)
         if image_dirs is not None:
             folders = [_existing_folder(folder) for folder in image_dirs]
@@ -279,10 +300,11 @@ class ISBIDataset:
         has_paths = "path" in table
         words = {word.lower(): label for word, label in label_map.items()}
         seen: set[str] = set()
-        rows: list[ImageRow] = []
+        kept: list[int] = []
+        labels: list[int] = []
         skipped: list[SkippedRow] = []
         paths = table["path"] if has_paths else [""] * len(table)
-        for image_id, word, path in zip(table["image_id"], table["label"], paths, strict=True):
+        for position, (image_id, word, path) in enumerate(zip(table["image_id"], table["label"], paths, strict=True)):
             label = words.get(str(word).lower())
             if not image_id:
                 skipped.append(SkippedRow("", path, "the row has no id"))
@@ -293,20 +315,23 @@ class ISBIDataset:
             elif has_paths and not path:
                 skipped.append(SkippedRow(image_id, path, f"no image of this name in {places}"))
             else:
-                rows.append(ImageRow(image_id, path, label))
+                kept.append(position)
+                labels.append(label)
             seen.add(image_id)
         if skipped and on_error == "raise":
             raise DatasetError(f"{name}: {_describe(skipped, len(table))}. {_HOW_TO_SKIP}")
         if skipped:
             logger.warning("%s: %s; left out, listed in .skipped", name, _describe(skipped, len(table)))
-        if not rows:
+        if not kept:
             raise DatasetError(f"{name}: no usable row. {_describe(skipped, len(table))}")
+        table = table.iloc[kept]
         return cls(
-            [row.image_id for row in rows],
-            [row.path for row in rows] if has_paths else None,
-            [row.label for row in rows],
+            table["image_id"],
+            table["path"] if has_paths else None,
+            labels,
             name=name,
             skipped=skipped,
+            metadata=table.drop(columns=["image_id", "label", "path"], errors="ignore"),
         )
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -345,6 +370,28 @@ class ISBIDataset:
         return self._paths
 
     @property
+    def metadata(self) -> pd.DataFrame:
+        """What else is known of each image, a DataFrame of n_images rows; a copy.
+
+        Where the files have them: ``diagnosis``, ``age`` (years), ``sex`` ("female",
+        "male"), ``site``, ``patient_id`` and ``lesion_id``. Unknown entries are missing
+        (NaN or None); there is no column where nothing is known.
+        """
+        return self._metadata.copy()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the whole table to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns ``image_id``, ``path`` (empty where images are not known) and
+            ``label`` (0 benign, 1 melanoma), then those of `metadata`.
+        """
+        table = {"image_id": self.image_ids, "path": "" if self._paths is None else self._paths, "label": self.labels}
+        return pd.concat([pd.DataFrame(table, index=range(len(self))), self._metadata], axis=1)
+
+    @property
     def class_counts(self) -> dict[str, int]:
         """Number of images of each class, by its name."""
         counts = np.bincount(self.labels, minlength=len(CLASS_NAMES))
@@ -372,6 +419,7 @@ class ISBIDataset:
             self.labels[key],
             name=self.name,
             skipped=self.skipped,
+            metadata=self._metadata.iloc[key],
         )
 
     def _row(self, position: int) -> ImageRow:
@@ -469,23 +517,242 @@ class ISBIDataset:
             chosen.append(choose(members, count))
         return self[np.sort(np.concatenate(chosen))]
 
+    # -- dividing --------------------------------------------------------------------------------------------------
+
+    def split(
+        self,
+        test_size: float = 0.2,
+        *,
+        groups: str | ArrayLike | None = "auto",
+        stratify: bool = True,
+        random_state: int | None = None,
+        verbose: int = 1,
+    ) -> tuple[Self, Self]:
+        """Divide the images at random into two datasets that share nothing.
+
+        Images of one group stay on one side, and so do copies and near-duplicates, where
+        the images are known.
+
+        Parameters
+        ----------
+        test_size : float, default=0.2
+            Share of the second dataset, between 0 and 1; about, since groups are not divided.
+        groups : {"auto", "patient", "lesion"}, array-like of shape (n_images,) or None, default="auto"
+            What must not be divided: patients and lesions as far as `metadata` has them, one
+            of these, groups of your own (missing values stand alone), or nothing but
+            copies and near-duplicates.
+        stratify : bool, default=True
+            Whether both sides should hold about the same share of melanoma.
+        random_state : int, optional
+            Seed.
+        verbose : int, default=1
+            0 shows no progress bar.
+
+        Returns
+        -------
+        train, test : ISBIDataset
+            Each in the order of this dataset.
+
+        Raises
+        ------
+        DatasetError
+            If `metadata` lacks the column, or there are too few groups.
+        ParameterError
+            If `test_size` is no share.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> patients = pd.DataFrame({"patient_id": list("aabbccddee")})
+        >>> dataset = ISBIDataset(list("0123456789"), None, [0, 1] * 5, metadata=patients)
+        >>> train, test = dataset.split(0.4, groups="patient", random_state=0)
+        >>> len(train), len(test), len(train.overlap(test))
+        (6, 4, 0)
+        """
+        numbers = self._groups(groups, verbose)
+        test = divide_in_two(self.labels, numbers, test_size, stratify=stratify, seed=_seed(random_state))
+        return self._part(np.setdiff1d(np.arange(len(self)), test), "train"), self._part(test, "test")
+
+    def folds(
+        self,
+        k: int = 5,
+        *,
+        groups: str | ArrayLike | None = "auto",
+        stratify: bool = True,
+        random_state: int | None = None,
+        verbose: int = 1,
+    ) -> list[tuple[Self, Self]]:
+        """Divide the images at random for cross-validation, as `split` does.
+
+        Parameters
+        ----------
+        k : int, default=5
+            Number of folds, at least 2.
+        groups, stratify, random_state, verbose
+            As `split`.
+
+        Returns
+        -------
+        list of k tuples of (ISBIDataset, ISBIDataset)
+            Training and validation part of each fold; every image is in one validation part.
+
+        Raises
+        ------
+        DatasetError, ParameterError
+            As `split`.
+        """
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
+            raise ParameterError(f"k must be a whole number of at least 2, got {k!r}")
+        numbers = self._groups(groups, verbose)
+        folds = divide_into_folds(self.labels, numbers, k, stratify=stratify, seed=_seed(random_state))
+        everything = np.arange(len(self))
+        return [
+            (self._part(np.setdiff1d(everything, fold), f"all but fold {n}"), self._part(fold, f"fold {n}"))
+            for n, fold in enumerate(folds, start=1)
+        ]
+
+    def _part(self, rows: NDArray[np.intp], name: str) -> Self:
+        part = self[rows]
+        part._name = f"{self.name}, {name}"
+        return part
+
+    def _groups(self, groups: str | ArrayLike | None, verbose: int) -> NDArray[np.int64]:
+        of_images = tuple(kind for kind in self._relations() if kind in IMAGE_KINDS)
+        if groups is None:
+            return find_groups(self.identify(of_images, verbose=verbose).fingerprints)
+        if not isinstance(groups, str):
+            numbers = number_values(np.asarray(groups, dtype=object))
+            if len(numbers) != len(self):
+                raise DatasetError(f"groups must have one entry an image ({len(self)}), got {len(numbers)}")
+            known = self.identify(of_images, verbose=verbose).fingerprints
+            return find_groups(Fingerprints({**known.keys, "patient": numbers}, known.looks))
+        if groups not in ("auto", *GROUP_KINDS):
+            raise UnknownNameError("grouping", groups, ("auto", *GROUP_KINDS))
+        if groups != "auto" and groups not in self._relations():
+            raise DatasetError(
+                f"{self.name} cannot be divided by {groups}: its metadata has no column {groups}_id, only "
+                f"{', '.join(self._metadata.columns) or 'none'}"
+            )
+        kinds = self._relations() if groups == "auto" else (*of_images, groups)
+        return find_groups(self.identify(kinds, verbose=verbose).fingerprints)
+
     # -- comparing and writing -------------------------------------------------------------------------------------
 
-    def overlap(self, other: "ISBIDataset") -> Overlap:
-        """Find the images that are in another dataset too, by id.
+    def overlap(self, other: "ISBIDataset", *, by: str | Iterable[str] | None = None, verbose: int = 1) -> Overlap:
+        """Find what another dataset shares with this one: images, near-duplicates, lesions, patients.
 
         Parameters
         ----------
         other : ISBIDataset
-            The other dataset; `labels_only` ones will do.
+            The other dataset; where one was read with ``labels_only=True``, ids, lesions
+            and patients can be compared.
+        by : str or iterable of str, optional
+            What to compare; everything that both datasets have by default.
+
+            - "id": ids, without regard to case and to the ending ``_downsampled`` of ISIC
+              2019. One id on two pictures that look different does not count.
+            - "bytes": SHA-256 of the files.
+            - "near-duplicate": perceptual hashes that differ in at most 8 of 64 and 40 of
+              256 bits: the same photograph after other processing, size, compression or a
+              slight crop; not after a turn or a flip.
+            - "lesion", "patient": ``lesion_id`` and ``patient_id`` of `metadata`.
+        verbose : int, default=1
+            0 shows no progress bar.
 
         Returns
         -------
         Overlap
-            Its length is the number of shared images; ``raise_if_any()`` stops on any.
+            Its length is the number of images of this dataset that are concerned;
+            ``raise_if_any()`` stops on any, ``remove_from(dataset)`` takes them out,
+            ``plot()`` shows suspected pairs.
+
+        Raises
+        ------
+        DatasetError
+            If `by` names something that one of the datasets does not have.
+        UnknownNameError
+            If `by` names no relation.
         """
-        shared = self.image_ids[np.isin(self.image_ids, other.image_ids)]
-        return Overlap(self.name, other.name, tuple(shared.tolist()))
+        kinds = _common_kinds(self, other, by)
+        return compare(self.identify(kinds, verbose=verbose), other.identify(kinds, verbose=verbose))
+
+    def identify(self, kinds: Iterable[str] | None = None, *, verbose: int = 1) -> Side:
+        """Compute what the images can be recognised by; kept in the cache folder.
+
+        Parameters
+        ----------
+        kinds : iterable of str, optional
+            Some of "id", "bytes", "near-duplicate", "lesion" and "patient"; what is not
+            known is passed over. Everything by default.
+        verbose : int, default=1
+            0 shows no progress bar.
+
+        Returns
+        -------
+        Side
+            Ids, files and fingerprints; images that cannot be read are in its `skipped`.
+        """
+        kinds = set(KINDS if kinds is None else kinds) & set(self._relations())
+        keys = {kind: number_values(self._metadata[f"{kind}_id"]) for kind in GROUP_KINDS if kind in kinds}
+        if "id" in kinds:
+            keys["id"] = number_values(normalise_id(image_id) for image_id in self.image_ids)
+        if kinds.isdisjoint(("bytes", "near-duplicate")):
+            return Side(self.name, self.image_ids, self._paths, Fingerprints.join(keys, None))
+        progress = tqdm(self.paths, desc=f"Fingerprint {self.name}", unit="image", disable=not verbose, leave=False)
+        images = list(fingerprint_images(progress))
+        skipped = tuple(
+            SkippedRow(row.image_id, row.path, image.reason)
+            for row, image in zip(self, images, strict=True)
+            if isinstance(image, ImageError)
+        )
+        return Side(self.name, self.image_ids, self._paths, Fingerprints.join(keys, images).only(kinds), skipped)
+
+    def verify(self, *, verbose: int = 1) -> Verification:
+        """Open every image, and list what is wrong: bad files, duplicates, label conflicts, odd sizes.
+
+        Parameters
+        ----------
+        verbose : int, default=1
+            0 shows no progress bar.
+
+        Returns
+        -------
+        Verification
+            Prints as a table; ``ok`` says whether nothing was found, and
+            ``remove_from(dataset)`` takes out what cannot be used.
+        """
+        return verify(self, verbose=verbose)
+
+    def images(self, size: tuple[int, int] = (224, 224), *, verbose: int = 1) -> StoredImages:
+        """Decode and resize every image once, and read the pixels from the cache folder from then on.
+
+        Parameters
+        ----------
+        size : tuple of int, default=(224, 224)
+            (height, width) in pixels. The aspect ratio is not kept.
+        verbose : int, default=1
+            0 shows no progress bar.
+
+        Returns
+        -------
+        StoredImages of shape (n_images, height, width, 3) and dtype uint8
+            Raw RGB, 0 to 255, in the order of the dataset; indexes like an array and
+            reads what is asked for.
+
+        Raises
+        ------
+        ImageError
+            If an image cannot be read; ``verify`` lists all such images.
+        ParameterError
+            If the size cannot be used.
+        """
+        _check_size(size)
+        return prepare(self, None, size, on_error="raise", desc=f"Prepare {self.name}", verbose=verbose).pixels
+
+    def _relations(self) -> tuple[str, ...]:
+        """List what the images can be compared by."""
+        of_images = ("id",) if self._paths is None else IMAGE_KINDS
+        return of_images + tuple(kind for kind in GROUP_KINDS if f"{kind}_id" in self._metadata)
 
     def resize_to(
         self,
@@ -529,8 +796,7 @@ class ISBIDataset:
         check_on_error(on_error)
         if format not in ("png", "jpg"):
             raise ParameterError(f"format must be 'png' or 'jpg', got {format!r}")
-        if len(size) != 2 or min(size) < 1:
-            raise ParameterError(f"size must be (height, width) in pixels, got {size!r}")
+        _check_size(size)
         target = Path(folder)
 
         def write(row: ImageRow) -> str | ImageError:
@@ -562,12 +828,52 @@ class ISBIDataset:
             self.labels[kept],
             name=self.name,
             skipped=self.skipped + tuple(failures),
+            metadata=self._metadata[kept],
         )
         _write_labels(resized, target / "labels.csv")
         return resized
 
 
 _HOW_TO_SKIP = "Put it right, or pass on_error='skip' to leave such rows out; they are then listed in .skipped"
+
+
+def _common_kinds(left: ISBIDataset, right: ISBIDataset, by: str | Iterable[str] | None) -> tuple[str, ...]:
+    common = [kind for kind in left._relations() if kind in right._relations()]
+    if by is None:
+        return check_kinds(common)
+    kinds = check_kinds(by)
+    for kind in kinds:
+        for side in (left, right):
+            if kind not in side._relations():
+                raise DatasetError(
+                    f"{side.name} cannot be compared by {kind!r}: it has {', '.join(side._relations())}. Images need "
+                    "files, lesions and patients the columns lesion_id and patient_id of .metadata"
+                )
+    return kinds
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if len(size) != 2 or min(size) < 1:
+        raise ParameterError(f"size must be (height, width) in pixels, got {size!r}")
+
+
+def _seed(random_state: int | None) -> int:
+    return int(np.random.default_rng(random_state).integers(2**31))
+
+
+def _compare_with_official(dataset: ISBIDataset, challenge: Challenge) -> None:
+    counts = (*dataset.class_counts.values(), challenge.n_benign, challenge.n_melanoma)
+    if counts[:2] == counts[2:]:
+        logger.info("%s: %d benign and %d melanoma images, as published", dataset.name, *counts[:2])
+        return
+    missing = ", ".join(row.image_id for row in dataset.skipped[:20])
+    more = f", … and {len(dataset.skipped) - 20} more in .skipped" if len(dataset.skipped) > 20 else ""
+    logger.warning(
+        "%s: %d benign and %d melanoma images; officially %d and %d%s",
+        dataset.name,
+        *counts,
+        f"; left out: {missing}{more}" if missing else "",
+    )
 
 
 def _existing_folder(folder: PathLike) -> Path:
@@ -581,46 +887,6 @@ def _describe(skipped: Sequence[SkippedRow], total: int) -> str:
     shown = "; ".join(f"{row.image_id or '(no id)'}: {row.reason}" for row in skipped[:3])
     more = f"; … and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return f"{len(skipped)} of {total} rows cannot be used ({shown}{more})"
-
-
-def _read_ground_truth(
-    path: Path, *, headed: bool, id_column: str = "image_id", label_column: str = "melanoma"
-) -> pd.DataFrame:
-    """Read ids and label words; a byte-order mark and Windows line ends are taken in stride."""
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such file; the labels are read from it")
-    try:
-        table = pd.read_csv(
-            path,
-            header=0 if headed else None,
-            dtype=str,
-            encoding="utf-8-sig",
-            keep_default_na=False,
-            skipinitialspace=True,
-        )
-    except pd.errors.EmptyDataError:
-        raise DatasetError(f"{path}: the file is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: not a CSV file ({error})") from error
-    if headed:
-        missing = [column for column in (id_column, label_column) if column not in table]
-        if missing:
-            raise DatasetError(
-                f"{path}: the header must name the columns {id_column!r} and {label_column!r}, "
-                f"got {', '.join(map(repr, table.columns))}"
-            )
-        table = table[[id_column, label_column]]
-    elif table.shape[1] != 2:
-        raise DatasetError(f"{path}: expected two columns without a header (id, label), got {table.shape[1]} columns")
-    elif str(table.iloc[0, 0]).lower() in ("image", "image_id", "isic_id"):
-        raise DatasetError(f"{path}: starts with a header; the official file of this challenge has none")
-    if table.empty:
-        raise DatasetError(f"{path}: the file has a header but no rows")
-    table = table.set_axis(["image_id", "label"], axis=1)
-    suffixes = "|".join(suffix.replace(".", r"\.") for suffix in IMAGE_SUFFIXES)
-    table["image_id"] = table["image_id"].str.strip().str.replace(f"(?i)(?:{suffixes})$", "", regex=True)
-    table["label"] = table["label"].str.strip()
-    return table
 
 
 def _write_image(pixels: NDArray[np.uint8], path: Path) -> None:

@@ -21,8 +21,8 @@ from scipy import fft, ndimage
 from scipy.special import expit, ndtr
 from tqdm.auto import tqdm
 
-from melanoma_tl.datasets.challenges import LabelFormat, get_challenge
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.datasets.challenges import CHALLENGES, Challenge
+from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.files import replacing
 
 __all__ = ["draw_lesion", "write_challenge", "write_isbi"]
@@ -53,6 +53,7 @@ _SMALLEST_SIZE = 16
 _SMALLEST_CANVAS = 128  # finer structures than its pixels cannot be drawn: smaller images are reduced from it
 _JPEG_QUALITY = 92
 _MELANOMA_SHARE = 0.2  # 173 of 900, 75 of 379 and 117 of 600 in the three sets that `write_isbi` stands in for
+_DRAWN = {f"{entry.year} {entry.split}": entry for entry in CHALLENGES if entry.year in (2016, 2017)}
 _SPLIT_DIGIT = {"train": 0, "validation": 1, "test": 2}
 _MOST_IMAGES = 100_000  # one block of ids
 
@@ -194,7 +195,9 @@ def write_challenge(
     ISIC_6200001,0.0
     ISIC_6200002,0.0
     """
-    challenge = get_challenge(year, split)
+    challenge = _DRAWN.get(f"{year} {split}")
+    if challenge is None:
+        raise UnknownNameError("challenge split to draw", f"{year} {split}", _DRAWN)
     _check_whole("n_benign", n_benign, at_least=0)
     _check_whole("n_melanoma", n_melanoma, at_least=0)
     _check_whole("size", size, at_least=_SMALLEST_SIZE)
@@ -208,15 +211,15 @@ def write_challenge(
     )
     labels = np.random.default_rng(order_seed).permutation(np.repeat([False, True], [n_benign, n_melanoma])).tolist()
     ids = [f"ISIC_{year % 10}{_SPLIT_DIGIT[split]}{number:05d}" for number in range(len(labels))]
-    ground_truth = _format_ground_truth(ids, labels, challenge.label_format)
+    ground_truth = _format_ground_truth(ids, labels, challenge)
 
     folder = Path(folder)
     _check_not_another(folder / challenge.ground_truth, ground_truth)
-    (folder / challenge.image_dir).mkdir(parents=True, exist_ok=True)
+    (folder / challenge.image_dirs[0]).mkdir(parents=True, exist_ok=True)
     drawings = zip(ids, labels, image_seeds, strict=True)
     for image_id, melanoma, seed in tqdm(drawings, f"Drawing {challenge.title}", len(ids), disable=not verbose):
         image = draw_lesion(melanoma, size=size, random_state=np.random.default_rng(seed))
-        with replacing(folder / challenge.image_dir / f"{image_id}.jpg") as unfinished:
+        with replacing(folder / challenge.image_dirs[0] / f"{image_id}.jpg") as unfinished:
             Image.fromarray(image).save(unfinished, format="JPEG", quality=_JPEG_QUALITY)
     with replacing(folder / challenge.ground_truth) as unfinished:
         unfinished.write_bytes(ground_truth)
@@ -293,15 +296,12 @@ def write_isbi(
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _format_ground_truth(ids: list[str], labels: list[bool], label_format: LabelFormat) -> bytes:
-    if label_format == "words":
-        rows = [f"{i},{'malignant' if melanoma else 'benign'}" for i, melanoma in zip(ids, labels, strict=True)]
-    elif label_format == "floats":
-        rows = [f"{i},{float(melanoma)}" for i, melanoma in zip(ids, labels, strict=True)]
-    else:
-        rows = [f"{i},{float(melanoma)},0.0" for i, melanoma in zip(ids, labels, strict=True)]
-        rows.insert(0, "image_id,melanoma,seborrheic_keratosis")
-    return "".join(f"{row}\n" for row in rows).encode()
+def _format_ground_truth(ids: list[str], labels: list[bool], challenge: Challenge) -> bytes:
+    headed = challenge.id_column is not None
+    benign, melanoma = ("0.0", "1.0") if headed or challenge.split == "test" else ("benign", "malignant")
+    header, end = (["image_id,melanoma,seborrheic_keratosis"], ",0.0") if headed else ([], "")
+    rows = [f"{i},{melanoma if label else benign}{end}" for i, label in zip(ids, labels, strict=True)]
+    return "".join(f"{row}\n" for row in header + rows).encode()
 
 
 def _check_not_another(path: Path, ground_truth: bytes) -> None:

@@ -1,0 +1,105 @@
+"""Find the images that look alike among very many, without comparing all pairs."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.fingerprints import COARSE_WORDS
+
+MAX_COARSE_DISTANCE = 8
+"""Largest number of the 64 bits of the coarse hash in which near-duplicates differ."""
+
+MAX_FINE_DISTANCE = 40
+"""Largest number of the 256 bits of the fine hash in which near-duplicates differ."""
+
+_BANDS = 3
+_CHUNK = 512  # rows at a time: bounds the memory even where thousands of images look the same
+
+
+def find_near_duplicates(
+    left: NDArray[np.uint64], right: NDArray[np.uint64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
+    """Find all pairs of images whose two perceptual hashes are both close.
+
+    The coarse hash is cut into three bands. Two hashes that differ in at most 8 bits
+    differ in at most two bits of one band at least, so looking up every band with up
+    to two bits flipped finds every such pair (multi-index hashing; Norouzi, Punjani and
+    Fleet 2012, CVPR, "Fast Search in Hamming Space with Multi-Index Hashing"). Only
+    what is found there is compared in full.
+
+    Parameters
+    ----------
+    left : ndarray of shape (n_left, 5) and dtype uint64
+        Perceptual hashes, as in `Fingerprints`; rows of zeros match nothing.
+    right : ndarray of shape (n_right, 5) and dtype uint64
+        Likewise.
+
+    Returns
+    -------
+    left_rows, right_rows : ndarray of shape (n_pairs,) and dtype int
+        The pairs, sorted.
+    distances : ndarray of shape (n_pairs,) and dtype int64
+        Number of bits of the fine hash, 0 to 256, in which they differ.
+    """
+    left_known, right_known = (np.flatnonzero(looks.any(axis=1)) for looks in (left, right))
+    pairs = [np.empty((0, 2), dtype=np.intp)]
+    for left_band, right_band, width in _bands(left[left_known], right[right_known]):
+        for rows_left, rows_right in _candidates(left_band, right_band, width):
+            candidates = np.column_stack([left_known[rows_left], right_known[rows_right]])
+            coarse, fine = distances(left[candidates[:, 0]], right[candidates[:, 1]])
+            pairs.append(candidates[(coarse <= MAX_COARSE_DISTANCE) & (fine <= MAX_FINE_DISTANCE)])
+    found = np.unique(np.concatenate(pairs), axis=0)  # a pair may agree in more than one band
+    return found[:, 0], found[:, 1], distances(left[found[:, 0]], right[found[:, 1]])[1]
+
+
+def distances(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the bits in which perceptual hashes differ.
+
+    Parameters
+    ----------
+    left, right : ndarray of shape (n, 5) and dtype uint64
+        Perceptual hashes, row by row.
+
+    Returns
+    -------
+    coarse, fine : ndarray of shape (n,) and dtype int64
+        0 to 64 and 0 to 256.
+    """
+    bits = np.bitwise_count(left ^ right).astype(np.int64)
+    return bits[:, :COARSE_WORDS].sum(axis=1), bits[:, COARSE_WORDS:].sum(axis=1)
+
+
+def _bands(
+    left: NDArray[np.uint64], right: NDArray[np.uint64]
+) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32], int]]:
+    """Deal the bits of the coarse hashes to the bands in turn: neighbouring frequencies go together too often."""
+    bits = [np.unpackbits(looks[:, :COARSE_WORDS].copy().view(np.uint8), axis=1) for looks in (left, right)]
+    for band in range(_BANDS):
+        of_left, of_right = (matrix[:, band::_BANDS] for matrix in bits)
+        width = of_left.shape[1]
+        weights = (1 << np.arange(width)).astype(np.uint32)
+        yield of_left @ weights, of_right @ weights, width
+
+
+def _candidates(
+    left: NDArray[np.uint32], right: NDArray[np.uint32], width: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Find the pairs that differ in few bits of one band."""
+    flips = range(MAX_COARSE_DISTANCE // _BANDS + 1)
+    masks = np.array(
+        [sum(1 << bit for bit in bits) for n in flips for bits in combinations(range(width), n)], np.uint32
+    )
+    order = np.argsort(right, kind="stable")
+    values, starts, counts = np.unique(right[order], return_index=True, return_counts=True)
+    if not len(values):
+        return
+    for first in range(0, len(left), _CHUNK):
+        wanted = left[first : first + _CHUNK, np.newaxis] ^ masks
+        places = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+        rows, columns = np.nonzero(values[places] == wanted)
+        places = places[rows, columns]
+        n_found = counts[places]
+        offsets = np.arange(n_found.sum()) - np.repeat(np.cumsum(n_found) - n_found, n_found)
+        yield first + np.repeat(rows, n_found), order[np.repeat(starts[places], n_found) + offsets]

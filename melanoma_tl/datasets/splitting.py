@@ -1,0 +1,119 @@
+"""Divide images so that what belongs together stays on one side."""
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
+
+from melanoma_tl.datasets.leakage import find_relations
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.fingerprints import Fingerprints
+
+_FINEST_SHARE = 20  # a stratified share is a number of folds out of at most so many
+
+
+def find_groups(fingerprints: Fingerprints) -> NDArray[np.int64]:
+    """Give a number to each group of images that must not be divided.
+
+    Two images are in one group if they are related, or if both are related to a third
+    one, and so on.
+
+    Parameters
+    ----------
+    fingerprints : Fingerprints
+        Of one dataset; every relation that they show counts.
+
+    Returns
+    -------
+    ndarray of shape (n_images,) and dtype int64
+        The number of the group of each.
+    """
+    n_images = len(fingerprints)
+    pairs = find_relations(fingerprints, fingerprints, fingerprints.kinds)
+    related = (np.ones(len(pairs)), (pairs["left"].to_numpy(int), pairs["right"].to_numpy(int)))
+    return connected_components(coo_array(related, shape=(n_images, n_images)), directed=False)[1].astype(np.int64)
+
+
+def divide_into_folds(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], k: int, *, stratify: bool, seed: int
+) -> list[NDArray[np.intp]]:
+    """Deal groups into folds of about equal size.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_images,)
+        Classes.
+    groups : ndarray of shape (n_images,)
+        From `find_groups`.
+    k : int
+        Number of folds, at least 2.
+    stratify : bool
+        Whether each fold should hold about the same share of each class.
+    seed : int
+        Seed of the deal.
+
+    Returns
+    -------
+    list of k ndarrays of int
+        Positions of the images of each fold, sorted.
+
+    Raises
+    ------
+    DatasetError
+        If there are fewer groups than folds, in all or, stratified, in one class.
+    """
+    counts = {"": len(np.unique(groups))}
+    if stratify:
+        counts |= {f" of class {label}": len(np.unique(groups[labels == label])) for label in np.unique(labels)}
+    for of_class, n_groups in counts.items():
+        if n_groups < k:
+            raise DatasetError(
+                f"{k} folds need at least as many groups{of_class}, there are {n_groups}: ask for fewer folds or "
+                "another share, pass stratify=False, or keep fewer images together"
+            )
+    splitter = (StratifiedGroupKFold if stratify else GroupKFold)(k, shuffle=True, random_state=seed)
+    return [test for _, test in splitter.split(labels, labels, groups)]
+
+
+def divide_in_two(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], test_size: float, *, stratify: bool, seed: int
+) -> NDArray[np.intp]:
+    """Choose groups for a test set of about the size asked for.
+
+    scikit-learn divides groups in shares of one's choice or stratified, not both: a
+    stratified share is made of some of several stratified folds, such as 3 of 10.
+
+    Parameters
+    ----------
+    labels, groups, stratify, seed
+        As `divide_into_folds`.
+    test_size : float
+        Share of the test set, between 0 and 1.
+
+    Returns
+    -------
+    ndarray of int
+        Positions of the test images, sorted.
+
+    Raises
+    ------
+    DatasetError
+        If there are too few groups.
+    ParameterError
+        If the share is no share, or finer than twentieths where `stratify` is true.
+    """
+    if not 0 < test_size < 1:
+        raise ParameterError(f"test_size must be a share between 0 and 1, got {test_size!r}")
+    if not stratify:
+        splitter = GroupShuffleSplit(1, test_size=test_size, random_state=seed)
+        return np.sort(next(splitter.split(labels, labels, groups))[1])
+    share = Fraction(test_size).limit_denominator(_FINEST_SHARE)
+    if share.numerator in (0, share.denominator):
+        raise ParameterError(
+            f"a stratified test_size must be from 0.05 to 0.95, got {test_size!r}; or pass stratify=False"
+        )
+    folds = divide_into_folds(labels, groups, share.denominator, stratify=True, seed=seed)
+    return np.sort(np.concatenate(folds[: share.numerator]))

@@ -1,0 +1,184 @@
+"""What is wrong with the images of a dataset."""
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from melanoma_tl.datasets.leakage import Side, find_relations
+from melanoma_tl.errors import ImageError
+from melanoma_tl.images import decode, map_threaded
+from melanoma_tl.tables import text_table
+
+if TYPE_CHECKING:
+    from melanoma_tl.datasets.isbi import ISBIDataset
+
+MAX_ASPECT_FACTOR = 1.25
+"""How far an aspect ratio may be from the median before it is odd: 4:3 squashed to a square is 1.33 away."""
+
+MAX_AREA_FACTOR = 10.0
+"""How far a number of pixels may be from the median before it is odd, as of a thumbnail among photographs."""
+
+PROBLEMS = {
+    "unreadable": "cannot be decoded",
+    "label conflict": "same bytes as an image of the other class",
+    "duplicate": "same bytes as an earlier image",
+    "near-duplicate": "looks like an earlier image",
+    "odd size": "a shape or a number of pixels unlike the others",
+}
+"""What `verify` looks for, the gravest first."""
+
+_REMOVED = ("unreadable", "label conflict", "duplicate")
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """What `ISBIDataset.verify` found.
+
+    Attributes
+    ----------
+    name : str
+        Name of the dataset.
+    n_images : int
+        How many images were opened.
+    problems : pandas.DataFrame
+        One row a problem: ``image_id``, ``path``, ``problem`` (one of `PROBLEMS`) and ``detail``;
+        the gravest first.
+    """
+
+    name: str
+    n_images: int
+    problems: pd.DataFrame
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return self.problems.empty
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of images with each problem."""
+        found = self.problems.groupby("problem")["image_id"].nunique()
+        return {problem: int(found.get(problem, 0)) for problem in PROBLEMS}
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"{self.name}: {self.n_images} images, no problem found"
+        counts = ", ".join(f"{count} {problem}" for problem, count in self.counts.items() if count)
+        shown = self.problems[["image_id", "problem", "detail"]].head(20)
+        table = text_table(list(shown.columns), shown.astype(str).to_numpy().tolist())
+        more = f"\n… and {len(self.problems) - 20} more: see .problems" if len(self.problems) > 20 else ""
+        return f"{self.name}: {self.n_images} images, {counts}\n\n{table}{more}"
+
+    def _repr_html_(self) -> str:
+        head = html.escape(str(self).split("\n", 1)[0])
+        return f"<p>{head}</p>{'' if self.ok else self.problems.head(20).to_html(index=False)}"
+
+    def remove_from(self, dataset: "ISBIDataset") -> "ISBIDataset":
+        """Take out what no classifier should be trained on or judged by.
+
+        Parameters
+        ----------
+        dataset : ISBIDataset
+            The dataset that was verified, or a part of it.
+
+        Returns
+        -------
+        ISBIDataset
+            Without unreadable images, without all images of a label conflict, and with one of
+            each set of duplicates. Near-duplicates stay: keep them together with `split`.
+        """
+        removed = self.problems.loc[self.problems["problem"].isin(_REMOVED), "image_id"]
+        return dataset[~np.isin(dataset.image_ids, removed.to_numpy(dtype=str))]
+
+
+def verify(dataset: "ISBIDataset", *, verbose: int) -> Verification:
+    """Open every image of a dataset, and say what is wrong.
+
+    Parameters
+    ----------
+    dataset : ISBIDataset
+        With images.
+    verbose : int
+        0 shows no progress bar.
+
+    Returns
+    -------
+    Verification
+        All problems, the gravest first.
+    """
+    sizes = list(
+        tqdm(
+            map_threaded(_size, dataset.paths),
+            total=len(dataset),
+            desc=f"Open {dataset.name}",
+            unit="image",
+            disable=not verbose,
+            leave=False,
+        )
+    )
+    found = [
+        *((row, "unreadable", size.reason) for row, size in enumerate(sizes) if isinstance(size, ImageError)),
+        *_odd_sizes({row: size for row, size in enumerate(sizes) if not isinstance(size, ImageError)}),
+        *_repeated(dataset.identify(("bytes", "near-duplicate"), verbose=verbose), dataset.labels),
+    ]
+    order = list(PROBLEMS)
+    found.sort(key=lambda problem: (order.index(problem[1]), problem[0]))
+    rows = [row for row, _, _ in found]
+    problems = pd.DataFrame(
+        {
+            "image_id": dataset.image_ids[rows],
+            "path": dataset.paths[rows],
+            "problem": [problem for _, problem, _ in found],
+            "detail": [detail for _, _, detail in found],
+        }
+    )
+    return Verification(dataset.name, len(dataset), problems)
+
+
+def _size(path: str) -> tuple[int, int] | ImageError:
+    try:
+        return decode(path).size
+    except ImageError as error:
+        return error
+
+
+def _odd_sizes(sizes: dict[int, tuple[int, int]]) -> list[tuple[int, str, str]]:
+    if not sizes:
+        return []
+    widths, heights = np.array(list(sizes.values())).T
+    shapes, areas = widths / heights, widths * heights
+    aspect, area = np.median(shapes), np.median(areas)
+    odd = (_factor(shapes, aspect) > MAX_ASPECT_FACTOR) | (_factor(areas, area) > MAX_AREA_FACTOR)
+    return [
+        (row, "odd size", f"{width}x{height}; others are {aspect:.2f} to 1, of {area:,.0f} pixels (medians)")
+        for (row, (width, height)), is_odd in zip(sizes.items(), odd, strict=True)
+        if is_odd
+    ]
+
+
+def _factor(values: NDArray[np.float64], centre: float) -> NDArray[np.float64]:
+    return np.maximum(values / centre, centre / values)
+
+
+def _repeated(images: Side, labels: NDArray[np.int64]) -> list[tuple[int, str, str]]:
+    relations = find_relations(images.fingerprints, images.fingerprints, ("bytes", "near-duplicate"))
+    pairs = relations[relations["left"] < relations["right"]].sort_values(["right", "left", "kind"])
+    ids = images.image_ids
+    found: dict[int, tuple[int, str, str]] = {}
+    same_bytes = pairs[pairs["kind"] == "bytes"]
+    for first, row in zip(same_bytes["left"].astype(int), same_bytes["right"].astype(int), strict=True):
+        if labels[first] != labels[row]:
+            for here, there in ((first, row), (row, first)):
+                found[here] = (here, "label conflict", f"same bytes as {ids[there]}, which has the other label")
+        else:
+            found.setdefault(row, (row, "duplicate", f"same bytes as {ids[first]}"))
+    alike = pairs[pairs["kind"] == "near-duplicate"]
+    for first, row, bits in zip(alike["left"].astype(int), alike["right"].astype(int), alike["distance"], strict=True):
+        label = "" if labels[first] == labels[row] else ", which has the other label"
+        found.setdefault(row, (row, "near-duplicate", f"differs from {ids[first]} in {bits:g} of 256 bits{label}"))
+    return list(found.values())

@@ -1,0 +1,91 @@
+import pytest
+from PIL import Image
+
+from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.synthetic import draw_lesion
+
+
+@pytest.fixture(scope="module")
+def flawed(tmp_path_factory):
+    """Seven good images, and one for each thing that can be wrong."""
+    folder = tmp_path_factory.mktemp("flawed")
+    files = {}
+    for seed in range(7):
+        files[f"good_{seed}"] = folder / f"good_{seed}.png"
+        Image.fromarray(draw_lesion(False, random_state=seed)).resize((256, 192)).save(files[f"good_{seed}"])
+    for name, source in (("copy", "good_0"), ("conflict", "good_1")):
+        files[name] = folder / f"{name}.png"
+        files[name].write_bytes(files[source].read_bytes())
+    files["twin"] = folder / "twin.jpg"
+    Image.open(files["good_2"]).save(files["twin"], quality=60)
+    files["squashed"] = folder / "squashed.png"
+    Image.fromarray(draw_lesion(False, random_state=50)).resize((192, 192)).save(files["squashed"])
+    files["thumbnail"] = folder / "thumbnail.png"
+    Image.fromarray(draw_lesion(False, random_state=51)).resize((40, 30)).save(files["thumbnail"])
+    files["truncated"] = folder / "truncated.png"
+    files["truncated"].write_bytes(files["good_3"].read_bytes()[:2000])
+    files["missing"] = folder / "missing.png"
+    labels = [int(name == "conflict") for name in files]
+    return ISBIDataset(list(files), list(files.values()), labels, name="flawed")
+
+
+def test_everything_wrong_is_listed_with_its_reason(flawed):
+    found = flawed.verify(verbose=0)
+    problems = dict(zip(found.problems["image_id"], found.problems["problem"], strict=True))
+    assert problems == {
+        "truncated": "unreadable",
+        "missing": "unreadable",
+        "good_1": "label conflict",
+        "conflict": "label conflict",
+        "copy": "duplicate",
+        "twin": "near-duplicate",
+        "squashed": "odd size",
+        "thumbnail": "odd size",
+    }
+    details = dict(zip(found.problems["image_id"], found.problems["detail"], strict=True))
+    assert details["missing"] == "no such file"
+    assert "truncated" in details["truncated"]
+    assert details["copy"] == "same bytes as good_0"
+    assert details["conflict"] == "same bytes as good_1, which has the other label"
+    assert "differs from good_2 in" in details["twin"]
+    assert details["squashed"].startswith("192x192; others are 1.33 to 1")
+
+
+def test_the_gravest_problems_are_printed_first(flawed):
+    found = flawed.verify(verbose=0)
+    assert not found.ok
+    assert str(found).startswith(
+        "flawed: 14 images, 2 unreadable, 2 label conflict, 1 duplicate, 1 near-duplicate, 2 odd size"
+    )
+    assert found.problems["problem"].iloc[0] == "unreadable"
+    assert found.problems["problem"].iloc[-1] == "odd size"
+    assert "truncated" in found._repr_html_()
+
+
+def test_what_cannot_be_used_is_taken_out(flawed):
+    kept = flawed.verify(verbose=0).remove_from(flawed)
+    assert set(flawed.image_ids) - set(kept.image_ids) == {"truncated", "missing", "good_1", "conflict", "copy"}
+    assert kept.verify(verbose=0).counts["duplicate"] == 0
+
+
+def test_nothing_wrong_is_said_too(flawed):
+    found = flawed[3:7].verify(verbose=0)
+    assert found.ok
+    assert str(found) == "flawed: 4 images, no problem found"
+
+
+@pytest.mark.real_data
+def test_the_real_sets_hold_the_known_duplicates(real_data):
+    train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").verify(verbose=0)
+    assert train.counts == {
+        "unreadable": 0,
+        "label conflict": 0,
+        "duplicate": 1,
+        "near-duplicate": 1,
+        "odd size": 40,
+    }
+    details = train.problems.set_index("image_id")["detail"]
+    assert details["ISIC_0001742"] == "same bytes as ISIC_0001442"
+    assert details["ISIC_0011295"].startswith("differs from ISIC_0000519 in ")
+    test = ISBIDataset.from_challenge(real_data, year=2017, split="test").verify(verbose=0)
+    assert test.problems["image_id"].tolist() == ["ISIC_0015979", "ISIC_0016001", "ISIC_0015987"]
