@@ -1,4 +1,4 @@
-"""The figures of a report, in one style.
+"""The figures of the library, in one style.
 
 Nothing here touches pyplot's list of open figures: each drawing function makes
 its own ``matplotlib.figure.Figure`` unless it is given axes, so that it works
@@ -51,7 +51,19 @@ def describe(metric: Metric, confidence: float) -> str:
     return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}-{metric.high:.3f}, n = {metric.n})"
 
 
-def _new_figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """Make a figure that no global list holds.
+
+    Parameters
+    ----------
+    width, height : float
+        Its size in inches.
+
+    Returns
+    -------
+    Figure
+        Without axes.
+    """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -74,7 +86,27 @@ def new_axes(width: float = 5.6, height: float = 5.2, *, columns: int = 1) -> An
     Axes or ndarray of Axes of shape (columns,)
         An array when `columns` is above 1.
     """
-    return _new_figure(width, height).subplots(1, columns)
+    return new_figure(width, height).subplots(1, columns)
+
+
+def dress(ax: "Axes", title: str, x_label: str, y_label: str) -> None:
+    """Give axes the common style, explicitly: rcParams are global, and would race in threads.
+
+    Parameters
+    ----------
+    ax : Axes
+        Changed in place.
+    title, x_label, y_label : str
+        What to write on them.
+    """
+    ax.set_title(title, fontsize=_TITLE)
+    ax.set_xlabel(x_label, fontsize=_TEXT)
+    ax.set_ylabel(y_label, fontsize=_TEXT)
+    ax.tick_params(labelsize=_TEXT)
+    ax.set_facecolor("white")
+    ax.grid(visible=True, color="#e5e5e5", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def draw_roc(
@@ -118,7 +150,7 @@ def draw_roc(
     display.chance_level_.set(label="chance, AUC 0.5")
     sensitivity, specificity = figures["sensitivity"].value, figures["specificity"].value
     _mark_operating_point(ax, 1 - specificity, sensitivity, threshold)
-    _dress(ax, "ROC curve", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
+    dress(ax, "ROC curve", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     _unit_square(ax)
     ax.legend(loc="lower right", fontsize=_TEXT - 1)
     return display
@@ -157,7 +189,7 @@ def draw_precision_recall(
     display.chance_level_.set(label=f"chance, the prevalence {np.mean(y_true):.3f}")
     if figures["precision"].n:
         _mark_operating_point(ax, figures["sensitivity"].value, figures["precision"].value, threshold)
-    _dress(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
+    dress(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
     _unit_square(ax)
     ax.legend(loc="lower left", fontsize=_TEXT - 1)
     return display
@@ -194,7 +226,7 @@ def draw_confusion_matrix(
     for text, count, share in zip(display.text_.flat, matrix.flat, shares.flat, strict=True):
         text.set(text=f"{count}\n{100 * share:.1f} %", fontsize=_TITLE, color="white" if share > 0.5 else "black")
     rule = "" if threshold is None else f", score > {threshold:g}"
-    _dress(ax, f"Confusion matrix (n = {counts.n}{rule})", "Predicted class", "True class")
+    dress(ax, f"Confusion matrix (n = {counts.n}{rule})", "Predicted class", "True class")
     ax.set_yticks([0, 1], [f"benign\n(n = {counts.n_benign})", f"melanoma\n(n = {counts.n_melanoma})"])
     ax.grid(visible=False)
     return display
@@ -223,7 +255,7 @@ def draw_metrics(figures: Mapping[str, Metric], *, confidence: float, ax: "Axes 
         # Matplotlib leaves out NaN: an undefined figure has an empty row, and says so on the right.
         ax.barh(row, metric.value, height=0.6, color=BLUE, alpha=0.45, linewidth=0)
         ax.plot([metric.low, metric.high], [row, row], color="black", linewidth=1.6, marker="|", markersize=8)
-    _dress(ax, f"Test figures with {100 * confidence:g} % intervals", "Value", "")
+    dress(ax, f"Test figures with {100 * confidence:g} % intervals", "Value", "")
     ax.set(xlim=(0, 1.02), ylim=(len(figures) - 0.4, -0.6))
     ax.set_yticks(rows, [f"{LABELS[name]}  (n = {metric.n})" for name, metric in figures.items()])
     ax.grid(visible=False, axis="y")
@@ -274,7 +306,7 @@ def draw_history(
                 ax.plot(range(1, len(values) + 1), values, color=colour, marker=marker, markersize=4, label=source)
         if best is not None:
             ax.axvline(best, color=GREY, linestyle="--", label=f"lowest validation loss: epoch {best}")
-        _dress(ax, label, "Epoch", label)
+        dress(ax, label, "Epoch", label)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.margins(y=0.12)
         ax.legend(fontsize=_TEXT - 1)
@@ -306,7 +338,7 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
     Figure
         One axes an image; images that cannot be decoded say why.
     """
-    figure = _new_figure(1.9 * columns + 1.7, 2.25 * len(groups) + 0.7)
+    figure = new_figure(1.9 * columns + 1.7, 2.25 * len(groups) + 0.7)
     grid = figure.subplots(len(groups), columns, squeeze=False)
     for row, (title, examples) in zip(grid, groups.items(), strict=True):
         row[0].set_ylabel(title, fontsize=_TEXT, fontweight="bold")
@@ -350,7 +382,7 @@ def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 3) -> "Figur
         Two axes a pair; images that cannot be decoded say why.
     """
     rows = max(-(-len(pairs) // columns), 1)
-    figure = _new_figure(4.4 * columns, 2.6 * rows + 0.6)
+    figure = new_figure(4.4 * columns, 2.6 * rows + 0.6)
     gap = 0.15  # of an image, between the pairs
     grid = figure.subplots(rows, 3 * columns, squeeze=False, width_ratios=[1, 1, gap] * columns).reshape(-1, 3)
     for ax in grid.ravel():
@@ -392,15 +424,3 @@ def _mark_operating_point(ax: "Axes", x: float, y: float, threshold: float) -> N
 
 def _unit_square(ax: "Axes") -> None:
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-
-
-def _dress(ax: "Axes", title: str, x_label: str, y_label: str) -> None:
-    """Give axes the common style explicitly: rcParams are global, and would race in threads."""
-    ax.set_title(title, fontsize=_TITLE)
-    ax.set_xlabel(x_label, fontsize=_TEXT)
-    ax.set_ylabel(y_label, fontsize=_TEXT)
-    ax.tick_params(labelsize=_TEXT)
-    ax.set_facecolor("white")
-    ax.grid(visible=True, color="#e5e5e5", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)

@@ -10,6 +10,7 @@ import pytest
 
 from melanoma_tl import list_backbones, register_backbone
 from melanoma_tl.backbones import PretrainedWeights, get_backbone
+from melanoma_tl.datasets.challenges import CHALLENGES
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
@@ -69,6 +70,13 @@ def check_home(names):
     assert Path("melanoma.keras").is_file()
 
 
+def check_leaks(names):
+    assert names["verification"].counts["duplicate"] == 1
+    assert names["shared"].counts == {"id": 0, "bytes": 1, "near-duplicate": 4}
+    assert len(names["test"]) == 36
+    assert len(names["train"]) + len(names["valid"]) == 59
+
+
 def check_own_data(names):
     for dataset in (names["by_folder"], names["by_table"], names["by_other"]):
         assert dataset.image_ids.tolist() == ["IMG_0", "IMG_1"]
@@ -81,6 +89,11 @@ def check_report(names):
     check = names["published"].check_claims(names["claims"])
     assert not check.consistent
     assert "no k/75" in str(check)
+
+
+def check_selection(names):
+    assert {"width", "brightness", "bytes_per_pixel"} <= set(names["bias"].differing)
+    assert not names["chosen_at_random"]
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda path: path.stem)
@@ -99,6 +112,26 @@ def test_every_python_example_is_cut_from_a_script_that_runs():
             assert block.startswith("--8<-- "), f"{page.name}: {block[:80]}"
             path, _, section = block.split('"')[1].partition(":")
             assert f"[start:{section}]" in (REPOSITORY / path).read_text(encoding="utf-8")
+
+
+def test_the_table_of_challenges_has_the_numbers_of_the_code():
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in (DOCS / "data.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and line.count("|") == 9
+    ]
+    shown = {}
+    for _, year, splits, images, melanomas, *_, licence in rows[2:]:
+        for split, n, n_melanoma in zip(*(cell.split(", ") for cell in (splits, images, melanomas)), strict=True):
+            shown[year.strip('"'), split] = (int(n), int(n_melanoma), licence)
+    assert shown == {
+        (str(entry.year), entry.split): (
+            entry.n_benign + entry.n_melanoma,
+            entry.n_melanoma,
+            entry.licence if entry.licence.startswith("CC") else "research and education",
+        )
+        for entry in CHALLENGES
+    }
 
 
 def test_pictures_exist_and_are_described():

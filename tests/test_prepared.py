@@ -123,6 +123,16 @@ def test_pixels_that_are_gone_are_prepared_again(dataset, folder, damage, caplog
     assert "prepared again" in caplog.text
 
 
+def test_who_reads_meanwhile_never_gets_another_image(dataset, folder):
+    reader = dataset[:8].images((32, 32), verbose=0)
+    (pixels,) = folder.rglob("pixels.uint8")
+    with pixels.open("r+b") as file:
+        file.truncate(4 * 32 * 32 * 3)
+    dataset[::-1].images((32, 32), verbose=0)
+    with pytest.raises(ValueError, match="greater than file size"):
+        reader[:]
+
+
 def test_a_full_disk_says_so_and_loses_nothing(dataset):
     resource = pytest.importorskip("resource")
     before = rows(dataset[:4].images((64, 64), verbose=0))

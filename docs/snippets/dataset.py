@@ -15,7 +15,8 @@ print(train, train.class_counts, train[0])
 melanomas = train[train.labels == 1]
 some = train.sample({"benign": 12, "melanoma": 12}, random_state=0)
 
-# an error that names the images, were any shared
+# ids, labels, metadata as a table; an error, were any images shared
+print(some.to_frame().head())
 train.overlap(test).raise_if_any()
 # --8<-- [end:example]
 

@@ -16,7 +16,8 @@ from melanoma_tl import (
 train = ISBIDataset.from_challenge("data/isbi", year=2016, split="train")
 valid = ISBIDataset.from_challenge("data/isbi", year=2016, split="test")
 test = ISBIDataset.from_challenge("data/isbi", year=2017, split="test")
-train.overlap(test).raise_if_any()  # images that both sets hold
+# copies, near-duplicates, lesions and patients that both sets hold
+test = train.overlap(test).remove_from(test)
 
 clf = TransferClassifier(
     "vgg19", balancer=Balancer(), augmenter=Augmenter(horizontal_flip=True)

@@ -179,10 +179,10 @@ def _counts(codes: Iterable[str], *numbers: int) -> dict[str, int]:
     return {DIAGNOSES.get(code.lower(), code): number for code, number in zip(codes, numbers, strict=True)}
 
 
-def _isic(year: int, file_name: str, *, size: str = "", sha256: str | None = None) -> Download:
+def _isic(year: int, file_name: str, *, size: str = "") -> Download:
     """Return a file of the ISIC Archive; until 2025 its page named the host isic-challenge-data.s3.amazonaws.com."""
     url = f"https://isic-archive.s3.amazonaws.com/challenges/{year}/{file_name}"
-    return Download(file_name, url, sha256=sha256, size=size)
+    return Download(file_name, url, size=size)
 
 
 # Counts: Part 3 of the paper, and the ground-truth files themselves. The malignant images of this year are melanomas.
@@ -356,7 +356,8 @@ CHALLENGES = (
         counts=(1327, 2495, 975, 374, 660, 91, 104, 165, 2047),
         size="3.6 GB",
     ),
-    # Counts: the paper for the melanomas, the table itself for the rest. "unknown" is benign and was not biopsied.
+    # Counts: the official page in all, a public project's count of the table by diagnosis. "unknown" is benign, and was
+    # not biopsied.
     Challenge(
         year=2020,
         split="train",
@@ -392,8 +393,8 @@ CHALLENGES = (
     ),
     # Crops of photographs of the whole body, not dermoscopy. The official ground truth says "malignant", which here is
     # melanoma (157), basal cell carcinoma (163) or squamous cell carcinoma (73): so the class comes from the diagnosis,
-    # which the supplement names for the lesions that were biopsied. These counts: the paper. The hash of the archive
-    # was published by one project that read all of it.
+    # which the supplement names for the lesions that were biopsied. These counts: of the supplement by a public
+    # project, and the same as quoted elsewhere from the paper.
     Challenge(
         year=2024,
         split="train",
@@ -411,12 +412,7 @@ CHALLENGES = (
         citation="ISIC, 2024, doi:10.34970/2024-slice-3d; Kurtansky et al., 2024, Sci Data 11:884",
         page=_ISIC_PAGE + "#2024",
         downloads=(
-            _isic(
-                2024,
-                "ISIC_2024_Training_Input.zip",
-                size="1.2 GB",
-                sha256="e99fd71ff396f8e5ba2d3a1a2d91ee2240bea6351f1a4a09b0d92451cd06cf39",
-            ),
+            _isic(2024, "ISIC_2024_Training_Input.zip", size="1.2 GB"),
             _isic(2024, "ISIC_2024_Training_Supplement.csv", size="40 MB"),
         ),
     ),

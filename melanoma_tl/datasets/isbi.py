@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_challenge, read_table
 from melanoma_tl.datasets.leakage import Overlap, Side, check_kinds, compare
+from melanoma_tl.datasets.selection import SelectionBias, measure_selection_bias
 from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, find_groups
 from melanoma_tl.datasets.verification import Verification, verify
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
@@ -722,6 +723,46 @@ class ISBIDataset:
             ``remove_from(dataset)`` takes out what cannot be used.
         """
         return verify(self, verbose=verbose)
+
+    def selection_bias(
+        self,
+        subset: Self | None = None,
+        *,
+        alpha: float = 0.05,
+        random_state: int | np.random.Generator | None = 0,
+        verbose: int = 1,
+        on_error: str = "skip",
+    ) -> SelectionBias:
+        """Compare the images of a subset, such as the first ones, with the others of their class.
+
+        A subset taken in file order often comes from other sites and cameras than the
+        rest, and figures from it do not hold for the rest.
+
+        Parameters
+        ----------
+        subset : ISBIDataset, optional
+            Some of the images, in any order; by default the first 75 of each class, or the
+            first half of the smaller class where it has fewer than 150 images.
+        alpha, random_state, verbose, on_error
+            As `melanoma_tl.datasets.selection.measure_selection_bias`, which tells how
+            the comparison is made.
+
+        Returns
+        -------
+        SelectionBias
+            True where a difference was found. Prints as a table, and ``plot()`` shows the
+            characteristics that differ along the file.
+
+        Raises
+        ------
+        DatasetError, ImageError, ParameterError
+            As `measure_selection_bias`.
+        """
+        if subset is None:
+            subset = self.first(max(min(75, min(self.class_counts.values()) // 2), 1))
+        return measure_selection_bias(
+            self, subset, alpha=alpha, random_state=random_state, verbose=verbose, on_error=on_error
+        )
 
     def images(self, size: tuple[int, int] = (224, 224), *, verbose: int = 1) -> StoredImages:
         """Decode and resize every image once, and read the pixels from the cache folder from then on.
