@@ -74,6 +74,8 @@ class Download:
         Its exact size, where known.
     size : str
         Its size for people, as the publisher rounds it.
+    images : bool
+        Whether it is an archive of the images.
     unpack_to : str
         Folder below the root that an archive is unpacked into; "." where the archive brings its own folder.
     """
@@ -83,6 +85,7 @@ class Download:
     sha256: str | None = None
     n_bytes: int | None = None
     size: str = ""
+    images: bool = False
     unpack_to: str = "."
 
 
@@ -179,10 +182,10 @@ def _counts(codes: Iterable[str], *numbers: int) -> dict[str, int]:
     return {DIAGNOSES.get(code.lower(), code): number for code, number in zip(codes, numbers, strict=True)}
 
 
-def _isic(year: int, file_name: str, *, size: str = "") -> Download:
+def _isic(year: int, file_name: str, *, size: str = "", images: bool = False) -> Download:
     """Return a file of the ISIC Archive; until 2025 its page named the host isic-challenge-data.s3.amazonaws.com."""
     url = f"https://isic-archive.s3.amazonaws.com/challenges/{year}/{file_name}"
-    return Download(file_name, url, size=size)
+    return Download(file_name, url, size=size, images=images)
 
 
 # Counts: Part 3 of the paper, and the ground-truth files themselves. The malignant images of this year are melanomas.
@@ -200,7 +203,7 @@ def _isbi_2016(split: str, part: str, *, n_benign: int, n_melanoma: int, size: s
         licence="CC0",
         citation=_ISIC_2016,
         page=_ISIC_PAGE + "#2016",
-        downloads=(_isic(2016, f"{data}.zip", size=size), _isic(2016, truth)),
+        downloads=(_isic(2016, f"{data}.zip", size=size, images=True), _isic(2016, truth)),
     )
 
 
@@ -225,7 +228,7 @@ def _isic_2017(split: str, part: str, *, n_benign: int, counts: tuple[int, int, 
         licence="CC0",
         citation=_ISIC_2017,
         page=_ISIC_PAGE + "#2017",
-        downloads=(_isic(2017, f"{data}.zip", size=size), _isic(2017, truth)),
+        downloads=(_isic(2017, f"{data}.zip", size=size, images=True), _isic(2017, truth)),
     )
 
 
@@ -251,7 +254,7 @@ def _isic_2018(split: str, part: str, *, n_benign: int, counts: tuple[int, ...],
         citation=f"{_ISIC_2018}; {_HAM10000}",
         page=_ISIC_PAGE + "#2018",
         downloads=(
-            _isic(2018, f"{data}.zip", size=size),
+            _isic(2018, f"{data}.zip", size=size, images=True),
             _isic(2018, f"{truth}.zip"),
             *(_isic(2018, name) for name in groups),
         ),
@@ -280,7 +283,7 @@ def _isic_2019(
         licence="CC BY-NC 4.0",
         citation=f"{_HAM10000}; {_ISIC_2017}; {_BCN20000}",
         page=_ISIC_PAGE + "#2019",
-        downloads=(_isic(2019, f"{data}.zip", size=size), _isic(2019, truth), _isic(2019, facts)),
+        downloads=(_isic(2019, f"{data}.zip", size=size, images=True), _isic(2019, truth), _isic(2019, facts)),
     )
 
 
@@ -322,6 +325,7 @@ CHALLENGES = (
                 sha256="6202a599129c2efe81c25aea8586d422eeda8a4fae5df49dd7b7bbf956d419db",
                 n_bytes=1_366_522_108,
                 size="1.4 GB",
+                images=True,
                 unpack_to="HAM10000_images_part_1",
             ),
             Download(
@@ -330,6 +334,7 @@ CHALLENGES = (
                 sha256="9677f30118c21ecc667a147de369d89acb25efab046fd32f6b13ad677ce2d6d0",
                 n_bytes=1_403_566_547,
                 size="1.4 GB",
+                images=True,
                 unpack_to="HAM10000_images_part_2",
             ),
             Download(
@@ -387,7 +392,7 @@ CHALLENGES = (
         citation="ISIC, 2020, doi:10.34970/2020-ds01; Rotemberg et al., 2021, Sci Data 8:34",
         page=_ISIC_PAGE + "#2020",
         downloads=(
-            _isic(2020, "ISIC_2020_Training_JPEG.zip", size="23 GB"),
+            _isic(2020, "ISIC_2020_Training_JPEG.zip", size="23 GB", images=True),
             _isic(2020, "ISIC_2020_Training_GroundTruth_v2.csv"),
         ),
     ),
@@ -412,7 +417,7 @@ CHALLENGES = (
         citation="ISIC, 2024, doi:10.34970/2024-slice-3d; Kurtansky et al., 2024, Sci Data 11:884",
         page=_ISIC_PAGE + "#2024",
         downloads=(
-            _isic(2024, "ISIC_2024_Training_Input.zip", size="1.2 GB"),
+            _isic(2024, "ISIC_2024_Training_Input.zip", size="1.2 GB", images=True),
             _isic(2024, "ISIC_2024_Training_Supplement.csv", size="40 MB"),
         ),
     ),

@@ -1,10 +1,12 @@
 """`ISBIDataset`: an immutable table of images and their labels."""
 
+import contextlib
 import csv
 import html
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -15,6 +17,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
+from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_challenge, read_table
 from melanoma_tl.datasets.leakage import Overlap, Side, check_kinds, compare
 from melanoma_tl.datasets.selection import SelectionBias, measure_selection_bias
@@ -183,6 +186,72 @@ class ISBIDataset:
         )
         _compare_with_official(dataset, challenge)
         return dataset
+
+    @classmethod
+    def download(
+        cls,
+        root: PathLike,
+        *,
+        year: int | str,
+        split: str,
+        source: PathLike | None = None,
+        images: bool = True,
+        verbose: int = 1,
+    ) -> Self:
+        """Fetch the official files of one split of one challenge, verify and unpack them, and read them.
+
+        What is complete already is not fetched again. Interrupted downloads go on where
+        they broke off. The archives stay in `root`, and can be deleted.
+
+        Parameters
+        ----------
+        root : path
+            Folder for the files, made if it does not exist; splits and years can share it.
+        year, split
+            As `from_challenge`.
+        source : str or path, optional
+            Address of a mirror, or a folder that holds the official files; by default the
+            official addresses. Proxies come from ``HTTPS_PROXY`` and ``NO_PROXY``.
+        images : bool, default=True
+            Whether to fetch the images; False fetches labels and metadata alone.
+        verbose : int, default=1
+            0 shows no progress bar.
+
+        Returns
+        -------
+        ISBIDataset
+            As `from_challenge` gives it; without images, with ids and labels only.
+
+        Raises
+        ------
+        DatasetError
+            If the challenge has no files that can be fetched, or they are not what they should be.
+        DownloadError
+            If a file cannot be fetched, verified or unpacked.
+        UnknownNameError
+            If there is no such split.
+
+        See Also
+        --------
+        melanoma_tl.datasets.download.fetch : What is verified against what.
+        """
+        challenge = get_challenge(year, split)
+        folder = Path(root)
+        read = partial(cls.from_challenge, folder, year=year, split=split, labels_only=not images)
+        with contextlib.suppress(DatasetError):
+            dataset = read()
+            if len(dataset) == challenge.n_benign + challenge.n_melanoma:
+                return dataset
+        files = [file for file in challenge.downloads if images or not file.images]
+        if not files:
+            raise DatasetError(
+                f"{challenge.title} cannot be fetched by a program: ask for it at {challenge.page}, unpack it into "
+                f"{folder} and read it with ISBIDataset.from_challenge"
+            )
+        for file, path in zip(files, fetch(files, folder, source=source, verbose=verbose), strict=True):
+            if path.suffix == ".zip":
+                extract(path, folder / file.unpack_to, verbose=verbose)
+        return read()
 
     @classmethod
     def from_csv(

@@ -1,0 +1,461 @@
+"""Fetch official files, verified and resumable, and unpack archives safely."""
+
+import errno
+import hashlib
+import logging
+import os
+import re
+import shutil
+import stat
+import time
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Protocol
+
+from tqdm.auto import tqdm
+
+from melanoma_tl.errors import DownloadError
+from melanoma_tl.files import replacing
+
+logger = logging.getLogger(__name__)
+
+CHECKSUMS = "SHA256SUMS"
+"""File beside the downloads with the hashes that nobody published, in the format of ``sha256sum``."""
+
+ATTEMPTS = 5
+"""How often one file is tried in one call."""
+
+BACK_OFF = 1.0
+"""Seconds before the second attempt; twice as long before each further one."""
+
+LONGEST_WAIT = 60.0
+"""Seconds to wait between two attempts at most, whatever the server asks for."""
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a connection counts as broken."""
+
+MAX_EXPANSION = 100
+"""How many times its own size an archive may unpack to; photographs hardly shrink, tables to a thirtieth at most."""
+
+_CHUNK = 2**16  # bytes; what a broken connection loses at most
+_WAYS_OUT = (
+    "Fetch the file with a browser and pass its folder as source='FOLDER', or name a mirror with source='https://...'"
+)
+
+
+class RemoteFile(Protocol):
+    """What must be known of a file to fetch it, as `melanoma_tl.datasets.challenges.Download` does."""
+
+    @property
+    def file_name(self) -> str:
+        """What to call it."""
+
+    @property
+    def url(self) -> str:
+        """Where it is officially."""
+
+    @property
+    def sha256(self) -> str | None:
+        """Its hash in hexadecimal; None where nobody published one."""
+
+    @property
+    def n_bytes(self) -> int | None:
+        """Its exact size, where known."""
+
+
+class _Broken(Exception):  # noqa: N818 -- not an error yet: the next attempt may go on
+    """An attempt failed in a way that another one may mend."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def fetch(
+    files: Iterable[RemoteFile],
+    folder: str | os.PathLike[str],
+    *,
+    source: str | os.PathLike[str] | None = None,
+    verbose: int = 1,
+) -> list[Path]:
+    r"""Bring files into a folder, each verified before it gets its name.
+
+    A file that is there already and right is not fetched again. An interrupted download
+    goes on where it broke off, in the same call or in a later one: what has arrived is
+    kept in ``.NAME.part``.
+
+    Parameters
+    ----------
+    files : iterable of RemoteFile
+        What to fetch.
+    folder : path
+        Where to; made if it does not exist.
+    source : str or path, optional
+        Address of a mirror, to which the file names are appended, or a folder that holds
+        the files already: then the network is not used, and the files are verified and
+        copied. By default the official addresses.
+    verbose : int, default=1
+        0 shows no progress bar.
+
+    Returns
+    -------
+    list of Path
+        The files in `folder`, in the order given.
+
+    Raises
+    ------
+    DownloadError
+        If a file cannot be fetched or is not the right one, or if the disk is full. The
+        message says what was kept and what to do.
+
+    Notes
+    -----
+    A file with an official SHA-256 is verified against it. Where nobody published one,
+    the hash of the first download is pinned: written to ``SHA256SUMS`` in `folder`,
+    against which later files are verified. That notices a file that was damaged or
+    exchanged later. It does not notice that the first download was wrong already:
+    against that stand HTTPS, the size where it is known, and the checksums inside a zip
+    archive, none of which stops a forger who controls the server.
+    ``sha256sum -c SHA256SUMS`` verifies the files by hand.
+
+    Proxies are taken from the environment variables ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+    ``NO_PROXY``, as `requests` does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from melanoma_tl.datasets.challenges import Download
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "by_browser").mkdir()
+    >>> _ = (folder / "by_browser" / "labels.csv").write_text("ISIC_0000000,benign\n")
+    >>> labels = Download("labels.csv", "https://example.org/labels.csv")
+    >>> [path.name for path in fetch([labels], folder / "data", source=folder / "by_browser")]
+    ['labels.csv']
+    """
+    target = Path(folder)
+    with _disk_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        return [_fetch_one(file, target, source, verbose) for file in files]
+
+
+def _fetch_one(file: RemoteFile, folder: Path, source: str | os.PathLike[str] | None, verbose: int) -> Path:
+    import pooch
+
+    path = folder / file.file_name
+    known = file.sha256 or _read_pins(folder).get(file.file_name)
+    if not path.exists():
+        origin = _origin(file, source)
+        pooch.get_logger().setLevel(logging.WARNING)  # it prints what the progress bar and our own log say
+        bring = partial(_copy if isinstance(origin, Path) else _download, file=file, part=_part(path), verbose=verbose)
+        try:
+            # pooch compares the hash of a temporary file, and moves it into place if it is right.
+            pooch.retrieve(
+                str(origin), known and f"sha256:{known}", fname=file.file_name, path=folder, downloader=bring
+            )
+        except ValueError as error:
+            raise DownloadError(f"{origin}: {_wrong_bytes(file, folder, known)}. Nothing was kept ({error})") from None
+    elif known and _sha256(path) != known:
+        raise DownloadError(f"{path}: {_wrong_bytes(file, folder, known)}. Delete the file to fetch it again")
+    if not known:
+        _pin(folder, file.file_name, _sha256(path))
+    return path
+
+
+def _wrong_bytes(file: RemoteFile, folder: Path, known: str | None) -> str:
+    if file.sha256:
+        return f"not the official file, whose SHA-256 is {known}"
+    return (
+        f"not the file of the first download, whose SHA-256 is {known}; if you trust the new one, delete the line of "
+        f"{file.file_name} in {folder / CHECKSUMS}"
+    )
+
+
+def _origin(file: RemoteFile, source: str | os.PathLike[str] | None) -> str | Path:
+    if source is None:
+        return file.url
+    if re.match("https?://", str(source)):
+        return f"{str(source).rstrip('/')}/{file.file_name}"
+    path = Path(source) / file.file_name
+    if not path.is_file():
+        raise DownloadError(f"{path}: no such file; source must be a folder with the official files, or an address")
+    return path
+
+
+# -- hashes ------------------------------------------------------------------------------------------------------------
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_pins(folder: Path) -> dict[str, str]:
+    path = folder / CHECKSUMS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    matches = (re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line) for line in lines)
+    return {match[2]: match[1] for match in matches if match}
+
+
+def _pin(folder: Path, name: str, sha256: str) -> None:
+    pins = _read_pins(folder) | {name: sha256}
+    with replacing(folder / CHECKSUMS) as unfinished:
+        unfinished.write_text("".join(f"{pins[key]}  {key}\n" for key in sorted(pins)), encoding="utf-8")
+    logger.info("%s: no official hash is known; pinned on first use: SHA-256 %s", folder / name, sha256)
+
+
+# -- bytes -------------------------------------------------------------------------------------------------------------
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _copy(origin: str, output: str, _: Any, *, file: RemoteFile, part: Path, verbose: int) -> None:
+    size = Path(origin).stat().st_size
+    _check_free(part.parent, size, file.file_name)
+    with Path(origin).open("rb") as source, Path(output).open("wb") as target, _progress(file, size, 0, verbose) as bar:
+        while chunk := source.read(_CHUNK):
+            target.write(chunk)
+            bar.update(len(chunk))
+    _check_complete(Path(output), file, origin)
+
+
+def _download(url: str, output: str, _: Any, *, file: RemoteFile, part: Path, verbose: int) -> None:
+    """Download into the file `part`, which stays if anything breaks, then give it the name that pooch asked for."""
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        try:
+            _go_on(url, part, file, verbose)
+            break
+        except _Broken as broken:
+            reason = str(broken)
+            wait = min(max(BACK_OFF * 2**attempt, broken.wait), LONGEST_WAIT)
+        if attempt + 1 < ATTEMPTS:
+            logger.warning("%s: %s; trying again in %.0f s", url, reason, wait)
+            time.sleep(wait)
+    else:
+        kept = part.stat().st_size if part.exists() else 0
+        raise DownloadError(
+            f"{url}: {reason}, {ATTEMPTS} times. {kept:,} bytes are kept in {part}: call again to go on. {_WAYS_OUT}"
+        )
+    try:
+        _check_complete(part, file, url)
+    except DownloadError:
+        _forget(part)
+        raise
+    part.replace(output)
+    _forget(part)
+
+
+def _go_on(url: str, part: Path, file: RemoteFile, verbose: int) -> None:
+    """Ask for what is missing, and append it; start anew where the server has another file or cannot go on."""
+    import requests
+
+    validator = _validator(part)
+    have = part.stat().st_size if part.exists() and validator.exists() else 0
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-", "If-Range": validator.read_text(encoding="utf-8")}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            if response.status_code == 416:
+                if response.headers.get("Content-Range") == f"bytes */{have}":
+                    return  # all of it had arrived
+                _forget(part)
+                raise _Broken("the server has another file now")
+            _check_status(response, url)
+            if response.status_code != 206:
+                have = 0
+            _remember_version(response, validator)
+            missing = int(response.headers.get("Content-Length", 0))
+            _check_free(part.parent, missing, file.file_name)
+            with part.open("ab" if have else "wb") as target, _progress(file, have + missing, have, verbose) as bar:
+                for chunk in response.iter_content(_CHUNK):
+                    target.write(chunk)
+                    bar.update(len(chunk))
+    except requests.RequestException as error:
+        raise _Broken(f"the connection failed ({error})") from error
+
+
+def _check_status(response: Any, url: str) -> None:
+    status = response.status_code
+    if status in (200, 206):
+        return
+    said = f"the server answered {status} {response.reason}"
+    if status == 429 or status >= 500:
+        after = response.headers.get("Retry-After", "")
+        raise _Broken(said, float(after) if after.isdigit() else 0.0)
+    meaning = {403: "it refuses to give the file", 404: "the file is not there any more"}.get(status, "")
+    raise DownloadError(f"{url}: {said}{meaning and ': '}{meaning}. {_WAYS_OUT}")
+
+
+def _validator(part: Path) -> Path:
+    return part.with_name(f"{part.name}.version")
+
+
+def _remember_version(response: Any, validator: Path) -> None:
+    """Keep what tells whether the server still has the same file; a weak tag promises nothing about bytes."""
+    tag = response.headers.get("ETag", "")
+    version = response.headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
+    if version:
+        validator.write_text(version, encoding="utf-8")
+    else:
+        validator.unlink(missing_ok=True)
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _validator(part).unlink(missing_ok=True)
+
+
+def _check_complete(path: Path, file: RemoteFile, origin: str) -> None:
+    """Refuse what cannot be the file even where no hash is known."""
+    size = path.stat().st_size
+    if file.n_bytes is not None and size != file.n_bytes:
+        raise DownloadError(f"{origin}: {size:,} bytes, expected {file.n_bytes:,}. Nothing was kept")
+    if file.sha256 is None and file.file_name.endswith(".zip"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+        except _ZIP_ERRORS as error:
+            raise DownloadError(f"{origin}: not a whole zip archive ({error}). Nothing was kept") from error
+        if damaged:
+            raise DownloadError(f"{origin}: damaged at {damaged}. Nothing was kept")
+
+
+def _progress(file: RemoteFile, total: int, done: int, verbose: int) -> Any:
+    return tqdm(total=total or None, initial=done, desc=file.file_name, unit="B", unit_scale=True, disable=not verbose)
+
+
+# -- disk --------------------------------------------------------------------------------------------------------------
+
+
+def _check_free(folder: Path, n_bytes: int, what: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise DownloadError(f"{what} needs {n_bytes:,} bytes in {folder}, only {free:,} are free: free some space")
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except DownloadError:
+        raise
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reason = "the disk is full: free some space" if full else "choose a folder that can be written"
+        raise DownloadError(f"{folder}: {error}; {reason}, and call again to go on") from error
+
+
+# -- archives ----------------------------------------------------------------------------------------------------------
+
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError)
+"""What `zipfile` raises at an archive that is damaged, encrypted or compressed in a way that it does not know."""
+
+
+def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, verbose: int = 1) -> list[Path]:
+    """Unpack a zip archive that need not be trusted.
+
+    All members are checked before the first is written. Each file gets its name when it
+    is complete, and one that is there already with the right size and checksum is not
+    written again: an interrupted call is repeated at little cost.
+
+    Parameters
+    ----------
+    archive : path
+        The zip archive.
+    folder : path
+        Where to; made if it does not exist.
+    verbose : int, default=1
+        0 shows no progress bar.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of the archive; what macOS adds of its own is left out.
+
+    Raises
+    ------
+    DownloadError
+        If a member would lie outside the folder, is a link or a device, is encrypted, or
+        occurs twice; if the archive is damaged, or unpacks to more than `MAX_EXPANSION` times
+        its size; or if the disk is full.
+    """
+    source, target = Path(archive), Path(folder)
+    with _disk_errors(target):
+        try:
+            with zipfile.ZipFile(source) as opened:
+                members = _checked_members(opened, source)
+                target.mkdir(parents=True, exist_ok=True)
+                missing = [member for member in members if not _is_there(member, target)]
+                total = sum(member.file_size for member in missing)
+                _check_free(target, total, source.name)
+                with tqdm(
+                    total=total, desc=f"Unpack {source.name}", unit="B", unit_scale=True, disable=not verbose
+                ) as bar:
+                    for member in missing:
+                        with replacing(target / member.filename) as unfinished, opened.open(member) as packed:
+                            _write(packed, unfinished, bar)
+        except _ZIP_ERRORS as error:
+            raise DownloadError(f"{source}: damaged ({error}). Delete it to fetch it again") from error
+    return [target / member.filename for member in members]
+
+
+def _checked_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
+    members = [member for member in archive.infolist() if not member.is_dir() and not _is_litter(member.filename)]
+    names: set[str] = set()
+    for member in members:
+        reason = _why_refused(member)
+        if member.filename.casefold() in names:
+            reason = "occurs twice"
+        if reason:
+            raise DownloadError(
+                f"{path}: {member.filename!r} {reason}. Nothing was unpacked: do not trust this archive"
+            )
+        names.add(member.filename.casefold())
+    total, size = sum(member.file_size for member in members), path.stat().st_size
+    if total > MAX_EXPANSION * size:
+        raise DownloadError(
+            f"{path}: would unpack to {total:,} bytes, more than {MAX_EXPANSION} times its {size:,}. "
+            "Nothing was unpacked: do not trust this archive"
+        )
+    return members
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith("__MACOSX/") or PurePosixPath(name).name == ".DS_Store"
+
+
+def _why_refused(member: zipfile.ZipInfo) -> str:
+    name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
+    if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
+        return "would lie outside the folder"
+    if kind not in (0, stat.S_IFREG):
+        return "is a link or a device, not a file"
+    if member.flag_bits & 0x1:
+        return "is encrypted"
+    return ""
+
+
+def _is_there(member: zipfile.ZipInfo, folder: Path) -> bool:
+    path = folder / member.filename
+    if not path.is_file() or path.stat().st_size != member.file_size:
+        return False
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum == member.CRC
+
+
+def _write(packed: IO[bytes], path: Path, bar: Any) -> None:
+    """Write one member; `zipfile` reads no more than its header promised, and compares the checksum at the end."""
+    with path.open("wb") as file:
+        while chunk := packed.read(_CHUNK):
+            file.write(chunk)
+            bar.update(len(chunk))
