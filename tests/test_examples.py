@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, register_backbone
 from melanoma_tl.backbones import PretrainedWeights, get_backbone
@@ -121,3 +122,22 @@ def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, c
     again = json.loads((tmp_path / "out" / "reproduction.json").read_text())
     assert again["rows"] == document["rows"], "scoring a saved model gives the same table"
     assert len(list((tmp_path / "out" / "figures").iterdir())) == 5
+
+
+def test_check_data_finds_what_was_planted(tmp_path, capsys):
+    data = write_isbi(tmp_path / "data", n_train=30, n_validation=20, n_test=20, size=96, verbose=False)
+    train = ISBIDataset.from_challenge(data, year=2016, split="train")
+    test = ISBIDataset.from_challenge(data, year=2017, split="test")
+    with Image.open(train.paths[3]) as image:
+        image.resize((80, 72)).save(test.paths[5])
+    shutil.copy(train.paths[0], train.paths[1])
+    run("check_data", "--data", data, "--out", tmp_path / "out")
+    text = (tmp_path / "out" / "data.md").read_text()
+    assert text in capsys.readouterr().out
+    assert "| ISBI 2016 train | ISIC 2017 test | 0 | 0 | 1 | - | - |" in text
+    assert "| ISBI 2016 test | ISIC 2017 test | 0 | 0 | 0 | - | - |" in text
+    assert "1 duplicate" in text
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["ISBI_2016_train_and_ISIC_2017_test.png"]
+    with pytest.raises(SystemExit):
+        run("check_data", "--data", tmp_path / "out")
+    assert "no ground truth of a challenge" in capsys.readouterr().err
