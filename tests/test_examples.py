@@ -128,9 +128,10 @@ def test_check_data_finds_what_was_planted(tmp_path, capsys):
     data = write_isbi(tmp_path / "data", n_train=30, n_validation=20, n_test=20, size=96, verbose=False)
     train = ISBIDataset.from_challenge(data, year=2016, split="train")
     test = ISBIDataset.from_challenge(data, year=2017, split="test")
-    with Image.open(train.paths[3]) as image:
+    benign = train[train.labels == 0].paths
+    with Image.open(benign[2]) as image:
         image.resize((80, 72)).save(test.paths[5])
-    shutil.copy(train.paths[0], train.paths[1])
+    shutil.copy(benign[0], benign[1])
     run("check_data", "--data", data, "--out", tmp_path / "out")
     text = (tmp_path / "out" / "data.md").read_text()
     assert text in capsys.readouterr().out
