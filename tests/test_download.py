@@ -165,8 +165,9 @@ def test_two_versions_of_a_file_are_never_mixed(server, tmp_path):
     assert fetch([server.file()], tmp_path, verbose=0)[0].read_bytes() == CONTENT
 
 
-def test_without_a_version_nothing_is_continued(server, tmp_path):
-    server.version = ""
+@pytest.mark.parametrize("version", ["", 'W/"1"'], ids=["none", "weak"])
+def test_without_a_version_of_the_bytes_nothing_is_continued(server, tmp_path, version):
+    server.version = version
     server.tricks = ["breaks off"]
     fetch([server.file()], tmp_path, verbose=0)
     assert server.ranges == [None, None]
@@ -217,6 +218,13 @@ def test_a_cut_archive_is_refused_even_without_a_hash(server, tmp_path):
     server.files["a.zip"] = zipped({"image.jpg": CONTENT})
     server.tricks = ["says less"]
     with pytest.raises(DownloadError, match="not a whole zip archive"):
+        fetch([server.file("a.zip", sha256=None)], tmp_path, verbose=0)
+    assert names(tmp_path) == []
+
+
+def test_a_damaged_archive_is_refused_even_without_a_hash(server, tmp_path):
+    server.files["a.zip"] = zipped({"image.jpg": b"an image"}).replace(b"an image", b"aX image")
+    with pytest.raises(DownloadError, match=r"damaged at image\.jpg"):
         fetch([server.file("a.zip", sha256=None)], tmp_path, verbose=0)
     assert names(tmp_path) == []
 
@@ -383,7 +391,7 @@ def test_an_encrypted_member_is_refused(archive, tmp_path):
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(signature) + offset] |= 1
     path.write_bytes(content)
-    with pytest.raises(DownloadError, match="is encrypted"):
+    with pytest.raises(DownloadError, match=r"is encrypted\. Nothing was unpacked"):
         extract(path, tmp_path / "out", verbose=0)
 
 
@@ -454,6 +462,9 @@ def test_a_challenge_is_fetched_unpacked_and_read(official, tmp_path):
     Path(dataset.paths[7]).unlink()
     assert len(ISBIDataset.download(tmp_path / "data", **options)) == 379
     assert len(official.ranges) == n_requests, "the archive is still there"
+    (tmp_path / "data" / "ISBI2016_ISIC_Part3_Test_Data.zip").unlink()
+    assert len(ISBIDataset.download(tmp_path / "data", **options)) == 379
+    assert len(official.ranges) == n_requests, "nothing is missing without it"
 
 
 def test_labels_alone_are_a_small_download(official, tmp_path):
