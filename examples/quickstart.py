@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
-    # 1. The data: drawn here, but read as the real challenges are.
+    # 1. The data: drawn here, but read as the real challenges are (whose sizes differ, as the library says).
     n_test = options.images // 4
     write_isbi(
         options.out / "data",

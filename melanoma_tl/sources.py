@@ -329,6 +329,7 @@ def prepare(
         logger.warning("%s: %d of %d images left out, such as %s: %s", desc, len(skipped), n_images, *skipped[0][::2])
     if not kept:
         raise DatasetError(f"{desc}: none of the {len(skipped)} images can be read")
+    logger.info("%s: %d images of %dx%d pixels lie in %s", desc, len(kept), *size, store.folder)
     positions, names, results = zip(*kept, strict=True)
     fingerprints = Fingerprints.join(_known_keys(X, np.array(positions)), [found for _, found in results])
     return PreparedImages(

@@ -723,8 +723,8 @@ class ISBIDataset:
               2019. One id on two pictures that look different does not count.
             - "bytes": SHA-256 of the files.
             - "near-duplicate": perceptual hashes that differ in at most 8 of 64 and 40 of
-              256 bits: the same photograph after other processing, size, compression or a
-              slight crop; not after a turn or a flip.
+              256 bits: the same photograph in another size, compression or colour; seldom
+              after a crop, never after a flip.
             - "lesion", "patient": ``lesion_id`` and ``patient_id`` of `metadata`.
         verbose : int, default=1
             0 shows no progress bar.

@@ -86,7 +86,8 @@ def find_relations(left: Fingerprints, right: Fingerprints, kinds: Iterable[str]
 def _equal(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pair each row with the first row of the other side that has the same number; 0 means unknown."""
     values = np.intersect1d(left[left != 0], right[right != 0])
-    members = [np.flatnonzero(np.isin(side, values)) for side in (left, right)]
+    # Sorting, because the other way of NumPy 2.0 overflows on numbers of 64 bits without a sign.
+    members = [np.flatnonzero(np.isin(side, values, kind="sort")) for side in (left, right)]
     first_left, first_right = (
         rows[np.unique(side[rows], return_index=True)[1]] for side, rows in zip((left, right), members, strict=True)
     )
