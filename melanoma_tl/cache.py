@@ -49,6 +49,8 @@ def size() -> int:
 def clear() -> None:
     """Delete everything that is kept; it is computed again when it is needed.
 
+    Processes that are training go on; do not call it while one is still reading its images.
+
     Raises
     ------
     CacheError

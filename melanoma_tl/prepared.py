@@ -14,13 +14,13 @@ import PIL
 from numpy.typing import NDArray
 
 from melanoma_tl import cache
-from melanoma_tl.errors import ImageError
+from melanoma_tl.errors import CacheError, ImageError
 from melanoma_tl.fingerprints import Fingerprint, fingerprint_images
 from melanoma_tl.images import REDUCING_GAP, ImageLike, batched, load_image, map_threaded
 
 logger = logging.getLogger(__name__)
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS images (content BLOB PRIMARY KEY, slot INTEGER NOT NULL) WITHOUT ROWID"
+_SCHEMA = "CREATE TABLE IF NOT EXISTS images (content BLOB PRIMARY KEY, slot INTEGER NOT NULL UNIQUE) WITHOUT ROWID"
 
 _IS_THERE = "SELECT 1 FROM images WHERE content = ?"
 _NEXT_SLOT = "SELECT COALESCE(MAX(slot) + 1, 0) FROM images"
@@ -52,10 +52,16 @@ class StoredImages:
     dtype = np.dtype(np.uint8)
 
     def __init__(self, file: Path, slots: NDArray[np.int64], size: tuple[int, int]) -> None:
-        self._file = file.open("rb")  # kept open: the images stay readable if the cache is cleared meanwhile
+        try:
+            self._file = file.open("rb")  # kept open: the images stay readable if the cache is cleared meanwhile
+        except OSError as error:
+            raise CacheError(f"{error}; prepare the images again: the cache was cleared meanwhile") from error
         self._slots = slots
         self._n_slots = int(slots.max(initial=-1)) + 1  # the file may go on, and end within an image, after a kill
         self.shape = (len(slots), *size, 3)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (Path(self._file.name), self._slots, self.shape[1:3])
 
     def __len__(self) -> int:
         return len(self._slots)

@@ -20,7 +20,7 @@ from melanoma_tl.prepared import PreparedStore, StoredImages
 
 logger = logging.getLogger(__name__)
 
-_PREPARED_AT_ONCE = 256
+_MOST_AT_ONCE, _BYTES_AT_ONCE = 256, 2**26
 """Images decoded before they are written: bounds the memory, and what an interruption loses."""
 
 _WHAT_X_MAY_BE = (
@@ -309,11 +309,12 @@ def prepare(
     if source.labels is None and not source.labelled_items:
         raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
     store = PreparedStore(size)
+    at_once = max(1, min(_MOST_AT_ONCE, _BYTES_AT_ONCE // (size[0] * size[1] * 3)))
     labels: list[Any] = []
     kept: list[tuple[int, str, tuple[int, Fingerprint]]] = []
     skipped: list[SkippedRow] = []
     with tqdm(total=source.length, desc=desc, unit="image", disable=not verbose, leave=False) as progress:
-        for batch in batched(zip(source.items, source.names, strict=False), _PREPARED_AT_ONCE):
+        for batch in batched(zip(source.items, source.names, strict=False), at_once):
             items = [item for item, _ in batch]
             images = [image for image, _ in items] if source.labelled_items else items
             for image, (item, name), result in zip(images, batch, store.prepare(images), strict=True):

@@ -1,3 +1,4 @@
+import pickle
 import signal
 import subprocess
 import sys
@@ -82,6 +83,29 @@ def test_a_bad_image_stops_and_is_named(dataset, bad_images):
 def test_a_dataset_without_rows_has_an_array_without_rows(dataset):
     stored = dataset.images((32, 32), verbose=0)
     assert stored[[]].shape == (0, 32, 32, 3)
+
+
+def test_stored_images_can_be_sent_to_another_process(dataset):
+    stored = dataset.images((32, 32), verbose=0)
+    assert np.array_equal(pickle.loads(pickle.dumps(stored)), stored)
+
+
+def test_a_cache_that_was_cleared_too_early_is_a_clear_error(dataset):
+    store = PreparedStore((32, 32))
+    slots = np.array([slot for slot, _ in store.prepare(dataset.paths.tolist())])
+    cache.clear()
+    with pytest.raises(CacheError, match="prepare the images again"):
+        store.open(slots)
+
+
+def test_large_images_are_prepared_a_few_at_a_time(dataset, monkeypatch):
+    sizes = []
+    prepare = PreparedStore.prepare
+    monkeypatch.setattr(
+        PreparedStore, "prepare", lambda self, images: sizes.append(len(images)) or prepare(self, images)
+    )
+    dataset.images((1200, 1200), verbose=0)
+    assert sizes == [15, 9], "64 MiB at once"
 
 
 def test_clearing_the_cache_takes_nothing_from_who_is_reading(dataset):
