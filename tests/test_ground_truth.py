@@ -14,7 +14,7 @@ from PIL import Image
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.challenges import CHALLENGES, COLUMNS, DIAGNOSES, get_challenge
 from melanoma_tl.datasets.ground_truth import METADATA, find_image_dirs, read_challenge, read_table
-from melanoma_tl.datasets.isbi import LABEL_WORDS
+from melanoma_tl.datasets.rows import LABEL_WORDS
 from melanoma_tl.errors import DatasetError
 
 # --- official-looking files -------------------------------------------------------------------------------------------

@@ -201,6 +201,15 @@ def test_choosing_what_is_not_there(dataset):
         dataset.first(2.5)
 
 
+def test_resized_images_keep_their_metadata(tmp_path, dataset):
+    patients = pd.DataFrame({"patient_id": [f"p{n // 2}" for n in range(24)], "age": np.arange(24.0)})
+    known = ISBIDataset(dataset.image_ids, dataset.paths, dataset.labels, metadata=patients)
+    known.resize_to(tmp_path, size=(16, 16), verbose=0)
+    again = ISBIDataset.from_csv(tmp_path / "labels.csv")
+    assert again.metadata["patient_id"].tolist() == patients["patient_id"].tolist()
+    assert again.metadata["age"].tolist() == patients["age"].tolist()
+
+
 def test_metadata_follow_the_rows(dataset):
     facts = pd.DataFrame({"age": [30.0, None, 50.0], "patient_id": ["p", "q", None]})
     table = ISBIDataset(["a", "b", "c"], None, [0, 1, 0], metadata=facts)

@@ -1,7 +1,6 @@
 """`ISBIDataset`: an immutable table of images and their labels."""
 
 import contextlib
-import csv
 import html
 import logging
 import os
@@ -13,18 +12,18 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_challenge, read_table
-from melanoma_tl.datasets.leakage import Overlap, Side, check_kinds, compare
+from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
+from melanoma_tl.datasets.resizing import write_labels, write_resized
+from melanoma_tl.datasets.rows import LABEL_WORDS, choose_rows, describe_skipped, existing_folder
 from melanoma_tl.datasets.selection import SelectionBias, measure_selection_bias
-from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, find_groups
+from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
 from melanoma_tl.datasets.verification import Verification, verify
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
-from melanoma_tl.files import replacing
 from melanoma_tl.fingerprints import (
     GROUP_KINDS,
     IMAGE_KINDS,
@@ -34,16 +33,13 @@ from melanoma_tl.fingerprints import (
     normalise_id,
     number_values,
 )
-from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow, check_on_error, find_images, load_image, map_threaded
+from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow, check_on_error, find_images
 from melanoma_tl.prepared import StoredImages
 from melanoma_tl.sources import prepare
 
 logger = logging.getLogger(__name__)
 
 CLASS_NAMES = ("benign", "melanoma")
-
-LABEL_WORDS: Mapping[str, int] = {"benign": 0, "malignant": 1, "melanoma": 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1}
-"""How the challenges write the two classes; ISBI 2016 says "malignant" and its malignant images are all melanomas."""
 
 PathLike = str | os.PathLike[str]
 
@@ -176,7 +172,7 @@ class ISBIDataset:
             If there is no such split.
         """
         challenge = get_challenge(year, split)
-        folder = _existing_folder(root)
+        folder = existing_folder(root)
         dataset = cls._from_table(
             read_challenge(challenge, folder),
             None if labels_only else find_image_dirs(challenge, folder) if image_dirs is None else image_dirs,
@@ -330,7 +326,7 @@ class ISBIDataset:
         UnknownNameError
             If a folder's name is no known class.
         """
-        folder = _existing_folder(root)
+        folder = existing_folder(root)
         words = label_map or LABEL_WORDS
         rows: list[tuple[str, str]] = []
         files: list[str] = []
@@ -360,48 +356,14 @@ class ISBIDataset:
         name: str,
         on_error: str,
     ) -> Self:
-        """Build from the columns image_id, label, perhaps path, and metadata; `image_dirs` None: look for no files."""
-        check_on_error(on_error)
-        if image_dirs is not None:
-            folders = [_existing_folder(folder) for folder in image_dirs]
-            found = find_images(folders)
-            places = ", ".join(map(str, folders))
-            table = table.assign(path=[str(found.get(image_id, "")) for image_id in table["image_id"]])
-        has_paths = "path" in table
-        words = {word.lower(): label for word, label in label_map.items()}
-        seen: set[str] = set()
-        kept: list[int] = []
-        labels: list[int] = []
-        skipped: list[SkippedRow] = []
-        paths = table["path"] if has_paths else [""] * len(table)
-        for position, (image_id, word, path) in enumerate(zip(table["image_id"], table["label"], paths, strict=True)):
-            label = words.get(str(word).lower())
-            if not image_id:
-                skipped.append(SkippedRow("", path, "the row has no id"))
-            elif image_id in seen:
-                skipped.append(SkippedRow(image_id, path, "the id occurs more than once"))
-            elif label is None:
-                skipped.append(SkippedRow(image_id, path, f"unknown label {word!r}; known: {', '.join(label_map)}"))
-            elif has_paths and not path:
-                skipped.append(SkippedRow(image_id, path, f"no image of this name in {places}"))
-            else:
-                kept.append(position)
-                labels.append(label)
-            seen.add(image_id)
-        if skipped and on_error == "raise":
-            raise DatasetError(f"{name}: {_describe(skipped, len(table))}. {_HOW_TO_SKIP}")
-        if skipped:
-            logger.warning("%s: %s; left out, listed in .skipped", name, _describe(skipped, len(table)))
-        if not kept:
-            raise DatasetError(f"{name}: no usable row. {_describe(skipped, len(table))}")
-        table = table.iloc[kept]
+        rows, skipped = choose_rows(table, image_dirs, label_map=label_map, name=name, on_error=on_error)
         return cls(
-            table["image_id"],
-            table["path"] if has_paths else None,
-            labels,
+            rows["image_id"],
+            rows.get("path"),
+            rows["label"],
             name=name,
             skipped=skipped,
-            metadata=table.drop(columns=["image_id", "label", "path"], errors="ignore"),
+            metadata=rows.drop(columns=["image_id", "label", "path"], errors="ignore"),
         )
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -460,6 +422,12 @@ class ISBIDataset:
         """
         table = {"image_id": self.image_ids, "path": "" if self._paths is None else self._paths, "label": self.labels}
         return pd.concat([pd.DataFrame(table, index=range(len(self))), self._metadata], axis=1)
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """What the images can be compared by: "id", "bytes", "near-duplicate", "lesion", "patient", as far as known."""
+        of_images = ("id",) if self._paths is None else IMAGE_KINDS
+        return of_images + tuple(kind for kind in GROUP_KINDS if f"{kind}_id" in self._metadata)
 
     @property
     def class_counts(self) -> dict[str, int]:
@@ -639,7 +607,7 @@ class ISBIDataset:
         >>> len(train), len(test), len(train.overlap(test))
         (6, 4, 0)
         """
-        numbers = self._groups(groups, verbose)
+        numbers = number_groups(self, groups, verbose=verbose)
         test = divide_in_two(self.labels, numbers, test_size, stratify=stratify, seed=_seed(random_state))
         return self._part(np.setdiff1d(np.arange(len(self)), test), "train"), self._part(test, "test")
 
@@ -673,7 +641,7 @@ class ISBIDataset:
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
             raise ParameterError(f"k must be a whole number of at least 2, got {k!r}")
-        numbers = self._groups(groups, verbose)
+        numbers = number_groups(self, groups, verbose=verbose)
         folds = divide_into_folds(self.labels, numbers, k, stratify=stratify, seed=_seed(random_state))
         everything = np.arange(len(self))
         return [
@@ -685,26 +653,6 @@ class ISBIDataset:
         part = self[rows]
         part._name = f"{self.name}, {name}"
         return part
-
-    def _groups(self, groups: str | ArrayLike | None, verbose: int) -> NDArray[np.int64]:
-        of_images = tuple(kind for kind in self._relations() if kind in IMAGE_KINDS)
-        if groups is None:
-            return find_groups(self.identify(of_images, verbose=verbose).fingerprints)
-        if not isinstance(groups, str):
-            numbers = number_values(np.asarray(groups, dtype=object))
-            if len(numbers) != len(self):
-                raise DatasetError(f"groups must have one entry an image ({len(self)}), got {len(numbers)}")
-            known = self.identify(of_images, verbose=verbose).fingerprints
-            return find_groups(Fingerprints({**known.keys, "patient": numbers}, known.looks))
-        if groups not in ("auto", *GROUP_KINDS):
-            raise UnknownNameError("grouping", groups, ("auto", *GROUP_KINDS))
-        if groups != "auto" and groups not in self._relations():
-            raise DatasetError(
-                f"{self.name} cannot be divided by {groups}: its metadata has no column {groups}_id, only "
-                f"{', '.join(self._metadata.columns) or 'none'}"
-            )
-        kinds = self._relations() if groups == "auto" else (*of_images, groups)
-        return find_groups(self.identify(kinds, verbose=verbose).fingerprints)
 
     # -- comparing and writing -------------------------------------------------------------------------------------
 
@@ -743,7 +691,7 @@ class ISBIDataset:
         UnknownNameError
             If `by` names no relation.
         """
-        kinds = _common_kinds(self, other, by)
+        kinds = choose_kinds(self, other, by)
         return compare(self.identify(kinds, verbose=verbose), other.identify(kinds, verbose=verbose))
 
     def identify(self, kinds: Iterable[str] | None = None, *, verbose: int = 1) -> Side:
@@ -762,7 +710,7 @@ class ISBIDataset:
         Side
             Ids, files and fingerprints; images that cannot be read are in its `skipped`.
         """
-        kinds = set(KINDS if kinds is None else kinds) & set(self._relations())
+        kinds = set(KINDS if kinds is None else kinds) & set(self.relations)
         keys = {kind: number_values(self._metadata[f"{kind}_id"]) for kind in GROUP_KINDS if kind in kinds}
         if "id" in kinds:
             keys["id"] = number_values(normalise_id(image_id) for image_id in self.image_ids)
@@ -859,11 +807,6 @@ class ISBIDataset:
         _check_size(size)
         return prepare(self, None, size, on_error="raise", desc=f"Prepare {self.name}", verbose=verbose).pixels
 
-    def _relations(self) -> tuple[str, ...]:
-        """List what the images can be compared by."""
-        of_images = ("id",) if self._paths is None else IMAGE_KINDS
-        return of_images + tuple(kind for kind in GROUP_KINDS if f"{kind}_id" in self._metadata)
-
     def resize_to(
         self,
         folder: PathLike,
@@ -875,8 +818,8 @@ class ISBIDataset:
     ) -> Self:
         """Write every image resized, under its id, with a table of the labels.
 
-        The published resize step. The folder also gets a ``labels.csv``, so that
-        ``ISBIDataset.from_csv(folder / "labels.csv")`` reads it back.
+        The published resize step. The folder also gets a ``labels.csv`` with labels and
+        metadata, so that ``ISBIDataset.from_csv(folder / "labels.csv")`` reads it back.
 
         Parameters
         ----------
@@ -907,23 +850,8 @@ class ISBIDataset:
         if format not in ("png", "jpg"):
             raise ParameterError(f"format must be 'png' or 'jpg', got {format!r}")
         _check_size(size)
-        target = Path(folder)
-
-        def write(row: ImageRow) -> str | ImageError:
-            path = target / f"{row.image_id}.{format}"
-            try:
-                pixels = load_image(row.path, size)
-            except ImageError as error:
-                if on_error == "raise":
-                    raise
-                return error
-            _write_image(pixels, path)
-            return str(path)
-
         _ = self.paths  # a dataset without images stops here, with its own message
-        results = list(
-            tqdm(map_threaded(write, self), total=len(self), desc=f"Resize {self.name}", disable=not verbose)
-        )
+        results = write_resized(self, folder, size=size, suffix=format, on_error=on_error, verbose=verbose)
         kept = np.array([isinstance(result, str) for result in results])
         failures = [
             SkippedRow(row.image_id, row.path, result.reason)
@@ -931,7 +859,7 @@ class ISBIDataset:
             if isinstance(result, ImageError)
         ]
         if failures:
-            logger.warning("%s: %s; left out, listed in .skipped", self.name, _describe(failures, len(self)))
+            logger.warning("%s: %s; left out, listed in .skipped", self.name, describe_skipped(failures, len(self)))
         resized = type(self)(
             self.image_ids[kept],
             [result for result in results if isinstance(result, str)],
@@ -940,26 +868,8 @@ class ISBIDataset:
             skipped=self.skipped + tuple(failures),
             metadata=self._metadata[kept],
         )
-        _write_labels(resized, target / "labels.csv")
+        write_labels(resized, Path(folder) / "labels.csv")
         return resized
-
-
-_HOW_TO_SKIP = "Put it right, or pass on_error='skip' to leave such rows out; they are then listed in .skipped"
-
-
-def _common_kinds(left: ISBIDataset, right: ISBIDataset, by: str | Iterable[str] | None) -> tuple[str, ...]:
-    common = [kind for kind in left._relations() if kind in right._relations()]
-    if by is None:
-        return check_kinds(common)
-    kinds = check_kinds(by)
-    for kind in kinds:
-        for side in (left, right):
-            if kind not in side._relations():
-                raise DatasetError(
-                    f"{side.name} cannot be compared by {kind!r}: it has {', '.join(side._relations())}. Images need "
-                    "files, lesions and patients the columns lesion_id and patient_id of .metadata"
-                )
-    return kinds
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -984,28 +894,3 @@ def _compare_with_official(dataset: ISBIDataset, challenge: Challenge) -> None:
         *counts,
         f"; left out: {missing}{more}" if missing else "",
     )
-
-
-def _existing_folder(folder: PathLike) -> Path:
-    path = Path(folder)
-    if not path.is_dir():
-        raise DatasetError(f"{path}: no such folder")
-    return path
-
-
-def _describe(skipped: Sequence[SkippedRow], total: int) -> str:
-    shown = "; ".join(f"{row.image_id or '(no id)'}: {row.reason}" for row in skipped[:3])
-    more = f"; … and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    return f"{len(skipped)} of {total} rows cannot be used ({shown}{more})"
-
-
-def _write_image(pixels: NDArray[np.uint8], path: Path) -> None:
-    with replacing(path) as unfinished:
-        Image.fromarray(pixels).save(unfinished)
-
-
-def _write_labels(dataset: ISBIDataset, path: Path) -> None:
-    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image_id", "label"])
-        writer.writerows((row.image_id, CLASS_NAMES[row.label]) for row in dataset)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
-from melanoma_tl.errors import LeakageError, UnknownNameError
+from melanoma_tl.errors import DatasetError, LeakageError, UnknownNameError
 from melanoma_tl.fingerprints import KINDS, Fingerprints
 from melanoma_tl.images import SkippedRow
 
@@ -25,13 +25,16 @@ OTHER_PICTURE_DISTANCE = 12
 Of the 1,747,515 pairs of the 1,870 images of ISBI 2016 and of the ISIC 2017 test set, 1 in 1,000 is that close."""
 
 
-def check_kinds(kinds: str | Iterable[str]) -> tuple[str, ...]:
-    """Check which relations to look for.
+def choose_kinds(left: "ISBIDataset", right: "ISBIDataset", by: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Decide by what two datasets are compared.
 
     Parameters
     ----------
-    kinds : str or iterable of str
-        Some of "id", "bytes", "near-duplicate", "lesion" and "patient".
+    left, right : ISBIDataset
+        The datasets.
+    by : str, iterable of str or None
+        Some of "id", "bytes", "near-duplicate", "lesion" and "patient"; None takes all that
+        both datasets have.
 
     Returns
     -------
@@ -40,12 +43,23 @@ def check_kinds(kinds: str | Iterable[str]) -> tuple[str, ...]:
 
     Raises
     ------
+    DatasetError
+        If one of the datasets does not have what is asked for.
     UnknownNameError
-        If one is none of these.
+        If `by` names no relation.
     """
-    wanted = {kinds} if isinstance(kinds, str) else set(kinds)
-    for kind in sorted(wanted - set(KINDS)):
-        raise UnknownNameError("relation", kind, KINDS)
+    if by is None:
+        return tuple(kind for kind in left.relations if kind in right.relations)
+    wanted = {by} if isinstance(by, str) else set(by)
+    for kind in sorted(wanted):
+        if kind not in KINDS:
+            raise UnknownNameError("relation", kind, KINDS)
+        for side in (left, right):
+            if kind not in side.relations:
+                raise DatasetError(
+                    f"{side.name} cannot be compared by {kind!r}: it has {', '.join(side.relations)}. Images need "
+                    "files, lesions and patients the columns lesion_id and patient_id of .metadata"
+                )
     return tuple(kind for kind in KINDS if kind in wanted)
 
 

@@ -1,16 +1,20 @@
 """Divide images so that what belongs together stays on one side."""
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
 
 from melanoma_tl.datasets.leakage import find_relations
-from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.fingerprints import Fingerprints
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, number_values
+
+if TYPE_CHECKING:
+    from melanoma_tl.datasets.isbi import ISBIDataset
 
 _FINEST_SHARE = 20  # a stratified share is a number of folds out of at most so many
 
@@ -35,6 +39,48 @@ def find_groups(fingerprints: Fingerprints) -> NDArray[np.int64]:
     pairs = find_relations(fingerprints, fingerprints, fingerprints.kinds)
     related = (np.ones(len(pairs)), (pairs["left"].to_numpy(int), pairs["right"].to_numpy(int)))
     return connected_components(coo_array(related, shape=(n_images, n_images)), directed=False)[1].astype(np.int64)
+
+
+def number_groups(dataset: "ISBIDataset", groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
+    """Give a number to each group of images of a dataset, as the user wants them kept together.
+
+    Parameters
+    ----------
+    dataset : ISBIDataset
+        The images; copies and near-duplicates are kept together in any case, where there are files.
+    groups : {"auto", "patient", "lesion"}, array-like of shape (n_images,) or None
+        As in `ISBIDataset.split`.
+    verbose : int
+        0 shows no progress bar.
+
+    Returns
+    -------
+    ndarray of shape (n_images,) and dtype int64
+        The number of the group of each.
+
+    Raises
+    ------
+    DatasetError
+        If the dataset does not know such groups, or the array has another length.
+    UnknownNameError
+        If `groups` is no known word.
+    """
+    of_images = {kind for kind in dataset.relations if kind in IMAGE_KINDS}
+    if groups is not None and not isinstance(groups, str):
+        numbers = number_values(np.asarray(groups, dtype=object))
+        if len(numbers) != len(dataset):
+            raise DatasetError(f"groups must have one entry an image ({len(dataset)}), got {len(numbers)}")
+        known = dataset.identify(of_images, verbose=verbose).fingerprints
+        return find_groups(Fingerprints({**known.keys, "patient": numbers}, known.looks))
+    if groups not in (None, "auto", *GROUP_KINDS):
+        raise UnknownNameError("grouping", groups, ("auto", *GROUP_KINDS))
+    if groups in GROUP_KINDS and groups not in dataset.relations:
+        raise DatasetError(
+            f"{dataset.name} cannot be divided by {groups}: its metadata has no column {groups}_id, only "
+            f"{', '.join(dataset.metadata.columns) or 'none'}"
+        )
+    asked = set(GROUP_KINDS if groups == "auto" else () if groups is None else (groups,))
+    return find_groups(dataset.identify(of_images | asked, verbose=verbose).fingerprints)
 
 
 def divide_into_folds(

@@ -1,0 +1,84 @@
+"""Write the images of a dataset resized: the published resize step."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm.auto import tqdm
+
+from melanoma_tl.errors import ImageError
+from melanoma_tl.files import replacing
+from melanoma_tl.images import load_image, map_threaded
+
+if TYPE_CHECKING:
+    from melanoma_tl.datasets.isbi import ImageRow, ISBIDataset
+
+
+def write_resized(
+    dataset: "ISBIDataset",
+    folder: str | os.PathLike[str],
+    *,
+    size: tuple[int, int],
+    suffix: str,
+    on_error: str,
+    verbose: int,
+) -> list[str | ImageError]:
+    """Write every image resized, under its id.
+
+    Parameters
+    ----------
+    dataset : ISBIDataset
+        With images.
+    folder : path
+        Where to write; made if it does not exist.
+    size : tuple of int
+        (height, width) in pixels.
+    suffix : str
+        File format.
+    on_error : {"raise", "skip"}
+        Stop at an image that cannot be read, or go on.
+    verbose : int
+        0 shows no progress bar.
+
+    Returns
+    -------
+    list of str or ImageError
+        The new file of each image; what is wrong, where it cannot be read.
+    """
+
+    def write(row: "ImageRow") -> str | ImageError:
+        path = Path(folder) / f"{row.image_id}.{suffix}"
+        try:
+            pixels = load_image(row.path, size)
+        except ImageError as error:
+            if on_error == "raise":
+                raise
+            return error
+        _write_image(pixels, path)
+        return str(path)
+
+    rows = map_threaded(write, dataset)
+    return list(tqdm(rows, total=len(dataset), desc=f"Resize {dataset.name}", disable=not verbose))
+
+
+def write_labels(dataset: "ISBIDataset", path: Path) -> None:
+    """Write ids, labels and metadata as a table that `ISBIDataset.from_csv` reads.
+
+    Parameters
+    ----------
+    dataset : ISBIDataset
+        What to write.
+    path : Path
+        The file, replaced if it exists.
+    """
+    table = dataset.to_frame().drop(columns="path").assign(label=np.array(dataset.class_names)[dataset.labels])
+    with replacing(path) as unfinished:
+        table.to_csv(unfinished, index=False)
+
+
+def _write_image(pixels: NDArray[np.uint8], path: Path) -> None:
+    with replacing(path) as unfinished:
+        Image.fromarray(pixels).save(unfinished)
