@@ -274,6 +274,60 @@ def test_an_unknown_hash_is_pinned_and_held_to(server, tmp_path, caplog):
     assert fetch([file], tmp_path, verbose=0)[0].read_bytes() == bytes(300_000)
 
 
+def test_a_file_that_was_there_already_is_pinned_if_it_can_be_right(tmp_path):
+    (tmp_path / "file.bin").write_bytes(CONTENT)
+    file = Download("file.bin", "http://127.0.0.1:9/file.bin", n_bytes=300_000)
+    fetch([file], tmp_path, verbose=0)
+    assert (tmp_path / "SHA256SUMS").read_text() == f"{SHA256}  file.bin\n"
+    (tmp_path / "a.zip").write_bytes(b"no archive")
+    with pytest.raises(DownloadError, match=r"a\.zip: not a whole zip archive"):
+        fetch([Download("a.zip", "http://127.0.0.1:9/a.zip")], tmp_path, verbose=0)
+
+
+def test_a_pin_that_cannot_be_read_is_no_licence(server, tmp_path):
+    (tmp_path / "SHA256SUMS").write_text(f"{SHA256.upper()}  file.bin\n")
+    assert fetch([server.file(sha256=None)], tmp_path, verbose=0)[0].read_bytes() == CONTENT
+    (tmp_path / "SHA256SUMS").write_text(f"{SHA256[:60]}  file.bin\n")
+    with pytest.raises(DownloadError, match="is no SHA-256 and file name: correct the line or delete it"):
+        fetch([server.file(sha256=None)], tmp_path, verbose=0)
+
+
+def test_an_interrupted_verification_downloads_nothing_again(server, tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pooch.core.hash_matches", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch([server.file()], tmp_path, verbose=0)
+    fetch([server.file()], tmp_path, verbose=0)
+    assert server.ranges == [None, "bytes=300000-"]
+    assert names(tmp_path) == ["file.bin"]
+
+
+def test_wrong_bytes_are_asked_for_again_from_the_start(server, tmp_path):
+    server.tricks = ["wrong bytes"]
+    with pytest.raises(DownloadError):
+        fetch([server.file()], tmp_path, verbose=0)
+    assert fetch([server.file()], tmp_path, verbose=0)[0].read_bytes() == CONTENT
+    assert server.ranges == [None, None]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_folder_is_linked_where_it_can_be(tmp_path, monkeypatch, links):
+    def refuse(*arguments):
+        raise OSError("no links on this file system")
+
+    if not links:
+        monkeypatch.setattr("os.link", refuse)
+    (tmp_path / "by_browser").mkdir()
+    (tmp_path / "by_browser" / "file.bin").write_bytes(CONTENT)
+    file = Download("file.bin", "http://127.0.0.1:9/file.bin", sha256=SHA256)
+    (path,) = fetch([file], tmp_path / "data", source=tmp_path / "by_browser", verbose=0)
+    assert path.read_bytes() == CONTENT
+    assert path.samefile(tmp_path / "by_browser" / "file.bin") == links
+
+
 def test_the_pins_are_what_sha256sum_reads(server, tmp_path):
     if not shutil.which("sha256sum"):
         pytest.skip("sha256sum is not installed")

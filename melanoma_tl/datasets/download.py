@@ -10,7 +10,7 @@ import stat
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -97,7 +97,7 @@ def fetch(
     source : str or path, optional
         Address of a mirror, to which the file names are appended, or a folder that holds
         the files already: then the network is not used, and the files are verified and
-        copied. By default the official addresses.
+        linked, or copied where they cannot be. By default the official addresses.
     verbose : int, default=1
         0 shows no progress bar.
 
@@ -149,20 +149,35 @@ def _fetch_one(file: RemoteFile, folder: Path, source: str | os.PathLike[str] | 
     known = file.sha256 or _read_pins(folder).get(file.file_name)
     if not path.exists():
         origin = _origin(file, source)
-        pooch.get_logger().setLevel(logging.WARNING)  # it prints what the progress bar and our own log say
-        bring = partial(_copy if isinstance(origin, Path) else _download, file=file, part=_part(path), verbose=verbose)
+        bring = partial(_take if isinstance(origin, Path) else _download, file=file, part=_part(path), verbose=verbose)
         try:
             # pooch compares the hash of a temporary file, and moves it into place if it is right.
-            pooch.retrieve(
-                str(origin), known and f"sha256:{known}", fname=file.file_name, path=folder, downloader=bring
-            )
+            with _silence(pooch.get_logger()):
+                pooch.retrieve(
+                    str(origin), known and f"sha256:{known}", fname=file.file_name, path=folder, downloader=bring
+                )
         except ValueError as error:
+            _forget(_part(path))
             raise DownloadError(f"{origin}: {_wrong_bytes(file, folder, known)}. Nothing was kept ({error})") from None
+        _forget(_part(path))
     elif known and _sha256(path) != known:
         raise DownloadError(f"{path}: {_wrong_bytes(file, folder, known)}. Delete the file to fetch it again")
+    elif not known:
+        _check_complete(path, file, str(path))
     if not known:
         _pin(folder, file.file_name, _sha256(path))
     return path
+
+
+@contextmanager
+def _silence(log: logging.Logger) -> Iterator[None]:
+    """Keep pooch from printing what the progress bar and our own log say."""
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _wrong_bytes(file: RemoteFile, folder: Path, known: str | None) -> str:
@@ -194,10 +209,15 @@ def _sha256(path: Path) -> str:
 
 
 def _read_pins(folder: Path) -> dict[str, str]:
+    """Read the known hash of each file; a line that cannot be read must not leave its file unverified."""
     path = folder / CHECKSUMS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    matches = (re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line) for line in lines)
-    return {match[2]: match[1] for match in matches if match}
+    pins = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
+        if match is None:
+            raise DownloadError(f"{path}: {line!r} is no SHA-256 and file name: correct the line or delete it")
+        pins[match[2]] = match[1].lower()
+    return pins
 
 
 def _pin(folder: Path, name: str, sha256: str) -> None:
@@ -214,18 +234,27 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _copy(origin: str, output: str, _: Any, *, file: RemoteFile, part: Path, verbose: int) -> None:
-    size = Path(origin).stat().st_size
-    _check_free(part.parent, size, file.file_name)
-    with Path(origin).open("rb") as source, Path(output).open("wb") as target, _progress(file, size, 0, verbose) as bar:
-        while chunk := source.read(_CHUNK):
-            target.write(chunk)
-            bar.update(len(chunk))
+def _take(origin: str, output: str, _: Any, *, file: RemoteFile, part: Path, verbose: int) -> None:  # noqa: ARG001
+    """Take a file of this machine: by a link, which costs no disk, or as a copy."""
+    _name_again(Path(origin), Path(output), otherwise=_copy)
     _check_complete(Path(output), file, origin)
 
 
+def _name_again(existing: Path, output: Path, *, otherwise: Callable[[Path, Path], object]) -> None:
+    output.unlink()  # pooch made it, empty, to claim the name
+    try:
+        os.link(existing.resolve(), output)
+    except OSError:  # another file system, or one without links
+        otherwise(existing, output)
+
+
+def _copy(existing: Path, output: Path) -> None:
+    _check_free(output.parent, existing.stat().st_size, existing.name)
+    shutil.copyfile(existing, output)
+
+
 def _download(url: str, output: str, _: Any, *, file: RemoteFile, part: Path, verbose: int) -> None:
-    """Download into the file `part`, which stays if anything breaks, then give it the name that pooch asked for."""
+    """Download into the file `part`, which stays until the whole file has been verified under its own name."""
     reason = ""
     for attempt in range(ATTEMPTS):
         try:
@@ -247,8 +276,7 @@ def _download(url: str, output: str, _: Any, *, file: RemoteFile, part: Path, ve
     except DownloadError:
         _forget(part)
         raise
-    part.replace(output)
-    _forget(part)
+    _name_again(part, Path(output), otherwise=Path.replace)
 
 
 def _go_on(url: str, part: Path, file: RemoteFile, verbose: int) -> None:
@@ -316,15 +344,15 @@ def _check_complete(path: Path, file: RemoteFile, origin: str) -> None:
     """Refuse what cannot be the file even where no hash is known."""
     size = path.stat().st_size
     if file.n_bytes is not None and size != file.n_bytes:
-        raise DownloadError(f"{origin}: {size:,} bytes, expected {file.n_bytes:,}. Nothing was kept")
+        raise DownloadError(f"{origin}: {size:,} bytes, expected {file.n_bytes:,}")
     if file.sha256 is None and file.file_name.endswith(".zip"):
         try:
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
         except _ZIP_ERRORS as error:
-            raise DownloadError(f"{origin}: not a whole zip archive ({error}). Nothing was kept") from error
+            raise DownloadError(f"{origin}: not a whole zip archive ({error})") from error
         if damaged:
-            raise DownloadError(f"{origin}: damaged at {damaged}. Nothing was kept")
+            raise DownloadError(f"{origin}: damaged at {damaged}")
 
 
 def _progress(file: RemoteFile, total: int, done: int, verbose: int) -> Any:
