@@ -19,11 +19,11 @@ from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_challenge, read_table
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
-from melanoma_tl.datasets.rows import LABEL_WORDS, choose_rows, describe_skipped, existing_folder
+from melanoma_tl.datasets.rows import LABEL_WORDS, choose_rows, describe_skipped, existing_folder, unreadable_rows
 from melanoma_tl.datasets.selection import SelectionBias, measure_selection_bias
 from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
 from melanoma_tl.datasets.verification import Verification, verify
-from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.fingerprints import (
     GROUP_KINDS,
     IMAGE_KINDS,
@@ -718,12 +718,8 @@ class ISBIDataset:
             return Side(self.name, self.image_ids, self._paths, Fingerprints.join(keys, None))
         progress = tqdm(self.paths, desc=f"Fingerprint {self.name}", unit="image", disable=not verbose, leave=False)
         images = list(fingerprint_images(progress))
-        skipped = tuple(
-            SkippedRow(row.image_id, row.path, image.reason)
-            for row, image in zip(self, images, strict=True)
-            if isinstance(image, ImageError)
-        )
-        return Side(self.name, self.image_ids, self._paths, Fingerprints.join(keys, images).only(kinds), skipped)
+        fingerprints = Fingerprints.join(keys, images).only(kinds)
+        return Side(self.name, self.image_ids, self._paths, fingerprints, unreadable_rows(self, images))
 
     def verify(self, *, verbose: int = 1) -> Verification:
         """Open every image, and list what is wrong: bad files, duplicates, label conflicts, odd sizes.
@@ -853,11 +849,7 @@ class ISBIDataset:
         _ = self.paths  # a dataset without images stops here, with its own message
         results = write_resized(self, folder, size=size, suffix=format, on_error=on_error, verbose=verbose)
         kept = np.array([isinstance(result, str) for result in results])
-        failures = [
-            SkippedRow(row.image_id, row.path, result.reason)
-            for row, result in zip(self, results, strict=True)
-            if isinstance(result, ImageError)
-        ]
+        failures = unreadable_rows(self, results)
         if failures:
             logger.warning("%s: %s; left out, listed in .skipped", self.name, describe_skipped(failures, len(self)))
         resized = type(self)(
@@ -865,7 +857,7 @@ class ISBIDataset:
             [result for result in results if isinstance(result, str)],
             self.labels[kept],
             name=self.name,
-            skipped=self.skipped + tuple(failures),
+            skipped=self.skipped + failures,
             metadata=self._metadata[kept],
         )
         write_labels(resized, Path(folder) / "labels.csv")

@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.ExifTags import Base
 from tqdm.auto import tqdm
 
+from melanoma_tl.datasets.rows import unreadable_rows
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError
 from melanoma_tl.fingerprints import GROUP_KINDS
 from melanoma_tl.images import SkippedRow, check_on_error, load_image, map_threaded
@@ -355,11 +356,7 @@ def _look_at_all(dataset: "ISBIDataset", *, on_error: str, verbose: int) -> tupl
     looks = list(
         tqdm(map_threaded(look, paths), total=len(dataset), desc=f"Look at {dataset.name}", disable=not verbose)
     )
-    skipped = tuple(
-        SkippedRow(row.image_id, row.path, found.reason)
-        for row, found in zip(dataset, looks, strict=True)
-        if isinstance(found, ImageError)
-    )
+    skipped = unreadable_rows(dataset, looks)
     if skipped:
         _logger.warning("%s: %d of %d images cannot be read; not compared", dataset.name, len(skipped), len(dataset))
     return pd.DataFrame([{} if isinstance(found, ImageError) else found for found in looks]), skipped
