@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -125,33 +127,52 @@ class Augmenter(BaseEstimator):
             pixels = layer.transform_images(pixels, transformation, training=True)
         return _to_uint8(pixels)
 
-    def fixed_view(self, images: NDArray[np.uint8], positions: Sequence[int], view: int) -> NDArray[np.uint8]:
+    def fixed_views(self, images: NDArray[np.uint8], keys: Sequence[int], views: Sequence[int]) -> NDArray[np.uint8]:
         """Return one of the fixed views of each image.
 
         Parameters
         ----------
         images : ndarray of shape (n_images, height, width, 3) and dtype uint8
-            Raw RGB, 0 to 255.
-        positions : sequence of int of length n_images
-            Which image of its dataset each one is; seeds its views, so that they
-            do not depend on the batch it comes in.
-        view : int
-            Number of the view; 0 is the untouched image.
+            Raw RGB, 0 to 255; left as they are.
+        keys : sequence of int of length n_images
+            A number for each image, not below 0, which seeds its views: what the classifier
+            takes from its content, so that an image has the same views in any dataset and any batch.
+        views : sequence of int of length n_images
+            Number of the view of each image; 0 is the untouched image.
 
         Returns
         -------
         ndarray of shape (n_images, height, width, 3) and dtype uint8
             Raw RGB, 0 to 255.
         """
+        changed = np.array(images)
+        for position, (key, view) in enumerate(zip(keys, views, strict=True)):
+            if view:
+                seed = (self.random_state or 0, int(key), int(view))
+                changed[position] = self.augment(images[position : position + 1], seed)[0]
+        return changed
+
+    def view_key(self, view: int) -> bytes:
+        """Compute what tells a fixed view apart from all others of the same image.
+
+        Parameters
+        ----------
+        view : int
+            Number of the view.
+
+        Returns
+        -------
+        bytes
+            Empty for the untouched image.
+        """
         if view == 0:
-            return images
-        seed = self.random_state or 0
-        return np.concatenate(
-            [
-                self.augment(image[np.newaxis], (seed, position, view))
-                for image, position in zip(images, positions, strict=True)
-            ]
-        )
+            return b""
+        import keras
+
+        # Another version or backend of Keras may draw otherwise from the same seed.
+        drawn_by = [keras.__version__, keras.backend.backend(), self.random_state or 0, view]
+        parameters = {name: value for name, value in self.get_params().items() if name not in ("views", "random_state")}
+        return hashlib.sha256(json.dumps([parameters, drawn_by], default=float).encode()).digest()[:16]
 
     def preview(
         self, dataset: Any, *, n: int = 4, views: int = 6, size: tuple[int, int] = (224, 224), seed: int | None = None

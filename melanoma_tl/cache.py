@@ -1,4 +1,4 @@
-"""The folder of what is computed once and kept: fingerprints and prepared images."""
+"""The folder of what is computed once and kept: fingerprints, prepared images and features."""
 
 import os
 import shutil
@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from melanoma_tl.errors import CacheError
+from melanoma_tl.errors import CacheError, UnknownNameError
 
 __all__ = ["clear", "folder", "size"]
 
 VARIABLE = "MELANOMA_TL_CACHE"
+
+PARTS = {
+    "fingerprints": ("fingerprints.sqlite", "fingerprints.sqlite-journal"),
+    "prepared": ("prepared",),
+    "features": ("features",),
+}
+"""What lies in the folder: the names of its files and folders by kind."""
 
 _PATIENCE = 600.0
 """Seconds to wait for another process that is writing."""
@@ -28,39 +35,65 @@ def folder() -> Path:
 
     Notes
     -----
-    Prepared images are small copies of the photographs: treat the folder as you treat them.
+    Prepared images are small copies of the photographs, and images can be restored from features
+    in part: treat the folder as you treat the photographs.
     """
     import pooch
 
     return Path(os.environ.get(VARIABLE) or pooch.os_cache("melanoma_tl"))
 
 
-def size() -> int:
+def size(part: str | None = None) -> int:
     """Tell how much is kept.
+
+    Parameters
+    ----------
+    part : {"fingerprints", "prepared", "features"}, optional
+        One kind of what is kept; all by default.
 
     Returns
     -------
     int
         Bytes on disk.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such part.
     """
-    return sum(path.stat().st_size for path in folder().rglob("*") if path.is_file())
+    return sum(file.stat().st_size for path in _paths(part) for file in (path, *path.rglob("*")) if file.is_file())
 
 
-def clear() -> None:
-    """Delete everything that is kept; it is computed again when it is needed.
+def clear(part: str | None = None) -> None:
+    """Delete what is kept; it is computed again when it is needed.
 
-    Processes that are training go on; do not call it while one is still reading its images.
+    Processes that are reading go on with what they opened.
+
+    Parameters
+    ----------
+    part : {"fingerprints", "prepared", "features"}, optional
+        One kind of what is kept; all by default.
 
     Raises
     ------
     CacheError
         If a file cannot be deleted.
+    UnknownNameError
+        If there is no such part.
     """
-    try:
-        if folder().exists():
-            shutil.rmtree(folder())
-    except OSError as error:
-        raise CacheError(f"{folder()}: cannot be deleted ({error}); is another process using it?") from error
+    for path in _paths(part):
+        try:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CacheError(f"{path}: cannot be deleted ({error}); is another process using it?") from error
+
+
+def _paths(part: str | None) -> list[Path]:
+    if part is None:
+        return [folder()]
+    if part not in PARTS:
+        raise UnknownNameError("part of the cache", part, PARTS)
+    return [folder() / name for name in PARTS[part]]
 
 
 @contextmanager
@@ -93,6 +126,6 @@ def database(path: Path, schema: str) -> Iterator[sqlite3.Connection]:
                 yield connection
     except (OSError, sqlite3.Error) as error:
         raise CacheError(
-            f"{path}: {error}. Computed fingerprints and images are kept there: free some space, make the folder "
+            f"{path}: {error}. Fingerprints, images and features are kept there: free some space, make the folder "
             f"writable, delete it if it is damaged, or set {VARIABLE} to another folder"
         ) from error

@@ -21,17 +21,22 @@ from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import Overlap, Side, compare
 from melanoma_tl.errors import DatasetError, ImageError, LeakageWarning, NotFittedError, ParameterError
+from melanoma_tl.features import FeatureExtractor
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow, check_on_error
 from melanoma_tl.network import build_network
+from melanoma_tl.parts import NetworkParts, build_scorer, cut_network, with_precision
 from melanoma_tl.persistence import load_model, save_model
+from melanoma_tl.precision import Precision, resolve_precision
 from melanoma_tl.recipes import get_recipe
 from melanoma_tl.sources import PreparedImages, identify, open_source, prepare, read_batches
 from melanoma_tl.versions import library_versions
+from melanoma_tl.views import ImageViews, Inputs
 
 logger = logging.getLogger(__name__)
 
-SCORING_BATCH = 32
+_PIXELS_AT_ONCE = 32 * 224 * 224
+"""Pixels of the images that go through the network at once: bounds the memory, whatever the size of the images."""
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -78,6 +83,15 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Epochs without a smaller validation loss after which training stops.
     restore_best : bool, default=True
         Go back to the epoch of the smallest validation loss, where there is validation data.
+    precision : {"auto", "float32", "bfloat16", "mixed_bfloat16"}, default="auto"
+        What the network computes with; its weights are float32 in any case. "bfloat16" is for the
+        frozen part alone, "mixed_bfloat16" for the part that learns too. "auto" is "bfloat16" where
+        the processor multiplies it natively (a CPU with AVX512-BF16 or AMX, a GPU from NVIDIA's
+        Ampere on), and "float32" elsewhere.
+    feature_budget : int or None, default=None
+        Bytes on disk that stored features of the frozen part may take, those of all runs
+        together. None takes half of what is free, 0 stores nothing. What does not fit is
+        computed in every epoch.
     threshold : float, default=0.5
         `predict` says melanoma strictly above it.
     on_error : {"raise", "skip"}, default="raise"
@@ -134,6 +148,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         steps_per_epoch: int | None = None,
         early_stopping: int | None = None,
         restore_best: bool = True,
+        precision: str = "auto",
+        feature_budget: int | None = None,
         threshold: float = 0.5,
         on_error: str = "raise",
         random_state: int | None = None,
@@ -155,6 +171,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.steps_per_epoch = steps_per_epoch
         self.early_stopping = early_stopping
         self.restore_best = restore_best
+        self.precision = precision
+        self.feature_budget = feature_budget
         self.threshold = threshold
         self.on_error = on_error
         self.random_state = random_state
@@ -199,8 +217,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """Train.
 
         Every image that was never used at this size is decoded once, into the cache folder
-        (`melanoma_tl.cache`), before training starts. Where validation data share images,
-        near-duplicates, lesions or patients with training data, a `LeakageWarning` says so.
+        (`melanoma_tl.cache`), before training starts. So is what the frozen part of the network
+        makes of it: epochs, and later runs with the same frozen part, read it from there. Where
+        validation data share images, near-duplicates, lesions or patients with training data,
+        a `LeakageWarning` says so.
 
         Parameters
         ----------
@@ -231,45 +251,48 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
         self._check_parameters(validated=validation_data is not None)
         seed = int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)
-        size = self._size()
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
         model = build_network(
             spec,
             weights=weights,
-            input_size=size,
+            input_size=self._size(),
             preprocessing=self.preprocessing,
             head=self.head,
             trainable_from=self.trainable_from,
             random_state=seed,
         )
-        compile_network(model, self.optimizer, self.learning_rate)
+        parts = cut_network(model)
+        precision = resolve_precision(self.precision)
+        learner = with_precision(parts.trained, precision.trained)
+        compile_network(learner, self.optimizer, self.learning_rate)
         training = self._prepare(X, y, "training images")
         classes, encoded = _encode(training.labels)
         validation = None if validation_data is None else self._prepare_validation(validation_data)
         rows = self._choose_rows(encoded, seed)
         if validation is not None:
             _warn_of_leakage(validation.identity, training.identity)
-        history = train(
-            model,
-            TrainingBatches(
-                training.pixels,
-                encoded,
-                rows,
-                batch_size=self.batch_size,
-                steps_per_epoch=self.steps_per_epoch,
-                augmenter=_seeded(self.augmenter, seed),
-                seed=seed,
-            ),
-            None if validation is None else (validation.pixels, _encode(validation.labels, classes)[1]),
-            TrainingPlan(
-                epochs=self.epochs,
-                early_stopping=self.early_stopping,
-                restore_best=self.restore_best,
-                class_weight=self._weights_of_classes(classes, encoded[rows]),
-                verbose=self.verbose,
-            ),
+        plan = TrainingPlan(
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            early_stopping=self.early_stopping,
+            restore_best=self.restore_best,
+            class_weight=self._weights_of_classes(classes, encoded[rows]),
+            seed=seed,
+            verbose=self.verbose,
         )
+        extract = self._feature_source(parts, precision, training.recipe)
+        shown = ImageViews(training.pixels, training.contents, _seeded(self.augmenter, seed))
+        inputs = extract(shown, rows, plan.count_turns(rows), "training images")
+        watched = None
+        if validation is not None:
+            shown = ImageViews(validation.pixels, validation.contents, None)
+            every_row = np.arange(len(validation.labels))
+            watched = extract(shown, every_row, 1, "validation images"), _encode(validation.labels, classes)[1]
+        history = train(learner, TrainingBatches(inputs, encoded, rows, plan), watched, plan)
+        if learner is not parts.trained:
+            parts.trained.set_weights(learner.get_weights())
         self.model_, self.classes_, self.history_ = model, classes, history
         self.fingerprints_ = {"training": training.identity.fingerprints[np.unique(rows)]} | (
             {} if validation is None else {"validation": validation.identity.fingerprints}
@@ -295,6 +318,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             self.augmenter.check_parameters()
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
+        resolve_precision(self.precision)
+        if self.feature_budget is not None and not self.feature_budget >= 0:
+            raise ParameterError(f"feature_budget must be None or bytes, at least 0, got {self.feature_budget!r}")
         if not self.learning_rate > 0:
             raise ParameterError(f"learning_rate must be above 0, got {self.learning_rate!r}")
         if not 0 <= self.threshold <= 1:
@@ -312,6 +338,20 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if len(pair) != 2:
             raise DatasetError(f"validation_data must be a dataset or (X, y), got a tuple of {len(pair)}")
         return self._prepare(*pair, "validation images")
+
+    def _feature_source(self, parts: NetworkParts, precision: Precision, recipe: str) -> Callable[..., Inputs]:
+        """Return what turns views of images into what the learning part of the network reads."""
+        if parts.frozen is None:
+            return lambda images, *_: images
+        extractor = FeatureExtractor(
+            parts.frozen,
+            policy=precision.frozen,
+            recipe=recipe,
+            budget=self.feature_budget,
+            batch_size=count_images_at_once(self._size()),
+            verbose=self.verbose,
+        )
+        return extractor.extract
 
     def _choose_rows(self, encoded: NDArray[np.int64], seed: int) -> NDArray[np.intp]:
         rows = np.arange(len(encoded))
@@ -358,25 +398,39 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_fitted()
         check_on_error(self.on_error)
+        network = self._scorer()
+        size = tuple(network.input_shape[1:3])
         scores: list[NDArray[np.float64]] = []
         skipped: list[SkippedRow] = []
         for batch in read_batches(
             open_source(X),
-            tuple(self.model_.input_shape[1:3]),
-            batch_size=SCORING_BATCH,
+            size,
+            batch_size=count_images_at_once(size),
             on_error=self.on_error,
             desc="Score images",
             verbose=self.verbose,
         ):
             of_batch = np.full(len(batch.readable), np.nan)
             if len(batch.pixels):
-                of_batch[batch.readable] = self.model_.predict_on_batch(batch.pixels.astype(np.float32))[:, 0]
+                of_batch[batch.readable] = network.predict_on_batch(batch.pixels.astype(np.float32))[:, 0]
             scores.append(of_batch)
             skipped += batch.skipped
         for row in skipped:
             logger.warning("no score for %s: %s", row.path or row.image_id, row.reason)
         melanoma = np.concatenate(scores)
         return np.column_stack([1 - melanoma, melanoma])
+
+    def _scorer(self) -> Any:
+        """Return the network that scores, made again if the model or the precision is another."""
+        precision = resolve_precision(self.precision)
+        model, of_precision, network = self.__dict__.get("_scorer_of", (None, None, None))
+        if model is not self.model_ or of_precision != precision:
+            network = build_scorer(self.model_, precision)
+            self._scorer_of = (self.model_, precision, network)
+        return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_scorer_of"}
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Classify images.
@@ -552,6 +606,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "parameters": self._describe_parameters(),
             "seed": seed if self.random_state is None else self.random_state,
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
+            "precision": resolve_precision(self.precision)._asdict(),
             "training_data": _describe_data(X, prepared)
             | {"rows_of_each_class_in_a_pass": np.bincount(chosen, minlength=2).tolist()},
             "validation_data": None if validation is None else _describe_data(*validation),
@@ -559,6 +614,22 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "versions": library_versions(),
             "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+
+def count_images_at_once(size: tuple[int, int]) -> int:
+    """Tell how many images go through the network at once where nothing else decides.
+
+    Parameters
+    ----------
+    size : tuple of int
+        (height, width) in pixels.
+
+    Returns
+    -------
+    int
+        At least 1; 32 at 224x224.
+    """
+    return max(1, _PIXELS_AT_ONCE // (size[0] * size[1]))
 
 
 def _encode(labels: NDArray[Any], classes: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:

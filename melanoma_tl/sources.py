@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
+from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.leakage import Side
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, fingerprint_images
 from melanoma_tl.images import SkippedRow, batched, load_image, map_threaded
-from melanoma_tl.prepared import PreparedStore, StoredImages
+from melanoma_tl.prepared import PreparedStore
 
 logger = logging.getLogger(__name__)
 
@@ -252,15 +253,21 @@ class PreparedImages:
 
     Attributes
     ----------
-    pixels : StoredImages of shape (n_images, height, width, 3) and dtype uint8
+    pixels : StoredArrays of shape (n_images, height, width, 3) and dtype uint8
         Raw RGB, 0 to 255, in the store that all runs share.
+    contents : tuple of bytes
+        SHA-256 of each image, as it was before it was decoded.
+    recipe : str
+        How it was decoded and resized.
     labels : ndarray of shape (n_images,)
         As the user gave them.
     identity : Side
         Name, ids and fingerprints of the images, and those that were left out.
     """
 
-    pixels: StoredImages
+    pixels: StoredArrays
+    contents: tuple[bytes, ...]
+    recipe: str
     labels: NDArray[Any]
     identity: Side
 
@@ -332,9 +339,12 @@ def prepare(
         raise DatasetError(f"{desc}: none of the {len(skipped)} images can be read")
     logger.info("%s: %d images of %dx%d pixels lie in %s", desc, len(kept), *size, store.folder)
     positions, names, results = zip(*kept, strict=True)
-    fingerprints = Fingerprints.join(_known_keys(X, np.array(positions)), [found for _, found in results])
+    slots, found = zip(*results, strict=True)
+    fingerprints = Fingerprints.join(_known_keys(X, np.array(positions)), found)
     return PreparedImages(
-        store.open(np.array([slot for slot, _ in results])),
+        store.open(np.array(slots)),
+        tuple(fingerprint.content for fingerprint in found),
+        store.recipe,
         np.array(labels),
         Side(name_of(X), names, None, fingerprints, tuple(skipped)),
     )

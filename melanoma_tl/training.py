@@ -1,4 +1,4 @@
-"""Feed a network with balanced, augmented batches, and train it."""
+"""Feed a network with balanced batches, and train it."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,53 +7,106 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.errors import UnknownNameError
-from melanoma_tl.prepared import StoredImages
+from melanoma_tl.views import Inputs
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to train, how long, and when to stop.
+
+    Attributes
+    ----------
+    batch_size : int
+        Images a batch; the last batch of a pass over the rows may be smaller.
+    epochs : int
+        Largest number of epochs.
+    steps_per_epoch : int or None
+        Batches an epoch; None makes an epoch one pass. Passes go on across epochs.
+    early_stopping : int or None
+        Epochs without a smaller validation loss after which training stops.
+    restore_best : bool
+        Whether to go back to the epoch of the smallest validation loss.
+    class_weight : dict or None
+        Weight of each class in the loss.
+    seed : int
+        Seed of the order.
+    verbose : int
+        0 shows no progress bar.
+    """
+
+    batch_size: int
+    epochs: int
+    steps_per_epoch: int | None
+    early_stopping: int | None
+    restore_best: bool
+    class_weight: dict[int, float] | None
+    seed: int
+    verbose: int
+
+    def count_batches(self, n_rows: int) -> int:
+        """Count the batches of one pass.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of a pass.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
+        return -(-n_rows // self.batch_size)
+
+    def count_turns(self, rows: NDArray[np.intp]) -> int:
+        """Count how often any image is shown at most.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n_rows,)
+            Which images make up one pass, repeated ones included.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
+        batches = self.count_batches(len(rows))
+        passes = -(-self.epochs * (self.steps_per_epoch or batches) // batches)
+        return passes * int(np.unique(rows, return_counts=True)[1].max())
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Endless batches of raw images; each depends on the seed and its number alone.
+    """Endless batches; each depends on the seed and its number alone.
 
     So it does not matter which thread makes a batch, or how far ahead of the training step.
 
     Parameters
     ----------
-    pixels : ndarray or StoredImages of shape (n_images, height, width, 3) and dtype uint8
-        Raw RGB, 0 to 255.
+    inputs : Inputs
+        What the network learns from.
     labels : ndarray of shape (n_images,)
         0 or 1.
     rows : ndarray of int of shape (n_rows,)
         Which images make up one pass, repeated ones included.
-    batch_size : int
-        Images a batch; the last batch of a pass may be smaller.
-    steps_per_epoch : int or None
-        Batches an epoch; None makes an epoch one pass. Passes go on across epochs.
-    augmenter : Augmenter or None
-        What happens to each batch.
-    seed : int
-        Seed of order and augmentation.
+    plan : TrainingPlan
+        Batch size, steps an epoch, and seed of the order.
     """
 
-    def __init__(
-        self,
-        pixels: NDArray[np.uint8] | StoredImages,
-        labels: NDArray[np.int64],
-        rows: NDArray[np.intp],
-        *,
-        batch_size: int,
-        steps_per_epoch: int | None,
-        augmenter: Augmenter | None,
-        seed: int,
-    ) -> None:
+    def __init__(self, inputs: Inputs, labels: NDArray[np.int64], rows: NDArray[np.intp], plan: TrainingPlan) -> None:
         super().__init__()
-        self.pixels, self.labels, self.rows = pixels, labels.astype(np.float32), rows
-        self.batch_size = batch_size
-        self.batches_per_pass = -(-len(rows) // batch_size)
-        self.steps_per_epoch = steps_per_epoch or self.batches_per_pass
-        self.augmenter = augmenter
-        self.seed = seed
-        self._order = lru_cache(maxsize=2)(self._shuffled_rows)
+        self.inputs, self.labels, self.rows = inputs, labels.astype(np.float32), rows
+        self.batch_size, self.seed = plan.batch_size, plan.seed
+        self.batches_per_pass = plan.count_batches(len(rows))
+        self.steps_per_epoch = plan.steps_per_epoch or self.batches_per_pass
+        # The copies of one image in a pass are its next turns: they are shown in different views.
+        _, images, copies = np.unique(rows, return_inverse=True, return_counts=True)
+        self._turns_per_pass = copies[images]
+        by_image = np.argsort(images, kind="stable")
+        self._copy = np.empty(len(rows), dtype=np.intp)
+        self._copy[by_image] = np.arange(len(rows)) - np.repeat(np.cumsum(copies) - copies, copies)
+        self._order = lru_cache(maxsize=2)(self._shuffle)
 
     @property
     def num_batches(self) -> None:
@@ -62,16 +115,13 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         pass_number, batch = divmod(step, self.batches_per_pass)
-        rows = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
-        images = self.pixels[rows]
-        if self.augmenter is not None and self.augmenter.views is not None:
-            images = self.augmenter.fixed_view(images, rows.tolist(), pass_number % self.augmenter.views)
-        elif self.augmenter is not None:
-            images = self.augmenter.augment(images, (self.seed, step))
-        return images.astype(np.float32), self.labels[rows][:, np.newaxis]
+        places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
+        rows = self.rows[places]
+        inputs = self.inputs.draw(rows, pass_number * self._turns_per_pass[places] + self._copy[places], step)
+        return inputs.astype(np.float32), self.labels[rows][:, np.newaxis]
 
-    def _shuffled_rows(self, pass_number: int) -> NDArray[np.intp]:
-        return np.random.default_rng((self.seed, pass_number)).permutation(self.rows)
+    def _shuffle(self, pass_number: int) -> NDArray[np.intp]:
+        return np.random.default_rng((self.seed, pass_number)).permutation(len(self.rows))
 
 
 class OrderedBatches(keras.utils.PyDataset):
@@ -79,49 +129,25 @@ class OrderedBatches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    pixels : ndarray or StoredImages of shape (n_images, height, width, 3) and dtype uint8
-        Raw RGB, 0 to 255.
+    inputs : Inputs
+        What the network is shown.
     labels : ndarray of shape (n_images,)
         0 or 1.
     batch_size : int
         Images a batch.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8] | StoredImages, labels: NDArray[np.int64], *, batch_size: int) -> None:
+    def __init__(self, inputs: Inputs, labels: NDArray[np.int64], *, batch_size: int) -> None:
         super().__init__()
-        self.pixels, self.labels, self.batch_size = pixels, labels.astype(np.float32), batch_size
+        self.inputs, self.labels, self.batch_size = inputs, labels.astype(np.float32), batch_size
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return self.pixels[rows].astype(np.float32), self.labels[rows][:, np.newaxis]
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How long to train and when to stop.
-
-    Attributes
-    ----------
-    epochs : int
-        Largest number of epochs.
-    early_stopping : int or None
-        Epochs without a smaller validation loss after which training stops.
-    restore_best : bool
-        Whether to go back to the epoch of the smallest validation loss.
-    class_weight : dict or None
-        Weight of each class in the loss.
-    verbose : int
-        0 shows no progress bar.
-    """
-
-    epochs: int
-    early_stopping: int | None
-    restore_best: bool
-    class_weight: dict[int, float] | None
-    verbose: int
+        rows = np.arange(len(self.labels))[index * self.batch_size : (index + 1) * self.batch_size]
+        inputs = self.inputs.draw(rows, np.zeros_like(rows), index)
+        return inputs.astype(np.float32), self.labels[rows][:, np.newaxis]
 
 
 def compile_network(model: keras.Model, optimizer: str, learning_rate: float) -> None:
@@ -158,7 +184,7 @@ def compile_network(model: keras.Model, optimizer: str, learning_rate: float) ->
 def train(
     model: keras.Model,
     batches: TrainingBatches,
-    validation: tuple[NDArray[np.uint8] | StoredImages, NDArray[np.int64]] | None,
+    validation: tuple[Inputs, NDArray[np.int64]] | None,
     plan: TrainingPlan,
 ) -> dict[str, list[float]]:
     """Train a compiled network.
@@ -170,8 +196,7 @@ def train(
     batches : TrainingBatches
         The training data.
     validation : tuple or None
-        Images, an ndarray or StoredImages (n, height, width, 3) of dtype uint8, and labels
-        (n,); never balanced nor augmented.
+        What the network is shown, and labels (n_images,); never balanced nor augmented.
     plan : TrainingPlan
         How long.
 

@@ -83,10 +83,22 @@ def test_zoom_above_one_shows_more(lesions):
 def test_fixed_views_belong_to_the_image_not_to_the_batch(lesions):
     images = lesions + np.arange(8, dtype="uint8")[:, None, None, None]
     augmenter = Augmenter(**PUBLISHED_CODE, views=3, random_state=0)
-    assert np.array_equal(augmenter.fixed_view(images, range(8), view=0), images)
-    views = augmenter.fixed_view(images, range(8), view=2)
-    assert np.array_equal(augmenter.fixed_view(images[5:6], [5], view=2), views[5:6])
-    assert not np.array_equal(augmenter.fixed_view(images, range(8), view=1), views)
+    assert np.array_equal(augmenter.fixed_views(images, range(8), [0] * 8), images)
+    views = augmenter.fixed_views(images, range(8), [2] * 8)
+    assert np.array_equal(augmenter.fixed_views(images[5:6], [5], [2]), views[5:6])
+    mixed = augmenter.fixed_views(images, range(8), [0, 1, 2, 0, 1, 2, 0, 1])
+    assert np.array_equal(mixed[2], views[2])
+    assert np.array_equal(mixed[3], images[3])
+    assert not np.array_equal(mixed[4], views[4])
+
+
+def test_views_of_other_parameters_have_other_keys():
+    augmenter = Augmenter(**PUBLISHED_CODE, views=3, random_state=0)
+    assert augmenter.view_key(0) == b""
+    assert augmenter.view_key(1) == Augmenter(**PUBLISHED_CODE, views=8, random_state=0).view_key(1)
+    others = [Augmenter(**PUBLISHED_CODE, random_state=1), Augmenter(horizontal_flip=True, random_state=0)]
+    keys = {augmenter.view_key(1), augmenter.view_key(2), *(other.view_key(1) for other in others)}
+    assert len(keys) == 4
 
 
 @pytest.mark.parametrize(

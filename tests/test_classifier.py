@@ -167,33 +167,6 @@ def test_the_balancer_chooses_the_rows_of_a_pass(dataset):
     assert clf.provenance_["training_data"]["rows_of_each_class_in_a_pass"] == [6, 6]
 
 
-def test_an_epoch_may_be_any_number_of_steps(images, labels):
-    from melanoma_tl.training import TrainingBatches
-
-    batches = TrainingBatches(images, labels, np.arange(24), batch_size=10, steps_per_epoch=7, augmenter=None, seed=0)
-    seen = [batches[step] for step in range(3 * 7)]
-    sizes = [len(y) for _, y in seen]
-    assert sizes == [10, 10, 4] * 7, "each pass ends with its small batch, wherever the epochs end"
-    first_pass = np.concatenate([x for x, _ in seen[:3]])
-    assert sorted(first_pass.sum(axis=(1, 2, 3))) == sorted(images.astype("float32").sum(axis=(1, 2, 3)))
-    assert not np.array_equal(first_pass, np.concatenate([x for x, _ in seen[3:6]])), "each pass has its own order"
-
-
-def test_fixed_views_come_round_again(images, labels):
-    from melanoma_tl.training import TrainingBatches
-
-    augmenter = Augmenter(rotation_range=30, views=2, random_state=0)
-    batches = TrainingBatches(
-        images[:4], labels[:4], np.arange(4), batch_size=4, steps_per_epoch=None, augmenter=augmenter, seed=0
-    )
-    passes = []
-    for step in range(4):
-        x, _ = batches[step]
-        passes.append(sorted(x.sum(axis=(1, 2, 3)).tolist()))
-    assert passes[0] == passes[2] == sorted(images[:4].astype("float32").sum(axis=(1, 2, 3)).tolist())
-    assert passes[1] == passes[3] != passes[0]
-
-
 # -- stopping and restoring --
 
 

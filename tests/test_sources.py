@@ -5,8 +5,8 @@ import tensorflow as tf
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
+from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.prepared import StoredImages
 from melanoma_tl.sources import identify, open_source, prepare, read_batches
 
 SIZE = (32, 32)
@@ -40,7 +40,7 @@ def test_every_route_gives_the_same_pixels_and_labels(dataset, images, labels):
 
 
 def test_pixels_lie_on_disk(dataset):
-    assert isinstance(prepared(dataset).pixels, StoredImages)
+    assert isinstance(prepared(dataset).pixels, StoredArrays)
 
 
 def test_batches_are_bounded_and_cover_all(dataset):

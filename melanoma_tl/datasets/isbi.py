@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
+from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_challenge, read_table
@@ -34,7 +35,6 @@ from melanoma_tl.fingerprints import (
     number_values,
 )
 from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow, check_on_error, find_images
-from melanoma_tl.prepared import StoredImages
 from melanoma_tl.sources import prepare
 
 logger = logging.getLogger(__name__)
@@ -777,7 +777,7 @@ class ISBIDataset:
             self, subset, alpha=alpha, random_state=random_state, verbose=verbose, on_error=on_error
         )
 
-    def images(self, size: tuple[int, int] = (224, 224), *, verbose: int = 1) -> StoredImages:
+    def images(self, size: tuple[int, int] = (224, 224), *, verbose: int = 1) -> StoredArrays:
         """Decode and resize every image once, and read the pixels from the cache folder from then on.
 
         Parameters
@@ -789,7 +789,7 @@ class ISBIDataset:
 
         Returns
         -------
-        StoredImages of shape (n_images, height, width, 3) and dtype uint8
+        StoredArrays of shape (n_images, height, width, 3) and dtype uint8
             Raw RGB, 0 to 255, in the order of the dataset; indexes like an array and
             reads what is asked for.
 

@@ -1,0 +1,131 @@
+"""Time `melanoma_tl` against the published script, Keras, KerasHub and PyTorch, on the same images and weights.
+
+    python benchmarks/run.py --data DIR --weights FILE --json FILE [--figures DIR] [--quick] [--only TASK ...]
+
+DIR holds the ISBI 2016 and ISIC 2017 images under their official names, FILE the weights of VGG19 without top.
+Contestants take turns, each in a process of its own; those whose package is not installed are left out
+(``pip install melanoma_tl[bench]``). The full run takes hours: the JSON file is written after each measurement.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from figures import draw_tasks
+from machine import describe_machine, describe_versions
+from table import markdown
+from targets import check, promises
+from tasks import QUICK, TASKS, Contestant, Inputs, Scale, Task
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def measure(contestant: Contestant, cache: Path) -> dict[str, Any]:
+    """Run a contestant once, in a process of its own."""
+    environment = {"MELANOMA_TL_CACHE": str(cache), "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        done = subprocess.run(
+            [sys.executable, WORKER, contestant.function, json.dumps(contestant.settings), result],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:  # the hours that the others took are not to be lost
+            print(done.stderr, file=sys.stderr)
+            return {"failed": done.stderr[-3000:]}
+        return json.loads(result.read_text(encoding="utf-8"))
+
+
+def take_turn(contestant: Contestant, warm: Path) -> dict[str, Any]:
+    """Measure with an empty cache, or with the one that an untimed run filled before the first turn."""
+    if contestant.warmed_by is None:
+        with tempfile.TemporaryDirectory() as cold:
+            return measure(contestant, Path(cold))
+    if not warm.exists():
+        measure(replace(contestant, settings=contestant.settings | contestant.warmed_by), warm)
+    return measure(contestant, warm)
+
+
+def run_task(task: Task, repetitions: int) -> Iterator[dict[str, Any]]:
+    """Let the contestants take turns, and give what is known after each."""
+    runs: dict[str, list[dict[str, Any]]] = {contestant.name: [] for contestant in task.contestants}
+    installed = [contestant for contestant in task.contestants if importlib.util.find_spec(contestant.package)]
+    described = {"title": task.title, "unit": task.unit, "reference": task.reference}
+    with tempfile.TemporaryDirectory() as warm:
+        for _ in range(repetitions if task.repeated else 1):
+            for contestant in installed:
+                print(f"{task.title}: {contestant.name} ...", file=sys.stderr, flush=True)
+                runs[contestant.name].append(take_turn(contestant, Path(warm) / contestant.name))
+                yield described | {
+                    "contestants": {one.name: summarize(one, runs[one.name]) for one in task.contestants}
+                }
+
+
+def run_tasks(options: argparse.Namespace, scale: Scale, repetitions: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Inputs(options.data, options.weights, scale, options.peer_epochs, Path(folder))
+        for name in options.only:
+            for task in run_task(TASKS[name](inputs), repetitions):
+                yield name, task
+
+
+def summarize(contestant: Contestant, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    if not runs:
+        return {"status": "not installed"}
+    if any("failed" in run for run in runs):
+        return {"status": "failed", "runs": runs}
+    values = [run["value"] for run in runs]
+    return {
+        "status": "measured",
+        "ours": contestant.ours,
+        "min": min(values),
+        "median": statistics.median(values),
+        "max": max(values),
+        "extrapolated": any(run.get("extrapolated", False) for run in runs),
+        "runs": runs,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--figures", type=Path, help="folder for one chart a task")
+    parser.add_argument("--quick", action="store_true", help="small numbers and one repetition, to see that it runs")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--peer-epochs", type=int, default=2, help="epochs (2 or more) to extrapolate the others from")
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    options = parser.parse_args()
+    if options.peer_epochs < 2:
+        parser.error("--peer-epochs must be at least 2: the first epoch is unlike the others")
+    scale, repetitions = (QUICK, 1) if options.quick else (Scale(), options.repetitions)
+    results: dict[str, Any] = {
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "settings": asdict(scale) | {"repetitions": repetitions, "peer_epochs": options.peer_epochs},
+        "tasks": {},
+        "targets": [],
+    }
+    for name, task in run_tasks(options, scale, repetitions):
+        results["tasks"][name] = task
+        results["targets"] = [check(target, results["tasks"]) for target in promises(scale.memory, scale.growth)]
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if options.figures:
+        draw_tasks(results["tasks"], options.figures)
+    print(markdown(results))
+
+
+if __name__ == "__main__":
+    main()

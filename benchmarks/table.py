@@ -1,0 +1,60 @@
+"""Write the results as Markdown."""
+
+from typing import Any
+
+
+def markdown(results: dict[str, Any]) -> str:
+    tasks = map(task_table, results["tasks"].values())
+    return "\n\n".join([machine_line(results), settings_line(results), *tasks, target_table(results["targets"])])
+
+
+def machine_line(results: dict[str, Any]) -> str:
+    machine = results["machine"]
+    native = [flag for flag, present in machine["bfloat16"].items() if present] or ["no native bfloat16"]
+    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    processor = f"{machine['processor']}, {machine['cores']} cores ({', '.join(native)}), {machine['memory_gib']} GiB"
+    return f"{processor}; {versions}."
+
+
+def settings_line(results: dict[str, Any]) -> str:
+    settings = results["settings"]
+    height, width = settings["size"]
+    return (
+        f"Images of {height}x{width}; repetitions: {settings['repetitions']}, in turn, each in a process of its own. "
+        f"Where an asterisk stands, {settings['peer_epochs']} epochs were run and the others extrapolated from them."
+    )
+
+
+def task_table(task: dict[str, Any]) -> str:
+    compared = f" {task['reference']} takes, times as long |" if task["reference"] else ""
+    lines = [f"**{task['title']}**", "", f"| | median, {task['unit']} | min to max |{compared}"]
+    lines.append("| --- | ---: | ---: |" + " ---: |" * bool(compared))
+    reference = task["contestants"].get(task["reference"], {}).get("median")
+    for name, contestant in task["contestants"].items():
+        if "median" not in contestant:
+            lines.append(f"| {name} | {contestant['status']} | |" + " |" * bool(compared))
+            continue
+        ratio = "" if reference is None else f"{reference / contestant['median']:.3g}"
+        lines.append(
+            f"| {name} | {figure(contestant['median'])}{'*' * contestant['extrapolated']} "
+            f"| {figure(contestant['min'])} to {figure(contestant['max'])} |" + f" {ratio} |" * bool(compared)
+        )
+    return "\n".join(lines)
+
+
+def target_table(targets: list[dict[str, Any]]) -> str:
+    lines = ["**Targets**", "", "| task | ratio of medians | wanted | measured | met |"]
+    lines.append("| --- | --- | --- | ---: | --- |")
+    for target in targets:
+        ratio = f"{target['of']} / {target['to']}" if target["to"] else target["of"]
+        bounds = {"at least": target["low"], "at most": target["high"]}
+        wanted = ", ".join(f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None)
+        measured = "not measured" if target["ratio"] is None else f"{target['ratio']:.3g}"
+        met = {True: "yes", False: "**no**", None: "-"}[target["met"]]
+        lines.append(f"| {target['task']} | {ratio} | {wanted} | {measured} | {met} |")
+    return "\n".join(lines)
+
+
+def figure(value: float) -> str:
+    """Write three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,218 @@
+"""What the frozen part of a network makes of each image: computed once, and kept on disk."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401 -- tells NumPy what "bfloat16" is
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from melanoma_tl import cache
+from melanoma_tl.arrays import ArrayStore, StoredArrays
+from melanoma_tl.errors import CacheError
+from melanoma_tl.images import batched, map_threaded
+from melanoma_tl.parts import describe_network, with_precision
+from melanoma_tl.precision import BFLOAT16, FLOAT32
+from melanoma_tl.views import ImageViews, Inputs
+
+logger = logging.getLogger(__name__)
+
+SHARE_OF_FREE_DISK = 0.5
+"""What stored features may take of the disk's free space where the user says nothing."""
+
+LARGEST_ERROR = {FLOAT32: 1e-3, BFLOAT16: 5e-2}
+"""Relative root mean square error up to which features computed twice count as the same: above what rounding to
+24 and 8 bits adds up to through a deep network, below what another network would give."""
+
+
+class StoredFeatures:
+    """Features on disk.
+
+    Parameters
+    ----------
+    arrays : StoredArrays of shape (n_rows * n_views, ...)
+        The views of the first image, of the second, and so on.
+    rows : ndarray of int of shape (n_rows,)
+        Which images they are of, in ascending order.
+    """
+
+    def __init__(self, arrays: StoredArrays, rows: NDArray[np.intp]) -> None:
+        self._arrays, self._rows = arrays, rows
+        self._n_views = len(arrays) // len(rows)
+
+    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> NDArray[Any]:  # noqa: ARG002
+        """Return features, as `Inputs.draw` says."""
+        return self._arrays[np.searchsorted(self._rows, rows) * self._n_views + turns % self._n_views]
+
+
+class ComputedFeatures:
+    """Features computed anew each time.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The frozen part.
+    images : ImageViews
+        What it is shown.
+    """
+
+    def __init__(self, network: Any, images: ImageViews) -> None:
+        self._network, self._images = network, images
+
+    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> NDArray[Any]:
+        """Return features, as `Inputs.draw` says."""
+        return self._network.predict_on_batch(self._images.draw(rows, turns, step).astype(np.float32))
+
+
+class FeatureExtractor:
+    """The frozen part of a network and the store of what it computes.
+
+    A store is shared by all runs whose frozen parts have the same layers and weights, work in the
+    same precision, and see images that were decoded in the same way; within it, features are found
+    by the content of the image and its view.
+
+    Parameters
+    ----------
+    frozen : keras.Model
+        The frozen part, in float32.
+    policy : {"float32", "mixed_bfloat16"}
+        What it computes with.
+    recipe : str
+        How the images are decoded and resized.
+    budget : int or None
+        Bytes that all stored features may take together; 0 stores nothing; None takes
+        what they take already and half of the disk's free space.
+    batch_size : int
+        Images computed at once.
+    verbose : int
+        0 shows no progress bar.
+
+    Attributes
+    ----------
+    store : ArrayStore
+        Where the features lie.
+    """
+
+    def __init__(
+        self, frozen: Any, *, policy: str, recipe: str, budget: int | None, batch_size: int, verbose: int
+    ) -> None:
+        self.network = with_precision(frozen, policy)
+        self.budget = budget
+        self.batch_size = batch_size
+        self.policy = policy
+        self.verbose = verbose
+        (features,) = self.network.outputs
+        name = f"{frozen.name}_{policy}_{recipe}_{describe_network(frozen).hex()[:32]}"
+        self.store = ArrayStore(cache.folder() / "features" / name, features.shape[1:], np.dtype(features.dtype))
+
+    def extract(self, images: ImageViews, rows: NDArray[np.intp], turns: int, desc: str) -> Inputs:
+        """Make the features of some images available: stored if they can be, else computed each time.
+
+        What is interrupted goes on where it stopped: features are kept batch by batch.
+
+        Parameters
+        ----------
+        images : ImageViews
+            The images.
+        rows : ndarray of int of shape (n_rows,)
+            Which of them will be asked for.
+        turns : int
+            How often each will be shown at most; views beyond that are not computed.
+        desc : str
+            What the progress bar and the log call the images.
+
+        Returns
+        -------
+        StoredFeatures or ComputedFeatures
+            Which of the two, and why, is logged.
+        """
+        if self.budget == 0:
+            logger.info("%s: features are not stored, because feature_budget is 0", desc)
+            return ComputedFeatures(self.network, images)
+        if images.n_views is None:
+            logger.warning(
+                "%s: the augmenter draws endless views, so the frozen part of the network is computed anew in every "
+                "epoch; with fixed views, as in Augmenter(views=8), each would be computed once and stored",
+                desc,
+            )
+            return ComputedFeatures(self.network, images)
+        views = range(min(images.n_views, turns))
+        rows = np.unique(rows)
+        wanted = [(row, view) for row in rows.tolist() for view in views]
+        view_keys = [images.view_key(view) for view in views]
+        keys = [images.contents[row] + view_keys[view] for row, view in wanted]
+        try:
+            if not self._fill(images, wanted, keys, desc):
+                return ComputedFeatures(self.network, images)
+            return StoredFeatures(self.store.open(self.store.find(keys)), rows)
+        except CacheError as error:
+            logger.warning("%s: features cannot be stored and are computed anew in every epoch: %s", desc, error)
+            return ComputedFeatures(self.network, images)
+
+    def _fill(self, images: ImageViews, wanted: Sequence[tuple[int, int]], keys: Sequence[bytes], desc: str) -> bool:
+        """Compute what is not stored yet; False, having said so, if it would not fit."""
+        slots = self.store.find(keys)
+        known = np.flatnonzero(slots >= 0)
+        sample = known[[0, -1]] if len(known) else known
+        if len(known) and not self._are_right(images, [wanted[place] for place in sample.tolist()], slots[sample]):
+            logger.warning("%s: does not hold what this network computes: started anew", self.store.folder)
+            self.store.forget()
+            slots[:] = -1
+        missing = {keys[place]: wanted[place] for place in np.flatnonzero(slots < 0).tolist()}
+        logger.info("%s: %d of %d features are stored already", desc, np.count_nonzero(slots >= 0), len(keys))
+        if missing and not self._fits(len(missing), desc):
+            return False
+        with tqdm(
+            total=len(missing), desc=f"Compute features of {desc}", unit="view", disable=not self.verbose
+        ) as progress:
+            batches = batched(missing.items(), self.batch_size)
+            # Batches are read, and views drawn, while the network computes those before.
+            for new_keys, pixels in map_threaded(lambda batch: _read(images, batch), batches, window=2):
+                features = self.network.predict_on_batch(pixels.astype(np.float32))
+                self.store.add(dict(zip(new_keys, np.asarray(features, dtype=self.store.dtype), strict=True)))
+                progress.update(len(pixels))
+        return True
+
+    def _are_right(self, images: ImageViews, wanted: list[tuple[int, int]], slots: NDArray[np.int64]) -> bool:
+        """Compute some of the features again, and compare: the code of a layer may have changed under its name."""
+        from keras import ops
+
+        _, pixels = _read(images, [(b"", pair) for pair in wanted])
+        computed = ops.convert_to_numpy(self.network(pixels.astype(np.float32), training=False)).astype(np.float32)
+        stored = self.store.open(slots)[:].astype(np.float32)
+        error = np.sqrt(np.mean((stored - computed) ** 2) / max(np.mean(computed**2), 1e-30))
+        return bool(error <= LARGEST_ERROR[self.policy])
+
+    def _fits(self, n_missing: int, desc: str) -> bool:
+        """Compare what is to be stored with the budget, and say what came out."""
+        needed, used = n_missing * self.store.bytes_each, cache.size("features")
+        free = shutil.disk_usage(_existing(self.store.folder)).free
+        budget = used + int(SHARE_OF_FREE_DISK * free) if self.budget is None else self.budget
+        figures = (
+            f"{needed / 2**20:,.1f} MiB to store beside {used / 2**20:,.1f} MiB, where {budget / 2**20:,.1f} MiB may "
+            f"be used ({f'{SHARE_OF_FREE_DISK:.0%} of the free disk' if self.budget is None else 'feature_budget'})"
+        )
+        if used + needed <= budget:
+            logger.info("%s: %s, in %s", desc, figures, self.store.folder)
+            return True
+        logger.warning(
+            "%s: features are computed anew in every epoch, because they do not fit: %s; give a larger "
+            "feature_budget, or make room with melanoma_tl.cache.clear('features')",
+            desc,
+            figures,
+        )
+        return False
+
+
+def _read(images: ImageViews, batch: Sequence[tuple[bytes, tuple[int, int]]]) -> tuple[list[bytes], NDArray[np.uint8]]:
+    """Draw views of images, and give them with their keys."""
+    rows, views = np.array([pair for _, pair in batch]).T
+    return [key for key, _ in batch], images.draw(rows, views, 0)
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())

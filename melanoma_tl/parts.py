@@ -1,0 +1,206 @@
+"""Take a network apart: cut it in two, recast its precision, tell it from others."""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from melanoma_tl.network import SCORE_LAYER
+from melanoma_tl.precision import FLOAT32, Precision
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NetworkParts:
+    """A network cut in two, after the last point up to which nothing learns.
+
+    Attributes
+    ----------
+    frozen : keras.Model or None
+        From raw images to features, always the same for the same image; shares its layers
+        with the whole. None where not a single weight is frozen before one that learns.
+    trained : keras.Model
+        From features, or from raw images where `frozen` is None, to the score; shares its layers with the whole.
+    """
+
+    frozen: Any
+    trained: Any
+
+
+def cut_network(model: Any) -> NetworkParts:
+    """Cut a network where a single tensor carries everything and nothing before it learns.
+
+    Where the first layer that learns is in a branch, the cut is before the branches part.
+
+    Parameters
+    ----------
+    model : keras.Model
+        One input, one output, any graph between them.
+
+    Returns
+    -------
+    NetworkParts
+        The two networks; training the second trains the whole.
+    """
+    import keras
+
+    tensor = _last_still_tensor(model)
+    frozen = None if tensor is None else keras.Model(model.input, tensor, name=f"{model.name}_frozen")
+    if frozen is None or not frozen.weights:
+        return NetworkParts(None, model)
+    logger.info("the frozen part of %s ends with %s, %s", model.name, _operation(tensor).name, tuple(tensor.shape[1:]))
+    return NetworkParts(frozen, keras.Model(tensor, model.output, name=f"{model.name}_trained"))
+
+
+def with_precision(model: Any, policy: str) -> Any:
+    """Return a network that computes otherwise with the same weights.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Computes in float32.
+    policy : {"float32", "mixed_bfloat16"}
+        What the result computes with.
+
+    Returns
+    -------
+    keras.Model
+        The same network for "float32", otherwise one with layers and weights of its own. The
+        layer that scores stays in float32: eight bits are too few for a probability.
+    """
+    import keras
+
+    if policy == FLOAT32:
+        return model
+
+    def recast(operation: Any) -> Any:
+        if not isinstance(operation, keras.Layer) or operation.name == SCORE_LAYER:
+            return type(operation).from_config(operation.get_config())
+        if isinstance(operation, keras.Model):
+            return with_precision(operation, policy)
+        return type(operation).from_config(operation.get_config() | {"dtype": policy})
+
+    recast_model = keras.models.clone_model(model, clone_function=recast)
+    recast_model.set_weights(model.get_weights())
+    return recast_model
+
+
+def build_scorer(model: Any, precision: Precision) -> Any:
+    """Return the network that scores in the precision it was trained in.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The whole, in float32.
+    precision : Precision
+        What its parts compute with.
+
+    Returns
+    -------
+    keras.Model
+        From images to scores; the whole itself where both parts compute in float32.
+    """
+    import keras
+
+    if set(precision) == {FLOAT32}:
+        return model
+    parts = cut_network(model)
+    images = keras.Input(model.input_shape[1:], name="image")
+    features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
+    return keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
+
+
+def _last_still_tensor(model: Any) -> Any:
+    """Walk through the graph until something learns; None if that is at once."""
+    nodes = _sorted_nodes(model)
+    readers: dict[int, int] = {}  # how many of the nodes still to come read each tensor
+    for node in nodes:
+        for tensor in node.input_tensors:
+            readers[id(tensor)] = readers.get(id(tensor), 0) + 1
+    waiting: set[int] = set()
+    last = None
+    for node in nodes:
+        if not _is_still(node.operation):
+            break
+        for tensor in node.input_tensors:
+            readers[id(tensor)] -= 1
+        waiting |= {id(tensor) for tensor in node.output_tensors}
+        waiting = {tensor for tensor in waiting if readers.get(tensor)}
+        if len(waiting) == 1:
+            last = next((tensor for tensor in node.output_tensors if id(tensor) in waiting), None)
+    return last
+
+
+def _is_still(operation: Any) -> bool:
+    """Tell whether an operation gives the same for the same input throughout training.
+
+    Layers without a variable have nothing to learn; those that draw at random keep their seed in one.
+    """
+    return not getattr(operation, "trainable", True) or not getattr(operation, "variables", ())
+
+
+def describe_network(model: Any) -> bytes:
+    """Compute what tells two networks apart: their layers, how these are connected, and their weights.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Any graph.
+
+    Returns
+    -------
+    bytes of length 32
+        SHA-256; the names of layers do not count.
+    """
+    import keras
+
+    digest = hashlib.sha256()
+    nodes = _sorted_nodes(model)
+    numbers = {id(node): number for number, node in enumerate(nodes)}
+
+    def describe(value: Any) -> Any:
+        """Give what JSON cannot hold a form that it can: a tensor of the graph is the call that made it."""
+        if isinstance(value, keras.KerasTensor):
+            return [numbers[id(_node(value))], value._keras_history.tensor_index]
+        if hasattr(value, "__array__"):
+            array = np.asarray(value)
+            return [str(array.dtype), array.shape, array.tobytes().hex()]
+        return str(value)
+
+    for node in nodes:
+        operation = node.operation
+        config = {name: value for name, value in operation.get_config().items() if name not in ("name", "trainable")}
+        kind = f"{type(operation).__module__}.{type(operation).__qualname__}"
+        call = [kind, config, node.arguments.args, node.arguments.kwargs]
+        digest.update(json.dumps(call, sort_keys=True, default=describe).encode())
+    for weights in model.get_weights():
+        digest.update(f"{weights.dtype} {weights.shape}".encode())
+        digest.update(np.ascontiguousarray(weights).data)
+    return digest.digest()
+
+
+def _sorted_nodes(model: Any) -> list[Any]:
+    """Put the calls that make up a graph into an order in which each comes after those it reads from."""
+    done: dict[int, Any] = {}
+    waiting = [_node(tensor) for tensor in model.outputs]
+    while waiting:
+        node = waiting[-1]
+        missing = [_node(tensor) for tensor in node.input_tensors if id(_node(tensor)) not in done]
+        waiting.extend(missing)
+        if not missing:
+            done.setdefault(id(waiting.pop()), node)
+    return list(done.values())
+
+
+def _operation(tensor: Any) -> Any:
+    return tensor._keras_history.operation
+
+
+def _node(tensor: Any) -> Any:
+    """Return the call that made a symbolic tensor."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]

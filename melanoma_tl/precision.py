@@ -1,0 +1,106 @@
+"""How many bits a network computes with, and what the machine can do natively."""
+
+import logging
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from melanoma_tl.errors import UnknownNameError
+
+logger = logging.getLogger(__name__)
+
+FLOAT32 = "float32"
+BFLOAT16 = "mixed_bfloat16"
+"""Keras's name for layers that compute in bfloat16 and keep their weights in float32."""
+
+_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
+_CPU_INFO = Path("/proc/cpuinfo")
+_GPU_CAPABILITY = 8.0
+"""The compute capability from which NVIDIA's GPUs multiply bfloat16 (Ampere architecture white paper, 2020)."""
+
+
+class Precision(NamedTuple):
+    """What the two parts of a network compute with, as names of Keras's dtype policies.
+
+    Attributes
+    ----------
+    frozen : {"float32", "mixed_bfloat16"}
+        The part that does not learn.
+    trained : {"float32", "mixed_bfloat16"}
+        The part that learns.
+    """
+
+    frozen: str
+    trained: str
+
+
+PRECISIONS = {
+    "float32": Precision(FLOAT32, FLOAT32),
+    "bfloat16": Precision(BFLOAT16, FLOAT32),
+    "mixed_bfloat16": Precision(BFLOAT16, BFLOAT16),
+}
+
+
+def resolve_precision(precision: str) -> Precision:
+    """Decide what the parts of a network compute with.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16", "mixed_bfloat16"}
+        "auto" is "bfloat16" where the processor multiplies it natively, and "float32" elsewhere.
+
+    Returns
+    -------
+    Precision
+        For the frozen and for the trained part.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is none of these.
+    """
+    if precision == "auto":
+        return PRECISIONS["bfloat16" if has_native_bfloat16() else "float32"]
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, ("auto", *PRECISIONS))
+    return PRECISIONS[precision]
+
+
+@cache
+def has_native_bfloat16() -> bool:
+    """Tell whether the processor that Keras computes on multiplies bfloat16 natively.
+
+    Returns
+    -------
+    bool
+        For GPUs, from the compute capability that ``nvidia-smi`` gives; for processors, from
+        the flags that Linux lists. False where neither says so.
+    """
+    import keras
+
+    on_gpu = any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
+    native = _gpus_have_it() if on_gpu else _cpu_has_it()
+    logger.info("the %s %s bfloat16 natively", "GPU" if on_gpu else "CPU", "multiplies" if native else "has no")
+    return native
+
+
+def _gpus_have_it() -> bool:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return False
+    asked = [command, "--query-gpu=compute_cap", "--format=csv,noheader"]
+    answer = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603 -- a fixed command
+    try:
+        return min(map(float, answer.stdout.split()), default=0.0) >= _GPU_CAPABILITY
+    except ValueError:  # a driver that does not know the question answers in words
+        return False
+
+
+def _cpu_has_it() -> bool:
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("flags") and _CPU_FLAGS & set(line.split()) for line in lines)
