@@ -25,8 +25,9 @@ def draw(task: dict[str, Any], measured: dict[str, Any]) -> Any:
     ax = new_axes(8.0, 0.42 * len(measured) + 1.3)
     shortest, longest = min(row["min"] for row in measured.values()), max(row["max"] for row in measured.values())
     logarithmic = longest > LOG_FROM * shortest > 0  # noise can make a difference of two times negative
-    for position, row in enumerate(measured.values()):
-        ax.barh(position, row["median"], height=0.62, color=BLUE if row["ours"] else GREY, linewidth=0)
+    for position, (name, row) in enumerate(measured.items()):
+        color = BLUE if name in task["ours"] else GREY
+        ax.barh(position, row["median"], height=0.62, color=color, linewidth=0)
         ax.plot([row["min"], row["max"]], [position] * 2, color="black", linewidth=1.4, marker="|", markersize=8)
         text = f"  {figure(row['median'])}" + "*" * row["extrapolated"]
         ax.text(row["max"], position, text, va="center", fontsize=9)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,48 +47,50 @@ def measure(contestant: Contestant, cache: Path) -> dict[str, Any]:
         return json.loads(result.read_text(encoding="utf-8"))
 
 
-def take_turn(contestant: Contestant, warm: Path) -> dict[str, Any]:
-    """Measure with an empty cache, or with the one that an untimed run filled before the first turn."""
-    if contestant.warmed_by is None:
-        with tempfile.TemporaryDirectory() as cold:
-            return measure(contestant, Path(cold))
-    if not warm.exists():
-        measure(replace(contestant, settings=contestant.settings | contestant.warmed_by), warm)
-    return measure(contestant, warm)
+def find_obstacle(contestant: Contestant, machine: dict[str, Any]) -> str | None:
+    """Say why a contestant cannot run here."""
+    if importlib.util.find_spec(contestant.package) is None:
+        return "not installed"
+    return "no bfloat16 here" if contestant.needs_bfloat16 and not any(machine["bfloat16"].values()) else None
 
 
-def run_task(task: Task, repetitions: int) -> Iterator[dict[str, Any]]:
+def run_task(task: Task, repetitions: int, machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Let the contestants take turns, and give what is known after each."""
-    runs: dict[str, list[dict[str, Any]]] = {contestant.name: [] for contestant in task.contestants}
-    installed = [contestant for contestant in task.contestants if importlib.util.find_spec(contestant.package)]
+    obstacles = {one.name: find_obstacle(one, machine) for one in task.contestants}
+    runs: dict[str, list[dict[str, Any]]] = {one.name: [] for one in task.contestants}
     described = {"title": task.title, "unit": task.unit, "reference": task.reference}
-    with tempfile.TemporaryDirectory() as warm:
-        for _ in range(repetitions if task.repeated else 1):
-            for contestant in installed:
+    for _ in range(repetitions if task.repeated else 1):
+        with tempfile.TemporaryDirectory() as caches:
+            for contestant in task.contestants:
+                if obstacles[contestant.name]:
+                    continue
                 print(f"{task.title}: {contestant.name} ...", file=sys.stderr, flush=True)
-                runs[contestant.name].append(take_turn(contestant, Path(warm) / contestant.name))
+                cache = Path(caches) / (contestant.warmed_by or contestant.name)
+                runs[contestant.name].append(measure(contestant, cache))
                 yield described | {
-                    "contestants": {one.name: summarize(one, runs[one.name]) for one in task.contestants}
+                    "contestants": {name: summarize(runs[name], obstacles[name]) for name in runs},
+                    "ours": [one.name for one in task.contestants if one.ours],
                 }
 
 
-def run_tasks(options: argparse.Namespace, scale: Scale, repetitions: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def run_tasks(
+    options: argparse.Namespace, scale: Scale, repetitions: int, machine: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as folder:
         inputs = Inputs(options.data, options.weights, scale, options.peer_epochs, Path(folder))
         for name in options.only:
-            for task in run_task(TASKS[name](inputs), repetitions):
+            for task in run_task(TASKS[name](inputs), repetitions, machine):
                 yield name, task
 
 
-def summarize(contestant: Contestant, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(runs: list[dict[str, Any]], obstacle: str | None) -> dict[str, Any]:
     if not runs:
-        return {"status": "not installed"}
+        return {"status": obstacle or "to come"}
     if any("failed" in run for run in runs):
         return {"status": "failed", "runs": runs}
     values = [run["value"] for run in runs]
     return {
         "status": "measured",
-        "ours": contestant.ours,
         "min": min(values),
         "median": statistics.median(values),
         "max": max(values),
@@ -111,14 +113,15 @@ def main() -> None:
     if options.peer_epochs < 2:
         parser.error("--peer-epochs must be at least 2: the first epoch is unlike the others")
     scale, repetitions = (QUICK, 1) if options.quick else (Scale(), options.repetitions)
+    machine = describe_machine()
     results: dict[str, Any] = {
-        "machine": describe_machine(),
+        "machine": machine,
         "versions": describe_versions(),
         "settings": asdict(scale) | {"repetitions": repetitions, "peer_epochs": options.peer_epochs},
         "tasks": {},
         "targets": [],
     }
-    for name, task in run_tasks(options, scale, repetitions):
+    for name, task in run_tasks(options, scale, repetitions, machine):
         results["tasks"][name] = task
         results["targets"] = [check(target, results["tasks"]) for target in promises(scale.memory, scale.growth)]
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

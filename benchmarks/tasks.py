@@ -25,20 +25,25 @@ class Contestant:
         Its arguments.
     package : str
         What must be installed.
-    warmed_by : dict or None
-        Settings in which the untimed run differs that fills the cache beforehand; None starts with an empty cache.
+    warmed_by : str or None
+        The contestant before it whose cache it goes on with; None starts with an empty cache.
     """
 
     name: str
     function: str
     settings: dict[str, Any]
     package: str = "melanoma_tl"
-    warmed_by: dict[str, Any] | None = None
+    warmed_by: str | None = None
 
     @property
     def ours(self) -> bool:
         """Whether it is this library."""
         return self.function.startswith(("ours.", "package_import."))
+
+    @property
+    def needs_bfloat16(self) -> bool:
+        """Whether it would be pointless where the processor has no bfloat16."""
+        return "bfloat16" in self.settings.get("precision", "")
 
 
 @dataclass(frozen=True)
@@ -137,8 +142,8 @@ def frozen(inputs: Inputs) -> Task:
         "s",
         [
             Contestant("ours, float32", "ours.fit", ours | {"precision": "float32"}),
-            Contestant("ours, auto", "ours.fit", ours | {"precision": "auto"}),
-            Contestant("ours, warm, second head", "ours.fit", second, warmed_by={"head": "pooled", "epochs": 1}),
+            Contestant("ours, bfloat16", "ours.fit", ours | {"precision": "bfloat16"}),
+            Contestant("ours, warm, second head", "ours.fit", second, warmed_by="ours, float32"),
             Contestant("Keras guide", "keras_guide.frozen", peer),
             Contestant("Keras guide, mixed_bfloat16", "keras_guide.frozen", mixed),
             Contestant("Keras guide, features once", "keras_guide.features", features),
@@ -163,17 +168,15 @@ def fine_tune(inputs: Inputs) -> Task:
         batch_size=16,
     )
     warm = ours | {"learning_rate": 3e-5}
-    filling = {"learning_rate": 1e-4, "epochs": 1}
+    half = warm | {"precision": "mixed_bfloat16"}
     return Task(
         f"VGG19 from block5_conv2 on, published head, {inputs.scale.epochs} epochs",
         "s",
         [
             Contestant("ours, float32", "ours.fit", ours | {"precision": "float32"}),
-            Contestant("ours, auto", "ours.fit", ours | {"precision": "auto"}),
-            Contestant("ours, warm, float32", "ours.fit", warm | {"precision": "float32"}, warmed_by=filling),
-            Contestant(
-                "ours, warm, mixed_bfloat16", "ours.fit", warm | {"precision": "mixed_bfloat16"}, warmed_by=filling
-            ),
+            Contestant("ours, bfloat16", "ours.fit", ours | {"precision": "bfloat16"}),
+            Contestant("ours, warm, float32", "ours.fit", warm | {"precision": "float32"}, warmed_by="ours, float32"),
+            Contestant("ours, warm, mixed_bfloat16", "ours.fit", half, warmed_by="ours, bfloat16"),
             Contestant("published script", "published_script.fine_tune", peer),
             Contestant("published script, mixed_bfloat16", "published_script.fine_tune", mixed),
             Contestant("PyTorch", "pytorch_loop.fine_tune", peer, "torch"),
@@ -192,7 +195,7 @@ def score(inputs: Inputs) -> Task:
         "s",
         [
             Contestant("ours, float32", "ours.score", ours | {"precision": "float32"}),
-            Contestant("ours, auto", "ours.score", ours | {"precision": "auto"}),
+            Contestant("ours, bfloat16", "ours.score", ours | {"precision": "bfloat16"}),
             Contestant("Keras", "keras_guide.score", peer),
             Contestant("Keras, mixed_bfloat16", "keras_guide.score", peer | {"precision": "mixed_bfloat16"}),
             Contestant("PyTorch", "pytorch_loop.score", peer, "torch"),
@@ -248,10 +251,7 @@ def growth(inputs: Inputs) -> Task:
     return Task(
         "An epoch from the filled cache, VGG19 from block5_conv2 on, pooled head",
         "ms an image",
-        [
-            Contestant(f"{n} images", "ours.epoch_per_image", settings | {"n": n}, warmed_by={})
-            for n in inputs.scale.growth
-        ],
+        [Contestant(f"{n} images", "ours.epoch_per_image", settings | {"n": n}) for n in inputs.scale.growth],
     )
 
 

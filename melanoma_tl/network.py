@@ -13,7 +13,8 @@ Head = str | Callable[[Any], Any]
 
 PREPROCESSINGS = ("backbone", "rescale")
 HEADS = ("pooled", "published")
-SCORE_LAYER = "melanoma"
+IMAGE, SCORE_LAYER = "image", "melanoma"
+"""Names of the first and the last layer."""
 
 
 def build_network(
@@ -65,7 +66,7 @@ def build_network(
     if preprocessing not in PREPROCESSINGS:
         raise ParameterError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}")
     with _seeded_layers(random_state):
-        images = keras.Input((*input_size, 3), name="image", dtype="float32")
+        images = keras.Input((*input_size, 3), name=IMAGE, dtype="float32")
         scale = spec.preprocess if preprocessing == "backbone" else keras.layers.Rescaling(1 / 255, name="rescale")
         backbone = _build_backbone(spec, scale(images), weights)
         freeze(backbone, trainable_from)

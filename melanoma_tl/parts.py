@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from melanoma_tl.network import SCORE_LAYER
+from melanoma_tl.network import IMAGE, SCORE_LAYER
 from melanoma_tl.precision import FLOAT32, Precision
 
 logger = logging.getLogger(__name__)
@@ -69,16 +69,18 @@ def with_precision(model: Any, policy: str) -> Any:
     Returns
     -------
     keras.Model
-        The same network for "float32", otherwise one with layers and weights of its own. The
-        layer that scores stays in float32: eight bits are too few for a probability.
+        The same network for "float32", otherwise one with layers and weights of its own. What
+        sees pixels, up to the first layer with a kernel, stays in float32, and so does the layer
+        that scores: eight bits are too few for a pixel less the mean, and for a probability.
     """
     import keras
 
     if policy == FLOAT32:
         return model
+    exact = _names_of_pixel_layers(model) | {SCORE_LAYER}
 
     def recast(operation: Any) -> Any:
-        if not isinstance(operation, keras.Layer) or operation.name == SCORE_LAYER:
+        if not isinstance(operation, keras.Layer) or operation.name in exact:
             return type(operation).from_config(operation.get_config())
         if isinstance(operation, keras.Model):
             return with_precision(operation, policy)
@@ -87,6 +89,15 @@ def with_precision(model: Any, policy: str) -> Any:
     recast_model = keras.models.clone_model(model, clone_function=recast)
     recast_model.set_weights(model.get_weights())
     return recast_model
+
+
+def _names_of_pixel_layers(model: Any) -> set[str]:
+    """Name the layers from raw images to the first one with a kernel; none where the network reads features."""
+    if model.input.name != IMAGE:
+        return set()
+    operations = [node.operation for node in _sorted_nodes(model)]
+    first = next((place for place, operation in enumerate(operations) if hasattr(operation, "kernel")), -1)
+    return {operation.name for operation in operations[: first + 1]}
 
 
 def build_scorer(model: Any, precision: Precision) -> Any:
@@ -109,7 +120,7 @@ def build_scorer(model: Any, precision: Precision) -> Any:
     if set(precision) == {FLOAT32}:
         return model
     parts = cut_network(model)
-    images = keras.Input(model.input_shape[1:], name="image")
+    images = keras.Input(model.input_shape[1:], name=IMAGE)
     features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
     return keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
 

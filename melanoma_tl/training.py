@@ -150,7 +150,9 @@ class OrderedBatches(keras.utils.PyDataset):
         return inputs.astype(np.float32), self.labels[rows][:, np.newaxis]
 
 
-def compile_network(model: keras.Model, optimizer: str, learning_rate: float) -> None:
+def compile_network(
+    model: keras.Model, optimizer: str, learning_rate: float, *, jit_compile: str | bool = "auto"
+) -> None:
     """Give a network its loss, its optimizer and the figures of the history.
 
     Parameters
@@ -161,6 +163,8 @@ def compile_network(model: keras.Model, optimizer: str, learning_rate: float) ->
         Name of a Keras optimizer.
     learning_rate : float
         Its rate.
+    jit_compile : "auto" or bool, default="auto"
+        As for ``keras.Model.compile``.
 
     Raises
     ------
@@ -178,6 +182,7 @@ def compile_network(model: keras.Model, optimizer: str, learning_rate: float) ->
         optimizer=known[optimizer.lower()](learning_rate=learning_rate),
         loss="binary_crossentropy",
         metrics=[keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.AUC(name="auc")],
+        jit_compile=jit_compile,
     )
 
 

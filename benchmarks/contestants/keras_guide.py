@@ -23,7 +23,7 @@ def build(weights: str, size: list[int]) -> tuple[keras.Model, keras.Model]:
 
 
 def compile_model(model: keras.Model) -> None:
-    model.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
 
 
 def frozen(

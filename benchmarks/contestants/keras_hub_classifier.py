@@ -29,7 +29,7 @@ def frozen(
     keras.config.set_dtype_policy(precision)
     watch = Stopwatch()
     classifier = build(weights, size)
-    classifier.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy", metrics=["accuracy"])
+    classifier.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
     classifier.fit(
         read(train, size),
         validation_data=read(valid, size),

@@ -36,7 +36,7 @@ def fine_tune(
     keras.config.set_dtype_policy(precision)
     watch = Stopwatch()
     model = build(weights, size)
-    model.compile(keras.optimizers.RMSprop(1e-4), loss="binary_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.RMSprop(1e-4), loss="binary_crossentropy", metrics=["accuracy"], jit_compile=False)
     model.fit(
         read(train, size, 16),
         validation_data=read(valid, size, 16),
