@@ -4,13 +4,15 @@
 
 DIR holds the ISBI 2016 and ISIC 2017 images under their official names, FILE the weights of VGG19 without top.
 Contestants take turns, each in a process of its own; those whose package is not installed are left out
-(``pip install melanoma_tl[bench]``). The full run takes hours: the JSON file is written after each measurement.
+(``pip install melanoma_tl[bench]``). The full run takes hours: the JSON file is written after each measurement, and a
+later call goes on with its finished tasks, if machine, versions and settings are the same.
 """
 
 import argparse
 import importlib.util
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -54,33 +56,57 @@ def find_obstacle(contestant: Contestant, machine: dict[str, Any]) -> str | None
     return "no bfloat16 here" if contestant.needs_bfloat16 and not any(machine["bfloat16"].values()) else None
 
 
-def run_task(task: Task, repetitions: int, machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def run_task(task: Task, repetitions: dict[str, int], machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Let the contestants take turns, and give what is known after each."""
     obstacles = {one.name: find_obstacle(one, machine) for one in task.contestants}
     runs: dict[str, list[dict[str, Any]]] = {one.name: [] for one in task.contestants}
-    described = {"title": task.title, "unit": task.unit, "reference": task.reference}
-    for _ in range(repetitions if task.repeated else 1):
-        with tempfile.TemporaryDirectory() as caches:
-            for contestant in task.contestants:
-                if obstacles[contestant.name]:
-                    continue
-                print(f"{task.title}: {contestant.name} ...", file=sys.stderr, flush=True)
-                cache = Path(caches) / (contestant.warmed_by or contestant.name)
-                runs[contestant.name].append(measure(contestant, cache))
-                yield described | {
-                    "contestants": {name: summarize(runs[name], obstacles[name]) for name in runs},
-                    "ours": [one.name for one in task.contestants if one.ours],
-                }
+    turns = [
+        one
+        for turn in range(max(repetitions.values()))
+        for one in task.contestants
+        if turn < repetitions[one.name] and not obstacles[one.name]
+    ]
+    with tempfile.TemporaryDirectory() as caches:
+        for number, contestant in enumerate(turns, start=1):
+            print(f"{task.title}: {contestant.name} ...", file=sys.stderr, flush=True)
+            cache = Path(caches) / (contestant.warmed_by or contestant.name)
+            if contestant.warmed_by is None:
+                shutil.rmtree(cache, ignore_errors=True)
+            runs[contestant.name].append(measure(contestant, cache))
+            yield {
+                "title": task.title,
+                "unit": task.unit,
+                "reference": task.reference,
+                "ours": [one.name for one in task.contestants if one.ours],
+                "contestants": {name: summarize(runs[name], obstacles[name]) for name in runs},
+                "finished": number == len(turns),
+            }
 
 
 def run_tasks(
-    options: argparse.Namespace, scale: Scale, repetitions: int, machine: dict[str, Any]
+    options: argparse.Namespace, scale: Scale, results: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Run the tasks that are not finished; what no target compares is measured once."""
+    compared = {(target.task, name) for target in promises(scale.memory, scale.growth) for name in target.sides}
     with tempfile.TemporaryDirectory() as folder:
         inputs = Inputs(options.data, options.weights, scale, options.peer_epochs, Path(folder))
         for name in options.only:
-            for task in run_task(TASKS[name](inputs), repetitions, machine):
-                yield name, task
+            if results["tasks"].get(name, {}).get("finished"):
+                continue
+            task = TASKS[name](inputs)
+            often = results["settings"]["repetitions"] if task.repeated else 1
+            repetitions = {one.name: often if (name, one.name) in compared else 1 for one in task.contestants}
+            for measured in run_task(task, repetitions, results["machine"]):
+                yield name, measured
+
+
+def start_or_resume(path: Path, description: dict[str, Any]) -> dict[str, Any]:
+    """Take over the finished tasks of an earlier call, if it was made in the same circumstances."""
+    if path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if {name: earlier.get(name) for name in description} == json.loads(json.dumps(description)):
+            return earlier
+    return description | {"tasks": {}, "targets": []}
 
 
 def summarize(runs: list[dict[str, Any]], obstacle: str | None) -> dict[str, Any]:
@@ -113,17 +139,14 @@ def main() -> None:
     if options.peer_epochs < 2:
         parser.error("--peer-epochs must be at least 2: the first epoch is unlike the others")
     scale, repetitions = (QUICK, 1) if options.quick else (Scale(), options.repetitions)
-    machine = describe_machine()
-    results: dict[str, Any] = {
-        "machine": machine,
-        "versions": describe_versions(),
-        "settings": asdict(scale) | {"repetitions": repetitions, "peer_epochs": options.peer_epochs},
-        "tasks": {},
-        "targets": [],
-    }
-    for name, task in run_tasks(options, scale, repetitions, machine):
+    settings = asdict(scale) | {"repetitions": repetitions, "peer_epochs": options.peer_epochs}
+    results = start_or_resume(
+        options.json, {"machine": describe_machine(), "versions": describe_versions(), "settings": settings}
+    )
+    for name, task in run_tasks(options, scale, results):
         results["tasks"][name] = task
-        results["targets"] = [check(target, results["tasks"]) for target in promises(scale.memory, scale.growth)]
+        if not options.quick:  # the targets are ratios at full scale
+            results["targets"] = [check(target, results["tasks"]) for target in promises(scale.memory, scale.growth)]
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if options.figures:
         draw_tasks(results["tasks"], options.figures)

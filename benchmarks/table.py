@@ -5,7 +5,8 @@ from typing import Any
 
 def markdown(results: dict[str, Any]) -> str:
     tasks = map(task_table, results["tasks"].values())
-    return "\n\n".join([machine_line(results), settings_line(results), *tasks, target_table(results["targets"])])
+    targets = [target_table(results["targets"])] if results["targets"] else []
+    return "\n\n".join([machine_line(results), settings_line(results), *tasks, *targets])
 
 
 def machine_line(results: dict[str, Any]) -> str:
@@ -20,24 +21,26 @@ def settings_line(results: dict[str, Any]) -> str:
     settings = results["settings"]
     height, width = settings["size"]
     return (
-        f"Images of {height}x{width}; repetitions: {settings['repetitions']}, in turn, each in a process of its own. "
+        f"Images of {height}x{width}; the contestants took turns, each in a process of its own. "
         f"Where an asterisk stands, {settings['peer_epochs']} epochs were run and the others extrapolated from them."
     )
 
 
 def task_table(task: dict[str, Any]) -> str:
     compared = f" {task['reference']} takes, times as long |" if task["reference"] else ""
-    lines = [f"**{task['title']}**", "", f"| | median, {task['unit']} | min to max |{compared}"]
-    lines.append("| --- | ---: | ---: |" + " ---: |" * bool(compared))
+    lines = [f"**{task['title']}**", "", f"| | median, {task['unit']} | min to max | runs |{compared}"]
+    lines.append("| --- | ---: | ---: | ---: |" + " ---: |" * bool(compared))
     reference = task["contestants"].get(task["reference"], {}).get("median")
     for name, contestant in task["contestants"].items():
         if "median" not in contestant:
-            lines.append(f"| {name} | {contestant['status']} | |" + " |" * bool(compared))
+            lines.append(f"| {name} | {contestant['status']} | | |" + " |" * bool(compared))
             continue
         ratio = "" if reference is None else f"{reference / contestant['median']:.3g}"
         lines.append(
             f"| {name} | {figure(contestant['median'])}{'*' * contestant['extrapolated']} "
-            f"| {figure(contestant['min'])} to {figure(contestant['max'])} |" + f" {ratio} |" * bool(compared)
+            f"| {figure(contestant['min'])} to {figure(contestant['max'])} | {len(contestant['runs'])} |"
+            + f" {ratio} |"
+            * bool(compared)
         )
     return "\n".join(lines)
 

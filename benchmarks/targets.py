@@ -25,6 +25,11 @@ class Target:
     high: float | None = None
     imports_nothing: bool = False
 
+    @property
+    def sides(self) -> list[str]:
+        """The contestants compared."""
+        return [name for name in (self.of, self.to) if name]
+
 
 def promises(memory: tuple[int, int], growth: tuple[int, int]) -> list[Target]:
     """List the targets; memory and growth are named after their numbers of images."""
@@ -54,7 +59,7 @@ def check(target: Target, tasks: dict[str, Any]) -> dict[str, Any]:
         (None where that cannot be said).
     """
     contestants = tasks.get(target.task, {}).get("contestants", {})
-    sides = [contestants.get(name, {}) for name in (target.of, target.to) if name]
+    sides = [contestants.get(name, {}) for name in target.sides]
     described = {"task": target.task, "of": target.of, "to": target.to, "low": target.low, "high": target.high}
     if not all("median" in side for side in sides):
         return described | {"ratio": None, "met": None}

@@ -46,11 +46,11 @@ def main(arguments: list[str] | None = None) -> None:
     train.overlap(valid).raise_if_any()
     train.overlap(test).raise_if_any()
 
-    # 2. The classifier: twice as many benign images as melanomas, then as many; flipped at random.
+    # 2. The classifier: twice as many benign images as melanomas, then as many; four views of each, flipped at random.
     classifier = TransferClassifier(
         "vgg19",
         balancer=Balancer(),
-        augmenter=Augmenter(horizontal_flip=True, vertical_flip=True),
+        augmenter=Augmenter(horizontal_flip=True, vertical_flip=True, views=4),
         input_size=(options.input_size, options.input_size),
         learning_rate=3e-3,
         epochs=options.epochs,

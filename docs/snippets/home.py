@@ -20,7 +20,9 @@ test = ISBIDataset.from_challenge("data/isbi", year=2017, split="test")
 test = train.overlap(test).remove_from(test)
 
 clf = TransferClassifier(
-    "vgg19", balancer=Balancer(), augmenter=Augmenter(horizontal_flip=True)
+    "vgg19",
+    balancer=Balancer(),
+    augmenter=Augmenter(horizontal_flip=True, views=4),
 )
 clf.fit(train, validation_data=valid)
 report = MetricsReport.from_estimator(clf, test)
