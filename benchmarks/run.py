@@ -5,7 +5,8 @@
 DIR holds the ISBI 2016 and ISIC 2017 images under their official names, FILE the weights of VGG19 without top.
 Contestants take turns, each in a process of its own; those whose package is not installed are left out
 (``pip install melanoma_tl[bench]``). The full run takes hours: the JSON file is written after each measurement, and a
-later call goes on with its finished tasks, if machine, versions and settings are the same.
+later call goes on with its finished tasks, if machine, versions and settings are the same. Beside it lies the table that
+is printed in the end.
 """
 
 import argparse
@@ -148,6 +149,7 @@ def main() -> None:
         if not options.quick:  # the targets are ratios at full scale
             results["targets"] = [check(target, results["tasks"]) for target in promises(scale.memory, scale.growth)]
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    options.json.with_suffix(".md").write_text(markdown(results) + "\n", encoding="utf-8")
     if options.figures:
         draw_tasks(results["tasks"], options.figures)
     print(markdown(results))

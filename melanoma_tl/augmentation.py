@@ -55,7 +55,8 @@ class Augmenter(BaseEstimator):
     views : int or None, default=None
         None draws a new random view of every image in every epoch. A number k
         draws k fixed views of each image, the first untouched, and goes
-        through them from epoch to epoch.
+        through them from epoch to epoch; what a frozen backbone makes of
+        these is computed once, of new ones in every epoch.
     random_state : int or None, default=None
         Seed of the views; None takes the classifier's in training and 0 elsewhere.
 

@@ -412,7 +412,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         ):
             of_batch = np.full(len(batch.readable), np.nan)
             if len(batch.pixels):
-                of_batch[batch.readable] = network.predict_on_batch(batch.pixels.astype(np.float32))[:, 0]
+                of_batch[batch.readable] = network.predict_on_batch(batch.pixels)[:, 0]
             scores.append(of_batch)
             skipped += batch.skipped
         for row in skipped:

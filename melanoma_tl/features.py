@@ -65,7 +65,7 @@ class ComputedFeatures:
 
     def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> NDArray[Any]:
         """Return features, as `Inputs.draw` says."""
-        return self._network.predict_on_batch(self._images.draw(rows, turns, step).astype(np.float32))
+        return self._network.predict_on_batch(self._images.draw(rows, turns, step))
 
 
 class FeatureExtractor:
@@ -172,7 +172,7 @@ class FeatureExtractor:
             batches = batched(missing.items(), self.batch_size)
             # Batches are read, and views drawn, while the network computes those before.
             for new_keys, pixels in map_threaded(lambda batch: _read(images, batch), batches, window=2):
-                features = self.network.predict_on_batch(pixels.astype(np.float32))
+                features = self.network.predict_on_batch(pixels)
                 self.store.add(dict(zip(new_keys, np.asarray(features, dtype=self.store.dtype), strict=True)))
                 progress.update(len(pixels))
         return True
@@ -182,7 +182,7 @@ class FeatureExtractor:
         from keras import ops
 
         _, pixels = _read(images, [(b"", pair) for pair in wanted])
-        computed = ops.convert_to_numpy(self.network(pixels.astype(np.float32), training=False)).astype(np.float32)
+        computed = ops.convert_to_numpy(self.network(pixels, training=False)).astype(np.float32)
         stored = self.store.open(slots)[:].astype(np.float32)
         error = np.sqrt(np.mean((stored - computed) ** 2) / max(np.mean(computed**2), 1e-30))
         return bool(error <= LARGEST_ERROR[self.policy])

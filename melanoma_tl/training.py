@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import keras
 import numpy as np
@@ -81,6 +82,7 @@ class TrainingBatches(keras.utils.PyDataset):
     """Endless batches; each depends on the seed and its number alone.
 
     So it does not matter which thread makes a batch, or how far ahead of the training step.
+    Pixels stay uint8 and features as they were stored: the network widens them where it computes.
 
     Parameters
     ----------
@@ -113,12 +115,12 @@ class TrainingBatches(keras.utils.PyDataset):
         """None: the batches never end, and Keras counts on across epochs."""
         return None
 
-    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __getitem__(self, step: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
         pass_number, batch = divmod(step, self.batches_per_pass)
         places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
         rows = self.rows[places]
         inputs = self.inputs.draw(rows, pass_number * self._turns_per_pass[places] + self._copy[places], step)
-        return inputs.astype(np.float32), self.labels[rows][:, np.newaxis]
+        return inputs, self.labels[rows][:, np.newaxis]
 
     def _shuffle(self, pass_number: int) -> NDArray[np.intp]:
         return np.random.default_rng((self.seed, pass_number)).permutation(len(self.rows))
@@ -144,10 +146,10 @@ class OrderedBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
         rows = np.arange(len(self.labels))[index * self.batch_size : (index + 1) * self.batch_size]
         inputs = self.inputs.draw(rows, np.zeros_like(rows), index)
-        return inputs.astype(np.float32), self.labels[rows][:, np.newaxis]
+        return inputs, self.labels[rows][:, np.newaxis]
 
 
 def compile_network(

@@ -8,6 +8,37 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+PERFORMANCE = BENCHMARKS.parent / "docs" / "performance.md"
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_benchmark_against_peers(real_data, real_weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    arguments = ["run.py", "--data", str(real_data), "--weights", str(real_weights), "--quick", "--only", "score"]
+    arguments += ["--json", str(tmp_path / "peers.json"), "--figures", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    for _ in range(2):
+        runpy.run_path(str(BENCHMARKS / "run.py"), run_name="__main__")
+    results = json.loads((tmp_path / "peers.json").read_text())
+    contestants = results["tasks"]["score"]["contestants"]
+    assert {"ours, float32", "Keras"} <= {name for name, one in contestants.items() if one["status"] == "measured"}
+    assert not [name for name, one in contestants.items() if one["status"] == "failed"]
+    assert results["targets"] == [], "small numbers say nothing of them"
+    assert (tmp_path / "benchmark_score.png").stat().st_size > 5_000
+    shown = capsys.readouterr()
+    assert shown.err.count("ours, float32 ...") == 1, "the second call goes on with what the first one measured"
+    assert shown.out == 2 * (tmp_path / "peers.md").read_text()
+
+
+def test_the_published_table_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from table import markdown
+
+    for results in (BENCHMARKS / "results").glob("*.json"):
+        expected = markdown(json.loads(results.read_text(encoding="utf-8")))
+        assert results.with_suffix(".md").read_text(encoding="utf-8") == expected + "\n"
+        assert f"benchmarks/results/{results.stem}.md" in PERFORMANCE.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -83,6 +83,11 @@ def check_own_data(names):
         assert dataset.labels.tolist() == [0, 1]
 
 
+def check_performance(names):
+    assert len(names["clf"].history_["loss"]) == 4
+    assert names["cache"].size("features") == 0
+
+
 def check_report(names):
     assert {path.stem for path in Path("figures").iterdir()} >= {"roc", "metrics", "examples"}
     assert "AUC" in Path("report.md").read_text(encoding="utf-8")

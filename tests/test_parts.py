@@ -120,6 +120,14 @@ def test_reduced_precision_changes_scores_little_and_weights_not_at_all(precisio
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
+def test_what_sees_pixels_and_what_scores_stay_exact():
+    recast = with_precision(network("conv2"), "mixed_bfloat16")
+    reduced = {layer.name for layer in recast.layers if layer.compute_dtype == "bfloat16"}
+    assert reduced == {"norm1", "relu1", "conv2", "pool"}
+    features = with_precision(cut_network(network("conv2")).trained, "mixed_bfloat16")
+    assert features.get_layer("conv2").compute_dtype == "bfloat16", "reads features, not pixels"
+
+
 def test_full_precision_is_the_network_itself():
     model = network()
     assert build_scorer(model, PRECISIONS["float32"]) is model
