@@ -5,8 +5,8 @@
 DIR holds the ISBI 2016 and ISIC 2017 images under their official names, FILE the weights of VGG19 without top.
 Contestants take turns, each in a process of its own; those whose package is not installed are left out
 (``pip install melanoma_tl[bench]``). The full run takes hours: the JSON file is written after each measurement, and a
-later call goes on with its finished tasks, if machine, versions and settings are the same. Beside it lies the table that
-is printed in the end.
+later call goes on with its finished tasks, if machine, versions and settings are the same. The table that is printed in
+the end lies beside it.
 """
 
 import argparse

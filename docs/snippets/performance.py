@@ -10,7 +10,7 @@ from melanoma_tl import Augmenter, ISBIDataset, TransferClassifier, cache
 train = ISBIDataset.from_challenge("data/isbi", year=2016, split="train")
 valid = ISBIDataset.from_challenge("data/isbi", year=2016, split="test")
 
-for learning_rate in (1e-2, 1e-3, 1e-4):  # only the first run computes features
+for learning_rate in (1e-2, 1e-3, 1e-4):  # the first run fills the store
     clf = TransferClassifier(
         "vgg19",
         augmenter=Augmenter(horizontal_flip=True, rotation_range=20, views=4),
