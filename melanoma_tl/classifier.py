@@ -399,7 +399,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self._check_fitted()
         check_on_error(self.on_error)
         network = self._scorer()
-        size = tuple(network.input_shape[1:3])
+        size = tuple(network.inputs[0].shape[1:3])
         scores: list[NDArray[np.float64]] = []
         skipped: list[SkippedRow] = []
         for batch in read_batches(

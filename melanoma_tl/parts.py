@@ -49,11 +49,11 @@ def cut_network(model: Any) -> NetworkParts:
     import keras
 
     tensor = _last_still_tensor(model)
-    frozen = None if tensor is None else keras.Model(model.input, tensor, name=f"{model.name}_frozen")
+    frozen = None if tensor is None else keras.Model(model.inputs[0], tensor, name=f"{model.name}_frozen")
     if frozen is None or not frozen.weights:
         return NetworkParts(None, model)
     logger.info("the frozen part of %s ends with %s, %s", model.name, _operation(tensor).name, tuple(tensor.shape[1:]))
-    return NetworkParts(frozen, keras.Model(tensor, model.output, name=f"{model.name}_trained"))
+    return NetworkParts(frozen, keras.Model(tensor, model.outputs[0], name=f"{model.name}_trained"))
 
 
 def with_precision(model: Any, policy: str) -> Any:
@@ -93,7 +93,7 @@ def with_precision(model: Any, policy: str) -> Any:
 
 def _names_of_pixel_layers(model: Any) -> set[str]:
     """Name the layers from raw images to the first one with a kernel; none where the network reads features."""
-    if model.input.name != IMAGE:
+    if model.inputs[0].name != IMAGE:
         return set()
     operations = [node.operation for node in _sorted_nodes(model)]
     first = next((place for place, operation in enumerate(operations) if hasattr(operation, "kernel")), -1)
@@ -120,7 +120,7 @@ def build_scorer(model: Any, precision: Precision) -> Any:
     if set(precision) == {FLOAT32}:
         return model
     parts = cut_network(model)
-    images = keras.Input(model.input_shape[1:], name=IMAGE)
+    images = keras.Input(model.inputs[0].shape[1:], name=IMAGE)
     features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
     return keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
 

@@ -54,7 +54,7 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
         raise ModelFileError(f"a model file ends in .keras, got {path.name!r}")
     with replacing(path) as unfinished:
         # A model that was never compiled is saved without its optimizer, at half the size.
-        keras.Model(model.inputs, model.outputs, name=model.name).save(unfinished)
+        keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(unfinished)
         with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
 

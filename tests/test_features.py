@@ -309,7 +309,7 @@ def architecture(request):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = 0.0
         # Statistics of a batch: with those that normalisation starts with, the signal fades to nothing on its way.
-        backbone(np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype("float32"), training=True)
+        backbone([np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype("float32")], training=True)
         return backbone
 
     name = f"{request.param}_as_is"
