@@ -27,7 +27,7 @@ from melanoma_tl.images import SkippedRow, check_on_error
 from melanoma_tl.network import build_network
 from melanoma_tl.parts import NetworkParts, build_scorer, cut_network, with_precision
 from melanoma_tl.persistence import load_model, save_model
-from melanoma_tl.precision import Precision, jit_compile, resolve_precision
+from melanoma_tl.precision import Precision, resolve_precision
 from melanoma_tl.recipes import get_recipe
 from melanoma_tl.sources import PreparedImages, identify, open_source, prepare, read_batches
 from melanoma_tl.versions import library_versions
@@ -265,7 +265,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         parts = cut_network(model)
         precision = resolve_precision(self.precision)
         learner = with_precision(parts.trained, precision.trained)
-        compile_network(learner, self.optimizer, self.learning_rate, jit_compile=jit_compile(precision.trained))
+        compile_network(learner, self.optimizer, self.learning_rate)
         training = self._prepare(X, y, "training images")
         classes, encoded = _encode(training.labels)
         validation = None if validation_data is None else self._prepare_validation(validation_data)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.precision import jit_compile
 from melanoma_tl.views import Inputs
 
 
@@ -152,9 +153,7 @@ class OrderedBatches(keras.utils.PyDataset):
         return inputs, self.labels[rows][:, np.newaxis]
 
 
-def compile_network(
-    model: keras.Model, optimizer: str, learning_rate: float, *, jit_compile: str | bool = "auto"
-) -> None:
+def compile_network(model: keras.Model, optimizer: str, learning_rate: float) -> None:
     """Give a network its loss, its optimizer and the figures of the history.
 
     Parameters
@@ -165,8 +164,6 @@ def compile_network(
         Name of a Keras optimizer.
     learning_rate : float
         Its rate.
-    jit_compile : "auto" or bool, default="auto"
-        As for ``keras.Model.compile``.
 
     Raises
     ------
@@ -184,7 +181,7 @@ def compile_network(
         optimizer=known[optimizer.lower()](learning_rate=learning_rate),
         loss="binary_crossentropy",
         metrics=[keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.AUC(name="auc")],
-        jit_compile=jit_compile,
+        jit_compile=jit_compile(),
     )
 
 

@@ -51,11 +51,10 @@ def test_a_gpu_says_what_it_can(tmp_path, monkeypatch, answer, native):
     assert precision.has_native_bfloat16() is native
 
 
-def test_xla_is_kept_from_computing_bfloat16_in_float32(monkeypatch):
-    assert precision.jit_compile("mixed_bfloat16") is False
-    assert precision.jit_compile("float32") == "auto"
+def test_xla_is_left_alone_on_processors(monkeypatch):
+    assert precision.jit_compile() is False
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
-    assert precision.jit_compile("mixed_bfloat16") == "auto", "on GPUs it does compute it"
+    assert precision.jit_compile() == "auto"
 
 
 def test_the_trained_part_is_float32_unless_asked_otherwise():
