@@ -5,8 +5,8 @@
 DIR holds the ISBI 2016 and ISIC 2017 images under their official names, FILE the weights of VGG19 without top.
 Contestants take turns, each in a process of its own; those whose package is not installed are left out
 (``pip install melanoma_tl[bench]``). The full run takes hours: the JSON file is written after each measurement, and a
-later call goes on with its finished tasks, if machine, versions and settings are the same. The table that is printed in
-the end lies beside it.
+later call goes on with its finished tasks, if machine, versions and settings are the same; it may repeat the others
+more or less often. The table that is printed in the end lies beside it.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def run_tasks(
             if results["tasks"].get(name, {}).get("finished"):
                 continue
             task = TASKS[name](inputs)
-            often = results["settings"]["repetitions"] if task.repeated else 1
+            often = options.repetitions if task.repeated and not options.quick else 1
             repetitions = {one.name: often if (name, one.name) in compared else 1 for one in task.contestants}
             for measured in run_task(task, repetitions, results["machine"]):
                 yield name, measured
@@ -139,8 +139,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.peer_epochs < 2:
         parser.error("--peer-epochs must be at least 2: the first epoch is unlike the others")
-    scale, repetitions = (QUICK, 1) if options.quick else (Scale(), options.repetitions)
-    settings = asdict(scale) | {"repetitions": repetitions, "peer_epochs": options.peer_epochs}
+    scale = QUICK if options.quick else Scale()
+    settings = asdict(scale) | {"peer_epochs": options.peer_epochs}
     results = start_or_resume(
         options.json, {"machine": describe_machine(), "versions": describe_versions(), "settings": settings}
     )
