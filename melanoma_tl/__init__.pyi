@@ -9,5 +9,7 @@ from .classifier import TransferClassifier as TransferClassifier
 from .datasets.isbi import ISBIDataset as ISBIDataset
 from .recipes import list_recipes as list_recipes
 from .report import MetricsReport as MetricsReport
+from .stages import Probe as Probe
+from .stages import Stage as Stage
 
 __version__: str

@@ -22,6 +22,9 @@ Range = float | tuple[float, float]
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
+_DRAWING = 2
+"""Number of the way in which views are drawn: views and features that were stored in another way are not taken."""
+
 
 class Augmenter(BaseEstimator):
     """Random flips, shifts, rotations, zooms and colour changes, made by Keras layers.
@@ -120,11 +123,15 @@ class Augmenter(BaseEstimator):
         layers = self._layers()
         if not layers:
             return images
+        from keras import random
+
         seeds = np.random.SeedSequence(seed).generate_state(len(layers)) >> 1  # Keras takes signed 32-bit seeds
         # On 0 to 1, where the saturation that Keras computes has its bounds.
         pixels = images.astype(np.float32) / 255.0
         for layer, layer_seed in zip(layers, seeds.tolist(), strict=True):
-            transformation = layer.get_random_transformation(pixels, training=True, seed=layer_seed)
+            # A generator and not the number itself, which would give both axes of a shift the same value.
+            generator = random.SeedGenerator(layer_seed)
+            transformation = layer.get_random_transformation(pixels, training=True, seed=generator)
             pixels = layer.transform_images(pixels, transformation, training=True)
         return _to_uint8(pixels)
 
@@ -171,7 +178,7 @@ class Augmenter(BaseEstimator):
         import keras
 
         # Another version or backend of Keras may draw otherwise from the same seed.
-        drawn_by = [keras.__version__, keras.backend.backend(), self.random_state or 0, view]
+        drawn_by = [_DRAWING, keras.__version__, keras.backend.backend(), self.random_state or 0, view]
         parameters = {name: value for name, value in self.get_params().items() if name not in ("views", "random_state")}
         return hashlib.sha256(json.dumps([parameters, drawn_by], default=float).encode()).digest()[:16]
 
@@ -279,10 +286,8 @@ def _build_layers(
 ) -> tuple[Any, ...]:
     from keras import layers
 
-    built = []
-    if any(flips):
-        mode = {(True, False): "horizontal", (False, True): "vertical"}.get(flips, "horizontal_and_vertical")
-        built.append(layers.RandomFlip(mode))
+    # One layer for each axis: Keras's "horizontal_and_vertical" does both at once or none.
+    built = [layers.RandomFlip(mode) for mode, wanted in zip(("horizontal", "vertical"), flips, strict=True) if wanted]
     if rotation:
         built.append(layers.RandomRotation(rotation / 360, fill_mode=fill_mode))
     if any(shifts):

@@ -1,4 +1,4 @@
-"""The folder of what is computed once and kept: fingerprints, prepared images and features."""
+"""The folder of what is computed once and kept: fingerprints, prepared images, features and unfinished training."""
 
 import os
 import shutil
@@ -17,6 +17,7 @@ PARTS = {
     "fingerprints": ("fingerprints.sqlite", "fingerprints.sqlite-journal"),
     "prepared": ("prepared",),
     "features": ("features",),
+    "runs": ("runs",),
 }
 """What lies in the folder: the names of its files and folders by kind."""
 
@@ -48,7 +49,7 @@ def size(part: str | None = None) -> int:
 
     Parameters
     ----------
-    part : {"fingerprints", "prepared", "features"}, optional
+    part : {"fingerprints", "prepared", "features", "runs"}, optional
         One kind of what is kept; all by default.
 
     Returns
@@ -67,11 +68,13 @@ def size(part: str | None = None) -> int:
 def clear(part: str | None = None) -> None:
     """Delete what is kept; it is computed again when it is needed.
 
+    "runs" is what ``fit(resume=True)`` needs to go on; it deletes that itself when it has finished.
+
     Processes that are reading go on with what they opened.
 
     Parameters
     ----------
-    part : {"fingerprints", "prepared", "features"}, optional
+    part : {"fingerprints", "prepared", "features", "runs"}, optional
         One kind of what is kept; all by default.
 
     Raises

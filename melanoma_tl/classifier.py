@@ -4,11 +4,11 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,24 +16,38 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
 
 from melanoma_tl.augmentation import Augmenter
-from melanoma_tl.backbones import get_backbone
+from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import Overlap, Side, compare
-from melanoma_tl.errors import DatasetError, ImageError, LeakageWarning, NotFittedError, ParameterError
-from melanoma_tl.features import FeatureExtractor
+from melanoma_tl.errors import (
+    DatasetError,
+    ImageError,
+    LeakageWarning,
+    NotFittedError,
+    ParameterError,
+    UnknownNameError,
+)
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow, check_on_error
-from melanoma_tl.network import build_network
-from melanoma_tl.parts import NetworkParts, build_scorer, cut_network, with_precision
+from melanoma_tl.mixing import MIXES
+from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze
+from melanoma_tl.parts import build_scorer, describe_network
 from melanoma_tl.persistence import load_model, save_model
-from melanoma_tl.precision import Precision, resolve_precision
+from melanoma_tl.precision import resolve_precision
 from melanoma_tl.recipes import get_recipe
 from melanoma_tl.sources import PreparedImages, identify, open_source, prepare, read_batches
+from melanoma_tl.stages import Probe, Stage
 from melanoma_tl.versions import library_versions
-from melanoma_tl.views import ImageViews, Inputs
+
+if TYPE_CHECKING:
+    from melanoma_tl.fitting import StagedTraining, TrainingData
+    from melanoma_tl.learning_rates import LearningRateDisplay
+    from melanoma_tl.training import Training, TrainingPlan
 
 logger = logging.getLogger(__name__)
+
+_LOSSES = ("crossentropy", "focal")
 
 _PIXELS_AT_ONCE = 32 * 224 * 224
 """Pixels of the images that go through the network at once: bounds the memory, whatever the size of the images."""
@@ -61,22 +75,51 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         What stands between the last feature map and the score: its average; two
         dense layers of 4096 as published; or a function from the feature map (a
         Keras tensor of shape (n, h, w, channels)) to a tensor of shape (n, features).
-    trainable_from : str or None, default=None
-        First layer of the backbone that learns, such as "block5_conv2"; None freezes the backbone.
+    pooling : {"avg", "max", "avg_max"}, default="avg"
+        What the "pooled" head takes of each channel of a feature map: average, maximum or both.
+    taps : sequence of str, default=()
+        Layers of the backbone, such as "block5_conv1", whose feature maps the "pooled" head
+        takes beside the last one.
+    dropout : float, default=0.0
+        Share of the features before the score that each training step leaves out, 0 up to but not 1.
+    trainable_from : str, int or None, default=None
+        First layer of the backbone that learns, such as "block5_conv2"; or how many of its last
+        stages do; None freezes the backbone.
+    stages : sequence of Stage or Probe, or None, default=None
+        What training goes through, one after the other, such as ``(Probe(), Stage(trainable_from=1))``;
+        None is one stage from `trainable_from` on. Each starts with the weights that the one before
+        ended with, and from features that are stored up to its first layer that learns.
+    train_batch_norm : bool, default=False
+        Whether batch normalisation learns where the backbone does. Small medical batches spoil its
+        statistics, so that it stays still by default.
     balancer : Balancer or None, default=None
         Chooses the training rows; never applied to validation data.
     augmenter : Augmenter or None, default=None
         Changes the training images; never applied to validation data.
     class_weight : "balanced", dict or None, default=None
         Weight of each class in the loss; an alternative to a balancer.
+    loss : {"crossentropy", "focal"}, default="crossentropy"
+        What is made small; "focal" is Keras's `BinaryFocalCrossentropy` with its gamma of 2
+        (Lin et al. 2017, arXiv:1708.02002).
+    label_smoothing : float, default=0.0
+        Takes a label of 1 for 1 less half of this and 0 for half of it, 0 up to but not 1.
+    mix : {"mixup", "cutmix"} or None, default=None
+        Makes training images of two each, with labels in between; nothing can be stored then.
     optimizer : str, default="adam"
         Name of a Keras optimizer.
     learning_rate : float, default=1e-3
-        Its learning rate.
+        Its learning rate; `find_learning_rate` suggests one.
+    weight_decay : float, default=0.0
+        What each step takes off the kernels, as a multiple of the learning rate.
+    clip_norm : float or None, default=None
+        Largest norm of all gradients together.
+    ema_momentum : float or None, default=None
+        Takes the moving average of the weights with this momentum, such as 0.99, for the weights
+        (Keras's `SwapEMAWeights`); None takes the weights themselves.
     batch_size : int, default=32
         Images a training step.
     epochs : int, default=20
-        Largest number of epochs.
+        Largest number of epochs, of each stage that does not say otherwise.
     steps_per_epoch : int or None, default=None
         Training steps an epoch; None makes an epoch one pass over the chosen rows.
     early_stopping : int or None, default=None
@@ -109,7 +152,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (2,)
         The classes as they stood in `y`; the second is melanoma.
     history_ : dict of str to list of float
-        loss, accuracy and auc after each epoch, and with the prefix ``val_`` those of the validation data.
+        loss, accuracy and auc after each epoch of each stage, and with the prefix ``val_`` those of the
+        validation data. A `Probe` counts as one epoch; mixed images count as what most of them is.
     model_ : keras.Model
         The flat graph, from raw images (n, height, width, 3) to scores (n, 1).
     fingerprints_ : dict of str to Fingerprints
@@ -137,12 +181,23 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         preprocessing: str = "backbone",
         input_size: tuple[int, int] | None = None,
         head: str | Callable[[Any], Any] = "pooled",
-        trainable_from: str | None = None,
+        pooling: str = "avg",
+        taps: Sequence[str] = (),
+        dropout: float = 0.0,
+        trainable_from: str | int | None = None,
+        stages: Sequence[Stage | Probe] | None = None,
+        train_batch_norm: bool = False,
         balancer: Balancer | None = None,
         augmenter: Augmenter | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
+        loss: str = "crossentropy",
+        label_smoothing: float = 0.0,
+        mix: str | None = None,
         optimizer: str = "adam",
         learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        ema_momentum: float | None = None,
         batch_size: int = 32,
         epochs: int = 20,
         steps_per_epoch: int | None = None,
@@ -160,12 +215,23 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.preprocessing = preprocessing
         self.input_size = input_size
         self.head = head
+        self.pooling = pooling
+        self.taps = taps
+        self.dropout = dropout
         self.trainable_from = trainable_from
+        self.stages = stages
+        self.train_batch_norm = train_batch_norm
         self.balancer = balancer
         self.augmenter = augmenter
         self.class_weight = class_weight
+        self.loss = loss
+        self.label_smoothing = label_smoothing
+        self.mix = mix
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.ema_momentum = ema_momentum
         self.batch_size = batch_size
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
@@ -213,7 +279,15 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: ArrayLike | None = None, *, validation_data: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        validation_data: Any = None,
+        callbacks: Sequence[Any] = (),
+        resume: bool = False,
+    ) -> Self:
         """Train.
 
         Every image that was never used at this size is decoded once, into the cache folder
@@ -221,6 +295,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         makes of it: epochs, and later runs with the same frozen part, read it from there. Where
         validation data share images, near-duplicates, lesions or patients with training data,
         a `LeakageWarning` says so.
+
+        Where a callback raises, or the user interrupts training (Ctrl-C), after an epoch has
+        finished, the classifier is left with the weights it had reached, the best ones where
+        `restore_best` says so, and the exception goes on.
 
         Parameters
         ----------
@@ -230,6 +308,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             Their classes, where `X` has none.
         validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
             Watched after each epoch; never balanced nor augmented.
+        callbacks : sequence of keras.callbacks.Callback, default=()
+            Called while each stage is trained, on the part of the network that learns.
+        resume : bool, default=False
+            Keep each finished epoch in the cache folder until training is over. The same call,
+            made again after the process was killed, then goes on after the last finished epoch and
+            ends with the weights of an unbroken run. Needs a `random_state`; nothing is kept
+            where the first call did not ask for it.
 
         Returns
         -------
@@ -244,64 +329,216 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             If an image cannot be read and `on_error` is "raise".
         ParameterError
             If a parameter cannot be used.
+        TrainingError
+            If the loss is no number any more, or the memory is full.
         WeightsUnavailableError
             If the weights cannot be found or fetched.
         """
-        from melanoma_tl.training import TrainingBatches, TrainingPlan, compile_network, train
-
         self._check_parameters(validated=validation_data is not None)
-        seed = int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)
+        if resume and self.random_state is None:
+            raise ParameterError("resume=True finds a run again by its seed: give a random_state")
+        seed = self._draw_seed()
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
-        model = build_network(
+        network = self._build(spec, weights, seed)
+        data, classes = self._read_data(X, y, validation_data, seed)
+        plans = self._plan(classes, data, seed)
+        training = self._train(self._open(network, spec, data, seed), plans, callbacks, resume=resume)
+        self.model_, self.classes_, self.history_ = network.model, classes, training.history
+        images = data.training.identity.fingerprints[np.unique(data.rows)]
+        self.fingerprints_ = {"training": images} | (
+            {} if data.validation is None else {"validation": data.validation.identity.fingerprints}
+        )
+        self.skipped_ = data.training.skipped + (() if data.validation is None else data.validation.skipped)
+        self.provenance_ = self._describe_training(weights, seed, data, X, validation_data)
+        if training.interruption is not None:
+            n_epochs = len(training.history["loss"])
+            logger.warning("fit was interrupted after epoch %d; the classifier holds what it had reached", n_epochs)
+            self.provenance_["interrupted_by"] = repr(training.interruption)
+            raise training.interruption
+        return self
+
+    def find_learning_rate(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        lowest: float = 1e-7,
+        highest: float = 1.0,
+        steps: int = 100,
+    ) -> "LearningRateDisplay":
+        """Try ever larger learning rates, one training step each (Smith 2017, arXiv:1506.01186).
+
+        The rate is that of the first `Stage`; a `Probe` before it is solved first. The classifier
+        itself is not changed.
+
+        Parameters
+        ----------
+        X, y : object
+            Training images, as for `fit`.
+        lowest, highest : float, default=1e-7 and 1.0
+            Between which rates; the search ends before where the loss explodes.
+        steps : int, default=100
+            How many rates.
+
+        Returns
+        -------
+        LearningRateDisplay
+            With ``suggestion`` and ``plot()``.
+
+        Raises
+        ------
+        ParameterError
+            If no stage is trained by steps, or the rates are in the wrong order.
+        TrainingError
+            If the loss is no number from the first step on.
+        """
+        from melanoma_tl.learning_rates import search
+
+        self._check_parameters(validated=True)
+        if not 0 < lowest < highest or steps < 2:
+            raise ParameterError(f"give 0 < lowest < highest and steps >= 2, got {lowest!r}, {highest!r}, {steps!r}")
+        seed = self._draw_seed()
+        spec = get_backbone(self.backbone)
+        data, classes = self._read_data(X, y, None, seed)
+        training = self._open(self._build(spec, find_weights(spec, self.weights), seed), spec, data, seed)
+        for stage, plan in zip(self._stages(), self._plan(classes, data, seed), strict=True):
+            if isinstance(stage, Probe):
+                training.solve(stage, plan)
+                continue
+            flat = replace(plan, stage=replace(stage, schedule="constant", warmup=0.0))
+            opened = training.open(flat, train_batch_norm=self.train_batch_norm)
+            return search(opened, np.geomspace(lowest, highest, steps), class_weight=plan.class_weight)
+        raise ParameterError("find_learning_rate needs a Stage among the stages: a Probe has no learning rate")
+
+    def _draw_seed(self) -> int:
+        return int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)
+
+    def _stages(self) -> Sequence[Stage | Probe]:
+        return (Stage(self.trainable_from),) if self.stages is None else self.stages
+
+    def _build(self, spec: BackboneSpec, weights: WeightsFile | None, seed: int) -> Network:
+        """Build the network, and try what depends on its layers before any image is read."""
+        from melanoma_tl.optimizers import find_optimizer
+
+        find_optimizer(self.optimizer)
+        network = build_network(
             spec,
             weights=weights,
             input_size=self._size(),
             preprocessing=self.preprocessing,
             head=self.head,
-            trainable_from=self.trainable_from,
+            pooling=self.pooling,
+            taps=self.taps,
+            dropout=self.dropout,
             random_state=seed,
         )
-        parts = cut_network(model)
-        precision = resolve_precision(self.precision)
-        learner = with_precision(parts.trained, precision.trained)
-        compile_network(learner, self.optimizer, self.learning_rate)
+        for stage in self._stages():
+            if isinstance(stage, Stage):
+                freeze(network, first_layer_that_learns(spec, stage.trainable_from))
+        return network
+
+    def _read_data(
+        self, X: Any, y: ArrayLike | None, validation_data: Any, seed: int
+    ) -> tuple["TrainingData", NDArray[Any]]:
+        """Prepare all images, and return them with the two classes."""
+        from melanoma_tl.fitting import TrainingData
+
         training = self._prepare(X, y, "training images")
-        classes, encoded = _encode(training.labels)
-        validation = None if validation_data is None else self._prepare_validation(validation_data)
-        rows = self._choose_rows(encoded, seed)
-        if validation is not None:
-            _warn_of_leakage(validation.identity, training.identity)
-        plan = TrainingPlan(
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            steps_per_epoch=self.steps_per_epoch,
-            early_stopping=self.early_stopping,
-            restore_best=self.restore_best,
-            class_weight=self._weights_of_classes(classes, encoded[rows]),
-            seed=seed,
+        classes, labels = _encode(training.labels)
+        rows, augmenter = self._choose_rows(labels, seed), _seeded(self.augmenter, seed)
+        if validation_data is None:
+            return TrainingData(training, labels, rows, augmenter), classes
+        validation = self._prepare_validation(validation_data)
+        validation_labels = _encode(validation.labels, classes)[1]
+        _warn_of_leakage(validation.identity, training.identity)
+        return TrainingData(training, labels, rows, augmenter, validation, validation_labels), classes
+
+    def _plan(self, classes: NDArray[Any], data: "TrainingData", seed: int) -> list["TrainingPlan"]:
+        """Plan each stage."""
+        from melanoma_tl.training import TrainingPlan
+
+        class_weight = self._weights_of_classes(classes, data.labels[data.rows])
+        stages = [stage if isinstance(stage, Stage) else Stage() for stage in self._stages()]
+        return [
+            TrainingPlan(
+                stage=stage,
+                batch_size=self.batch_size,
+                epochs=stage.epochs or self.epochs,
+                steps_per_epoch=self.steps_per_epoch,
+                early_stopping=self.early_stopping,
+                restore_best=self.restore_best,
+                class_weight=class_weight,
+                optimizer=self.optimizer,
+                learning_rate=stage.learning_rate or self.learning_rate,
+                weight_decay=self.weight_decay,
+                clip_norm=self.clip_norm,
+                ema_momentum=self.ema_momentum,
+                loss=self.loss,
+                label_smoothing=self.label_smoothing,
+                mix=self.mix,
+                seed=seed,
+                verbose=self.verbose,
+            )
+            for stage in stages
+        ]
+
+    def _open(self, network: Network, spec: BackboneSpec, data: "TrainingData", seed: int) -> "StagedTraining":
+        from melanoma_tl.fitting import ComputingOptions, StagedTraining
+
+        options = ComputingOptions(
+            precision=resolve_precision(self.precision),
+            feature_budget=self.feature_budget,
+            batch_size=count_images_at_once(self._size()),
             verbose=self.verbose,
         )
-        extract = self._feature_source(parts, precision, training.recipe)
-        shown = ImageViews(training.pixels, training.contents, _seeded(self.augmenter, seed))
-        inputs = extract(shown, rows, plan.count_turns(rows), "training images")
-        watched = None
-        if validation is not None:
-            shown = ImageViews(validation.pixels, validation.contents, None)
-            every_row = np.arange(len(validation.labels))
-            watched = extract(shown, every_row, 1, "validation images"), _encode(validation.labels, classes)[1]
-        history = train(learner, TrainingBatches(inputs, encoded, rows, plan), watched, plan)
-        if learner is not parts.trained:
-            parts.trained.set_weights(learner.get_weights())
-        self.model_, self.classes_, self.history_ = model, classes, history
-        self.fingerprints_ = {"training": training.identity.fingerprints[np.unique(rows)]} | (
-            {} if validation is None else {"validation": validation.identity.fingerprints}
-        )
-        self.skipped_ = training.skipped + (() if validation is None else validation.skipped)
-        self.provenance_ = self._describe_training(
-            weights, seed, (X, training, encoded[rows]), None if validation is None else (validation_data, validation)
-        )
-        return self
+        return StagedTraining(network, spec, data, options, seed)
+
+    def _train(
+        self, training: "StagedTraining", plans: list["TrainingPlan"], callbacks: Sequence[Any], *, resume: bool
+    ) -> "Training":
+        """Go through the stages, and put their histories one after the other."""
+        from melanoma_tl.checkpoints import RunFolder
+        from melanoma_tl.training import Training
+
+        run = RunFolder(self._describe_run(training, plans)) if resume else None
+        whole = Training()
+        for number, (stage, plan) in enumerate(zip(self._stages(), plans, strict=True)):
+            logger.info("stage %d of %d: %s", number + 1, len(plans), stage)
+            if isinstance(stage, Probe):
+                part = training.solve(stage, plan)
+            else:
+                part = training.learn(
+                    plan, train_batch_norm=self.train_batch_norm, callbacks=callbacks, run=run, number=number
+                )
+            for name, values in part.history.items():
+                whole.history.setdefault(name, []).extend(values)
+            if part.interruption is not None:
+                if not whole.history:
+                    raise part.interruption
+                whole.interruption = part.interruption
+                return whole
+        if run is not None:
+            run.delete()
+        return whole
+
+    def _describe_run(self, training: "StagedTraining", plans: list["TrainingPlan"]) -> dict[str, Any]:
+        """Give everything that decides how training goes."""
+        data = training.data
+        sides = [(data.training, data.labels), (data.validation, data.validation_labels)]
+        return {
+            "network": describe_network(training.network.model).hex(),
+            "stages": [repr(stage) for stage in self._stages()],
+            "plans": [asdict(plan) | {"verbose": 0} for plan in plans],
+            "images": [
+                None if images is None or labels is None else [images.recipe, list(images.contents), labels.tolist()]
+                for images, labels in sides
+            ],
+            "rows": data.rows.tolist(),
+            "augmenter": None if data.augmenter is None else data.augmenter.get_params(),
+            "computing": [*resolve_precision(self.precision), self.train_batch_norm],
+            "versions": library_versions(),
+        }
 
     def _check_parameters(self, *, validated: bool) -> None:
         check_on_error(self.on_error)
@@ -319,12 +556,37 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
         resolve_precision(self.precision)
+        self._check_stages()
+        for name, known in (("loss", _LOSSES), ("mix", MIXES)):
+            value = getattr(self, name)
+            if value not in known and not (name == "mix" and value is None):
+                raise UnknownNameError(name, value, known)
+        for name in ("dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ParameterError(f"{name} must be a share, 0 up to but not 1, got {getattr(self, name)!r}")
+        if not self.weight_decay >= 0:
+            raise ParameterError(f"weight_decay must be at least 0, got {self.weight_decay!r}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ParameterError(f"clip_norm must be None or above 0, got {self.clip_norm!r}")
+        if self.ema_momentum is not None and not 0 < self.ema_momentum < 1:
+            raise ParameterError(f"ema_momentum must be None or between 0 and 1, got {self.ema_momentum!r}")
         if self.feature_budget is not None and not self.feature_budget >= 0:
             raise ParameterError(f"feature_budget must be None or bytes, at least 0, got {self.feature_budget!r}")
         if not self.learning_rate > 0:
             raise ParameterError(f"learning_rate must be above 0, got {self.learning_rate!r}")
         if not 0 <= self.threshold <= 1:
             raise ParameterError(f"threshold must be a probability, 0 to 1, got {self.threshold!r}")
+
+    def _check_stages(self) -> None:
+        if self.stages is None:
+            return
+        if not len(self.stages) or not all(isinstance(stage, Stage | Probe) for stage in self.stages):
+            raise ParameterError(f"stages must be None or a sequence of Stage and Probe, got {self.stages!r}")
+        if self.trainable_from is not None:
+            raise ParameterError(
+                f"trainable_from={self.trainable_from!r} is for training without stages: "
+                "give it to a Stage, such as Stage(trainable_from=...)"
+            )
 
     def _size(self) -> tuple[int, int]:
         height, width = self.input_size or get_backbone(self.backbone).input_size
@@ -338,20 +600,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if len(pair) != 2:
             raise DatasetError(f"validation_data must be a dataset or (X, y), got a tuple of {len(pair)}")
         return self._prepare(*pair, "validation images")
-
-    def _feature_source(self, parts: NetworkParts, precision: Precision, recipe: str) -> Callable[..., Inputs]:
-        """Return what turns views of images into what the learning part of the network reads."""
-        if parts.frozen is None:
-            return lambda images, *_: images
-        extractor = FeatureExtractor(
-            parts.frozen,
-            policy=precision.frozen,
-            recipe=recipe,
-            budget=self.feature_budget,
-            batch_size=count_images_at_once(self._size()),
-            verbose=self.verbose,
-        )
-        return extractor.extract
 
     def _choose_rows(self, encoded: NDArray[np.int64], seed: int) -> NDArray[np.intp]:
         rows = np.arange(len(encoded))
@@ -570,6 +818,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         for name, kind in (("balancer", Balancer), ("augmenter", Augmenter)):
             if parameters[name] is not None:
                 parameters[name] = kind(**_tuples(parameters[name]))
+        if parameters["stages"] is not None:
+            kinds = {"Stage": Stage, "Probe": Probe}
+            parameters["stages"] = tuple(
+                kinds[stage["kind"]](**{name: value for name, value in stage.items() if name != "kind"})
+                for stage in parameters["stages"]
+            )
         if isinstance(parameters["class_weight"], dict):  # JSON turned its keys into words
             parameters["class_weight"] = {label: parameters["class_weight"][str(label)] for label in state["classes"]}
         classifier = cls(**_tuples(parameters))
@@ -587,6 +841,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         for name in ("balancer", "augmenter"):
             if parameters[name] is not None:
                 parameters[name] = parameters[name].get_params()
+        if self.stages is not None:
+            parameters["stages"] = [{"kind": type(stage).__name__} | asdict(stage) for stage in self.stages]
         if callable(self.head):
             parameters["head"] = f"function {getattr(self.head, '__name__', type(self.head).__name__)}"
         if isinstance(self.weights, os.PathLike):
@@ -594,22 +850,17 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return json.loads(json.dumps(parameters, default=_plain))
 
     def _describe_training(
-        self,
-        weights: WeightsFile | None,
-        seed: int,
-        training: tuple[Any, PreparedImages, NDArray[np.int64]],
-        validation: tuple[Any, PreparedImages] | None,
+        self, weights: WeightsFile | None, seed: int, data: "TrainingData", X: Any, validation_data: Any
     ) -> dict[str, Any]:
-        X, prepared, chosen = training
+        chosen = np.bincount(data.labels[data.rows], minlength=2).tolist()
         return {
             "recipe": self._recipe,
             "parameters": self._describe_parameters(),
             "seed": seed if self.random_state is None else self.random_state,
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
             "precision": resolve_precision(self.precision)._asdict(),
-            "training_data": _describe_data(X, prepared)
-            | {"rows_of_each_class_in_a_pass": np.bincount(chosen, minlength=2).tolist()},
-            "validation_data": None if validation is None else _describe_data(*validation),
+            "training_data": _describe_data(X, data.training) | {"rows_of_each_class_in_a_pass": chosen},
+            "validation_data": None if data.validation is None else _describe_data(validation_data, data.validation),
             "epochs_run": len(self.history_.get("loss", [])),
             "versions": library_versions(),
             "trained": datetime.now(UTC).isoformat(timespec="seconds"),

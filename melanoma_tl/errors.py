@@ -86,6 +86,10 @@ class DuplicateNameError(MelanomaTLError, ValueError):
     """A name is registered already."""
 
 
+class TrainingError(MelanomaTLError, ArithmeticError):
+    """Training cannot go on: the loss is no number any more, or the memory is full."""
+
+
 class WeightsUnavailableError(MelanomaTLError, OSError):
     """Pre-trained weights are neither on disk nor to be downloaded, or the file is not what it should be."""
 

@@ -1,9 +1,9 @@
 """Build the flat graph: preprocessing, backbone and head in one model."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
@@ -13,8 +13,25 @@ Head = str | Callable[[Any], Any]
 
 PREPROCESSINGS = ("backbone", "rescale")
 HEADS = ("pooled", "published")
+POOLINGS = ("avg", "max", "avg_max")
 IMAGE, SCORE_LAYER = "image", "melanoma"
 """Names of the first and the last layer."""
+
+
+class Network(NamedTuple):
+    """A classifier's graph, and the part of it that was pre-trained.
+
+    Attributes
+    ----------
+    model : keras.Model
+        Flat; from images of shape (n, height, width, 3), 0 to 255, to the
+        probability of melanoma, of shape (n, 1).
+    backbone : keras.Model
+        From the same images to the last feature map; shares its layers with `model`.
+    """
+
+    model: Any
+    backbone: Any
 
 
 def build_network(
@@ -24,10 +41,12 @@ def build_network(
     input_size: tuple[int, int],
     preprocessing: str,
     head: Head,
-    trainable_from: str | None,
+    pooling: str,
+    taps: Sequence[str],
+    dropout: float,
     random_state: int | None,
-) -> Any:
-    """Build the classifier's graph on raw RGB images.
+) -> Network:
+    """Build the classifier's graph on raw RGB images, with a frozen backbone.
 
     Parameters
     ----------
@@ -41,16 +60,19 @@ def build_network(
         What the backbone's weights were trained with, or a division by 255.
     head : {"pooled", "published"} or callable
         What stands between the last feature map and the score.
-    trainable_from : str or None
-        First layer of the backbone that learns; None freezes all of it.
+    pooling : {"avg", "max", "avg_max"}
+        What the "pooled" head takes of each channel of a feature map.
+    taps : sequence of str
+        Layers of the backbone whose feature maps the "pooled" head takes beside the last.
+    dropout : float
+        Share of the features before the score that are left out in training.
     random_state : int or None
-        Seed of the initial weights.
+        Seed of the initial weights and of the dropout.
 
     Returns
     -------
-    keras.Model
-        Flat; from images of shape (n, height, width, 3), 0 to 255, to the
-        probability of melanoma, of shape (n, 1).
+    Network
+        The graph, and the backbone in it.
 
     Raises
     ------
@@ -59,34 +81,40 @@ def build_network(
     ParameterError
         If a parameter cannot be used.
     UnknownNameError
-        If `trainable_from` names no layer of the backbone.
+        If `taps` names a layer that the backbone does not have.
     """
     import keras
 
     if preprocessing not in PREPROCESSINGS:
         raise ParameterError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}")
-    with _seeded_layers(random_state):
+    with seeded_layers(random_state):
         images = keras.Input((*input_size, 3), name=IMAGE, dtype="float32")
         scale = spec.preprocess if preprocessing == "backbone" else keras.layers.Rescaling(1 / 255, name="rescale")
         backbone = _build_backbone(spec, scale(images), weights)
-        freeze(backbone, trainable_from)
-        features = _apply_head(head, backbone.output)
+        maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in taps)]
+        features = _apply_head(head, maps, pooling)
+        if dropout:
+            features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
         score = keras.layers.Dense(1, activation="sigmoid", name=SCORE_LAYER, dtype="float32")(features)
-    return keras.Model(images, score, name=spec.name)
+    network = Network(keras.Model(images, score, name=spec.name), backbone)
+    freeze(network, None)
+    return network
 
 
-def freeze(backbone: Any, trainable_from: str | None) -> None:
-    """Freeze a backbone up to a layer.
+def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bool = False) -> None:
+    """Freeze a backbone up to a layer, and nothing else.
 
-    Batch normalisation stays frozen above that layer too: small medical batches
-    spoil its statistics, and a layer with ``trainable=False`` runs in inference mode.
+    A network must be compiled anew after this: Keras ignores it otherwise.
 
     Parameters
     ----------
-    backbone : keras.Model
+    network : Network
         Changed in place.
     trainable_from : str or None
         First layer that learns; None freezes all.
+    train_batch_norm : bool, default=False
+        Whether batch normalisation above that layer learns too. Small medical batches spoil its
+        statistics; a layer with ``trainable=False`` runs in inference mode.
 
     Raises
     ------
@@ -95,12 +123,65 @@ def freeze(backbone: Any, trainable_from: str | None) -> None:
     """
     from keras.layers import BatchNormalization
 
-    names = [layer.name for layer in backbone.layers]
+    network.model.trainable = True
+    names = [layer.name for layer in network.backbone.layers]
     if trainable_from is not None and trainable_from not in names:
         raise UnknownNameError("layer for trainable_from", trainable_from, names, "None freezes the whole backbone.")
     start = len(names) if trainable_from is None else names.index(trainable_from)
-    for position, layer in enumerate(backbone.layers):
-        layer.trainable = position >= start and not isinstance(layer, BatchNormalization)
+    for position, layer in enumerate(network.backbone.layers):
+        still = isinstance(layer, BatchNormalization) and not train_batch_norm
+        layer.trainable = position >= start and not still
+
+
+def first_layer_that_learns(spec: BackboneSpec, trainable_from: str | int | None) -> str | None:
+    """Give the name of the layer that a user may have given as a number of stages.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        The backbone.
+    trainable_from : str, int or None
+        Name of a layer; how many of the last stages learn; or None for a frozen backbone.
+
+    Returns
+    -------
+    str or None
+        As `freeze` takes it.
+
+    Raises
+    ------
+    ParameterError
+        If the backbone has fewer stages.
+    """
+    if not isinstance(trainable_from, int):
+        return trainable_from
+    if not 1 <= trainable_from <= len(spec.stages):
+        raise ParameterError(
+            f"trainable_from={trainable_from} counts the last stages of the backbone that learn: {spec.name!r} has "
+            f"{len(spec.stages)} ({', '.join(spec.stages) or 'none is registered'}); give a number from 1 on, "
+            "the name of a layer, or None"
+        )
+    return spec.stages[trainable_from - 1]
+
+
+def depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
+    """Tell how deep each layer of a backbone lies below the head, in stages.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        Says where its stages begin.
+    backbone : keras.Model
+        The backbone.
+
+    Returns
+    -------
+    dict of str to int
+        1 for the layers of the last stage, 2 for those of the one before, and so on.
+    """
+    names = [layer.name for layer in backbone.layers]
+    starts = [names.index(stage) for stage in spec.stages]
+    return {name: 1 + sum(position < start for start in starts) for position, name in enumerate(names)}
 
 
 def _build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None) -> Any:
@@ -132,16 +213,35 @@ def _build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None
     return backbone
 
 
-def _apply_head(head: Head, features: Any) -> Any:
+def _find_map(backbone: Any, name: str) -> Any:
+    """Return the feature map that a layer of the backbone gives."""
+    names = [layer.name for layer in backbone.layers]
+    if name not in names:
+        raise UnknownNameError("layer for taps", name, names)
+    tensor = backbone.get_layer(name).output
+    if len(tensor.shape) != 4:
+        raise ParameterError(f"taps: {name!r} gives no feature map (n, height, width, channels) but {tensor.shape}")
+    return tensor
+
+
+def _apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str) -> Any:
+    """Turn feature maps, the last one first, into features."""
     from keras import layers
 
+    if head == "pooled":
+        if pooling not in POOLINGS:
+            raise UnknownNameError("pooling", pooling, POOLINGS)
+        kinds = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+        pooled = [kinds[kind](name=f"{name}_{kind}")(tensor) for name, tensor in maps for kind in pooling.split("_")]
+        return layers.Concatenate(name="features")(pooled) if len(pooled) > 1 else pooled[0]
+    (_, features), *rest = maps
+    if rest:
+        raise ParameterError(f"taps are for head='pooled', got head={head!r}")
     if callable(head):
         features = head(features)
         if len(features.shape) != 2:
             raise ParameterError(f"the head must return a tensor of shape (n, features), got {tuple(features.shape)}")
         return features
-    if head == "pooled":
-        return layers.GlobalAveragePooling2D(name="pool")(features)
     if head == "published":
         features = layers.Flatten(name="flatten")(features)
         features = layers.Dense(4096, activation="relu", name="fc1")(features)
@@ -150,8 +250,19 @@ def _apply_head(head: Head, features: Any) -> Any:
 
 
 @contextmanager
-def _seeded_layers(seed: int | None) -> Iterator[None]:
-    """Seed what Keras draws the seeds of new layers from, and leave the user's random state as it was."""
+def seeded_layers(seed: int | None) -> Iterator[None]:
+    """Seed what Keras draws the seeds of new layers from, and leave the user's random state as it was.
+
+    Parameters
+    ----------
+    seed : int or None
+        None seeds nothing.
+
+    Yields
+    ------
+    None
+        Layers that are made in this block are the same for the same seed.
+    """
     state = random.getstate()
     if seed is not None:
         random.seed(seed)

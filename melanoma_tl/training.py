@@ -1,15 +1,21 @@
 """Feed a network with balanced batches, and train it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
-from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.checkpoints import StageCheckpoint
+from melanoma_tl.errors import TrainingError
+from melanoma_tl.mixing import mix_batch
+from melanoma_tl.optimizers import build_optimizer, schedule_rate
 from melanoma_tl.precision import jit_compile
+from melanoma_tl.stages import Stage
 from melanoma_tl.views import Inputs
 
 
@@ -19,6 +25,8 @@ class TrainingPlan:
 
     Attributes
     ----------
+    stage : Stage
+        Schedule and warm-up, and the decay of the rate from layer to layer.
     batch_size : int
         Images a batch; the last batch of a pass over the rows may be smaller.
     epochs : int
@@ -31,18 +39,43 @@ class TrainingPlan:
         Whether to go back to the epoch of the smallest validation loss.
     class_weight : dict or None
         Weight of each class in the loss.
+    optimizer : str
+        Name of a Keras optimizer.
+    learning_rate : float
+        Its largest rate.
+    weight_decay : float
+        What every step takes off the kernels, as a multiple of the rate.
+    clip_norm : float or None
+        Largest norm of all gradients together.
+    ema_momentum : float or None
+        Momentum of the moving average that takes the place of the weights; None keeps the weights.
+    loss : {"crossentropy", "focal"}
+        What is made small.
+    label_smoothing : float
+        0 becomes half of it, 1 becomes 1 less half of it.
+    mix : {"mixup", "cutmix"} or None
+        How training images are mixed.
     seed : int
         Seed of the order.
     verbose : int
         0 shows no progress bar.
     """
 
+    stage: Stage
     batch_size: int
     epochs: int
     steps_per_epoch: int | None
     early_stopping: int | None
     restore_best: bool
     class_weight: dict[int, float] | None
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    clip_norm: float | None
+    ema_momentum: float | None
+    loss: str
+    label_smoothing: float
+    mix: str | None
     seed: int
     verbose: int
 
@@ -61,6 +94,21 @@ class TrainingPlan:
         """
         return -(-n_rows // self.batch_size)
 
+    def count_steps(self, n_rows: int) -> int:
+        """Count the batches of an epoch.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of a pass.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
+        return self.steps_per_epoch or self.count_batches(n_rows)
+
     def count_turns(self, rows: NDArray[np.intp]) -> int:
         """Count how often any image is shown at most.
 
@@ -74,8 +122,7 @@ class TrainingPlan:
         int
             At least 1.
         """
-        batches = self.count_batches(len(rows))
-        passes = -(-self.epochs * (self.steps_per_epoch or batches) // batches)
+        passes = -(-self.epochs * self.count_steps(len(rows)) // self.count_batches(len(rows)))
         return passes * int(np.unique(rows, return_counts=True)[1].max())
 
 
@@ -94,15 +141,26 @@ class TrainingBatches(keras.utils.PyDataset):
     rows : ndarray of int of shape (n_rows,)
         Which images make up one pass, repeated ones included.
     plan : TrainingPlan
-        Batch size, steps an epoch, and seed of the order.
+        Batch size, steps an epoch, mixing, and seed of the order.
+    first_epoch : int, default=0
+        Number of epochs whose batches are not wanted any more.
     """
 
-    def __init__(self, inputs: Inputs, labels: NDArray[np.int64], rows: NDArray[np.intp], plan: TrainingPlan) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        labels: NDArray[np.int64],
+        rows: NDArray[np.intp],
+        plan: TrainingPlan,
+        *,
+        first_epoch: int = 0,
+    ) -> None:
         super().__init__()
         self.inputs, self.labels, self.rows = inputs, labels.astype(np.float32), rows
-        self.batch_size, self.seed = plan.batch_size, plan.seed
+        self.batch_size, self.seed, self.mix = plan.batch_size, plan.seed, plan.mix
         self.batches_per_pass = plan.count_batches(len(rows))
-        self.steps_per_epoch = plan.steps_per_epoch or self.batches_per_pass
+        self.steps_per_epoch = plan.count_steps(len(rows))
+        self.first_step = first_epoch * self.steps_per_epoch
         # The copies of one image in a pass are its next turns: they are shown in different views.
         _, images, copies = np.unique(rows, return_inverse=True, return_counts=True)
         self._turns_per_pass = copies[images]
@@ -116,12 +174,16 @@ class TrainingBatches(keras.utils.PyDataset):
         """None: the batches never end, and Keras counts on across epochs."""
         return None
 
-    def __getitem__(self, step: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        step = self.first_step + index
         pass_number, batch = divmod(step, self.batches_per_pass)
         places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
         rows = self.rows[places]
         inputs = self.inputs.draw(rows, pass_number * self._turns_per_pass[places] + self._copy[places], step)
-        return inputs, self.labels[rows][:, np.newaxis]
+        labels = self.labels[rows][:, np.newaxis]
+        if self.mix is None:
+            return inputs, labels
+        return mix_batch(self.mix, inputs, labels, int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0]))
 
     def _shuffle(self, pass_number: int) -> NDArray[np.intp]:
         return np.random.default_rng((self.seed, pass_number)).permutation(len(self.rows))
@@ -138,51 +200,105 @@ class OrderedBatches(keras.utils.PyDataset):
         0 or 1.
     batch_size : int
         Images a batch.
+    rows : ndarray of int of shape (n_rows,), optional
+        Which images; all by default.
     """
 
-    def __init__(self, inputs: Inputs, labels: NDArray[np.int64], *, batch_size: int) -> None:
+    def __init__(
+        self, inputs: Inputs, labels: NDArray[np.int64], *, batch_size: int, rows: NDArray[np.intp] | None = None
+    ) -> None:
         super().__init__()
         self.inputs, self.labels, self.batch_size = inputs, labels.astype(np.float32), batch_size
+        self.rows = np.arange(len(labels)) if rows is None else rows
 
     def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
+        return -(-len(self.rows) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        rows = np.arange(len(self.labels))[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
         inputs = self.inputs.draw(rows, np.zeros_like(rows), index)
         return inputs, self.labels[rows][:, np.newaxis]
 
 
-def compile_network(model: keras.Model, optimizer: str, learning_rate: float) -> None:
+class HardAccuracy(keras.metrics.BinaryAccuracy):
+    """Accuracy, where a mixed image counts as what most of it is."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Take a batch into account."""
+        return super().update_state(ops.round(y_true), y_pred, sample_weight)
+
+
+class HardAUC(keras.metrics.AUC):
+    """Area under the ROC curve, where a mixed image counts as what most of it is."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Take a batch into account."""
+        return super().update_state(ops.round(y_true), y_pred, sample_weight)
+
+
+def compile_network(
+    model: keras.Model, plan: TrainingPlan, *, steps: int = 1, depths: dict[str, int] | None = None
+) -> None:
     """Give a network its loss, its optimizer and the figures of the history.
 
     Parameters
     ----------
     model : keras.Model
         Changed in place.
-    optimizer : str
-        Name of a Keras optimizer.
-    learning_rate : float
-        Its rate.
+    plan : TrainingPlan
+        Loss, optimizer, rate and schedule.
+    steps : int, default=1
+        Training steps that the schedule is spread over.
+    depths : dict of str to int, optional
+        How many stages each layer lies below the head; 0 for those that are not named.
 
     Raises
     ------
     UnknownNameError
         If Keras has no such optimizer.
     """
-    known = {
-        name.lower(): value
-        for name, value in vars(keras.optimizers).items()
-        if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer)
-    }
-    if str(optimizer).lower() not in known:
-        raise UnknownNameError("optimizer", optimizer, known)
+    kind = keras.losses.BinaryFocalCrossentropy if plan.loss == "focal" else keras.losses.BinaryCrossentropy
     model.compile(
-        optimizer=known[optimizer.lower()](learning_rate=learning_rate),
-        loss="binary_crossentropy",
-        metrics=[keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.AUC(name="auc")],
+        optimizer=build_optimizer(
+            plan.optimizer,
+            learning_rate=schedule_rate(plan.stage, plan.learning_rate, steps),
+            weight_decay=plan.weight_decay,
+            clip_norm=plan.clip_norm,
+            ema_momentum=plan.ema_momentum,
+            rates=_layer_rates(model, plan.stage.layer_decay, depths or {}),
+        ),
+        loss=kind(label_smoothing=plan.label_smoothing),
+        metrics=[HardAccuracy(name="accuracy"), HardAUC(name="auc")],
         jit_compile=jit_compile(),
     )
+
+
+def _layer_rates(model: keras.Model, decay: float, depths: dict[str, int]) -> list[float] | None:
+    """Give each trainable variable its share of the rate; None where all have the whole."""
+    if decay == 1:
+        return None
+    rates = {
+        id(variable): decay ** depths.get(layer.name, 0)
+        for layer in model.layers
+        for variable in layer.trainable_variables
+    }
+    return [rates[id(variable)] for variable in model.trainable_variables]
+
+
+@dataclass
+class Training:
+    """How training went.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        loss, accuracy and auc of each finished epoch, and the same with the prefix ``val_``.
+    interruption : BaseException or None
+        What a callback raised, or the user's Ctrl-C; the network has the weights of before.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    interruption: BaseException | None = None
 
 
 def train(
@@ -190,7 +306,10 @@ def train(
     batches: TrainingBatches,
     validation: tuple[Inputs, NDArray[np.int64]] | None,
     plan: TrainingPlan,
-) -> dict[str, list[float]]:
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint: StageCheckpoint | None = None,
+) -> Training:
     """Train a compiled network.
 
     Parameters
@@ -203,35 +322,131 @@ def train(
         What the network is shown, and labels (n_images,); never balanced nor augmented.
     plan : TrainingPlan
         How long.
+    callbacks : sequence of keras.callbacks.Callback
+        The user's.
+    checkpoint : StageCheckpoint, optional
+        Where each finished epoch is kept, and where to go on from.
 
     Returns
     -------
-    dict of str to list of float
-        loss, accuracy and auc of each epoch, and the same with the prefix ``val_``.
+    Training
+        The history, and what ended it early.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is no number any more, or the memory is full.
     """
-    history = model.fit(
-        batches,
-        validation_data=None if validation is None else OrderedBatches(*validation, batch_size=batches.batch_size),
-        epochs=plan.epochs,
-        steps_per_epoch=batches.steps_per_epoch,
-        class_weight=plan.class_weight,
-        callbacks=_callbacks(plan, validated=validation is not None, steps=batches.steps_per_epoch),
-        shuffle=False,  # the batches have their own, seeded order
-        verbose=0,
-    )
-    return {name: [float(value) for value in values] for name, values in history.history.items()}
-
-
-def _callbacks(plan: TrainingPlan, *, validated: bool, steps: int) -> list[keras.callbacks.Callback]:
-    callbacks: list[keras.callbacks.Callback] = []
-    if validated and (plan.restore_best or plan.early_stopping is not None):
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                "val_loss",
-                patience=plan.epochs if plan.early_stopping is None else plan.early_stopping,
-                restore_best_weights=plan.restore_best,
-            )
+    best = _watch_best(plan, checkpoint) if validation is not None else None
+    history = keras.callbacks.History()
+    interruption = None
+    try:
+        model.fit(
+            batches,
+            validation_data=None if validation is None else OrderedBatches(*validation, batch_size=batches.batch_size),
+            epochs=plan.epochs if checkpoint is None else checkpoint.last_epoch(plan.epochs, plan.early_stopping),
+            steps_per_epoch=batches.steps_per_epoch,
+            class_weight=plan.class_weight,
+            callbacks=_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
+            shuffle=False,  # the batches have their own, seeded order
+            verbose=0,
         )
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise TrainingError(_OUT_OF_MEMORY.format(plan=plan)) from error
+        interruption = error
+    except KeyboardInterrupt as error:
+        interruption = error
+    if interruption is not None and best is not None:
+        best.on_train_end()
+    figures = {name: [float(value) for value in values] for name, values in history.history.items()}
+    finite = np.isfinite(figures.get("loss", []))
+    if not finite.all():
+        epoch = history.epoch[int(np.argmin(finite))] + 1
+        raise TrainingError(_NOT_A_NUMBER.format(epoch=epoch, plan=plan))
+    return Training(figures if checkpoint is None else dict(checkpoint.history), interruption)
+
+
+_NOT_A_NUMBER = (
+    "the loss is no number any more in epoch {epoch}, at the learning rate {plan.learning_rate:g} of {plan.optimizer}: "
+    "lower learning_rate (find_learning_rate suggests one), or bound the gradients with clip_norm=1.0"
+)
+_OUT_OF_MEMORY = (
+    "the memory is full: lower batch_size (now {plan.batch_size}) or input_size, or let fewer layers learn "
+    "(trainable_from nearer to the output, now {plan.stage.trainable_from!r})"
+)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Recognise what TensorFlow, JAX, PyTorch and Python raise, without importing the first three."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}) or "RESOURCE_EXHAUSTED" in str(
+        error
+    )
+
+
+class BestEpoch(keras.callbacks.EarlyStopping):
+    """Keras's `EarlyStopping`, which takes up where an interrupted run stopped.
+
+    Parameters
+    ----------
+    checkpoint : StageCheckpoint or None
+        Knows the losses of the epochs before, and keeps the best weights.
+    **options : dict
+        As for ``keras.callbacks.EarlyStopping``.
+    """
+
+    def __init__(self, checkpoint: StageCheckpoint | None, **options: Any) -> None:
+        super().__init__("val_loss", mode="min", **options)
+        self._checkpoint = checkpoint
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Look at the epochs before, as if they had been run just now."""
+        super().on_train_begin(logs)
+        if self._checkpoint is None:
+            return
+        for epoch, loss in enumerate(self._checkpoint.history.get("val_loss", [])):
+            super().on_epoch_end(epoch, {"val_loss": loss})
+        if self.best_weights is not None:
+            self.best_weights = self._checkpoint.read_best()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compare, and keep the weights if they are the best."""
+        super().on_epoch_end(epoch, logs)
+        if self._checkpoint is not None and self.restore_best_weights and self.best_epoch == epoch:
+            self._checkpoint.keep_best(epoch, self.best_weights)
+
+
+def _watch_best(plan: TrainingPlan, checkpoint: StageCheckpoint | None) -> BestEpoch | None:
+    if not plan.restore_best and plan.early_stopping is None:
+        return None
+    patience = plan.epochs if plan.early_stopping is None else plan.early_stopping
+    return BestEpoch(checkpoint, patience=patience, restore_best_weights=plan.restore_best)
+
+
+def _callbacks(
+    plan: TrainingPlan,
+    steps: int,
+    history: keras.callbacks.History,
+    best: BestEpoch | None,
+    users: Sequence[keras.callbacks.Callback],
+    checkpoint: StageCheckpoint | None,
+) -> list[keras.callbacks.Callback]:
+    """List the callbacks in the order in which they have to see the end of an epoch.
+
+    The state is backed up before the averaged weights take the place of the weights, the best
+    weights are chosen after that, and the epoch counts as finished when all this is on disk.
+    """
+    callbacks = [history, keras.callbacks.TerminateOnNaN()]
+    if checkpoint is not None:
+        callbacks.append(checkpoint.backup())
+    if plan.ema_momentum is not None:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if best is not None:
+        callbacks.append(best)
+    if checkpoint is not None:
+        callbacks.append(checkpoint.commit())
+    callbacks.extend(users)
     if plan.verbose:
         from tqdm.keras import TqdmCallback
 

@@ -108,3 +108,53 @@ def tiny_backbone() -> str:
 
     register_backbone("tiny", preprocess=keras.layers.Rescaling(1 / 127.5, offset=-1), input_size=(32, 32))(build)
     return "tiny"
+
+
+NETWORK_OPTIONS = {
+    "weights": None,
+    "input_size": (32, 32),
+    "preprocessing": "backbone",
+    "head": "pooled",
+    "pooling": "avg",
+    "taps": (),
+    "dropout": 0.0,
+    "random_state": 0,
+}
+
+
+def build(backbone="tiny", *, trainable_from=None, **changes):
+    """Build a classifier's network, frozen up to a layer."""
+    from melanoma_tl.backbones import get_backbone
+    from melanoma_tl.network import build_network, freeze
+
+    spec = get_backbone(backbone) if isinstance(backbone, str) else backbone
+    network = build_network(spec, **(NETWORK_OPTIONS | changes))
+    freeze(network, trainable_from)
+    return network.model
+
+
+def training_plan(**changes):
+    """Plan one epoch of ten images a batch."""
+    from melanoma_tl.stages import Stage
+    from melanoma_tl.training import TrainingPlan
+
+    options = {
+        "stage": Stage(),
+        "batch_size": 10,
+        "epochs": 1,
+        "steps_per_epoch": None,
+        "early_stopping": None,
+        "restore_best": False,
+        "class_weight": None,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "clip_norm": None,
+        "ema_momentum": None,
+        "loss": "crossentropy",
+        "label_smoothing": 0.0,
+        "mix": None,
+        "seed": 0,
+        "verbose": 0,
+    }
+    return TrainingPlan(**(options | changes))

@@ -121,3 +121,23 @@ def test_the_preview_shows_every_image_in_every_view(dataset):
     assert len(sheet.axes) == 3 * 5
     assert sheet.axes[0].get_title() == "untouched"
     assert sheet.axes[0].get_ylabel() == "IMG_000"
+
+
+def test_both_flips_are_drawn_for_themselves():
+    quarter = np.zeros((1, 8, 8, 3), "uint8")
+    quarter[:, :4, :4] = 255
+    augmenter = Augmenter(horizontal_flip=True, vertical_flip=True)
+    views = [augmenter.augment(quarter, seed)[0, :, :, 0] for seed in range(40)]
+    bright = {(int(view[:4].sum() > 0), int(view[:, :4].sum() > 0)) for view in views}
+    assert bright == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_both_axes_are_shifted_for_themselves():
+    dot = np.zeros((64, 32, 32, 3), "uint8")
+    dot[:, 15:17, 15:17] = 255
+    shifted = Augmenter(width_shift_range=0.3, height_shift_range=0.3, fill_mode="constant").augment(dot, seed=0)
+    light = shifted[..., 0].astype(float) / shifted[..., 0].sum(axis=(1, 2), keepdims=True)
+    rows, columns = (light.sum(axis=axis) @ np.arange(32) for axis in (2, 1))
+    assert rows.std() > 3
+    assert columns.std() > 3
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.4

@@ -6,13 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+from conftest import build, training_plan
 from PIL import Image
 
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, TransferClassifier, cache, register_backbone
-from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import UnknownNameError
 from melanoma_tl.features import FeatureExtractor
-from melanoma_tl.network import build_network
 from melanoma_tl.parts import cut_network
 from melanoma_tl.views import ImageViews
 
@@ -45,16 +44,7 @@ def make(**parameters):
 
 
 def frozen_part(seed=0, backbone="tiny"):
-    model = build_network(
-        get_backbone(backbone),
-        weights=None,
-        input_size=(32, 32),
-        preprocessing="backbone",
-        head="pooled",
-        trainable_from=None,
-        random_state=seed,
-    )
-    return cut_network(model).frozen
+    return cut_network(build(backbone, random_state=seed)).frozen
 
 
 def extractor(frozen=None, **changes):
@@ -335,7 +325,7 @@ class Still(keras.layers.Layer):
 )
 def test_training_from_the_store_is_training_through_the_whole_graph(architecture, images, labels):
     """Keras trains the whole on the same batches."""
-    from melanoma_tl.training import TrainingBatches, TrainingPlan, compile_network
+    from melanoma_tl.training import TrainingBatches, compile_network
 
     backbone, trainable_from = architecture
     clf = TransferClassifier(
@@ -353,24 +343,16 @@ def test_training_from_the_store_is_training_through_the_whole_graph(architectur
     assert cache.size("features") > 0
 
     seed = int(np.random.SeedSequence(0).generate_state(1)[0] >> 1)
-    model = build_network(
-        get_backbone(backbone),
-        weights=None,
-        input_size=(64, 64),
-        preprocessing="backbone",
-        head="pooled",
-        trainable_from=trainable_from,
-        random_state=seed,
-    )
+    model = build(backbone, trainable_from=trainable_from, input_size=(64, 64), random_state=seed)
     before = [weights.copy() for weights in model.get_weights()]
     parts = cut_network(model)
     whole_images = keras.Input((64, 64, 3))
     whole = keras.Model(whole_images, parts.trained(Still(parts.frozen)(whole_images)))
-    compile_network(whole, "adam", 1e-3)
+    plan = training_plan(batch_size=6, epochs=5, seed=seed)
+    compile_network(whole, plan)
     resized = np.stack(
         [np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.LANCZOS)) for image in images]
     )
-    plan = TrainingPlan(6, 5, None, None, False, None, seed, 0)
     batches = TrainingBatches(ImageViews(resized, [b""] * 24, None), labels, np.arange(24), plan)
     for step in range(20):
         whole.train_on_batch(*batches[step])

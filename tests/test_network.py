@@ -1,23 +1,12 @@
 import keras
 import numpy as np
 import pytest
+from conftest import NETWORK_OPTIONS, build
 
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
-from melanoma_tl.network import build_network
-
-
-def build(backbone="tiny", **changes):
-    options = {
-        "weights": None,
-        "input_size": (32, 32),
-        "preprocessing": "backbone",
-        "head": "pooled",
-        "trainable_from": None,
-        "random_state": 0,
-    }
-    return build_network(get_backbone(backbone), **(options | changes))
+from melanoma_tl.network import build_network, first_layer_that_learns, freeze
 
 
 def trainable_layers(model):
@@ -106,13 +95,44 @@ def test_a_backbone_must_end_in_a_feature_map():
 
 
 def build_own(builder):
-    scale = keras.layers.Rescaling(1 / 255)
-    return build_network(
-        BackboneSpec("own", builder, scale, (32, 32), None),
-        weights=None,
-        input_size=(32, 32),
-        preprocessing="backbone",
-        head="pooled",
-        trainable_from=None,
-        random_state=0,
-    )
+    return build(BackboneSpec("own", builder, keras.layers.Rescaling(1 / 255), (32, 32), None))
+
+
+@pytest.mark.parametrize(("pooling", "kinds"), [("avg", ["avg"]), ("max", ["max"]), ("avg_max", ["avg", "max"])])
+def test_the_head_pools_each_feature_map_as_asked(pooling, kinds):
+    model = build(pooling=pooling, taps=["relu1"])
+    maps = [model.get_layer(name).output for name in ("conv2", "relu1")]
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    reduce = {"avg": np.mean, "max": np.max}
+    expected = [
+        reduce[kind](keras.ops.convert_to_numpy(keras.Model(model.inputs[0], tensor)(images)), axis=(1, 2))
+        for tensor in maps
+        for kind in kinds
+    ]
+    features = keras.Model(model.inputs[0], model.get_layer("melanoma").input)(images)
+    assert np.allclose(keras.ops.convert_to_numpy(features), np.concatenate(expected, axis=1), atol=1e-5)
+
+
+def test_wrong_taps_and_poolings_are_named():
+    with pytest.raises(UnknownNameError, match="Did you mean 'relu1'"):
+        build(taps=["relu2"])
+    with pytest.raises(UnknownNameError, match="Did you mean 'avg_max'"):
+        build(pooling="avg+max")
+    with pytest.raises(ParameterError, match="taps are for head='pooled'"):
+        build(taps=["relu1"], head="published")
+
+
+def test_stages_are_counted_from_the_last():
+    spec = get_backbone("vgg19")
+    assert first_layer_that_learns(spec, 2) == "block4_conv1"
+    assert first_layer_that_learns(spec, "block5_conv2") == "block5_conv2"
+    assert first_layer_that_learns(spec, None) is None
+    for wrong in (0, 6):
+        with pytest.raises(ParameterError, match="'vgg19' has 5 .block5_conv1"):
+            first_layer_that_learns(spec, wrong)
+
+
+def test_batch_normalisation_learns_if_asked():
+    network = build_network(get_backbone("tiny"), **NETWORK_OPTIONS)
+    freeze(network, "conv1", train_batch_norm=True)
+    assert trainable_layers(network.model) == ["conv1", "norm1", "conv2", "melanoma"]

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from conftest import build
 
-from melanoma_tl.backbones import get_backbone
-from melanoma_tl.network import build_network, freeze
+from melanoma_tl.network import Network, freeze
 from melanoma_tl.parts import build_scorer, cut_network, describe_network, with_precision
 from melanoma_tl.precision import PRECISIONS, Precision
 
@@ -13,15 +13,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("float
 
 
 def network(trainable_from=None, head="pooled", seed=0):
-    return build_network(
-        get_backbone("tiny"),
-        weights=None,
-        input_size=(32, 32),
-        preprocessing="backbone",
-        head=head,
-        trainable_from=trainable_from,
-        random_state=seed,
-    )
+    return build("tiny", trainable_from=trainable_from, head=head, random_state=seed)
 
 
 def branches(trainable_from):
@@ -34,9 +26,10 @@ def branches(trainable_from):
     left = layers.Conv2D(4, 3, padding="same", name="left2")(left)
     joined = layers.Add(name="join")([start, left])
     backbone = keras.Model(images, layers.Conv2D(4, 3, name="end")(joined))
-    freeze(backbone, trainable_from)
     score = layers.Dense(1, activation="sigmoid", name="melanoma")(layers.Flatten()(backbone.output))
-    return keras.Model(images, score, name="branches")
+    model = keras.Model(images, score, name="branches")
+    freeze(Network(model, backbone), trainable_from)
+    return model
 
 
 def last_frozen(model):

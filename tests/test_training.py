@@ -1,15 +1,9 @@
 import numpy as np
 import pytest
+from conftest import training_plan
 
 from melanoma_tl import Augmenter
 from melanoma_tl.views import ImageViews
-
-
-def plan(**changes):
-    from melanoma_tl.training import TrainingPlan
-
-    defaults = {"batch_size": 10, "epochs": 1, "steps_per_epoch": None, "early_stopping": None}
-    return TrainingPlan(**{**defaults, "restore_best": False, "class_weight": None, "seed": 0, "verbose": 0, **changes})
 
 
 def batches_of(images, rows, *, augmenter=None, **changes):
@@ -17,7 +11,7 @@ def batches_of(images, rows, *, augmenter=None, **changes):
 
     contents = [bytes([number]) * 32 for number in range(len(images))]
     labels = np.arange(len(images)) % 2
-    return TrainingBatches(ImageViews(images, contents, augmenter), labels, np.asarray(rows), plan(**changes))
+    return TrainingBatches(ImageViews(images, contents, augmenter), labels, np.asarray(rows), training_plan(**changes))
 
 
 def fingerprints(x):
@@ -60,4 +54,4 @@ def test_endless_views_never_come_round(images):
 )
 def test_turns_are_counted(images, rows, epochs, steps, turns):
     rows = np.arange(rows) if isinstance(rows, int) else np.array(rows)
-    assert plan(epochs=epochs, steps_per_epoch=steps).count_turns(rows) == turns
+    assert training_plan(epochs=epochs, steps_per_epoch=steps).count_turns(rows) == turns

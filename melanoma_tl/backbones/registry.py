@@ -49,6 +49,8 @@ class BackboneSpec:
         Default (height, width) in pixels.
     weights : PretrainedWeights or None
         Its ImageNet weights; None if there are none.
+    stages : tuple of str
+        First layer of each stage, the last stage first.
     """
 
     name: str
@@ -56,6 +58,7 @@ class BackboneSpec:
     preprocess: Callable[[Any], Any]
     input_size: tuple[int, int]
     weights: PretrainedWeights | None
+    stages: tuple[str, ...] = ()
 
 
 _BACKBONES: dict[str, BackboneSpec] = {}
@@ -67,6 +70,7 @@ def register_backbone(
     preprocess: Callable[[Any], Any],
     input_size: tuple[int, int] = (224, 224),
     weights: PretrainedWeights | None = None,
+    stages: tuple[str, ...] = (),
     overwrite: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function that builds a backbone.
@@ -112,7 +116,7 @@ def register_backbone(
                 f"the backbone {name!r} is registered already, by {_BACKBONES[key].builder.__module__}; "
                 "choose another name, or pass overwrite=True to replace it"
             )
-        _BACKBONES[key] = BackboneSpec(key, builder, preprocess, input_size, weights)
+        _BACKBONES[key] = BackboneSpec(key, builder, preprocess, input_size, weights, stages)
         return builder
 
     return register

@@ -29,6 +29,7 @@ def subtract_imagenet_mean(images: Any) -> Any:
 @register_backbone(
     "vgg19",
     preprocess=subtract_imagenet_mean,
+    stages=tuple(f"block{number}_conv1" for number in (5, 4, 3, 2, 1)),
     weights=PretrainedWeights(
         file_names=("vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", "vgg19_imagenet_notop.h5"),
         url=f"{_HUB}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -59,6 +60,7 @@ def vgg19(input_tensor: Any, weights: str | None) -> Any:
 @register_backbone(
     "vgg16",
     preprocess=subtract_imagenet_mean,
+    stages=tuple(f"block{number}_conv1" for number in (5, 4, 3, 2, 1)),
     weights=PretrainedWeights(
         file_names=("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",),
         url=f"{_HUB}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",

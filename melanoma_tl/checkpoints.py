@@ -1,0 +1,279 @@
+"""What an interrupted training needs to go on from its last finished epoch."""
+
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl import cache
+from melanoma_tl.errors import CacheError
+from melanoma_tl.files import replacing
+
+logger = logging.getLogger(__name__)
+
+_STATE, _BEST, _FINISHED = "state.json", "best.npz", "finished.npz"
+
+
+class RunFolder:
+    """The folder of one call of ``fit(resume=True)``, found again by what the call is about.
+
+    Parameters
+    ----------
+    described : object
+        Everything that decides how the training goes, as JSON can hold it.
+    """
+
+    def __init__(self, described: Any) -> None:
+        key = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]
+        self.path = cache.folder() / "runs" / key
+
+    def stage(self, number: int) -> "StageCheckpoint":
+        """Open what is kept of a stage.
+
+        Parameters
+        ----------
+        number : int
+            From 0.
+
+        Returns
+        -------
+        StageCheckpoint
+            Empty, if the stage was not begun.
+
+        Raises
+        ------
+        CacheError
+            If the folder cannot be made.
+        """
+        return StageCheckpoint(self.path / f"stage_{number}")
+
+    def delete(self) -> None:
+        """Delete it all: training has finished."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class StageCheckpoint:
+    """The last finished epoch of a stage, on Keras's `BackupAndRestore`.
+
+    Keras writes into a folder that counts for nothing until it gets the name of its epoch,
+    when all that belongs to the epoch is in it. So whenever a run is killed, an epoch is there
+    as a whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+
+    Attributes
+    ----------
+    epochs : int
+        How many epochs have finished.
+    history : dict of str to list of float
+        Their figures.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be made or read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.working = folder / "unfinished"
+        self.epochs, self.history = 0, {}
+        self._seeds: list[Any] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.working, ignore_errors=True)
+            kept = self._kept_epochs()
+            if kept:
+                shutil.copytree(kept[-1], self.working)
+                self._read_state(kept[-1])
+                logger.info("training goes on after epoch %d, which lies in %s", self.epochs, kept[-1])
+        except (OSError, ValueError, KeyError) as error:
+            raise CacheError(
+                f"{folder}: {error}; melanoma_tl.cache.clear('runs') makes room for a new start"
+            ) from error
+
+    def _kept_epochs(self) -> list[Path]:
+        return sorted(self.folder.glob("epoch_*"))
+
+    def _read_state(self, epoch: Path) -> None:
+        state = json.loads((epoch / _STATE).read_text(encoding="utf-8"))
+        self.epochs, self.history, self._seeds = state["epochs"], state["history"], state["seeds"]
+
+    # -- the stage as a whole --------------------------------------------------------------------------------------
+
+    def read_finished(self) -> list[NDArray[Any]] | None:
+        """Return the weights in which the stage ended.
+
+        Returns
+        -------
+        list of ndarray or None
+            None if it has not ended.
+        """
+        path = self.folder / _FINISHED
+        if not path.is_file():
+            return None
+        self._read_state(self.folder)
+        return _read_arrays(path)
+
+    def finish(self, weights: list[NDArray[Any]], history: dict[str, list[float]]) -> None:
+        """Keep the weights in which the stage ended, and nothing else.
+
+        Parameters
+        ----------
+        weights : list of ndarray
+            Of the part that learned.
+        history : dict of str to list of float
+            Figures of all its epochs.
+        """
+        self._write_state(self.folder, history, [])
+        _write_arrays(self.folder / _FINISHED, weights)
+        for path in (self.working, *self._kept_epochs()):
+            shutil.rmtree(path, ignore_errors=True)
+
+    # -- its epochs ------------------------------------------------------------------------------------------------
+
+    def last_epoch(self, epochs: int, patience: int | None) -> int:
+        """Tell up to which epoch to train: not further, if the patience was over when the run was killed.
+
+        Parameters
+        ----------
+        epochs : int
+            Largest number of epochs.
+        patience : int or None
+            Epochs without a smaller validation loss after which training stops.
+
+        Returns
+        -------
+        int
+            At least the number of epochs that have finished.
+        """
+        losses = self.history.get("val_loss", [])
+        is_over = patience is not None and losses and self.epochs - 1 - int(np.argmin(losses)) >= patience
+        return self.epochs if is_over else epochs
+
+    def backup(self) -> keras.callbacks.Callback:
+        """Make the callback that writes the weights and the state of the optimizer, and reads them at the start.
+
+        Returns
+        -------
+        keras.callbacks.BackupAndRestore
+            To come before callbacks that change weights at the end of an epoch.
+        """
+        return keras.callbacks.BackupAndRestore(str(self.working), delete_checkpoint=False)
+
+    def commit(self) -> keras.callbacks.Callback:
+        """Make the callback that declares an epoch finished.
+
+        Returns
+        -------
+        keras.callbacks.Callback
+            To come after those whose state belongs to the epoch.
+        """
+        return _Commit(self)
+
+    def keep_best(self, epoch: int, weights: list[NDArray[Any]]) -> None:
+        """Keep the best weights so far, with the epoch that is about to finish.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        weights : list of ndarray
+            Of the part that learns.
+        """
+        logger.debug("epoch %d is the best so far", epoch + 1)
+        _write_arrays(self.working / _BEST, weights)
+
+    def read_best(self) -> list[NDArray[Any]]:
+        """Return the best weights of the finished epochs.
+
+        Returns
+        -------
+        list of ndarray
+            As `keep_best` got them.
+        """
+        return _read_arrays(self._kept_epochs()[-1] / _BEST)
+
+    def _write_state(self, folder: Path, history: dict[str, list[float]], seeds: list[Any]) -> None:
+        state = {"epochs": len(history.get("loss", [])), "history": history, "seeds": seeds}
+        with replacing(folder / _STATE) as unfinished:
+            unfinished.write_text(json.dumps(state), encoding="utf-8")
+
+    def begin(self, model: keras.Model) -> None:
+        """Put random layers into the state of the last finished epoch; Keras keeps weights only.
+
+        Parameters
+        ----------
+        model : keras.Model
+            The part that learns.
+        """
+        for variable, state in zip(_seed_variables(model), self._seeds, strict=False):
+            variable.assign(np.array(state, dtype=variable.dtype))
+
+    def end_epoch(self, model: keras.Model, figures: dict[str, float]) -> None:
+        """Declare an epoch finished.
+
+        Parameters
+        ----------
+        model : keras.Model
+            The part that learns.
+        figures : dict of str to float
+            What the history gets.
+        """
+        for name, value in figures.items():
+            self.history.setdefault(name, []).append(float(value))
+        self.epochs += 1
+        earlier = self._kept_epochs()
+        best = self.working / _BEST
+        if earlier and not best.exists() and (earlier[-1] / _BEST).exists():
+            _link(earlier[-1] / _BEST, best)
+        seeds = [np.asarray(keras.ops.convert_to_numpy(variable)).tolist() for variable in _seed_variables(model)]
+        self._write_state(self.working, self.history, seeds)
+        self.working.rename(self.folder / f"epoch_{self.epochs:06}")
+        for path in earlier:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+class _Commit(keras.callbacks.Callback):
+    def __init__(self, checkpoint: StageCheckpoint) -> None:
+        super().__init__()
+        self._checkpoint = checkpoint
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self._checkpoint.begin(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        if np.isfinite((logs or {}).get("loss", np.nan)):
+            self._checkpoint.end_epoch(self.model, logs or {})
+
+
+def _seed_variables(model: keras.Model) -> list[Any]:
+    """Find the variables from which random layers draw: all that are neither weights nor figures."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)
+
+
+def _write_arrays(path: Path, arrays: list[NDArray[Any]]) -> None:
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, *arrays)
+
+
+def _read_arrays(path: Path) -> list[NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as file:
+        return [file[f"arr_{number}"] for number in range(len(file.files))]

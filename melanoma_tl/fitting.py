@@ -1,0 +1,279 @@
+"""Take a network through the stages of its training, each from the features that its frozen part makes once."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.augmentation import Augmenter
+from melanoma_tl.backbones.registry import BackboneSpec
+from melanoma_tl.checkpoints import RunFolder
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.features import FeatureExtractor
+from melanoma_tl.network import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze, seeded_layers
+from melanoma_tl.parts import NetworkParts, cut_network, with_precision
+from melanoma_tl.precision import Precision
+from melanoma_tl.probe import fit_logistic
+from melanoma_tl.sources import PreparedImages
+from melanoma_tl.stages import Probe
+from melanoma_tl.training import OrderedBatches, Training, TrainingBatches, TrainingPlan, compile_network, train
+from melanoma_tl.views import ImageViews, Inputs
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a network learns from, and what is watched meanwhile.
+
+    Attributes
+    ----------
+    training : PreparedImages
+        All images that were given for training.
+    labels : ndarray of shape (n_images,)
+        Their classes, 0 or 1.
+    rows : ndarray of int of shape (n_rows,)
+        Those that make up one pass, repeated ones included.
+    augmenter : Augmenter or None
+        What changes them, with a seed of its own.
+    validation : PreparedImages or None
+        Images that are watched.
+    validation_labels : ndarray or None
+        Their classes, 0 or 1.
+    """
+
+    training: PreparedImages
+    labels: NDArray[np.int64]
+    rows: NDArray[np.intp]
+    augmenter: Augmenter | None
+    validation: PreparedImages | None = None
+    validation_labels: NDArray[np.int64] | None = None
+
+    @property
+    def views(self) -> ImageViews:
+        """The training images, as they are shown."""
+        return ImageViews(self.training.pixels, self.training.contents, self.augmenter)
+
+
+@dataclass(frozen=True)
+class ComputingOptions:
+    """How features are computed and where they may be kept.
+
+    Attributes
+    ----------
+    precision : Precision
+        What the parts of the network compute with.
+    feature_budget : int or None
+        Bytes that stored features may take together.
+    batch_size : int
+        Images that go through the frozen part at once.
+    verbose : int
+        0 shows no progress.
+    """
+
+    precision: Precision
+    feature_budget: int | None
+    batch_size: int
+    verbose: int
+
+
+class OpenStage(NamedTuple):
+    """A stage that is ready to be trained.
+
+    Attributes
+    ----------
+    parts : NetworkParts
+        The network, cut.
+    learner : keras.Model
+        The part that learns, compiled, in its own precision.
+    batches : TrainingBatches
+        Its training data.
+    watched : tuple or None
+        Its validation data.
+    """
+
+    parts: NetworkParts
+    learner: Any
+    batches: TrainingBatches
+    watched: tuple[Inputs, NDArray[np.int64]] | None
+
+
+class StagedTraining:
+    """One network, its data, and the stages that it goes through.
+
+    Parameters
+    ----------
+    network : Network
+        Changed in place.
+    spec : BackboneSpec
+        Its backbone.
+    data : TrainingData
+        What it learns from.
+    options : ComputingOptions
+        How features are computed.
+    seed : int
+        Seed of layers that are made anew in another precision.
+    """
+
+    def __init__(
+        self, network: Network, spec: BackboneSpec, data: TrainingData, options: ComputingOptions, seed: int
+    ) -> None:
+        self.network, self.spec, self.data, self.options, self.seed = network, spec, data, options, seed
+
+    def solve(self, probe: Probe, plan: TrainingPlan) -> Training:
+        """Solve for the last layer.
+
+        Parameters
+        ----------
+        probe : Probe
+            The penalty.
+        plan : TrainingPlan
+            Class weights and batch size.
+
+        Returns
+        -------
+        Training
+            The figures of one epoch, on untouched images.
+
+        Raises
+        ------
+        ParameterError
+            If the augmenter draws endless views, which have no exact solution.
+        """
+        views = self.data.views
+        if views.n_views is None:
+            raise ParameterError("a Probe needs fixed views: pass Augmenter(..., views=8), or no augmenter")
+        model = self.network.model
+        for layer in model.layers:
+            layer.trainable = layer.name == SCORE_LAYER
+        parts = cut_network(model)
+        inputs, watched = self._inputs(parts, views, views.n_views)
+        kernel, bias = fit_logistic(
+            inputs,
+            self.data.labels,
+            self.data.rows,
+            n_views=views.n_views,
+            class_weight=plan.class_weight,
+            C=probe.C,
+        )
+        model.get_layer(SCORE_LAYER).set_weights([kernel[:, np.newaxis], np.array([bias])])
+        compile_network(parts.trained, plan)
+        seen = OrderedBatches(inputs, self.data.labels, batch_size=plan.batch_size, rows=self.data.rows)
+        figures = parts.trained.evaluate(seen, verbose=0, return_dict=True)
+        if watched is not None:
+            shown = OrderedBatches(*watched, batch_size=plan.batch_size)
+            validated = parts.trained.evaluate(shown, verbose=0, return_dict=True)
+            figures |= {f"val_{name}": value for name, value in validated.items()}
+        return Training({name: [float(value)] for name, value in figures.items()})
+
+    def learn(
+        self,
+        plan: TrainingPlan,
+        *,
+        train_batch_norm: bool,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        run: RunFolder | None = None,
+        number: int = 0,
+    ) -> Training:
+        """Train by gradient steps.
+
+        Parameters
+        ----------
+        plan : TrainingPlan
+            The stage, and everything else that is to be known.
+        train_batch_norm : bool
+            Whether batch normalisation learns where the backbone does.
+        callbacks : sequence of keras.callbacks.Callback
+            The user's.
+        run : RunFolder, optional
+            Where each epoch is kept, and where to go on from.
+        number : int, default=0
+            Number of the stage.
+
+        Returns
+        -------
+        Training
+            How it went.
+        """
+        checkpoint = None if run is None else run.stage(number)
+        finished = None if checkpoint is None else checkpoint.read_finished()
+        if finished is not None and checkpoint is not None:
+            self._cut(plan, train_batch_norm=train_batch_norm).trained.set_weights(finished)
+            return Training(checkpoint.history)
+        stage = self.open(
+            plan, train_batch_norm=train_batch_norm, first_epoch=0 if checkpoint is None else checkpoint.epochs
+        )
+        training = train(stage.learner, stage.batches, stage.watched, plan, callbacks=callbacks, checkpoint=checkpoint)
+        stage.parts.trained.set_weights(stage.learner.get_weights())
+        if checkpoint is not None and training.interruption is None:
+            checkpoint.finish(stage.learner.get_weights(), training.history)
+        return training
+
+    def open(self, plan: TrainingPlan, *, train_batch_norm: bool, first_epoch: int = 0) -> OpenStage:
+        """Freeze and cut the network, compute the features, and compile the part that learns.
+
+        Parameters
+        ----------
+        plan : TrainingPlan
+            The stage, and everything else that is to be known.
+        train_batch_norm : bool
+            Whether batch normalisation learns where the backbone does.
+        first_epoch : int, default=0
+            Number of epochs that have finished.
+
+        Returns
+        -------
+        OpenStage
+            Ready for `train`.
+        """
+        parts = self._cut(plan, train_batch_norm=train_batch_norm)
+        with seeded_layers(self.seed):
+            learner = with_precision(parts.trained, self.options.precision.trained)
+        rows = self.data.rows
+        compile_network(
+            learner,
+            plan,
+            steps=plan.epochs * plan.count_steps(len(rows)),
+            depths=depths(self.spec, self.network.backbone),
+        )
+        inputs, watched = self._inputs(parts, self.data.views, plan.count_turns(rows))
+        return OpenStage(
+            parts, learner, TrainingBatches(inputs, self.data.labels, rows, plan, first_epoch=first_epoch), watched
+        )
+
+    def _cut(self, plan: TrainingPlan, *, train_batch_norm: bool) -> NetworkParts:
+        start = first_layer_that_learns(self.spec, plan.stage.trainable_from)
+        freeze(self.network, start, train_batch_norm=train_batch_norm)
+        if plan.mix is None:
+            return cut_network(self.network.model)
+        logger.warning("mix=%r mixes pixels anew in every step, so no features can be stored", plan.mix)
+        return NetworkParts(None, self.network.model)
+
+    def _inputs(
+        self, parts: NetworkParts, views: ImageViews, turns: int
+    ) -> tuple[Inputs, tuple[Inputs, NDArray[np.int64]] | None]:
+        """Give what the learning part reads of the training and of the validation images."""
+        data = self.data
+        extract = self._extractor(parts)
+        inputs = extract(views, data.rows, turns, "training images")
+        if data.validation is None or data.validation_labels is None:
+            return inputs, None
+        shown = ImageViews(data.validation.pixels, data.validation.contents, None)
+        every_row = np.arange(len(data.validation_labels))
+        return inputs, (extract(shown, every_row, 1, "validation images"), data.validation_labels)
+
+    def _extractor(self, parts: NetworkParts) -> Any:
+        if parts.frozen is None:
+            return lambda images, *_: images
+        return FeatureExtractor(
+            parts.frozen,
+            policy=self.options.precision.frozen,
+            recipe=self.data.training.recipe,
+            budget=self.options.feature_budget,
+            batch_size=self.options.batch_size,
+            verbose=self.options.verbose,
+        ).extract

@@ -1,0 +1,167 @@
+"""What was killed goes on to the end that it would have had."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from melanoma_tl import Augmenter, Probe, Stage, TransferClassifier, cache
+from melanoma_tl.errors import ParameterError
+
+pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
+
+
+def make(**changes):
+    options = {
+        "weights": None,
+        "epochs": 5,
+        "batch_size": 8,
+        "learning_rate": 0.02,
+        "trainable_from": "conv1",
+        "dropout": 0.3,
+        "random_state": 0,
+        "verbose": 0,
+        "precision": "float32",
+    }
+    return TransferClassifier("tiny", **(options | changes))
+
+
+class Killed(BaseException):
+    """Nothing in the library catches it."""
+
+
+class Kill(keras.callbacks.Callback):
+    def __init__(self, *, epoch, batch=None):
+        super().__init__()
+        self.at, self.batch, self.epoch, self.begun = epoch, batch, 0, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.begun.append(epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (self.at, self.batch):
+            raise Killed
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.batch is None and epoch == self.at:
+            raise Killed
+
+
+def same_weights(one, other):
+    return all(
+        np.allclose(*pair, atol=1e-5, rtol=0)
+        for pair in zip(one.model_.get_weights(), other.model_.get_weights(), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"steps_per_epoch": 2, "augmenter": Augmenter(horizontal_flip=True, rotation_range=20)},
+        {"optimizer": "rmsprop", "ema_momentum": 0.9, "restore_best": False},
+        {"ema_momentum": 0.9},
+        {"trainable_from": None, "stages": (Probe(), Stage(epochs=2), Stage("conv2", epochs=4, schedule="cosine"))},
+    ],
+    ids=["plain", "passes", "averaged", "averaged and best", "stages"],
+)
+@pytest.mark.parametrize("batch", [None, 1], ids=["between epochs", "within an epoch"])
+def test_a_killed_run_ends_as_an_unbroken_one(images, labels, changes, batch):
+    data = {"validation_data": (images[:10], 1 - labels[:10])}
+    unbroken = make(**changes).fit(images, labels, **data)
+    killer = Kill(epoch=2, batch=batch)
+    with pytest.raises(Killed):
+        make(**changes).fit(images, labels, **data, resume=True, callbacks=[killer])
+    watcher = Kill(epoch=-1)
+    resumed = make(**changes).fit(images, labels, **data, resume=True, callbacks=[watcher])
+    assert watcher.begun[0] == (3 if batch is None else 2), "it goes on after the last finished epoch"
+    assert same_weights(resumed, unbroken)
+    assert resumed.history_.keys() == unbroken.history_.keys()
+    for name, values in unbroken.history_.items():
+        assert np.allclose(resumed.history_[name], values, atol=1e-5)
+    assert cache.size("runs") == 0, "what is finished needs no checkpoint"
+
+
+def test_patience_is_remembered(images, labels):
+    wrong = {"validation_data": (images, 1 - labels)}  # the longer it learns, the worse
+    unbroken = make(epochs=20, early_stopping=3).fit(images, labels, **wrong)
+    for epoch in (len(unbroken.history_["loss"]) - 2, len(unbroken.history_["loss"]) - 1):
+        with pytest.raises(Killed):
+            make(epochs=20, early_stopping=3).fit(images, labels, **wrong, resume=True, callbacks=[Kill(epoch=epoch)])
+        resumed = make(epochs=20, early_stopping=3).fit(images, labels, **wrong, resume=True)
+        assert len(resumed.history_["loss"]) == len(unbroken.history_["loss"])
+        assert same_weights(resumed, unbroken)
+
+
+def test_another_run_does_not_go_on_from_this_one(images, labels):
+    with pytest.raises(Killed):
+        make().fit(images, labels, resume=True, callbacks=[Kill(epoch=3)])
+    for changes in ({"learning_rate": 0.01}, {"random_state": 1}, {"epochs": 6}):
+        watcher = Kill(epoch=-1)
+        make(**changes).fit(images, labels, resume=True, callbacks=[watcher])
+        assert watcher.begun[0] == 0
+    watcher = Kill(epoch=-1)
+    make().fit(images, 1 - labels, resume=True, callbacks=[watcher])
+    assert watcher.begun[0] == 0
+    make().fit(images, labels, resume=True, callbacks=[watcher])
+    assert watcher.begun[-1] == 4
+    assert len(watcher.begun) == 6, "only the last epoch was left"
+
+
+def test_resuming_needs_a_seed(images, labels):
+    with pytest.raises(ParameterError, match="give a random_state"):
+        make(random_state=None).fit(images, labels, resume=True)
+
+
+def test_without_resume_nothing_is_kept(images, labels):
+    with pytest.raises(Killed):
+        make().fit(images, labels, callbacks=[Kill(epoch=3)])
+    assert cache.size("runs") == 0
+
+
+SCRIPT = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import tensorflow as tf
+tf.config.experimental.enable_op_determinism()
+import conftest
+from test_checkpoints import make
+conftest.tiny_backbone.__wrapped__() if hasattr(conftest.tiny_backbone, "__wrapped__") else None
+images, labels = conftest.draw_images(24), np.arange(24) % 2
+clf = make(epochs=40).fit(images, labels, resume=True)
+np.savez(sys.argv[2], *clf.model_.get_weights())
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_at_any_moment_goes_on(tmp_path):
+    """Killed for real, three times wherever it happens to be, in a cache of its own."""
+    environment = os.environ | {"MELANOMA_TL_CACHE": str(tmp_path / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+    def start(target):
+        command = [sys.executable, "-c", SCRIPT, os.path.dirname(__file__), str(target)]  # noqa: PTH120
+        return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+    for n_epochs in (1, 7, 20):
+        process = start(tmp_path / "never.npz")
+        while process.poll() is None and not any(
+            int(path.name[6:]) >= n_epochs for path in (tmp_path / "cache").glob("runs/*/stage_0/epoch_*")
+        ):
+            time.sleep(0.01)
+        assert process.poll() is None, "it finished before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / "never.npz").exists()
+    assert start(tmp_path / "resumed.npz").wait() == 0
+    environment["MELANOMA_TL_CACHE"] = str(tmp_path / "other_cache")
+    assert start(tmp_path / "unbroken.npz").wait() == 0
+    with np.load(tmp_path / "resumed.npz") as resumed, np.load(tmp_path / "unbroken.npz") as unbroken:
+        for name in unbroken.files:
+            assert np.allclose(resumed[name], unbroken[name], atol=1e-5)
