@@ -86,14 +86,18 @@ def bad_images(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def tiny_backbone() -> str:
-    """Register a backbone that trains in a second; with batch normalisation, as the larger ones have."""
-    import keras
     import tensorflow as tf
-
-    from melanoma_tl import register_backbone
 
     # Without this, parallel sums round differently from run to run, and "the same seed" could not be tested exactly.
     tf.config.experimental.enable_op_determinism()
+    return register_tiny()
+
+
+def register_tiny() -> str:
+    """Register a backbone that trains in a second; with batch normalisation, as the larger ones have."""
+    import keras
+
+    from melanoma_tl import register_backbone
 
     def build(input_tensor, weights):
         layers = keras.layers

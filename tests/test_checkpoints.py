@@ -126,15 +126,17 @@ def test_without_resume_nothing_is_kept(images, labels):
 
 
 SCRIPT = """
-import sys
+import os, sys
 import numpy as np
-sys.path.insert(0, sys.argv[1])
 import tensorflow as tf
 tf.config.experimental.enable_op_determinism()
-import conftest
+sys.path.insert(0, sys.argv[1])
+cache = os.environ["MELANOMA_TL_CACHE"]
+from conftest import draw_images, register_tiny
 from test_checkpoints import make
-conftest.tiny_backbone.__wrapped__() if hasattr(conftest.tiny_backbone, "__wrapped__") else None
-images, labels = conftest.draw_images(24), np.arange(24) % 2
+os.environ["MELANOMA_TL_CACHE"] = cache  # the tests have their own
+register_tiny()
+images, labels = draw_images(24), np.arange(24) % 2
 clf = make(epochs=40).fit(images, labels, resume=True)
 np.savez(sys.argv[2], *clf.model_.get_weights())
 """

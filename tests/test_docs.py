@@ -101,6 +101,12 @@ def check_selection(names):
     assert not names["chosen_at_random"]
 
 
+def check_training(names):
+    assert len(names["clf"].history_["loss"]) == 1 + 4
+    assert names["found"].suggestion > 0
+    assert names["long"].provenance_["epochs_run"] == 5
+
+
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda path: path.stem)
 def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()

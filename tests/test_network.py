@@ -128,7 +128,7 @@ def test_stages_are_counted_from_the_last():
     assert first_layer_that_learns(spec, "block5_conv2") == "block5_conv2"
     assert first_layer_that_learns(spec, None) is None
     for wrong in (0, 6):
-        with pytest.raises(ParameterError, match="'vgg19' has 5 .block5_conv1"):
+        with pytest.raises(ParameterError, match=r"'vgg19' has 5 \(block5_conv1"):
             first_layer_that_learns(spec, wrong)
 
 

@@ -277,7 +277,7 @@ def test_full_memory_names_the_settings(images, labels):
 
         return Greedy()(keras.layers.GlobalAveragePooling2D()(features))
 
-    with pytest.raises(TrainingError, match="the memory is full: lower batch_size .now 8."):
+    with pytest.raises(TrainingError, match=r"the memory is full: lower batch_size \(now 8\)"):
         make(head=greedy).fit(images, labels)
 
 

@@ -1,0 +1,55 @@
+"""The examples of the page on training."""
+
+from melanoma_tl import (
+    Balancer,
+    ISBIDataset,
+    Probe,
+    Stage,
+    TransferClassifier,
+)
+from melanoma_tl.datasets.synthetic import write_isbi
+
+write_isbi("data", n_train=60, n_validation=30, n_test=40, size=64)
+train = ISBIDataset.from_challenge("data", year=2016, split="train")
+valid = ISBIDataset.from_challenge("data", year=2016, split="test")
+
+# --8<-- [start:stages]
+clf = TransferClassifier(
+    "vgg19",
+    weights=None,  # random, to keep this short; in earnest: "imagenet"
+    input_size=(32, 32),
+    stages=(
+        Probe(C=0.01),  # the head alone, solved exactly
+        Stage(
+            trainable_from="block5_conv1",
+            epochs=4,
+            learning_rate=1e-4,
+            schedule="cosine",
+            warmup=0.1,
+            layer_decay=0.4,
+        ),
+    ),
+    pooling="avg_max",
+    dropout=0.2,
+    weight_decay=1e-2,
+    balancer=Balancer(),
+    random_state=0,
+)
+clf.fit(train, validation_data=valid)
+# --8<-- [end:stages]
+
+# --8<-- [start:rate]
+frozen = TransferClassifier(
+    weights=None, input_size=(32, 32), batch_size=8, random_state=0
+)
+found = frozen.find_learning_rate(train)
+print(f"{found.suggestion:.1e}")
+found.plot().figure_.savefig("training.png", dpi=110)
+# --8<-- [end:rate]
+
+# --8<-- [start:resume]
+long = TransferClassifier(
+    weights=None, input_size=(32, 32), epochs=5, random_state=0
+)
+long.fit(train, validation_data=valid, resume=True)
+# --8<-- [end:resume]
