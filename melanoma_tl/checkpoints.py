@@ -86,7 +86,8 @@ class StageCheckpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.working = folder / "unfinished"
-        self.epochs, self.history = 0, {}
+        self.epochs = 0
+        self.history: dict[str, list[float]] = {}
         self._seeds: list[Any] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -499,18 +499,19 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     ) -> "Training":
         """Go through the stages, and put their histories one after the other."""
         from melanoma_tl.checkpoints import RunFolder
-        from melanoma_tl.training import Training
+        from melanoma_tl.training import Training, naming_full_memory
 
         run = RunFolder(self._describe_run(training, plans)) if resume else None
         whole = Training()
         for number, (stage, plan) in enumerate(zip(self._stages(), plans, strict=True)):
             logger.info("stage %d of %d: %s", number + 1, len(plans), stage)
-            if isinstance(stage, Probe):
-                part = training.solve(stage, plan)
-            else:
-                part = training.learn(
-                    plan, train_batch_norm=self.train_batch_norm, callbacks=callbacks, run=run, number=number
-                )
+            with naming_full_memory(plan):
+                if isinstance(stage, Probe):
+                    part = training.solve(stage, plan)
+                else:
+                    part = training.learn(
+                        plan, train_batch_norm=self.train_batch_norm, callbacks=callbacks, run=run, number=number
+                    )
             for name, values in part.history.items():
                 whole.history.setdefault(name, []).extend(values)
             if part.interruption is not None:

@@ -1,4 +1,8 @@
-"""Find a learning rate by trying all of them for one step each."""
+"""Find a learning rate by trying all of them for one step each.
+
+Two rules are in use for reading a rate off the curve (both in fastai): a tenth of the rate of the
+smallest loss, and the rate at which the loss falls most steeply. The suggestion is the smaller one.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +25,7 @@ DIVERGED = 4.0
 """The search ends where the smoothed loss is this many times its smallest value, as in fastai."""
 
 BELOW_MINIMUM = 10.0
-"""The suggestion is the rate of the smallest loss divided by this: at the minimum itself it is about to diverge."""
+"""What the rate of the smallest loss is divided by: at the minimum itself training is about to diverge."""
 
 
 @dataclass
@@ -51,8 +55,10 @@ class LearningRateDisplay:
 
     @property
     def suggestion(self) -> float:
-        """A tenth of the rate at which the smoothed loss is smallest, the rule of thumb of fastai and its kin."""
-        return float(self.rates[int(np.argmin(self.smoothed))] / BELOW_MINIMUM)
+        """The smaller one of a tenth of the rate of the smallest loss and the rate of its steepest fall."""
+        below_minimum = self.rates[int(np.argmin(self.smoothed))] / BELOW_MINIMUM
+        steepest = self.rates[int(np.argmin(np.gradient(self.smoothed, np.log(self.rates))))]
+        return float(min(below_minimum, steepest))
 
     def plot(self, ax: "Axes | None" = None) -> Self:
         """Draw the losses over the rates, with the suggestion marked.

@@ -76,11 +76,11 @@ def fit_logistic(
 
     def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         kernel, bias = parameters[:-1], parameters[-1]
-        value, gradient = kernel @ kernel / 2, np.append(kernel, 0.0)
+        value, gradient = float(kernel @ kernel / 2), np.append(kernel, 0.0)
         for features, y, weight in read():
             standardised = (features - mean) / scale
             logits = standardised @ kernel + bias
-            value += C * weight @ (np.logaddexp(0.0, logits) - y * logits)
+            value += C * float(weight @ (np.logaddexp(0.0, logits) - y * logits))
             slope = C * weight * (expit(logits) - y)
             gradient += np.append(slope @ standardised, slope.sum())
         return value, gradient

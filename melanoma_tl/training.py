@@ -1,6 +1,7 @@
 """Feed a network with balanced batches, and train it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -335,11 +336,11 @@ def train(
     Raises
     ------
     TrainingError
-        If the loss is no number any more, or the memory is full.
+        If the loss is no number any more.
     """
     best = _watch_best(plan, checkpoint) if validation is not None else None
     history = keras.callbacks.History()
-    interruption = None
+    interruption: BaseException | None = None
     try:
         model.fit(
             batches,
@@ -353,7 +354,7 @@ def train(
         )
     except Exception as error:
         if _is_out_of_memory(error):
-            raise TrainingError(_OUT_OF_MEMORY.format(plan=plan)) from error
+            raise
         interruption = error
     except KeyboardInterrupt as error:
         interruption = error
@@ -375,6 +376,33 @@ _OUT_OF_MEMORY = (
     "the memory is full: lower batch_size (now {plan.batch_size}) or input_size, or let fewer layers learn "
     "(trainable_from nearer to the output, now {plan.stage.trainable_from!r})"
 )
+
+
+@contextmanager
+def naming_full_memory(plan: TrainingPlan) -> Iterator[None]:
+    """Say which settings to lower where the memory is full.
+
+    Parameters
+    ----------
+    plan : TrainingPlan
+        The settings.
+
+    Yields
+    ------
+    None
+        Whatever is done in this block.
+
+    Raises
+    ------
+    TrainingError
+        In place of what the backend raises.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise TrainingError(_OUT_OF_MEMORY.format(plan=plan)) from error
+        raise
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -405,9 +433,10 @@ class BestEpoch(keras.callbacks.EarlyStopping):
         super().on_train_begin(logs)
         if self._checkpoint is None:
             return
-        for epoch, loss in enumerate(self._checkpoint.history.get("val_loss", [])):
+        losses = self._checkpoint.history.get("val_loss", [])
+        for epoch, loss in enumerate(losses):
             super().on_epoch_end(epoch, {"val_loss": loss})
-        if self.best_weights is not None:
+        if losses and self.restore_best_weights:
             self.best_weights = self._checkpoint.read_best()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -227,11 +227,11 @@ def test_focal_loss_and_smoothing_are_kerass(images, labels):
 def test_mixed_images_have_labels_in_between(mix):
     from melanoma_tl.mixing import mix_batch
 
-    pixels = np.zeros((64, 16, 16, 3), "uint8")
+    pixels = np.zeros((64, 64, 64, 3), "uint8")
     pixels[32:] = 200
     labels = np.repeat([[0.0], [1.0]], 32, axis=0).astype("float32")
     mixed, shares = mix_batch(mix, pixels, labels, seed=3)
-    assert np.allclose(mixed.mean(axis=(1, 2, 3)), 200 * shares[:, 0], atol=15), "the label is the share of the pixels"
+    assert np.allclose(mixed.mean(axis=(1, 2, 3)), 200 * shares[:, 0], atol=8), "the label is the share of the pixels"
     assert ((shares > 0.05) & (shares < 0.95)).any()
     again, _ = mix_batch(mix, pixels, labels, seed=3)
     other, _ = mix_batch(mix, pixels, labels, seed=4)
@@ -273,7 +273,7 @@ def test_full_memory_names_the_settings(images, labels):
     def greedy(features):
         class Greedy(keras.layers.Layer):
             def call(self, x):
-                return x + keras.ops.sum(keras.ops.ones((keras.ops.shape(x)[0], 2**45)))
+                return x + keras.ops.max(keras.ops.tile(x, (1, 2**40)), axis=1, keepdims=True)
 
         return Greedy()(keras.layers.GlobalAveragePooling2D()(features))
 
