@@ -908,7 +908,7 @@ def _warn_of_leakage(validation: Side, training: Side) -> None:
             f"{overlap}. The validation figures, and what is chosen by them, are too good: "
             "take the images out with valid.overlap(train).remove_from(valid)",
             LeakageWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -11,7 +11,7 @@ import melanoma_tl
 PACKAGE = Path(melanoma_tl.__file__).parent
 HEAVY = {"tensorflow", "keras", "matplotlib", "ray", "torch", "jax"}
 # Every user of this module trains a network, and the classifier imports it inside `fit`.
-NEEDS_KERAS = {"training.py"}
+NEEDS_KERAS = {"checkpoints.py", "fitting.py", "learning_rates.py", "optimizers.py", "training.py"}
 
 
 def top_level_imports(path: Path) -> set[str]:
