@@ -100,7 +100,10 @@ def freeze(backbone: Any, trainable_from: str | None) -> None:
         raise UnknownNameError("layer for trainable_from", trainable_from, names, "None freezes the whole backbone.")
     start = len(names) if trainable_from is None else names.index(trainable_from)
     for position, layer in enumerate(backbone.layers):
-        layer.trainable = position >= start and not isinstance(layer, BatchNormalization)
+        layer.trainable = position >= start
+        for part in layer._flatten_layers():  # a layer may be made of others
+            if isinstance(part, BatchNormalization):
+                part.trainable = False
 
 
 def _build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None) -> Any:
