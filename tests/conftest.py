@@ -108,3 +108,13 @@ def tiny_backbone() -> str:
 
     register_backbone("tiny", preprocess=keras.layers.Rescaling(1 / 127.5, offset=-1), input_size=(32, 32))(build)
     return "tiny"
+
+
+@pytest.fixture
+def own_table(monkeypatch) -> dict:
+    """A table of backbones that is thrown away after the test, plugins included."""
+    from melanoma_tl.backbones import registry
+
+    registry.list_backbones()  # so that plugins that are installed on this machine are in both tables
+    monkeypatch.setattr(registry, "_BACKBONES", dict(registry._BACKBONES))
+    return registry._BACKBONES

@@ -5,7 +5,7 @@ import pytest
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
-from melanoma_tl.network import build_network
+from melanoma_tl.network import build_network, freeze
 
 
 def build(backbone="tiny", **changes):
@@ -51,6 +51,14 @@ def test_a_frozen_backbone_learns_nothing_and_batch_normalisation_stays_still():
     assert all(np.array_equal(*pair) for pair in zip(before, model.get_layer("norm1").get_weights(), strict=True))
 
 
+def test_batch_normalisation_within_a_layer_stays_still_too():
+    images = keras.Input((8, 8, 3), name="image")
+    block = keras.Sequential([keras.layers.Conv2D(2, 3), keras.layers.BatchNormalization()], name="block")
+    backbone = keras.Model(images, block(images))
+    freeze(backbone, "block")
+    assert [weight.path for weight in backbone.trainable_weights] == [weight.path for weight in block.layers[0].weights]
+
+
 def test_the_seed_makes_the_weights_and_leaves_the_users_random_state_alone():
     import random
 
@@ -87,6 +95,14 @@ def test_weights_of_something_else_are_refused(tmp_path):
             build(backbone, weights=wrong)
 
 
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    keras.applications.MobileNetV3Small(include_top=False, weights=None).save(tmp_path / "other.h5")
+    other = WeightsFile(str(tmp_path / "other.h5"), "", official=False)
+    for backbone in ("mobilenetv3large", "vgg16"):
+        with pytest.raises(WeightsUnavailableError, match=f"does not hold weights for '{backbone}'"):
+            build(backbone, weights=other)
+
+
 def test_a_size_that_is_too_small_is_not_blamed_on_the_weights(tmp_path):
     for weights in (None, WeightsFile(str(tmp_path / "any.h5"), "", official=False)):
         with pytest.raises(ParameterError, match=r"cannot be built on images of \(16, 16, 3\)"):
@@ -108,7 +124,7 @@ def test_a_backbone_must_end_in_a_feature_map():
 def build_own(builder):
     scale = keras.layers.Rescaling(1 / 255)
     return build_network(
-        BackboneSpec("own", builder, scale, (32, 32), None),
+        BackboneSpec("own", builder, scale, (32, 32)),
         weights=None,
         input_size=(32, 32),
         preprocessing="backbone",
