@@ -25,7 +25,7 @@ def hub():
 def original(hub):
     keras.utils.set_random_seed(0)
     return hub.models.ResNetBackbone(
-        input_conv_filters=[8],
+        input_conv_filters=[64],
         input_conv_kernel_sizes=[3],
         stackwise_num_filters=[64, 8, 8],
         stackwise_num_blocks=[1, 1, 1],

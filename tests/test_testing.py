@@ -11,7 +11,7 @@ from melanoma_tl.testing import CONTRACT, check_backbone
 
 layers = keras.layers
 FIRST = [family.models[0].constructor.lower() for family in FAMILIES]
-LIGHT = ["mobilenet", "mobilenetv2", "mobilenetv3small", "efficientnetb0"]
+LIGHT = ["mobilenet", "mobilenetv3small"]
 
 
 @pytest.mark.parametrize("name", ["tiny", *LIGHT])
@@ -111,7 +111,7 @@ BROKEN = {
         )
         | {"last_convolution": "pool"},
     ),
-    "no such stage": ("stages", "Did you mean 'conv1'", {"stages": ("conv2", "conv0")}),
+    "no such stage": ("stages", "Did you mean 'conv2'", {"stages": ("conv22",)}),
     "wrong order": ("stages", "stand at the places", {"stages": ("conv1", "conv2")}),
     "numbered": ("stages", "Keras numbers it", builds(lambda x: good(layers.Conv2D(3, 1)(x))) | {"stages": "last"}),
     "nothing to learn": (

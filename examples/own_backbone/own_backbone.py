@@ -15,17 +15,18 @@ def scale(images):
     "small_resnet",
     preprocess=scale,
     input_size=(128, 128),
-    stages=("block3_conv1", "block2_conv1", "block1_conv1"),
+    stages=("block3_conv1", "block2_conv1", "block1_conv1", "stem"),
     last_convolution="block3_out",
     licence="MIT",
     source="He et al. 2016, arXiv:1512.03385, in small; no weights",
 )
 def small_resnet(input_tensor, weights):
-    """Build three residual blocks, each at half the resolution before."""
+    """Build a convolution and three residual blocks, halving the map."""
     import keras
 
-    features = input_tensor
-    for number, filters in enumerate((16, 32, 64), start=1):
+    stem = keras.layers.Conv2D(16, 3, strides=2, padding="same", name="stem")
+    features = stem(input_tensor)
+    for number, filters in enumerate((32, 64, 128), start=1):
         features = add_block(features, filters, f"block{number}")
     source = keras.utils.get_source_inputs(input_tensor)
     model = keras.Model(source, features)
