@@ -1,6 +1,7 @@
 """Build the flat graph: preprocessing, backbone and head in one model."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -72,7 +73,8 @@ def build_network(
         freeze(backbone, trainable_from)
         features = _apply_head(head, backbone.output)
         score = keras.layers.Dense(1, activation="sigmoid", name=SCORE_LAYER, dtype="float32")(features)
-    return keras.Model(images, score, name=spec.name)
+    # Keras refuses a slash, and the folder of stored features takes this name: a preset may be named by its path.
+    return keras.Model(images, score, name=re.sub(r"\W+", "_", spec.name.rpartition("/")[2]))
 
 
 def freeze(backbone: Any, trainable_from: str | None) -> None:

@@ -56,8 +56,8 @@ def build(name, weights):
 def test_it_computes_what_kerashub_computes(name, original, converter):
     expected = original(converter(PIXELS))
     assert np.std(expected) > 1e-3
-    assert np.allclose(build(name, "imagenet")(PIXELS), expected, atol=1e-5)
-    assert not np.allclose(build(name, None)(PIXELS), expected, atol=1e-3), "random weights"
+    assert np.allclose(build(name, "imagenet")([PIXELS]), expected, atol=1e-5)
+    assert not np.allclose(build(name, None)([PIXELS]), expected, atol=1e-3), "random weights"
 
 
 def test_weights_from_a_file(name, original, tmp_path):
