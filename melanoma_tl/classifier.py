@@ -48,11 +48,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     backbone : str, default="vgg19"
-        One of `list_backbones()`.
+        One of `list_backbones()`, or "kerashub:" and a preset of KerasHub.
     weights : "imagenet", path or None, default="imagenet"
         Pre-trained weights of the backbone. "imagenet" looks in the folder that
         the environment variable ``MELANOMA_TL_WEIGHTS`` names, then in Keras's
-        cache, then downloads. None starts from random weights.
+        cache, then downloads; for a preset of KerasHub it means the preset's own weights.
+        None starts from random weights.
     preprocessing : {"backbone", "rescale"}, default="backbone"
         What the weights were trained with, or a division by 255 as published.
     input_size : tuple of int or None, default=None

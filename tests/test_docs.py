@@ -42,6 +42,10 @@ def check_backbone(names):
     assert "one_convolution" in list_backbones()
 
 
+def check_backbones(names):
+    assert names["clf"].trainable_from == "conv5_block1_1_conv"
+
+
 def check_balancer(names):
     assert np.bincount(names["y_balanced"]).tolist() == [346, 346]
     assert names["chosen"].tolist() == names["balancer"].sample_indices_.tolist()
@@ -131,6 +135,13 @@ def test_the_table_of_challenges_has_the_numbers_of_the_code():
         )
         for entry in CHALLENGES
     }
+
+
+def test_the_tables_of_backbones_say_what_the_code_says():
+    tables = runpy.run_path(str(DOCS / "backbone_tables.py"))
+    page = (DOCS / "backbones.md").read_text(encoding="utf-8")
+    assert f"\n{tables['list_applications']()}\n" in page
+    assert f"\n{tables['list_clauses']()}\n" in page
 
 
 def test_pictures_exist_and_are_described():

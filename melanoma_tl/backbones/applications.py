@@ -1,7 +1,7 @@
 """The image models of ``keras.applications``, as one table.
 
 Addresses, names and hashes of the weights are those of Keras's own sources, with which a
-test compares them; licences and origins are those that Keras's documentation gives.
+test compares them; licences are those of the repositories from which Keras ported the weights.
 """
 
 from collections.abc import Callable
