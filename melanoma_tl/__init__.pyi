@@ -2,6 +2,7 @@ from . import backbones as backbones
 from . import datasets as datasets
 from . import errors as errors
 from .augmentation import Augmenter as Augmenter
+from .backbones import is_backbone as is_backbone
 from .backbones import list_backbones as list_backbones
 from .backbones import register_backbone as register_backbone
 from .balancing import Balancer as Balancer

@@ -62,11 +62,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     backbone : str, default="vgg19"
-        One of `list_backbones()`.
+        One of `list_backbones()`, or "kerashub:" and a preset of KerasHub.
     weights : "imagenet", path or None, default="imagenet"
         Pre-trained weights of the backbone. "imagenet" looks in the folder that
         the environment variable ``MELANOMA_TL_WEIGHTS`` names, then in Keras's
-        cache, then downloads. None starts from random weights.
+        cache, then downloads; for a preset of KerasHub it means the preset's own weights.
+        None starts from random weights.
     preprocessing : {"backbone", "rescale"}, default="backbone"
         What the weights were trained with, or a division by 255 as published.
     input_size : tuple of int or None, default=None
@@ -75,8 +76,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         What stands between the last feature map and the score: its average; two
         dense layers of 4096 as published; or a function from the feature map (a
         Keras tensor of shape (n, h, w, channels)) to a tensor of shape (n, features).
-    pooling : {"avg", "max", "avg_max"}, default="avg"
-        What the "pooled" head takes of each channel of a feature map: average, maximum or both.
+    pooling : {"avg", "max", "avg_max"} or None, default=None
+        What the "pooled" head takes of each channel of a feature map: average, maximum or both;
+        None takes what the backbone recommends, the average for all of Keras's.
     taps : sequence of str, default=()
         Layers of the backbone, such as "block5_conv1", whose feature maps the "pooled" head
         takes beside the last one.
@@ -181,7 +183,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         preprocessing: str = "backbone",
         input_size: tuple[int, int] | None = None,
         head: str | Callable[[Any], Any] = "pooled",
-        pooling: str = "avg",
+        pooling: str | None = None,
         taps: Sequence[str] = (),
         dropout: float = 0.0,
         trainable_from: str | int | None = None,
@@ -428,7 +430,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             input_size=self._size(),
             preprocessing=self.preprocessing,
             head=self.head,
-            pooling=self.pooling,
+            pooling=self.pooling or spec.pooling,
             taps=self.taps,
             dropout=self.dropout,
             random_state=seed,

@@ -90,6 +90,18 @@ class TrainingError(MelanomaTLError, ArithmeticError):
     """Training cannot go on: the loss is no number any more, or the memory is full."""
 
 
+class PluginWarning(UserWarning):
+    """The backbones of another package cannot be used, and are left out."""
+
+
+class MissingPackageError(MelanomaTLError, ImportError):
+    """Something is asked for that needs a package which is not installed."""
+
+
+class ContractError(MelanomaTLError, AssertionError):
+    """A backbone breaks the contract that `melanoma_tl.testing.check_backbone` checks."""
+
+
 class WeightsUnavailableError(MelanomaTLError, OSError):
     """Pre-trained weights are neither on disk nor to be downloaded, or the file is not what it should be."""
 

@@ -1,6 +1,7 @@
 """Build the flat graph: preprocessing, backbone and head in one model."""
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -96,7 +97,9 @@ def build_network(
         if dropout:
             features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
         score = keras.layers.Dense(1, activation="sigmoid", name=SCORE_LAYER, dtype="float32")(features)
-    network = Network(keras.Model(images, score, name=spec.name), backbone)
+    # Keras refuses a slash, and the folder of stored features takes this name: a preset may be named by its path.
+    name = re.sub(r"\W+", "_", spec.name.rpartition("/")[2])
+    network = Network(keras.Model(images, score, name=name), keras.Model(images, backbone.output))
     freeze(network, None)
     return network
 
@@ -129,8 +132,10 @@ def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bo
         raise UnknownNameError("layer for trainable_from", trainable_from, names, "None freezes the whole backbone.")
     start = len(names) if trainable_from is None else names.index(trainable_from)
     for position, layer in enumerate(network.backbone.layers):
-        still = isinstance(layer, BatchNormalization) and not train_batch_norm
-        layer.trainable = position >= start and not still
+        layer.trainable = position >= start
+        for part in layer._flatten_layers():  # a layer may be made of others
+            if isinstance(part, BatchNormalization) and not train_batch_norm:
+                part.trainable = False
 
 
 def first_layer_that_learns(spec: BackboneSpec, trainable_from: str | int | None) -> str | None:

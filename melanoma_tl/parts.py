@@ -88,6 +88,9 @@ def with_precision(model: Any, policy: str) -> Any:
 
     recast_model = keras.models.clone_model(model, clone_function=recast)
     recast_model.set_weights(model.get_weights())
+    for layer in recast_model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with constants made of its weights
     return recast_model
 
 

@@ -114,6 +114,16 @@ def register_tiny() -> str:
     return "tiny"
 
 
+@pytest.fixture
+def own_table(monkeypatch) -> dict:
+    """A table of backbones that is thrown away after the test, plugins included."""
+    from melanoma_tl.backbones import registry
+
+    registry.list_backbones()  # so that plugins that are installed on this machine are in both tables
+    monkeypatch.setattr(registry, "_BACKBONES", dict(registry._BACKBONES))
+    return registry._BACKBONES
+
+
 NETWORK_OPTIONS = {
     "weights": None,
     "input_size": (32, 32),

@@ -9,7 +9,7 @@ from pathlib import Path
 import melanoma_tl
 
 PACKAGE = Path(melanoma_tl.__file__).parent
-HEAVY = {"tensorflow", "keras", "matplotlib", "ray", "torch", "jax"}
+HEAVY = {"tensorflow", "keras", "keras_hub", "matplotlib", "ray", "torch", "jax"}
 # Every user of this module trains a network, and the classifier imports it inside `fit`.
 NEEDS_KERAS = {"checkpoints.py", "fitting.py", "learning_rates.py", "optimizers.py", "training.py"}
 
@@ -60,6 +60,11 @@ def test_data_modules_do_not_know_models():
         assert not any(
             module.endswith(("classifier", "network", "training", "report")) for module in all_imports(path)
         ), path.name
+
+
+def test_nothing_imports_the_checks_for_tests():
+    for path in PACKAGE.rglob("*.py"):
+        assert "melanoma_tl.testing" not in all_imports(path), path.name
 
 
 def test_public_names_are_all_there():

@@ -2,11 +2,9 @@ import hashlib
 import http.server
 import threading
 
-import keras
-import numpy as np
 import pytest
 
-from melanoma_tl import list_backbones, register_backbone
+from melanoma_tl import is_backbone, list_backbones, register_backbone
 from melanoma_tl.backbones import BackboneSpec, PretrainedWeights, get_backbone
 from melanoma_tl.backbones.weights import find_weights
 from melanoma_tl.errors import DuplicateNameError, ParameterError, UnknownNameError, WeightsUnavailableError
@@ -33,29 +31,24 @@ def test_a_name_is_registered_once_unless_told_otherwise():
     assert get_backbone("TINY").builder is spec.builder
 
 
-@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
-def test_preprocessing_is_keras_own(name):
-    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("float32")
-    tensor = keras.Input((8, 8, 3))
-    ours = keras.Model(tensor, get_backbone(name).preprocess(tensor)).predict(images, verbose=0)
-    theirs = getattr(keras.applications, name).preprocess_input(images.copy())
-    assert np.allclose(ours, theirs, atol=1e-4)
+def test_a_backbone_keeps_what_it_was_registered_with(own_table):
+    facts = {"input_size": (48, 64), "stages": ("b", "a"), "last_convolution": "c", "pooling": "max"}
+    facts |= {"licence": "MIT", "source": "nowhere", "parameters": 7}
+    register_backbone("Described", preprocess=abs, **facts)(print)
+    assert get_backbone("described") == BackboneSpec("described", print, abs, **facts)
+    assert is_backbone("DESCRIBED")
+    assert not is_backbone("describd")
 
 
-@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
-def test_hashes_are_those_that_keras_checks(name):
-    from importlib import import_module
-    from inspect import getsource
-
-    source = getsource(import_module(f"keras.src.applications.{name}"))
-    weights = get_backbone(name).weights
-    assert weights.md5 in source
-    assert weights.file_names[0] in source
+def test_names_of_presets_cannot_be_taken():
+    with pytest.raises(DuplicateNameError, match="KerasHub"):
+        register_backbone("KerasHub:mine", preprocess=abs, overwrite=True)(print)
 
 
 # -- weights -----------------------------------------------------------------------------------------------------------
 
 CONTENT = b"weights"
+MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -78,9 +71,9 @@ def hub():
     server.shutdown()
 
 
-def spec_from(url):
+def spec_from(url, file_hash=MD5):
     names = (f"official_{hashlib.md5(url.encode()).hexdigest()}.h5", "other.h5")
-    weights = PretrainedWeights(names, url, hashlib.md5(CONTENT).hexdigest(), "none")
+    weights = PretrainedWeights(names, url, file_hash)
     return BackboneSpec("net", lambda **_: None, lambda images: images, (32, 32), weights)
 
 
@@ -109,8 +102,17 @@ def test_a_hub_that_fails_tells_what_to_fetch_and_where_to_put_it(hub, address):
     url = f"{hub}{address}" if address else "http://127.0.0.1:9/unreachable"
     with pytest.raises(WeightsUnavailableError) as caught:
         find_weights(spec_from(url), "imagenet")
-    for part in (url, hashlib.md5(CONTENT).hexdigest(), "official_", "MELANOMA_TL_WEIGHTS", "weights=None"):
+    for part in (url, MD5, "official_", "MELANOMA_TL_WEIGHTS", "weights=None"):
         assert part in str(caught.value)
+
+
+def test_a_sha256_is_as_good_as_an_md5_and_without_a_hash_nothing_is_official(hub):
+    spec = spec_from(f"{hub}/good", hashlib.sha256(CONTENT).hexdigest())
+    assert find_weights(spec, "imagenet").official
+    assert find_weights(spec, "imagenet").md5 == MD5
+    assert not find_weights(spec_from(f"{hub}/good", None), "imagenet").official
+    with pytest.raises(WeightsUnavailableError, match="no hash of it is published"):
+        find_weights(spec_from(f"{hub}/busy", None), "imagenet")
 
 
 def test_weights_that_are_not_there(tmp_path):

@@ -2,14 +2,15 @@
 
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from melanoma_tl import list_backbones, register_backbone
-from melanoma_tl.backbones import PretrainedWeights, get_backbone
+from melanoma_tl import list_backbones
+from melanoma_tl.backbones import PretrainedWeights
 from melanoma_tl.datasets.challenges import CHALLENGES
 
 REPOSITORY = Path(__file__).parents[1]
@@ -19,24 +20,17 @@ PAGES = sorted(DOCS.rglob("*.md"))
 
 
 @pytest.fixture
-def quick_vgg19(monkeypatch, tmp_path):
+def quick_vgg19(monkeypatch, tmp_path, own_table):
     """One convolution under the name of VGG19: the examples are about the library, not about the network."""
-    spec = get_backbone("vgg19")
 
     def build(input_tensor, weights):
         x = keras.layers.Conv2D(4, 3, strides=4, name="block5_conv1")(input_tensor)
         return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
 
-    def register(builder, weights, input_size):
-        register_backbone("vgg19", preprocess=spec.preprocess, weights=weights, input_size=input_size, overwrite=True)(
-            builder
-        )
-
     (tmp_path / "tiny.h5").write_bytes(b"")
     monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
-    register(build, PretrainedWeights(("tiny.h5",), "", "", ""), (32, 32))
-    yield
-    register(spec.builder, spec.weights, spec.input_size)
+    weights = PretrainedWeights(("tiny.h5",), "", None)
+    own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32))
 
 
 def check_augmenter(names):
@@ -46,6 +40,10 @@ def check_augmenter(names):
 
 def check_backbone(names):
     assert "one_convolution" in list_backbones()
+
+
+def check_backbones(names):
+    assert names["clf"].trainable_from == "conv5_block1_1_conv"
 
 
 def check_balancer(names):
@@ -143,6 +141,13 @@ def test_the_table_of_challenges_has_the_numbers_of_the_code():
         )
         for entry in CHALLENGES
     }
+
+
+def test_the_tables_of_backbones_say_what_the_code_says():
+    tables = runpy.run_path(str(DOCS / "backbone_tables.py"))
+    page = (DOCS / "backbones.md").read_text(encoding="utf-8")
+    assert f"\n{tables['list_applications']()}\n" in page
+    assert f"\n{tables['list_clauses']()}\n" in page
 
 
 def test_pictures_exist_and_are_described():

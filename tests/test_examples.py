@@ -3,13 +3,16 @@
 import json
 import runpy
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, register_backbone
-from melanoma_tl.backbones import PretrainedWeights, get_backbone
+from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, list_backbones
+from melanoma_tl.backbones import PretrainedWeights, registry
 from melanoma_tl.datasets.challenges import get_challenge
 from melanoma_tl.datasets.synthetic import write_isbi
 
@@ -21,17 +24,11 @@ def run(name, *arguments):
 
 
 @pytest.fixture
-def no_hub(monkeypatch):
+def no_hub(monkeypatch, own_table):
     """VGG19 whose weights cannot be downloaded."""
-    spec = get_backbone("vgg19")
     monkeypatch.delenv("MELANOMA_TL_WEIGHTS", raising=False)
-
-    def register(weights):
-        register_backbone("vgg19", preprocess=spec.preprocess, weights=weights, overwrite=True)(spec.builder)
-
-    register(PretrainedWeights(("nowhere.h5",), "http://127.0.0.1:9/nowhere.h5", "0" * 32, "none"))
-    yield
-    register(spec.weights)
+    weights = PretrainedWeights(("nowhere.h5",), "http://127.0.0.1:9/nowhere.h5", "0" * 32)
+    own_table["vgg19"] = replace(own_table["vgg19"], weights=weights)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
@@ -142,3 +139,29 @@ def test_check_data_finds_what_was_planted(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run("check_data", "--data", tmp_path / "out")
     assert "no ground truth of a challenge" in capsys.readouterr().err
+
+
+@pytest.fixture
+def own_backbone(tmp_path, monkeypatch, own_table):
+    """The example package, installed by pip into a folder of its own."""
+    for needed in ("pip", "hatchling"):
+        pytest.importorskip(needed, reason=f"{needed} is not installed, which installing the package needs")
+    options = ("--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--target", str(tmp_path / "installed"))
+    command = [sys.executable, "-m", "pip", "install", *options, str(EXAMPLES / "own_backbone")]
+    subprocess.run(command, check=True)
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    registry._find_plugins.cache_clear()
+    yield
+    registry._find_plugins.cache_clear()
+    sys.modules.pop("own_backbone", None)
+
+
+def test_a_backbone_that_was_installed_by_pip_is_used_by_its_name(own_backbone, images, labels):
+    assert "small_resnet" in list_backbones()
+    clf = TransferClassifier(
+        "small_resnet", weights=None, input_size=(32, 32), trainable_from="block3_conv1", epochs=1, verbose=0
+    )
+    scores = clf.fit(images, labels).predict_proba(images)
+    assert scores.shape == (24, 2)
+    assert clf.model_.get_layer("block3_conv1").trainable
+    runpy.run_path(str(EXAMPLES / "own_backbone" / "test_own_backbone.py"))["test_the_backbone_keeps_to_the_contract"]()

@@ -6,7 +6,7 @@ from conftest import NETWORK_OPTIONS, build
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
-from melanoma_tl.network import build_network, first_layer_that_learns, freeze
+from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze
 
 
 def trainable_layers(model):
@@ -38,6 +38,14 @@ def test_a_frozen_backbone_learns_nothing_and_batch_normalisation_stays_still():
     rng = np.random.default_rng(0)
     model.fit(rng.uniform(0, 255, (16, 32, 32, 3)), np.arange(16) % 2, epochs=3, shuffle=False, verbose=0)
     assert all(np.array_equal(*pair) for pair in zip(before, model.get_layer("norm1").get_weights(), strict=True))
+
+
+def test_batch_normalisation_within_a_layer_stays_still_too():
+    images = keras.Input((8, 8, 3), name="image")
+    block = keras.Sequential([keras.layers.Conv2D(2, 3), keras.layers.BatchNormalization()], name="block")
+    backbone = keras.Model(images, block(images))
+    freeze(Network(backbone, backbone), "block")
+    assert [weight.path for weight in backbone.trainable_weights] == [weight.path for weight in block.layers[0].weights]
 
 
 def test_the_seed_makes_the_weights_and_leaves_the_users_random_state_alone():
@@ -76,6 +84,14 @@ def test_weights_of_something_else_are_refused(tmp_path):
             build(backbone, weights=wrong)
 
 
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    keras.applications.MobileNetV3Small(include_top=False, weights=None).save(tmp_path / "other.h5")
+    other = WeightsFile(str(tmp_path / "other.h5"), "", official=False)
+    for backbone in ("mobilenetv3large", "vgg16"):
+        with pytest.raises(WeightsUnavailableError, match=f"does not hold weights for '{backbone}'"):
+            build(backbone, weights=other)
+
+
 def test_a_size_that_is_too_small_is_not_blamed_on_the_weights(tmp_path):
     for weights in (None, WeightsFile(str(tmp_path / "any.h5"), "", official=False)):
         with pytest.raises(ParameterError, match=r"cannot be built on images of \(16, 16, 3\)"):
@@ -95,7 +111,7 @@ def test_a_backbone_must_end_in_a_feature_map():
 
 
 def build_own(builder):
-    return build(BackboneSpec("own", builder, keras.layers.Rescaling(1 / 255), (32, 32), None))
+    return build(BackboneSpec("own", builder, keras.layers.Rescaling(1 / 255), (32, 32)))
 
 
 @pytest.mark.parametrize(("pooling", "kinds"), [("avg", ["avg"]), ("max", ["max"]), ("avg_max", ["avg", "max"])])

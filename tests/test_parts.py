@@ -134,6 +134,17 @@ def test_a_network_within_a_network_is_recast_too():
     assert {layer.compute_dtype for layer in recast.layers[-1].layers} == {"bfloat16"}
 
 
+def test_statistics_of_a_normalization_are_recast_too():
+    images = keras.Input((8, 8, 3))
+    normalization = keras.layers.Normalization()
+    model = keras.Model(images, normalization(images))
+    normalization.adapt(PIXELS)
+    recast = with_precision(model, "mixed_bfloat16")
+    exact = model.predict_on_batch(PIXELS[:, :8, :8])
+    assert np.abs(exact).max() < 3
+    assert np.allclose(recast.predict_on_batch(PIXELS[:, :8, :8]).astype("float32"), exact, atol=0.03)
+
+
 def test_everything_trains_where_nothing_is_frozen():
     model = network("conv1")
     scorer = build_scorer(model, Precision("mixed_bfloat16", "float32"))

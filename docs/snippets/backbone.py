@@ -1,4 +1,4 @@
-"""A backbone of one's own, shown on the TransferClassifier page."""
+"""A backbone of one's own, shown on the page on backbones."""
 
 # --8<-- [start:example]
 import keras

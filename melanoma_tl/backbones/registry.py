@@ -1,11 +1,16 @@
 """The table of backbones and the only ways into it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from typing import Any
 
-from melanoma_tl.errors import DuplicateNameError, UnknownNameError
+from melanoma_tl.backbones.plugins import load_plugins
+from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, UnknownNameError
+
+KERASHUB = "kerashub:"
+"""What the names of KerasHub's presets begin with."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +23,26 @@ class PretrainedWeights:
         Names under which the file is looked for; the first is its official one.
     url : str
         Where it is downloaded from.
-    md5 : str
-        MD5 of the official file, in hexadecimal.
-    licence : str
-        Under which terms and by whom the weights are given.
+    file_hash : str or None
+        MD5 or SHA-256 of the official file, in hexadecimal; None where nobody publishes one.
     """
 
     file_names: tuple[str, ...]
     url: str
-    md5: str
-    licence: str
+    file_hash: str | None
+
+
+@dataclass(frozen=True)
+class PresetWeights:
+    """Weights that a preset brings along, fetched by the library that it belongs to.
+
+    Attributes
+    ----------
+    name : str
+        The name of the backbone, by which its builder knows them.
+    """
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -47,18 +62,34 @@ class BackboneSpec:
         weights expect, with Keras operations only, so that the graph reloads.
     input_size : tuple of int
         Default (height, width) in pixels.
-    weights : PretrainedWeights or None
-        Its ImageNet weights; None if there are none.
+    weights : PretrainedWeights, PresetWeights or None
+        What ``weights="imagenet"`` loads; None if there are none.
     stages : tuple of str
-        First layer of each stage, the last stage first.
+        Layers from which on it can be unfrozen, from the deepest, nearest to the output, to
+        the shallowest: where each resolution begins. Their names are the same in every process.
+    last_convolution : str or None
+        Layer whose output Grad-CAM reads; None for the layer that gives the last feature map.
+    pooling : {"avg", "max", "avg_max"}
+        How its last feature map is best turned into features.
+    licence : str
+        Under which terms it and its weights are given.
+    source : str
+        The paper, and where the weights come from.
+    parameters : int or None
+        Number of its weights; None if nobody has counted them.
     """
 
     name: str
     builder: Callable[..., Any]
     preprocess: Callable[[Any], Any]
     input_size: tuple[int, int]
-    weights: PretrainedWeights | None
+    weights: PretrainedWeights | PresetWeights | None = None
     stages: tuple[str, ...] = ()
+    last_convolution: str | None = None
+    pooling: str = "avg"
+    licence: str = ""
+    source: str = ""
+    parameters: int | None = None
 
 
 _BACKBONES: dict[str, BackboneSpec] = {}
@@ -70,10 +101,17 @@ def register_backbone(
     preprocess: Callable[[Any], Any],
     input_size: tuple[int, int] = (224, 224),
     weights: PretrainedWeights | None = None,
-    stages: tuple[str, ...] = (),
+    stages: Sequence[str] = (),
+    last_convolution: str | None = None,
+    pooling: str = "avg",
+    licence: str = "",
+    source: str = "",
+    parameters: int | None = None,
     overwrite: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function that builds a backbone.
+
+    `melanoma_tl.testing.check_backbone` tells whether the backbone keeps to the contract.
 
     Parameters
     ----------
@@ -86,6 +124,18 @@ def register_backbone(
         Default (height, width) in pixels.
     weights : PretrainedWeights, optional
         What ``weights="imagenet"`` loads.
+    stages : sequence of str, default=()
+        Layers from which on it can be unfrozen, from the deepest to the shallowest.
+    last_convolution : str or None, default=None
+        Layer whose output Grad-CAM reads; None for the layer that gives the last feature map.
+    pooling : {"avg", "max", "avg_max"}, default="avg"
+        How its last feature map is best turned into features.
+    licence : str, default=""
+        Under which terms it and its weights are given.
+    source : str, default=""
+        The paper, and where the weights come from.
+    parameters : int or None, default=None
+        Number of its weights.
     overwrite : bool, default=False
         Replace a backbone of the same name.
 
@@ -111,12 +161,26 @@ def register_backbone(
 
     def register(builder: Callable[..., Any]) -> Callable[..., Any]:
         key = name.lower()
+        if key.startswith(KERASHUB):
+            raise DuplicateNameError(f"{name!r}: names that begin with {KERASHUB!r} are those of KerasHub's presets")
         if key in _BACKBONES and not overwrite:
             raise DuplicateNameError(
                 f"the backbone {name!r} is registered already, by {_BACKBONES[key].builder.__module__}; "
                 "choose another name, or pass overwrite=True to replace it"
             )
-        _BACKBONES[key] = BackboneSpec(key, builder, preprocess, input_size, weights, stages)
+        _BACKBONES[key] = BackboneSpec(
+            key,
+            builder,
+            preprocess,
+            input_size,
+            weights,
+            tuple(stages),
+            last_convolution,
+            pooling,
+            licence,
+            source,
+            parameters,
+        )
         return builder
 
     return register
@@ -125,10 +189,14 @@ def register_backbone(
 def get_backbone(name: str) -> BackboneSpec:
     """Look up a backbone.
 
+    The first look-up loads the backbones of other packages, which name the module that
+    registers them in the entry-point group ``melanoma_tl.backbones``.
+
     Parameters
     ----------
     name : str
-        Its name; not case-sensitive.
+        Its name, not case-sensitive; or ``"kerashub:"`` and one of KerasHub's presets, such
+        as ``"kerashub:resnet_18_imagenet"``, or the path of a folder that holds one.
 
     Returns
     -------
@@ -139,17 +207,54 @@ def get_backbone(name: str) -> BackboneSpec:
     ------
     UnknownNameError
         If there is none; the message names the nearest match, all backbones, and how to add one.
+    MissingPackageError
+        If a preset is asked for, and keras-hub is not installed.
+    ParameterError
+        If a preset cannot be used.
     """
+    key = str(name).lower()
+    if key.startswith(KERASHUB):
+        from melanoma_tl.backbones.kerashub import describe_preset
+
+        return describe_preset(str(name)[len(KERASHUB) :])
+    _find_plugins()
     try:
-        return _BACKBONES[str(name).lower()]
+        return _BACKBONES[key]
     except KeyError:
         raise UnknownNameError(
             "backbone", name, _BACKBONES, "Add your own with melanoma_tl.register_backbone."
         ) from None
 
 
+def is_backbone(name: str) -> bool:
+    """Tell whether `get_backbone` finds a backbone.
+
+    Parameters
+    ----------
+    name : str
+        Its name; not case-sensitive.
+
+    Returns
+    -------
+    bool
+        False too for a preset of KerasHub that cannot be used, or without keras-hub.
+
+    Examples
+    --------
+    >>> is_backbone("VGG19"), is_backbone("vgg91")
+    (True, False)
+    """
+    try:
+        get_backbone(name)
+    except MelanomaTLError:
+        return False
+    return True
+
+
 def list_backbones(pattern: str = "*") -> list[str]:
     """List the names of the registered backbones.
+
+    KerasHub's presets are not among them: ``keras_hub.models.Backbone.presets`` lists these.
 
     Parameters
     ----------
@@ -166,4 +271,11 @@ def list_backbones(pattern: str = "*") -> list[str]:
     >>> list_backbones("vgg*")
     ['vgg16', 'vgg19']
     """
+    _find_plugins()
     return sorted(name for name in _BACKBONES if fnmatch(name, pattern.lower()))
+
+
+@cache
+def _find_plugins() -> None:
+    """Load the plugins when backbones are first asked for: importing the library imports nobody else's code."""
+    load_plugins(_BACKBONES)

@@ -1,0 +1,154 @@
+"""KerasHub's presets as backbones."""
+
+from functools import lru_cache
+from typing import Any
+
+from melanoma_tl.backbones.registry import KERASHUB, BackboneSpec, PresetWeights
+from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
+
+
+@lru_cache(maxsize=32)
+def describe_preset(preset: str) -> BackboneSpec:
+    """Make the entry of a preset, from its configuration alone, which is read once a process.
+
+    Parameters
+    ----------
+    preset : str
+        One of ``keras_hub.models.Backbone.presets``, a handle such as
+        ``"hf://user/name"``, or the path of a folder that ``save_to_preset`` wrote.
+
+    Returns
+    -------
+    BackboneSpec
+        It expects pixels as the preset's ``ImageConverter`` makes them; its stages begin after
+        the feature maps that the preset names. "imagenet" stands for the preset's own weights.
+
+    Raises
+    ------
+    MissingPackageError
+        If keras-hub is not installed.
+    UnknownNameError
+        If there is no such preset.
+    ParameterError
+        If the preset cannot be read, or is not of a network that turns images into one feature map.
+    """
+    name = f"{KERASHUB}{preset}"
+    hub = _import_hub(name)
+    try:
+        converter = hub.layers.ImageConverter.from_preset(preset)
+        backbone = hub.models.Backbone.from_preset(preset, load_weights=False)
+    # What is raised depends on where the preset is kept: on Kaggle, on Hugging Face, or in a folder.
+    except Exception as error:
+        raise _explain(hub, preset, error) from error
+    if len(backbone.inputs) != 1 or len(backbone.outputs) != 1:
+        raise ParameterError(f"{name!r} has several inputs or outputs; a backbone turns images into one feature map")
+    height, width = converter.image_size or backbone.inputs[0].shape[1:3]
+    return BackboneSpec(
+        name,
+        _PresetBuilder(preset),
+        _Converter(converter.scale, converter.offset),
+        (height or 224, width or 224),
+        PresetWeights(name),
+        stages=_find_stages(backbone),
+        licence="as the preset's page says",
+        source=f"KerasHub's preset {preset}",
+        parameters=backbone.count_params(),
+    )
+
+
+class _PresetBuilder:
+    """Builds the backbone of a preset.
+
+    Parameters
+    ----------
+    preset : str
+        Its name or path.
+    """
+
+    def __init__(self, preset: str) -> None:
+        self.preset = preset
+
+    def __call__(self, input_tensor: Any, weights: str | None) -> Any:
+        """Build it flat, on a tensor of preprocessed images."""
+        import keras
+
+        hub = _import_hub(f"{KERASHUB}{self.preset}")
+        own = weights == f"{KERASHUB}{self.preset}"
+        backbone = hub.models.Backbone.from_preset(self.preset, load_weights=own)
+        if weights is not None and not own:
+            backbone.load_weights(weights)
+        return keras.Model(keras.utils.get_source_inputs(input_tensor), _rebuild(backbone, input_tensor))
+
+
+def _rebuild(network: Any, tensor: Any) -> Any:
+    """Build a network anew on a tensor, with the same weights, and return what it gives."""
+    import keras
+
+    copies, results = [], []
+
+    def copy(operation: Any) -> Any:
+        copies.append((operation, type(operation).from_config(operation.get_config())))
+        return copies[-1][1]
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        results.append(operation(*args, **kwargs))
+        return results[-1]
+
+    # The model that this returns starts at an input of its own; its layers have been called on our tensor first.
+    tensors = keras.tree.map_structure(lambda _: tensor, network.input)
+    keras.models.clone_model(network, input_tensors=tensors, clone_function=copy, call_function=call)
+    for original, copied in copies:
+        if isinstance(original, keras.Layer):
+            copied.set_weights(original.get_weights())
+    return results[-1]
+
+
+class _Converter:
+    """Scales pixels as a preset expects them.
+
+    Parameters
+    ----------
+    scale, offset : float, sequence of float or None
+        What its ``ImageConverter`` multiplies with and adds, for all channels or for each.
+    """
+
+    def __init__(self, scale: Any, offset: Any) -> None:
+        self.scale = 1.0 if scale is None else _plain(scale)
+        self.offset = 0.0 if offset is None else _plain(offset)
+
+    def __call__(self, images: Any) -> Any:
+        """Add a layer that does so."""
+        from keras import layers
+
+        return layers.Rescaling(self.scale, offset=self.offset, name="convert")(images)
+
+
+def _plain(values: Any) -> float | list[float]:
+    return [float(value) for value in values] if hasattr(values, "__len__") else float(values)
+
+
+def _import_hub(name: str) -> Any:
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise MissingPackageError(f"the backbone {name!r} needs KerasHub: pip install keras-hub ({error})") from error
+    return keras_hub
+
+
+def _explain(hub: Any, preset: str, error: Exception) -> MelanomaTLError:
+    known = hub.layers.ImageConverter.presets
+    if preset in known or "/" in preset:
+        return ParameterError(
+            f"KerasHub's preset {preset!r} cannot be used: {error}. It needs a backbone and an ImageConverter, "
+            "each written by its save_to_preset"
+        )
+    return UnknownNameError(
+        "preset of KerasHub", preset, known, "A folder is given by its path: 'kerashub:/path' or 'kerashub:./path'."
+    )
+
+
+def _find_stages(backbone: Any) -> tuple[str, ...]:
+    """Name the layers that give the feature maps of each resolution but the last, the smallest first."""
+    pyramid = getattr(backbone, "pyramid_outputs", {})
+    maps = sorted(pyramid.items(), key=lambda item: int(item[0][1:]), reverse=True)
+    return tuple(tensor._keras_history.operation.name for _, tensor in maps[1:])

@@ -1,0 +1,294 @@
+"""The contract of backbones, for the tests of whoever writes one."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.backbones import BackboneSpec, get_backbone
+from melanoma_tl.backbones.weights import WeightsFile, find_weights
+from melanoma_tl.errors import ContractError, UnknownNameError
+from melanoma_tl.network import IMAGE, Network, build_network, freeze
+from melanoma_tl.parts import cut_network
+from melanoma_tl.persistence import load_model, save_model
+
+
+def check_backbone(
+    name: str, *, weights: str | os.PathLike[str] | None = None, input_size: tuple[int, int] = (96, 96)
+) -> None:
+    """Check that a backbone keeps to the contract, which takes seconds for a small one.
+
+    Parameters
+    ----------
+    name : str
+        Its name; not case-sensitive.
+    weights : "imagenet", path or None, default=None
+        As in `TransferClassifier`; random weights by default.
+    input_size : tuple of int, default=(96, 96)
+        (height, width) in pixels of the images that it is checked with.
+
+    Raises
+    ------
+    ContractError
+        If it does not; an ``AssertionError`` that names the clause, what was found, and what is required.
+    UnknownNameError
+        If there is no such backbone.
+
+    Examples
+    --------
+    >>> check_backbone("mobilenetv3small", input_size=(64, 64))
+    """
+    spec = get_backbone(name)
+    subject = _Subject(spec, find_weights(spec, weights), input_size)
+    for clause in CONTRACT:
+        try:
+            clause.check(subject)
+        # Whatever a builder or a layer of somebody else's raises is a broken clause.
+        except Exception as error:
+            found = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
+            raise ContractError(
+                f"the backbone {spec.name!r} breaks the contract, clause {clause.name!r}: {found.rstrip('.')}. "
+                f"Required: {clause.requirement}"
+            ) from error
+
+
+@dataclass
+class _Subject:
+    """The backbone that is checked, and the networks that the clauses share."""
+
+    spec: BackboneSpec
+    weights: WeightsFile | None
+    input_size: tuple[int, int]
+
+    def build(self, *, trainable_from: str | None = None, wider: int = 0) -> Network:
+        import keras
+
+        def head(features: Any) -> Any:
+            # Normalised, so that no score is certain and every weight has a gradient, whatever random weights give.
+            return keras.layers.LayerNormalization()(keras.layers.GlobalAveragePooling2D()(features))
+
+        height, width = self.input_size
+        network = build_network(
+            self.spec,
+            weights=self.weights,
+            input_size=(height, width + wider),
+            preprocessing="backbone",
+            head=head,
+            pooling="avg",
+            taps=(),
+            dropout=0.0,
+            random_state=0,
+        )
+        freeze(network, trainable_from)
+        return network
+
+    @cached_property
+    def frozen(self) -> Network:
+        return self.build()
+
+    @cached_property
+    def wider(self) -> Network:
+        return self.build(wider=32)
+
+    @cached_property
+    def images(self) -> NDArray[np.float32]:
+        return np.random.default_rng(0).integers(0, 256, (2, *self.input_size, 3)).astype(np.float32)
+
+
+def _require(condition: Any, found: str) -> None:
+    if not condition:
+        raise ContractError(found)
+
+
+def _check_feature_map(subject: _Subject) -> None:
+    channels = [network.backbone.output.shape[-1] for network in (subject.frozen, subject.wider)]
+    _require(channels[0] == channels[1], f"the number of channels depends on the size of the image: {channels}")
+    features = _run(subject.frozen.backbone, subject.images)
+    promised = subject.frozen.backbone.output.shape[1:]
+    _require(features.shape[1:] == promised, f"it promises maps of shape {promised} and gives {features.shape[1:]}")
+
+
+def _check_preprocessing(subject: _Subject) -> None:
+    from keras.layers import Lambda
+
+    model, backbone = subject.frozen
+    lambdas = [layer.name for layer in _sublayers(model) if isinstance(layer, Lambda)]
+    _require(not lambdas, f"there are Lambda layers, which do not reload: {', '.join(lambdas)}")
+    features = _run(backbone, subject.images)
+    _require(np.isfinite(features).all(), "raw images give features that are not finite")
+    for channel, colour in enumerate(("red", "green", "blue")):
+        changed = subject.images.copy()
+        changed[..., channel] = 255 - changed[..., channel]
+        difference = np.abs(_run(backbone, changed) - features).max()
+        _require(difference > 1e-6 * np.abs(features).max(), f"the features do not depend on the {colour} of the image")
+
+
+def _check_freezing(subject: _Subject) -> None:
+    model, backbone = subject.frozen
+    learning = [weight for weight in model.weights if not any(weight is frozen for frozen in backbone.weights)]
+    before, before_head = _values(backbone.weights), _values(learning)
+    _train(model, subject.images)
+    changed = _name_changed(backbone.weights, before)
+    _require(not changed, f"weights of a frozen backbone changed in training: {changed}")
+    _require(_name_changed(learning, before_head), "the head did not learn")
+
+
+def _check_statistics(subject: _Subject) -> None:
+    model, backbone = subject.build(trainable_from=IMAGE)
+    still, learning = backbone.non_trainable_weights, backbone.trainable_weights
+    before, before_learning = _values(still), _values(learning)
+    _train(model, subject.images)
+    changed = _name_changed(still, before)
+    _require(not changed, f"statistics changed in training: {changed}")
+    _require(not learning or _name_changed(learning, before_learning), "nothing in the unfrozen backbone learned")
+
+
+def _check_saving(subject: _Subject) -> None:
+    model = subject.frozen.model
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        save_model(model, {}, path)
+        reloaded = load_model(path).model
+    _require_same(_run(reloaded, subject.images), _run(model, subject.images), "the reloaded model gives other scores")
+
+
+def _check_grad_cam(subject: _Subject) -> None:
+    import keras
+
+    model, backbone = subject.frozen
+    name = subject.spec.last_convolution
+    layer = backbone.get_layer(backbone.output_names[0] if name is None else _find_layer(backbone, name))
+    shape = tuple(layer.output.shape)
+    _require(len(shape) == 4 and min(shape[1:]) > 0, f"the layer {layer.name!r} gives no map, but the shape {shape}")
+    maps, scores = keras.Model(model.inputs[0], [layer.output, model.outputs[0]])(subject.images, training=False)
+    _require(tuple(maps.shape[1:]) == shape[1:], f"the layer {layer.name!r} gives {maps.shape} instead of {shape}")
+    _require_same(keras.ops.convert_to_numpy(scores), _run(model, subject.images), "the scores beside the map differ")
+
+
+def _check_stages(subject: _Subject) -> None:
+    names, again = ([layer.name for layer in network.backbone.layers] for network in (subject.frozen, subject.wider))
+    for stage in subject.spec.stages:
+        _find_layer(subject.frozen.backbone, stage)
+        _require(stage in again, f"the layer {stage!r} has another name in the next network: Keras numbers it")
+    places = [names.index(stage) for stage in subject.spec.stages]
+    _require(places == sorted(set(places), reverse=True), f"the stages stand at the places {places} of the network")
+    weights = [sum(len(layer.weights) for layer in subject.frozen.backbone.layers[place:]) for place in places]
+    _require(weights == sorted(set(weights)), f"from the stages on, {weights} weights can learn")
+
+
+def _check_cut(subject: _Subject) -> None:
+    for network in (subject.frozen, subject.build(trainable_from=next(iter(subject.spec.stages), IMAGE))):
+        parts = cut_network(network.model)
+        features = subject.images if parts.frozen is None else _run(parts.frozen, subject.images)
+        whole = _run(network.model, subject.images)
+        _require_same(_run(parts.trained, features), whole, "the parts of the network give other scores than the whole")
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A clause of the contract.
+
+    Attributes
+    ----------
+    name : str
+        What it is about.
+    requirement : str
+        What a backbone must do.
+    check : callable
+        Raises where it does not.
+    """
+
+    name: str
+    requirement: str
+    check: Callable[[_Subject], None]
+
+
+CONTRACT = (
+    Clause(
+        "feature map",
+        "the builder returns keras.Model(keras.utils.get_source_inputs(input_tensor), features), where features have "
+        "the shape (n, height, width, channels), for images of more than one size",
+        _check_feature_map,
+    ),
+    Clause(
+        "preprocessing",
+        "preprocess turns raw RGB, 0 to 255, into what the network expects, by Keras's operations and layers in the "
+        "graph, never a Lambda, and each colour of the image changes the features",
+        _check_preprocessing,
+    ),
+    Clause("freezing", "a frozen backbone keeps all its weights in training", _check_freezing),
+    Clause(
+        "statistics",
+        "an unfrozen backbone learns, but the statistics of its normalisation stay as they were: small medical "
+        "batches spoil them",
+        _check_statistics,
+    ),
+    Clause(
+        "saving",
+        "a saved model opens in Keras's safe mode and gives the same scores; a layer of your own needs "
+        "keras.saving.register_keras_serializable and get_config",
+        _check_saving,
+    ),
+    Clause(
+        "Grad-CAM",
+        "last_convolution, or without it the last layer, gives maps of shape (n, height, width, channels) that "
+        "stand between the image and the score",
+        _check_grad_cam,
+    ),
+    Clause(
+        "stages",
+        "each stage is a layer of the backbone, with the same name in every build; they go from the deepest, nearest "
+        "to the output, to the shallowest; and each lets more weights learn than the one before",
+        _check_stages,
+    ),
+    Clause("cut", "cut where learning begins, the two parts give what the whole gives", _check_cut),
+)
+"""What `check_backbone` checks, in this order."""
+
+
+def _run(model: Any, images: Any) -> NDArray[np.float32]:
+    from keras import ops
+
+    # Layer by layer: compiling a deep network takes longer than running it once.
+    return ops.convert_to_numpy(model(images, training=False))
+
+
+def _train(model: Any, images: Any) -> None:
+    """Take one step, in which every weight with a gradient changes by its sign."""
+    import keras
+
+    model.compile(keras.optimizers.Lion(1e-3), "binary_crossentropy", run_eagerly=True, jit_compile=False)
+    model.train_on_batch(images, np.array([[0.0], [1.0]], dtype=np.float32))
+
+
+def _values(weights: list[Any]) -> list[NDArray[Any]]:
+    return [weight.numpy() for weight in weights]
+
+
+def _name_changed(weights: list[Any], before: list[NDArray[Any]]) -> str:
+    """Name the weights that have another value than before; empty if none has."""
+    changed = [
+        weight.path for weight, old in zip(weights, before, strict=True) if not np.array_equal(weight.numpy(), old)
+    ]
+    return ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+
+
+def _require_same(given: NDArray[Any], expected: NDArray[Any], found: str) -> None:
+    _require(np.allclose(given, expected, rtol=1e-4, atol=1e-5), f"{found}: {given.ravel()} and {expected.ravel()}")
+
+
+def _find_layer(backbone: Any, name: str) -> str:
+    names = [layer.name for layer in backbone.layers]
+    if name not in names:
+        raise UnknownNameError("layer of the backbone", name, names)
+    return name
+
+
+def _sublayers(model: Any) -> list[Any]:
+    return [part for layer in model.layers for part in layer._flatten_layers()]

@@ -1,0 +1,143 @@
+"""The backbones of keras.applications are Keras's own, to the last pixel and byte."""
+
+import gc
+import inspect
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from melanoma_tl import list_backbones
+from melanoma_tl.backbones import get_backbone
+from melanoma_tl.backbones.applications import FAMILIES
+from melanoma_tl.backbones.preprocessing import MEAN_RGB, STD_RGB
+
+MODELS = {model.constructor.lower(): model for family in FAMILIES for model in family.models}
+FIRST_OF_FAMILIES = [family.models[0].constructor.lower() for family in FAMILIES]
+LIGHT = ["mobilenet", "mobilenetv3small", "efficientnetb0", "efficientnetv2b0"]
+# Not square, and of a size for which no model has weights of its own: MobileNets choose theirs by the size.
+SHAPE = (96, 112, 3)
+SOURCES = "".join(path.read_text() for path in Path(keras.src.applications.__file__).parent.glob("*.py"))
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype("float32")
+
+
+def source_of(name):
+    """The module of Keras that a backbone comes from."""
+    return sys.modules[getattr(keras.applications, MODELS[name].constructor).__module__]
+
+
+@pytest.fixture
+def download(monkeypatch):
+    """Instead of a download: what was asked for, and a file that is there."""
+    asked = {}
+
+    def get_file(fname, origin, cache_subdir, file_hash=None):
+        asked.update(file_name=fname, url=origin, file_hash=file_hash)
+        return asked["path"]
+
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", get_file)
+    yield asked
+    gc.collect()  # networks of a gigabyte
+
+
+def test_every_image_model_of_keras_is_registered():
+    constructors = {name for name, value in vars(keras.applications).items() if inspect.isfunction(value)}
+    assert {model.constructor for model in MODELS.values()} == constructors
+    assert set(MODELS) <= set(list_backbones())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_entry_is_complete(name):
+    spec = get_backbone(name)
+    assert all((spec.licence, spec.source, spec.parameters, spec.stages, spec.weights.url))
+    assert spec.weights.url.rsplit("/", 1)[-1] in spec.weights.file_names
+    if spec.weights.file_hash is None:
+        assert "file_hash" not in inspect.getsource(source_of(name))
+    else:
+        assert spec.weights.file_hash in SOURCES
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_preprocessing_is_keras_own(name):
+    theirs = source_of(name).preprocess_input(PIXELS.copy())
+    if np.array_equal(theirs, PIXELS):
+        return  # Keras scales within the network: `test_the_network_is_keras_own` compares these
+    images = keras.Input(SHAPE)
+    ours = keras.Model(images, get_backbone(name).preprocess(images))(PIXELS)
+    assert np.allclose(ours, theirs, atol=1e-4)
+
+
+def save_weights(name, path):
+    """Write weights as Keras distributes them, with statistics that keep the signal alive, and other ones for each."""
+    spec = get_backbone(name)
+    images = keras.Input(SHAPE)
+    network = spec.builder(spec.preprocess(images), None)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network([PIXELS], training=True)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            # As in the official files: the standard deviation, where the layer expects the variance.
+            layer.set_weights([np.array(MEAN_RGB), np.array(STD_RGB), np.array(0)])
+    network.save(path)
+
+
+def compare_with_keras(name, download, tmp_path):
+    spec = get_backbone(name)
+    download["path"] = str(tmp_path / "weights.h5")
+    save_weights(name, download["path"])
+
+    images = keras.Input(SHAPE)
+    ours = spec.builder(spec.preprocess(images), download["path"])([PIXELS], training=False)
+    network = getattr(keras.applications, MODELS[name].constructor)(
+        include_top=False, weights="imagenet", input_shape=SHAPE
+    )
+    theirs = network(source_of(name).preprocess_input(PIXELS.copy()), training=False)
+    assert np.std(theirs) > 1e-3
+    assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.std(theirs))
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_the_network_is_keras_own(name, download, tmp_path):
+    compare_with_keras(name, download, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in FIRST_OF_FAMILIES if name not in LIGHT])
+def test_the_network_of_every_family_is_keras_own(name, download, tmp_path):
+    compare_with_keras(name, download, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_the_table_tells_the_truth(name, download, monkeypatch):
+    """Parameters, layers, and what Keras itself would download."""
+    spec = get_backbone(name)
+    download["path"] = ""
+    monkeypatch.setattr(keras.Model, "load_weights", lambda *_: None)
+    images = keras.Input((*spec.input_size, 3))
+    network = spec.builder(spec.preprocess(images), "imagenet")
+    assert network.count_params() == spec.parameters
+    asked = (download["file_name"], download["url"], download["file_hash"])
+    assert asked == (spec.weights.file_names[0], spec.weights.url, spec.weights.file_hash)
+
+    places = {layer.name: place for place, layer in enumerate(network.layers)}
+    stages = [places[stage] for stage in spec.stages]
+    assert stages == sorted(set(stages), reverse=True)
+    sides = [network.get_layer(stage).output.shape[1] for stage in spec.stages]
+    assert sides == sorted(sides), "the deeper, the smaller"
+    assert len(network.get_layer(spec.last_convolution or network.layers[-1].name).output.shape) == 4
+
+
+def test_one_scaling_is_left_where_keras_has_its_own():
+    """Otherwise pixels divided by 255, as published, would be divided twice."""
+    for name in ("mobilenetv3small", "efficientnetb0", "efficientnetv2b0"):
+        images = keras.Input(SHAPE)
+        network = get_backbone(name).builder(keras.layers.Rescaling(1 / 255, name="rescale")(images), None)
+        kinds = keras.layers.Rescaling, keras.layers.Normalization
+        first = [layer for layer in network.layers if isinstance(layer, kinds)]
+        scaled = keras.Model(images, first[-1].output)(PIXELS)
+        assert np.allclose(scaled, PIXELS / 255, atol=1e-6)

@@ -1,0 +1,151 @@
+"""The contract of backbones: good ones keep it, and each clause finds the one that breaks it."""
+
+import keras
+import pytest
+
+from melanoma_tl import register_backbone, testing
+from melanoma_tl.backbones.applications import FAMILIES
+from melanoma_tl.errors import ContractError, UnknownNameError
+from melanoma_tl.parts import NetworkParts, cut_network
+from melanoma_tl.testing import CONTRACT, check_backbone
+
+layers = keras.layers
+FIRST = [family.models[0].constructor.lower() for family in FAMILIES]
+LIGHT = ["mobilenet", "mobilenetv3small"]
+
+
+@pytest.mark.parametrize("name", ["tiny", *LIGHT])
+def test_good_backbones_pass(name):
+    check_backbone(name, input_size=(64, 64))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in FIRST if name not in LIGHT])
+def test_a_backbone_of_every_family_passes(name):
+    check_backbone(name)
+
+
+def test_a_backbone_that_is_not_there():
+    with pytest.raises(UnknownNameError, match="Did you mean 'vgg19'"):
+        check_backbone("vgg91")
+
+
+# -- one broken backbone for each way of breaking a clause -------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("tests")
+class Drifting(layers.Layer):
+    """Its statistics follow the batches, whether it is frozen or only when it is not."""
+
+    def __init__(self, even_frozen=False, **kwargs):
+        super().__init__(**kwargs)
+        self.even_frozen = even_frozen
+
+    def build(self, _):
+        self.mean = self.add_weight(name="mean", shape=(), trainable=False)
+
+    def call(self, x, training=False):
+        if training and (self.trainable or self.even_frozen):
+            self.mean.assign(self.mean + 1.0)
+        return x
+
+    def get_config(self):
+        return super().get_config() | {"even_frozen": self.even_frozen}
+
+
+class Unregistered(layers.Layer):
+    def call(self, x):
+        return x + 1.0
+
+
+def convolve(x, name="conv", **options):
+    return layers.Conv2D(4, 3, strides=2, name=name, **options)(x)
+
+
+def model_of(input_tensor, features):
+    return keras.Model(keras.utils.get_source_inputs(input_tensor), features)
+
+
+def good(x):
+    return convolve(convolve(x, "conv1"), "conv2")
+
+
+def squeeze(x):
+    x = good(x)
+    return x * layers.GlobalAveragePooling2D(name="pool")(x)[:, None, None]
+
+
+def scale(images):
+    return layers.Rescaling(1 / 255)(images)
+
+
+def builds(features_of):
+    """A builder from what turns its input into features."""
+    return {"builder": lambda input_tensor, weights: model_of(input_tensor, features_of(input_tensor))}
+
+
+def ignore_input(input_tensor, weights):
+    images = keras.Input((32, 32, 3))
+    return keras.Model(images, good(images))
+
+
+BROKEN = {
+    "no maps": ("feature map", r"\(n, height, width, channels\)", builds(layers.Flatten())),
+    "ignores its input": ("feature map", "does not start at the images", {"builder": ignore_input}),
+    "no model": ("feature map", "AttributeError", {"builder": lambda input_tensor, weights: None}),
+    "raises": ("feature map", "ZeroDivisionError", builds(lambda x: 1 / 0)),
+    "channels from pixels": ("feature map", "number of channels", builds(lambda x: layers.Reshape((1, 1, -1))(x))),
+    "lambda": ("preprocessing", "Lambda", {"preprocess": lambda x: layers.Lambda(lambda y: y / 255)(x)}),
+    "not finite": ("preprocessing", "not finite", {"preprocess": lambda x: keras.ops.log(x - 300.0)}),
+    "blind to blue": ("preprocessing", "blue", {"preprocess": lambda x: x[..., :2]}),
+    "not frozen": ("freezing", "mean", builds(lambda x: good(Drifting(even_frozen=True)(x)))),
+    "drifts": ("statistics", "mean", builds(lambda x: good(Drifting()(x)))),
+    "does not learn": ("statistics", "learned", builds(lambda x: keras.ops.stop_gradient(good(x)))),
+    "own layer": ("saving", "Unregistered", builds(lambda x: good(Unregistered()(x)))),
+    "no such map": ("Grad-CAM", "Did you mean 'conv2'", {"last_convolution": "conv3"}),
+    "not a map": (
+        "Grad-CAM",
+        "'pool' gives no map",
+        builds(
+            lambda x: layers.Multiply()([y := good(x), layers.GlobalAveragePooling2D(name="pool")(y)[:, None, None]])
+        )
+        | {"last_convolution": "pool"},
+    ),
+    "no such stage": ("stages", "Did you mean 'conv2'", {"stages": ("conv22",)}),
+    "wrong order": ("stages", "stand at the places", {"stages": ("conv1", "conv2")}),
+    "numbered": ("stages", "Keras numbers it", builds(lambda x: good(layers.Conv2D(3, 1)(x))) | {"stages": "last"}),
+    "nothing to learn": (
+        "stages",
+        "weights can learn",
+        builds(lambda x: layers.ReLU(name="relu2")(layers.ReLU(name="relu1")(good(x))))
+        | {"stages": ("relu2", "relu1")},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_backbone_is_told_which_clause_it_breaks(case, own_table):
+    clause, found, entry = BROKEN[case]
+    entry = builds(good) | {"preprocess": scale} | entry
+    builder = entry.pop("builder")
+    if entry.get("stages") == "last":  # the number that Keras gives to the next layer without a name
+        number = layers.Conv2D(1, 1).name.rpartition("_")[2]
+        entry["stages"] = (f"conv2d_{int(number) + 1 if number.isdigit() else 1}",)
+    register_backbone("broken", **entry)(builder)
+    with pytest.raises(ContractError, match=found) as caught:
+        check_backbone("broken", input_size=(32, 32))
+    (required,) = (entry.requirement for entry in CONTRACT if entry.name == clause)
+    assert f"the backbone 'broken' breaks the contract, clause '{clause}'" in str(caught.value)
+    assert str(caught.value).endswith(f"Required: {required}")
+    assert isinstance(caught.value, AssertionError)
+
+
+def test_a_network_that_cannot_be_cut_is_found(monkeypatch):
+    def cut_wrongly(model):
+        parts = cut_network(model)
+        doubled = keras.Model(parts.frozen.inputs[0], 2 * parts.frozen.outputs[0])
+        return NetworkParts(doubled, parts.trained)
+
+    monkeypatch.setattr(testing, "cut_network", cut_wrongly)
+    with pytest.raises(ContractError, match="clause 'cut'"):
+        check_backbone("tiny", input_size=(32, 32))
