@@ -592,6 +592,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     @classmethod
     def _restore(cls, saved: SavedModel) -> Self:
         state = saved.state
+        classes = np.array(state["classes"])
+        if classes.shape != (2,):
+            raise ModelFileError(f"has classes of the shape {classes.shape}, not two")
         parameters = dict(state["parameters"])
         for name, kind in _PARTS.items():
             if parameters.get(name) is not None:
@@ -600,13 +603,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             parameters["class_weight"] = {label: parameters["class_weight"][str(label)] for label in state["classes"]}
         classifier = _make(cls, parameters, state)
         classifier.model_ = saved.model
-        classifier.classes_ = np.array(state["classes"])
+        classifier.classes_ = classes
         classifier.history_ = state["history"]
         classifier.skipped_ = tuple(SkippedRow(*row) for row in state["skipped"])
         classifier.provenance_ = state["provenance"]
         classifier.fingerprints_ = {role: Fingerprints.from_state(kept) for role, kept in state["fingerprints"].items()}
-        if classifier.classes_.shape != (2,):
-            raise ModelFileError(f"has classes of the shape {classifier.classes_.shape}, not two")
         return classifier
 
     def export(self, path: str | os.PathLike[str], *, format: str = "saved_model") -> ExportedModel:  # noqa: A002

@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -36,7 +37,7 @@ is read. A version that does not know a part refuses the file, because the score
 is at home in "provenance".
 """
 
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError)
 """What `zipfile` raises at an archive that is damaged, or whose directory does not tell the truth."""
 
 _OTHER_FORMATS = {
@@ -117,28 +118,28 @@ def load_model(path: Path) -> SavedModel:
     ModelFileError
         If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
     """
-    with _explained(path), zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         check_archive(archive)
         state = _read_state(archive)
         return SavedModel(_read_network(archive, state), state)
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what `zipfile` raises into a `ModelFileError`, and name the file in each."""
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive, turn what `zipfile` raises into a `ModelFileError`, and name the file in each."""
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file")
-    try:
-        yield
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error.__cause__
-    except _ZIP_ERRORS as error:
-        with path.open("rb") as file:
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield archive
+        except ModelFileError as error:
+            raise ModelFileError(f"{path}: {error}") from error.__cause__
+        except _ZIP_ERRORS as error:
+            file.seek(0)
             start = file.read(4)
-        what = next((what for first, what in _OTHER_FORMATS.items() if start.startswith(first)), None)
-        raise ModelFileError(
-            f"{path}: not a model file, or a damaged one ({error})" if what is None else f"{path}: {what}"
-        ) from error
+            what = next((what for first, what in _OTHER_FORMATS.items() if start.startswith(first)), None)
+            raise ModelFileError(f"{path}: {what or f'not a model file, or a damaged one ({error})'}") from error
 
 
 def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -165,9 +166,9 @@ def _read_network(archive: zipfile.ZipFile, state: dict[str, Any]) -> Any:
             unpack_network(archive, Path(folder))
             check_size(config, registered, check_weights(Path(folder) / WEIGHTS_FILE))
             network = keras.saving.load_model(folder, compile=False, safe_mode=True)
-    except (ModelFileError, *_ZIP_ERRORS):
+    except ModelFileError:
         raise
-    # What Keras and h5py raise on a damaged or hostile file depends on the layer that notices it.
+    # What is raised on a damaged or hostile file depends on who notices it: zipfile, h5py, or a layer of Keras.
     except Exception as error:
         raise ModelFileError(
             f"the graph or its weights cannot be read ({error!s:.500}); it was written with Keras "

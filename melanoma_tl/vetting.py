@@ -224,8 +224,9 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
     else:
         safe = _is_part_of_network(_find(module, name) if known is None else known)
     if not safe:
+        full_name = ".".join(filter(None, (module, key if is_function else name)))
         raise ModelFileError(
-            f"refused, its network names {show(f'{module}.{key if is_function else name}')}. Only layers of Keras "
+            f"refused, its network names {show(full_name)}. Only layers of Keras "
             "that carry no code and read no files can be loaded, its activations, and what a package, imported "
             "beforehand, has registered with keras.saving.register_keras_serializable"
         )
