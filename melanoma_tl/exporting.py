@@ -1,6 +1,7 @@
 """Hand a classifier's network to other runtimes, and prove that it gives the same scores there."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,9 +15,14 @@ from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.files import replacing
 from melanoma_tl.versions import library_versions
 
+logger = logging.getLogger(__name__)
+
 TOLERANCE = 1e-4
 """How far a score of the exported model may be from the classifier's, of 0 to 1: above what other kernels round
 otherwise in float32, far below what the scores are precise to."""
+
+_MUCH_MEMORY = 8e9
+"""Bytes above which an export says beforehand how many it takes: the system may end the process without a word."""
 
 NOTICE = "For research. Not a medical device: do not diagnose with it."
 
@@ -56,6 +62,8 @@ class _Format(NamedTuple):
     suffix: str
     packages: tuple[str, ...]
     open: Callable[[Path], Scorer]
+    n_copies: int = 1
+    """Of the weights that its converter holds in memory at once, where these are many."""
 
 
 def _open_saved_model(path: Path) -> Scorer:
@@ -91,7 +99,7 @@ def _open_onnx(path: Path) -> Scorer:
 FORMATS = {
     "saved_model": _Format("tf_saved_model", "", (), _open_saved_model),
     "litert": _Format("litert", ".tflite", ("ai-edge-litert",), _open_litert),
-    "onnx": _Format("onnx", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), _open_onnx),
+    "onnx": _Format("onnx", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), _open_onnx, n_copies=50),
 }
 """The formats, with the packages that the extra ``export`` installs for each."""
 
@@ -127,6 +135,9 @@ def export_model(network: Any, path: Path, format: str, description: dict[str, A
     chosen = FORMATS[format]
     used = _check_packages(format, chosen)
     _check_path(path, format, chosen)
+    needed = chosen.n_copies * 4 * network.count_params()
+    if needed > _MUCH_MEMORY:
+        logger.warning("the converter to %r takes about %.0f GB of memory for this network", format, needed / 1e9)
     images = _draw_images(*network.inputs[0].shape[1:3])
     expected = _score(network.predict_on_batch, images)
     sidecar = path.with_name(f"{path.name}.json")

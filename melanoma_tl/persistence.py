@@ -24,7 +24,7 @@ from melanoma_tl.vetting import (
     check_weights,
     read_json,
     show,
-    unpack_network,
+    unpack_weights,
 )
 
 FORMAT_VERSION = 1
@@ -91,7 +91,7 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
         try:
             with zipfile.ZipFile(unfinished) as archive:
-                check_archive(archive)
+                check_archive(archive, unfinished.stat().st_size)
                 check_graph(read_json(archive, CONFIG_FILE))
         except ModelFileError as error:
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
@@ -101,7 +101,7 @@ def load_model(path: Path) -> SavedModel:
     """Read a model file that need not be trusted.
 
     Archive, document, description and weights are checked first (`melanoma_tl.vetting`), then Keras
-    builds the network in its safe mode, from copies of just the two parts that it needs.
+    builds the network in its safe mode, from copies of what was checked.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def load_model(path: Path) -> SavedModel:
         If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
     """
     with _opened(path) as archive:
-        check_archive(archive)
+        check_archive(archive, path.stat().st_size)
         state = _read_state(archive)
         return SavedModel(_read_network(archive, state), state)
 
@@ -163,8 +163,10 @@ def _read_network(archive: zipfile.ZipFile, state: dict[str, Any]) -> Any:
         config = read_json(archive, CONFIG_FILE)
         registered = check_graph(config)
         with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
-            unpack_network(archive, Path(folder))
-            check_size(config, registered, check_weights(Path(folder) / WEIGHTS_FILE))
+            description, weights = Path(folder) / CONFIG_FILE, Path(folder) / WEIGHTS_FILE
+            description.write_text(json.dumps(config), encoding="utf-8")
+            unpack_weights(archive, weights)
+            check_size(config, registered, check_weights(weights))
             network = keras.saving.load_model(folder, compile=False, safe_mode=True)
     except ModelFileError:
         raise

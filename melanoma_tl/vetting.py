@@ -63,13 +63,15 @@ _FORBIDDEN = (
 # -- the archive -------------------------------------------------------------------------------------------------------
 
 
-def check_archive(archive: zipfile.ZipFile) -> None:
+def check_archive(archive: zipfile.ZipFile, n_bytes: int) -> None:
     """Check the directory of an archive: its members, how they are packed, and how large they get.
 
     Parameters
     ----------
     archive : ZipFile
         Nothing of it is unpacked.
+    n_bytes : int
+        The size of its file.
 
     Raises
     ------
@@ -93,10 +95,11 @@ def check_archive(archive: zipfile.ZipFile) -> None:
     for member in members:
         if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ModelFileError(f"refused, {member.filename} is encrypted or packed in an unusual way")
-        limit = MAX_BYTES.get(member.filename, MAX_EXPANSION * member.compress_size)
+        packed = min(member.compress_size, n_bytes)  # the directory may say anything
+        limit = MAX_BYTES.get(member.filename, MAX_EXPANSION * packed)
         if member.file_size > limit:
             raise ModelFileError(
-                f"refused, {member.filename} unpacks from {member.compress_size:,} to {member.file_size:,} bytes, "
+                f"refused, {member.filename} unpacks from {packed:,} to {member.file_size:,} bytes, "
                 f"where at most {limit:,} are needed"
             )
 
@@ -135,28 +138,27 @@ def read_json(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     return document
 
 
-def unpack_network(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Write Keras's parts of a checked archive into a folder, in the layout that Keras reads.
+def unpack_weights(archive: zipfile.ZipFile, path: Path) -> None:
+    """Write the weights in a checked archive into a file of their own.
 
     Parameters
     ----------
     archive : ZipFile
         Checked by `check_archive`: `zipfile` unpacks no more than what the directory declares.
-    folder : Path
-        An empty one.
+    path : Path
+        Where to.
 
     Raises
     ------
     ModelFileError
-        If the disk has no room for it.
+        If the disk has no room for them.
     """
     needed = archive.getinfo(WEIGHTS_FILE).file_size
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(path.parent).free
     if needed > free:
-        raise ModelFileError(f"its weights need {needed:,} bytes in {folder}, only {free:,} are free: free some space")
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        with archive.open(name) as packed, (folder / name).open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked, 2**20)
+        raise ModelFileError(f"its weights need {needed:,} bytes in {path.parent}, only {free:,} are free")
+    with archive.open(WEIGHTS_FILE) as packed, path.open("wb") as unpacked:
+        shutil.copyfileobj(packed, unpacked, 2**20)
 
 
 # -- the description of the network ------------------------------------------------------------------------------------

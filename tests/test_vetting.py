@@ -246,8 +246,10 @@ def test_a_text_that_is_too_long(path, name):
 
 
 def test_a_directory_that_lies(path):
-    """What is unpacked never exceeds what the directory declares, which was checked."""
+    """What is unpacked never exceeds what the directory declares, nor what the file can hold."""
     rewrite(path, lambda parts: parts.update({WEIGHTS_FILE: bytes(2**26)}), zipfile.ZIP_DEFLATED)
+    overwrite_directory(path, WEIGHTS_FILE, 20, "<L", 2**31)  # its packed size
+    refuse(path, r"model\.weights\.h5 unpacks from 6\d,\d{3} to 67,108,864 bytes")
     declare_size(path, WEIGHTS_FILE, 1000)
     refuse(path, "cannot be read .*CRC")
 
