@@ -1,5 +1,6 @@
 """`TransferClassifier`: learns melanoma from images, on top of a pre-trained backbone."""
 
+import inspect
 import json
 import logging
 import os
@@ -24,21 +25,24 @@ from melanoma_tl.errors import (
     DatasetError,
     ImageError,
     LeakageWarning,
+    ModelFileError,
     NotFittedError,
     ParameterError,
     UnknownNameError,
 )
+from melanoma_tl.exporting import ExportedModel, export_model
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow, check_on_error
 from melanoma_tl.mixing import MIXES
 from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze
 from melanoma_tl.parts import build_scorer, describe_network
-from melanoma_tl.persistence import load_model, save_model
+from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
 from melanoma_tl.precision import resolve_precision
 from melanoma_tl.recipes import get_recipe
 from melanoma_tl.sources import PreparedImages, identify, open_source, prepare, read_batches
 from melanoma_tl.stages import Probe, Stage
 from melanoma_tl.versions import library_versions
+from melanoma_tl.vetting import show
 
 if TYPE_CHECKING:
     from melanoma_tl.fitting import StagedTraining, TrainingData
@@ -51,6 +55,9 @@ _LOSSES = ("crossentropy", "focal")
 
 _PIXELS_AT_ONCE = 32 * 224 * 224
 """Pixels of the images that go through the network at once: bounds the memory, whatever the size of the images."""
+
+_PARTS = {"balancer": Balancer, "augmenter": Augmenter}
+"""The parameters that have parameters."""
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -780,7 +787,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError
             Before `fit` or `load`.
         ModelFileError
-            If the path does not end in ``.keras``.
+            If the path does not end in ``.keras``, or the network holds what `load` would refuse:
+            a ``Lambda``, or a layer of your own that is not registered with
+            ``keras.saving.register_keras_serializable``.
         """
         self._check_fitted()
         save_model(
@@ -798,7 +807,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a model that `save` wrote; no code from the file is run.
+        """Read a model that `save` wrote, also from somebody you do not know: no code from the file is run.
+
+        Files of older versions load too; parameters that they do not name have their defaults.
 
         Parameters
         ----------
@@ -813,35 +824,83 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ModelFileError
-            If the file is missing, damaged, not one of ours, or from a newer version.
+            If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
         """
         saved = load_model(Path(path))
+        try:
+            return cls._restore(saved)
+        except ModelFileError as error:
+            raise ModelFileError(f"{path}: {error}") from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{path}: does not describe a classifier ({type(error).__name__}: {error})") from error
+
+    @classmethod
+    def _restore(cls, saved: SavedModel) -> Self:
         state = saved.state
+        classes = np.array(state["classes"])
+        if classes.shape != (2,):
+            raise ModelFileError(f"has classes of the shape {classes.shape}, not two")
         parameters = dict(state["parameters"])
-        for name, kind in (("balancer", Balancer), ("augmenter", Augmenter)):
-            if parameters[name] is not None:
-                parameters[name] = kind(**_tuples(parameters[name]))
-        if parameters["stages"] is not None:
-            kinds = {"Stage": Stage, "Probe": Probe}
-            parameters["stages"] = tuple(
-                kinds[stage["kind"]](**{name: value for name, value in stage.items() if name != "kind"})
-                for stage in parameters["stages"]
-            )
-        if isinstance(parameters["class_weight"], dict):  # JSON turned its keys into words
+        for name, kind in _PARTS.items():
+            if parameters.get(name) is not None:
+                parameters[name] = _make(kind, parameters[name], state)
+        if parameters.get("stages") is not None:
+            parameters["stages"] = tuple(_make_stage(stage, state) for stage in parameters["stages"])
+        if isinstance(parameters.get("class_weight"), dict):  # JSON turned its keys into words
             parameters["class_weight"] = {label: parameters["class_weight"][str(label)] for label in state["classes"]}
-        classifier = cls(**_tuples(parameters))
+        classifier = _make(cls, parameters, state)
         classifier.model_ = saved.model
-        classifier.classes_ = np.array(state["classes"])
+        classifier.classes_ = classes
         classifier.history_ = state["history"]
         classifier.skipped_ = tuple(SkippedRow(*row) for row in state["skipped"])
         classifier.provenance_ = state["provenance"]
         classifier.fingerprints_ = {role: Fingerprints.from_state(kept) for role, kept in state["fingerprints"].items()}
         return classifier
 
+    def export(self, path: str | os.PathLike[str], *, format: str = "saved_model") -> ExportedModel:  # noqa: A002
+        """Write the network for other runtimes, and check there that it gives the same scores.
+
+        Raw RGB of 0 to 255 goes in as float32, of shape (n, height, width, 3) and the size that
+        ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1). It
+        computes in float32, whatever `precision` is.
+
+        Parameters
+        ----------
+        path : path
+            Where to: a folder for "saved_model", a file that ends in ``.tflite`` for "litert" or in
+            ``.onnx`` for "onnx".
+        format : {"saved_model", "litert", "onnx"}, default="saved_model"
+            TensorFlow's SavedModel, LiteRT (once TensorFlow Lite) or ONNX. The last two need
+            ``pip install 'melanoma_tl[export]'``.
+
+        Returns
+        -------
+        ExportedModel
+            Path, format, largest difference of a score, and bytes.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ExportError
+            If packages are missing, the network cannot be exported, or the exported one gives other
+            scores; what stood at the path is still there.
+        UnknownNameError
+            If there is no such format.
+        """
+        self._check_fitted()
+        description = {
+            "classes": self.classes_.tolist(),
+            "melanoma": self.classes_[1].item(),
+            "threshold": self.threshold,
+            "provenance": self.provenance_,
+        }
+        return export_model(self.model_, Path(path), format, description)
+
     def _describe_parameters(self) -> dict[str, Any]:
         """Give the parameters as JSON can hold them."""
         parameters = self.get_params(deep=False)
-        for name in ("balancer", "augmenter"):
+        for name in _PARTS:
             if parameters[name] is not None:
                 parameters[name] = parameters[name].get_params()
         if self.stages is not None:
@@ -928,6 +987,19 @@ def _describe_data(X: Any, prepared: PreparedImages) -> dict[str, Any]:
         "counts": dict(zip(map(str, classes.tolist()), counts.tolist(), strict=True)),
         "skipped": len(prepared.skipped) + len(getattr(X, "skipped", ())),
     }
+
+
+def _make(kind: type[Any], parameters: dict[str, Any], state: dict[str, Any]) -> Any:
+    """Make something from the parameters in a file; those that the file does not name have their defaults."""
+    unknown = sorted(parameters.keys() - inspect.signature(kind).parameters.keys())
+    if unknown:
+        raise ModelFileError(f"{kind.__name__} of this version does not know {show(*unknown)}; {how_to_read(state)}")
+    return kind(**_tuples(parameters))
+
+
+def _make_stage(described: dict[str, Any], state: dict[str, Any]) -> Stage | Probe:
+    kinds = {"Stage": Stage, "Probe": Probe}
+    return _make(kinds[described["kind"]], {key: value for key, value in described.items() if key != "kind"}, state)
 
 
 def _tuples(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,11 @@ class WeightsUnavailableError(MelanomaTLError, OSError):
 
 
 class ModelFileError(MelanomaTLError, ValueError):
-    """A model file is not one of ours, is damaged, or comes from a version that cannot be read."""
+    """A model file is not one of ours, is damaged, could do harm, or comes from a version that cannot be read."""
+
+
+class ExportError(MelanomaTLError, RuntimeError):
+    """A model cannot be exported here, or the exported model does not give the same scores."""
 
 
 class NotFittedError(MelanomaTLError, _SklearnNotFittedError):

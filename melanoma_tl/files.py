@@ -1,6 +1,7 @@
-"""Write a file whole or not at all."""
+"""Write a file or a folder whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside a path, and move it into place if nothing went wrong.
 
     Nobody ever sees half a file under the true name, and what stood there before
-    stays until the new file is complete. Missing folders are made.
+    stays until the new file is complete. Missing folders are made. It may be a folder that is
+    written: it takes the place of a folder, and never that of a file, nor a file that of a folder.
 
     Parameters
     ----------
@@ -27,6 +29,24 @@ def replacing(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield unfinished
-        unfinished.replace(path)
+        if unfinished.is_dir() and path.is_dir():
+            _replace_folder(path, unfinished)
+        else:
+            unfinished.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        _remove(unfinished)
+
+
+def _replace_folder(path: Path, new: Path) -> None:
+    """Put a folder in the place of another, in two steps: only an empty folder can be replaced in one."""
+    old = new.with_suffix(".old")
+    path.rename(old)
+    new.rename(path)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

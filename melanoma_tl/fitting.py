@@ -238,7 +238,7 @@ class StagedTraining:
             learner,
             plan,
             steps=plan.epochs * plan.count_steps(len(rows)),
-            depths=depths(self.spec, self.network.backbone),
+            depths=depths(self.spec, self.network.backbone) if plan.stage.layer_decay != 1 else {},
         )
         inputs, watched = self._inputs(parts, self.data.views, plan.count_turns(rows))
         return OpenStage(

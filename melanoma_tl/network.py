@@ -183,8 +183,16 @@ def depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
     -------
     dict of str to int
         1 for the layers of the last stage, 2 for those of the one before, and so on.
+
+    Raises
+    ------
+    UnknownNameError
+        If a registered stage is no layer of the backbone.
     """
     names = [layer.name for layer in backbone.layers]
+    for stage in spec.stages:
+        if stage not in names:
+            raise UnknownNameError(f"stage of the backbone {spec.name!r}", stage, names)
     starts = [names.index(stage) for stage in spec.stages]
     return {name: 1 + sum(position < start for start in starts) for position, name in enumerate(names)}
 

@@ -1,18 +1,50 @@
 """One ``.keras`` file that holds the graph and everything that belongs to it."""
 
 import json
+import re
+import struct
+import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.files import replacing
-
-STATE_FILE = "melanoma_tl.json"
-"""Name of our part inside the archive; Keras reads its own parts and leaves this one alone."""
+from melanoma_tl.vetting import (
+    CONFIG_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    check_archive,
+    check_graph,
+    check_size,
+    check_weights,
+    read_json,
+    show,
+    unpack_weights,
+)
 
 FORMAT_VERSION = 1
+
+PARTS = ("parameters", "classes", "history", "skipped", "fingerprints", "provenance")
+"""What the document of a model holds.
+
+A later version may add a part, without which older files still load: it goes on this list, and has a default where it
+is read. A version that does not know a part refuses the file, because the scores may depend on it; what only informs
+is at home in "provenance".
+"""
+
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError)
+"""What `zipfile` raises at an archive that is damaged, or whose directory does not tell the truth."""
+
+_OTHER_FORMATS = {
+    b"\x80": "a Python pickle, which runs any code when it is opened",
+    b"\x89HDF": "an HDF5 file, as older versions of Keras write",
+}
+"""What files are that are no archives, by their first bytes."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +56,7 @@ class SavedModel:
     model : keras.Model
         The graph with its weights, not compiled.
     state : dict
-        The JSON document that was saved beside it.
+        The JSON document that was saved beside it: `PARTS`.
     """
 
     model: Any
@@ -39,14 +71,14 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
     model : keras.Model
         The graph; what its optimizer remembers is left out.
     state : dict
-        Anything JSON can hold.
+        `PARTS`, of anything JSON can hold.
     path : Path
         Where to; must end in ``.keras``.
 
     Raises
     ------
     ModelFileError
-        If the path does not end in ``.keras``.
+        If the path does not end in ``.keras``, or `load_model` would refuse the file.
     """
     import keras
 
@@ -57,10 +89,19 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
         keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(unfinished)
         with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
+        try:
+            with zipfile.ZipFile(unfinished) as archive:
+                check_archive(archive, unfinished.stat().st_size)
+                check_graph(read_json(archive, CONFIG_FILE))
+        except ModelFileError as error:
+            raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
 
 
 def load_model(path: Path) -> SavedModel:
-    """Read a model file in Keras's safe mode, which runs no code from it.
+    """Read a model file that need not be trusted.
+
+    Archive, document, description and weights are checked first (`melanoma_tl.vetting`), then Keras
+    builds the network in its safe mode, from copies of what was checked.
 
     Parameters
     ----------
@@ -75,38 +116,100 @@ def load_model(path: Path) -> SavedModel:
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, not one of ours, or from a newer version.
+        If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
     """
-    state = _read_state(path)
-    import keras
-
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    # What Keras raises on a damaged or hostile file depends on the layer that notices it.
-    except Exception as error:
-        raise ModelFileError(f"{path}: the graph or its weights cannot be read ({error})") from error
-    return SavedModel(model, state)
+    with _opened(path) as archive:
+        check_archive(archive, path.stat().st_size)
+        state = _read_state(archive)
+        return SavedModel(_read_network(archive, state), state)
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive, turn what `zipfile` raises into a `ModelFileError`, and name the file in each."""
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            state: dict[str, Any] = json.loads(archive.read(STATE_FILE))
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ModelFileError(f"{path}: not a model file, or a damaged one ({error})") from error
-    except KeyError:
-        raise ModelFileError(
-            f"{path}: a Keras model, but not one that TransferClassifier.save wrote ({STATE_FILE} is missing); "
-            "open it with keras.saving.load_model"
-        ) from None
-    except ValueError as error:
-        raise ModelFileError(f"{path}: {STATE_FILE} is damaged ({error})") from error
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield archive
+        except ModelFileError as error:
+            raise ModelFileError(f"{path}: {error}") from error.__cause__
+        except _ZIP_ERRORS as error:
+            file.seek(0)
+            start = file.read(4)
+            what = next((what for first, what in _OTHER_FORMATS.items() if start.startswith(first)), None)
+            raise ModelFileError(f"{path}: {what or f'not a model file, or a damaged one ({error})'}") from error
+
+
+def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
+    state = read_json(archive, STATE_FILE)
     version = state.get("format_version")
     if version != FORMAT_VERSION:
         raise ModelFileError(
-            f"{path}: has the format version {version!r}, this version of melanoma_tl reads {FORMAT_VERSION}; "
-            "install the version that wrote it"
+            f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
+            f"{how_to_read(state)}"
         )
+    unknown = sorted(state.keys() - {"format_version", *PARTS})
+    if unknown:
+        raise ModelFileError(f"holds {show(*unknown)}, which this version cannot use; {how_to_read(state)}")
     return state
+
+
+def _read_network(archive: zipfile.ZipFile, state: dict[str, Any]) -> Any:
+    import keras
+
+    try:
+        config = read_json(archive, CONFIG_FILE)
+        registered = check_graph(config)
+        with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
+            description, weights = Path(folder) / CONFIG_FILE, Path(folder) / WEIGHTS_FILE
+            description.write_text(json.dumps(config), encoding="utf-8")
+            unpack_weights(archive, weights)
+            check_size(config, registered, check_weights(weights))
+            network = keras.saving.load_model(folder, compile=False, safe_mode=True)
+    except ModelFileError:
+        raise
+    # What is raised on a damaged or hostile file depends on who notices it: zipfile, h5py, or a layer of Keras.
+    except Exception as error:
+        raise ModelFileError(
+            f"the graph or its weights cannot be read ({error!s:.500}); it was written with Keras "
+            f"{_version(state, 'keras')}, this is {keras.version()}"
+        ) from error
+    _check_shapes(network)
+    return network
+
+
+def _check_shapes(network: Any) -> None:
+    """Check that a network is a classifier's: from images (n, height, width, 3) to scores (n, 1)."""
+    given, scores = [[tuple(tensor.shape) for tensor in tensors] for tensors in (network.inputs, network.outputs)]
+    if len(given) != 1 or len(given[0]) != 4 or None in given[0][1:3] or given[0][3] != 3 or scores != [(None, 1)]:
+        raise ModelFileError(f"its network maps {given} to {scores}, not images (n, height, width, 3) to scores (n, 1)")
+
+
+def how_to_read(state: dict[str, Any]) -> str:
+    """Tell which version reads a file that this one cannot read.
+
+    Parameters
+    ----------
+    state : dict
+        The document of the file.
+
+    Returns
+    -------
+    str
+        The end of an error message.
+    """
+    version = _version(state, "melanoma_tl")
+    if version is None:
+        return "it does not say which version wrote it"
+    return f"it was written by melanoma_tl {version}: install that version (pip install melanoma_tl=={version})"
+
+
+def _version(state: dict[str, Any], package: str) -> str | None:
+    """Give the version of a package that a file was written with, if it names one."""
+    try:
+        version = str(state["provenance"]["versions"][package])
+    except (KeyError, TypeError):
+        return None
+    return version if re.fullmatch(r"[\w.+!-]{1,40}", version, re.ASCII) else None

@@ -68,6 +68,12 @@ def check_home(names):
     assert Path("melanoma.keras").is_file()
 
 
+def check_keeping(names):
+    expected = names["clf"].set_params(precision="float32").predict_proba(names["test"][:3])[:, 1]
+    np.testing.assert_allclose(names["model"](names["images"])["output_0"].numpy()[:, 0], expected, atol=1e-4)
+    assert names["exported"].largest_difference <= 1e-4
+
+
 def check_leaks(names):
     assert names["verification"].counts["duplicate"] == 1
     assert names["shared"].counts == {"id": 0, "bytes": 1, "near-duplicate": 4}

@@ -1,13 +1,18 @@
 import json
+import os
+import subprocess
+import sys
 import zipfile
 
 import keras
 import numpy as np
 import pytest
+from model_files import edit, rewrite
 
-from melanoma_tl import Augmenter, Balancer, TransferClassifier
+from melanoma_tl import Augmenter, Balancer, TransferClassifier, __version__
 from melanoma_tl.errors import ModelFileError
-from melanoma_tl.persistence import STATE_FILE
+from melanoma_tl.persistence import PARTS
+from melanoma_tl.vetting import STATE_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
@@ -65,6 +70,38 @@ def test_plain_keras_opens_it_in_safe_mode(fitted, path, images):
     assert np.allclose(model.predict(small, verbose=0), fitted.model_.predict(small, verbose=0), atol=1e-6)
 
 
+ALONE = """
+import os, sys, numpy
+from melanoma_tl import TransferClassifier, list_backbones
+clf = TransferClassifier.load("model.keras").set_params(verbose=0)
+assert clf.backbone not in list_backbones() and os.listdir() == ["model.keras"]
+images = numpy.load(sys.argv[1])
+numpy.savez(sys.argv[2], classes=clf.predict(images), scores=clf.predict_proba(images))
+"""
+
+
+def test_nothing_else_is_needed(images, labels, tmp_path):
+    """Alone in a folder, in a process that knows neither the backbone nor the head, it gives the same answers."""
+
+    def head(features):
+        pools = keras.layers.GlobalAveragePooling2D(), keras.layers.GlobalMaxPooling2D()
+        return keras.layers.Concatenate()([pool(features) for pool in pools])
+
+    names = np.array(["benign", "melanoma"])[labels]
+    clf = TransferClassifier("tiny", weights=None, head=head, epochs=1, threshold=0.4, random_state=0, verbose=0)
+    clf.fit(images, names).save(tmp_path / "alone" / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    subprocess.run(
+        [sys.executable, "-c", ALONE, tmp_path / "images.npy", tmp_path / "answers.npz"],
+        cwd=tmp_path / "alone",
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"},
+        check=True,
+    )
+    answers = np.load(tmp_path / "answers.npz")
+    np.testing.assert_allclose(answers["scores"], clf.predict_proba(images), atol=1e-6)
+    assert answers["classes"].tolist() == clf.predict(images).tolist()
+
+
 def test_one_file_and_no_rest(path):
     assert [entry.name for entry in path.parent.iterdir()] == ["model.keras"]
 
@@ -74,55 +111,98 @@ def test_the_file_holds_no_optimizer(path):
         assert b"optimizer" not in archive.read("config.json")
 
 
-def rewrite(path, change):
-    """Write the archive anew with one part changed or left out."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    change(parts)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
+# -- other versions --
 
 
-def newer(parts):
-    parts[STATE_FILE] = json.dumps(json.loads(parts[STATE_FILE]) | {"format_version": 99}).encode()
+def older(state):
+    """A version whose classifier and augmenter had fewer parameters."""
+    del state["parameters"]["feature_budget"], state["parameters"]["precision"], state["parameters"]["class_weight"]
+    del state["parameters"]["augmenter"]["zoom_range"]
+
+
+def test_what_an_older_version_did_not_know_has_its_default(fitted, path, images):
+    edit(path, STATE_FILE, older)
+    loaded = TransferClassifier.load(path)
+    assert loaded.get_params() == fitted.get_params() | {
+        "feature_budget": None,
+        "precision": "auto",
+        "class_weight": None,
+        "augmenter": loaded.augmenter,
+        "augmenter__zoom_range": Augmenter().zoom_range,
+        "balancer": loaded.balancer,
+    }
+    assert loaded.augmenter.horizontal_flip
+    assert np.allclose(loaded.predict_proba(images), fitted.predict_proba(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [((), "TransferClassifier"), (("balancer",), "Balancer"), (("augmenter",), "Augmenter")],
+    ids=["classifier", "balancer", "augmenter"],
+)
+def test_what_a_newer_version_knows_is_named_with_that_version(path, part, kind):
+    def newer(state):
+        parameters = state["parameters"]
+        for name in part:
+            parameters = parameters[name]
+        parameters |= {"swirl": 1, "gloss": 2}
+        state["provenance"]["versions"]["melanoma_tl"] = "9.8.7"
+
+    edit(path, STATE_FILE, newer)
+    with pytest.raises(ModelFileError) as caught:
+        TransferClassifier.load(path)
+    assert str(caught.value) == (
+        f"{path}: {kind} of this version does not know 'gloss', 'swirl'; it was written by melanoma_tl 9.8.7: "
+        "install that version (pip install melanoma_tl==9.8.7)"
+    )
+
+
+def test_a_part_that_this_version_does_not_know_is_not_ignored(path):
+    """Scores may depend on it."""
+    edit(path, STATE_FILE, lambda state: state.update(calibration={"temperature": 2.0}))
+    with pytest.raises(ModelFileError, match=r"holds 'calibration', which this version cannot use; it was written by"):
+        TransferClassifier.load(path)
+
+
+@pytest.mark.parametrize("version", [2, 99, "1", None])
+def test_another_format(path, version):
+    edit(path, STATE_FILE, lambda state: state.update(format_version=version))
+    message = (
+        rf"format version {version!r}, this version of melanoma_tl reads 1; .*pip install melanoma_tl=={__version__}"
+    )
+    with pytest.raises(ModelFileError, match=message):
+        TransferClassifier.load(path)
+
+
+def drop(*names):
+    def change(state):
+        for name in names:
+            del state[name]
+
+    return change
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda parts: parts.pop(STATE_FILE), "not one that TransferClassifier.save wrote"),
-        (newer, "format version 99"),
-        (lambda parts: parts.update({STATE_FILE: b"{"}), "is damaged"),
-        (lambda parts: parts.update({"model.weights.h5": b"nothing"}), "cannot be read"),
-        (lambda parts: parts.update({"config.json": b"{}"}), "cannot be read"),
+        *((drop(name), f"does not describe a classifier .*{name}") for name in PARTS),
+        (lambda state: state.update(parameters=[1]), "does not describe a classifier"),
+        (lambda state: state.update(classes=[0, 1, 2]), r"has classes of the shape \(3,\), not two"),
+        (lambda state: state.update(fingerprints={"training": {"looks": 5}}), "does not describe a classifier"),
+        (lambda state: state["parameters"].update(augmenter="x"), "does not describe a classifier"),
+        (lambda state: state["parameters"].update(class_weight={"a": 1}), "does not describe a classifier"),
     ],
-    ids=["not ours", "newer", "damaged state", "damaged weights", "damaged graph"],
 )
-def test_files_that_are_not_ours_or_damaged(path, change, message):
-    rewrite(path, change)
+def test_a_document_that_describes_no_classifier(path, change, message):
+    edit(path, STATE_FILE, change)
     with pytest.raises(ModelFileError, match=message):
         TransferClassifier.load(path)
 
 
-def test_files_that_are_no_archives(tmp_path):
-    with pytest.raises(ModelFileError, match="no such file"):
-        TransferClassifier.load(tmp_path / "none.keras")
-    (tmp_path / "text.keras").write_text("hello")
-    with pytest.raises(ModelFileError, match="not a model file"):
-        TransferClassifier.load(tmp_path / "text.keras")
-
-
-def test_a_model_with_code_in_it_is_refused(path):
-    """A Lambda layer carries Python code; safe mode must not run it."""
-    inputs = keras.Input((32, 32, 3))
-    outputs = keras.layers.Lambda(lambda x: x[:, 0, 0, :1], output_shape=(1,))(inputs)
-    hostile = path.with_name("hostile.keras")
-    keras.Model(inputs, outputs).save(hostile)
-    with zipfile.ZipFile(path) as ours, zipfile.ZipFile(hostile, "a") as archive:
-        archive.writestr(STATE_FILE, ours.read(STATE_FILE))
-    with pytest.raises(ModelFileError, match="cannot be read"):
-        TransferClassifier.load(hostile)
+def test_a_model_of_keras_that_is_not_ours(path):
+    rewrite(path, lambda parts: parts.pop(STATE_FILE))
+    with pytest.raises(ModelFileError, match=r"not a model that TransferClassifier\.save wrote"):
+        TransferClassifier.load(path)
 
 
 def test_the_name_must_end_in_keras(fitted, tmp_path):
