@@ -29,7 +29,7 @@ def check_tta(tta: int, size: tuple[int, int]) -> None:
     ParameterError
         If it is none of these, or transposes are asked for and the images are not square.
     """
-    if isinstance(tta, bool) or tta not in COUNTS:
+    if isinstance(tta, bool) or not isinstance(tta, int | np.integer) or tta not in COUNTS:
         raise ParameterError(f"tta must be the number of views to average, 1, 2, 4 or 8, got {tta!r}")
     if tta == 8 and size[0] != size[1]:
         raise ParameterError(
