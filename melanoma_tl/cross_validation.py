@@ -1,7 +1,7 @@
 """`cross_validate`: train a classifier on all but one fold, for each fold, and keep what it says of that fold."""
 
 import logging
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.classifier import TransferClassifier
 from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, number_groups, number_own_groups
-from melanoma_tl.ensemble import COMBINATIONS, CrossValidation, Ensemble
+from melanoma_tl.ensemble import COMBINATIONS, CrossValidation, Ensemble, draw_seeds
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.scoring import encode_labels
 from melanoma_tl.sources import identify, name_of, open_source
@@ -104,8 +104,10 @@ def cross_validate(
     _check(classifier, folds, validation, combine)
     labels, encoded = _read_labels(X, y)
     numbers = _number_groups(X, len(labels), groups, verbose=verbose)
-    source = np.random.SeedSequence(classifier.random_state if random_state is None else random_state)
-    *seeds, seed_of_folds = (int(word >> 1) for word in source.generate_state(folds + 1))
+    seed = classifier.random_state if random_state is None else random_state
+    if seed is None:
+        (seed,) = draw_seeds(None, 1)  # so that the report names it
+    seed_of_folds, *seeds = draw_seeds(seed, folds + 1)
     held_out = divide_into_folds(encoded, numbers, folds, stratify=True, seed=seed_of_folds)
     everything = np.arange(len(labels))
     scores, of_fold = np.full(len(labels), np.nan), np.empty(len(labels), dtype=np.intp)
@@ -134,7 +136,7 @@ def cross_validate(
             "folds": folds,
             "groups": groups if groups is None or isinstance(groups, str) else "given",
             "validation": _VALIDATIONS[validation],
-            "random_state": int(cast(int, source.entropy)),
+            "random_state": seed,
         },
         image_ids=getattr(X, "image_ids", None),
         paths=getattr(X, "paths", None),

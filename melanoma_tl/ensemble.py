@@ -74,13 +74,15 @@ class Ensemble(ScoringMixin, BaseEstimator):
     Parameters
     ----------
     classifiers : sequence of TransferClassifier
-        The members, which must agree on their classes. Those that are fitted alike need different
-        values of `random_state`, or they are the same member several times.
+        The members, which must agree on their classes.
     combine : {"mean", "rank"}, default="mean"
         Take the mean of the members' probabilities, or of their ranks among reference scores (see Notes).
     threshold : float, default=0.5
         `predict` says melanoma where the score is strictly above it. Ranks are no
         probabilities: choose their threshold on validation data.
+    random_state : int or None, default=None
+        Seed from which `fit` draws another one for each member, so that several members with the
+        same parameters differ; None leaves them their own.
     verbose : int, default=1
         0 shows no progress over the members; they have a `verbose` of their own.
 
@@ -136,11 +138,13 @@ class Ensemble(ScoringMixin, BaseEstimator):
         *,
         combine: str = "mean",
         threshold: float = 0.5,
+        random_state: int | None = None,
         verbose: int = 1,
     ) -> None:
         self.classifiers = classifiers
         self.combine = combine
         self.threshold = threshold
+        self.random_state = random_state
         self.verbose = verbose
 
     # -- training --------------------------------------------------------------------------------------------------
@@ -175,6 +179,10 @@ class Ensemble(ScoringMixin, BaseEstimator):
                 "combine='rank' compares with scores of validation images: pass validation_data to fit"
             )
         members = [clone(classifier) for classifier in self.classifiers]
+        if self.random_state is not None:
+            for member, seed in zip(members, draw_seeds(self.random_state, len(members)), strict=True):
+                if "random_state" in member.get_params(deep=False):  # not in a frozen one
+                    member.set_params(random_state=seed)
         for member in tqdm(members, desc="Train members", unit="member", disable=not self.verbose):
             member.fit(X, y, validation_data=validation_data)
         self._trained = members
@@ -426,7 +434,7 @@ class Ensemble(ScoringMixin, BaseEstimator):
         state = {
             "format_version": FORMAT_VERSION,
             "members": len(members),
-            "parameters": {"combine": self.combine, "threshold": self.threshold, "verbose": self.verbose},
+            "parameters": {name: value for name, value in self.get_params(deep=False).items() if name != "classifiers"},
             "reference_scores": [scores.tolist() for scores in getattr(self, "reference_scores_", ())],
             "cross_validation": self._describe_cross_validation(),
         }
@@ -506,6 +514,24 @@ class Ensemble(ScoringMixin, BaseEstimator):
                 settings=known["settings"],
             )
         return self
+
+
+def draw_seeds(random_state: int | None, n: int) -> list[int]:
+    """Draw a seed for each of several things that must differ.
+
+    Parameters
+    ----------
+    random_state : int or None
+        Seed of the draw; None draws other ones each time.
+    n : int
+        How many.
+
+    Returns
+    -------
+    list of int
+        From 0 up to but not 2**31.
+    """
+    return (np.random.SeedSequence(random_state).generate_state(n) >> 1).tolist()
 
 
 def rank_among(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -213,7 +213,7 @@ def test_labels_may_be_words(dataset, labels):
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"),
+    ("y", "message"),
     [
         ([0] * 12, "two classes, benign and melanoma; got 1 class: 0"),
         ([0, 1, 2] * 4, r"got 3 classes \(multiclass\): 0, 1, 2"),
@@ -223,9 +223,9 @@ def test_labels_may_be_words(dataset, labels):
     ],
     ids=["one class", "three classes", "numbers", "a class and gaps", "None"],
 )
-def test_what_are_not_two_classes_cannot_be_learned(dataset, labels, message):
+def test_what_are_not_two_classes_cannot_be_learned(dataset, y, message):
     with pytest.raises(DatasetError, match=message):
-        make().fit(dataset.paths[:12], labels)
+        make().fit(dataset.paths[:12], y)
 
 
 @pytest.mark.parametrize(

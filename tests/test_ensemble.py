@@ -143,10 +143,24 @@ def test_fit_trains_clones_on_the_same_images(dataset):
     assert np.allclose(scores[0], alone.predict_proba(dataset)[:, 1], atol=1e-5)
 
 
+def test_the_seed_makes_members_differ(dataset):
+    models = [Ensemble([make(epochs=1)] * 2, random_state=seed, verbose=0).fit(dataset[:12]) for seed in (0, 0, None)]
+    first, again, same = (scores_of(model.members_, dataset[12:]) for model in models)
+    assert np.allclose(first, again, atol=1e-6)
+    assert np.abs(first[0] - first[1]).max() > 1e-3
+    assert np.allclose(same[0], same[1], atol=1e-6), "without it, each member has its own seed"
+
+
 def test_clones_are_not_fitted_unless_members_are_frozen(ensemble, members):
     check_is_fitted(ensemble)
     copied = clone(ensemble)
-    assert copied.get_params(deep=False).keys() == {"classifiers", "combine", "threshold", "verbose"}
+    assert copied.get_params(deep=False).keys() == {
+        "classifiers",
+        "combine",
+        "threshold",
+        "random_state",
+        "verbose",
+    }
     with pytest.raises(NotFittedError):
         copied.classes_  # noqa: B018 -- a property
     assert not copied.__sklearn_is_fitted__()
