@@ -88,6 +88,16 @@ def check_performance(names):
     assert names["cache"].size("features") == 0
 
 
+def check_prediction(names):
+    ensemble, again = names["ensemble"], names["again"]
+    expected = ensemble.predict_proba(names["test"])
+    np.testing.assert_array_equal(again.predict_proba(names["test"]), expected)
+    np.testing.assert_array_equal(again.out_of_fold_scores_, ensemble.out_of_fold_scores_)
+    assert names["scores"].shape == (40,)
+    assert names["probabilities"].shape == (40, 2)
+    assert names["search"].best_params_["transferclassifier__learning_rate"] in (1e-3, 1e-2)
+
+
 def check_report(names):
     assert {path.stem for path in Path("figures").iterdir()} >= {"roc", "metrics", "examples"}
     assert "AUC" in Path("report.md").read_text(encoding="utf-8")
