@@ -7,7 +7,9 @@ from .backbones import list_backbones as list_backbones
 from .backbones import register_backbone as register_backbone
 from .balancing import Balancer as Balancer
 from .classifier import TransferClassifier as TransferClassifier
+from .cross_validation import cross_validate as cross_validate
 from .datasets.isbi import ISBIDataset as ISBIDataset
+from .ensemble import Ensemble as Ensemble
 from .recipes import list_recipes as list_recipes
 from .report import MetricsReport as MetricsReport
 from .stages import Probe as Probe

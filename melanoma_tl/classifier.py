@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.metrics import accuracy_score
+from sklearn.base import BaseEstimator, clone
 
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
-from melanoma_tl.datasets.leakage import Overlap, Side, compare
+from melanoma_tl.datasets.leakage import Side, compare
 from melanoma_tl.errors import (
     DatasetError,
-    ImageError,
     LeakageWarning,
     ModelFileError,
     NotFittedError,
@@ -39,8 +37,10 @@ from melanoma_tl.parts import build_scorer, describe_network
 from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
 from melanoma_tl.precision import resolve_precision
 from melanoma_tl.recipes import get_recipe
-from melanoma_tl.sources import PreparedImages, identify, open_source, prepare, read_batches
+from melanoma_tl.scoring import ScoringMixin, encode_labels
+from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.stages import Probe, Stage
+from melanoma_tl.symmetries import check_tta, symmetric_views
 from melanoma_tl.versions import library_versions
 from melanoma_tl.vetting import show
 
@@ -60,7 +60,7 @@ _PARTS = {"balancer": Balancer, "augmenter": Augmenter}
 """The parameters that have parameters."""
 
 
-class TransferClassifier(ClassifierMixin, BaseEstimator):
+class TransferClassifier(ScoringMixin, BaseEstimator):
     """A melanoma classifier on a pre-trained backbone, in scikit-learn's grammar.
 
     Images go in as raw RGB, 0 to 255: the scaling that the backbone needs is part
@@ -146,6 +146,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         computed in every epoch.
     threshold : float, default=0.5
         `predict` says melanoma strictly above it.
+    tta : {1, 2, 4, 8}, default=1
+        Test-time augmentation: how many views of an image are scored, the mean of whose
+        probabilities is its score. 2 are the image and its left-right mirror image; 4 are these
+        upside down as well; 8 are these turned by 90 degrees as well, which needs a square
+        `input_size`. Training is not concerned.
     on_error : {"raise", "skip"}, default="raise"
         What to do with images that cannot be read: stop, or leave them out of
         training and give them NaN as scores.
@@ -215,6 +220,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         precision: str = "auto",
         feature_budget: int | None = None,
         threshold: float = 0.5,
+        tta: int = 1,
         on_error: str = "raise",
         random_state: int | None = None,
         verbose: int = 1,
@@ -249,6 +255,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.precision = precision
         self.feature_budget = feature_budget
         self.threshold = threshold
+        self.tta = tta
         self.on_error = on_error
         self.random_state = random_state
         self.verbose = verbose
@@ -586,6 +593,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             raise ParameterError(f"learning_rate must be above 0, got {self.learning_rate!r}")
         if not 0 <= self.threshold <= 1:
             raise ParameterError(f"threshold must be a probability, 0 to 1, got {self.threshold!r}")
+        check_tta(self.tta, self._size())
 
     def _check_stages(self) -> None:
         if self.stages is None:
@@ -631,15 +639,18 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any, tta: int | None = None) -> NDArray[np.float64]:
         """Score images.
 
-        Images are decoded, resized and scored batch by batch: memory does not grow with their number.
+        Images are decoded, resized and scored batch by batch: memory does not grow with their
+        number. Each is decoded once, however many views of it are scored.
 
         Parameters
         ----------
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
             Images, raw RGB.
+        tta : {1, 2, 4, 8}, optional
+            Number of views to average; that of the constructor by default.
 
         Returns
         -------
@@ -653,11 +664,22 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             Before `fit` or `load`.
         ImageError
             If an image cannot be read and `on_error` is "raise".
+        ParameterError
+            If `tta` is none of these numbers, or 8 and the images are not square.
+
+        Notes
+        -----
+        Views are averaged as probabilities, as the winners of ISIC 2020 did (Ha, Liu and Liu 2020,
+        arXiv:2010.05351), not as logits: a single view whose score rounds to 0 or 1 would decide a
+        mean of logits. By Jensen's inequality neither log loss nor Brier score of the mean is
+        worse than their means over the views.
         """
         self._check_fitted()
         check_on_error(self.on_error)
         network = self._scorer()
         size = tuple(network.inputs[0].shape[1:3])
+        n_views = self.tta if tta is None else tta
+        check_tta(n_views, size)
         scores: list[NDArray[np.float64]] = []
         skipped: list[SkippedRow] = []
         for batch in read_batches(
@@ -670,7 +692,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         ):
             of_batch = np.full(len(batch.readable), np.nan)
             if len(batch.pixels):
-                of_batch[batch.readable] = network.predict_on_batch(batch.pixels)[:, 0]
+                of_batch[batch.readable] = _mean_score(network, batch.pixels, n_views)
             scores.append(of_batch)
             skipped += batch.skipped
         for row in skipped:
@@ -690,87 +712,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_scorer_of"}
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Classify images.
-
-        Parameters
-        ----------
-        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
-            Images, raw RGB.
-
-        Returns
-        -------
-        ndarray of shape (n_images,)
-            Melanoma where its probability is strictly above `threshold`, else benign; as in `classes_`.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit` or `load`.
-        ImageError
-            If an image cannot be read: an unread image has no class, whatever `on_error` says.
-        """
-        melanoma = self.predict_proba(X)[:, 1]
-        unread = np.flatnonzero(np.isnan(melanoma))
-        if len(unread):
-            raise ImageError(
-                f"{len(unread)} of {len(melanoma)} images (positions {', '.join(map(str, unread[:5]))})",
-                "cannot be read, so they have no class; predict_proba gives them NaN",
-            )
-        return self.classes_[(melanoma > self.threshold).astype(int)]
-
-    def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy, as every scikit-learn classifier does; `MetricsReport` says more.
-
-        Parameters
-        ----------
-        X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
-            Images, raw RGB.
-        y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none.
-        sample_weight : array-like of shape (n_images,), optional
-            Weights of the images.
-
-        Returns
-        -------
-        float
-            Share of images classified correctly, 0 to 1.
-        """
-        labels = open_source(X, y).labels
-        if labels is None:
-            raise DatasetError("score needs labels: pass y, or an X that has them")
-        return float(accuracy_score(labels, self.predict(X), sample_weight=sample_weight))
-
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise NotFittedError("this TransferClassifier is not fitted: call fit, or TransferClassifier.load")
-
-    def seen_images(self, X: Any) -> Overlap:
-        """Find which images this model was fitted with, in training or as validation data.
-
-        Parameters
-        ----------
-        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
-            Images to look for; an ISBIDataset without images is compared by its ids.
-
-        Returns
-        -------
-        Overlap
-            Pairs of an image of `X` and the number of a training or validation image, found by
-            id, bytes, near-duplicate, lesion or patient, as `ISBIDataset.overlap` does.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit` or `load`.
-        """
-        self._check_fitted()
-        known = self.fingerprints_
-        seen = [f"{role} image {row}" for role, images in known.items() for row in range(len(images))]
-        return compare(
-            identify(X, verbose=self.verbose),
-            Side("what this model was fitted with", seen, None, Fingerprints.concatenate(list(known.values()))),
-        )
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
@@ -945,21 +889,19 @@ def count_images_at_once(size: tuple[int, int]) -> int:
     return max(1, _PIXELS_AT_ONCE // (size[0] * size[1]))
 
 
+def _mean_score(network: Any, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
+    views = symmetric_views(images, n_views)
+    return np.mean([network.predict_on_batch(view)[:, 0] for view in views], axis=0, dtype=np.float64)
+
+
 def _encode(labels: NDArray[Any], classes: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the two classes, melanoma second, and each label's position among them."""
+    if classes is None:
+        return encode_labels(labels)
     found = np.unique(labels)
-    if classes is not None:
-        if not np.isin(found, classes).all():
-            raise DatasetError(f"validation classes {found.tolist()} are not those of training, {classes.tolist()}")
-    elif len(found) != 2:
-        raise DatasetError(f"training needs images of two classes, benign and melanoma; got {found.tolist()}")
-    elif str(found[0]).lower() in ("melanoma", "malignant", "mel"):
-        raise DatasetError(
-            f"the second of the sorted classes is taken for melanoma, but they are {found.tolist()}: "
-            "give 0 for benign and 1 for melanoma"
-        )
-    known = found if classes is None else classes
-    return known, np.searchsorted(known, labels).astype(np.int64)
+    if not np.isin(found, classes).all():
+        raise DatasetError(f"validation classes {found.tolist()} are not those of training, {classes.tolist()}")
+    return classes, np.searchsorted(classes, labels).astype(np.int64)
 
 
 def _warn_of_leakage(validation: Side, training: Side) -> None:

@@ -256,6 +256,18 @@ class Fingerprints:
         looks = [part.looks for part in parts if part.looks is not None]
         return cls(keys, np.concatenate(looks) if looks else None)
 
+    def distinct(self) -> Self:
+        """Keep one of all images that nothing tells apart.
+
+        Returns
+        -------
+        Fingerprints
+            The first of each, in the same order.
+        """
+        columns = [*self.keys.values(), *(() if self.looks is None else self.looks.T)]
+        first = np.unique(np.column_stack(columns), axis=0, return_index=True)[1]
+        return self[np.sort(first)]
+
     def to_state(self) -> dict[str, Any]:
         """Give the fingerprints a form that JSON can hold.
 

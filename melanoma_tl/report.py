@@ -56,8 +56,9 @@ class MetricsReport:
         Images that no figure counts, each with id, path and reason.
     provenance : mapping
         "created", "versions", "test_data" and "intervals" of this report, under "model" what the
-        classifier says of itself, and under "seen_by_the_model" how many of the test images it
-        was fitted with (None where it does not remember).
+        classifier says of itself, under "tta" how many views of each image it scored, and under
+        "seen_by_the_model" how many of the test images it was fitted with (None where it does
+        not remember).
     history : mapping of str to list of float, or None
         Loss and accuracy of each training epoch.
     y_true, y_score : ndarray of shape (n,), or None
@@ -285,8 +286,10 @@ class MetricsReport:
             skipped=getattr(X, "skipped", ()),
             name=getattr(X, "name", "") if name is None else name,
         )
+        # What the classifier says of itself was written in training, and may have been set otherwise since.
+        views = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
         seen = None if overlap is None else {"images": len(overlap), "by": overlap.counts}
-        return replace(report, provenance={**report.provenance, "seen_by_the_model": seen})
+        return replace(report, provenance={**report.provenance, **views, "seen_by_the_model": seen})
 
     @classmethod
     def from_confusion(

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_predict
 
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, MetricsReport, TransferClassifier, list_recipes
 from melanoma_tl.errors import (
@@ -201,13 +200,6 @@ def test_clone_and_parameters():
     assert not hasattr(copy, "n_features_in_")
 
 
-def test_scikit_learns_tools_work_on_paths(dataset):
-    scores = cross_val_predict(make(epochs=1), dataset.paths, dataset.labels, cv=2, method="predict_proba")
-    assert scores.shape == (24, 2)
-    search = GridSearchCV(make(epochs=1), {"learning_rate": [1e-3, 1e-1]}, cv=2).fit(dataset.paths, dataset.labels)
-    assert search.best_params_["learning_rate"] in (1e-3, 1e-1)
-
-
 def test_labels_may_be_words(dataset, labels):
     words = np.array(["benign", "melanoma"])[labels]
     clf = make().fit(dataset.paths, words)
@@ -220,9 +212,20 @@ def test_labels_may_be_words(dataset, labels):
 # -- errors --
 
 
-def test_one_class_cannot_be_learned(dataset):
-    with pytest.raises(DatasetError, match="two classes, benign and melanoma; got"):
-        make().fit(dataset[dataset.labels == 0])
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0] * 12, "two classes, benign and melanoma; got 1 class: 0"),
+        ([0, 1, 2] * 4, r"got 3 classes \(multiclass\): 0, 1, 2"),
+        (np.arange(12) / 7, r"got 12 classes \(continuous\): 0.0, .*, …"),
+        ([0, 0, np.nan] * 4, "4 of 12 labels are missing"),
+        (np.array([0, None] * 6), "6 of 12 labels are missing"),
+    ],
+    ids=["one class", "three classes", "numbers", "a class and gaps", "None"],
+)
+def test_what_are_not_two_classes_cannot_be_learned(dataset, y, message):
+    with pytest.raises(DatasetError, match=message):
+        make().fit(dataset.paths[:12], y)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
     (tmp_path / "tiny.h5").write_bytes(b"")
     monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
     weights = PretrainedWeights(("tiny.h5",), "", None)
-    own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32))
+    own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32), stages=())
 
 
 def check_augmenter(names):
@@ -90,6 +90,16 @@ def check_own_data(names):
 def check_performance(names):
     assert len(names["clf"].history_["loss"]) == 4
     assert names["cache"].size("features") == 0
+
+
+def check_prediction(names):
+    ensemble, again = names["ensemble"], names["again"]
+    expected = ensemble.predict_proba(names["test"])
+    np.testing.assert_array_equal(again.predict_proba(names["test"]), expected)
+    np.testing.assert_array_equal(again.out_of_fold_scores_, ensemble.out_of_fold_scores_)
+    assert names["scores"].shape == (40,)
+    assert names["probabilities"].shape == (40, 2)
+    assert names["search"].best_params_["transferclassifier__learning_rate"] in (1e-3, 1e-2)
 
 
 def check_report(names):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FINEST_SHARE = 20  # a stratified share is a number of folds out of at most so many
 
 
-def find_groups(fingerprints: Fingerprints) -> NDArray[np.int64]:
+def find_groups(fingerprints: Fingerprints, together: NDArray[np.uint64] | None = None) -> NDArray[np.int64]:
     """Give a number to each group of images that must not be divided.
 
     Two images are in one group if they are related, or if both are related to a third
@@ -29,6 +29,8 @@ def find_groups(fingerprints: Fingerprints) -> NDArray[np.int64]:
     ----------
     fingerprints : Fingerprints
         Of one dataset; every relation that they show counts.
+    together : ndarray of shape (n_images,) and dtype uint64, optional
+        Equal numbers for what belongs together in place of patients, 0 where nothing is known.
 
     Returns
     -------
@@ -36,6 +38,8 @@ def find_groups(fingerprints: Fingerprints) -> NDArray[np.int64]:
         The number of the group of each.
     """
     n_images = len(fingerprints)
+    if together is not None:
+        fingerprints = Fingerprints({**fingerprints.keys, "patient": together}, fingerprints.looks)
     pairs = find_relations(fingerprints, fingerprints, fingerprints.kinds)
     related = (np.ones(len(pairs)), (pairs["left"].to_numpy(int), pairs["right"].to_numpy(int)))
     return connected_components(coo_array(related, shape=(n_images, n_images)), directed=False)[1].astype(np.int64)
@@ -67,11 +71,8 @@ def number_groups(dataset: "ISBIDataset", groups: str | ArrayLike | None, *, ver
     """
     of_images = {kind for kind in dataset.relations if kind in IMAGE_KINDS}
     if groups is not None and not isinstance(groups, str):
-        numbers = number_values(np.asarray(groups, dtype=object))
-        if len(numbers) != len(dataset):
-            raise DatasetError(f"groups must have one entry an image ({len(dataset)}), got {len(numbers)}")
-        known = dataset.identify(of_images, verbose=verbose).fingerprints
-        return find_groups(Fingerprints({**known.keys, "patient": numbers}, known.looks))
+        together = number_own_groups(groups, len(dataset))
+        return find_groups(dataset.identify(of_images, verbose=verbose).fingerprints, together)
     if groups not in (None, "auto", *GROUP_KINDS):
         raise UnknownNameError("grouping", groups, ("auto", *GROUP_KINDS))
     if groups in GROUP_KINDS and groups not in dataset.relations:
@@ -81,6 +82,32 @@ def number_groups(dataset: "ISBIDataset", groups: str | ArrayLike | None, *, ver
         )
     asked = set(GROUP_KINDS if groups == "auto" else () if groups is None else (groups,))
     return find_groups(dataset.identify(of_images | asked, verbose=verbose).fingerprints)
+
+
+def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
+    """Give a number to each group of the user's.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_images,)
+        Equal values for what belongs together; missing ones stand alone.
+    n_images : int
+        How many there should be.
+
+    Returns
+    -------
+    ndarray of shape (n_images,) and dtype uint64
+        The number of the group of each, 0 where the value is missing.
+
+    Raises
+    ------
+    DatasetError
+        If there is not one entry an image.
+    """
+    numbers = number_values(np.asarray(groups, dtype=object))
+    if len(numbers) != n_images:
+        raise DatasetError(f"groups must have one entry an image ({n_images}), got {len(numbers)}")
+    return numbers
 
 
 def divide_into_folds(

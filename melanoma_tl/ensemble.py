@@ -1,0 +1,593 @@
+"""`Ensemble`: several classifiers that score as one."""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+from tqdm.auto import tqdm
+
+from melanoma_tl.classifier import TransferClassifier
+from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError, UnknownNameError
+from melanoma_tl.files import replacing
+from melanoma_tl.fingerprints import Fingerprints
+from melanoma_tl.images import SkippedRow
+from melanoma_tl.scoring import ScoringMixin
+
+if TYPE_CHECKING:
+    from melanoma_tl.report import MetricsReport
+
+COMBINATIONS = ("mean", "rank")
+
+STATE_FILE = "ensemble.json"
+"""Name of the part of a saved ensemble that is no member."""
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CrossValidation:
+    """What cross-validation found out about each image, from the one member that was not trained on it.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_images,)
+        Probabilities of melanoma as that member gave them; NaN where the image could not be read.
+    folds : ndarray of int of shape (n_images,)
+        The number of that member, which is the fold that the image was held out in.
+    labels : ndarray of int of shape (n_images,)
+        0 benign, 1 melanoma.
+    name : str
+        Name of the images.
+    settings : dict
+        How the images were divided and the members trained.
+    image_ids, paths : sequence of str of shape (n_images,), or None
+        Ids and files; forgotten when the ensemble is saved.
+    skipped : tuple of SkippedRow
+        Rows that were no images of the dataset in the first place; forgotten likewise.
+    """
+
+    scores: NDArray[np.float64]
+    folds: NDArray[np.intp]
+    labels: NDArray[np.int64]
+    name: str
+    settings: Mapping[str, Any]
+    image_ids: Sequence[str] | None = None
+    paths: Sequence[str] | None = None
+    skipped: tuple[SkippedRow, ...] = ()
+
+
+class Ensemble(ScoringMixin, BaseEstimator):
+    """Several classifiers that score as one, in scikit-learn's grammar.
+
+    Made of fitted classifiers it scores at once; `fit` trains unfitted clones of them. `cross_validate`
+    makes one that knows its out-of-fold scores.
+
+    Parameters
+    ----------
+    classifiers : sequence of TransferClassifier
+        The members, which must agree on their classes.
+    combine : {"mean", "rank"}, default="mean"
+        Take the mean of the members' probabilities, or of their ranks among reference scores (see Notes).
+    threshold : float, default=0.5
+        `predict` says melanoma where the score is strictly above it. Ranks are no
+        probabilities: choose their threshold on validation data.
+    random_state : int or None, default=None
+        Seed from which `fit` draws another one for each member, so that several members with the
+        same parameters differ; None leaves them their own.
+    verbose : int, default=1
+        0 shows no progress over the members; they have a `verbose` of their own.
+
+    Attributes
+    ----------
+    members_ : list of TransferClassifier
+        The classifiers that score: those that `fit` trained, or else `classifiers`.
+    classes_ : ndarray of shape (2,)
+        The classes of the members; the second is melanoma.
+    reference_scores_ : list of ndarray
+        For each member, the scores that "rank" compares with: of the images of `set_reference` or
+        of the validation data of `fit`; after `cross_validate`, of the fold that it was not trained on.
+    cross_validation_ : CrossValidation
+        Only of an ensemble that `cross_validate` made.
+    fingerprints_ : dict of str to Fingerprints
+        What the "training" and "validation" images of any member can be recognised by.
+    provenance_ : dict
+        What all members have in common in theirs, and under "members" what each has of its own.
+
+    Notes
+    -----
+    A member that is more confident than the others has more say in a mean of probabilities. A mean of
+    ranks takes only the order from each:
+
+        score(x) = mean of F_m(p_m(x)) over the members m
+
+    where p_m is the probability that member m gives and F_m the distribution of its n reference
+    scores, with 0 and 1 added: at the i-th smallest of these n + 2 it is (i - 0.5) / (n + 2)
+    (Hazen's plotting position; the mean i where scores are equal), and linear in between. F_m
+    rises everywhere, so that a single member keeps its order, and its AUC, exactly.
+
+    Averaging ranks is an old way to combine classifiers (Ho, Hull and Srihari 1994, "Decision
+    combination in multiple classifier systems"), and won ISIC 2020 (Ha, Liu and Liu 2020,
+    arXiv:2010.05351). There the ranks were those within the test set: a score then depends on which
+    other images are scored with it, and a single image has none. Here it does not. The price is that
+    reference images are needed, that members are compared fairly only where their reference images are
+    alike, and that between and beyond few reference scores a rank is an interpolation.
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype="uint8")
+    >>> members = [
+    ...     TransferClassifier(weights=None, input_size=(32, 32), epochs=1, random_state=seed, verbose=0)
+    ...     for seed in range(2)
+    ... ]
+    >>> Ensemble(members, verbose=0).fit(images, [0, 1] * 4).predict_proba(images).shape
+    (8, 2)
+    """
+
+    def __init__(
+        self,
+        classifiers: Sequence[TransferClassifier],
+        *,
+        combine: str = "mean",
+        threshold: float = 0.5,
+        random_state: int | None = None,
+        verbose: int = 1,
+    ) -> None:
+        self.classifiers = classifiers
+        self.combine = combine
+        self.threshold = threshold
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: ArrayLike | None = None, *, validation_data: Any = None) -> Self:
+        """Train a clone of each classifier, all on the same images.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+            Training images, raw RGB.
+        y : array-like of shape (n_images,), optional
+            Their classes, where `X` has none.
+        validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
+            As in `TransferClassifier.fit`; "rank" takes its reference scores from these images.
+
+        Returns
+        -------
+        Ensemble
+            Itself.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter cannot be used, or "rank" has no validation data.
+        DatasetError, ImageError, WeightsUnavailableError
+            As in `TransferClassifier.fit`.
+        """
+        self._check_parameters()
+        if self.combine == "rank" and validation_data is None:
+            raise ParameterError(
+                "combine='rank' compares with scores of validation images: pass validation_data to fit"
+            )
+        members = [clone(classifier) for classifier in self.classifiers]
+        if self.random_state is not None:
+            for member, seed in zip(members, draw_seeds(self.random_state, len(members)), strict=True):
+                if "random_state" in member.get_params(deep=False):  # not in a frozen one
+                    member.set_params(random_state=seed)
+        for member in tqdm(members, desc="Train members", unit="member", disable=not self.verbose):
+            member.fit(X, y, validation_data=validation_data)
+        self._trained = members
+        if self.combine == "rank":
+            self.set_reference(validation_data[0] if isinstance(validation_data, tuple) else validation_data)
+        return self
+
+    def set_reference(self, X: Any) -> Self:
+        """Let each member score the images that ``combine="rank"`` compares with.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+            Images, raw RGB, that no member was trained on, such as validation images. Their classes
+            are not needed.
+
+        Returns
+        -------
+        Ensemble
+            Itself.
+
+        Raises
+        ------
+        NotFittedError
+            If a member is not fitted.
+        DatasetError
+            If a member can read none of the images.
+        """
+        scores = [member.predict_proba(X)[:, 1] for member in self.members_]
+        readable = [of_member[~np.isnan(of_member)] for of_member in scores]
+        if not all(len(of_member) for of_member in readable):
+            raise DatasetError("none of the reference images can be read")
+        self.reference_scores_ = readable
+        return self
+
+    @property
+    def members_(self) -> list[TransferClassifier]:
+        """The classifiers that score."""
+        self._check_parameters()
+        members = list(getattr(self, "_trained", self.classifiers))
+        for number, member in enumerate(members):
+            if not hasattr(member, "classes_"):
+                raise NotFittedError(
+                    f"member {number} of this Ensemble is not fitted: call fit, or give fitted classifiers"
+                )
+            if member.classes_.tolist() != members[0].classes_.tolist():
+                raise ParameterError(
+                    f"the members of an Ensemble must have the same classes: member {number} has "
+                    f"{member.classes_.tolist()}, member 0 has {members[0].classes_.tolist()}"
+                )
+        return members
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.classifiers, Sequence) or not len(self.classifiers):
+            raise ParameterError(f"classifiers must be a list of at least one classifier, got {self.classifiers!r}")
+        if self.combine not in COMBINATIONS:
+            raise UnknownNameError("combination", self.combine, COMBINATIONS)
+        if not 0 <= self.threshold <= 1:
+            raise ParameterError(f"threshold must be from 0 to 1, got {self.threshold!r}")
+
+    def _check_fitted(self) -> None:
+        _ = self.members_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return all(hasattr(member, "classes_") for member in getattr(self, "_trained", self.classifiers))
+
+    # -- prediction ------------------------------------------------------------------------------------------------
+
+    def predict_proba(self, X: Any, tta: int | None = None) -> NDArray[np.float64]:
+        """Score images with every member, and combine.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+            Images, raw RGB.
+        tta : {1, 2, 4, 8}, optional
+            Number of views to average in each member; by default what the member was made with.
+
+        Returns
+        -------
+        ndarray of shape (n_images, 2) and dtype float64
+            Scores for benign and melanoma, 0 to 1, which add up to 1: probabilities with "mean", mean ranks
+            with "rank". NaN where an image could not be read and `on_error` of the members is "skip".
+
+        Raises
+        ------
+        NotFittedError
+            If a member is not fitted, or "rank" has no reference scores.
+        ImageError
+            If an image cannot be read and `on_error` of a member is "raise".
+        """
+        members = self.members_
+        if self.combine == "rank" and len(getattr(self, "reference_scores_", ())) != len(members):
+            raise NotFittedError(
+                "combine='rank' has no scores to compare with: call set_reference with images that no member was "
+                "trained on, or fit with validation_data"
+            )
+        scores = [
+            self._rescale(number, member.predict_proba(X, tta=tta)[:, 1]) for number, member in enumerate(members)
+        ]
+        melanoma = np.mean(scores, axis=0)
+        return np.column_stack([1 - melanoma, melanoma])
+
+    def _rescale(self, number: int, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn the probabilities that a member gives into what is averaged."""
+        return scores if self.combine == "mean" else rank_among(scores, self.reference_scores_[number])
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The two classes; the second is melanoma."""
+        return self.members_[0].classes_
+
+    @property
+    def fingerprints_(self) -> dict[str, Fingerprints]:
+        """What the images of any member can be recognised by, each once."""
+        of_members = [member.fingerprints_ for member in self.members_]
+        return {
+            role: Fingerprints.concatenate([known[role] for known in of_members if role in known]).distinct()
+            for role in dict.fromkeys(role for known in of_members for role in known)
+        }
+
+    @property
+    def provenance_(self) -> dict[str, Any]:
+        """What produced the members, and how they are combined."""
+        members = self.members_
+        shared, own = _part([{**member.provenance_, "tta": member.tta} for member in members])
+        ensemble: dict[str, Any] = {"size": len(members), "combine": self.combine}
+        if hasattr(self, "cross_validation_"):
+            ensemble["cross_validation"] = dict(self.cross_validation_.settings)
+        return {"ensemble": ensemble, **shared, "members": own}
+
+    # -- cross-validation ------------------------------------------------------------------------------------------
+
+    @property
+    def out_of_fold_scores_(self) -> NDArray[np.float64]:
+        """The score of each image from the member that was not trained on it, as `predict_proba` scales it."""
+        scores = np.full(len(self.folds_), np.nan)
+        for number in range(len(self.members_)):
+            rows = self.folds_ == number
+            scores[rows] = self._rescale(number, self.cross_validation_.scores[rows])
+        return scores
+
+    @property
+    def folds_(self) -> NDArray[np.intp]:
+        """The number of the member that was not trained on an image, for each image."""
+        if not hasattr(self, "cross_validation_"):
+            raise NotFittedError("this Ensemble has no folds: only cross_validate makes one that has")
+        return self.cross_validation_.folds
+
+    def out_of_fold_report(self, fold: int | None = None, **options: Any) -> "MetricsReport":
+        """Report on the out-of-fold scores.
+
+        They are the scores of single members, each trained on a part of the images. The ensemble
+        itself is as a rule better than its members; only images that none of them has seen tell.
+
+        Parameters
+        ----------
+        fold : int, optional
+            Report on one fold, 0 for the first; all images by default.
+        **options : dict
+            `confidence`, `n_resamples` and `random_state` of `MetricsReport.from_scores`.
+
+        Returns
+        -------
+        MetricsReport
+            Of the images of the cross-validation, at the threshold of the ensemble.
+
+        Raises
+        ------
+        NotFittedError
+            If the ensemble was not made by `cross_validate`.
+        DatasetError
+            If one of the classes has no image that could be scored.
+        ParameterError
+            If there is no such fold.
+        """
+        from melanoma_tl.report import MetricsReport
+
+        n_folds, known = int(self.folds_.max()) + 1, self.cross_validation_
+        if fold is not None and fold not in range(n_folds):
+            raise ParameterError(f"fold must be a number from 0 to {n_folds - 1}, got {fold!r}")
+        rows = np.flatnonzero(self.folds_ == fold) if fold is not None else np.arange(len(self.folds_))
+        ids, paths = (
+            None if column is None else np.asarray(column)[rows].tolist() for column in (known.image_ids, known.paths)
+        )
+        return MetricsReport.from_scores(
+            known.labels[rows],
+            self.out_of_fold_scores_[rows],
+            threshold=self.threshold,
+            image_ids=ids,
+            paths=paths,
+            skipped=known.skipped,
+            provenance=self.provenance_,
+            name=f"{known.name}, out of fold" if fold is None else f"{known.name}, fold {fold}",
+            **options,
+        )
+
+    def fold_figures(self, **options: Any) -> pd.DataFrame:
+        """Show how much the figures differ from fold to fold.
+
+        Parameters
+        ----------
+        **options : dict
+            As in `out_of_fold_report`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row each fold: ``images`` and ``melanoma`` that were scored, then ``auc`` and
+            ``average_precision`` with the ends of their intervals, ``_low`` and ``_high``, and
+            ``epochs`` of training.
+
+        Raises
+        ------
+        NotFittedError, DatasetError
+            As in `out_of_fold_report`.
+        """
+        rows = []
+        for fold, member in enumerate(self.members_):
+            report = self.out_of_fold_report(fold, **options)
+            row: dict[str, float] = {"images": report.counts.n, "melanoma": report.counts.n_melanoma}
+            for name in ("auc", "average_precision"):
+                metric = report.metrics[name]
+                row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+            rows.append({**row, "epochs": member.provenance_["epochs_run"]})
+        return pd.DataFrame(rows).rename_axis("fold")
+
+    # -- keeping ---------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the members, how they are combined, and what cross-validation found, into one file.
+
+        Parameters
+        ----------
+        path : path
+            Must end in ``.zip``. It holds a file for each member, ``member_0.keras`` and so on, which
+            `TransferClassifier.load` opens as well.
+
+        Raises
+        ------
+        NotFittedError
+            If a member is not fitted.
+        ModelFileError
+            If the path does not end in ``.zip``.
+        """
+        members, target = self.members_, Path(path)
+        if target.suffix != ".zip":
+            raise ModelFileError(f"the file of an ensemble ends in .zip, got {target.name!r}")
+        state = {
+            "format_version": FORMAT_VERSION,
+            "members": len(members),
+            "parameters": {name: value for name, value in self.get_params(deep=False).items() if name != "classifiers"},
+            "reference_scores": [scores.tolist() for scores in getattr(self, "reference_scores_", ())],
+            "cross_validation": self._describe_cross_validation(),
+        }
+        with (
+            replacing(target) as unfinished,
+            zipfile.ZipFile(unfinished, "w") as archive,  # stored as they are: members are compressed already
+            tempfile.TemporaryDirectory(dir=target.parent) as folder,
+        ):
+            archive.writestr(STATE_FILE, json.dumps(state))
+            for number, member in enumerate(members):
+                name = _member_file(number)
+                member.save(Path(folder, name))
+                archive.write(Path(folder, name), name)
+                Path(folder, name).unlink()
+
+    def _describe_cross_validation(self) -> dict[str, Any] | None:
+        """Give what JSON can hold of it, without ids and files of images."""
+        known = getattr(self, "cross_validation_", None)
+        if known is None:
+            return None
+        return {
+            "scores": [None if np.isnan(score) else score for score in known.scores.tolist()],
+            "folds": known.folds.tolist(),
+            "labels": known.labels.tolist(),
+            "name": known.name,
+            "settings": dict(known.settings),
+        }
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read an ensemble that `save` wrote; no code from the file is run.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Ensemble
+            Of fitted classifiers. Ids and files of the images of a cross-validation are gone.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, damaged, not one of ours, or from a newer version, or a member is.
+        """
+        source = Path(path)
+        if not source.is_file():
+            raise ModelFileError(f"{source}: no such file")
+        try:
+            with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as folder:
+                state = _read_state(archive)
+                members = []
+                for number in range(state["members"]):
+                    extracted = archive.extract(_member_file(number), folder)
+                    members.append(TransferClassifier.load(extracted))
+                    Path(extracted).unlink()
+            ensemble = cls(members, **state["parameters"])._restore(state)
+            ensemble._check_fitted()
+        except ModelFileError as error:
+            raise ModelFileError(f"{source}: {error}") from error
+        except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{source}: not a saved ensemble, or a damaged one ({error})") from error
+        return ensemble
+
+    def _restore(self, state: Mapping[str, Any]) -> Self:
+        if state["reference_scores"]:
+            self.reference_scores_ = [np.array(scores, dtype=np.float64) for scores in state["reference_scores"]]
+        known = state["cross_validation"]
+        if known is not None:
+            self.cross_validation_ = CrossValidation(
+                scores=np.array(known["scores"], dtype=np.float64),
+                folds=np.array(known["folds"], dtype=np.intp),
+                labels=np.array(known["labels"], dtype=np.int64),
+                name=known["name"],
+                settings=known["settings"],
+            )
+        return self
+
+
+def draw_seeds(random_state: int | None, n: int) -> list[int]:
+    """Draw a seed for each of several things that must differ.
+
+    Parameters
+    ----------
+    random_state : int or None
+        Seed of the draw; None draws other ones each time.
+    n : int
+        How many.
+
+    Returns
+    -------
+    list of int
+        From 0 up to but not 2**31.
+    """
+    return (np.random.SeedSequence(random_state).generate_state(n) >> 1).tolist()
+
+
+def rank_among(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tell where scores stand among reference scores.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+        Probabilities, 0 to 1; NaN stays NaN.
+    reference : ndarray of shape (n_reference,)
+        Probabilities that the same classifier gave to other images.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Above 0 and below 1, rising with the scores; the formula is in the notes of `Ensemble`.
+
+    Examples
+    --------
+    >>> rank_among(np.array([0.2, 0.3, 0.9]), reference=np.array([0.2, 0.4])).tolist()
+    [0.375, 0.5, 0.8333333333333334]
+    """
+    values, counts = np.unique(np.concatenate([[0.0, 1.0], reference]), return_counts=True)
+    return np.interp(scores, values, (np.cumsum(counts) - counts / 2) / counts.sum())
+
+
+def _part(descriptions: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Part descriptions into what all of them say and what each says otherwise."""
+    shared: dict[str, Any] = {}
+    own: list[dict[str, Any]] = [{} for _ in descriptions]
+    for key in dict.fromkeys(key for description in descriptions for key in description):
+        values: list[Any] = [description.get(key) for description in descriptions]
+        mappings = [value for value in values if isinstance(value, Mapping)]
+        if all(value == values[0] for value in values):
+            shared[key] = values[0]
+            continue
+        if len(mappings) == len(values):
+            shared[key], values = _part(mappings)
+        for description, value in zip(own, values, strict=True):
+            description[key] = value
+    return shared, own
+
+
+def _member_file(number: int) -> str:
+    return f"member_{number}.keras"
+
+
+def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
+    # What is stored as it is cannot unpack to more than the file holds.
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        raise ModelFileError("not a file that Ensemble.save wrote: its parts are compressed")
+    state: dict[str, Any] = json.loads(archive.read(STATE_FILE))
+    version = state["format_version"]
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"has the format version {version!r}, this version of melanoma_tl reads {FORMAT_VERSION}; "
+            "install the version that wrote it"
+        )
+    return state

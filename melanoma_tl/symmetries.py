@@ -1,0 +1,64 @@
+"""The symmetries of the square: a lesion mirrored or turned is the same lesion, and should get the same score."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.errors import ParameterError
+
+COUNTS = (1, 2, 4, 8)
+"""How many symmetries form a group: the image itself; and its left-right mirror image; and upside down and turned by
+180 degrees; and the transposes of these four, which are the turns by 90 degrees and the mirror images at the diagonals.
+
+In a group, a view of a view is another view of the image, so that the mean over the views is the same for each."""
+
+
+def check_tta(tta: int, size: tuple[int, int]) -> None:
+    """Check how many symmetries are asked for.
+
+    Parameters
+    ----------
+    tta : int
+        One of `COUNTS`.
+    size : tuple of int
+        (height, width) of the images in pixels.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these, or transposes are asked for and the images are not square.
+    """
+    if isinstance(tta, bool) or not isinstance(tta, int | np.integer) or tta not in COUNTS:
+        raise ParameterError(f"tta must be the number of views to average, 1, 2, 4 or 8, got {tta!r}")
+    if tta == 8 and size[0] != size[1]:
+        raise ParameterError(
+            f"tta=8 turns images by 90 degrees, which needs a square input_size, got {size[0]}x{size[1]}; take tta=4"
+        )
+
+
+def symmetric_views(images: NDArray[np.uint8], count: int) -> Iterator[NDArray[np.uint8]]:
+    """Mirror and turn images.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, height, width, channels)
+        The images; square for 8 views.
+    count : {1, 2, 4, 8}
+        How many symmetries, in the order of `COUNTS`.
+
+    Yields
+    ------
+    ndarray of shape (n_images, height, width, channels)
+        One view of all images at a time, the untouched images first.
+
+    Examples
+    --------
+    >>> image = np.array([[1, 2], [3, 4]], dtype="uint8").reshape(1, 2, 2, 1)
+    >>> [view.ravel().tolist() for view in symmetric_views(image, 4)]
+    [[1, 2, 3, 4], [2, 1, 4, 3], [3, 4, 1, 2], [4, 3, 2, 1]]
+    """
+    upright = (images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1])
+    views = upright[:count] if count <= 4 else (*upright, *(view.swapaxes(1, 2) for view in upright))
+    for view in views:
+        yield np.ascontiguousarray(view)  # PyTorch takes no negative strides

@@ -1,0 +1,311 @@
+import json
+import warnings
+import zipfile
+from copy import copy
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
+from melanoma_tl.ensemble import STATE_FILE, rank_among
+from melanoma_tl.errors import (
+    DatasetError,
+    ImageError,
+    LeakageWarning,
+    ModelFileError,
+    NotFittedError,
+    ParameterError,
+    UnknownNameError,
+)
+
+
+def make(**changes):
+    options = {"weights": None, "trainable_from": "conv1", "learning_rate": 0.02, "epochs": 2, "verbose": 0}
+    return TransferClassifier("tiny", **(options | {"random_state": 0} | changes))
+
+
+@pytest.fixture(scope="module")
+def members(dataset):
+    """Three classifiers that were trained on some images in common, and on some of their own."""
+    return [make(random_state=seed).fit(dataset[seed * 2 : seed * 2 + 12]) for seed in range(3)]
+
+
+@pytest.fixture
+def ensemble(members):
+    return Ensemble(members, verbose=0)
+
+
+@pytest.fixture
+def ranked(members, dataset):
+    return Ensemble(members, combine="rank", verbose=0).set_reference(dataset[16:])
+
+
+def scores_of(members, X):
+    return np.array([member.predict_proba(X)[:, 1] for member in members])
+
+
+# -- scoring --
+
+
+def test_the_mean_is_that_of_the_members(ensemble, members, dataset):
+    probabilities = ensemble.predict_proba(dataset)
+    assert np.allclose(probabilities[:, 1], scores_of(members, dataset).mean(axis=0))
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    ensemble.threshold = float(np.median(probabilities[:, 1]))
+    assert np.array_equal(ensemble.predict(dataset), (probabilities[:, 1] > ensemble.threshold).astype(int))
+    assert ensemble.score(dataset) == np.mean(ensemble.predict(dataset) == dataset.labels)
+    assert ensemble.classes_.tolist() == [0, 1]
+
+
+def test_views_are_averaged_in_every_member(ensemble, members, dataset):
+    by_hand = np.mean([member.predict_proba(dataset, tta=8)[:, 1] for member in members], axis=0)
+    assert np.allclose(ensemble.predict_proba(dataset, tta=8)[:, 1], by_hand)
+    eight = Ensemble([copy(member).set_params(tta=8) for member in members])
+    assert np.allclose(eight.predict_proba(dataset)[:, 1], by_hand)
+    assert eight.provenance_["tta"] == 8
+
+
+@pytest.mark.parametrize("n", [1, 2, 17])
+def test_a_rank_among_reference_scores_is_their_rank(n):
+    reference = np.random.default_rng(n).integers(1, 9, n) / 10  # with ties
+    expected = (rankdata([0, 1, *reference]) - 0.5) / (n + 2)
+    assert np.allclose(rank_among(reference, reference), expected[2:])
+    assert np.allclose(rank_among(np.array([0.0, 1.0, np.nan]), reference), [*expected[:2], np.nan], equal_nan=True)
+
+
+def test_a_rank_rises_everywhere():
+    grid = np.linspace(0, 1, 1001)
+    for reference in ([0.5], [0.0, 0.0, 1.0], [0.1, 0.1, 0.9, 0.90001]):
+        ranks = rank_among(grid, np.array(reference))
+        assert (np.diff(ranks) > 0).all()
+        assert 0 < ranks[0] < ranks[-1] < 1
+
+
+def test_ranks_are_averaged_among_the_scores_of_the_reference_images(ranked, members, dataset):
+    expected = np.mean(
+        [
+            rank_among(scores, reference)
+            for scores, reference in zip(scores_of(members, dataset), scores_of(members, dataset[16:]), strict=True)
+        ],
+        axis=0,
+    )
+    assert np.allclose(ranked.predict_proba(dataset)[:, 1], expected)
+    assert not np.allclose(expected, scores_of(members, dataset).mean(axis=0), atol=0.01)
+
+
+def test_a_single_image_has_the_score_that_it_has_among_others(ensemble, ranked, dataset):
+    for model in (ensemble, ranked):
+        together = model.predict_proba(dataset)
+        assert np.allclose(model.predict_proba(dataset[5:6]), together[5:6], atol=1e-5)
+
+
+def test_ranks_keep_the_order_of_a_single_member(members, dataset):
+    alone = Ensemble(members[:1], combine="rank").set_reference(dataset[16:20])
+    scores = alone.predict_proba(dataset)[:, 1]
+    assert np.array_equal(rankdata(scores), rankdata(members[0].predict_proba(dataset)[:, 1]))
+
+
+def test_unreadable_images_have_no_score(members, dataset, bad_images):
+    paths = [dataset.paths[0], str(bad_images / "empty.jpg"), dataset.paths[1]]
+    with pytest.raises(ImageError, match="0 bytes"):
+        Ensemble(members).predict_proba(paths)
+    lenient = [copy(member).set_params(on_error="skip") for member in members]
+    for model in (Ensemble(lenient), Ensemble(lenient, combine="rank").set_reference([*paths, *dataset.paths[16:]])):
+        scores = model.predict_proba(paths)
+        assert np.isnan(scores).tolist() == [[False, False], [True, True], [False, False]]
+        assert np.allclose(scores[[0, 2]], model.predict_proba(dataset[:2]), atol=1e-6)
+        with pytest.raises(ImageError, match="1 of 3 images"):
+            model.predict(paths)
+    with pytest.raises(DatasetError, match="none of the reference images"):
+        Ensemble(lenient, combine="rank").set_reference(paths[1:2])
+
+
+# -- training --
+
+
+def test_fit_trains_clones_on_the_same_images(dataset):
+    given = [make(epochs=1), make(epochs=1, random_state=1)]
+    model = Ensemble(given, combine="rank", verbose=0)
+    with pytest.raises(NotFittedError, match="member 0 of this Ensemble is not fitted"):
+        model.predict_proba(dataset)
+    model.fit(dataset[:12], validation_data=(dataset.paths[12:], dataset.labels[12:]))
+    assert not any(hasattr(classifier, "model_") for classifier in given)
+    check_is_fitted(model)
+    scores = scores_of(model.members_, dataset)
+    assert np.abs(scores[0] - scores[1]).max() > 1e-3
+    assert np.allclose(model.reference_scores_, scores[:, 12:], atol=1e-6)
+    assert all("val_loss" in member.history_ for member in model.members_)
+    alone = make(epochs=1).fit(dataset[:12], validation_data=dataset[12:])
+    assert np.allclose(scores[0], alone.predict_proba(dataset)[:, 1], atol=1e-5)
+
+
+def test_the_seed_makes_members_differ(dataset):
+    models = [Ensemble([make(epochs=1)] * 2, random_state=seed, verbose=0).fit(dataset[:12]) for seed in (0, 0, None)]
+    first, again, same = (scores_of(model.members_, dataset[12:]) for model in models)
+    assert np.allclose(first, again, atol=1e-6)
+    assert np.abs(first[0] - first[1]).max() > 1e-3
+    assert np.allclose(same[0], same[1], atol=1e-6), "without it, each member has its own seed"
+
+
+def test_clones_are_not_fitted_unless_members_are_frozen(ensemble, members):
+    check_is_fitted(ensemble)
+    copied = clone(ensemble)
+    assert copied.get_params(deep=False).keys() == {
+        "classifiers",
+        "combine",
+        "threshold",
+        "random_state",
+        "verbose",
+    }
+    with pytest.raises(NotFittedError):
+        copied.classes_  # noqa: B018 -- a property
+    assert not copied.__sklearn_is_fitted__()
+    check_is_fitted(clone(Ensemble([FrozenEstimator(member) for member in members])))
+
+
+def test_ranks_need_something_to_compare_with(members, dataset):
+    with pytest.raises(ParameterError, match="pass validation_data to fit"):
+        Ensemble([make()], combine="rank").fit(dataset)
+    with pytest.raises(NotFittedError, match="call set_reference"):
+        Ensemble(members, combine="rank").predict_proba(dataset)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"classifiers": []}, ParameterError, "at least one classifier"),
+        ({"classifiers": None}, ParameterError, "a list of at least one classifier, got None"),
+        ({"combine": "ranks"}, UnknownNameError, "Did you mean 'rank'"),
+        ({"threshold": 50}, ParameterError, "from 0 to 1, got 50"),
+    ],
+)
+def test_wrong_parameters_are_named(ensemble, dataset, changes, error, message):
+    ensemble.set_params(**changes)
+    for use in (ensemble.fit, ensemble.predict_proba):
+        with pytest.raises(error, match=message):
+            use(dataset)
+
+
+def test_members_must_agree_on_the_classes(members, dataset):
+    words = make(epochs=1).fit(dataset.paths[:12], np.array(["benign", "melanoma"])[dataset.labels[:12]])
+    with pytest.raises(ParameterError, match=r"member 1 has \['benign', 'melanoma'\], member 0 has \[0, 1\]"):
+        Ensemble([members[0], words]).predict(dataset)
+
+
+# -- what it remembers --
+
+
+def test_it_knows_every_image_of_its_members_once(ensemble, dataset):
+    assert ensemble.seen_images(dataset).image_ids == tuple(dataset.image_ids[:16])
+    assert len(ensemble.fingerprints_["training"]) == 16
+    assert len(ensemble.seen_images(dataset).pairs) == 16
+
+
+def test_a_report_takes_it_names_it_and_warns(ensemble, dataset):
+    with pytest.warns(LeakageWarning, match="drawn': 2 images have a counterpart"):
+        report = MetricsReport.from_estimator(ensemble, dataset[14:])
+    assert "LEAKAGE: the model was fitted with a counterpart of 2 images" in str(report)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeakageWarning)
+        report = MetricsReport.from_estimator(ensemble, dataset[16:])
+    assert np.array_equal(report.y_score, ensemble.predict_proba(dataset[16:])[:, 1])
+    assert report.provenance["model"]["ensemble"] == {"size": 3, "combine": "mean"}
+    assert "model ensemble: size=3, combine=mean" in str(report)
+
+
+def test_the_provenance_says_once_what_members_have_in_common(ensemble, members):
+    provenance = ensemble.provenance_
+    assert provenance["versions"] == members[0].provenance_["versions"]
+    assert provenance["parameters"]["learning_rate"] == 0.02
+    assert [own["parameters"] for own in provenance["members"]] == [{"random_state": seed} for seed in range(3)]
+    for own, member in zip(provenance["members"], members, strict=True):
+        assert {**provenance["parameters"], **own["parameters"]} == member.provenance_["parameters"]
+        assert own["trained"] == member.provenance_["trained"] or "trained" in provenance
+
+
+# -- keeping --
+
+
+def test_everything_comes_back(ranked, dataset, tmp_path):
+    ranked.set_params(threshold=0.7)
+    ranked.save(tmp_path / "new" / "ensemble.zip")
+    ranked.save(tmp_path / "new" / "ensemble.zip")
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["ensemble.zip"]
+    loaded = Ensemble.load(tmp_path / "new" / "ensemble.zip")
+    assert np.array_equal(loaded.predict_proba(dataset), ranked.predict_proba(dataset))
+    assert (loaded.threshold, loaded.combine, loaded.verbose) == (0.7, "rank", 0)
+    assert loaded.provenance_ == ranked.provenance_
+    assert str(loaded.seen_images(dataset)) == str(ranked.seen_images(dataset))
+
+
+def test_a_member_can_be_taken_out_of_the_file(ensemble, members, dataset, tmp_path):
+    ensemble.save(tmp_path / "ensemble.zip")
+    with zipfile.ZipFile(tmp_path / "ensemble.zip") as archive:
+        archive.extract("member_1.keras", tmp_path)
+    alone = TransferClassifier.load(tmp_path / "member_1.keras")
+    assert np.allclose(alone.predict_proba(dataset), members[1].predict_proba(dataset), atol=1e-6)
+
+
+def rewrite(path, change, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    change(parts)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+def changed(**entries):
+    return lambda parts: parts.update({STATE_FILE: json.dumps(json.loads(parts[STATE_FILE]) | entries).encode()})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda parts: parts.pop(STATE_FILE), "not a saved ensemble"),
+        (lambda parts: parts.update({STATE_FILE: b"{"}), "not a saved ensemble"),
+        (lambda parts: parts.update({STATE_FILE: b"[]"}), "not a saved ensemble"),
+        (changed(format_version=99), "format version 99"),
+        (changed(members=4), "member_1.keras"),
+        (changed(members=0), "at least one classifier"),
+        (changed(parameters={"combine": "mean", "weights": []}), "not a saved ensemble"),
+        (changed(parameters={"combine": "median"}), "combination 'median'"),
+        (lambda parts: parts.update({"member_0.keras": b"nothing"}), "not a model file"),
+    ],
+    ids=["no state", "half a state", "no mapping", "newer", "too few", "none", "unknown", "wrong", "damaged member"],
+)
+def test_files_that_are_not_ours_or_damaged(members, tmp_path, change, message):
+    path = tmp_path / "ensemble.zip"
+    Ensemble(members[:1]).save(path)
+    rewrite(path, change)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        Ensemble.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_could_unpack_to_anything_is_refused(members, tmp_path):
+    path = tmp_path / "ensemble.zip"
+    Ensemble(members[:1]).save(path)
+    rewrite(path, lambda parts: None, zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelFileError, match="its parts are compressed"):
+        Ensemble.load(path)
+
+
+def test_files_that_are_no_archives(ensemble, tmp_path):
+    with pytest.raises(ModelFileError, match="no such file"):
+        Ensemble.load(tmp_path / "none.zip")
+    (tmp_path / "text.zip").write_text("hello")
+    with pytest.raises(ModelFileError, match="not a saved ensemble"):
+        Ensemble.load(tmp_path / "text.zip")
+    with pytest.raises(ModelFileError, match=r"ends in \.zip, got 'ensemble\.keras'"):
+        ensemble.save(tmp_path / "ensemble.keras")
+
+
+def test_only_cross_validation_makes_folds(ensemble):
+    for ask in (lambda: ensemble.folds_, ensemble.out_of_fold_report, ensemble.fold_figures):
+        with pytest.raises(NotFittedError, match="only cross_validate"):
+            ask()
