@@ -133,8 +133,8 @@ def export_model(network: Any, path: Path, format: str, description: dict[str, A
     if format not in FORMATS:
         raise UnknownNameError("export format", format, FORMATS)
     chosen = FORMATS[format]
-    used = _check_packages(format, chosen)
     _check_path(path, format, chosen)
+    used = _check_packages(format, chosen)
     needed = chosen.n_copies * 4 * network.count_params()
     if needed > _MUCH_MEMORY:
         logger.warning("the converter to %r takes about %.0f GB of memory for this network", format, needed / 1e9)
