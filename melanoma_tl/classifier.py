@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
 from melanoma_tl.augmentation import Augmenter
-from melanoma_tl.backbones import BackboneSpec, get_backbone
+from melanoma_tl.backbones import BackboneSpec, get_backbone, list_backbones
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import Side, compare
@@ -32,7 +32,7 @@ from melanoma_tl.exporting import ExportedModel, export_model
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow, check_on_error
 from melanoma_tl.mixing import MIXES
-from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze
+from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze, uncompiled
 from melanoma_tl.parts import build_scorer, describe_network
 from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
 from melanoma_tl.precision import resolve_precision
@@ -360,7 +360,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         data, classes = self._read_data(X, y, validation_data, seed)
         plans = self._plan(classes, data, seed)
         training = self._train(self._open(network, spec, data, seed), plans, callbacks, resume=resume)
-        self.model_, self.classes_, self.history_ = network.model, classes, training.history
+        self.model_, self.classes_, self.history_ = uncompiled(network.model), classes, training.history
         images = data.training.identity.fingerprints[np.unique(data.rows)]
         self.fingerprints_ = {"training": images} | (
             {} if data.validation is None else {"validation": data.validation.identity.fingerprints}
@@ -770,6 +770,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         ModelFileError
             If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
         """
+        list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
         saved = load_model(Path(path))
         try:
             return cls._restore(saved)

@@ -262,6 +262,24 @@ def _apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str) -> Any:
     raise UnknownNameError("head", head, HEADS, "Or pass a function from the feature map to a tensor (n, features).")
 
 
+def uncompiled(model: Any) -> Any:
+    """Return a network without its optimizer, which takes more memory and more disk than the network itself.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of one input and one output.
+
+    Returns
+    -------
+    keras.Model
+        The same graph of the same layers.
+    """
+    import keras
+
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
 @contextmanager
 def seeded_layers(seed: int | None) -> Iterator[None]:
     """Seed what Keras draws the seeds of new layers from, and leave the user's random state as it was.

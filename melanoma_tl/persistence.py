@@ -14,6 +14,7 @@ from typing import Any
 
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.files import replacing
+from melanoma_tl.network import uncompiled
 from melanoma_tl.vetting import (
     CONFIG_FILE,
     STATE_FILE,
@@ -85,8 +86,7 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
     if path.suffix != ".keras":
         raise ModelFileError(f"a model file ends in .keras, got {path.name!r}")
     with replacing(path) as unfinished:
-        # A model that was never compiled is saved without its optimizer, at half the size.
-        keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(unfinished)
+        uncompiled(model).save(unfinished)
         with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
         try:
