@@ -125,7 +125,7 @@ class Metric:
         predicted benign for NPV, all images for the others.
     method : str
         How the interval was made: "wilson", "bootstrap", "cluster bootstrap", and, outside
-        `score_metrics`, "basic bootstrap", "likelihood", "delong" or "hanley-mcneil".
+        `score_metrics`, "basic bootstrap", "likelihood", "sandwich", "delong" or "hanley-mcneil".
     """
 
     value: float
@@ -134,9 +134,40 @@ class Metric:
     n: int
     method: str
 
+    def to_dict(self) -> dict[str, float]:
+        """Write the figure as plain Python objects.
 
-UNDEFINED = Metric(float("nan"), float("nan"), float("nan"), 0, "undefined")
-"""What stands for a figure that does not exist."""
+        Returns
+        -------
+        dict
+            value, low, high and n.
+        """
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+def describe(metric: Metric, confidence: float) -> str:
+    """Write a figure with its interval and its n.
+
+    Parameters
+    ----------
+    metric : Metric
+        The figure.
+    confidence : float
+        Coverage of its interval, between 0 and 1.
+
+    Returns
+    -------
+    str
+        One line.
+
+    Examples
+    --------
+    >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
+    '0.867 (95 % CI 0.803-0.912, n = 150)'
+    """
+    if np.isnan(metric.value):
+        return f"undefined (n = {metric.n})"
+    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}-{metric.high:.3f}, n = {metric.n})"
 
 
 def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Any, Any]:
@@ -371,6 +402,32 @@ def score_metrics(
     check_fraction("threshold", threshold, ends=True)
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
+    return resampled_metrics(truth, scores, threshold, groups, confidence, n_resamples, random_state)
+
+
+def resampled_metrics(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    threshold: float,
+    groups: ArrayLike | None,
+    confidence: float,
+    n_resamples: int,
+    random_state: int,
+) -> dict[str, Metric]:
+    """Do what `score_metrics` does, with everything checked before; a class may be missing.
+
+    Parameters
+    ----------
+    truth, scores : ndarray of shape (n,)
+        As `melanoma_tl.inputs.check_scored` returns them.
+    threshold, groups, confidence, n_resamples, random_state
+        As `score_metrics`.
+
+    Returns
+    -------
+    dict of str to Metric
+        One entry for each name in `LABELS`; NaN where a figure needs the missing class.
+    """
     tally, draws = Tally.of(truth, scores), draws_of(truth, scores, groups, n_resamples, random_state)
     n_above = int((tally.scores > threshold).sum())
     return _figures(LABELS, tally, draws, n_above, confidence, method_name(groups))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ImageError, ParameterError
-from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric
+from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric, describe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,31 +24,6 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
 _TEXT, _TITLE = 10, 12  # points
 _THUMBNAIL = (224, 224)  # pixels
-
-
-def describe(metric: Metric, confidence: float) -> str:
-    """Write a figure with its interval and its n.
-
-    Parameters
-    ----------
-    metric : Metric
-        The figure.
-    confidence : float
-        Coverage of its interval, between 0 and 1.
-
-    Returns
-    -------
-    str
-        One line.
-
-    Examples
-    --------
-    >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
-    '0.867 (95 % CI 0.803-0.912, n = 150)'
-    """
-    if np.isnan(metric.value):
-        return f"undefined (n = {metric.n})"
-    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}-{metric.high:.3f}, n = {metric.n})"
 
 
 def new_figure(width: float, height: float) -> "Figure":

@@ -17,7 +17,15 @@ from melanoma_tl.claims import ClaimsCheck, check_claims
 from melanoma_tl.errors import LeakageWarning, ParameterError
 from melanoma_tl.files import replacing
 from melanoma_tl.images import SkippedRow
-from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric, confusion_counts, matrix_metrics, score_metrics
+from melanoma_tl.metrics import (
+    LABELS,
+    ConfusionCounts,
+    Metric,
+    confusion_counts,
+    describe,
+    matrix_metrics,
+    score_metrics,
+)
 from melanoma_tl.tables import markdown_table, text_table
 from melanoma_tl.versions import library_versions
 
@@ -350,8 +358,6 @@ class MetricsReport:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        from melanoma_tl.plots import describe
-
         first = next(iter(self.metrics))
         figure = f"{LABELS[first]} {describe(self.metrics[first], self.confidence)}"
         return f"MetricsReport({self.name!r}, {self.counts.n} images, {figure})"
@@ -397,13 +403,9 @@ class MetricsReport:
             "confusion_matrix", "threshold", "confidence", "name", "skipped", "history",
             "provenance" and "notice". Undefined figures are None.
         """
-        figures = {
-            name: {"value": metric.value, "low": metric.low, "high": metric.high, "n": metric.n}
-            for name, metric in self.metrics.items()
-        }
         return _plain(
             {
-                **figures,
+                **{name: metric.to_dict() for name, metric in self.metrics.items()},
                 "confusion_matrix": self.counts._asdict(),
                 "threshold": self.threshold,
                 "confidence": self.confidence,
