@@ -26,7 +26,7 @@ from scipy.stats import binom, norm, rankdata
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
-from melanoma_tl.metrics import LABELS, Metric, tally_metrics
+from melanoma_tl.metrics import COLLAPSED, LABELS, Metric, tally_metrics
 from melanoma_tl.resampling import Tally, draw_groups, method_name, percentile_interval
 from melanoma_tl.tables import format_p, markdown_table, text_table
 
@@ -246,7 +246,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         auc = self.differences["auc"]
-        return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({self._interval(auc)}))"
+        return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({_interval(auc)}))"
 
     def to_markdown(self) -> str:
         """Write the comparison as Markdown.
@@ -283,10 +283,8 @@ class Comparison:
                 f"{alone.only_second} {self.names[1]}"
             )
         facts.append("p-values are not corrected for the number of figures: name the one that counts beforehand")
-        return facts
-
-    def _interval(self, row: Difference) -> str:
-        return "-" if np.isnan(row.value) else f"{row.low:+.3f} to {row.high:+.3f}"
+        collapsed = [LABELS[name] for name, row in self.differences.items() if row.low == row.high]
+        return [*facts, f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else facts
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         header = [
@@ -301,9 +299,9 @@ class Comparison:
         rows = []
         for name, row in self.differences.items():
             values = ["undefined" if np.isnan(value) else f"{value:.3f}" for value in (row.first, row.second)]
-            value = "undefined" if np.isnan(row.value) else f"{row.value:+.3f}"
+            value, interval = ("undefined", "-") if np.isnan(row.value) else (f"{row.value:+.3f}", _interval(row))
             p_value = "-" if np.isnan(row.p_value) else format_p(row.p_value)
-            rows.append([LABELS[name], *values, value, self._interval(row), row.method, p_value, row.test or "-"])
+            rows.append([LABELS[name], *values, value, interval, row.method, p_value, row.test or "-"])
         return header, rows
 
 
@@ -358,7 +356,7 @@ def compare(
     --------
     >>> y_true = [0, 0, 0, 1, 1, 1]
     >>> compare(y_true, [0.1, 0.2, 0.6, 0.4, 0.7, 0.9], [0.3, 0.6, 0.7, 0.4, 0.6, 0.9])
-    Comparison(first against second, AUC +0.222 (-0.163 to +0.607))
+    Comparison(first against second, AUC +0.278 (-0.130 to +0.685))
     """
     truth, first = check_scored(y_true, first_score)
     _, second = check_scored(y_true, second_score)
@@ -386,6 +384,10 @@ def compare(
         differences=differences,
         disagreements=disagreements,
     )
+
+
+def _interval(row: Difference) -> str:
+    return f"{row.low:+.3f} to {row.high:+.3f}"
 
 
 def _differences(

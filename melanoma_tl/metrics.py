@@ -105,6 +105,9 @@ _RATIOS = _PROPORTIONS | _OTHER_RATIOS
 CONFUSION_METRICS = tuple(name for name in LABELS if name in _RATIOS)
 """The figures that the four counts of a confusion matrix determine."""
 
+COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
+"""What readers are told where an interval has no width."""
+
 FEW = 10
 """Fewer images of a class than this are pointed out: each single one then moves a figure by more than a tenth."""
 
@@ -167,7 +170,8 @@ def describe(metric: Metric, confidence: float) -> str:
     """
     if np.isnan(metric.value):
         return f"undefined (n = {metric.n})"
-    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}-{metric.high:.3f}, n = {metric.n})"
+    dash = "-" if metric.low >= 0 else " to "
+    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}, n = {metric.n})"
 
 
 def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Any, Any]:

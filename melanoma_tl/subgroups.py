@@ -207,8 +207,8 @@ def measure_subgroups(
     bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
     belongs = None if groups is None else np.asarray(groups, dtype=object)
     rows = []
-    for name in facts:
-        values, order = _group_values(facts[name], str(name), (bands or {}).get(name))
+    for name, column in facts.items():
+        values, order = _group_values(column, str(name), (bands or {}).get(str(name)))
         for value in order:
             inside = values == value
             n, n_melanoma = int(inside.sum()), int(truth[inside].sum())
@@ -260,7 +260,7 @@ def _word(value: object) -> str:
 
 def _is_one(groups: NDArray[np.object_] | None) -> bool:
     """Say whether all images belong to one patient, so that nothing can be resampled."""
-    return groups is not None and pd.notna(groups).all() and len(pd.unique(groups)) == 1
+    return groups is not None and bool(pd.notna(groups).all()) and len(pd.unique(groups)) == 1
 
 
 def _cell(metric: Metric) -> str:
