@@ -298,7 +298,8 @@ class _Curve(NamedTuple):
                 f"No threshold has the sensitivity {target:g}: {n_zero} melanomas have the score 0, which lies above "
                 f"no threshold; ask for at most {reached[-1]:.4g}"
             )
-        return int((reached >= target).argmax())
+        # As specific as the first that reaches it: more melanomas at no further false alarm are welcome.
+        return _last(self.fp[self.reachable] == self.fp[(reached >= target).argmax()])
 
     def at_specificity(self, target: float) -> int:
         _check_target("specificity", target)
@@ -317,7 +318,7 @@ class _Curve(NamedTuple):
         missed = 1 - self.tp[self.reachable] / self.tp[-1]
         alarms = self.fp[self.reachable] / self.fp[-1]
         cost = prevalence * ratio * missed + (1 - prevalence) * alarms
-        return _last((cost <= cost.min() * (1 + _SAME_COST)).astype(np.int64))
+        return _last(cost <= cost.min() * (1 + _SAME_COST))
 
     def counts(self, k: int) -> ConfusionCounts:
         tp, fp = int(self.tp[k]), int(self.fp[k])
@@ -331,7 +332,7 @@ class _Curve(NamedTuple):
         return middle if middle < lowest_above else highest_below
 
 
-def _last(values: NDArray[np.int64]) -> int:
+def _last(values: NDArray[Any]) -> int:
     """Find the last of the largest: the most sensitive of equally good points."""
     return int(len(values) - 1 - values[::-1].argmax())
 
