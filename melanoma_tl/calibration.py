@@ -30,9 +30,7 @@ References
    2019, section 15.3: calibration intercept and slope.
 .. [7] T. Dimitriadis, T. Gneiting and A. I. Jordan, "Stable reliability diagrams for
    probabilistic classifiers", PNAS 118(8), 2021: the decomposition.
-.. [8] A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application",
-   1997, section 5.2: the basic bootstrap interval.
-.. [9] K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized
+.. [8] K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized
    linear models", Biometrika 73, 1986: the variance when images belong together.
 """
 
@@ -197,7 +195,7 @@ def fit_calibration(
     def derivative(inverse: float) -> float:
         return float(np.mean(odds * (expit(inverse * odds + offset) - truth)))
 
-    if np.all(odds * (2 * truth - 1) >= 0) and odds.any():
+    if np.all(odds * (2 * truth - 1) >= -_EDGE) and np.abs(odds).max() > _EDGE:
         raise DatasetError(
             f"No temperature is the best: all {len(truth)} validation images are on the right side of 0.5; "
             "use more of them, or leave the scores as they are"
@@ -207,10 +205,12 @@ def fit_calibration(
             "No temperature is the best: the log loss falls as every score goes to 0.5. Check the labels and the order "
             "of the classes; if the training set had another prevalence, give from_prevalence and to_prevalence"
         )
-    highest = 1.0
-    while derivative(highest) < 0:
-        highest *= 2
-    return Calibration(1 / brentq(derivative, 0.0, highest, xtol=1e-14 * highest), from_prevalence, to_prevalence)
+    low = 1.0
+    while derivative(low) >= 0:
+        low /= 2
+    while derivative(2 * low) < 0:
+        low *= 2
+    return Calibration(1 / brentq(derivative, low, 2 * low, xtol=1e-14 * low), from_prevalence, to_prevalence)
 
 
 class ReliabilityCurve(NamedTuple):
@@ -331,17 +331,21 @@ def calibration_metrics(
 
     Expected calibration error [5]_: ``sum over bins of (images in the bin / n) * |mean
     score - share of melanomas|``, of the probability of melanoma (many papers take
-    that of the predicted class). Chance alone keeps it above 0, and resampling adds
-    chance; its interval is therefore the basic bootstrap [8]_, reflected about the
-    figure, cut at 0, and always including the figure.
+    that of the predicted class). Chance alone keeps it above 0, and every resample adds
+    more of it, so that a percentile interval would miss the truth. It is a sum of
+    distances, though, and so differs from its true value by at most the sum of the
+    distances by which chance moves the bins (the triangle inequality). The interval is
+    the figure plus and minus what that sum stays below in `confidence` of the
+    resamples, cut at 0 and 1; it is wide, but holds what it says.
 
     Intercept and slope [6]_ are 0 and 1 for calibrated scores. The intercept is that of
     ``logit P(melanoma) = a + logit(score)``: below 0 the scores are too high on the
     whole. The slope is that of ``a + b * logit(score)``: below 1 they are too extreme.
     Their intervals are Wald's, from the likelihood, or from the variance between groups
-    [9]_ where there are some.
+    [8]_ where there are some.
 
-    All of these depend on the prevalence.
+    All of these depend on the prevalence, so that the resamples do not keep the class
+    sizes.
 
     Examples
     --------
@@ -354,18 +358,24 @@ def calibration_metrics(
     check_lengths(len(scores), groups=groups)
     tally = Tally.of(truth, scores)
     bins = [_bins(tally, n_bins, strategy) for strategy in STRATEGIES]
-    draws = draws_of(truth, scores, groups, n_resamples, random_state)
-    values = _losses(tally.scores, tally.melanoma, tally.benign, bins)
-    resampled = np.concatenate([_losses(tally.scores, *drawn, bins) for drawn in draws()], axis=-1)
+    gaps = [_gaps(*tally, of) for of in bins]
+    losses, moved = [], []
+    for drawn in draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)():
+        losses.append(_losses(tally.scores, *drawn))
+        moved.append(
+            [np.abs(_gaps(tally.scores, *drawn, of) - here).sum(axis=-1) for of, here in zip(bins, gaps, strict=True)]
+        )
+    n, method = len(truth), method_name(groups)
     figures = {}
-    for name, value, (low, high) in zip(
-        CALIBRATION_LABELS, map(float, values), percentile_interval(resampled, confidence).T, strict=False
-    ):
-        method = method_name(groups)
-        if name.startswith("ece"):
-            low, high = np.clip(2 * value - high, 0, value), max(2 * value - low, value)
-            method = f"basic {method}"
-        figures[name] = Metric(value, float(low), float(high), len(truth), method)
+    ends = percentile_interval(np.concatenate(losses, axis=-1), confidence)
+    for name, value, (low, high) in zip(("brier", "log_loss"), _losses(*tally), ends.T, strict=True):
+        figures[name] = Metric(float(value), float(low), float(high), n, method)
+    reaches = np.quantile(np.concatenate(moved, axis=-1), confidence, axis=-1)
+    for strategy, here, reach in zip(STRATEGIES, gaps, map(float, reaches), strict=True):
+        value = float(np.abs(here).sum())
+        figures[f"ece_{strategy}"] = Metric(
+            value, max(value - reach, 0.0), min(value + reach, 1.0), n, f"{method} bound"
+        )
     numbers = None if groups is None else number_groups(groups, len(truth))
     figures["calibration_intercept"] = _fit_intercept(truth, _log_odds(scores), numbers, confidence)
     figures["calibration_slope"] = _fit_slope(truth, _log_odds(scores), numbers, confidence)
@@ -445,21 +455,24 @@ def _bins(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.int64]:
     return (n_bins * middle // (2 * images.sum()))[::-1]
 
 
-def _losses(
-    scores: NDArray[np.float64],
-    melanoma: NDArray[np.int64],
-    benign: NDArray[np.int64],
-    bins: list[NDArray[np.int64]],
-) -> NDArray[np.float64]:
-    """Brier score, log loss and both calibration errors of one or many tallies, as rows."""
-    n = melanoma.sum(axis=-1) + benign.sum(axis=-1)
+def _losses(scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Brier score and log loss of one or many tallies, as rows."""
     inside = np.clip(scores, _EDGE, 1 - _EDGE)
     brier = melanoma @ (1 - scores) ** 2 + benign @ scores**2
     log_loss = -(melanoma @ np.log(inside) + benign @ np.log1p(-inside))
-    # In a bin, (share of melanomas - mean score) times its images is a sum over its images.
-    gaps = melanoma * (1 - scores) - benign * scores
-    errors = [np.abs(gaps @ (of[:, None] == np.unique(of))).sum(axis=-1) for of in bins]
-    return np.stack([brier, log_loss, *errors]) / n
+    return np.stack([brier, log_loss]) / (melanoma.sum(axis=-1) + benign.sum(axis=-1))
+
+
+def _gaps(
+    scores: NDArray[np.float64],
+    melanoma: NDArray[np.int64],
+    benign: NDArray[np.int64],
+    bins: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Share of melanomas less mean score in each bin of one or many tallies, times the bin's share of the images."""
+    n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
+    # In a bin, this times n is a sum over its images.
+    return (melanoma * (1 - scores) - benign * scores) @ (bins[:, None] == np.unique(bins)) / n
 
 
 def _fit_intercept(

@@ -34,7 +34,8 @@ def check_labels(y_true: ArrayLike, pos_label: object = None) -> NDArray[np.int6
     >>> check_labels(["nevus", "mel"], pos_label="mel").tolist()
     [0, 1]
     """
-    labels = np.asarray(y_true)
+    # As objects: NumPy would turn a NaN among words into the word "nan".
+    labels = y_true if isinstance(y_true, np.ndarray) else np.array(y_true, dtype=object)
     if labels.ndim != 1:
         raise ParameterError(f"y_true must have the shape (n,), got {labels.shape}")
     found = list(dict.fromkeys(labels.tolist()))

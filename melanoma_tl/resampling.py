@@ -7,7 +7,8 @@ tally, and a figure is computed for thousands of them at once.
 Images are drawn within their class, so that each resample keeps the class sizes of
 the test (the stratified bootstrap [1]_). Images that belong together, such as those
 of one patient, are drawn together (the cluster bootstrap [2]_): patients with a
-melanoma and patients without are resampled separately.
+melanoma and patients without are resampled separately. Where the share of melanomas
+is itself a part of what is measured, as in calibration, nothing is kept apart.
 
 References
 ----------
@@ -67,8 +68,8 @@ Draws = Callable[[], Iterator[Drawn]]
 """Gives the resamples of a set of scores in batches; the same ones at every call."""
 
 
-def draw_images(tally: Tally, n_resamples: int, random_state: int) -> Iterator[Drawn]:
-    """Resample the images within each class.
+def draw_images(tally: Tally, n_resamples: int, random_state: int, *, stratified: bool = True) -> Iterator[Drawn]:
+    """Resample the images.
 
     Parameters
     ----------
@@ -78,6 +79,8 @@ def draw_images(tally: Tally, n_resamples: int, random_state: int) -> Iterator[D
         How often.
     random_state : int
         Seed.
+    stratified : bool, default=True
+        Whether each resample keeps the class sizes.
 
     Yields
     ------
@@ -85,8 +88,13 @@ def draw_images(tally: Tally, n_resamples: int, random_state: int) -> Iterator[D
         A batch of resamples, as `Drawn`.
     """
     rng = np.random.default_rng(random_state)
-    for size in _batches(n_resamples, len(tally.scores)):
-        yield _redraw(tally.melanoma, size, rng), _redraw(tally.benign, size, rng)
+    n_scores = len(tally.scores)
+    for size in _batches(n_resamples, n_scores):
+        if stratified:
+            yield _redraw(tally.melanoma, size, rng), _redraw(tally.benign, size, rng)
+        else:
+            drawn = _redraw(np.concatenate([tally.melanoma, tally.benign]), size, rng)
+            yield drawn[:, :n_scores], drawn[:, n_scores:]
 
 
 def draw_groups(
@@ -95,6 +103,8 @@ def draw_groups(
     groups: ArrayLike | None,
     n_resamples: int,
     random_state: int,
+    *,
+    stratified: bool = True,
 ) -> Iterator[list[Drawn]]:
     """Resample groups of images that belong together, under one or several sets of scores at once.
 
@@ -111,6 +121,8 @@ def draw_groups(
         How often.
     random_state : int
         Seed.
+    stratified : bool, default=True
+        Whether groups with and without a melanoma are resampled separately.
 
     Yields
     ------
@@ -120,12 +132,13 @@ def draw_groups(
     group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
     tables = [_count_by_group(truth, values, group) for values in scores]
     has_melanoma = np.bincount(group, weights=truth) > 0
+    strata = (has_melanoma, ~has_melanoma) if stratified else (np.ones_like(has_melanoma),)
     rng = np.random.default_rng(random_state)
     widest = max(table.shape[1] for pair in tables for table in pair)
     for size in _batches(n_resamples, widest):
         times = np.zeros((size, len(has_melanoma)), dtype=np.int64)
-        for stratum in (np.flatnonzero(has_melanoma), np.flatnonzero(~has_melanoma)):
-            times[:, stratum] = _redraw(np.ones(len(stratum), dtype=np.int64), size, rng)
+        for stratum in strata:
+            times[:, stratum] = _redraw(np.ones(stratum.sum(), dtype=np.int64), size, rng)
         yield [(times @ melanoma, times @ benign) for melanoma, benign in tables]
 
 
@@ -135,6 +148,8 @@ def draws_of(
     groups: ArrayLike | None,
     n_resamples: int,
     random_state: int,
+    *,
+    stratified: bool = True,
 ) -> Draws:
     """Choose the resamples of one set of scores: of images, or of the groups where there are some.
 
@@ -142,7 +157,7 @@ def draws_of(
     ----------
     truth, scores : ndarray of shape (n,)
         As `Tally.of`.
-    groups, n_resamples, random_state
+    groups, n_resamples, random_state, stratified
         As `draw_groups`.
 
     Returns
@@ -152,8 +167,10 @@ def draws_of(
     """
     if groups is None:
         tally = Tally.of(truth, scores)
-        return lambda: draw_images(tally, n_resamples, random_state)
-    return lambda: (drawn for (drawn,) in draw_groups(truth, [scores], groups, n_resamples, random_state))
+        return lambda: draw_images(tally, n_resamples, random_state, stratified=stratified)
+    return lambda: (
+        drawn for (drawn,) in draw_groups(truth, [scores], groups, n_resamples, random_state, stratified=stratified)
+    )
 
 
 def method_name(groups: ArrayLike | None) -> str:
