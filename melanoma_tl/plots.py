@@ -277,7 +277,8 @@ def draw_reliability(
 
     ax = new_axes() if ax is None else ax
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
-    ax.vlines(curve.mean_score, curve.low, curve.high, color=BLUE, linewidth=1.4, alpha=0.6)
+    # Lines, not a collection of them: the legend is placed where no line is.
+    ax.plot([curve.mean_score] * 2, [curve.low, curve.high], color=BLUE, linewidth=1.4, alpha=0.6)
     display = CalibrationDisplay(curve.melanoma_share, curve.mean_score, y_score, pos_label=1)
     display.plot(ax=ax, ref_line=False, color=BLUE, marker="o", markersize=5, linewidth=1.4)
     display.line_.set_label(f"{len(curve.n)} bins, n = {_range(curve.n)} each, {100 * confidence:g} % intervals")

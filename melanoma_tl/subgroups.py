@@ -201,9 +201,9 @@ def measure_subgroups(
         raise ParameterError(f"y_score is NaN for {int(np.isnan(scores).sum())} images; leave these out")
     check_fraction("threshold", threshold, ends=True)
     check_bootstrap(confidence, n_resamples)
-    for name in bands or {}:
-        if name not in facts:
-            raise UnknownNameError("column", name, map(str, facts.columns))
+    for banded in bands or {}:
+        if banded not in facts:
+            raise UnknownNameError("column", banded, map(str, facts.columns))
     bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
     belongs = None if groups is None else np.asarray(groups, dtype=object)
     rows = []

@@ -98,8 +98,8 @@ def test_reliability_shows_bins_with_intervals(report):
     np.testing.assert_array_equal(
         display.line_.get_xydata(), np.stack([curve.mean_score, curve.melanoma_share], axis=1)
     )
-    segments = display.ax_.collections[0].get_segments()
-    np.testing.assert_allclose([segment[:, 1] for segment in segments], np.stack([curve.low, curve.high], axis=1))
+    intervals = [line.get_ydata() for line in display.ax_.lines[1 : 1 + len(curve.n)]]
+    np.testing.assert_allclose(intervals, np.stack([curve.low, curve.high], axis=1))
     texts = legend(display.ax_)
     assert texts[:2] == ["perfectly calibrated", f"{len(curve.n)} bins, n = 1 to {curve.n.max()} each, 95 % intervals"]
     assert texts[2].startswith(f"Brier {report.calibration['brier'].value:.3f} (95 % CI ")
