@@ -216,7 +216,7 @@ def fit_calibration(
 class ReliabilityCurve(NamedTuple):
     """What scores promise and what came true, in bins; empty bins are left out.
 
-    Parameters
+    Attributes
     ----------
     mean_score : ndarray of shape (n_bins,)
         Mean score of the images in each bin.
@@ -385,7 +385,7 @@ def calibration_metrics(
 class BrierDecomposition(NamedTuple):
     """The Brier score as ``miscalibration - discrimination + uncertainty``.
 
-    Parameters
+    Attributes
     ----------
     miscalibration : float
         What the best increasing recalibration would gain; 0 for calibrated scores.

@@ -34,7 +34,7 @@ from melanoma_tl.tables import format_p, markdown_table, text_table
 class DeLong(NamedTuple):
     """AUCs of several classifiers on the same images, and how they vary together.
 
-    Parameters
+    Attributes
     ----------
     aucs : ndarray of shape (n_classifiers,)
         0 to 1.
@@ -126,7 +126,7 @@ def delong_interval(y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0
 class McNemar(NamedTuple):
     """How often one of two classifiers alone is right, and whether that is chance.
 
-    Parameters
+    Attributes
     ----------
     only_first, only_second : int
         Images on which the first, or the second, alone is right.

@@ -31,7 +31,7 @@ _SHARES = np.linspace(0, 1, 101)
 class DecisionCurve(NamedTuple):
     """Net benefit against the threshold probability; treating nobody has the net benefit 0.
 
-    Parameters
+    Attributes
     ----------
     thresholds : ndarray of shape (n_thresholds,)
         The probability of melanoma from which on somebody would have a lesion cut out.
@@ -122,7 +122,7 @@ def decision_curve(
 class GainCurve(NamedTuple):
     """Melanomas found against images looked at, those with the highest scores first.
 
-    Parameters
+    Attributes
     ----------
     examined : ndarray of shape (101,)
         Share of the images looked at, 0 to 1.
@@ -186,7 +186,7 @@ def cumulative_gain(
 class ScoreHistogram(NamedTuple):
     """How the scores of each class are distributed.
 
-    Parameters
+    Attributes
     ----------
     edges : ndarray of shape (n_bins + 1,)
         0 to 1.
@@ -237,7 +237,7 @@ def score_histogram(y_true: ArrayLike, y_score: ArrayLike, *, n_bins: int = 20) 
 class PredictiveValues(NamedTuple):
     """PPV and NPV where melanoma is as frequent as stated.
 
-    Parameters
+    Attributes
     ----------
     prevalence : ndarray of shape (n,)
         Share of melanomas.

@@ -186,7 +186,7 @@ def choose_threshold(
 class SpecificityAtSensitivity(NamedTuple):
     """Specificity where the sensitivity is at least, or exactly, a given one.
 
-    Parameters
+    Attributes
     ----------
     sensitivity : float
         The one asked for.

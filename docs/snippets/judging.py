@@ -85,8 +85,8 @@ print(n)  # 705 images, 141 of them melanomas
 
 from matplotlib.figure import Figure
 
-figure = Figure(figsize=(10, 4.6), layout="constrained")
+figure = Figure(figsize=(11, 5.2), layout="constrained")
 left, right = figure.subplots(1, 2)
 report.plot_calibration(ax=left)
 report.plot_decision_curve(right)
-figure.savefig("judging.png", dpi=90)
+figure.savefig("judging.png", dpi=82)
