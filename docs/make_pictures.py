@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent
-PICTURES = ("augmenter", "balancer", "classifier", "dataset", "leaks", "report", "selection", "training")
+PICTURES = ("augmenter", "balancer", "classifier", "dataset", "judging", "leaks", "report", "selection", "training")
 
 
 def main() -> None:

@@ -12,6 +12,10 @@ Two ways to an interval:
   and benign images are resampled separately, so that each resample keeps the
   class sizes of the test. All of these figures share the same resamples.
 
+Where images belong together (several of one patient), neither way holds: then
+every figure gets the percentile bootstrap over the groups
+(`melanoma_tl.resampling`).
+
 Where a denominator is zero the figure is undefined and its value is NaN, never
 0 and never 1.
 
@@ -23,16 +27,17 @@ References
    chapters 8 and 13.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
+from scipy.stats import norm
 
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored
+from melanoma_tl.resampling import Draws, Tally, draw_images, draws_of, method_name, percentile_interval
 
 LABELS = MappingProxyType(
     {
@@ -100,8 +105,11 @@ _RATIOS = _PROPORTIONS | _OTHER_RATIOS
 CONFUSION_METRICS = tuple(name for name in LABELS if name in _RATIOS)
 """The figures that the four counts of a confusion matrix determine."""
 
-# Cells (resamples x distinct scores) held at once: bounds the bootstrap to some 100 MB at any number of images.
-_BATCH_CELLS = 1_000_000
+COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
+"""What readers are told where an interval has no width."""
+
+FEW = 10
+"""Fewer images of a class than this are pointed out: each single one then moves a figure by more than a tenth."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +119,16 @@ class Metric:
     Parameters
     ----------
     value : float
-        The figure, 0 to 1; NaN where it is undefined.
+        The figure; NaN where it is undefined.
     low, high : float
         Ends of the confidence interval; NaN where the figure is undefined.
     n : int
         The number of images in the denominator: melanoma images for sensitivity,
         benign ones for specificity, images predicted melanoma for precision, images
         predicted benign for NPV, all images for the others.
-    method : {"wilson", "bootstrap"}
-        How the interval was made.
+    method : str
+        How the interval was made: "wilson", "bootstrap", "cluster bootstrap", and, outside
+        `score_metrics`, "bootstrap bound", "likelihood", "sandwich", "delong" or "hanley-mcneil".
     """
 
     value: float
@@ -128,23 +137,60 @@ class Metric:
     n: int
     method: str
 
+    def to_dict(self) -> dict[str, float]:
+        """Write the figure as plain Python objects.
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion.
+        Returns
+        -------
+        dict
+            value, low, high and n.
+        """
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+def describe(metric: Metric, confidence: float) -> str:
+    """Write a figure with its interval and its n.
 
     Parameters
     ----------
-    successes : int
-        Number of successes, 0 to `n`.
-    n : int
-        Number of trials.
+    metric : Metric
+        The figure.
+    confidence : float
+        Coverage of its interval, between 0 and 1.
+
+    Returns
+    -------
+    str
+        One line.
+
+    Examples
+    --------
+    >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
+    '0.867 (95 % CI 0.803-0.912, n = 150)'
+    """
+    if np.isnan(metric.value):
+        return f"undefined (n = {metric.n})"
+    dash = "-" if metric.low >= 0 else " to "
+    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}, n = {metric.n})"
+
+
+def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Any, Any]:
+    """Wilson's score interval of one or many proportions.
+
+    Parameters
+    ----------
+    successes : float or array-like of float
+        Numbers of successes, 0 to `n`; need not be whole, so that an interval can be
+        planned for an expected proportion.
+    n : float or array-like of float
+        Numbers of trials.
     confidence : float, default=0.95
         Coverage, between 0 and 1.
 
     Returns
     -------
-    low, high : float
-        Ends of the interval, 0 to 1; both NaN when `n` is 0.
+    low, high : float or ndarray of float
+        Ends of the intervals, 0 to 1; NaN where `n` is 0.
 
     Examples
     --------
@@ -152,10 +198,15 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     >>> f"{low:.3f} {high:.3f}"
     '0.803 0.912'
     """
-    if n == 0:
-        return float("nan"), float("nan")
-    interval = binomtest(int(successes), int(n)).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    k, trials = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
+    z2 = norm.isf((1 - confidence) / 2) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = np.sqrt(z2 * (k * (trials - k) / trials + z2 / 4))
+        low, high = (k + z2 / 2 - half) / (trials + z2), (k + z2 / 2 + half) / (trials + z2)
+    # Rounding must not move an end that is 0 or 1 exactly.
+    low, high = np.where(k == 0, np.minimum(low, 0), low), np.where(k == trials, np.maximum(high, 1), high)
+    low, high = (np.where(trials > 0, np.clip(end, 0, 1), np.nan) for end in (low, high))
+    return (low, high) if low.ndim else (float(low), float(high))
 
 
 def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0.5) -> ConfusionCounts:
@@ -213,9 +264,7 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
     >>> float(confusion_metric("iou_benign", 72, 3, 17, 58).round(4))
     0.7826
     """
-    numerator, denominator = map(np.asarray, _RATIOS[name](ConfusionCounts(tn, fp, fn, tp)))
-    undefined = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+    return _divide(*_RATIOS[name](ConfusionCounts(tn, fp, fn, tp)))
 
 
 def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
@@ -254,12 +303,17 @@ def roc_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     float
         0 to 1, equal to ``sklearn.metrics.roc_auc_score``.
 
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `melanoma_tl.inputs.check_scored`.
+
     Examples
     --------
     >>> roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    tally = _Tally.of(y_true, y_score)
+    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_auc(tally.melanoma, tally.benign))
 
 
@@ -279,12 +333,17 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
         0 to 1, equal to ``sklearn.metrics.average_precision_score``: a sum of
         steps, without interpolation, which would flatter.
 
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `melanoma_tl.inputs.check_scored`.
+
     Examples
     --------
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
     0.8333
     """
-    tally = _Tally.of(y_true, y_score)
+    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_average_precision(tally.melanoma, tally.benign))
 
 
@@ -296,6 +355,7 @@ def score_metrics(
     confidence: float = 0.95,
     n_resamples: int = 2000,
     random_state: int = 0,
+    groups: ArrayLike | None = None,
 ) -> dict[str, Metric]:
     """All figures of a set of scores, with intervals.
 
@@ -313,6 +373,9 @@ def score_metrics(
         Number of bootstrap resamples.
     random_state : int, default=0
         Seed of the bootstrap.
+    groups : array-like of shape (n,), optional
+        What each image belongs to, such as its patient: images of one group are drawn
+        together. A missing entry is a group of its own.
 
     Returns
     -------
@@ -324,7 +387,7 @@ def score_metrics(
     DatasetError
         If there is no image, or only one class.
     ParameterError
-        If a parameter is out of its range.
+        If lengths differ, labels are not 0 and 1, scores are no probabilities, or a parameter is out of its range.
 
     Notes
     -----
@@ -339,9 +402,39 @@ def score_metrics(
     >>> figures["sensitivity"].value, figures["sensitivity"].n
     (0.5, 2)
     """
-    tally = _Tally.of(y_true, y_score)
-    figures = _figures(tally, threshold, confidence, n_resamples, random_state)
-    return {name: figures[name] for name in LABELS}
+    truth, scores = check_scored(y_true, y_score)
+    check_fraction("threshold", threshold, ends=True)
+    check_bootstrap(confidence, n_resamples)
+    check_lengths(len(scores), groups=groups)
+    return resampled_metrics(truth, scores, threshold, groups, confidence, n_resamples, random_state)
+
+
+def resampled_metrics(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    threshold: float,
+    groups: ArrayLike | None,
+    confidence: float,
+    n_resamples: int,
+    random_state: int,
+) -> dict[str, Metric]:
+    """Do what `score_metrics` does, with everything checked before; a class may be missing.
+
+    Parameters
+    ----------
+    truth, scores : ndarray of shape (n,)
+        As `melanoma_tl.inputs.check_scored` returns them.
+    threshold, groups, confidence, n_resamples, random_state
+        As `score_metrics`.
+
+    Returns
+    -------
+    dict of str to Metric
+        One entry for each name in `LABELS`; NaN where a figure needs the missing class.
+    """
+    tally, draws = Tally.of(truth, scores), draws_of(truth, scores, groups, n_resamples, random_state)
+    n_above = int((tally.scores > threshold).sum())
+    return _figures(LABELS, tally, draws, n_above, confidence, method_name(groups))
 
 
 def matrix_metrics(
@@ -372,110 +465,109 @@ def matrix_metrics(
     >>> round(figures["precision"].value, 4), figures["precision"].n
     (0.9508, 61)
     """
+    check_classes(counts.n_melanoma, counts.n_benign)
+    check_bootstrap(confidence, n_resamples)
     # A matrix is a set of scores that takes two values, the calls themselves.
-    tally = _Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
-    figures = _figures(tally, 0.5, confidence, n_resamples, random_state)
-    return {name: figures[name] for name in CONFUSION_METRICS}
+    tally = Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
+    return _figures(
+        CONFUSION_METRICS,
+        tally,
+        lambda: draw_images(tally, n_resamples, random_state),
+        1,
+        confidence,
+        method_name(None),
+    )
 
 
-class _Tally(NamedTuple):
-    """Images of each class at each distinct score, highest score first: all that any figure depends on."""
+def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:
+    """Take the figures that count successes in a fixed number of images, with Wilson's intervals.
 
-    scores: NDArray[np.float64]
-    melanoma: NDArray[np.int64]
-    benign: NDArray[np.int64]
+    Parameters
+    ----------
+    counts : ConfusionCounts
+        The four counts; a class may be missing.
+    confidence : float, default=0.95
+        Coverage of the intervals, between 0 and 1.
 
-    @classmethod
-    def of(cls, y_true: ArrayLike, y_score: ArrayLike) -> "_Tally":
-        truth = np.asarray(y_true, dtype=bool)
-        scores, cell = np.unique(np.asarray(y_score, dtype=np.float64), return_inverse=True)
-        counts = [np.bincount(cell[side], minlength=len(scores))[::-1] for side in (truth, ~truth)]
-        return cls(scores[::-1], *counts)
+    Returns
+    -------
+    dict of str to Metric
+        accuracy, sensitivity, specificity, precision and NPV; NaN where there is nothing to count in.
+
+    Examples
+    --------
+    >>> proportion_metrics(ConfusionCounts(tn=72, fp=3, fn=17, tp=58))["sensitivity"].n
+    75
+    """
+    figures = {}
+    for name, ratio in _PROPORTIONS.items():
+        successes, n = map(int, ratio(counts))
+        figures[name] = Metric(
+            successes / n if n else float("nan"), *wilson_interval(successes, n, confidence), n, "wilson"
+        )
+    return figures
+
+
+def tally_metrics(
+    names: Iterable[str], melanoma: NDArray[np.int64], benign: NDArray[np.int64], n_above: int
+) -> NDArray[np.float64]:
+    """Figures of one or many tallies, without intervals.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Some of `LABELS`.
+    melanoma, benign : ndarray of int of shape (..., n_scores)
+        Images of each class at each distinct score, highest first; leading axes are resamples.
+    n_above : int
+        How many of the distinct scores are predicted melanoma.
+
+    Returns
+    -------
+    ndarray of shape (n_names, ...)
+        NaN where a figure is undefined.
+    """
+    ranked = {"auc": _auc, "average_precision": _average_precision}
+    tp, fp = (side[..., :n_above].sum(axis=-1) for side in (melanoma, benign))
+    fn, tn = (side[..., n_above:].sum(axis=-1) for side in (melanoma, benign))
+    return np.stack(
+        [ranked[name](melanoma, benign) if name in ranked else confusion_metric(name, tn, fp, fn, tp) for name in names]
+    )
 
 
 # In the formulas below the last axis runs over distinct scores, highest first; leading axes are resamples.
 def _auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mann and Whitney's statistic: pairs won and half the pairs tied, over all pairs."""
     outscoring = melanoma.cumsum(axis=-1) - melanoma / 2
-    return (outscoring * benign).sum(axis=-1) / (melanoma.sum(axis=-1) * benign.sum(axis=-1))
+    return _divide((outscoring * benign).sum(axis=-1), melanoma.sum(axis=-1) * benign.sum(axis=-1))
 
 
 def _average_precision(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     found = melanoma.cumsum(axis=-1)
     # A resample may leave the highest scores empty: no melanoma is found there, whatever the precision.
     predicted = np.maximum(found + benign.cumsum(axis=-1), 1)
-    return (melanoma * (found / predicted)).sum(axis=-1) / melanoma.sum(axis=-1)
+    return _divide((melanoma * (found / predicted)).sum(axis=-1), melanoma.sum(axis=-1))
 
 
-def _split(melanoma: NDArray[np.int64], benign: NDArray[np.int64], n_above: int) -> ConfusionCounts:
-    """Confusion matrices (int arrays) when the `n_above` highest of the distinct scores are predicted melanoma."""
-    tp, fp = (side[..., :n_above].sum(axis=-1) for side in (melanoma, benign))
-    fn, tn = (side[..., n_above:].sum(axis=-1) for side in (melanoma, benign))
-    return ConfusionCounts(tn, fp, fn, tp)
-
-
-def _bootstrapped(melanoma: NDArray[np.int64], benign: NDArray[np.int64], n_above: int) -> NDArray[np.float64]:
-    """Every figure that is no plain proportion, as rows in the order of `_BOOTSTRAPPED`."""
-    counts = _split(melanoma, benign, n_above)
-    ratios = [confusion_metric(name, *counts) for name in _OTHER_RATIOS]
-    return np.stack([_auc(melanoma, benign), _average_precision(melanoma, benign), *ratios])
-
-
-_BOOTSTRAPPED = ("auc", "average_precision", *_OTHER_RATIOS)
-
-
-def _resample(counts: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw as many images as there are, with replacement, `size` times; only the tally of each draw is made."""
-    occupied = np.flatnonzero(counts)
-    total = counts.sum()
-    drawn = np.zeros((size, len(counts)), dtype=np.int64)
-    drawn[:, occupied] = rng.multinomial(total, counts[occupied] / total, size=size)
-    return drawn
-
-
-def _bootstrap_intervals(
-    tally: _Tally, n_above: int, confidence: float, n_resamples: int, random_state: int
-) -> NDArray[np.float64]:
-    """Stratified percentile bootstrap: an array of shape (2, len(_BOOTSTRAPPED)) of lower and upper ends."""
-    rng = np.random.default_rng(random_state)
-    batch = max(1, _BATCH_CELLS // len(tally.scores))
-    sizes = [min(batch, n_resamples - start) for start in range(0, n_resamples, batch)]
-    draws = [
-        _bootstrapped(_resample(tally.melanoma, size, rng), _resample(tally.benign, size, rng), n_above)
-        for size in sizes
-    ]
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    return np.quantile(np.concatenate(draws, axis=-1), tails, axis=-1)
+def _divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
+    """Divide; what has the denominator 0 is undefined."""
+    above, below = np.asarray(numerator), np.asarray(denominator)
+    undefined = np.full(np.broadcast(above, below).shape, np.nan)
+    return np.divide(above, below, out=undefined, where=below > 0)
 
 
 def _figures(
-    tally: _Tally, threshold: float, confidence: float, n_resamples: int, random_state: int
+    names: Iterable[str], tally: Tally, draws: Draws, n_above: int, confidence: float, method: str
 ) -> dict[str, Metric]:
-    _check(tally, threshold, confidence, n_resamples)
-    n_above = int((tally.scores > threshold).sum())
-    counts = _split(tally.melanoma, tally.benign, n_above)
-    figures = {}
-    for name, ratio in _PROPORTIONS.items():
-        successes, n = map(int, ratio(counts))
-        value = successes / n if n else float("nan")
-        figures[name] = Metric(value, *wilson_interval(successes, n, confidence), n, "wilson")
-    values = _bootstrapped(tally.melanoma, tally.benign, n_above)
-    lows, highs = _bootstrap_intervals(tally, n_above, confidence, n_resamples, random_state)
-    for name, value, low, high in zip(_BOOTSTRAPPED, values, lows, highs, strict=True):
-        figures[name] = Metric(float(value), float(low), float(high), int(counts.n), "bootstrap")
-    return figures
-
-
-def _check(tally: _Tally, threshold: object, confidence: float, n_resamples: int) -> None:
-    n_melanoma, n_benign = int(tally.melanoma.sum()), int(tally.benign.sum())
-    if not n_melanoma or not n_benign:
-        raise DatasetError(
-            f"Figures need images of both classes, got {n_melanoma} melanoma and {n_benign} benign; "
-            "add images of the missing class (AUC, sensitivity and specificity do not exist without them)"
-        )
-    if not isinstance(threshold, int | float | np.number) or not 0 <= threshold <= 1:
-        raise ParameterError(f"threshold must be a probability, 0 to 1, got {threshold!r}")
-    if not 0 < confidence < 1:
-        raise ParameterError(f"confidence must lie between 0 and 1, such as 0.95, got {confidence!r}")
-    if n_resamples < 100:
-        raise ParameterError(f"n_resamples must be at least 100 for the ends of an interval, got {n_resamples!r}")
+    """Figures of a tally with intervals; Wilson's for a proportion, unless the images belong together in groups."""
+    tp, fp = int(tally.melanoma[:n_above].sum()), int(tally.benign[:n_above].sum())
+    counts = ConfusionCounts(int(tally.benign.sum()) - fp, fp, int(tally.melanoma.sum()) - tp, tp)
+    proportions = proportion_metrics(counts, confidence)
+    figures = proportions if method == method_name(None) else {}
+    drawn = [name for name in names if name not in figures]
+    values = tally_metrics(drawn, tally.melanoma, tally.benign, n_above)
+    resampled = np.concatenate([tally_metrics(drawn, *batch, n_above) for batch in draws()], axis=-1)
+    for name, value, (low, high) in zip(drawn, values, percentile_interval(resampled, confidence).T, strict=True):
+        n = proportions[name].n if name in proportions else counts.n
+        figures[name] = Metric(float(value), float(low), float(high), n, method)
+    return {name: figures[name] for name in names}

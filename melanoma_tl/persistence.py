@@ -81,8 +81,6 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
     ModelFileError
         If the path does not end in ``.keras``, or `load_model` would refuse the file.
     """
-    import keras
-
     if path.suffix != ".keras":
         raise ModelFileError(f"a model file ends in .keras, got {path.name!r}")
     with replacing(path) as unfinished:

@@ -13,42 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ImageError, ParameterError
-from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric
+from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric, describe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from sklearn.calibration import CalibrationDisplay
     from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
+
+    from melanoma_tl.calibration import ReliabilityCurve
+    from melanoma_tl.decisions import DecisionCurve, GainCurve, PredictiveValues, ScoreHistogram
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
 _TEXT, _TITLE = 10, 12  # points
 _THUMBNAIL = (224, 224)  # pixels
-
-
-def describe(metric: Metric, confidence: float) -> str:
-    """Write a figure with its interval and its n.
-
-    Parameters
-    ----------
-    metric : Metric
-        The figure.
-    confidence : float
-        Coverage of its interval, between 0 and 1.
-
-    Returns
-    -------
-    str
-        One line.
-
-    Examples
-    --------
-    >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
-    '0.867 (95 % CI 0.803-0.912, n = 150)'
-    """
-    if np.isnan(metric.value):
-        return f"undefined (n = {metric.n})"
-    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}-{metric.high:.3f}, n = {metric.n})"
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -266,6 +245,194 @@ def draw_metrics(figures: Mapping[str, Metric], *, confidence: float, ax: "Axes 
     return ax
 
 
+def draw_reliability(
+    curve: "ReliabilityCurve",
+    y_score: NDArray[np.float64],
+    figures: Mapping[str, Metric],
+    *,
+    confidence: float,
+    ax: "Axes | None" = None,
+) -> "CalibrationDisplay":
+    """Draw the share of melanomas against the score, in bins, with intervals.
+
+    Parameters
+    ----------
+    curve : ReliabilityCurve
+        The bins.
+    y_score : ndarray of shape (n,)
+        The scores that are in them.
+    figures : mapping of str to Metric
+        Holds brier, calibration_slope and calibration_intercept, for the legend.
+    confidence : float
+        Coverage of the intervals.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    sklearn.calibration.CalibrationDisplay
+        With ``ax_``, ``figure_`` and ``line_``.
+    """
+    from sklearn.calibration import CalibrationDisplay
+
+    ax = new_axes() if ax is None else ax
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
+    # Lines, not a collection of them: the legend is placed where no line is.
+    ax.plot([curve.mean_score] * 2, [curve.low, curve.high], color=BLUE, linewidth=1.4, alpha=0.6)
+    display = CalibrationDisplay(curve.melanoma_share, curve.mean_score, y_score, pos_label=1)
+    display.plot(ax=ax, ref_line=False, color=BLUE, marker="o", markersize=5, linewidth=1.4)
+    display.line_.set_label(f"{len(curve.n)} bins, n = {_range(curve.n)} each, {100 * confidence:g} % intervals")
+    for name, label in _CALIBRATION_LEGEND.items():
+        ax.plot([], [], " ", label=f"{label} {describe(figures[name], confidence)}")
+    dress(ax, "Reliability diagram", "Mean score", "Share of melanomas")
+    _unit_square(ax)
+    ax.legend(loc="best", fontsize=_TEXT - 2, handlelength=1.5)
+    return display
+
+
+_CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
+
+
+def draw_decision_curve(
+    curve: "DecisionCurve", *, prevalence: float, confidence: float, ax: "Axes | None" = None
+) -> "Axes":
+    """Draw the net benefit against the threshold probability, beside those of cutting out all lesions and none.
+
+    Parameters
+    ----------
+    curve : DecisionCurve
+        The net benefit.
+    prevalence : float
+        That of the images, for the title.
+    confidence : float
+        Coverage of the intervals.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Its ``figure`` shows and saves.
+    """
+    ax = new_axes(6.2, 4.6) if ax is None else ax
+    _band(ax, curve.thresholds, curve.low, curve.high, BLUE)
+    ax.plot(
+        curve.thresholds, curve.net_benefit, color=BLUE, linewidth=2, label=f"by the score, {100 * confidence:g} % band"
+    )
+    ax.plot(curve.thresholds, curve.treat_all, color=ORANGE, linestyle="--", label="all lesions cut out")
+    ax.axhline(0, color=GREY, linestyle=":", label="none cut out")
+    title = f"Decision curve (prevalence {100 * prevalence:.1f} %)"
+    dress(ax, title, "Threshold probability of melanoma", "Net benefit per image")
+    ax.set(xlim=(0, 1), ylim=(-0.25 * prevalence, 1.1 * max(prevalence, curve.high.max())))
+    ax.legend(loc="upper right", fontsize=_TEXT - 1)
+    return ax
+
+
+def draw_gain(curve: "GainCurve", *, prevalence: float, confidence: float, ax: "Axes | None" = None) -> "Axes":
+    """Draw the share of melanomas found against the share of images looked at.
+
+    Parameters
+    ----------
+    curve : GainCurve
+        The gain.
+    prevalence : float
+        That of the images: where a perfect order has found all.
+    confidence : float
+        Coverage of the intervals.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Its ``figure`` shows and saves.
+    """
+    ax = new_axes() if ax is None else ax
+    _band(ax, curve.examined, curve.low, curve.high, BLUE)
+    ax.plot(curve.examined, curve.found, color=BLUE, linewidth=2, label=f"by the score, {100 * confidence:g} % band")
+    ax.plot([0, prevalence, 1], [0, 1, 1], color=GREEN, linestyle="--", label="all melanomas first")
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="in random order")
+    dress(ax, "Cumulative gain", "Images looked at, highest scores first", "Melanomas found")
+    _unit_square(ax)
+    ax.legend(loc="lower right", fontsize=_TEXT - 1)
+    return ax
+
+
+def draw_scores(histogram: "ScoreHistogram", *, threshold: float, ax: "Axes | None" = None) -> "Axes":
+    """Draw how the scores of each class are distributed.
+
+    Parameters
+    ----------
+    histogram : ScoreHistogram
+        The counts.
+    threshold : float
+        Marked as a line.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Its ``figure`` shows and saves.
+    """
+    ax = new_axes(6.2, 4.2) if ax is None else ax
+    # Shares of each class, not counts: with few melanomas these would hardly be seen.
+    for name, counts, colour in (("benign", histogram.benign, BLUE), ("melanoma", histogram.melanoma, ORANGE)):
+        shares, label = counts / counts.sum(), f"{name} (n = {counts.sum()})"
+        ax.stairs(shares, histogram.edges, color=colour, alpha=0.35, fill=True)
+        ax.stairs(shares, histogram.edges, color=colour, linewidth=1.6, label=label)
+    ax.axvline(threshold, color="black", linestyle="--", linewidth=1.2, label=f"threshold {threshold:g}")
+    dress(ax, "Scores by class", "Score", "Share of the class")
+    ax.set(xlim=(0, 1))
+    ax.legend(fontsize=_TEXT - 1)
+    return ax
+
+
+def draw_predictive_values(
+    values: "PredictiveValues", *, prevalence: float, confidence: float, ax: "Axes | None" = None
+) -> "Axes":
+    """Draw PPV and NPV against the prevalence.
+
+    Parameters
+    ----------
+    values : PredictiveValues
+        From the lowest prevalence to the highest.
+    prevalence : float
+        That of the images, marked as a line.
+    confidence : float
+        Coverage of the intervals.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Its ``figure`` shows and saves.
+    """
+    ax = new_axes(6.2, 4.6) if ax is None else ax
+    lines = (
+        ("PPV", values.ppv, values.ppv_low, values.ppv_high, ORANGE, "-"),
+        ("NPV", values.npv, values.npv_low, values.npv_high, BLUE, "--"),
+    )
+    for name, value, low, high, colour, style in lines:
+        undefined = np.isnan(value).all()
+        label = f"{name}: undefined" if undefined else f"{name}, {100 * confidence:g} % band"
+        _band(ax, values.prevalence, low, high, colour)
+        ax.plot(values.prevalence, value, color=colour, linestyle=style, linewidth=2, label=label)
+    ax.axvline(prevalence, color=GREY, linestyle=":", label=f"prevalence here, {100 * prevalence:.1f} %")
+    dress(ax, "Predictive values at other prevalences", "Prevalence of melanoma", "Predictive value")
+    # Where lesions are looked at in earnest melanoma is rare: a linear axis would hide it at its edge.
+    ax.set_xscale("log")
+    ticks = [tick for tick in _PREVALENCES if values.prevalence[0] <= tick <= values.prevalence[-1]]
+    ax.set_xticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+    ax.set_xticks([], minor=True)
+    ax.set(xlim=(values.prevalence[0], values.prevalence[-1]), ylim=(-0.02, 1.02))
+    ax.legend(loc="center left", fontsize=_TEXT - 1)
+    return ax
+
+
+_PREVALENCES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
 _PANELS = {"loss": "Loss", "accuracy": "Accuracy"}
 
 
@@ -420,6 +587,14 @@ def _interval(metric: Metric) -> str:
 def _mark_operating_point(ax: "Axes", x: float, y: float, threshold: float) -> None:
     label = f"threshold {threshold:g}: ({x:.3f}, {y:.3f})"
     ax.plot(x, y, "o", color=ORANGE, markersize=9, markeredgecolor="white", label=label, zorder=3, clip_on=False)
+
+
+def _band(ax: "Axes", x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], colour: str) -> None:
+    ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _range(n: NDArray[np.int64]) -> str:
+    return f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
 
 
 def _unit_square(ax: "Axes") -> None:

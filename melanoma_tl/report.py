@@ -7,29 +7,51 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl.calibration import CALIBRATION_LABELS, calibration_metrics, reliability_curve
 from melanoma_tl.claims import ClaimsCheck, check_claims
-from melanoma_tl.errors import LeakageWarning, ParameterError
+from melanoma_tl.comparisons import Comparison, compare
+from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values, score_histogram
+from melanoma_tl.errors import LeakageWarning, ParameterError, UnknownNameError
 from melanoma_tl.files import replacing
 from melanoma_tl.images import SkippedRow
-from melanoma_tl.metrics import LABELS, ConfusionCounts, Metric, confusion_counts, matrix_metrics, score_metrics
+from melanoma_tl.inputs import check_labels, check_lengths, check_scores
+from melanoma_tl.metrics import (
+    COLLAPSED,
+    FEW,
+    LABELS,
+    ConfusionCounts,
+    Metric,
+    confusion_counts,
+    describe,
+    matrix_metrics,
+    score_metrics,
+)
+from melanoma_tl.resampling import number_groups
+from melanoma_tl.subgroups import Subgroups, measure_subgroups
 from melanoma_tl.tables import markdown_table, text_table
+from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
 from melanoma_tl.versions import library_versions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from sklearn.calibration import CalibrationDisplay
     from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
 NOTICE = "Research use only; not a medical device."
 
 _NO_SCORE = "the classifier gave no score: the image could not be read"
 _MAX_SKIPPED_SHOWN = 10
+# From a general practice to a test set in which every other image is a melanoma.
+_PREVALENCES = np.geomspace(0.001, 0.5, 200)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -67,6 +89,8 @@ class MetricsReport:
         Their ids; row numbers where none were given.
     paths : tuple of str, or None
         Their files.
+    groups : tuple, or None
+        What each belongs to, such as its patient; the intervals then are those of the cluster bootstrap.
 
     Notes
     -----
@@ -98,6 +122,7 @@ class MetricsReport:
     y_score: NDArray[np.float64] | None = None
     image_ids: tuple[str, ...] = ()
     paths: tuple[str, ...] | None = None
+    groups: tuple[Any, ...] | None = None
 
     # -- making ----------------------------------------------------------------------------------------------------
 
@@ -114,6 +139,7 @@ class MetricsReport:
         random_state: int = 0,
         image_ids: Sequence[Any] | None = None,
         paths: Sequence[Any] | None = None,
+        groups: Sequence[Any] | None = None,
         history: Mapping[str, Sequence[float]] | None = None,
         provenance: Mapping[str, Any] | None = None,
         skipped: Sequence[tuple[str, str, str]] = (),
@@ -143,6 +169,9 @@ class MetricsReport:
             Ids of the images; row numbers by default.
         paths : sequence of shape (n,), optional
             Their files, for `plot_examples`.
+        groups : sequence of shape (n,), optional
+            What each belongs to, such as its patient: images of one group are then resampled
+            together. A missing entry is a group of its own.
         history : mapping of str to sequence of float, optional
             Training loss and accuracy by epoch, for `plot_history`.
         provenance : mapping, optional
@@ -164,17 +193,16 @@ class MetricsReport:
         ParameterError
             If lengths differ, scores are no probabilities, or labels are not understood.
         """
-        truth, scores = _truth(y_true, pos_label), _scores(y_score)
+        truth, scores = check_labels(y_true, pos_label), check_scores(y_score)
         ids = [str(row) for row in range(len(scores))] if image_ids is None else [str(image) for image in image_ids]
         files = None if paths is None else [str(path) for path in paths]
-        for what, column in (("y_true", truth), ("image_ids", ids), ("paths", files)):
-            if column is not None and len(column) != len(scores):
-                raise ParameterError(f"y_score has {len(scores)} rows, but {what} has {len(column)}; give one an image")
+        check_lengths(len(scores), y_true=truth, image_ids=ids, paths=files, groups=groups)
         scored = np.flatnonzero(~np.isnan(scores))
         unscored = [
             SkippedRow(ids[row], files[row] if files else "", _NO_SCORE) for row in np.flatnonzero(np.isnan(scores))
         ]
         truth, scores = truth[scored], scores[scored]
+        belongs = None if groups is None else tuple(list(groups)[row] for row in scored)
         figures = score_metrics(
             truth,
             scores,
@@ -182,6 +210,7 @@ class MetricsReport:
             confidence=confidence,
             n_resamples=n_resamples,
             random_state=random_state,
+            groups=belongs,
         )
         counts = confusion_counts(truth, scores, threshold)
         all_skipped = (*(SkippedRow(*row) for row in skipped), *unscored)
@@ -198,6 +227,7 @@ class MetricsReport:
             y_score=scores,
             image_ids=tuple(ids[row] for row in scored),
             paths=None if files is None else tuple(files[row] for row in scored),
+            groups=belongs,
         )
 
     @classmethod
@@ -223,7 +253,8 @@ class MetricsReport:
             `threshold`, `history_` and `provenance_` are used where it has them.
         X : ISBIDataset or whatever the estimator takes
             Images that the estimator has not seen; `labels`, `image_ids`, `paths`,
-            `skipped` and `name` are used where it has them.
+            `skipped` and `name` are used where it has them, and `patient_id` of its
+            `metadata` as groups, where a patient has several images.
         y : array-like of shape (n,), optional
             As `y_true` of `from_scores`; ``X.labels`` by default.
         pos_label : object, optional
@@ -281,6 +312,7 @@ class MetricsReport:
             random_state=random_state,
             image_ids=getattr(X, "image_ids", None),
             paths=getattr(X, "paths", None),
+            groups=_patients(X),
             history=getattr(estimator, "history_", None),
             provenance=getattr(estimator, "provenance_", {"estimator": str(estimator)}),
             skipped=getattr(X, "skipped", ()),
@@ -353,8 +385,6 @@ class MetricsReport:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        from melanoma_tl.plots import describe
-
         first = next(iter(self.metrics))
         figure = f"{LABELS[first]} {describe(self.metrics[first], self.confidence)}"
         return f"MetricsReport({self.name!r}, {self.counts.n} images, {figure})"
@@ -362,8 +392,9 @@ class MetricsReport:
     def __str__(self) -> str:
         blocks = [
             "\n".join([self._title(), *self._facts()]),
-            text_table(*self._figures_table()),
+            text_table(*self._figures_table(LABELS, self.metrics)),
             text_table(*self._confusion_table()),
+            *(text_table(*table) for table in self._score_tables()),
             *(["\n".join(["Skipped", *self._skipped_lines("  ")])] if self.skipped else []),
             "\n".join(["Provenance", *(_wrap(f"{key}: {_inline(value)}") for key, value in self._sources())]),
             NOTICE,
@@ -376,13 +407,15 @@ class MetricsReport:
         Returns
         -------
         str
-            The figures, the confusion matrix, the skipped images and the provenance.
+            The figures, the confusion matrix, specificity at given sensitivities, the
+            calibration, the skipped images and the provenance.
         """
         blocks = [
             f"# {self._title()}",
             "\n".join(f"- {fact}" for fact in self._facts()),
-            markdown_table(*self._figures_table()),
+            markdown_table(*self._figures_table(LABELS, self.metrics)),
             markdown_table(*self._confusion_table()),
+            *(markdown_table(*table) for table in self._score_tables()),
             *(["## Skipped", "\n".join(self._skipped_lines("- "))] if self.skipped else []),
             "## Provenance",
             markdown_table(["what", "value"], [[key, _inline(value)] for key, value in self._sources()]),
@@ -397,17 +430,15 @@ class MetricsReport:
         -------
         dict
             Each name in `metrics` with a dict of value, low, high and n; further
-            "confusion_matrix", "threshold", "confidence", "name", "skipped", "history",
+            "confusion_matrix", "specificity_at_sensitivity" and "calibration" (where there
+            are scores), "threshold", "confidence", "name", "skipped", "history",
             "provenance" and "notice". Undefined figures are None.
         """
-        figures = {
-            name: {"value": metric.value, "low": metric.low, "high": metric.high, "n": metric.n}
-            for name, metric in self.metrics.items()
-        }
         return _plain(
             {
-                **figures,
+                **{name: metric.to_dict() for name, metric in self.metrics.items()},
                 "confusion_matrix": self.counts._asdict(),
+                **self._score_figures(),
                 "threshold": self.threshold,
                 "confidence": self.confidence,
                 "name": self.name,
@@ -460,6 +491,141 @@ class MetricsReport:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return path
+
+    # -- asking further --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def specificity_at_sensitivity(self) -> tuple[SpecificityAtSensitivity, ...]:
+        """Specificity at 80, 82, 89, 90 and 95 % sensitivity, the ISIC challenge's way and interpolated.
+
+        As `melanoma_tl.thresholds.specificity_at_sensitivity`; a ParameterError if the report has no scores.
+        """
+        y_true, y_score, _ = self._scored("Specificity at a given sensitivity")
+        return specificity_at_sensitivity(y_true, y_score, **self._bootstrap)
+
+    @cached_property
+    def calibration(self) -> Mapping[str, Metric]:
+        """Brier score, log loss, calibration errors, intercept and slope, each with interval and n.
+
+        As `melanoma_tl.calibration.calibration_metrics`; a ParameterError if the report has no scores.
+        """
+        y_true, y_score, _ = self._scored("Calibration")
+        return calibration_metrics(y_true, y_score, **self._bootstrap)
+
+    def compare(self, other: "MetricsReport", *, names: tuple[str, str] = ("this", "other")) -> Comparison:
+        """Compare with another classifier on the same images.
+
+        Parameters
+        ----------
+        other : MetricsReport
+            On the scores of the other classifier. Images are matched by their ids; those that
+            only one of the reports has are left out, and counted.
+        names : tuple of str, default=("this", "other")
+            What to call the two.
+
+        Returns
+        -------
+        Comparison
+            Differences of all figures, this minus other, with intervals and tests. Each
+            classifier keeps its own threshold.
+
+        Raises
+        ------
+        ParameterError
+            If a report has no scores, ids are repeated, none are shared, or the two
+            disagree about a label.
+        DatasetError
+            If fewer than two images of a class are shared.
+
+        Examples
+        --------
+        >>> y_true = [0, 0, 0, 1, 1, 1]
+        >>> new = MetricsReport.from_scores(y_true, [0.1, 0.2, 0.6, 0.4, 0.7, 0.9])
+        >>> old = MetricsReport.from_scores(y_true, [0.3, 0.6, 0.7, 0.4, 0.6, 0.9])
+        >>> new.compare(old, names=("new", "old")).disagreements["specificity"].only_first
+        1
+        """
+        here, there = self._scored("A comparison"), other._scored("A comparison")
+        row_of = {image_id: row for row, image_id in enumerate(other.image_ids)}
+        mine, theirs = (
+            np.array(rows, dtype=np.intp)
+            for rows in (
+                [row for row, image_id in enumerate(self.image_ids) if image_id in row_of],
+                [row_of[image_id] for image_id in self.image_ids if image_id in row_of],
+            )
+        )
+        if len(row_of) < len(other.image_ids) or len(set(self.image_ids)) < len(self.image_ids):
+            raise ParameterError("Images are matched by their ids, and some ids are repeated; make them unique")
+        if not len(mine):
+            raise ParameterError("The two reports share no image id; give both the same image_ids")
+        disputed = np.flatnonzero(here.y_true[mine] != there.y_true[theirs])
+        if len(disputed):
+            raise ParameterError(
+                f"The two reports disagree about the label of {len(disputed)} images, such as "
+                f"{self.image_ids[mine[disputed[0]]]!r}; they are not about the same images"
+            )
+        bootstrap = self._bootstrap
+        if self.groups is not None:
+            bootstrap["groups"] = [self.groups[row] for row in mine]
+        return compare(
+            here.y_true[mine],
+            here.y_score[mine],
+            there.y_score[theirs],
+            thresholds=(here.threshold, there.threshold),
+            names=names,
+            left_out=len(self.image_ids) + len(other.image_ids) - 2 * len(mine),
+            **bootstrap,
+        )
+
+    def subgroups(
+        self,
+        table: Any,
+        columns: Sequence[str] | None = None,
+        *,
+        bands: Mapping[str, Sequence[float]] | None = None,
+    ) -> Subgroups:
+        """Measure the figures of groups of images: by age, sex, site, skin type, camera or image size.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset
+            What is known of the images. With a column ``image_id`` rows are matched by it, and
+            images that it does not have are in the group "not given"; without, there must
+            be one row for each image of the report, in its order.
+        columns : sequence of str, optional
+            The columns to group by; by default all but ``image_id``, ``path`` and ``label``.
+        bands : mapping of str to sequence of float, optional
+            Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``.
+
+        Returns
+        -------
+        Subgroups
+            A group a value, each with n, melanomas and figures with intervals; small groups
+            are marked.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no scores, rows cannot be matched, or as `melanoma_tl.subgroups.measure_subgroups`.
+        UnknownNameError
+            If the table has not one of the columns.
+
+        Examples
+        --------
+        >>> report = MetricsReport.from_scores([0, 1, 0, 1], [0.1, 0.9, 0.7, 0.8], image_ids=["a", "b", "c", "d"])
+        >>> found = report.subgroups({"image_id": ["b", "a", "d"], "sex": ["female", "male", "female"]})
+        >>> [(row.value, row.n) for row in found]
+        [('female', 2), ('male', 1), ('not given', 1)]
+        """
+        y_true, y_score, threshold = self._scored("A table of subgroups")
+        facts = self._match(table.to_frame() if hasattr(table, "image_ids") else pd.DataFrame(table))
+        chosen = [name for name in facts if name not in ("image_id", "path", "label")] if columns is None else columns
+        for name in chosen:
+            if name not in facts:
+                raise UnknownNameError("column", name, map(str, facts.columns))
+        return measure_subgroups(
+            y_true, y_score, facts[list(chosen)], bands=bands, threshold=threshold, **self._bootstrap
+        )
 
     def check_claims(self, claims: Mapping[str, float | str]) -> ClaimsCheck:
         """Find which figures of a paper cannot come from one confusion matrix.
@@ -574,6 +740,121 @@ class MetricsReport:
 
         return draw_metrics(self.metrics, confidence=self.confidence, ax=ax)
 
+    def plot_calibration(self, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
+        """Draw the reliability diagram: the share of melanomas against the score, in ten bins with intervals.
+
+        Parameters
+        ----------
+        strategy : {"quantile", "uniform"}, default="quantile"
+            Bins with equally many images, or of equal width.
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        sklearn.calibration.CalibrationDisplay
+            Its ``figure_`` shows and saves.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no scores, or there is no such strategy.
+        """
+        from melanoma_tl.plots import draw_reliability
+
+        y_true, y_score, _ = self._scored("A reliability diagram")
+        curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence)
+        return draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, ax=ax)
+
+    def plot_decision_curve(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the net benefit of acting on the scores, beside cutting out all lesions and none.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        Axes
+            Its ``figure`` shows and saves.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no scores.
+        """
+        from melanoma_tl.plots import draw_decision_curve
+
+        y_true, y_score, _ = self._scored("A decision curve")
+        curve = decision_curve(y_true, y_score, **self._bootstrap)
+        return draw_decision_curve(curve, prevalence=self._prevalence, confidence=self.confidence, ax=ax)
+
+    def plot_gain(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw how many melanomas are found when images are looked at in the order of their scores.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        Axes
+            Its ``figure`` shows and saves.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no scores.
+        """
+        from melanoma_tl.plots import draw_gain
+
+        y_true, y_score, _ = self._scored("A gain curve")
+        curve = cumulative_gain(y_true, y_score, **self._bootstrap)
+        return draw_gain(curve, prevalence=self._prevalence, confidence=self.confidence, ax=ax)
+
+    def plot_scores(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw how the scores of each class are distributed.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        Axes
+            Its ``figure`` shows and saves.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no scores.
+        """
+        from melanoma_tl.plots import draw_scores
+
+        y_true, y_score, threshold = self._scored("A histogram of scores")
+        return draw_scores(score_histogram(y_true, y_score), threshold=threshold, ax=ax)
+
+    def plot_predictive_values(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw PPV and NPV at prevalences from 0.1 to 50 %.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        Axes
+            Its ``figure`` shows and saves.
+        """
+        from melanoma_tl.plots import draw_predictive_values
+
+        values = predictive_values(self.counts, _PREVALENCES, self.confidence)
+        return draw_predictive_values(values, prevalence=self._prevalence, confidence=self.confidence, ax=ax)
+
     def plot_history(self, axes: "Sequence[Axes] | None" = None) -> "NDArray[np.object_]":
         """Draw loss and accuracy of training and validation, an epoch at a time.
 
@@ -639,8 +920,9 @@ class MetricsReport:
         Returns
         -------
         list of Path
-            The files: ``confusion_matrix`` and ``metrics`` always; ``roc`` and
-            ``precision_recall`` with scores; ``history`` and ``examples`` with theirs.
+            The files: ``confusion_matrix``, ``metrics`` and ``predictive_values`` always;
+            ``roc``, ``precision_recall``, ``calibration``, ``decision_curve``, ``gain`` and
+            ``scores`` with scores; ``history`` and ``examples`` with theirs.
 
         Raises
         ------
@@ -672,7 +954,7 @@ class MetricsReport:
         counts = self.counts
         rule = "" if self.threshold is None else f"; predicted melanoma when the score is above {self.threshold:g}"
         classes = f"{counts.n_melanoma} melanoma, {counts.n_benign} benign"
-        prevalence = f"{100 * counts.n_melanoma / counts.n:.1f} %"
+        prevalence = f"{100 * self._prevalence:.1f} %"
         seen = self.provenance.get("seen_by_the_model")
         tied = "precision, NPV, accuracy, F1, IoU and average precision"
         facts = [
@@ -682,21 +964,75 @@ class MetricsReport:
         if seen and seen["images"]:
             by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
             facts.append(f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})")
+        if self.groups is not None:
+            n_groups = len(set(number_groups(self.groups, counts.n)))
+            facts.append(f"The images are of {n_groups} patients or lesions, which the intervals take as drawn whole")
+        few = [f"{n} {name}" for n, name in ((counts.n_melanoma, "melanoma"), (counts.n_benign, "benign")) if n < FEW]
+        if few:
+            facts.append(
+                f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth"
+            )
         collapsed = [LABELS[name] for name, metric in self.metrics.items() if metric.low == metric.high]
         if collapsed:
-            artefact = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
-            facts.append(f"{artefact} ({', '.join(collapsed)})")
+            facts.append(f"{COLLAPSED} ({', '.join(collapsed)})")
         return facts
 
-    def _figures_table(self) -> tuple[list[str], list[list[str]]]:
+    @property
+    def _prevalence(self) -> float:
+        return self.counts.n_melanoma / self.counts.n
+
+    @property
+    def _bootstrap(self) -> dict[str, Any]:
+        return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
+
+    def _figures_table(
+        self, labels: Mapping[str, str], figures: Mapping[str, Metric]
+    ) -> tuple[list[str], list[list[str]]]:
         header = ["figure", "value", f"{100 * self.confidence:g} % interval", "n", "interval by"]
-        rows = []
-        for name, metric in self.metrics.items():
-            undefined = np.isnan(metric.value)
-            value = "undefined" if undefined else f"{metric.value:.3f}"
-            interval = "-" if undefined else f"{metric.low:.3f} - {metric.high:.3f}"
-            rows.append([LABELS[name], value, interval, str(metric.n), metric.method])
+        rows = [[labels[name], *_cells(metric), str(metric.n), metric.method] for name, metric in figures.items()]
         return header, rows
+
+    def _score_tables(self) -> Iterator[tuple[list[str], list[list[str]]]]:
+        """Tables of what only scores can tell."""
+        if self.y_score is None:
+            return
+        interval = f"{100 * self.confidence:g} % interval"
+        rows = [
+            [f"at sensitivity {at.sensitivity:.2f}", *_cells(at.challenge), *_cells(at.interpolated)]
+            for at in self.specificity_at_sensitivity
+        ]
+        yield ["specificity", "challenge's way", interval, "interpolated", interval], rows
+        yield self._figures_table(CALIBRATION_LABELS, self.calibration)
+
+    def _score_figures(self) -> dict[str, Any]:
+        """For `to_dict`: what only scores can tell."""
+        if self.y_score is None:
+            return {}
+        at_sensitivity = [
+            {
+                "sensitivity": at.sensitivity,
+                "challenge": at.challenge.to_dict(),
+                "interpolated": at.interpolated.to_dict(),
+            }
+            for at in self.specificity_at_sensitivity
+        ]
+        calibration = {name: metric.to_dict() for name, metric in self.calibration.items()}
+        return {"specificity_at_sensitivity": at_sensitivity, "calibration": calibration}
+
+    def _match(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Bring the rows of a table into the order of the report's images."""
+        if "image_id" not in table:
+            if len(table) != len(self.image_ids):
+                raise ParameterError(
+                    f"The table has {len(table)} rows and the report {len(self.image_ids)} images; "
+                    "give it a column image_id to match them by"
+                )
+            return table
+        by_id = table.set_index(table["image_id"].astype(str))
+        if not by_id.index.is_unique:
+            twice = by_id.index[by_id.index.duplicated()][0]
+            raise ParameterError(f"The table has several rows for the image {twice!r}; keep one")
+        return by_id.reindex(list(self.image_ids))
 
     def _confusion_table(self) -> tuple[list[str], list[list[str]]]:
         tn, fp, fn, tp = map(str, self.counts)
@@ -747,8 +1083,16 @@ class MetricsReport:
         if self.y_score is not None:
             yield "roc", self.plot_roc().figure_
             yield "precision_recall", self.plot_precision_recall().figure_
+            yield "calibration", self.plot_calibration().figure_
+            for name, plot in (
+                ("decision_curve", self.plot_decision_curve),
+                ("gain", self.plot_gain),
+                ("scores", self.plot_scores),
+            ):
+                yield name, cast("Figure", plot().figure)
         yield "confusion_matrix", self.plot_confusion_matrix().figure_
         yield "metrics", cast("Figure", self.plot_metrics().figure)
+        yield "predictive_values", cast("Figure", self.plot_predictive_values().figure)
         if self.history and len(self.history.get("loss", ())):
             yield "history", self.plot_history()[0].figure
         if self.y_score is not None and self.paths is not None:
@@ -761,32 +1105,22 @@ class _Scored(NamedTuple):
     threshold: float
 
 
-def _truth(y_true: ArrayLike, pos_label: object) -> NDArray[np.int64]:
-    labels = np.asarray(y_true)
-    if labels.ndim != 1:
-        raise ParameterError(f"y_true must have the shape (n,), got {labels.shape}")
-    if pos_label is not None:
-        return (labels == pos_label).astype(np.int64)
-    found = np.unique(labels).tolist()
-    if not set(found) <= {0, 1}:
-        raise ParameterError(
-            f"y_true must hold 0 for benign and 1 for melanoma, got {found[:5]}; "
-            "for other labels say which one is melanoma, such as pos_label='melanoma'"
-        )
-    return labels.astype(np.int64)
+def _cells(metric: Metric) -> tuple[str, str]:
+    """Write a figure and its interval for a table."""
+    if np.isnan(metric.value):
+        return "undefined", "-"
+    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}"
 
 
-def _scores(y_score: ArrayLike) -> NDArray[np.float64]:
-    scores = np.asarray(y_score, dtype=np.float64)
-    if scores.ndim != 1:
-        raise ParameterError(f"y_score must have the shape (n,), the probability of melanoma, got {scores.shape}")
-    outside = scores[(scores < 0) | (scores > 1)]
-    if outside.size:
-        raise ParameterError(
-            f"y_score must hold probabilities, 0 to 1, got {outside.size} outside, such as {outside[0]:g}; "
-            "pass predict_proba(X)[:, 1], not logits, per cents or decision_function"
-        )
-    return scores
+def _patients(X: Any) -> list[Any] | None:
+    """Take the patient of each image, where the table knows patients and one of them has several images."""
+    known = getattr(X, "metadata", None)
+    if known is None or "patient_id" not in known:
+        return None
+    patients = known["patient_id"]
+    known_ones = patients.dropna()
+    several = known_ones.duplicated().any() and len(set(known_ones)) + patients.isna().sum() > 1
+    return patients.tolist() if several else None
 
 
 def _check_class_order(estimator: Any, pos_label: object) -> None:

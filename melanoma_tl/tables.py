@@ -1,4 +1,4 @@
-"""Tables as aligned text and as Markdown."""
+"""Tables as aligned text and as Markdown, and how a number stands in them."""
 
 from collections.abc import Sequence
 
@@ -59,3 +59,24 @@ def markdown_table(header: Row, rows: Sequence[Row]) -> str:
     """
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def format_p(p_value: float) -> str:
+    """Write a p-value.
+
+    Parameters
+    ----------
+    p_value : float
+        0 to 1.
+
+    Returns
+    -------
+    str
+        Three digits; below 0.001 only that.
+
+    Examples
+    --------
+    >>> format_p(0.0391), format_p(1e-9)
+    ('0.039', '< 0.001')
+    """
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

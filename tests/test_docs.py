@@ -74,6 +74,21 @@ def check_keeping(names):
     assert names["exported"].largest_difference <= 1e-4
 
 
+def check_judging(names):
+    assert names["point"].sensitivity.value >= 0.9
+    assert names["report"].threshold == names["point"].threshold
+    assert names["calibration"].temperature > 1.3, "the scores are overconfident"
+    assert names["comparison"].differences["auc"].p_value < 0.01
+    assert names["groups"]["sex", "not given"].n == 59
+    assert names["n"] == 705
+    page = (DOCS / "statistics.md").read_text(encoding="utf-8")
+    printed = f"{names['calibration']}\n{names['point']}\n{names['groups']}".splitlines()
+    shown = [
+        line for block in re.findall(r"^```text\n(.*?)^```", page, flags=re.M | re.S) for line in block.splitlines()
+    ]
+    assert set(shown) - {"  ..."} <= set(printed), "what the page shows is what the example prints"
+
+
 def check_leaks(names):
     assert names["verification"].counts["duplicate"] == 1
     assert names["shared"].counts == {"id": 0, "bytes": 1, "near-duplicate": 4}

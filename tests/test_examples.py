@@ -55,7 +55,11 @@ def test_quickstart_goes_on_without_a_hub_and_classify_reads_its_model(quickstar
     assert figures["auc"]["n"] == 10
     assert (out / "report.md").read_text().startswith("#")
     drawn = {path.stem for path in (out / "figures").glob("*.png")}
-    assert drawn == {"confusion_matrix", "metrics", "roc", "precision_recall", "history", "examples"}
+    of_counts, of_scores = (
+        {"confusion_matrix", "metrics", "predictive_values"},
+        {"calibration", "decision_curve", "gain"},
+    )
+    assert drawn == of_counts | of_scores | {"scores", "roc", "precision_recall", "history", "examples"}
 
     images = ISBIDataset.from_challenge(out / "data", year=2017, split="test").paths[:3].tolist()
     assert run("classify", out / "melanoma.keras", *images) == 0

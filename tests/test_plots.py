@@ -8,6 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from melanoma_tl import ISBIDataset, MetricsReport
+from melanoma_tl.calibration import reliability_curve
+from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.metrics import LABELS
 
@@ -88,6 +90,67 @@ def test_an_undefined_figure_says_so():
     ax = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3]).plot_metrics()
     values = [label.get_text() for label in ax.child_axes[0].get_yticklabels()]
     assert values.count("undefined") == 1
+
+
+def test_reliability_shows_bins_with_intervals(report):
+    display = report.plot_calibration("uniform")
+    curve = reliability_curve(report.y_true, report.y_score, strategy="uniform")
+    np.testing.assert_array_equal(
+        display.line_.get_xydata(), np.stack([curve.mean_score, curve.melanoma_share], axis=1)
+    )
+    intervals = [line.get_ydata() for line in display.ax_.lines[1 : 1 + len(curve.n)]]
+    np.testing.assert_allclose(intervals, np.stack([curve.low, curve.high], axis=1))
+    texts = legend(display.ax_)
+    assert texts[:2] == ["perfectly calibrated", f"{len(curve.n)} bins, n = 1 to {curve.n.max()} each, 95 % intervals"]
+    assert texts[2].startswith(f"Brier {report.calibration['brier'].value:.3f} (95 % CI ")
+    assert [text.split()[0] for text in texts[3:]] == ["intercept", "slope"]
+    assert display.figure_ is display.ax_.figure
+
+
+def test_decision_curve_shows_both_extremes(report):
+    ax = report.plot_decision_curve()
+    curve = decision_curve(report.y_true, report.y_score, n_resamples=200)
+    by_score, treat_all, none = ax.lines
+    np.testing.assert_allclose(by_score.get_ydata(), curve.net_benefit)
+    np.testing.assert_allclose(treat_all.get_ydata(), curve.treat_all)
+    assert set(none.get_ydata()) == {0}
+    assert legend(ax) == ["by the score, 95 % band", "all lesions cut out", "none cut out"]
+    assert "prevalence 50.0 %" in ax.get_title()
+    band = ax.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx(curve.low.min())
+    assert band[:, 1].max() == pytest.approx(curve.high.max())
+
+
+def test_gain_shows_the_best_and_a_random_order(report):
+    ax = report.plot_gain()
+    curve = cumulative_gain(report.y_true, report.y_score, n_resamples=200)
+    by_score, best, random = ax.lines
+    np.testing.assert_allclose(by_score.get_xydata(), np.stack([curve.examined, curve.found], axis=1))
+    assert best.get_xydata().tolist() == [[0, 0], [0.5, 1], [1, 1]]
+    assert random.get_xydata().tolist() == [[0, 0], [1, 1]]
+
+
+def test_scores_are_drawn_as_shares_of_each_class(report):
+    ax = report.plot_scores()
+    assert legend(ax) == ["benign (n = 12)", "melanoma (n = 12)", "threshold 0.5"]
+    for outline in ax.patches:
+        assert outline.get_data().values.sum() == pytest.approx(1)
+
+
+def test_predictive_values_are_drawn_from_rare_to_frequent(matrix):
+    ax = matrix.plot_predictive_values()
+    ppv, npv, here = ax.lines
+    values = predictive_values(matrix.counts, [0.001, 0.5])
+    assert ppv.get_ydata()[[0, -1]] == pytest.approx(values.ppv)
+    assert npv.get_ydata()[[0, -1]] == pytest.approx(values.npv)
+    assert set(here.get_xdata()) == {0.5}
+    assert ax.get_xscale() == "log"
+    assert [label.get_text() for label in ax.get_xticklabels()][:2] == ["0.1 %", "0.2 %"]
+
+
+def test_a_predictive_value_that_does_not_exist_says_so():
+    ax = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3]).plot_predictive_values()
+    assert legend(ax)[0] == "PPV: undefined"
 
 
 def test_history_marks_the_epoch_of_the_lowest_validation_loss(report):
@@ -174,6 +237,10 @@ def test_real_images_are_shown(real_data):
         (lambda matrix: matrix.plot_roc(), "needs scores"),
         (lambda matrix: matrix.plot_precision_recall(), "needs scores"),
         (lambda matrix: matrix.plot_examples(), "needs scores"),
+        (lambda matrix: matrix.plot_calibration(), "needs scores"),
+        (lambda matrix: matrix.plot_decision_curve(), "needs scores"),
+        (lambda matrix: matrix.plot_gain(), "needs scores"),
+        (lambda matrix: matrix.plot_scores(), "needs scores"),
         (lambda matrix: matrix.plot_examples(0), "at least 1"),
         (lambda matrix: matrix.plot_history(), "no training history; pass history="),
         (lambda matrix: matrix.save_figures("nowhere", formats="png"), "sequence of some of .*png.*, got 'png'"),
@@ -196,22 +263,31 @@ def test_history_needs_one_axes_a_panel(report):
 
 
 def test_given_axes_are_drawn_on(report):
-    axes = Figure().subplots(2, 3).ravel()
+    axes = Figure().subplots(3, 4).ravel()
     assert report.plot_roc(axes[0]).ax_ is axes[0]
     assert report.plot_precision_recall(axes[1]).ax_ is axes[1]
     assert report.plot_confusion_matrix(axes[2]).ax_ is axes[2]
     assert report.plot_metrics(axes[3]) is axes[3]
-    assert list(report.plot_history(axes[4:])) == list(axes[4:])
+    assert list(report.plot_history(axes[4:6])) == list(axes[4:6])
+    assert report.plot_calibration(ax=axes[6]).ax_ is axes[6]
+    for ax, plot in zip(
+        axes[7:11],
+        (report.plot_decision_curve, report.plot_gain, report.plot_scores, report.plot_predictive_values),
+        strict=True,
+    ):
+        assert plot(ax) is ax
 
 
 def test_every_figure_that_can_be_drawn_is_saved(report, matrix, tmp_path):
-    names = ["roc", "precision_recall", "confusion_matrix", "metrics", "history", "examples"]
+    of_scores = ["roc", "precision_recall", "calibration", "decision_curve", "gain", "scores"]
+    of_counts = ["confusion_matrix", "metrics", "predictive_values"]
+    names = [*of_scores, *of_counts, "history", "examples"]
     written = report.save_figures(tmp_path / "new")
     assert [path.name for path in written] == [f"{name}.png" for name in names]
     assert sorted(written) == sorted((tmp_path / "new").iterdir())
     assert all(path.stat().st_size > 1000 for path in written)
     drawn = matrix.save_figures(tmp_path, formats=("svg", "pdf"))
-    assert [path.name for path in drawn] == [f"{name}.{suffix}" for name in names[2:4] for suffix in ("svg", "pdf")]
+    assert [path.name for path in drawn] == [f"{name}.{suffix}" for name in of_counts for suffix in ("svg", "pdf")]
 
 
 def test_figures_need_no_display_and_leave_nothing_open(tmp_path):

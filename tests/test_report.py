@@ -7,13 +7,17 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from melanoma_tl import MetricsReport
+from melanoma_tl import ISBIDataset, MetricsReport
+from melanoma_tl.calibration import CALIBRATION_LABELS, calibration_metrics
+from melanoma_tl.comparisons import compare
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.metrics import LABELS
+from melanoma_tl.thresholds import specificity_at_sensitivity
 
 FIGURES = set(LABELS)
 TRUTH = [0, 0, 0, 1, 1, 1]
@@ -242,6 +246,140 @@ def test_a_report_needs_neither_tensorflow_nor_keras_nor_matplotlib():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+# -- what only scores can tell -----------------------------------------------------------------------------------------
+
+
+def test_a_report_has_specificity_at_sensitivities_and_calibration(report):
+    content = report.to_dict()
+    assert [row["sensitivity"] for row in content["specificity_at_sensitivity"]] == [0.80, 0.82, 0.89, 0.90, 0.95]
+    expected = specificity_at_sensitivity(TRUTH, SCORES)
+    assert report.specificity_at_sensitivity == expected
+    assert content["specificity_at_sensitivity"][0]["challenge"]["value"] == expected[0].challenge.value
+    assert content["calibration"]["brier"] == calibration_metrics(TRUTH, SCORES)["brier"].to_dict()
+    for text in (str(report), report.to_markdown()):
+        assert "at sensitivity 0.95" in text
+        for label in CALIBRATION_LABELS.values():
+            assert label in text
+
+
+def test_a_matrix_has_neither():
+    matrix = MetricsReport.from_confusion(72, 3, 17, 58)
+    assert not {"specificity_at_sensitivity", "calibration"} & set(matrix.to_dict())
+    assert "at sensitivity" not in str(matrix)
+    for ask in (
+        lambda: matrix.calibration,
+        lambda: matrix.specificity_at_sensitivity,
+        lambda: matrix.compare(matrix),
+        lambda: matrix.subgroups({"sex": []}),
+    ):
+        with pytest.raises(ParameterError, match="needs scores"):
+            ask()
+
+
+def test_few_images_of_a_class_are_pointed_out(report):
+    assert "Too few to judge by: only 3 melanoma and 3 benign" in str(report)
+    assert "Too few" not in str(MetricsReport.from_scores(np.arange(20) % 2, np.linspace(0, 1, 20), n_resamples=100))
+
+
+def test_images_of_one_patient_are_resampled_together(dataset):
+    patients = [f"P{row // 2}" for row in range(len(dataset))]
+    table = dataset.to_frame().drop(columns=["image_id", "path", "label"])
+    known = ISBIDataset(
+        dataset.image_ids, dataset.paths, dataset.labels, name="known", metadata=table.assign(patient_id=patients)
+    )
+    scores = np.linspace(0.1, 0.9, len(dataset))
+    scores[3] = np.nan
+    report = MetricsReport.from_estimator(Scorer(scores), known, n_resamples=100)
+    assert report.groups == tuple(np.delete(patients, 3))
+    assert {metric.method for metric in report.metrics.values()} == {"cluster bootstrap"}
+    assert "of 12 patients or lesions" in str(report)
+    again = MetricsReport.from_scores(known.labels, scores, groups=patients, n_resamples=100, name="known")
+    assert again.metrics["auc"].high == pytest.approx(report.metrics["auc"].high, abs=1e-6)
+    alone = ISBIDataset(
+        known.image_ids, known.paths, known.labels, metadata=table.assign(patient_id=range(len(dataset)))
+    )
+    assert MetricsReport.from_estimator(Scorer(scores), alone, n_resamples=100).groups is None
+
+
+# -- comparing and dividing --------------------------------------------------------------------------------------------
+
+
+def test_reports_are_compared_image_by_image():
+    rng = np.random.default_rng(0)
+    y_true = np.repeat([1, 0], [20, 40])
+    first, second = (np.clip(rng.normal(0.3 + 0.3 * y_true, 0.2), 0, 1) for _ in range(2))
+    ids = [f"ISIC_{row}" for row in range(60)]
+    ours = MetricsReport.from_scores(y_true[5:], first[5:], image_ids=ids[5:], threshold=0.4)
+    backwards = slice(57, None, -1)
+    theirs = MetricsReport.from_scores(y_true[backwards], second[backwards], image_ids=ids[backwards], threshold=0.6)
+    found = ours.compare(theirs, names=("ours", "theirs"))
+    rows = slice(5, 58)
+    expected = compare(
+        y_true[rows], first[rows], second[rows], thresholds=(0.4, 0.6), names=("ours", "theirs"), left_out=7
+    )
+    assert str(found) == str(expected)
+    assert (found.n_melanoma + found.n_benign, found.left_out) == (53, 7)
+
+
+def test_patients_are_taken_into_the_comparison():
+    patients = ["a", "a", "b", "c", "d", "e"]
+    report = MetricsReport.from_scores(TRUTH, SCORES, groups=patients, n_resamples=100)
+    assert {row.method for row in report.compare(report).differences.values()} == {"cluster bootstrap"}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"image_ids": list("uvwxyz")}, "share no image id"),
+        ({"image_ids": list("aacdef")}, "some ids are repeated"),
+        ({"y_true": [1, 0, 0, 0, 1, 1]}, "label of 2 images, such as 'a'"),
+    ],
+)
+def test_reports_on_other_images_are_not_compared(other, message):
+    ids = {"image_ids": list("abcdef")}
+    with pytest.raises(ParameterError, match=message):
+        MetricsReport.from_scores(TRUTH, SCORES, **ids).compare(
+            MetricsReport.from_scores(**({"y_true": TRUTH, "y_score": SCORES} | ids | other))
+        )
+
+
+def test_subgroups_are_matched_by_image_id():
+    report = MetricsReport.from_scores(
+        [*TRUTH, 1], [*SCORES, np.nan], image_ids=list("abcdefg"), threshold=0.35, n_resamples=100
+    )
+    table = pd.DataFrame({"image_id": list("fedcbg"), "sex": ["f", "f", "m", "m", "m", "f"], "label": 0})
+    found = report.subgroups(table)
+    assert [(row.column, row.value, row.n) for row in found] == [
+        ("sex", "f", 2),
+        ("sex", "m", 3),
+        ("sex", "not given", 1),
+    ]
+    assert found.threshold == 0.35
+    assert [row.n for row in report.subgroups({"sex": list("ffmmmm")})] == [2, 4], "without ids: row by row"
+
+
+def test_a_dataset_knows_its_groups(dataset):
+    table = pd.DataFrame({"age": np.arange(len(dataset)) * 3.0, "sex": ["female", None] * 12})
+    known = ISBIDataset(dataset.image_ids, dataset.paths, dataset.labels, metadata=table)
+    report = MetricsReport.from_estimator(Scorer(np.linspace(0.1, 0.9, len(known))), known, n_resamples=100)
+    found = report.subgroups(known, ["age"], bands={"age": (30,)})
+    assert [(row.value, row.n) for row in found] == [("below 30", 10), ("30 and above", 14)]
+    assert {row.column for row in report.subgroups(known)} == {"age", "sex"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (({"sex": ["f"]},), ParameterError, "1 rows and the report 6 images; give it a column image_id"),
+        (({"image_id": ["0", "0"], "sex": ["f", "m"]},), ParameterError, "several rows for the image '0'"),
+        (({"sex": ["f"] * 6}, ["sec"]), UnknownNameError, "Unknown column 'sec'. Did you mean 'sex'"),
+    ],
+)
+def test_tables_that_do_not_match(report, arguments, error, message):
+    with pytest.raises(error, match=message):
+        report.subgroups(*arguments)
+
+
 # -- texts and files ---------------------------------------------------------------------------------------------------
 
 
@@ -311,7 +449,7 @@ def test_markdown_holds_tables_of_even_width():
     )
     text = report.to_markdown()
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 3
+    assert len(tables) == 5
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
     assert "- ISIC_9: no such file\n- and 2 more" in text

@@ -18,7 +18,7 @@ from melanoma_tl.datasets.rows import unreadable_rows
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError
 from melanoma_tl.fingerprints import GROUP_KINDS
 from melanoma_tl.images import SkippedRow, check_on_error, load_image, map_threaded
-from melanoma_tl.tables import text_table
+from melanoma_tl.tables import format_p, text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -235,7 +235,7 @@ class SelectionBias:
             self.comparisons["in_subset"],
             self.comparisons["in_rest"],
             self.comparisons["effect"].map("{:.2f}".format),
-            self.comparisons["p_value"].map(_format_p),
+            self.comparisons["p_value"].map(format_p),
             self.comparisons["differs"].map({True: "yes", False: "no"}),
         ]
         header = ["characteristic", "class", "in the subset", "in the rest", "effect", "p", "differs"]
@@ -425,10 +425,6 @@ def _format(value: Any) -> str:
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def _format_p(p_value: float) -> str:
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
-
-
 def _compare_sides(values: pd.Series, in_subset: pd.Series, rng: np.random.Generator) -> dict[str, Any]:
     chosen, ordered = in_subset.to_numpy(), _is_number(values)
     codes, words = (_cut(values), None) if ordered else pd.factorize(_words(values), sort=True)
@@ -507,7 +503,7 @@ def _draw_by_position(ax: "Axes", images: pd.DataFrame, row: pd.Series) -> None:
     changes = np.flatnonzero(np.diff(members["in_subset"].to_numpy(dtype=int), prepend=0, append=0)).reshape(-1, 2)
     runs = [(start, end - start) for start, end in changes]
     ax.broken_barh(runs, (0, 1), color=GREY, alpha=0.3, linewidth=0, zorder=0, transform=ax.get_xaxis_transform())
-    title = f"{row['class']}: effect {row['effect']:.2f}, p {_format_p(row['p_value'])}"
+    title = f"{row['class']}: effect {row['effect']:.2f}, p {format_p(row['p_value'])}"
     dress(ax, title, f"Position among the {n} {row['class']} images", row["characteristic"])
 
 

@@ -1,0 +1,530 @@
+"""Whether a score of 0.3 means melanoma in three of ten, and what to do when it does not.
+
+Two corrections, both increasing functions of the score, so that no image overtakes
+another (the AUC stays as it is):
+
+* Temperature scaling [1]_ divides the log odds of every score by one number. Above
+  1 it takes back overconfidence.
+* The prior shift [2]_ [3]_ moves the scores of a classifier that was trained where
+  melanoma is frequent (a balanced set: 0.5) to where it is rarer. It supposes that
+  melanomas look alike in both places, and benign lesions too.
+
+The temperature is found by SciPy, at the zero of the derivative of the log loss,
+which is convex in the inverse temperature. scikit-learn's
+``CalibratedClassifierCV(method="temperature")`` finds the same one, but takes an
+estimator rather than scores, and since version 1.8 only.
+
+References
+----------
+.. [1] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On calibration of modern
+   neural networks", ICML 2017.
+.. [2] C. Elkan, "The foundations of cost-sensitive learning", IJCAI 2001, theorem 2.
+.. [3] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a
+   classifier to new a priori probabilities", Neural Computation 14, 2002, equation 4.
+.. [4] G. W. Brier, "Verification of forecasts expressed in terms of probability",
+   Monthly Weather Review 78, 1950.
+.. [5] M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated
+   probabilities using Bayesian binning", AAAI 2015: the expected calibration error.
+.. [6] D. R. Cox, "Two further applications of a model for binary regression",
+   Biometrika 45, 1958; E. W. Steyerberg, "Clinical Prediction Models", 2nd edition,
+   2019, section 15.3: calibration intercept and slope.
+.. [7] T. Dimitriadis, T. Gneiting and A. I. Jordan, "Stable reliability diagrams for
+   probabilistic classifiers", PNAS 118(8), 2021: the decomposition.
+.. [8] K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized
+   linear models", Biometrika 73, 1986: the variance when images belong together.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq, minimize
+from scipy.special import expit, logit
+from scipy.stats import norm
+
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored, check_scores
+from melanoma_tl.metrics import Metric, wilson_interval
+from melanoma_tl.resampling import Tally, draws_of, method_name, number_groups, percentile_interval
+
+CALIBRATION_LABELS = MappingProxyType(
+    {
+        "brier": "Brier score",
+        "log_loss": "Log loss",
+        "ece_quantile": "Calibration error, equal-mass bins",
+        "ece_uniform": "Calibration error, equal-width bins",
+        "calibration_intercept": "Calibration intercept",
+        "calibration_slope": "Calibration slope",
+    }
+)
+"""Every figure of `calibration_metrics`, in the order in which it is shown, with its name for readers."""
+
+STRATEGIES = ("quantile", "uniform")
+"""How scores are put into bins, as scikit-learn's ``calibration_curve`` names it: equal mass, equal width."""
+
+_N_BINS = 10
+# A network scores in float32, which knows no probability nearer to 0 and 1 without being 0 or 1.
+_EDGE = float(np.finfo(np.float32).eps)
+# Further than any log odds: those of _EDGE are 16, and no more is needed to match a share of 1 in 1e9.
+_FAR = 40.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """An increasing function from scores to calibrated probabilities.
+
+    Parameters
+    ----------
+    temperature : float, default=1.0
+        Above 0; divides the log odds of each score.
+    from_prevalence, to_prevalence : float, optional
+        How frequent melanoma was in training (0.5 in a balanced set) and is where the
+        probabilities shall hold, each between 0 and 1; both or neither.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is out of its range, or only one prevalence is given.
+
+    Notes
+    -----
+    It is kept as ``dataclasses.asdict(calibration)``, which JSON can hold, and read
+    back as ``Calibration(**kept)``.
+
+    Examples
+    --------
+    >>> rarer = Calibration(from_prevalence=0.5, to_prevalence=0.02)
+    >>> rarer.apply([0.0, 0.5, 0.9]).round(3).tolist()
+    [0.0, 0.02, 0.155]
+    """
+
+    temperature: float = 1.0
+    from_prevalence: float | None = None
+    to_prevalence: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.temperature, int | float | np.number) or not 0 < self.temperature < float("inf"):
+            raise ParameterError(f"temperature must be a number above 0, such as 1.5, got {self.temperature!r}")
+        if (self.from_prevalence is None) != (self.to_prevalence is None):
+            raise ParameterError(
+                "A prior shift goes from one prevalence to another; give both, such as from_prevalence=0.5 and "
+                f"to_prevalence=0.02, got {self.from_prevalence!r} and {self.to_prevalence!r}"
+            )
+        for name in ("from_prevalence", "to_prevalence"):
+            if getattr(self, name) is not None:
+                check_fraction(name, getattr(self, name))
+
+    def apply(self, y_score: ArrayLike) -> NDArray[np.float64]:
+        """Calibrate scores.
+
+        Parameters
+        ----------
+        y_score : array-like of shape (n,)
+            Probabilities of melanoma as the classifier gave them, 0 to 1; NaN stays NaN.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n,)
+            Calibrated probabilities, 0 to 1, in the same order; 0 stays 0 and 1 stays 1.
+
+        Raises
+        ------
+        ParameterError
+            If the scores are no probabilities.
+        """
+        odds = logit(check_scores(y_score)) / self.temperature
+        if self.from_prevalence is not None:
+            odds = odds + (logit(self.to_prevalence) - logit(self.from_prevalence))
+        return expit(odds)
+
+
+def fit_calibration(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    from_prevalence: float | None = None,
+    to_prevalence: float | None = None,
+) -> Calibration:
+    """Find the temperature with the lowest log loss on validation images.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur. Validation images: not seen in
+        training, and not those of the test.
+    y_score : array-like of shape (n,)
+        Probabilities of melanoma as the classifier gave them, 0 to 1.
+    from_prevalence, to_prevalence : float, optional
+        As `Calibration`: the training set's prevalence and the one where the
+        probabilities shall hold. With both, the temperature is the best one after a
+        shift to the validation images' own prevalence, so that it does not have to make
+        up for melanoma being rarer among them.
+
+    Returns
+    -------
+    Calibration
+        The temperature, with the two prevalences.
+
+    Raises
+    ------
+    DatasetError
+        If only one class occurs, or no temperature is the best: the scores make no
+        error at 0.5 (the log loss falls all the way to the temperature 0) or say
+        nothing of the class (it falls all the way to infinity).
+    ParameterError
+        If lengths differ, labels are not 0 and 1, scores are no probabilities, or a
+        prevalence is out of its range.
+
+    Notes
+    -----
+    Scores of 0 and 1 count as the nearest that float32 can tell from them, 1.2e-7 away.
+
+    Examples
+    --------
+    >>> calibration = fit_calibration([0, 0, 1, 1, 1], [0.01, 0.99, 0.99, 0.99, 0.99])
+    >>> round(calibration.temperature, 2)  # four of five right, at log odds of 4.6 instead of 1.39
+    3.31
+    """
+    shift = Calibration(1.0, from_prevalence, to_prevalence)
+    truth, scores = check_scored(y_true, y_score)
+    odds = _log_odds(scores)
+    offset = 0.0 if shift.from_prevalence is None else float(logit(truth.mean()) - logit(shift.from_prevalence))
+
+    def derivative(inverse: float) -> float:
+        return float(np.mean(odds * (expit(inverse * odds + offset) - truth)))
+
+    if np.all(odds * (2 * truth - 1) >= -_EDGE) and np.abs(odds).max() > _EDGE:
+        raise DatasetError(
+            f"No temperature is the best: all {len(truth)} validation images are on the right side of 0.5; "
+            "use more of them, or leave the scores as they are"
+        )
+    if derivative(0.0) >= 0:
+        raise DatasetError(
+            "No temperature is the best: the log loss falls as every score goes to 0.5. Check the labels and the order "
+            "of the classes; if the training set had another prevalence, give from_prevalence and to_prevalence"
+        )
+    low = 1.0
+    while derivative(low) >= 0:
+        low /= 2
+    while derivative(2 * low) < 0:
+        low *= 2
+    return Calibration(1 / brentq(derivative, low, 2 * low, xtol=1e-14 * low), from_prevalence, to_prevalence)
+
+
+class ReliabilityCurve(NamedTuple):
+    """What scores promise and what came true, in bins; empty bins are left out.
+
+    Attributes
+    ----------
+    mean_score : ndarray of shape (n_bins,)
+        Mean score of the images in each bin.
+    melanoma_share : ndarray of shape (n_bins,)
+        How many of them are melanomas, 0 to 1.
+    low, high : ndarray of shape (n_bins,)
+        Ends of Wilson's interval of the share.
+    n : ndarray of int of shape (n_bins,)
+        Images in each bin.
+    """
+
+    mean_score: NDArray[np.float64]
+    melanoma_share: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    n: NDArray[np.int64]
+
+
+def reliability_curve(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    n_bins: int = _N_BINS,
+    strategy: str = "quantile",
+    confidence: float = 0.95,
+) -> ReliabilityCurve:
+    """Compare mean score and share of melanomas in bins of scores.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur.
+    y_score : array-like of shape (n,)
+        Probabilities of melanoma, 0 to 1.
+    n_bins : int, default=10
+        At least 1.
+    strategy : {"quantile", "uniform"}, default="quantile"
+        Bins with equally many images, or of equal width. Images with the same score are
+        never torn apart, so that equal mass holds up to ties; a score on the edge of two
+        bins of equal width belongs to the lower one.
+    confidence : float, default=0.95
+        Coverage of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    ReliabilityCurve
+        From the lowest scores to the highest.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `fit_calibration`, or if a parameter is out of its range.
+
+    Examples
+    --------
+    >>> curve = reliability_curve([0, 0, 0, 1], [0.1, 0.2, 0.6, 0.7], n_bins=2)
+    >>> curve.mean_score.round(2).tolist(), curve.melanoma_share.tolist()
+    ([0.15, 0.65], [0.0, 0.5])
+    """
+    check_fraction("confidence", confidence)
+    tally = Tally.of(*check_scored(y_true, y_score))
+    bins = _bins(tally, n_bins, strategy)
+    n, melanomas, scores = (
+        np.bincount(bins, weights=weights, minlength=n_bins)
+        for weights in (tally.melanoma + tally.benign, tally.melanoma, (tally.melanoma + tally.benign) * tally.scores)
+    )
+    filled = n > 0
+    n, melanomas, scores = n[filled], melanomas[filled], scores[filled]
+    low, high = wilson_interval(melanomas, n, confidence)
+    return ReliabilityCurve(scores / n, melanomas / n, low, high, n.astype(np.int64))
+
+
+def calibration_metrics(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    n_bins: int = _N_BINS,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> dict[str, Metric]:
+    """Measure how far scores are from being probabilities.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur.
+    y_score : array-like of shape (n,)
+        Probabilities of melanoma, 0 to 1.
+    n_bins : int, default=10
+        Bins of the calibration errors, at least 1.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+
+    Returns
+    -------
+    dict of str to Metric
+        One entry for each name in `CALIBRATION_LABELS`. Slope and intercept are NaN where the
+        scores separate the classes, or do not vary: no regression has a solution there.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `fit_calibration`, or if a parameter is out of its range.
+
+    Notes
+    -----
+    Brier score [4]_: mean of ``(score - truth) ** 2``. Log loss: mean of
+    ``-log(probability of the true class)``, with scores no nearer to 0 and 1 than
+    float32 can tell, 1.2e-7. Both have percentile bootstrap intervals.
+
+    Expected calibration error [5]_: ``sum over bins of (images in the bin / n) * |mean
+    score - share of melanomas|``, of the probability of melanoma (many papers take
+    that of the predicted class). Chance alone keeps it above 0, and every resample adds
+    more of it, so that a percentile interval would miss the truth. It is a sum of
+    distances, though, and so differs from its true value by at most the sum of the
+    distances by which chance moves the bins (the triangle inequality). The interval is
+    the figure plus and minus what that sum stays below in `confidence` of the
+    resamples, cut at 0 and 1; it is wide, but holds what it says.
+
+    Intercept and slope [6]_ are 0 and 1 for calibrated scores. The intercept is that of
+    ``logit P(melanoma) = a + logit(score)``: below 0 the scores are too high on the
+    whole. The slope is that of ``a + b * logit(score)``: below 1 they are too extreme.
+    Their intervals are Wald's, from the likelihood, or from the variance between groups
+    [8]_ where there are some.
+
+    All of these depend on the prevalence, so that the resamples do not keep the class
+    sizes.
+
+    Examples
+    --------
+    >>> figures = calibration_metrics([0, 1, 0, 1, 1], [0.1, 0.3, 0.4, 0.8, 0.9])
+    >>> round(figures["brier"].value, 4)
+    0.142
+    """
+    truth, scores = check_scored(y_true, y_score)
+    check_bootstrap(confidence, n_resamples)
+    check_lengths(len(scores), groups=groups)
+    tally = Tally.of(truth, scores)
+    bins = [_bins(tally, n_bins, strategy) for strategy in STRATEGIES]
+    gaps = [_gaps(*tally, of) for of in bins]
+    losses, moved = [], []
+    for drawn in draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)():
+        losses.append(_losses(tally.scores, *drawn))
+        moved.append(
+            [np.abs(_gaps(tally.scores, *drawn, of) - here).sum(axis=-1) for of, here in zip(bins, gaps, strict=True)]
+        )
+    n, method = len(truth), method_name(groups)
+    figures = {}
+    ends = percentile_interval(np.concatenate(losses, axis=-1), confidence)
+    for name, value, (low, high) in zip(("brier", "log_loss"), _losses(*tally), ends.T, strict=True):
+        figures[name] = Metric(float(value), float(low), float(high), n, method)
+    reaches = np.quantile(np.concatenate(moved, axis=-1), confidence, axis=-1)
+    for strategy, here, reach in zip(STRATEGIES, gaps, map(float, reaches), strict=True):
+        value = float(np.abs(here).sum())
+        figures[f"ece_{strategy}"] = Metric(
+            value, max(value - reach, 0.0), min(value + reach, 1.0), n, f"{method} bound"
+        )
+    numbers = None if groups is None else number_groups(groups, len(truth))
+    figures["calibration_intercept"] = _fit_intercept(truth, _log_odds(scores), numbers, confidence)
+    figures["calibration_slope"] = _fit_slope(truth, _log_odds(scores), numbers, confidence)
+    return figures
+
+
+class BrierDecomposition(NamedTuple):
+    """The Brier score as ``miscalibration - discrimination + uncertainty``.
+
+    Attributes
+    ----------
+    miscalibration : float
+        What the best increasing recalibration would gain; 0 for calibrated scores.
+    discrimination : float
+        What the recalibrated scores gain over always saying the prevalence.
+    uncertainty : float
+        The Brier score of always saying the prevalence: ``prevalence * (1 - prevalence)``.
+    """
+
+    miscalibration: float
+    discrimination: float
+    uncertainty: float
+
+
+def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition:
+    """Split the Brier score into what is lost by miscalibration and what is gained by telling classes apart.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur.
+    y_score : array-like of shape (n,)
+        Probabilities of melanoma, 0 to 1.
+
+    Returns
+    -------
+    BrierDecomposition
+        Exact, and without bins: the recalibration is the isotonic regression of the
+        labels on the scores [7]_.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `fit_calibration`.
+
+    Examples
+    --------
+    >>> parts = decompose_brier([0, 1, 0, 1, 1], [0.1, 0.3, 0.4, 0.8, 0.9])
+    >>> [round(part, 3) for part in parts]
+    [0.042, 0.14, 0.24]
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    truth, scores = check_scored(y_true, y_score)
+    recalibrated = IsotonicRegression().fit(scores, truth).predict(scores)
+    given, best = (float(np.mean((values - truth) ** 2)) for values in (scores, recalibrated))
+    uncertainty = float(truth.mean() * (1 - truth.mean()))
+    return BrierDecomposition(given - best, uncertainty - best, uncertainty)
+
+
+def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    return logit(np.clip(scores, _EDGE, 1 - _EDGE))
+
+
+def _bins(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.int64]:
+    """Say which bin each distinct score belongs to."""
+    if not isinstance(n_bins, int | np.integer) or n_bins < 1:
+        raise ParameterError(f"n_bins must be a whole number of at least 1, got {n_bins!r}")
+    if strategy not in STRATEGIES:
+        raise ParameterError(f"strategy must be one of {', '.join(map(repr, STRATEGIES))}, got {strategy!r}")
+    if strategy == "uniform":
+        inner = np.linspace(0, 1, n_bins + 1)[1:-1]
+        return np.searchsorted(inner, tally.scores, side="left")
+    images = (tally.melanoma + tally.benign)[::-1]
+    # Twice the rank of the middle image of each score, in whole numbers.
+    middle = 2 * images.cumsum() - images
+    return (n_bins * middle // (2 * images.sum()))[::-1]
+
+
+def _losses(scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Brier score and log loss of one or many tallies, as rows."""
+    inside = np.clip(scores, _EDGE, 1 - _EDGE)
+    brier = melanoma @ (1 - scores) ** 2 + benign @ scores**2
+    log_loss = -(melanoma @ np.log(inside) + benign @ np.log1p(-inside))
+    return np.stack([brier, log_loss]) / (melanoma.sum(axis=-1) + benign.sum(axis=-1))
+
+
+def _gaps(
+    scores: NDArray[np.float64],
+    melanoma: NDArray[np.int64],
+    benign: NDArray[np.int64],
+    bins: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Share of melanomas less mean score in each bin of one or many tallies, times the bin's share of the images."""
+    n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
+    # In a bin, this times n is a sum over its images.
+    return (melanoma * (1 - scores) - benign * scores) @ (bins[:, None] == np.unique(bins)) / n
+
+
+def _fit_intercept(
+    truth: NDArray[np.int64], odds: NDArray[np.float64], groups: NDArray[np.int64] | None, confidence: float
+) -> Metric:
+    def excess(intercept: float) -> float:
+        return float(np.sum(expit(intercept + odds) - truth))
+
+    intercept = brentq(excess, -_FAR, _FAR, xtol=1e-12)
+    design = np.ones((len(odds), 1))
+    return _wald(intercept, design, truth - expit(intercept + odds), expit(intercept + odds), groups, confidence)
+
+
+def _fit_slope(
+    truth: NDArray[np.int64], odds: NDArray[np.float64], groups: NDArray[np.int64] | None, confidence: float
+) -> Metric:
+    melanoma, benign = odds[truth == 1], odds[truth == 0]
+    if melanoma.min() >= benign.max() or benign.min() >= melanoma.max():
+        return Metric(np.nan, np.nan, np.nan, len(truth), "likelihood")
+    design = np.stack([odds, np.ones_like(odds)], axis=1)
+
+    def loss(coefficients: NDArray[np.float64]) -> float:
+        logits = design @ coefficients
+        return float(np.mean(np.logaddexp(0, logits) - truth * logits))
+
+    def gradient(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        return design.T @ (expit(design @ coefficients) - truth) / len(truth)
+
+    def hessian(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        probability = expit(design @ coefficients)
+        return design.T @ (design * (probability * (1 - probability))[:, None]) / len(truth)
+
+    start = np.array([0.0, logit(truth.mean())])
+    fitted = minimize(loss, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-10}).x
+    probability = expit(design @ fitted)
+    return _wald(float(fitted[0]), design, truth - probability, probability, groups, confidence)
+
+
+def _wald(
+    value: float,
+    design: NDArray[np.float64],
+    residual: NDArray[np.float64],
+    probability: NDArray[np.float64],
+    groups: NDArray[np.int64] | None,
+    confidence: float,
+) -> Metric:
+    """Interval of the first coefficient of a logistic regression."""
+    covariance = np.linalg.inv(design.T @ (design * (probability * (1 - probability))[:, None]))
+    if groups is not None:
+        scores = np.zeros((groups.max() + 1, design.shape[1]))
+        np.add.at(scores, groups, design * residual[:, None])
+        covariance = covariance @ (scores.T @ scores) @ covariance
+    half = norm.isf((1 - confidence) / 2) * np.sqrt(covariance[0, 0])
+    method = "likelihood" if groups is None else "sandwich"
+    return Metric(value, float(value - half), float(value + half), len(residual), method)

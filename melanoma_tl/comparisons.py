@@ -1,0 +1,426 @@
+"""Whether one classifier is better than another on the same images.
+
+References
+----------
+.. [1] E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas under
+   two or more correlated receiver operating characteristic curves: a nonparametric
+   approach", Biometrics 44, 1988.
+.. [2] X. Sun and W. Xu, "Fast implementation of DeLong's algorithm for comparing the
+   areas under correlated receiver operating characteristic curves", IEEE Signal
+   Processing Letters 21, 2014.
+.. [3] Q. McNemar, "Note on the sampling error of the difference between correlated
+   proportions or percentages", Psychometrika 12, 1947.
+.. [4] M. W. Fagerland, S. Lydersen and P. Laake, "The McNemar test for binary
+   matched-pairs data: mid-p and asymptotic are better than exact conditional", BMC
+   Medical Research Methodology 13, 2013.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom, norm, rankdata
+
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
+from melanoma_tl.metrics import COLLAPSED, LABELS, Metric, tally_metrics
+from melanoma_tl.resampling import Tally, draw_groups, method_name, percentile_interval
+from melanoma_tl.tables import format_p, markdown_table, text_table
+
+
+class DeLong(NamedTuple):
+    """AUCs of several classifiers on the same images, and how they vary together.
+
+    Attributes
+    ----------
+    aucs : ndarray of shape (n_classifiers,)
+        0 to 1.
+    covariance : ndarray of shape (n_classifiers, n_classifiers)
+        Of the AUCs, over draws of the images.
+    """
+
+    aucs: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+def delong(y_true: ArrayLike, *y_scores: ArrayLike) -> DeLong:
+    """Estimate AUCs and their covariance [1]_ by midranks [2]_.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; two images of each class at least.
+    *y_scores : array-like of shape (n,)
+        Scores of one or several classifiers; only their order counts.
+
+    Returns
+    -------
+    DeLong
+        AUCs equal to `melanoma_tl.metrics.roc_auc`, and their covariance.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two images, of which no variance can be estimated.
+    ParameterError
+        If lengths differ, labels are not 0 and 1, or a score is no finite number.
+
+    Examples
+    --------
+    >>> found = delong([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> float(found.aucs[0]), float(found.covariance[0, 0])
+    (0.75, 0.125)
+    """
+    checked = [check_scored(y_true, y_score, probabilities=False) for y_score in y_scores]
+    truth, scores = checked[0][0], np.stack([values for _, values in checked])
+    melanoma, benign = scores[:, truth == 1], scores[:, truth == 0]
+    n_melanoma, n_benign = melanoma.shape[1], benign.shape[1]
+    if min(n_melanoma, n_benign) < 2:
+        raise DatasetError(
+            f"DeLong's variance needs two images of each class, got {n_melanoma} melanoma and {n_benign} benign"
+        )
+    ranks = rankdata(np.concatenate([melanoma, benign], axis=1), axis=1)
+    # How many images of the other class each one outscores, ties counting half: its rank among all, less among its own.
+    outscored = (ranks[:, :n_melanoma] - rankdata(melanoma, axis=1)) / n_benign
+    outscoring = (ranks[:, n_melanoma:] - rankdata(benign, axis=1)) / n_melanoma
+    covariance = np.atleast_2d(np.cov(outscored)) / n_melanoma + np.atleast_2d(np.cov(outscoring)) / n_benign
+    return DeLong(outscored.mean(axis=1), covariance)
+
+
+def delong_interval(y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0.95) -> Metric:
+    """Estimate an AUC with DeLong's interval.
+
+    Parameters
+    ----------
+    y_true, y_score : array-like of shape (n,)
+        As `delong`.
+    confidence : float, default=0.95
+        Coverage, between 0 and 1.
+
+    Returns
+    -------
+    Metric
+        The AUC, with the normal interval cut at 0 and 1.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `delong`.
+
+    Examples
+    --------
+    >>> auc = delong_interval([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.7, 0.3, 0.8, 0.9])
+    >>> f"{auc.value:.3f} {auc.low:.3f} {auc.high:.3f}"
+    '0.778 0.291 1.000'
+    """
+    check_fraction("confidence", confidence)
+    found = delong(y_true, y_score)
+    value = float(found.aucs[0])
+    half = float(norm.isf((1 - confidence) / 2) * np.sqrt(found.covariance[0, 0]))
+    return Metric(value, max(value - half, 0.0), min(value + half, 1.0), len(np.asarray(y_true)), "delong")
+
+
+class McNemar(NamedTuple):
+    """How often one of two classifiers alone is right, and whether that is chance.
+
+    Attributes
+    ----------
+    only_first, only_second : int
+        Images on which the first, or the second, alone is right.
+    exact : float
+        Two-sided p-value of the exact binomial test.
+    mid_p : float
+        The same with only half of the probability of what was seen: closer to its nominal level [4]_.
+    """
+
+    only_first: int
+    only_second: int
+    exact: float
+    mid_p: float
+
+
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
+    """Test whether two classifiers are right equally often on the same images [3]_.
+
+    Parameters
+    ----------
+    first_right, second_right : array-like of bool of shape (n,)
+        On which images each classifier is right.
+
+    Returns
+    -------
+    McNemar
+        Both p-values are 1 where the classifiers are right on the same images.
+
+    Raises
+    ------
+    ParameterError
+        If the lengths differ.
+
+    Examples
+    --------
+    >>> found = mcnemar([True] * 8 + [False] * 2, [True, *[False] * 7, True, False])
+    >>> found.only_first, found.only_second, round(found.exact, 4), round(found.mid_p, 4)
+    (7, 1, 0.0703, 0.0391)
+    """
+    first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
+    if first.shape != second.shape:
+        raise ParameterError(f"Both need one entry an image, got the shapes {first.shape} and {second.shape}")
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    if not n:
+        return McNemar(0, 0, 1.0, 1.0)
+    exact = min(2 * float(binom.cdf(fewer, n, 0.5)), 1.0)
+    # Where both counts are equal, the two tails share what was seen.
+    seen = float(binom.pmf(fewer, n, 0.5))
+    return McNemar(only_first, only_second, exact, 1 - seen / 2 if 2 * fewer == n else exact - seen)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of two classifiers, and their difference.
+
+    Parameters
+    ----------
+    first, second : float
+        The figure of each, 0 to 1; NaN where undefined.
+    value : float
+        First minus second, -1 to 1.
+    low, high : float
+        Ends of the interval of the difference.
+    method : str
+        How the interval was made: "delong", "bootstrap" or "cluster bootstrap".
+    p_value : float
+        Two-sided; NaN where nothing is tested.
+    test : str
+        "DeLong", "McNemar mid-p", or empty.
+    """
+
+    first: float
+    second: float
+    value: float
+    low: float
+    high: float
+    method: str
+    p_value: float = float("nan")
+    test: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two classifiers on the same images, figure by figure.
+
+    Made by `compare` or `MetricsReport.compare`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What the two are called.
+    n_melanoma, n_benign : int
+        The images that both have scored.
+    left_out : int
+        Images that only one of them has scored.
+    confidence : float
+        Coverage of the intervals.
+    differences : mapping of str to Difference
+        One entry for each name in `melanoma_tl.metrics.LABELS`.
+    disagreements : mapping of str to McNemar
+        Under "sensitivity" among the melanomas, under "specificity" among the benign
+        images, under "accuracy" among all.
+    """
+
+    names: tuple[str, str]
+    n_melanoma: int
+    n_benign: int
+    left_out: int
+    confidence: float
+    differences: Mapping[str, Difference]
+    disagreements: Mapping[str, McNemar]
+
+    def __str__(self) -> str:
+        blocks = ["\n".join([self._title(), *(f"  {fact}" for fact in self._facts())]), text_table(*self._table())]
+        return "\n\n".join(blocks)
+
+    def __repr__(self) -> str:
+        auc = self.differences["auc"]
+        return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({_interval(auc)}))"
+
+    def to_markdown(self) -> str:
+        """Write the comparison as Markdown.
+
+        Returns
+        -------
+        str
+            What was compared, and a table with one row a figure.
+        """
+        facts = "\n".join(f"- {fact}" for fact in self._facts())
+        return f"## {self._title()}\n\n{facts}\n\n{markdown_table(*self._table())}\n"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the comparison to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a figure, named in the index; the columns are those of `Difference`.
+        """
+        return pd.DataFrame([asdict(row) for row in self.differences.values()], index=list(self.differences))
+
+    def _title(self) -> str:
+        return f"{self.names[0]} against {self.names[1]}"
+
+    def _facts(self) -> list[str]:
+        n = self.n_melanoma + self.n_benign
+        classes = f"{self.n_melanoma} melanoma, {self.n_benign} benign"
+        facts = [f"{n} images scored by both: {classes}; {self.left_out} scored by one alone are left out"]
+        for name, of in (("sensitivity", "melanomas"), ("specificity", "benign images")):
+            alone = self.disagreements[name]
+            facts.append(
+                f"{of[0].upper()}{of[1:]} that one alone calls right: {alone.only_first} {self.names[0]}, "
+                f"{alone.only_second} {self.names[1]}"
+            )
+        facts.append("p-values are not corrected for the number of figures: name the one that counts beforehand")
+        collapsed = [LABELS[name] for name, row in self.differences.items() if row.low == row.high]
+        return [*facts, f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else facts
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        header = [
+            "figure",
+            *self.names,
+            "difference",
+            f"{100 * self.confidence:g} % interval",
+            "interval by",
+            "p",
+            "test",
+        ]
+        rows = []
+        for name, row in self.differences.items():
+            values = ["undefined" if np.isnan(value) else f"{value:.3f}" for value in (row.first, row.second)]
+            value, interval = ("undefined", "-") if np.isnan(row.value) else (f"{row.value:+.3f}", _interval(row))
+            p_value = "-" if np.isnan(row.p_value) else format_p(row.p_value)
+            rows.append([LABELS[name], *values, value, interval, row.method, p_value, row.test or "-"])
+        return header, rows
+
+
+def compare(
+    y_true: ArrayLike,
+    first_score: ArrayLike,
+    second_score: ArrayLike,
+    *,
+    thresholds: tuple[float, float] = (0.5, 0.5),
+    names: tuple[str, str] = ("first", "second"),
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+    left_out: int = 0,
+) -> Comparison:
+    """Compare two classifiers on the same images.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; two images of each class at least.
+    first_score, second_score : array-like of shape (n,)
+        Probabilities of melanoma by each classifier, 0 to 1, in the same order of images.
+    thresholds : tuple of float, default=(0.5, 0.5)
+        Where each classifier calls melanoma: strictly above.
+    names : tuple of str, default=("first", "second")
+        What to call the two.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+    left_out : int, default=0
+        How many images were left out, for the record.
+
+    Returns
+    -------
+    Comparison
+        Differences are first minus second. The AUC has DeLong's interval and test,
+        sensitivity, specificity and accuracy McNemar's mid-p test; the other intervals
+        are the percentile bootstrap of the difference, both classifiers seeing the same
+        resamples. With `groups` all intervals are the cluster bootstrap, and nothing is
+        tested: both tests suppose that every image is drawn by itself.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two images.
+    ParameterError
+        If lengths differ, labels are not 0 and 1, scores are no probabilities, or a
+        parameter is out of its range.
+
+    Examples
+    --------
+    >>> y_true = [0, 0, 0, 1, 1, 1]
+    >>> compare(y_true, [0.1, 0.2, 0.6, 0.4, 0.7, 0.9], [0.3, 0.6, 0.7, 0.4, 0.6, 0.9])
+    Comparison(first against second, AUC +0.278 (-0.130 to +0.685))
+    """
+    truth, first = check_scored(y_true, first_score)
+    _, second = check_scored(y_true, second_score)
+    check_bootstrap(confidence, n_resamples)
+    check_lengths(len(truth), groups=groups)
+    for threshold in thresholds:
+        check_fraction("thresholds", threshold, ends=True)
+    scores = (first, second)
+    differences = _differences(truth, scores, thresholds, (confidence, n_resamples, random_state), groups)
+    first_right, second_right = (
+        (values > threshold) == truth for values, threshold in zip(scores, thresholds, strict=True)
+    )
+    among = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
+    disagreements = {name: mcnemar(first_right[rows], second_right[rows]) for name, rows in among.items()}
+    if groups is None:
+        differences["auc"] = _compare_aucs(delong(truth, *scores), confidence)
+        for name, found in disagreements.items():
+            differences[name] = replace(differences[name], p_value=found.mid_p, test="McNemar mid-p")
+    return Comparison(
+        names=names,
+        n_melanoma=int(truth.sum()),
+        n_benign=int(len(truth) - truth.sum()),
+        left_out=left_out,
+        confidence=confidence,
+        differences=differences,
+        disagreements=disagreements,
+    )
+
+
+def _interval(row: Difference) -> str:
+    return f"{row.low:+.3f} to {row.high:+.3f}"
+
+
+def _differences(
+    truth: NDArray[np.int64],
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    thresholds: tuple[float, float],
+    bootstrap: tuple[float, int, int],
+    groups: ArrayLike | None,
+) -> dict[str, Difference]:
+    """Differences of all figures, with the paired bootstrap's intervals."""
+    confidence, n_resamples, random_state = bootstrap
+    tallies = [Tally.of(truth, values) for values in scores]
+    above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
+    pairs = [tally_metrics(LABELS, tally.melanoma, tally.benign, n) for tally, n in zip(tallies, above, strict=True)]
+    resampled = []
+    for drawn in draw_groups(truth, scores, groups, n_resamples, random_state):
+        first, second = (tally_metrics(LABELS, *side, n) for side, n in zip(drawn, above, strict=True))
+        resampled.append(first - second)
+    ends = percentile_interval(np.concatenate(resampled, axis=-1), confidence)
+    return {
+        name: Difference(
+            float(first), float(second), float(first - second), float(low), float(high), method_name(groups)
+        )
+        for name, first, second, (low, high) in zip(LABELS, *pairs, ends.T, strict=True)
+    }
+
+
+def _compare_aucs(found: DeLong, confidence: float) -> Difference:
+    contrast = np.array([1, -1])
+    value = float(contrast @ found.aucs)
+    error = float(np.sqrt(max(contrast @ found.covariance @ contrast, 0)))
+    half = float(norm.isf((1 - confidence) / 2)) * error
+    # Where the variance is 0 the test does not exist, unless the two order the images alike.
+    p_value = 2 * float(norm.sf(abs(value) / error)) if error else (1.0 if value == 0 else float("nan"))
+    first, second = map(float, found.aucs)
+    return Difference(first, second, value, max(value - half, -1), min(value + half, 1), "delong", p_value, "DeLong")

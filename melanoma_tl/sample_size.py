@@ -1,0 +1,177 @@
+"""How sure a test will be with n images, and how many it takes: asked before the images are collected.
+
+References
+----------
+.. [1] J. A. Hanley and B. J. McNeil, "The meaning and use of the area under a receiver
+   operating characteristic (ROC) curve", Radiology 143, 1982.
+.. [2] E. B. Wilson, "Probable inference, the law of succession, and statistical
+   inference", Journal of the American Statistical Association 22, 1927.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import norm
+
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.inputs import check_fraction
+from melanoma_tl.metrics import Metric, wilson_interval
+
+
+def auc_standard_error(auc: float, n_melanoma: float, n_benign: float) -> float:
+    """Foresee the standard error of an AUC.
+
+    Parameters
+    ----------
+    auc : float
+        The AUC that is expected, 0 to 1.
+    n_melanoma, n_benign : float
+        Images of each class, at least 1.
+
+    Returns
+    -------
+    float
+        Hanley and McNeil's formula [1]_, for scores that are distributed about
+        exponentially.
+
+    Examples
+    --------
+    >>> round(auc_standard_error(0.893, 51, 58), 4)
+    0.0325
+    """
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (n_melanoma - 1) * (q1 - auc**2) + (n_benign - 1) * (q2 - auc**2)
+    return float(np.sqrt(variance / (n_melanoma * n_benign)))
+
+
+def expected_intervals(
+    n_melanoma: int,
+    n_benign: int,
+    *,
+    sensitivity: float | None = None,
+    specificity: float | None = None,
+    auc: float | None = None,
+    confidence: float = 0.95,
+) -> dict[str, Metric]:
+    """Foresee the intervals of a test.
+
+    Parameters
+    ----------
+    n_melanoma, n_benign : int
+        Images of each class, at least 1.
+    sensitivity, specificity, auc : float, optional
+        The figures that are expected, 0 to 1; those not given are left out.
+    confidence : float, default=0.95
+        Coverage of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    dict of str to Metric
+        Wilson's interval [2]_ for sensitivity and specificity, Hanley and McNeil's [1]_ for the AUC.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its range, or no figure is given.
+
+    Examples
+    --------
+    >>> foreseen = expected_intervals(117, 483, sensitivity=0.9, auc=0.87)
+    >>> {name: f"{metric.low:.2f}-{metric.high:.2f}" for name, metric in foreseen.items()}
+    {'sensitivity': '0.83-0.94', 'auc': '0.83-0.91'}
+    """
+    check_fraction("confidence", confidence)
+    for name, n in (("n_melanoma", n_melanoma), ("n_benign", n_benign)):
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise ParameterError(f"{name} must be a whole number of at least 1, got {n!r}")
+    figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
+    sizes = {"sensitivity": n_melanoma, "specificity": n_benign, "auc": n_melanoma + n_benign}
+    method = {"auc": "hanley-mcneil"}
+    return {
+        name: Metric(
+            value,
+            *_interval(name, value, n_melanoma, n_benign, confidence),
+            int(sizes[name]),
+            method.get(name, "wilson"),
+        )
+        for name, value in figures.items()
+    }
+
+
+def images_needed(
+    width: float,
+    *,
+    prevalence: float,
+    sensitivity: float | None = None,
+    specificity: float | None = None,
+    auc: float | None = None,
+    confidence: float = 0.95,
+) -> int:
+    """Find how many images it takes until an interval is as narrow as wanted.
+
+    Parameters
+    ----------
+    width : float
+        From the lower end of the interval to the upper, between 0 and 1.
+    prevalence : float
+        Share of melanomas among the images, between 0 and 1.
+    sensitivity, specificity, auc : float, optional
+        The figure that is expected, 0 to 1; exactly one.
+    confidence : float, default=0.95
+        Coverage of the interval, between 0 and 1.
+
+    Returns
+    -------
+    int
+        Images of both classes together.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its range, or not exactly one figure is given.
+
+    Examples
+    --------
+    >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9)
+    705
+    """
+    for parameter, given in (("width", width), ("prevalence", prevalence), ("confidence", confidence)):
+        check_fraction(parameter, given)
+    figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
+    if len(figures) != 1:
+        raise ParameterError(f"Give exactly one of sensitivity, specificity and auc, got {' and '.join(figures)}")
+    ((name, value),) = figures.items()
+
+    def narrow(n: int) -> bool:
+        low, high = _interval(name, value, n * prevalence, n * (1 - prevalence), confidence)
+        return high - low <= width
+
+    return _first(narrow, at_least=int(np.ceil(1 / min(prevalence, 1 - prevalence))))
+
+
+def _given(**figures: float | None) -> dict[str, float]:
+    given = {name: float(value) for name, value in figures.items() if value is not None}
+    for name, value in given.items():
+        check_fraction(name, value, ends=True)
+    if not given:
+        raise ParameterError(f"Give the figure that is expected, one of {', '.join(figures)}, such as auc=0.85")
+    return given
+
+
+def _interval(name: str, value: float, n_melanoma: float, n_benign: float, confidence: float) -> tuple[float, float]:
+    if name == "auc":
+        half = norm.isf((1 - confidence) / 2) * auc_standard_error(value, n_melanoma, n_benign)
+        return max(value - half, 0.0), min(value + half, 1.0)
+    n = n_melanoma if name == "sensitivity" else n_benign
+    return wilson_interval(value * n, n, confidence)
+
+
+def _first(holds: Callable[[int], bool], at_least: int) -> int:
+    """Find the smallest whole number for which something holds that holds for all larger ones."""
+    low, high = at_least - 1, at_least
+    while not holds(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

@@ -1,0 +1,153 @@
+"""Subgroups: every image in one group of each column, nothing guessed, small groups marked."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.metrics import LABELS, score_metrics
+from melanoma_tl.subgroups import NOT_GIVEN, measure_subgroups
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    y_true = np.repeat([1, 0], [60, 140])
+    y_score = 1 / (1 + np.exp(-rng.normal(2 * y_true - 1, 1.2)))
+    table = pd.DataFrame(
+        {
+            "sex": rng.choice(["female", "male", None], 200, p=[0.5, 0.4, 0.1]),
+            "age": np.where(rng.random(200) < 0.1, np.nan, rng.integers(20, 90, 200)),
+            "skin type": rng.integers(1, 7, 200),
+        }
+    )
+    return y_true, y_score, table
+
+
+def test_figures_are_those_of_the_images_of_the_group(data):
+    y_true, y_score, table = data
+    found = measure_subgroups(y_true, y_score, table[["sex"]], threshold=0.4, random_state=7)
+    rows = (table["sex"] == "female").to_numpy()
+    group = found["sex", "female"]
+    assert group.metrics == score_metrics(y_true[rows], y_score[rows], threshold=0.4, random_state=7)
+    assert (group.n, group.n_melanoma) == (rows.sum(), y_true[rows].sum())
+
+
+def test_every_image_is_in_one_group_of_each_column_and_what_is_missing_in_one_of_its_own(data):
+    y_true, y_score, table = data
+    found = measure_subgroups(y_true, y_score, table, bands={"age": (30, 50, 70)}, n_resamples=100)
+    for column in table:
+        rows = [row for row in found if row.column == column]
+        assert sum(row.n for row in rows) == 200
+        assert sum(row.n_melanoma for row in rows) == 60
+        missing = int(table[column].isna().sum())
+        assert [row.n for row in rows if row.value == NOT_GIVEN] == ([missing] if missing else [])
+    assert [row.value for row in found if row.column == "age"] == [
+        "below 30",
+        "30 to below 50",
+        "50 to below 70",
+        "70 and above",
+        NOT_GIVEN,
+    ]
+    assert [row.value for row in found if row.column == "skin type"] == list("123456")
+    assert [row.value for row in found if row.column == "sex"] == ["female", "male", NOT_GIVEN]
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=40), st.sets(st.integers(0, 100), min_size=1, max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_bands_part_numbers_at_their_cuts(ages, cuts):
+    edges = sorted(cuts)
+    truth = np.arange(len(ages)) % 2
+    found = measure_subgroups(truth, np.full(len(ages), 0.5), {"age": ages}, bands={"age": edges}, n_resamples=100)
+    expected = np.histogram(ages, [-1, *edges, 1000])[0]
+    assert [row.n for row in found] == [count for count in expected if count]
+
+
+def test_a_number_on_a_cut_is_in_the_upper_band():
+    found = measure_subgroups([0, 1], [0.2, 0.7], {"age": [50, 49.9]}, bands={"age": [50]}, n_resamples=100)
+    assert [(row.value, row.n_melanoma) for row in found] == [("below 50", 1), ("50 and above", 0)]
+
+
+@pytest.mark.parametrize(("n_melanoma", "n_benign", "small"), [(10, 10, False), (9, 50, True), (50, 9, True)])
+def test_groups_with_fewer_than_ten_of_a_class_are_marked_not_hidden(n_melanoma, n_benign, small):
+    y_true = np.repeat([1, 0], [n_melanoma, n_benign])
+    found = measure_subgroups(y_true, np.full(len(y_true), 0.5), {"site": ["back"] * len(y_true)}, n_resamples=100)
+    (group,) = found
+    assert group.small is small
+    assert ("site: back *" in str(found)) is small
+    assert ("too few to judge by" in found.to_markdown()) is small
+    assert found.to_frame()["small"].tolist() == [small]
+
+
+def test_a_group_of_one_class_has_the_figures_that_exist(data):
+    y_true, y_score, _ = data
+    found = measure_subgroups(y_true, y_score, {"side": np.where(y_true, "left", "right")}, n_resamples=100)
+    left, right = found["side", "left"].metrics, found["side", "right"].metrics
+    assert left["sensitivity"].n == 60
+    assert left["sensitivity"].low < left["sensitivity"].value < left["sensitivity"].high
+    assert np.isnan([left["auc"].value, left["specificity"].value, right["sensitivity"].value]).all()
+    assert "undefined" in str(found)
+    assert "nan" not in str(found) + found.to_markdown()
+
+
+def test_patients_are_resampled_whole(data):
+    values = [np.repeat(column, 4) for column in (*data[:2], data[2]["sex"], np.arange(200))]
+    y_true, y_score, sex, patient = values
+    alone, together = (measure_subgroups(y_true, y_score, {"sex": sex}, groups=groups) for groups in (None, patient))
+    for one, other in zip(alone, together, strict=True):
+        assert other.metrics["sensitivity"].method == "cluster bootstrap"
+        narrow, wide = (figure.high - figure.low for figure in (one.metrics["auc"], other.metrics["auc"]))
+        assert wide > 1.5 * narrow
+
+
+def test_a_group_of_one_patient_has_no_interval_and_so_no_figure():
+    found = measure_subgroups(
+        [0, 1, 0, 1], [0.1, 0.8, 0.3, 0.9], {"sex": list("ffmm")}, groups=["a", "a", "b", "c"], n_resamples=100
+    )
+    assert np.isnan(found["sex", "f"].metrics["auc"].value)
+    assert found["sex", "m"].metrics["auc"].value == 1
+
+
+def test_groups_can_be_read_and_asked(data):
+    y_true, y_score, table = data
+    found = measure_subgroups(y_true, y_score, table[["sex"]], n_resamples=100)
+    text = str(found)
+    rows = [line for line in text.splitlines() if line.startswith(("  sex", "  group"))]
+    assert len(rows) == 4
+    assert len({len(row) for row in rows}) == 1, "columns are aligned"
+    assert "Among 3 groups some differ by chance alone" in text
+    lines = [line for line in found.to_markdown().splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    frame = found.to_frame()
+    assert list(frame["value"]) == ["female", "male", NOT_GIVEN]
+    assert {*LABELS, "auc_low", "auc_high"} <= set(frame)
+    assert repr(found) == "Subgroups(3 groups by sex)"
+    assert len(found) == 3
+    with pytest.raises(UnknownNameError, match="Did you mean"):
+        found["sex", "femal"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"table": {"age": range(4)}, "bands": {"ages": [2]}}, UnknownNameError, "Unknown column 'ages'.*'age'"),
+        ({"table": {"age": range(4)}, "bands": {"age": [3, 2]}}, ParameterError, "rising numbers"),
+        ({"table": {"age": range(4)}, "bands": {"age": []}}, ParameterError, "rising numbers"),
+        ({"table": {"age": list("abcd")}, "bands": {"age": [2]}}, ParameterError, "bands need a column of numbers"),
+        ({"table": {"age": range(3)}}, ParameterError, "table has 3"),
+        ({"y_score": [0.1, np.nan, 0.3, 0.4]}, ParameterError, "NaN for 1 images"),
+        ({"groups": ["a"]}, ParameterError, "groups has 1"),
+        ({"threshold": 2}, ParameterError, "threshold must lie between"),
+    ],
+)
+def test_tables_that_cannot_be_grouped_by(changed, error, message):
+    arguments = {"y_true": [0, 1, 0, 1], "y_score": [0.1, 0.2, 0.3, 0.4], "table": {"sex": list("fmfm")}}
+    with pytest.raises(error, match=message):
+        measure_subgroups(**(arguments | changed))
+
+
+def test_a_column_of_identifiers_is_no_grouping():
+    with pytest.raises(ParameterError, match=r"lesion has 31 values, more than 30.*bands=\{'lesion'"):
+        measure_subgroups(np.arange(31) % 2, np.full(31, 0.5), {"lesion": np.arange(31)})

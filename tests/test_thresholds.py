@@ -1,0 +1,268 @@
+"""Operating points against an exhaustive search; specificity at a sensitivity against the challenge's own rule."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import roc_curve
+
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.metrics import confusion_counts, wilson_interval
+from melanoma_tl.thresholds import SENSITIVITIES, choose_threshold, specificity_at_sensitivity
+
+RULES = [{"sensitivity": 0.9}, {"specificity": 0.8}, {"youden": True}, {"cost_ratio": 5, "prevalence": 0.1}]
+
+
+@st.composite
+def labelled_scores(draw):
+    """Labels of both classes with scores above 0, sometimes of few values so that most are tied."""
+    n = draw(st.integers(2, 40))
+    y_true = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1)))
+    y_true[:2] = 0, 1
+    steps = draw(st.sampled_from([1, 2, 5, 1000]))
+    return y_true, (draw(hnp.arrays(np.int64, n, elements=st.integers(1, steps))) / (steps + 1))
+
+
+def simulate(n_melanoma=117, n_benign=483, seed=0):
+    rng = np.random.default_rng(seed)
+    y_true = np.repeat([1, 0], [n_melanoma, n_benign])
+    return y_true, 1 / (1 + np.exp(-rng.normal(2 * y_true - 1.5, 1.2)))
+
+
+def every_point(y_true, y_score):
+    """Sensitivity and specificity of everything that a threshold can do, as whole numbers found and spared."""
+    cuts = [0.0, *np.unique(y_score)]
+    return [confusion_counts(y_true, y_score, cut) for cut in cuts]
+
+
+@given(labelled_scores(), st.sampled_from([0.01, 0.5, 2 / 3, 0.8, 0.95, 1.0]))
+@settings(max_examples=200, deadline=None)
+def test_a_sensitivity_is_reached_at_the_smallest_loss_of_specificity(data, target):
+    point = choose_threshold(*data, sensitivity=target)
+    assert point.counts == confusion_counts(*data, point.threshold)
+    assert point.sensitivity.value >= target
+    reaching = [counts for counts in every_point(*data) if counts.tp / counts.n_melanoma >= target]
+    least = min(counts.fp for counts in reaching)
+    assert point.counts.fp == least
+    assert point.counts.tp == max(counts.tp for counts in reaching if counts.fp == least)
+
+
+@given(labelled_scores(), st.sampled_from([0.01, 0.5, 2 / 3, 0.8, 0.95, 1.0]))
+@settings(max_examples=200, deadline=None)
+def test_a_specificity_is_reached_at_the_smallest_loss_of_sensitivity(data, target):
+    point = choose_threshold(*data, specificity=target)
+    assert point.counts == confusion_counts(*data, point.threshold)
+    reaching = [counts for counts in every_point(*data) if counts.tn / counts.n_benign >= target]
+    best = max(counts.tp for counts in reaching)
+    assert point.counts.tp == best
+    assert point.counts.fp == min(counts.fp for counts in reaching if counts.tp == best)
+
+
+@given(labelled_scores())
+@settings(max_examples=100, deadline=None)
+def test_youden_and_cost_are_the_best_of_all_points_and_the_most_sensitive_of_the_best(data):
+    points = every_point(*data)
+    youden = choose_threshold(*data, youden=True).counts
+    index = [counts.tp * counts.n_benign - counts.fp * counts.n_melanoma for counts in points]
+    assert youden.tp * youden.n_benign - youden.fp * youden.n_melanoma == max(index)
+    assert youden.tp == max(counts.tp for counts, value in zip(points, index, strict=True) if value == max(index))
+
+    chosen = choose_threshold(*data, cost_ratio=3, prevalence=0.25).counts
+    # 0.25 * 3 against 0.75: a missed share of melanomas costs as much as the same share of false alarms.
+    assert chosen == youden
+
+
+@given(labelled_scores(), st.sampled_from(RULES))
+@settings(max_examples=50, deadline=None)
+def test_the_order_of_the_images_does_not_matter(data, rule):
+    y_true, y_score = data
+    shuffled = np.random.default_rng(0).permutation(len(y_true))
+    assert choose_threshold(y_true[shuffled], y_score[shuffled], **rule) == choose_threshold(*data, **rule)
+
+
+@given(labelled_scores(), st.sampled_from([0.5, 0.8, 1.0]))
+@settings(max_examples=50, deadline=None)
+def test_specificity_is_the_sensitivity_of_the_other_class(data, target):
+    y_true, y_score = data
+    there = choose_threshold(y_true, y_score, sensitivity=target).counts
+    back = choose_threshold(1 - y_true, 1 - y_score, specificity=target).counts
+    assert (back.tn, back.fp, back.fn, back.tp) == (there.tp, there.fn, there.fp, there.tn)
+
+
+def test_a_higher_sensitivity_asks_for_a_lower_threshold():
+    thresholds = [choose_threshold(*simulate(), sensitivity=target).threshold for target in (0.5, 0.8, 0.9, 0.95, 1)]
+    assert thresholds == sorted(thresholds, reverse=True)
+
+
+def test_a_threshold_lies_halfway_to_the_next_score():
+    assert choose_threshold([0, 1], [0.2, 0.6], sensitivity=1).threshold == pytest.approx(0.4)
+    assert choose_threshold([0, 1], [0.6, 0.2], specificity=1).threshold == pytest.approx(0.8), "none is predicted"
+    assert choose_threshold([0, 1], [0.6, 0.2], sensitivity=1).threshold == pytest.approx(0.1), "all are predicted"
+
+
+def test_between_neighbouring_floats_the_lower_one_is_the_threshold():
+    low = 0.3
+    point = choose_threshold([0, 1], [low, np.nextafter(low, 1)], sensitivity=1)
+    assert point.threshold == low
+    assert point.counts == (1, 0, 0, 1)
+
+
+def test_a_melanoma_of_score_0_cannot_be_found():
+    y_true, y_score = [0, 1, 1, 1], [0.1, 0.0, 0.5, 0.6]
+    with pytest.raises(
+        ParameterError, match=r"No threshold has the sensitivity 1: 1 melanomas have the score 0.*0\.6667"
+    ):
+        choose_threshold(y_true, y_score, sensitivity=1.0)
+    assert choose_threshold(y_true, y_score, sensitivity=0.6).counts == (1, 0, 1, 2)
+
+
+def test_constant_scores_leave_all_or_nothing():
+    assert choose_threshold([0, 1, 1], [0.5] * 3, sensitivity=0.9).counts == (0, 1, 0, 2)
+    assert choose_threshold([0, 1, 1], [0.5] * 3, specificity=0.9).counts == (1, 0, 2, 0)
+
+
+def test_a_dearer_miss_means_a_lower_threshold():
+    costs = [choose_threshold(*simulate(), cost_ratio=ratio, prevalence=0.1).threshold for ratio in (1, 5, 20, 100)]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] > costs[-1]
+
+
+def test_for_calibrated_scores_the_cheapest_threshold_is_elkans():
+    # C. Elkan, 2001, equation 2: predict melanoma from 1 / (1 + cost ratio) on.
+    rng = np.random.default_rng(0)
+    score = rng.random(200_000)
+    y_true = rng.random(len(score)) < score
+    point = choose_threshold(y_true, score, cost_ratio=4)
+    assert point.threshold == pytest.approx(0.2, abs=0.02)
+
+
+def test_an_operating_point_says_what_it_reaches():
+    y_true, y_score = simulate()
+    point = choose_threshold(y_true, y_score, sensitivity=0.95)
+    assert (point.sensitivity.low, point.sensitivity.high) == wilson_interval(point.counts.tp, 117)
+    assert point.specificity.n == 483
+    assert str(point).startswith(
+        f"Threshold {point.threshold:.4g} (sensitivity at least 0.95): sensitivity 0.957 (95 % CI"
+    )
+    kept = json.loads(json.dumps(point.to_dict()))
+    assert kept["threshold"] == point.threshold
+    assert kept["sensitivity"]["n"] == 117
+    assert kept["confusion_matrix"]["tp"] == point.counts.tp
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({}, "exactly one rule.*got none"),
+        ({"sensitivity": 0.9, "youden": True}, "got sensitivity and youden"),
+        ({"sensitivity": 0}, "sensitivity must be above 0"),
+        ({"sensitivity": 95}, "sensitivity must lie between 0 and 1"),
+        ({"specificity": -0.1}, "specificity must lie between 0 and 1"),
+        ({"cost_ratio": 0}, "cost_ratio must be a number above 0"),
+        ({"cost_ratio": float("inf")}, "cost_ratio must be a number above 0"),
+        ({"cost_ratio": 5, "prevalence": 0}, "prevalence must lie between 0 and 1"),
+        ({"youden": True, "confidence": 95}, "confidence must lie between 0 and 1"),
+    ],
+)
+def test_rules_that_cannot_be_followed(rules, message):
+    with pytest.raises(ParameterError, match=message):
+        choose_threshold([0, 1], [0.2, 0.7], **rules)
+
+
+# -- specificity at a given sensitivity --------------------------------------------------------------------------------
+
+
+def challenge_of_2017(y_true, y_score, sensitivity):
+    """The rule of the challenge's scorer: go along the ROC curve until the sensitivity is reached."""
+    false_alarms, found, _ = roc_curve(y_true, y_score)
+    for false_alarm, sensitivity_here in zip(false_alarms, found, strict=True):
+        if sensitivity_here >= sensitivity:
+            return 1 - false_alarm
+    return 0.0
+
+
+def on_the_line(y_true, y_score, sensitivity):
+    """Interpolate between the points around a sensitivity, as the later scorer does at 80 %."""
+    false_alarms, found, _ = roc_curve(y_true, y_score, drop_intermediate=False)
+    at = found.searchsorted(sensitivity, side="left")
+    return 1 - np.interp(sensitivity, found[at - 1 : at + 1], false_alarms[at - 1 : at + 1])
+
+
+def assert_both_ways(y_true, y_score):
+    for at in specificity_at_sensitivity(y_true, y_score, n_resamples=100):
+        official = challenge_of_2017(y_true, y_score, at.sensitivity)
+        assert at.challenge.value == pytest.approx(official, abs=1e-12)
+        assert at.interpolated.value == pytest.approx(on_the_line(y_true, y_score, at.sensitivity), abs=1e-12)
+        for figure in at[1:]:
+            assert 0 <= figure.low <= figure.value <= figure.high <= 1
+            assert figure.n == (np.asarray(y_true) == 0).sum()
+
+
+@given(labelled_scores())
+@settings(max_examples=100, deadline=None)
+def test_both_ways_are_the_challenges(data):
+    assert_both_ways(*data)
+
+
+@pytest.mark.real_data
+def test_both_ways_are_the_challenges_on_the_ground_truth_of_2017(real_data):
+    y_true = pd.read_csv(real_data / "ISIC-2017_Test_v2_Part3_GroundTruth.csv")["melanoma"].to_numpy().astype(int)
+    rng = np.random.default_rng(2017)
+    for decimals in np.tile([1, 2, 3, 8], 24):
+        assert_both_ways(y_true, np.clip(rng.normal(0.3 + 0.25 * y_true, 0.2), 0, 1).round(decimals))
+    for degenerate in (np.full(600, 0.5), y_true.astype(float), 1.0 - y_true, rng.integers(0, 2, 600).astype(float)):
+        assert_both_ways(y_true, degenerate)
+
+
+def test_the_two_ways_differ_where_melanomas_and_benign_images_tie():
+    # The middle score holds three melanomas and one benign image: halfway through it, half of the benign is passed.
+    y_true, y_score = [0, 0, 0, 1, 1, 1, 1, 1], [0.1, 0.1, 0.5, 0.9, 0.9, 0.5, 0.5, 0.5]
+    (at,) = specificity_at_sensitivity(y_true, y_score, [0.7], n_resamples=100)
+    assert at.challenge.value == pytest.approx(2 / 3)
+    assert at.interpolated.value == pytest.approx(1 - 0.5 / 3)
+
+
+def test_the_interval_chooses_the_threshold_anew():
+    y_true, y_score = simulate(60, 150)
+    rng = np.random.default_rng(1)
+    melanoma, benign = y_score[y_true == 1], y_score[y_true == 0]
+    draws = []
+    for _ in range(500):
+        scores = np.concatenate([rng.choice(melanoma, 60), rng.choice(benign, 150)])
+        draws.append([challenge_of_2017(y_true, scores, 0.9), on_the_line(y_true, scores, 0.9)])
+    (at,) = specificity_at_sensitivity(y_true, y_score, [0.9])
+    expected = np.quantile(draws, [0.025, 0.975], axis=0).T
+    np.testing.assert_allclose([(figure.low, figure.high) for figure in at[1:]], expected, atol=0.04)
+
+
+def test_patients_widen_the_interval_when_their_images_are_alike():
+    y_true, y_score = simulate(40, 100)
+    y_true, y_score, patient = (np.repeat(values, 4) for values in (y_true, y_score, np.arange(140)))
+    widths = []
+    for groups, method in ((None, "bootstrap"), (patient, "cluster bootstrap")):
+        figures = [at.challenge for at in specificity_at_sensitivity(y_true, y_score, groups=groups)]
+        assert {figure.method for figure in figures} == {method}
+        widths.append(sum(figure.high - figure.low for figure in figures))
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_sensitivities_default_to_those_of_the_challenge_and_round_ones():
+    found = specificity_at_sensitivity(*simulate(), n_resamples=100)
+    assert tuple(at.sensitivity for at in found) == SENSITIVITIES == (0.80, 0.82, 0.89, 0.90, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([1, 1], [0.2, 0.7]), DatasetError, "got 2 melanoma and 0 benign"),
+        (([0, 1], [0.2, 0.7], [95]), ParameterError, "sensitivities must lie between 0 and 1"),
+        (([0, 1], [0.2, 0.7], [0]), ParameterError, "sensitivities must be above 0"),
+    ],
+)
+def test_what_has_no_specificity_at_a_sensitivity(arguments, error, message):
+    with pytest.raises(error, match=message):
+        specificity_at_sensitivity(*arguments)
