@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images import load_image
+from melanoma_tl.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN, mirror
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,6 +41,9 @@ class Augmenter(BaseEstimator):
     ----------
     horizontal_flip, vertical_flip : bool, default=False
         Mirror half of the images.
+    transpose : bool, default=False
+        Exchange rows and columns of half of the images, which must be square. With both flips,
+        images are shown in all eight symmetries of the square.
     rotation_range : float, default=0.0
         Largest rotation to either side, in degrees, 0 to 180.
     width_shift_range, height_shift_range : float, default=0.0
@@ -59,7 +63,8 @@ class Augmenter(BaseEstimator):
         None draws a new random view of every image in every epoch. A number k
         draws k fixed views of each image, the first untouched, and goes
         through them from epoch to epoch; what a frozen backbone makes of
-        these is computed once, of new ones in every epoch.
+        these is computed once, of new ones in every epoch. Symmetries are gone through
+        in turn, not drawn: with both flips and `transpose`, 8 views are all there are.
     random_state : int or None, default=None
         Seed of the views; None takes the classifier's in training and 0 elsewhere.
 
@@ -76,6 +81,7 @@ class Augmenter(BaseEstimator):
         *,
         horizontal_flip: bool = False,
         vertical_flip: bool = False,
+        transpose: bool = False,
         rotation_range: float = 0.0,
         width_shift_range: float = 0.0,
         height_shift_range: float = 0.0,
@@ -89,6 +95,7 @@ class Augmenter(BaseEstimator):
     ) -> None:
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
+        self.transpose = transpose
         self.rotation_range = rotation_range
         self.width_shift_range = width_shift_range
         self.height_shift_range = height_shift_range
@@ -120,6 +127,14 @@ class Augmenter(BaseEstimator):
         ParameterError
             If a parameter of the augmenter cannot be used.
         """
+        self.check_parameters()
+        symmetries = self._symmetries()
+        if len(symmetries) > 1:
+            images = _mirror_each(images, np.random.default_rng(seed).choice(symmetries, len(images)))
+        return self._change(images, seed)
+
+    def _change(self, images: NDArray[np.uint8], seed: int | Sequence[int]) -> NDArray[np.uint8]:
+        """Apply what Keras's layers do."""
         layers = self._layers()
         if not layers:
             return images
@@ -134,6 +149,11 @@ class Augmenter(BaseEstimator):
             transformation = layer.get_random_transformation(pixels, training=True, seed=generator)
             pixels = layer.transform_images(pixels, transformation, training=True)
         return _to_uint8(pixels)
+
+    def _symmetries(self) -> list[int]:
+        """Give the numbers of the symmetries that images are shown in, the untouched image first."""
+        wanted = {LEFT_RIGHT: self.horizontal_flip, UP_DOWN: self.vertical_flip, TRANSPOSED: self.transpose}
+        return [number for number in range(8) if all(wanted[part] for part in wanted if number & part)]
 
     def fixed_views(self, images: NDArray[np.uint8], keys: Sequence[int], views: Sequence[int]) -> NDArray[np.uint8]:
         """Return one of the fixed views of each image.
@@ -153,11 +173,13 @@ class Augmenter(BaseEstimator):
         ndarray of shape (n_images, height, width, 3) and dtype uint8
             Raw RGB, 0 to 255.
         """
-        changed = np.array(images)
+        self.check_parameters()
+        symmetries = self._symmetries()
+        changed = _mirror_each(images, np.take(symmetries, np.asarray(views, dtype=int) % len(symmetries)))
         for position, (key, view) in enumerate(zip(keys, views, strict=True)):
-            if view:
+            if view and self._layers():
                 seed = (self.random_state or 0, int(key), int(view))
-                changed[position] = self.augment(images[position : position + 1], seed)[0]
+                changed[position] = self._change(changed[position : position + 1], seed)[0]
         return changed
 
     def view_key(self, view: int) -> bytes:
@@ -226,9 +248,7 @@ class Augmenter(BaseEstimator):
         return figure
 
     def _layers(self) -> tuple[Any, ...]:
-        self.check_parameters()
         return _build_layers(
-            flips=(self.horizontal_flip, self.vertical_flip),
             rotation=self.rotation_range,
             shifts=(self.height_shift_range, self.width_shift_range),
             zoom=_as_range(self.zoom_range, around=1.0),
@@ -264,6 +284,12 @@ class Augmenter(BaseEstimator):
             raise ParameterError(f"fill_mode must be one of {', '.join(FILL_MODES)}, got {self.fill_mode!r}")
         if self.views is not None and self.views < 1:
             raise ParameterError(f"views must be None (endless) or at least 1, got {self.views!r}")
+        n_symmetries = len(self._symmetries())
+        if self.views is not None and self.views > n_symmetries and not self._layers():
+            raise ParameterError(
+                f"views={self.views}, but flips and transposition give {n_symmetries} different views of an image: "
+                f"take views={n_symmetries}, or change more, such as rotation_range=20"
+            )
 
 
 def _as_range(value: Range, *, around: float) -> tuple[float, float]:
@@ -275,7 +301,6 @@ def _as_range(value: Range, *, around: float) -> tuple[float, float]:
 @lru_cache(maxsize=16)
 def _build_layers(
     *,
-    flips: tuple[bool, bool],
     rotation: float,
     shifts: tuple[float, float],
     zoom: tuple[float, float],
@@ -286,8 +311,7 @@ def _build_layers(
 ) -> tuple[Any, ...]:
     from keras import layers
 
-    # One layer for each axis: Keras's "horizontal_and_vertical" does both at once or none.
-    built = [layers.RandomFlip(mode) for mode, wanted in zip(("horizontal", "vertical"), flips, strict=True) if wanted]
+    built = []
     if rotation:
         built.append(layers.RandomRotation(rotation / 360, fill_mode=fill_mode))
     if any(shifts):
@@ -302,6 +326,17 @@ def _build_layers(
     if brightness != (0.0, 0.0):
         built.append(layers.RandomBrightness(brightness, value_range=(0, 1)))
     return tuple(built)
+
+
+def _mirror_each(images: NDArray[np.uint8], numbers: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Return each image under a symmetry of its own."""
+    if (numbers >= TRANSPOSED).any() and images.shape[1] != images.shape[2]:
+        raise ParameterError(f"transpose=True needs square images, got {images.shape[1]}x{images.shape[2]}")
+    changed = np.array(images)
+    for number in np.unique(numbers[numbers > 0]).tolist():
+        chosen = numbers == number
+        changed[chosen] = mirror(images[chosen], number)
+    return changed
 
 
 def _to_uint8(pixels: Any) -> NDArray[np.uint8]:

@@ -570,6 +570,8 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
             raise ParameterError(f"input_size must be None or (height, width) in pixels, got {self.input_size!r}")
         if self.augmenter is not None:
             self.augmenter.check_parameters()
+            if self.augmenter.transpose and len(set(self._size())) > 1:
+                raise ParameterError("transpose=True of the augmenter needs a square input_size")
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
         resolve_precision(self.precision)

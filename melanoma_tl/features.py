@@ -136,7 +136,7 @@ class FeatureExtractor:
         if images.n_views is None:
             logger.warning(
                 "%s: the augmenter draws endless views, so the frozen part of the network is computed anew in every "
-                "epoch; with fixed views, as in Augmenter(views=8), each would be computed once and stored",
+                "epoch; with fixed views, as in Augmenter(..., views=8), each would be computed once and stored",
                 desc,
             )
             return ComputedFeatures(self.network, images)

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError
 
+LEFT_RIGHT, UP_DOWN, TRANSPOSED = 1, 2, 4
+"""What the number of a symmetry is the sum of."""
+
 COUNTS = (1, 2, 4, 8)
 """How many symmetries form a group: the image itself; and its left-right mirror image; and upside down and turned by
 180 degrees; and the transposes of these four, which are the turns by 90 degrees and the mirror images at the diagonals.
@@ -58,7 +61,29 @@ def symmetric_views(images: NDArray[np.uint8], count: int) -> Iterator[NDArray[n
     >>> [view.ravel().tolist() for view in symmetric_views(image, 4)]
     [[1, 2, 3, 4], [2, 1, 4, 3], [3, 4, 1, 2], [4, 3, 2, 1]]
     """
-    upright = (images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1])
-    views = upright[:count] if count <= 4 else (*upright, *(view.swapaxes(1, 2) for view in upright))
-    for view in views:
-        yield np.ascontiguousarray(view)  # PyTorch takes no negative strides
+    for number in range(count):
+        yield mirror(images, number)
+
+
+def mirror(images: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+    """Return images under one of the eight symmetries.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, height, width, channels)
+        The images; square for numbers of 4 and more.
+    number : int
+        The sum of 1 for left and right exchanged, 2 for up and down, and 4 for rows and columns, in this order.
+
+    Returns
+    -------
+    ndarray of shape (n_images, height, width, channels)
+        The untouched images for 0.
+    """
+    if number & LEFT_RIGHT:
+        images = images[:, :, ::-1]
+    if number & UP_DOWN:
+        images = images[:, ::-1]
+    if number & TRANSPOSED:
+        images = images.swapaxes(1, 2)
+    return np.ascontiguousarray(images)  # PyTorch takes no negative strides

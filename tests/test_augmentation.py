@@ -5,6 +5,7 @@ from sklearn.base import clone
 
 from melanoma_tl import Augmenter
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.symmetries import symmetric_views
 
 PUBLISHED_CODE = {"rotation_range": 20, "width_shift_range": 0.2, "height_shift_range": 0.2, "horizontal_flip": True}
 
@@ -108,6 +109,7 @@ def test_views_of_other_parameters_have_other_keys():
         ({"zoom_range": (1.2, 0.8)}, "lower bound first"),
         ({"fill_mode": "mirror"}, "fill_mode must be one of constant, nearest, reflect, wrap, got 'mirror'"),
         ({"views": 0}, "views must be None"),
+        ({"horizontal_flip": True, "views": 4}, "give 2 different views of an image: take views=2"),
     ],
 )
 def test_impossible_parameters_are_named(lesions, parameters, message):
@@ -123,13 +125,32 @@ def test_the_preview_shows_every_image_in_every_view(dataset):
     assert sheet.axes[0].get_ylabel() == "IMG_000"
 
 
-def test_both_flips_are_drawn_for_themselves():
-    quarter = np.zeros((1, 8, 8, 3), "uint8")
-    quarter[:, :4, :4] = 255
-    augmenter = Augmenter(horizontal_flip=True, vertical_flip=True)
-    views = [augmenter.augment(quarter, seed)[0, :, :, 0] for seed in range(40)]
-    bright = {(int(view[:4].sum() > 0), int(view[:, :4].sum() > 0)) for view in views}
-    assert bright == {(0, 0), (0, 1), (1, 0), (1, 1)}
+FLIPS = {"horizontal_flip": True, "vertical_flip": True, "transpose": True}
+
+
+@pytest.mark.parametrize("n_flips", [1, 2, 3])
+def test_each_flip_is_drawn_for_itself_and_gone_through_in_fixed_views(lesions, n_flips):
+    flips = dict(list(FLIPS.items())[:n_flips])
+    expected = {view.tobytes() for view in symmetric_views(lesions[:1], 2**n_flips)}
+    assert len(expected) == 2**n_flips
+    many = np.repeat(lesions[:1], 100, axis=0)
+    assert {view.tobytes() for view in Augmenter(**flips).augment(many, seed=0)} == expected
+    fixed = Augmenter(**flips, views=2**n_flips, random_state=0).fixed_views(
+        many, range(100), np.arange(100) % 2**n_flips
+    )
+    assert {view.tobytes() for view in fixed[: 2**n_flips]} == expected
+    assert np.array_equal(fixed[0], lesions[0])
+
+
+def test_flips_go_with_other_changes(lesions):
+    turned = Augmenter(**FLIPS, brightness_range=(0.1, 0.1), views=8)
+    plain = Augmenter(**FLIPS, views=8).fixed_views(lesions, range(8), range(8))
+    assert np.allclose(turned.fixed_views(lesions, range(8), range(8))[1:], plain[1:] + 25.5, atol=1)
+
+
+def test_only_square_images_are_transposed():
+    with pytest.raises(ParameterError, match="needs square images, got 8x10"):
+        Augmenter(transpose=True).augment(np.zeros((40, 8, 10, 3), "uint8"), seed=0)
 
 
 def test_both_axes_are_shifted_for_themselves():

@@ -238,6 +238,7 @@ def test_what_are_not_two_classes_cannot_be_learned(dataset, y, message):
         ({"learning_rate": 0}, ParameterError, "above 0"),
         ({"input_size": 224}, ParameterError, r"\(height, width\) in pixels, got 224"),
         ({"augmenter": Augmenter(fill_mode="mirror")}, ParameterError, "fill_mode must be one of"),
+        ({"augmenter": Augmenter(transpose=True), "input_size": (32, 40)}, ParameterError, "needs a square input_size"),
         ({"threshold": 50}, ParameterError, "0 to 1, got 50"),
         ({"on_error": "ignore"}, ParameterError, "'raise' or 'skip', got 'ignore'"),
         ({"class_weight": {0: 1.0}}, ParameterError, "a weight for each of"),

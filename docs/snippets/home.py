@@ -22,7 +22,7 @@ test = train.overlap(test).remove_from(test)
 clf = TransferClassifier(
     "vgg19",
     balancer=Balancer(),
-    augmenter=Augmenter(horizontal_flip=True, views=4),
+    augmenter=Augmenter(horizontal_flip=True, views=2),
 )
 clf.fit(train, validation_data=valid)
 report = MetricsReport.from_estimator(clf, test)
