@@ -490,7 +490,8 @@ def _fit_slope(
     truth: NDArray[np.int64], odds: NDArray[np.float64], groups: NDArray[np.int64] | None, confidence: float
 ) -> Metric:
     melanoma, benign = odds[truth == 1], odds[truth == 0]
-    if melanoma.min() >= benign.max() or benign.min() >= melanoma.max():
+    # Log odds nearer to each other than scores of float32 can tell do not vary.
+    if melanoma.min() > benign.max() - _EDGE or benign.min() > melanoma.max() - _EDGE:
         return Metric(np.nan, np.nan, np.nan, len(truth), "likelihood")
     design = np.stack([odds, np.ones_like(odds)], axis=1)
 
@@ -507,6 +508,8 @@ def _fit_slope(
 
     start = np.array([0.0, logit(truth.mean())])
     fitted = minimize(loss, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-10}).x
+    # Where the classes are all but separated the loss is flat: one step of Newton's makes up for the tolerance.
+    fitted = fitted - np.linalg.solve(hessian(fitted), gradient(fitted))
     probability = expit(design @ fitted)
     return _wald(float(fitted[0]), design, truth - probability, probability, groups, confidence)
 
