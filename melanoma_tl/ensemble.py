@@ -186,12 +186,14 @@ class Ensemble(ScoringMixin, BaseEstimator):
         for member in tqdm(members, desc="Train members", unit="member", disable=not self.verbose):
             member.fit(X, y, validation_data=validation_data)
         self._trained = members
+        for of_earlier_members in ("reference_scores_", "cross_validation_"):
+            self.__dict__.pop(of_earlier_members, None)
         if self.combine == "rank":
             self.set_reference(validation_data[0] if isinstance(validation_data, tuple) else validation_data)
         return self
 
     def set_reference(self, X: Any) -> Self:
-        """Let each member score the images that ``combine="rank"`` compares with.
+        """Let each member score the images that ``combine="rank"`` compares with, in its own number of views.
 
         Parameters
         ----------
@@ -443,7 +445,7 @@ class Ensemble(ScoringMixin, BaseEstimator):
             zipfile.ZipFile(unfinished, "w") as archive,  # stored as they are: members are compressed already
             tempfile.TemporaryDirectory(dir=target.parent) as folder,
         ):
-            archive.writestr(STATE_FILE, json.dumps(state))
+            archive.writestr(STATE_FILE, json.dumps(state, default=lambda number: number.item()))
             for number, member in enumerate(members):
                 name = _member_file(number)
                 member.save(Path(folder, name))

@@ -1173,7 +1173,7 @@ def _inline(value: Any) -> str:
         entries = ((key, _inline(entry), isinstance(entry, Mapping)) for key, entry in value.items())
         return ", ".join(f"{key}=({text})" if nested else f"{key}={text}" for key, text, nested in entries)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_inline, value))}]"
+        return f"[{', '.join(f'({_inline(one)})' if isinstance(one, Mapping) else _inline(one) for one in value)}]"
     return "none" if value is None else " ".join(str(value).split())
 
 

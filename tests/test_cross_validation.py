@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from melanoma_tl import Ensemble, ISBIDataset, TransferClassifier, cross_validate
 from melanoma_tl.ensemble import rank_among
-from melanoma_tl.errors import DatasetError, LeakageWarning, ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, LeakageWarning, NotFittedError, ParameterError, UnknownNameError
 
 
 def make(**changes):
@@ -49,7 +49,7 @@ def test_folds_are_stratified(ensemble, patients):
 
 
 def test_no_patient_is_divided(ensemble, patients):
-    for patient in patients.metadata["patient_id"].unique():
+    for patient in set(patients.metadata["patient_id"]):
         assert len(set(ensemble.folds_[patients.metadata["patient_id"] == patient])) == 1
 
 
@@ -157,6 +157,8 @@ def test_an_ensemble_of_ranks_scores_new_images(dataset):
         axis=0,
     )
     assert np.allclose(ranked.predict_proba(dataset[16:])[:, 1], expected, atol=1e-5)
+    with pytest.raises(NotFittedError, match="only cross_validate"):
+        ranked.fit(dataset[:12], validation_data=dataset[12:16]).out_of_fold_report()
 
 
 def test_the_file_keeps_the_folds_and_no_id(ensemble, patients, tmp_path):

@@ -215,6 +215,7 @@ def test_a_report_takes_it_names_it_and_warns(ensemble, dataset):
     assert np.array_equal(report.y_score, ensemble.predict_proba(dataset[16:])[:, 1])
     assert report.provenance["model"]["ensemble"] == {"size": 3, "combine": "mean"}
     assert "model ensemble: size=3, combine=mean" in str(report)
+    assert "model members: [(parameters=(random_state=0)" in str(report)
 
 
 def test_the_provenance_says_once_what_members_have_in_common(ensemble, members):
@@ -231,13 +232,13 @@ def test_the_provenance_says_once_what_members_have_in_common(ensemble, members)
 
 
 def test_everything_comes_back(ranked, dataset, tmp_path):
-    ranked.set_params(threshold=0.7)
+    ranked.set_params(threshold=0.7, random_state=np.int64(3))
     ranked.save(tmp_path / "new" / "ensemble.zip")
     ranked.save(tmp_path / "new" / "ensemble.zip")
     assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["ensemble.zip"]
     loaded = Ensemble.load(tmp_path / "new" / "ensemble.zip")
     assert np.array_equal(loaded.predict_proba(dataset), ranked.predict_proba(dataset))
-    assert (loaded.threshold, loaded.combine, loaded.verbose) == (0.7, "rank", 0)
+    assert (loaded.threshold, loaded.combine, loaded.random_state, loaded.verbose) == (0.7, "rank", 3, 0)
     assert loaded.provenance_ == ranked.provenance_
     assert str(loaded.seen_images(dataset)) == str(ranked.seen_images(dataset))
 
