@@ -86,6 +86,8 @@ class _Subject:
             random_state=0,
         )
         freeze(network, trainable_from)
+        if self.weights is None and not wider:
+            _settle_statistics(network.backbone, self.images)
         return network
 
     @cached_property
@@ -99,6 +101,22 @@ class _Subject:
     @cached_property
     def images(self) -> NDArray[np.float32]:
         return np.random.default_rng(0).integers(0, 256, (2, *self.input_size, 3)).astype(np.float32)
+
+
+def _settle_statistics(backbone: Any, images: NDArray[np.float32]) -> None:
+    """Give batch normalisation the statistics of some images.
+
+    With those that it starts with, the signal fades on its way through random weights: to 1e-18 in MobileNet.
+    """
+    from keras.layers import BatchNormalization
+
+    layers = [layer for layer in _sublayers(backbone) if isinstance(layer, BatchNormalization)]
+    before = [(layer.trainable, layer.momentum) for layer in layers]
+    for layer in layers:
+        layer.trainable, layer.momentum = True, 0.0
+    backbone(images, training=True)
+    for layer, (trainable, momentum) in zip(layers, before, strict=True):
+        layer.trainable, layer.momentum = trainable, momentum
 
 
 def _require(condition: Any, found: str) -> None:
