@@ -20,7 +20,7 @@ from scipy.stats import norm
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_scored
 from melanoma_tl.metrics import ConfusionCounts
-from melanoma_tl.resampling import Tally, draws_of, percentile_interval
+from melanoma_tl.resampling import Tally, add_up, draws_of, percentile_interval
 
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
 """Threshold probabilities of a decision curve: each per cent from 1 to 99."""
@@ -107,7 +107,7 @@ def decision_curve(
     n_above = (tally.scores[:, None] > at).sum(axis=0)
 
     def net_benefit(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
-        tp, fp = (_from_zero(side)[..., n_above] for side in (melanoma, benign))
+        tp, fp = (add_up(side)[..., n_above] for side in (melanoma, benign))
         n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
         return (tp - fp * weight) / n
 
@@ -324,13 +324,8 @@ def _predictive_value(
     return value, np.minimum(expit(middle - half), value), np.maximum(expit(middle + half), value)
 
 
-def _from_zero(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Add up counts along the last axis, from 0 on."""
-    return np.concatenate([np.zeros_like(counts[..., :1]), counts.cumsum(axis=-1)], axis=-1)
-
-
 def _gain(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     if not melanoma.any():  # a resample of groups may lack them
         return np.full_like(_SHARES, np.nan)
-    examined, found = _from_zero(melanoma + benign), _from_zero(melanoma)
+    examined, found = add_up(melanoma + benign), add_up(melanoma)
     return np.interp(_SHARES, examined / examined[-1], found / found[-1])

@@ -224,6 +224,27 @@ def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
     return codes.astype(np.int64)
 
 
+def add_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add up counts along the last axis, from 0 on.
+
+    Parameters
+    ----------
+    counts : ndarray of int of shape (..., n)
+        Images at each distinct score.
+
+    Returns
+    -------
+    ndarray of int of shape (..., n + 1)
+        Entry k counts the images at the first k of them.
+
+    Examples
+    --------
+    >>> add_up(np.array([2, 0, 1])).tolist()
+    [0, 2, 2, 3]
+    """
+    return np.concatenate([np.zeros_like(counts[..., :1]), counts.cumsum(axis=-1)], axis=-1)
+
+
 def percentile_interval(values: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
     """Cut the tails off the figures of the resamples.
 

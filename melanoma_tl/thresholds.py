@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_scored
 from melanoma_tl.metrics import ConfusionCounts, Metric, describe, proportion_metrics
-from melanoma_tl.resampling import Tally, draws_of, method_name, percentile_interval
+from melanoma_tl.resampling import Tally, add_up, draws_of, method_name, percentile_interval
 
 SENSITIVITIES = (0.80, 0.82, 0.89, 0.90, 0.95)
 """Where specificity is reported: 0.82, 0.89 and 0.95 are the ISIC 2017 challenge's, 0.80 and 0.90 are round."""
@@ -255,7 +255,8 @@ def specificity_at_sensitivity(
     check_bootstrap(confidence, n_resamples)
     for sensitivity in sensitivities:
         _check_target("sensitivities", sensitivity)
-    values = _both_ways(*Tally.of(truth, scores)[1:], sensitivities)
+    tally = Tally.of(truth, scores)
+    values = _both_ways(tally.melanoma, tally.benign, sensitivities)
     values[: len(sensitivities)] = _official(truth, scores, sensitivities)
     draws = draws_of(truth, scores, groups, n_resamples, random_state)
     resampled = np.concatenate([_both_ways(*drawn, sensitivities) for drawn in draws()], axis=-1)
@@ -282,7 +283,7 @@ class _Curve(NamedTuple):
 
     @classmethod
     def of(cls, tally: Tally) -> "_Curve":
-        return cls(tally.scores, *(np.concatenate([[0], side.cumsum()]) for side in tally[1:]))
+        return cls(tally.scores, add_up(tally.melanoma), add_up(tally.benign))
 
     @property
     def reachable(self) -> slice:
@@ -347,9 +348,7 @@ def _both_ways(
     melanoma: NDArray[np.int64], benign: NDArray[np.int64], sensitivities: Sequence[float]
 ) -> NDArray[np.float64]:
     """Specificity at each sensitivity: the challenge's way, then interpolated; leading axes are resamples."""
-    tp, fp = (
-        np.concatenate([np.zeros_like(side[..., :1]), side.cumsum(axis=-1)], axis=-1) for side in (melanoma, benign)
-    )
+    tp, fp = add_up(melanoma), add_up(benign)
     n_melanoma, n_benign = tp[..., -1:], fp[..., -1:]
     first, between = [], []
     with np.errstate(invalid="ignore", divide="ignore"):  # a resample of groups may lack a class
