@@ -67,6 +67,8 @@ STRATEGIES = ("quantile", "uniform")
 _N_BINS = 10
 # A network scores in float32, which knows no probability nearer to 0 and 1 without being 0 or 1.
 _EDGE = float(np.finfo(np.float32).eps)
+# A correlation of scores and classes that is nothing but the rounding of its sum.
+_NOTHING = 1e-9
 # Further than any log odds: those of _EDGE are 16, and no more is needed to match a share of 1 in 1e9.
 _FAR = 40.0
 
@@ -200,7 +202,7 @@ def fit_calibration(
             f"No temperature is the best: all {len(truth)} validation images are on the right side of 0.5; "
             "use more of them, or leave the scores as they are"
         )
-    if derivative(0.0) >= 0:
+    if derivative(0.0) >= -_NOTHING * np.abs(odds).mean():
         raise DatasetError(
             "No temperature is the best: the log loss falls as every score goes to 0.5. Check the labels and the order "
             "of the classes; if the training set had another prevalence, give from_prevalence and to_prevalence"
