@@ -486,7 +486,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
                 restore_best=self.restore_best,
                 class_weight=class_weight,
                 optimizer=self.optimizer,
-                learning_rate=stage.learning_rate or self.learning_rate,
+                learning_rate=float(stage.learning_rate or self.learning_rate),  # Keras refuses the int 1
                 weight_decay=self.weight_decay,
                 clip_norm=self.clip_norm,
                 ema_momentum=self.ema_momentum,
