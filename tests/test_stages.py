@@ -210,6 +210,30 @@ def test_gradients_are_clipped(images, labels):
     )
 
 
+# -- one seed --
+
+
+def test_one_seed_gives_the_same_weights(images, labels):
+    """Initial weights, order, sampling, views, dropout and mixing: all are drawn from it, and from nothing else."""
+    everything = {
+        "balancer": Balancer(),
+        "augmenter": Augmenter(horizontal_flip=True, rotation_range=20),
+        "stages": (Stage(epochs=1), Stage(trainable_from=1)),
+        "dropout": 0.5,
+        "mix": "cutmix",
+        "ema_momentum": 0.5,
+        "precision": "mixed_bfloat16",
+        "head": lambda features: keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(features)),
+    }
+    fitted = []
+    for seed in (1, 1, 2):
+        np.random.seed(len(fitted))  # noqa: NPY002 -- the user's own random state must not matter
+        keras.utils.set_random_seed(len(fitted))
+        fitted.append(make(**everything, random_state=seed).fit(images[:15], labels[:15]).model_.get_weights())
+    assert all(np.array_equal(*pair) for pair in zip(fitted[0], fitted[1], strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(fitted[0], fitted[2], strict=True))
+
+
 # -- losses and mixing --
 
 
