@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     train.overlap(valid).raise_if_any()
     train.overlap(test).raise_if_any()
 
-    # 2. The classifier: twice as many benign images as melanomas, then as many; four views of each, flipped at random.
+    # 2. The classifier: twice as many benign images as melanomas, then as many; each is shown as it is and flipped.
     classifier = TransferClassifier(
         "vgg19",
         balancer=Balancer(),
