@@ -13,7 +13,7 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.checkpoints import RunFolder
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.features import FeatureExtractor
+from melanoma_tl.features import ComputedFeatures, FeatureExtractor
 from melanoma_tl.network import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze, seeded_layers
 from melanoma_tl.parts import NetworkParts, cut_network, with_precision
 from melanoma_tl.precision import Precision
@@ -142,7 +142,7 @@ class StagedTraining:
         Raises
         ------
         ParameterError
-            If the augmenter draws endless views, which have no exact solution.
+            If the augmenter draws endless views, which have no exact solution, or features cannot be stored.
         """
         views = self.data.views
         if views.n_views is None:
@@ -152,6 +152,11 @@ class StagedTraining:
             layer.trainable = layer.name == SCORE_LAYER
         parts = cut_network(model)
         inputs, watched = self._inputs(parts, views, views.n_views)
+        if isinstance(inputs, ComputedFeatures):
+            raise ParameterError(
+                "a Probe reads the features some hundred times, so they must be stored, and they cannot be (the log "
+                "says why): give a larger feature_budget, or make room with melanoma_tl.cache.clear('features')"
+            )
         kernel, bias = fit_logistic(
             inputs,
             self.data.labels,

@@ -75,6 +75,7 @@ def test_stages_survive_the_model_file(images, labels, tmp_path):
         ({"stages": (Stage(trainable_from=3),)}, ParameterError, "has 2 .conv2, conv1."),
         ({"trainable_from": 3}, ParameterError, "has 2"),
         ({"stages": (Probe(),), "augmenter": Augmenter(zoom_range=0.1)}, ParameterError, r"Augmenter\(..., views=8\)"),
+        ({"stages": (Probe(),), "feature_budget": 0}, ParameterError, "give a larger feature_budget"),
         ({"loss": "hinge"}, UnknownNameError, "Unknown loss 'hinge'"),
         ({"mix": "mixip"}, UnknownNameError, "Did you mean 'mixup'"),
         ({"dropout": 1.0}, ParameterError, "dropout must be a share"),
