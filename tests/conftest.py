@@ -114,6 +114,18 @@ def register_tiny() -> str:
     return "tiny"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_backbone_left_behind(tiny_backbone):
+    """Forget what a file registered: which files share a process, and in what order, is left to chance."""
+    from melanoma_tl.backbones import registry
+
+    registry.list_backbones()  # plugins that are installed on this machine stay
+    before = dict(registry._BACKBONES)
+    yield
+    registry._BACKBONES.clear()
+    registry._BACKBONES.update(before)
+
+
 @pytest.fixture
 def own_table(monkeypatch) -> dict:
     """A table of backbones that is thrown away after the test, plugins included."""
