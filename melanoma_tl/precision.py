@@ -78,10 +78,23 @@ def has_native_bfloat16() -> bool:
         For GPUs, from the compute capability that ``nvidia-smi`` gives; for processors, from
         the flags that Linux lists. False where neither says so.
     """
-    on_gpu = _computes_on_gpu()
+    on_gpu = computes_on_gpu()
     native = _gpus_have_it() if on_gpu else _cpu_has_it()
     logger.info("the %s %s bfloat16 natively", "GPU" if on_gpu else "CPU", "multiplies" if native else "has no")
     return native
+
+
+def computes_on_gpu() -> bool:
+    """Tell whether Keras has a GPU to compute on.
+
+    Returns
+    -------
+    bool
+        As Keras's backend lists its devices.
+    """
+    import keras
+
+    return any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
 
 
 def jit_compile() -> Any:
@@ -98,13 +111,7 @@ def jit_compile() -> Any:
     """
     import keras
 
-    return "auto" if keras.backend.backend() != "tensorflow" or _computes_on_gpu() else False
-
-
-def _computes_on_gpu() -> bool:
-    import keras
-
-    return any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
+    return "auto" if keras.backend.backend() != "tensorflow" or computes_on_gpu() else False
 
 
 def _gpus_have_it() -> bool:
