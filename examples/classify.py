@@ -40,8 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MelanomaTLError as error:
         print(error, file=sys.stderr)
         return 1
-    if options.threshold is not None:
-        classifier.set_params(threshold=options.threshold)
+    threshold = classifier.threshold_ if options.threshold is None else options.threshold
 
     files = [file for path in options.images for file in (find_images([path]).values() if path.is_dir() else [path])]
     if not files:
@@ -50,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     scores = classifier.predict_proba(files)[:, 1]
     for file, score in zip(files, scores, strict=True):
         if not np.isnan(score):
-            print(f"{score:.4f}  {'melanoma' if score > classifier.threshold else 'benign':8}  {file}")
+            print(f"{score:.4f}  {'melanoma' if score > threshold else 'benign':8}  {file}")
     return int(np.isnan(scores).any())
 
 

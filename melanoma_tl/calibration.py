@@ -118,6 +118,13 @@ class Calibration:
             if getattr(self, name) is not None:
                 check_fraction(name, getattr(self, name))
 
+    @property
+    def shift(self) -> float:
+        """What the prior shift adds to the log odds."""
+        if self.from_prevalence is None:
+            return 0.0
+        return float(logit(self.to_prevalence) - logit(self.from_prevalence))
+
     def apply(self, y_score: ArrayLike) -> NDArray[np.float64]:
         """Calibrate scores.
 
@@ -136,10 +143,7 @@ class Calibration:
         ParameterError
             If the scores are no probabilities.
         """
-        odds = logit(check_scores(y_score)) / self.temperature
-        if self.from_prevalence is not None:
-            odds = odds + (logit(self.to_prevalence) - logit(self.from_prevalence))
-        return expit(odds)
+        return expit(logit(check_scores(y_score)) / self.temperature + self.shift)
 
 
 def fit_calibration(

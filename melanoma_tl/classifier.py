@@ -33,7 +33,7 @@ from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow, check_on_error
 from melanoma_tl.mixing import MIXES
 from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze, uncompiled
-from melanoma_tl.parts import build_scorer, describe_network
+from melanoma_tl.parts import build_scorer, describe_network, with_calibration
 from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
 from melanoma_tl.precision import computes_on_gpu, resolve_precision
 from melanoma_tl.recipes import get_recipe
@@ -41,6 +41,7 @@ from melanoma_tl.scoring import ScoringMixin, encode_labels
 from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.stages import Probe, Stage
 from melanoma_tl.symmetries import check_tta, symmetric_views
+from melanoma_tl.tuning import TuningMixin
 from melanoma_tl.versions import library_versions
 from melanoma_tl.vetting import show
 
@@ -64,11 +65,12 @@ _PARTS = {"balancer": Balancer, "augmenter": Augmenter}
 """The parameters that have parameters."""
 
 
-class TransferClassifier(ScoringMixin, BaseEstimator):
+class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     """A melanoma classifier on a pre-trained backbone, in scikit-learn's grammar.
 
     Images go in as raw RGB, 0 to 255: the scaling that the backbone needs is part
-    of the saved graph. Class 1 is melanoma.
+    of the saved graph. Of two classes, class 1 is melanoma; labels of several diagnoses
+    train a network that tells them apart.
 
     Parameters
     ----------
@@ -149,7 +151,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         together. None takes half of what is free, 0 stores nothing. What does not fit is
         computed in every epoch.
     threshold : float, default=0.5
-        `predict` says melanoma strictly above it.
+        `predict` says melanoma strictly above it, unless `tune_threshold` chose another one.
     tta : {1, 2, 4, 8}, default=1
         Test-time augmentation: how many views of an image are scored, the mean of whose
         probabilities is its score. 2 are the image and its left-right mirror image; 4 are these
@@ -167,13 +169,19 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,)
-        The classes as they stood in `y`; the second is melanoma.
+    classes_ : ndarray of shape (n_classes,)
+        The classes as they stood in `y`; of two, the second is melanoma.
     history_ : dict of str to list of float
         loss, accuracy and auc after each epoch of each stage, and with the prefix ``val_`` those of the
         validation data. A `Probe` counts as one epoch; mixed images count as what most of them is.
     model_ : keras.Model
-        The flat graph, from raw images (n, height, width, 3) to scores (n, 1).
+        The flat graph, from raw images (n, height, width, 3) to scores (n, 1), or (n, n_classes) of several diagnoses.
+    threshold_ : float
+        What `predict` compares with: the threshold of `tune_threshold`, else the parameter.
+    calibration_ : Calibration
+        Only after `calibrate`.
+    operating_point_ : OperatingPoint
+        Only after `tune_threshold`.
     fingerprints_ : dict of str to Fingerprints
         What the images of "training" (those the balancer chose) and "validation" can be
         recognised by, but not restored from.
@@ -325,7 +333,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
             Training images, raw RGB.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none.
+            Their classes, where `X` has none; two, or several diagnoses.
         validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
             Watched after each epoch; never balanced nor augmented.
         callbacks : sequence of keras.callbacks.Callback, default=()
@@ -344,7 +352,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         Raises
         ------
         DatasetError
-            If there are not two classes, or `X` and `y` do not fit.
+            If there is only one class, or `X` and `y` do not fit.
         ImageError
             If an image cannot be read and `on_error` is "raise".
         ParameterError
@@ -362,6 +370,8 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         weights = find_weights(spec, self.weights)
         network = self._build(spec, weights, seed)
         data, classes = self._read_data(X, y, validation_data, seed)
+        if len(classes) > 2:
+            network = self._build(spec, weights, seed, n_classes=len(classes))
         plans = self._plan(classes, data, seed)
         training = self._train(self._open(network, spec, data, seed), plans, callbacks, resume=resume)
         self.model_, self.classes_, self.history_ = uncompiled(network.model), classes, training.history
@@ -371,6 +381,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         )
         self.skipped_ = data.training.skipped + (() if data.validation is None else data.validation.skipped)
         self.provenance_ = self._describe_training(weights, seed, data, X, validation_data)
+        self._forget_tuning()
         if training.interruption is not None:
             n_epochs = len(training.history["loss"])
             logger.warning("fit was interrupted after epoch %d; the classifier holds what it had reached", n_epochs)
@@ -421,7 +432,8 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         seed = self._draw_seed()
         spec = get_backbone(self.backbone)
         data, classes = self._read_data(X, y, None, seed)
-        training = self._open(self._build(spec, find_weights(spec, self.weights), seed), spec, data, seed)
+        network = self._build(spec, find_weights(spec, self.weights), seed, n_classes=len(classes))
+        training = self._open(network, spec, data, seed)
         for stage, plan in zip(self._stages(), self._plan(classes, data, seed), strict=True):
             if isinstance(stage, Probe):
                 training.solve(stage, plan)
@@ -437,7 +449,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
     def _stages(self) -> Sequence[Stage | Probe]:
         return (Stage(self.trainable_from),) if self.stages is None else self.stages
 
-    def _build(self, spec: BackboneSpec, weights: WeightsFile | None, seed: int) -> Network:
+    def _build(self, spec: BackboneSpec, weights: WeightsFile | None, seed: int, *, n_classes: int = 2) -> Network:
         """Build the network, and try what depends on its layers before any image is read."""
         from melanoma_tl.optimizers import find_optimizer
 
@@ -452,6 +464,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
             taps=self.taps,
             dropout=self.dropout,
             random_state=seed,
+            n_classes=n_classes,
         )
         for stage in self._stages():
             if isinstance(stage, Stage):
@@ -461,18 +474,19 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
     def _read_data(
         self, X: Any, y: ArrayLike | None, validation_data: Any, seed: int
     ) -> tuple["TrainingData", NDArray[Any]]:
-        """Prepare all images, and return them with the two classes."""
+        """Prepare all images, and return them with the classes."""
         from melanoma_tl.fitting import TrainingData
 
         training = self._prepare(X, y, "training images")
-        classes, labels = _encode(training.labels)
+        classes, labels = encode_labels(training.labels)
         rows, augmenter = self._choose_rows(labels, seed), _seeded(self.augmenter, seed)
         if validation_data is None:
-            return TrainingData(training, labels, rows, augmenter), classes
+            return TrainingData(training, len(classes), labels, rows, augmenter), classes
         validation = self._prepare_validation(validation_data)
-        validation_labels = _encode(validation.labels, classes)[1]
+        validation_labels = encode_labels(validation.labels, classes)[1]
         _warn_of_leakage(validation.identity, training.identity)
-        return TrainingData(training, labels, rows, augmenter, validation, validation_labels), classes
+        known = TrainingData(training, len(classes), labels, rows, augmenter, validation, validation_labels)
+        return known, classes
 
     def _plan(self, classes: NDArray[Any], data: "TrainingData", seed: int) -> list["TrainingPlan"]:
         """Plan each stage."""
@@ -660,9 +674,9 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_images, 2) and dtype float64
-            Probabilities of benign and melanoma; NaN where an image could not be
-            read and `on_error` is "skip".
+        ndarray of shape (n_images, n_classes) and dtype float64
+            Probabilities of benign and melanoma, calibrated if `calibrate` was called, or of several
+            diagnoses; NaN where an image could not be read and `on_error` is "skip".
 
         Raises
         ------
@@ -678,8 +692,20 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         Views are averaged as probabilities, as the winners of ISIC 2020 did (Ha, Liu and Liu 2020,
         arXiv:2010.05351), not as logits: a single view whose score rounds to 0 or 1 would decide a
         mean of logits. By Jensen's inequality neither log loss nor Brier score of the mean is
-        worse than their means over the views.
+        worse than their means over the views. A calibration is applied to the mean.
         """
+        scores = self._score_images(X, tta)
+        if scores.shape[1] > 1:
+            return scores
+        melanoma = self._calibrated(scores[:, 0])
+        return np.column_stack([1 - melanoma, melanoma])
+
+    def _raw_scores(self, X: Any, tta: int | None) -> NDArray[np.float64]:
+        """Give the probabilities of melanoma before calibration."""
+        return self._score_images(X, tta)[:, 0]
+
+    def _score_images(self, X: Any, tta: int | None) -> NDArray[np.float64]:
+        """Give what the network gives, of shape (n_images, n_scores), as a mean over views."""
         self._check_fitted()
         check_on_error(self.on_error)
         network = self._scorer()
@@ -696,15 +722,24 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
             desc="Score images",
             verbose=self.verbose,
         ):
-            of_batch = np.full(len(batch.readable), np.nan)
+            of_batch = np.full((len(batch.readable), network.outputs[0].shape[-1]), np.nan)
             if len(batch.pixels):
                 of_batch[batch.readable] = _mean_score(network, batch.pixels, n_views)
             scores.append(of_batch)
             skipped += batch.skipped
         for row in skipped:
             logger.warning("no score for %s: %s", row.path or row.image_id, row.reason)
-        melanoma = np.concatenate(scores)
-        return np.column_stack([1 - melanoma, melanoma])
+        return np.concatenate(scores)
+
+    def _prevalence_of_scores(self) -> float:
+        """Give the share of melanomas in the loss that the classifier was trained with."""
+        counts = np.array(self.provenance_["training_data"]["rows_of_each_class_in_a_pass"], dtype=float)
+        weights = self.provenance_["parameters"]["class_weight"]
+        if weights == "balanced":
+            return 0.5
+        if weights is not None:
+            counts *= [weights[str(label)] for label in self.classes_.tolist()]
+        return float(counts[1] / counts.sum())
 
     def _scorer(self) -> Any:
         """Return the network that scores, made again if the model or the precision is another."""
@@ -725,12 +760,13 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
     # -- keeping ---------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model, its classes, threshold, history and provenance into one file.
+        """Write the model, its classes, threshold, calibration, history and provenance into one file.
 
         Parameters
         ----------
         path : path
-            Must end in ``.keras``; plain Keras opens the file too, in its safe mode.
+            Must end in ``.keras``. Plain Keras opens the file too, in its safe mode; the scores of
+            that network are not calibrated.
 
         Raises
         ------
@@ -751,6 +787,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
                 "skipped": [list(row) for row in self.skipped_],
                 "fingerprints": {role: images.to_state() for role, images in self.fingerprints_.items()},
                 "provenance": self.provenance_,
+                "tuning": self._tuning_to_state(),
             },
             Path(path),
         )
@@ -789,8 +826,9 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
     def _restore(cls, saved: SavedModel) -> Self:
         state = saved.state
         classes = np.array(state["classes"])
-        if classes.shape != (2,):
-            raise ModelFileError(f"has classes of the shape {classes.shape}, not two")
+        n_scores = saved.model.outputs[0].shape[-1]
+        if classes.ndim != 1 or len(classes) != (2 if n_scores == 1 else n_scores):
+            raise ModelFileError(f"has classes of the shape {classes.shape}, but {n_scores} scores")
         parameters = dict(state["parameters"])
         for name, kind in _PARTS.items():
             if parameters.get(name) is not None:
@@ -806,14 +844,16 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
         classifier.skipped_ = tuple(SkippedRow(*row) for row in state["skipped"])
         classifier.provenance_ = state["provenance"]
         classifier.fingerprints_ = {role: Fingerprints.from_state(kept) for role, kept in state["fingerprints"].items()}
+        classifier._restore_tuning(state.get("tuning"))  # which files of the first version do not have
         return classifier
 
     def export(self, path: str | os.PathLike[str], *, format: str = "saved_model") -> ExportedModel:  # noqa: A002
         """Write the network for other runtimes, and check there that it gives the same scores.
 
         Raw RGB of 0 to 255 goes in as float32, of shape (n, height, width, 3) and the size that
-        ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1). It
-        computes in float32, whatever `precision` is.
+        ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1), calibrated
+        if `calibrate` was called. It computes in float32, whatever `precision` is, and scores one view
+        of an image, whatever `tta` is.
 
         Parameters
         ----------
@@ -840,13 +880,14 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
             If there is no such format.
         """
         self._check_fitted()
+        binary = {"melanoma": self.classes_[1].item(), "threshold": self.threshold_, **self._describe_tuning()}
         description = {
             "classes": self.classes_.tolist(),
-            "melanoma": self.classes_[1].item(),
-            "threshold": self.threshold,
+            **(binary if len(self.classes_) == 2 else {}),
             "provenance": self.provenance_,
         }
-        return export_model(self.model_, Path(path), format, description)
+        network = with_calibration(self.model_, self.calibration_) if hasattr(self, "calibration_") else self.model_
+        return export_model(network, Path(path), format, description)
 
     def _describe_parameters(self) -> dict[str, Any]:
         """Give the parameters as JSON can hold them."""
@@ -865,7 +906,7 @@ class TransferClassifier(ScoringMixin, BaseEstimator):
     def _describe_training(
         self, weights: WeightsFile | None, seed: int, data: "TrainingData", X: Any, validation_data: Any
     ) -> dict[str, Any]:
-        chosen = np.bincount(data.labels[data.rows], minlength=2).tolist()
+        chosen = np.bincount(data.labels[data.rows], minlength=data.n_classes).tolist()
         return {
             "recipe": self._recipe,
             "parameters": self._describe_parameters(),
@@ -899,17 +940,7 @@ def count_images_at_once(size: tuple[int, int]) -> int:
 
 def _mean_score(network: Any, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
     views = symmetric_views(images, n_views)
-    return np.mean([network.predict_on_batch(view)[:, 0] for view in views], axis=0, dtype=np.float64)
-
-
-def _encode(labels: NDArray[Any], classes: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the two classes, melanoma second, and each label's position among them."""
-    if classes is None:
-        return encode_labels(labels)
-    found = np.unique(labels)
-    if not np.isin(found, classes).all():
-        raise DatasetError(f"validation classes {found.tolist()} are not those of training, {classes.tolist()}")
-    return classes, np.searchsorted(classes, labels).astype(np.int64)
+    return np.mean([network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
 
 
 def _warn_of_leakage(validation: Side, training: Side) -> None:

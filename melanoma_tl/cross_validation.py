@@ -173,7 +173,12 @@ def _read_labels(X: Any, y: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.
     labels = open_source(X, y).labels
     if labels is None:
         raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
-    return labels, encode_labels(labels)[1]
+    classes, encoded = encode_labels(labels)
+    if len(classes) > 2:
+        raise DatasetError(
+            f"cross_validate keeps one score an image, that of melanoma: it needs two classes, got {len(classes)}"
+        )
+    return labels, encoded
 
 
 def _number_groups(X: Any, n_images: int, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from melanoma_tl.files import replacing
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.scoring import ScoringMixin
+from melanoma_tl.tuning import TuningMixin
 
 if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport
@@ -65,7 +66,7 @@ class CrossValidation:
     skipped: tuple[SkippedRow, ...] = ()
 
 
-class Ensemble(ScoringMixin, BaseEstimator):
+class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     """Several classifiers that score as one, in scikit-learn's grammar.
 
     Made of fitted classifiers it scores at once; `fit` trains unfitted clones of them. `cross_validate`
@@ -90,15 +91,15 @@ class Ensemble(ScoringMixin, BaseEstimator):
     ----------
     members_ : list of TransferClassifier
         The classifiers that score: those that `fit` trained, or else `classifiers`.
-    classes_ : ndarray of shape (2,)
-        The classes of the members; the second is melanoma.
+    classes_ : ndarray of shape (n_classes,)
+        The classes of the members; of two, the second is melanoma.
     reference_scores_ : list of ndarray
         For each member, the scores that "rank" compares with: of the images of `set_reference` or
         of the validation data of `fit`; after `cross_validate`, of the fold that it was not trained on.
     cross_validation_ : CrossValidation
         Only of an ensemble that `cross_validate` made.
     fingerprints_ : dict of str to Fingerprints
-        What the "training" and "validation" images of any member can be recognised by.
+        What the images of "training", "validation" and "member tuning" of any member can be recognised by.
     provenance_ : dict
         What all members have in common in theirs, and under "members" what each has of its own.
 
@@ -188,6 +189,7 @@ class Ensemble(ScoringMixin, BaseEstimator):
         self._trained = members
         for of_earlier_members in ("reference_scores_", "cross_validation_"):
             self.__dict__.pop(of_earlier_members, None)
+        self._forget_tuning()
         if self.combine == "rank":
             self.set_reference(validation_data[0] if isinstance(validation_data, tuple) else validation_data)
         return self
@@ -265,9 +267,10 @@ class Ensemble(ScoringMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_images, 2) and dtype float64
-            Scores for benign and melanoma, 0 to 1, which add up to 1: probabilities with "mean", mean ranks
-            with "rank". NaN where an image could not be read and `on_error` of the members is "skip".
+        ndarray of shape (n_images, n_classes) and dtype float64
+            Scores for benign and melanoma, or of several diagnoses, 0 to 1, which add up to 1: probabilities with
+            "mean", mean ranks with "rank". NaN where an image could not be read and `on_error` of the members is
+            "skip".
 
         Raises
         ------
@@ -276,6 +279,17 @@ class Ensemble(ScoringMixin, BaseEstimator):
         ImageError
             If an image cannot be read and `on_error` of a member is "raise".
         """
+        if len(self.classes_) > 2:
+            if self.combine == "rank":
+                raise ParameterError(
+                    "ranks are of one score, that of melanoma: take combine='mean' for several diagnoses"
+                )
+            return np.mean([member.predict_proba(X, tta=tta) for member in self.members_], axis=0)
+        melanoma = self._calibrated(self._raw_scores(X, tta))
+        return np.column_stack([1 - melanoma, melanoma])
+
+    def _raw_scores(self, X: Any, tta: int | None) -> NDArray[np.float64]:
+        """Combine the scores of the members, each calibrated if it is; not calibrated itself."""
         members = self.members_
         if self.combine == "rank" and len(getattr(self, "reference_scores_", ())) != len(members):
             raise NotFittedError(
@@ -285,8 +299,22 @@ class Ensemble(ScoringMixin, BaseEstimator):
         scores = [
             self._rescale(number, member.predict_proba(X, tta=tta)[:, 1]) for number, member in enumerate(members)
         ]
-        melanoma = np.mean(scores, axis=0)
-        return np.column_stack([1 - melanoma, melanoma])
+        return np.mean(scores, axis=0)
+
+    def _prevalence_of_scores(self) -> float:
+        """Give the prevalence at which the members' scores would be probabilities, on average."""
+        if self.combine == "rank":
+            raise ParameterError("ranks are no probabilities and cannot be calibrated; take combine='mean'")
+        return float(
+            np.mean(
+                [
+                    member.calibration_.to_prevalence
+                    if hasattr(member, "calibration_")
+                    else member._prevalence_of_scores()
+                    for member in self.members_
+                ]
+            )
+        )
 
     def _rescale(self, number: int, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn the probabilities that a member gives into what is averaged."""
@@ -294,13 +322,16 @@ class Ensemble(ScoringMixin, BaseEstimator):
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The two classes; the second is melanoma."""
+        """The classes; of two, the second is melanoma."""
         return self.members_[0].classes_
 
     @property
     def fingerprints_(self) -> dict[str, Fingerprints]:
         """What the images of any member can be recognised by, each once."""
-        of_members = [member.fingerprints_ for member in self.members_]
+        of_members = [
+            {**member.fingerprints_, **({"member tuning": member._tuned_on} if hasattr(member, "_tuned_on") else {})}
+            for member in self.members_
+        ]
         return {
             role: Fingerprints.concatenate([known[role] for known in of_members if role in known]).distinct()
             for role in dict.fromkeys(role for known in of_members for role in known)
@@ -373,7 +404,7 @@ class Ensemble(ScoringMixin, BaseEstimator):
         return MetricsReport.from_scores(
             known.labels[rows],
             self.out_of_fold_scores_[rows],
-            threshold=self.threshold,
+            threshold=self.threshold_,
             image_ids=ids,
             paths=paths,
             skipped=known.skipped,
@@ -439,6 +470,7 @@ class Ensemble(ScoringMixin, BaseEstimator):
             "parameters": {name: value for name, value in self.get_params(deep=False).items() if name != "classifiers"},
             "reference_scores": [scores.tolist() for scores in getattr(self, "reference_scores_", ())],
             "cross_validation": self._describe_cross_validation(),
+            "tuning": self._tuning_to_state(),
         }
         with (
             replacing(target) as unfinished,
@@ -504,6 +536,7 @@ class Ensemble(ScoringMixin, BaseEstimator):
         return ensemble
 
     def _restore(self, state: Mapping[str, Any]) -> Self:
+        self._restore_tuning(state.get("tuning"))  # which files of the first version do not have
         if state["reference_scores"]:
             self.reference_scores_ = [np.array(scores, dtype=np.float64) for scores in state["reference_scores"]]
         known = state["cross_validation"]

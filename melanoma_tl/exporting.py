@@ -52,7 +52,7 @@ class ExportedModel:
 
 
 Scorer = Callable[[NDArray[np.float32]], Any]
-"""From images (1, height, width, 3) to a score (1, 1)."""
+"""From images (1, height, width, 3) to scores (1, n_scores)."""
 
 
 class _Format(NamedTuple):
@@ -110,7 +110,7 @@ def export_model(network: Any, path: Path, format: str, description: dict[str, A
     Parameters
     ----------
     network : keras.Model
-        In float32, from images (n, height, width, 3) to scores (n, 1).
+        In float32, from images (n, height, width, 3) to scores (n, n_scores).
     path : Path
         Where to. What stands there stays until the new model has proved itself.
     format : {"saved_model", "litert", "onnx"}
@@ -162,7 +162,11 @@ def export_model(network: Any, path: Path, format: str, description: dict[str, A
                 "dtype": "float32",
                 "values": "raw RGB, 0 to 255; scaling is part of the model",
             },
-            "output": {"shape": ["n", 1], "dtype": "float32", "values": "probability of melanoma"},
+            "output": {
+                "shape": ["n", expected.shape[1]],
+                "dtype": "float32",
+                "values": "probability of melanoma" if expected.shape[1] == 1 else "probability of each class",
+            },
             **description,
             "exported_with": library_versions() | used,
             "largest_difference": difference,
@@ -212,4 +216,4 @@ def _draw_images(height: int, width: int) -> NDArray[np.float32]:
 
 def _score(scorer: Scorer, images: NDArray[np.float32]) -> NDArray[np.float64]:
     """Score images one by one: what LiteRT takes, and what memory holds at any size."""
-    return np.array([np.asarray(scorer(image[np.newaxis])).item() for image in images], dtype=np.float64)
+    return np.concatenate([np.asarray(scorer(image[np.newaxis]), dtype=np.float64) for image in images])

@@ -34,8 +34,10 @@ class TrainingData:
     ----------
     training : PreparedImages
         All images that were given for training.
+    n_classes : int
+        How many classes there are.
     labels : ndarray of shape (n_images,)
-        Their classes, 0 or 1.
+        Their classes, from 0.
     rows : ndarray of int of shape (n_rows,)
         Those that make up one pass, repeated ones included.
     augmenter : Augmenter or None
@@ -43,10 +45,11 @@ class TrainingData:
     validation : PreparedImages or None
         Images that are watched.
     validation_labels : ndarray or None
-        Their classes, 0 or 1.
+        Their classes, from 0.
     """
 
     training: PreparedImages
+    n_classes: int
     labels: NDArray[np.int64]
     rows: NDArray[np.intp]
     augmenter: Augmenter | None
@@ -57,6 +60,23 @@ class TrainingData:
     def views(self) -> ImageViews:
         """The training images, as they are shown."""
         return ImageViews(self.training.pixels, self.training.contents, self.augmenter)
+
+    def targets(self, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Write classes as what the network is to score.
+
+        Parameters
+        ----------
+        labels : ndarray of int of shape (n_images,)
+            Classes, from 0.
+
+        Returns
+        -------
+        ndarray of shape (n_images, 1) or (n_images, n_classes)
+            1 for melanoma, else 0; of several diagnoses 1 in the column of each.
+        """
+        if self.n_classes == 2:
+            return labels[:, np.newaxis].astype(np.float32)
+        return np.eye(self.n_classes, dtype=np.float32)[labels]
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ class OpenStage(NamedTuple):
     parts: NetworkParts
     learner: Any
     batches: TrainingBatches
-    watched: tuple[Inputs, NDArray[np.int64]] | None
+    watched: tuple[Inputs, NDArray[np.float32]] | None
 
 
 class StagedTraining:
@@ -157,17 +177,18 @@ class StagedTraining:
                 "a Probe reads the features some hundred times, so they must be stored, and they cannot be (the log "
                 "says why): give a larger feature_budget, or make room with melanoma_tl.cache.clear('features')"
             )
+        targets = self.data.targets(self.data.labels)
         kernel, bias = fit_logistic(
             inputs,
-            self.data.labels,
+            targets,
             self.data.rows,
             n_views=views.n_views,
-            class_weight=plan.class_weight,
+            weights=self._weights(plan.class_weight),
             C=probe.C,
         )
-        model.get_layer(SCORE_LAYER).set_weights([kernel[:, np.newaxis], np.array([bias])])
+        model.get_layer(SCORE_LAYER).set_weights([kernel, bias])
         compile_network(parts.trained, plan)
-        seen = OrderedBatches(inputs, self.data.labels, batch_size=plan.batch_size, rows=self.data.rows)
+        seen = OrderedBatches(inputs, targets, batch_size=plan.batch_size, rows=self.data.rows)
         figures = parts.trained.evaluate(seen, verbose=0, return_dict=True)
         if watched is not None:
             shown = OrderedBatches(*watched, batch_size=plan.batch_size)
@@ -246,9 +267,15 @@ class StagedTraining:
             depths=depths(self.spec, self.network.backbone) if plan.stage.layer_decay != 1 else {},
         )
         inputs, watched = self._inputs(parts, self.data.views, plan.count_turns(rows))
-        return OpenStage(
-            parts, learner, TrainingBatches(inputs, self.data.labels, rows, plan, first_epoch=first_epoch), watched
-        )
+        targets = self.data.targets(self.data.labels)
+        batches = TrainingBatches(inputs, targets, rows, plan, first_epoch=first_epoch)
+        return OpenStage(parts, learner, batches, watched)
+
+    def _weights(self, class_weight: dict[int, float] | None) -> NDArray[np.float64]:
+        """Give each image the weight of its class."""
+        if class_weight is None:
+            return np.ones(len(self.data.labels))
+        return np.vectorize(class_weight.__getitem__)(self.data.labels)
 
     def _cut(self, plan: TrainingPlan, *, train_batch_norm: bool) -> NetworkParts:
         start = first_layer_that_learns(self.spec, plan.stage.trainable_from)
@@ -260,7 +287,7 @@ class StagedTraining:
 
     def _inputs(
         self, parts: NetworkParts, views: ImageViews, turns: int
-    ) -> tuple[Inputs, tuple[Inputs, NDArray[np.int64]] | None]:
+    ) -> tuple[Inputs, tuple[Inputs, NDArray[np.float32]] | None]:
         """Give what the learning part reads of the training and of the validation images."""
         data = self.data
         extract = self._extractor(parts)
@@ -269,7 +296,7 @@ class StagedTraining:
             return inputs, None
         shown = ImageViews(data.validation.pixels, data.validation.contents, None)
         every_row = np.arange(len(data.validation_labels))
-        return inputs, (extract(shown, every_row, 1, "validation images"), data.validation_labels)
+        return inputs, (extract(shown, every_row, 1, "validation images"), data.targets(data.validation_labels))
 
     def _extractor(self, parts: NetworkParts) -> Any:
         if parts.frozen is None:

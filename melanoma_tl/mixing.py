@@ -21,7 +21,7 @@ def mix_batch(
         paste a rectangle of the one into the other (Yun et al. 2019, arXiv:1905.04899).
     images : ndarray of shape (n, height, width, 3) and dtype uint8
         Raw RGB, 0 to 255.
-    labels : ndarray of shape (n, 1) and dtype float32
+    labels : ndarray of shape (n, n_scores) and dtype float32
         0 or 1.
     seed : int
         The same seed mixes the same batch in the same way.
@@ -30,8 +30,8 @@ def mix_batch(
     -------
     images : ndarray of shape (n, height, width, 3) and dtype float32
         0 to 255.
-    labels : ndarray of shape (n, 1) and dtype float32
-        0 to 1: the share of melanoma.
+    labels : ndarray of shape (n, n_scores) and dtype float32
+        0 to 1: the share of melanoma, or of each diagnosis.
     """
     from keras import ops, random
 

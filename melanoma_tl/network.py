@@ -26,7 +26,7 @@ class Network(NamedTuple):
     ----------
     model : keras.Model
         Flat; from images of shape (n, height, width, 3), 0 to 255, to the
-        probability of melanoma, of shape (n, 1).
+        probability of melanoma, of shape (n, 1); or of each of several diagnoses, of shape (n, n_classes).
     backbone : keras.Model
         From the same images to the last feature map; shares its layers with `model`.
     """
@@ -46,6 +46,7 @@ def build_network(
     taps: Sequence[str],
     dropout: float,
     random_state: int | None,
+    n_classes: int = 2,
 ) -> Network:
     """Build the classifier's graph on raw RGB images, with a frozen backbone.
 
@@ -69,6 +70,8 @@ def build_network(
         Share of the features before the score that are left out in training.
     random_state : int or None
         Seed of the initial weights and of the dropout.
+    n_classes : int, default=2
+        Two have one score, that of melanoma; more have one each, which add up to 1.
 
     Returns
     -------
@@ -96,7 +99,8 @@ def build_network(
         features = _apply_head(head, maps, pooling)
         if dropout:
             features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
-        score = keras.layers.Dense(1, activation="sigmoid", name=SCORE_LAYER, dtype="float32")(features)
+        units, activation = (1, "sigmoid") if n_classes == 2 else (n_classes, "softmax")
+        score = keras.layers.Dense(units, activation=activation, name=SCORE_LAYER, dtype="float32")(features)
     # Keras refuses a slash, and the folder of stored features takes this name: a preset may be named by its path.
     name = re.sub(r"\W+", "_", spec.name.rpartition("/")[2])
     network = Network(keras.Model(images, score, name=name), keras.Model(images, backbone.output))

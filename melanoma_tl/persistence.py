@@ -30,7 +30,7 @@ from melanoma_tl.vetting import (
 
 FORMAT_VERSION = 1
 
-PARTS = ("parameters", "classes", "history", "skipped", "fingerprints", "provenance")
+PARTS = ("parameters", "classes", "history", "skipped", "fingerprints", "provenance", "tuning")
 """What the document of a model holds.
 
 A later version may add a part, without which older files still load: it goes on this list, and has a default where it
@@ -179,10 +179,13 @@ def _read_network(archive: zipfile.ZipFile, state: dict[str, Any]) -> Any:
 
 
 def _check_shapes(network: Any) -> None:
-    """Check that a network is a classifier's: from images (n, height, width, 3) to scores (n, 1)."""
+    """Check that a network is a classifier's: from images (n, height, width, 3) to one score, or to three and more."""
     given, scores = [[tuple(tensor.shape) for tensor in tensors] for tensors in (network.inputs, network.outputs)]
-    if len(given) != 1 or len(given[0]) != 4 or None in given[0][1:3] or given[0][3] != 3 or scores != [(None, 1)]:
-        raise ModelFileError(f"its network maps {given} to {scores}, not images (n, height, width, 3) to scores (n, 1)")
+    fits = len(scores) == 1 and len(scores[0]) == 2 and scores[0][1] is not None and scores[0][1] != 2
+    if len(given) != 1 or len(given[0]) != 4 or None in given[0][1:3] or given[0][3] != 3 or not fits:
+        raise ModelFileError(
+            f"its network maps {given} to {scores}, not images (n, height, width, 3) to scores (n, 1) or (n, n_classes)"
+        )
 
 
 def how_to_read(state: dict[str, Any]) -> str:

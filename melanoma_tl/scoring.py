@@ -1,5 +1,6 @@
 """What stands around a score: which label is melanoma, which class a score means, and whether the image was known."""
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -10,32 +11,35 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import type_of_target
 
 from melanoma_tl.datasets.leakage import Overlap, Side, compare
-from melanoma_tl.errors import DatasetError, ImageError
+from melanoma_tl.errors import DatasetError, ImageError, ParameterError
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.sources import identify, open_source
 
 _MAX_LABELS_SHOWN = 5
 
 
-def encode_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Tell the two classes apart.
+def encode_labels(labels: NDArray[Any], classes: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Tell the classes apart.
 
     Parameters
     ----------
     labels : ndarray of shape (n_images,)
-        Labels of any kind; the second in sorted order is taken for melanoma.
+        Labels of any kind; of two, the second in sorted order is taken for melanoma.
+    classes : ndarray of shape (n_classes,), optional
+        What they are, where that is known from training; not all need occur then.
 
     Returns
     -------
-    classes : ndarray of shape (2,)
-        Benign and melanoma, as they stand in the labels.
+    classes : ndarray of shape (n_classes,)
+        Benign and melanoma, or the diagnoses in sorted order, as they stand in the labels.
     encoded : ndarray of shape (n_images,) and dtype int64
-        0 for benign, 1 for melanoma.
+        The place of each label among the classes; of two, 0 for benign and 1 for melanoma.
 
     Raises
     ------
     DatasetError
-        If there are not two classes, labels are missing, or the first is called melanoma.
+        If there is only one class, labels are missing, no classes, or none of `classes`, or the first
+        of two is called melanoma.
 
     Examples
     --------
@@ -45,15 +49,22 @@ def encode_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]
     missing = pd.isna(labels)
     if missing.any():
         raise DatasetError(f"{missing.sum()} of {len(labels)} labels are missing: leave those images out")
+    if classes is not None:
+        found = np.unique(labels)
+        if not np.isin(found, classes).all():
+            raise DatasetError(f"validation classes {found.tolist()} are not those of training, {classes.tolist()}")
+        return classes, np.searchsorted(classes, labels).astype(np.int64)
     classes, encoded = np.unique(labels, return_inverse=True)
-    if len(classes) != 2:
-        kind = f"{len(classes)} classes ({type_of_target(labels)})" if len(classes) > 1 else "1 class"
+    kind = type_of_target(labels)
+    if kind not in ("binary", "multiclass") or len(classes) < 2:
         shown = ", ".join(map(repr, classes[:_MAX_LABELS_SHOWN].tolist()))
+        unknown = "" if kind in ("binary", "multiclass") else f"Unknown label type: {kind}. "
         raise DatasetError(
-            "Only binary classification is supported: training needs images of two classes, benign and melanoma; "
-            f"got {kind}: {shown}{', …' if len(classes) > _MAX_LABELS_SHOWN else ''}"
+            f"{unknown}Training needs images of two classes, benign and melanoma, or of several diagnoses; got "
+            f"{'1 class' if len(classes) == 1 else f'{len(classes)} values'}: {shown}"
+            f"{', …' if len(classes) > _MAX_LABELS_SHOWN else ''}"
         )
-    if str(classes[0]).lower() in ("melanoma", "malignant", "mel"):
+    if len(classes) == 2 and str(classes[0]).lower() in ("melanoma", "malignant", "mel"):
         raise DatasetError(
             f"the second of the sorted classes is taken for melanoma, but they are {classes.tolist()}: "
             "give 0 for benign and 1 for melanoma"
@@ -61,10 +72,50 @@ def encode_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]
     return classes, encoded.astype(np.int64)
 
 
+def check_two_classes(classifier: Any, what: str) -> None:
+    """Stop where something is made for benign and melanoma alone.
+
+    Parameters
+    ----------
+    classifier : object
+        With `classes_`.
+    what : str
+        What is asked for.
+
+    Raises
+    ------
+    ParameterError
+        If there are more than two classes.
+    """
+    if len(classifier.classes_) > 2:
+        raise ParameterError(
+            f"{what} is for two classes, and this classifier tells {len(classifier.classes_)} apart: "
+            f"{', '.join(map(str, classifier.classes_[:_MAX_LABELS_SHOWN]))}, …"
+        )
+
+
+def silent(classifier: Any) -> Any:
+    """Give a classifier that shows no progress, for scoring within something that does.
+
+    Parameters
+    ----------
+    classifier : object
+        With `verbose`.
+
+    Returns
+    -------
+    object
+        A copy that shares the network.
+    """
+    quiet = copy(classifier)
+    quiet.verbose = 0
+    return quiet
+
+
 class ScoringMixin(ClassifierMixin):
     """Classes, accuracy and seen images, for whatever has scores.
 
-    The class needs `predict_proba`, `classes_`, `threshold`, `verbose`, `fingerprints_`, and
+    The class needs `predict_proba`, `classes_`, `threshold_`, `verbose`, `fingerprints_`, and
     `_check_fitted`, which raises where there are none yet.
     """
 
@@ -79,7 +130,8 @@ class ScoringMixin(ClassifierMixin):
         Returns
         -------
         ndarray of shape (n_images,)
-            Melanoma where its score is strictly above `threshold`, else benign; as in `classes_`.
+            Melanoma where its score is strictly above `threshold_`, else benign; of several
+            diagnoses the one with the highest score. As in `classes_`.
 
         Raises
         ------
@@ -88,14 +140,16 @@ class ScoringMixin(ClassifierMixin):
         ImageError
             If an image cannot be read: an unread image has no class, whatever `on_error` says.
         """
-        melanoma = self.predict_proba(X)[:, 1]
-        unread = np.flatnonzero(np.isnan(melanoma))
+        scores = self.predict_proba(X)
+        unread = np.flatnonzero(np.isnan(scores[:, 0]))
         if len(unread):
             raise ImageError(
-                f"{len(unread)} of {len(melanoma)} images (positions {', '.join(map(str, unread[:5]))})",
+                f"{len(unread)} of {len(scores)} images (positions {', '.join(map(str, unread[:5]))})",
                 "cannot be read, so they have no class; predict_proba gives them NaN",
             )
-        return self.classes_[(melanoma > self.threshold).astype(int)]
+        if len(self.classes_) > 2:
+            return self.classes_[scores.argmax(axis=1)]
+        return self.classes_[(scores[:, 1] > self.threshold_).astype(int)]
 
     def score(self: Any, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy, as every scikit-learn classifier does; `MetricsReport` says more.
@@ -120,7 +174,7 @@ class ScoringMixin(ClassifierMixin):
         return float(accuracy_score(labels, self.predict(X), sample_weight=sample_weight))
 
     def seen_images(self: Any, X: Any) -> Overlap:
-        """Find which images this model was fitted with, in training or as validation data.
+        """Find which images this model was fitted with: in training, as validation data, or to tune it.
 
         Parameters
         ----------
@@ -130,7 +184,7 @@ class ScoringMixin(ClassifierMixin):
         Returns
         -------
         Overlap
-            Pairs of an image of `X` and the number of a training or validation image, found by
+            Pairs of an image of `X` and the number of a training, validation or tuning image, found by
             id, bytes, near-duplicate, lesion or patient, as `ISBIDataset.overlap` does.
 
         Raises
@@ -139,7 +193,9 @@ class ScoringMixin(ClassifierMixin):
             Before `fit` or `load`.
         """
         self._check_fitted()
-        known = self.fingerprints_
+        known = dict(self.fingerprints_)
+        if hasattr(self, "_tuned_on"):
+            known["tuning"] = self._tuned_on
         seen = [f"{role} image {row}" for role, images in known.items() for row in range(len(images))]
         return compare(
             identify(X, verbose=self.verbose),
@@ -148,7 +204,6 @@ class ScoringMixin(ClassifierMixin):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
         # Paths: scikit-learn has no word for images of shape (n, height, width, 3).
         tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
         return tags

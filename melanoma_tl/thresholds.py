@@ -21,9 +21,9 @@ References
    ``sklearn.metrics.roc_curve`` whose sensitivity is at least the one asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,6 +97,38 @@ class OperatingPoint:
             "specificity": self.specificity.to_dict(),
             "confidence": self.confidence,
         }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote.
+
+        Parameters
+        ----------
+        kept : mapping of str to object
+            Of it, sensitivity and specificity are computed anew.
+
+        Returns
+        -------
+        OperatingPoint
+            As it was.
+
+        Raises
+        ------
+        ParameterError
+            If the threshold or the confidence is no share.
+        """
+        check_fraction("threshold", kept["threshold"], ends=True)
+        check_fraction("confidence", kept["confidence"])
+        counts = ConfusionCounts(**kept["confusion_matrix"])
+        reached = proportion_metrics(counts, kept["confidence"])
+        return cls(
+            kept["threshold"],
+            str(kept["rule"]),
+            counts,
+            reached["sensitivity"],
+            reached["specificity"],
+            kept["confidence"],
+        )
 
 
 def choose_threshold(

@@ -137,8 +137,8 @@ class TrainingBatches(keras.utils.PyDataset):
     ----------
     inputs : Inputs
         What the network learns from.
-    labels : ndarray of shape (n_images,)
-        0 or 1.
+    targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
+        0 or 1, for melanoma or for each of several diagnoses.
     rows : ndarray of int of shape (n_rows,)
         Which images make up one pass, repeated ones included.
     plan : TrainingPlan
@@ -150,14 +150,14 @@ class TrainingBatches(keras.utils.PyDataset):
     def __init__(
         self,
         inputs: Inputs,
-        labels: NDArray[np.int64],
+        targets: NDArray[np.float32],
         rows: NDArray[np.intp],
         plan: TrainingPlan,
         *,
         first_epoch: int = 0,
     ) -> None:
         super().__init__()
-        self.inputs, self.labels, self.rows = inputs, labels.astype(np.float32), rows
+        self.inputs, self.targets, self.rows = inputs, targets, rows
         self.batch_size, self.seed, self.mix = plan.batch_size, plan.seed, plan.mix
         self.batches_per_pass = plan.count_batches(len(rows))
         self.steps_per_epoch = plan.count_steps(len(rows))
@@ -181,10 +181,10 @@ class TrainingBatches(keras.utils.PyDataset):
         places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
         rows = self.rows[places]
         inputs = self.inputs.draw(rows, pass_number * self._turns_per_pass[places] + self._copy[places], step)
-        labels = self.labels[rows][:, np.newaxis]
+        targets = self.targets[rows]
         if self.mix is None:
-            return inputs, labels
-        return mix_batch(self.mix, inputs, labels, int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0]))
+            return inputs, targets
+        return mix_batch(self.mix, inputs, targets, int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0]))
 
     def _shuffle(self, pass_number: int) -> NDArray[np.intp]:
         return np.random.default_rng((self.seed, pass_number)).permutation(len(self.rows))
@@ -197,8 +197,8 @@ class OrderedBatches(keras.utils.PyDataset):
     ----------
     inputs : Inputs
         What the network is shown.
-    labels : ndarray of shape (n_images,)
-        0 or 1.
+    targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
+        0 or 1, for melanoma or for each of several diagnoses.
     batch_size : int
         Images a batch.
     rows : ndarray of int of shape (n_rows,), optional
@@ -206,11 +206,11 @@ class OrderedBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, inputs: Inputs, labels: NDArray[np.int64], *, batch_size: int, rows: NDArray[np.intp] | None = None
+        self, inputs: Inputs, targets: NDArray[np.float32], *, batch_size: int, rows: NDArray[np.intp] | None = None
     ) -> None:
         super().__init__()
-        self.inputs, self.labels, self.batch_size = inputs, labels.astype(np.float32), batch_size
-        self.rows = np.arange(len(labels)) if rows is None else rows
+        self.inputs, self.targets, self.batch_size = inputs, targets, batch_size
+        self.rows = np.arange(len(targets)) if rows is None else rows
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
@@ -218,7 +218,7 @@ class OrderedBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
         rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
         inputs = self.inputs.draw(rows, np.zeros_like(rows), index)
-        return inputs, self.labels[rows][:, np.newaxis]
+        return inputs, self.targets[rows]
 
 
 class HardAccuracy(keras.metrics.BinaryAccuracy):
@@ -258,7 +258,7 @@ def compile_network(
     UnknownNameError
         If Keras has no such optimizer.
     """
-    kind = keras.losses.BinaryFocalCrossentropy if plan.loss == "focal" else keras.losses.BinaryCrossentropy
+    n_scores = model.outputs[0].shape[-1]
     model.compile(
         optimizer=build_optimizer(
             plan.optimizer,
@@ -268,10 +268,27 @@ def compile_network(
             ema_momentum=plan.ema_momentum,
             rates=_layer_rates(model, plan.stage.layer_decay, depths or {}),
         ),
-        loss=kind(label_smoothing=plan.label_smoothing),
-        metrics=[HardAccuracy(name="accuracy"), HardAUC(name="auc")],
+        loss=_LOSSES[plan.loss, n_scores > 1](label_smoothing=plan.label_smoothing),
+        metrics=_metrics(n_scores),
         jit_compile=jit_compile(),
     )
+
+
+_LOSSES = {
+    ("crossentropy", False): keras.losses.BinaryCrossentropy,
+    ("crossentropy", True): keras.losses.CategoricalCrossentropy,
+    ("focal", False): keras.losses.BinaryFocalCrossentropy,
+    ("focal", True): keras.losses.CategoricalFocalCrossentropy,
+}
+"""By name, and by whether there are several diagnoses."""
+
+
+def _metrics(n_scores: int) -> list[keras.metrics.Metric]:
+    """Choose the figures of the history; of several diagnoses the AUC is the mean of each against the rest."""
+    if n_scores == 1:
+        return [HardAccuracy(name="accuracy"), HardAUC(name="auc")]
+    one_against_rest = HardAUC(name="auc", multi_label=True, num_labels=n_scores)
+    return [keras.metrics.CategoricalAccuracy(name="accuracy"), one_against_rest]
 
 
 def _layer_rates(model: keras.Model, decay: float, depths: dict[str, int]) -> list[float] | None:
@@ -305,7 +322,7 @@ class Training:
 def train(
     model: keras.Model,
     batches: TrainingBatches,
-    validation: tuple[Inputs, NDArray[np.int64]] | None,
+    validation: tuple[Inputs, NDArray[np.float32]] | None,
     plan: TrainingPlan,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -320,7 +337,7 @@ def train(
     batches : TrainingBatches
         The training data.
     validation : tuple or None
-        What the network is shown, and labels (n_images,); never balanced nor augmented.
+        What the network is shown, and its targets; never balanced nor augmented.
     plan : TrainingPlan
         How long.
     callbacks : sequence of keras.callbacks.Callback

@@ -205,7 +205,7 @@ def test_unreadable_images_have_no_score_and_are_listed(dataset, bad_images):
         ({"groups": "lesion"}, DatasetError, "no column lesion_id"),
         ({"groups": ["a"]}, DatasetError, r"one entry an image \(24\), got 1"),
         ({"y": [0, 1]}, DatasetError, "one class an image"),
-        ({"y": [0, 1, 2] * 8}, DatasetError, "got 3 classes"),
+        ({"y": [0, 1, 2] * 8}, DatasetError, "it needs two classes, got 3"),
     ],
 )
 def test_what_cannot_be_done_says_why(patients, arguments, error, message):

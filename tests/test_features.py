@@ -353,7 +353,9 @@ def test_training_from_the_store_is_training_through_the_whole_graph(architectur
     resized = np.stack(
         [np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.LANCZOS)) for image in images]
     )
-    batches = TrainingBatches(ImageViews(resized, [b""] * 24, None), labels, np.arange(24), plan)
+    batches = TrainingBatches(
+        ImageViews(resized, [b""] * 24, None), labels[:, np.newaxis].astype("float32"), np.arange(24), plan
+    )
     for step in range(20):
         whole.train_on_batch(*batches[step])
     learned = 0

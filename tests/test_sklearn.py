@@ -136,7 +136,7 @@ def test_tags_say_what_goes_in_and_comes_out():
     for estimator in (TransferClassifier(), Ensemble([TransferClassifier()])):
         tags = get_tags(estimator)
         assert is_classifier(estimator)
-        assert not tags.classifier_tags.multi_class
+        assert tags.classifier_tags.multi_class
         assert (tags.input_tags.two_d_array, tags.input_tags.one_d_array, tags.input_tags.string) == (False, True, True)
         assert tags.target_tags.required
 

@@ -11,7 +11,8 @@ def batches_of(images, rows, *, augmenter=None, **changes):
 
     contents = [bytes([number]) * 32 for number in range(len(images))]
     labels = np.arange(len(images)) % 2
-    return TrainingBatches(ImageViews(images, contents, augmenter), labels, np.asarray(rows), training_plan(**changes))
+    targets = labels[:, np.newaxis].astype("float32")
+    return TrainingBatches(ImageViews(images, contents, augmenter), targets, np.asarray(rows), training_plan(**changes))
 
 
 def fingerprints(x):

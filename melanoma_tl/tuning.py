@@ -1,0 +1,217 @@
+"""What a trained classifier takes from validation images: what its scores mean, which of them it calls melanoma."""
+
+import warnings
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from melanoma_tl.calibration import Calibration, fit_calibration
+from melanoma_tl.datasets.leakage import Side, compare
+from melanoma_tl.errors import DatasetError, LeakageWarning, NotFittedError
+from melanoma_tl.fingerprints import Fingerprints
+from melanoma_tl.inputs import check_classes
+from melanoma_tl.scoring import check_two_classes, encode_labels
+from melanoma_tl.sources import identify, open_source
+from melanoma_tl.thresholds import OperatingPoint, choose_threshold
+
+
+class TuningMixin:
+    """Calibration and threshold from validation images, for whatever has scores.
+
+    The class needs `threshold`, `classes_`, `verbose`, `fingerprints_`, `_check_fitted`,
+    `_raw_scores(X, tta)`, which scores images before calibration, and `_prevalence_of_scores()`, at which those
+    scores would be probabilities.
+    """
+
+    _calibration: Calibration
+    _raw_point: OperatingPoint
+    _tuned_on: Fingerprints
+
+    def calibrate(self: Any, X: Any, y: ArrayLike | None = None, *, prevalence: float | None = None) -> Calibration:
+        """Make probabilities of the scores, by temperature and prior shift, on validation images.
+
+        From then on `predict_proba` gives calibrated scores, and so do saved and exported models. The
+        order of the images, and so the AUC, stays as it is; a threshold of `tune_threshold` moves along, so that
+        the same images are called melanoma. `fit` forgets the calibration.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
+            Validation images: not those of training, and not those of the test.
+        y : array-like of shape (n_images,), optional
+            Their classes, where `X` has none.
+        prevalence : float, optional
+            How frequent melanoma is where the probabilities shall hold, between 0 and 1; as among these
+            images by default.
+
+        Returns
+        -------
+        Calibration
+            Also in `calibration_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        DatasetError
+            If there are no labels, only one class, or no temperature is the best.
+        ParameterError
+            If the prevalence is not between 0 and 1.
+
+        Warns
+        -----
+        LeakageWarning
+            If the classifier was trained with some of the images.
+        """
+        truth, scores, images = self._score_for_tuning(X, y)
+        self._calibration = fit_calibration(
+            truth,
+            scores,
+            from_prevalence=self._prevalence_of_scores(),
+            to_prevalence=float(truth.mean()) if prevalence is None else prevalence,
+        )
+        self._remember_tuning(images)
+        return self._calibration
+
+    def tune_threshold(
+        self: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        sensitivity: float | None = None,
+        specificity: float | None = None,
+        cost_ratio: float | None = None,
+        prevalence: float | None = None,
+        youden: bool = False,
+        confidence: float = 0.95,
+    ) -> OperatingPoint:
+        """Choose the threshold on validation images, by exactly one of four rules.
+
+        From then on `predict` and reports take it instead of the parameter `threshold`, and saved and
+        exported models know it. `fit` forgets it.
+
+        Parameters
+        ----------
+        X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
+            Validation images: not those of training, and not those of the test.
+        y : array-like of shape (n_images,), optional
+            Their classes, where `X` has none.
+        sensitivity, specificity, cost_ratio, prevalence, youden, confidence
+            As `melanoma_tl.choose_threshold`.
+
+        Returns
+        -------
+        OperatingPoint
+            The threshold, and what it reaches on these images; also in `operating_point_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        DatasetError
+            If there are no labels, or only one class.
+        ParameterError
+            If not exactly one rule is given, or it cannot be followed.
+
+        Warns
+        -----
+        LeakageWarning
+            If the classifier was trained with some of the images.
+        """
+        truth, scores, images = self._score_for_tuning(X, y)
+        self._raw_point = choose_threshold(
+            truth,
+            scores,
+            sensitivity=sensitivity,
+            specificity=specificity,
+            cost_ratio=cost_ratio,
+            prevalence=prevalence,
+            youden=youden,
+            confidence=confidence,
+        )
+        self._remember_tuning(images)
+        return self.operating_point_
+
+    @property
+    def calibration_(self) -> Calibration:
+        """What `calibrate` found; a NotFittedError before."""
+        if not hasattr(self, "_calibration"):
+            raise NotFittedError("this classifier is not calibrated: call calibrate with validation images")
+        return self._calibration
+
+    @property
+    def operating_point_(self) -> OperatingPoint:
+        """What `tune_threshold` found, on the scale of `predict_proba`; a NotFittedError before."""
+        if not hasattr(self, "_raw_point"):
+            raise NotFittedError("no threshold was tuned: call tune_threshold with validation images")
+        (threshold,) = self._calibrated(np.array([self._raw_point.threshold]))
+        return replace(self._raw_point, threshold=float(threshold))
+
+    @property
+    def threshold_(self: Any) -> float:
+        """Strictly above which a score is called melanoma: that of `tune_threshold`, else the parameter."""
+        return self.operating_point_.threshold if hasattr(self, "_raw_point") else self.threshold
+
+    def _calibrated(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._calibration.apply(scores) if hasattr(self, "_calibration") else scores
+
+    def _score_for_tuning(
+        self: Any, X: Any, y: ArrayLike | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], Fingerprints]:
+        """Give labels and raw scores of the images that can be read, and what they can be recognised by."""
+        self._check_fitted()
+        check_two_classes(self, "tuning")
+        labels = open_source(X, y).labels
+        if labels is None:
+            raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
+        truth = encode_labels(labels, self.classes_)[1]
+        validation = identify(X, verbose=self.verbose)
+        training = self.fingerprints_["training"]
+        rows = [f"training image {row}" for row in range(len(training))]
+        seen = compare(validation, Side("what this model was trained with", rows, None, training))
+        if seen:
+            warnings.warn(
+                f"{seen}. Their scores are too good to tune by: take validation images", LeakageWarning, stacklevel=3
+            )
+        scores = self._raw_scores(X, None)
+        readable = ~np.isnan(scores)
+        n_melanoma = int(truth[readable].sum())
+        check_classes(n_melanoma, int(readable.sum()) - n_melanoma)
+        return truth[readable], scores[readable], validation.fingerprints
+
+    def _remember_tuning(self, images: Fingerprints) -> None:
+        """Keep what the images can be recognised by: a test on them would be no test."""
+        known = [self._tuned_on] if hasattr(self, "_tuned_on") else []
+        self._tuned_on = Fingerprints.concatenate([*known, images]).distinct()
+
+    def _forget_tuning(self) -> None:
+        for name in ("_calibration", "_raw_point", "_tuned_on"):
+            self.__dict__.pop(name, None)
+
+    def _describe_tuning(self) -> dict[str, Any]:
+        """Give what was tuned, for people and for programs that load exported models."""
+        return {
+            "calibration": asdict(self._calibration) if hasattr(self, "_calibration") else None,
+            "operating_point": self.operating_point_.to_dict() if hasattr(self, "_raw_point") else None,
+        }
+
+    def _tuning_to_state(self) -> dict[str, Any] | None:
+        """Give what a model file keeps."""
+        if not hasattr(self, "_tuned_on"):
+            return None
+        return {
+            **self._describe_tuning(),
+            "operating_point": self._raw_point.to_dict() if hasattr(self, "_raw_point") else None,
+            "fingerprints": self._tuned_on.to_state(),
+        }
+
+    def _restore_tuning(self, state: dict[str, Any] | None) -> None:
+        if state is None:
+            return
+        if state["calibration"] is not None:
+            self._calibration = Calibration(**state["calibration"])
+        if state["operating_point"] is not None:
+            self._raw_point = OperatingPoint.from_dict(state["operating_point"])
+        self._tuned_on = Fingerprints.from_state(state["fingerprints"])

@@ -1,0 +1,266 @@
+"""Threshold and calibration come from validation images, stay with the model, and never change the order of scores."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import draw_images
+from model_files import edit
+from sklearn.base import clone
+
+from melanoma_tl import Balancer, Ensemble, MetricsReport, TransferClassifier
+from melanoma_tl.calibration import Calibration, fit_calibration
+from melanoma_tl.errors import DatasetError, LeakageWarning, ModelFileError, NotFittedError, ParameterError
+from melanoma_tl.thresholds import choose_threshold
+from melanoma_tl.vetting import STATE_FILE
+
+VALID = draw_images(30, seed=1)
+# Some labels are wrong: scores that separate the classes have no best temperature.
+TRUTH = np.arange(30) % 2
+TRUTH[[0, 5, 9, 16, 22]] = 1 - TRUTH[[0, 5, 9, 16, 22]]
+TEST = draw_images(20, seed=2)
+
+
+def make(**changes):
+    options = {"weights": None, "epochs": 3, "learning_rate": 0.02, "trainable_from": "conv1", "verbose": 0}
+    return TransferClassifier("tiny", **(options | {"random_state": 0} | changes))
+
+
+@pytest.fixture(scope="module")
+def trained(images, labels):
+    return make().fit(images, labels)
+
+
+@pytest.fixture
+def fitted(trained):
+    trained._forget_tuning()
+    yield trained
+    trained._forget_tuning()
+
+
+def test_calibrated_scores_are_those_of_the_calibration(fitted):
+    raw = fitted.predict_proba(VALID)[:, 1]
+    found = fitted.calibrate(VALID, TRUTH)
+    assert found == fit_calibration(TRUTH, raw, from_prevalence=0.5, to_prevalence=TRUTH.mean())
+    assert found == fitted.calibration_
+    calibrated = fitted.predict_proba(VALID)
+    assert np.array_equal(calibrated[:, 1], found.apply(raw))
+    assert np.allclose(calibrated.sum(axis=1), 1)
+    assert np.array_equal(np.argsort(calibrated[:, 1]), np.argsort(raw))
+
+
+def test_a_stated_prevalence_moves_the_scores(fitted):
+    fitted.calibrate(VALID, TRUTH, prevalence=0.02)
+    assert fitted.calibration_.to_prevalence == 0.02
+    rare = fitted.predict_proba(TEST)[:, 1]
+    fitted.calibrate(VALID, TRUTH, prevalence=0.5)
+    assert (rare < fitted.predict_proba(TEST)[:, 1]).all()
+
+
+def test_a_second_calibration_does_not_build_on_the_first(fitted):
+    first = fitted.calibrate(VALID, TRUTH)
+    assert fitted.calibrate(VALID, TRUTH) == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 6 / 18),
+        ({"balancer": Balancer()}, 0.5),
+        ({"class_weight": "balanced"}, 0.5),
+        ({"class_weight": {0: 1.0, 1: 4.0}}, 24 / 36),
+    ],
+    ids=["as it is", "balancer", "balanced", "weights"],
+)
+def test_the_prevalence_in_training_is_that_in_the_loss(images, labels, changes, expected):
+    rows = np.r_[np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:6]]
+    classifier = make(epochs=1, **changes).fit(images[rows], labels[rows])
+    assert classifier.calibrate(VALID, TRUTH).from_prevalence == pytest.approx(expected)
+
+
+def test_the_threshold_is_the_one_of_the_rule(fitted):
+    point = fitted.tune_threshold(VALID, TRUTH, sensitivity=0.8)
+    scores = fitted.predict_proba(VALID)[:, 1]
+    assert point == choose_threshold(TRUTH, scores, sensitivity=0.8) == fitted.operating_point_
+    assert fitted.threshold == 0.5, "the parameter stays what it was"
+    assert fitted.threshold_ == point.threshold
+    assert np.array_equal(fitted.predict(VALID), (scores > point.threshold).astype(int))
+
+
+def test_calibration_after_the_threshold_changes_no_class(fitted):
+    fitted.tune_threshold(VALID, TRUTH, youden=True)
+    before, threshold = fitted.predict(TEST), fitted.threshold_
+    fitted.calibrate(VALID, TRUTH, prevalence=0.03)
+    assert fitted.threshold_ < threshold
+    assert np.array_equal(fitted.predict(TEST), before)
+
+
+def test_the_report_takes_threshold_and_calibration_and_says_where_from(fitted):
+    fitted.calibrate(VALID, TRUTH)
+    point = fitted.tune_threshold(VALID, TRUTH, sensitivity=0.9)
+    report = MetricsReport.from_estimator(fitted, TEST, np.arange(20) % 2)
+    assert report.threshold == point.threshold
+    assert np.array_equal(report.y_score, fitted.predict_proba(TEST)[:, 1])
+    assert report.provenance["operating_point"]["rule"] == "sensitivity at least 0.9"
+    assert report.provenance["calibration"]["temperature"] == fitted.calibration_.temperature
+    for text in (str(report), report.to_json()):
+        assert "sensitivity at least 0.9" in " ".join(text.split())
+
+
+def test_a_test_on_the_tuning_images_is_no_test(fitted):
+    assert not fitted.seen_images(VALID)
+    fitted.tune_threshold(VALID, TRUTH, youden=True)
+    assert len(fitted.seen_images(VALID)) == len(VALID)
+    with pytest.warns(LeakageWarning, match="30 images"):
+        MetricsReport.from_estimator(fitted, VALID, TRUTH)
+    assert not fitted.seen_images(TEST)
+
+
+def test_tuning_on_training_images_warns(fitted, images, labels):
+    with pytest.warns(LeakageWarning, match="too good to tune by"):
+        fitted.tune_threshold(images, labels, youden=True)
+
+
+def test_unreadable_images_are_left_out(trained, dataset, tmp_path):
+    (tmp_path / "empty.png").touch()
+    trained.on_error = "skip"
+    try:
+        with pytest.warns(LeakageWarning):
+            point = trained.tune_threshold([*dataset.paths, tmp_path / "empty.png"], [*dataset.labels, 1], youden=True)
+    finally:
+        trained.on_error = "raise"
+        trained._forget_tuning()
+    assert point.counts.n == len(dataset)
+
+
+def test_what_was_not_tuned_is_not_there(fitted):
+    for name in ("calibration_", "operating_point_"):
+        assert not hasattr(fitted, name)
+        with pytest.raises(NotFittedError, match="with validation images"):
+            getattr(fitted, name)
+    assert fitted.threshold_ == 0.5
+
+
+def test_fitting_anew_and_cloning_forget(images, labels):
+    classifier = make(epochs=1).fit(images, labels)
+    classifier.calibrate(VALID, TRUTH)
+    classifier.tune_threshold(VALID, TRUTH, youden=True)
+    assert not hasattr(clone(classifier), "operating_point_")
+    classifier.fit(images, labels)
+    assert not hasattr(classifier, "calibration_")
+    assert classifier.threshold_ == 0.5
+    assert not classifier.seen_images(VALID)
+
+
+def test_mistakes_get_an_answer(fitted):
+    with pytest.raises(NotFittedError):
+        make().calibrate(VALID, TRUTH)
+    with pytest.raises(DatasetError, match="no labels"):
+        fitted.tune_threshold(VALID, youden=True)
+    with pytest.raises(DatasetError, match="not those of training"):
+        fitted.calibrate(VALID, TRUTH + 1)
+    with pytest.raises(ParameterError, match="exactly one rule"):
+        fitted.tune_threshold(VALID, TRUTH)
+    with pytest.raises(ParameterError, match="to_prevalence"):
+        fitted.calibrate(VALID, TRUTH, prevalence=2)
+    with pytest.raises(DatasetError, match="class"):
+        fitted.calibrate(VALID, np.zeros(30, int))
+    assert not hasattr(fitted, "calibration_"), "a failed call leaves nothing behind"
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tuned(fitted):
+    fitted.calibrate(VALID, TRUTH, prevalence=0.1)
+    fitted.tune_threshold(VALID, TRUTH, sensitivity=0.9)
+    return fitted
+
+
+def test_a_saved_model_keeps_both(tuned, tmp_path):
+    tuned.save(tmp_path / "model.keras")
+    loaded = TransferClassifier.load(tmp_path / "model.keras")
+    assert loaded.calibration_ == tuned.calibration_
+    assert loaded.operating_point_ == tuned.operating_point_
+    assert np.allclose(loaded.predict_proba(TEST), tuned.predict_proba(TEST), atol=1e-6)
+    assert np.array_equal(loaded.predict(TEST), tuned.predict(TEST))
+    assert len(loaded.seen_images(VALID)) == len(VALID)
+
+
+def test_a_file_of_before_there_was_tuning_loads(tuned, tmp_path):
+    tuned.save(tmp_path / "model.keras")
+    edit(tmp_path / "model.keras", STATE_FILE, lambda state: state.pop("tuning"))
+    loaded = TransferClassifier.load(tmp_path / "model.keras")
+    assert not hasattr(loaded, "calibration_")
+    assert loaded.threshold_ == 0.5
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"calibration": {"temperature": -1}},
+        {"calibration": {"temperature": 1, "unknown": 2}},
+        {"operating_point": {"threshold": "high"}},
+        {"operating_point": {"threshold": 7, "rule": "", "confidence": 0.95, "confusion_matrix": {}}},
+        {"fingerprints": {"bytes": "not base64"}},
+    ],
+    ids=str,
+)
+def test_a_spoiled_file_is_refused(tuned, tmp_path, part):
+    path = tmp_path / "model.keras"
+    tuned.save(path)
+    edit(path, STATE_FILE, lambda state: state["tuning"].update(part))
+    with pytest.raises(ModelFileError, match=r"model\.keras"):
+        TransferClassifier.load(path)
+
+
+def test_an_exported_model_gives_calibrated_scores(tuned, tmp_path):
+    exported = tuned.export(tmp_path / "model")
+    size = tuned.model_.inputs[0].shape[1:3]
+    layer = keras.layers.TFSMLayer(str(exported.path), call_endpoint="serve")
+    images = draw_images(6, side=size[0], seed=5)
+    scores = keras.ops.convert_to_numpy(layer(images.astype("float32")))[:, 0]
+    assert np.allclose(scores, tuned.predict_proba(images)[:, 1], atol=1e-6)
+    document = json.loads((tmp_path / "model.json").read_text())
+    assert document["threshold"] == tuned.threshold_
+    assert document["calibration"]["temperature"] == tuned.calibration_.temperature
+    assert document["operating_point"]["rule"] == "sensitivity at least 0.9"
+
+
+# -- ensembles ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_ensemble_is_tuned_as_a_whole_and_kept(images, labels, tmp_path):
+    ensemble = Ensemble([make(epochs=1, random_state=seed).fit(images, labels) for seed in range(2)], verbose=0)
+    raw = ensemble.predict_proba(TEST)[:, 1]
+    ensemble.calibrate(VALID, TRUTH, prevalence=0.2)
+    ensemble.tune_threshold(VALID, TRUTH, specificity=0.7)
+    assert np.allclose(ensemble.predict_proba(TEST)[:, 1], ensemble.calibration_.apply(raw))
+    ensemble.save(tmp_path / "ensemble.zip")
+    loaded = Ensemble.load(tmp_path / "ensemble.zip")
+    assert loaded.operating_point_ == ensemble.operating_point_
+    assert loaded.calibration_ == ensemble.calibration_
+    assert np.array_equal(loaded.predict(TEST), ensemble.predict(TEST))
+    assert len(loaded.seen_images(VALID)) == len(VALID)
+
+
+def test_an_ensemble_knows_what_its_members_were_tuned_on(images, labels):
+    member = make(epochs=1).fit(images, labels)
+    member.tune_threshold(VALID, TRUTH, youden=True)
+    assert len(Ensemble([member], verbose=0).seen_images(VALID)) == len(VALID)
+
+
+def test_members_that_are_calibrated_count_at_their_prevalence(images, labels):
+    members = [make(epochs=1, random_state=seed).fit(images, labels) for seed in range(2)]
+    for member, prevalence in zip(members, (0.1, 0.3), strict=True):
+        member._calibration = Calibration(1.0, 0.5, prevalence)
+    assert Ensemble(members, verbose=0).calibrate(VALID, TRUTH).from_prevalence == pytest.approx(0.2)
+
+
+def test_ranks_cannot_be_calibrated_but_have_thresholds(images, labels):
+    ensemble = Ensemble([make(epochs=1).fit(images, labels)], combine="rank", verbose=0).set_reference(TEST)
+    with pytest.raises(ParameterError, match="ranks are no probabilities"):
+        ensemble.calibrate(VALID, TRUTH)
+    assert ensemble.tune_threshold(VALID, TRUTH, youden=True).threshold == ensemble.threshold_
