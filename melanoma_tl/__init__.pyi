@@ -12,6 +12,7 @@ from .datasets.isbi import ISBIDataset as ISBIDataset
 from .ensemble import Ensemble as Ensemble
 from .recipes import list_recipes as list_recipes
 from .report import MetricsReport as MetricsReport
+from .report import MulticlassReport as MulticlassReport
 from .stages import Probe as Probe
 from .stages import Stage as Stage
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
+_OKABE_ITO = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
 _TEXT, _TITLE = 10, 12  # points
 _THUMBNAIL = (224, 224)  # pixels
 
@@ -209,6 +211,73 @@ def draw_confusion_matrix(
     ax.set_yticks([0, 1], [f"benign\n(n = {counts.n_benign})", f"melanoma\n(n = {counts.n_melanoma})"])
     ax.grid(visible=False)
     return display
+
+
+def draw_class_matrix(
+    matrix: NDArray[np.int64], classes: Sequence[str], *, ax: "Axes | None" = None
+) -> "ConfusionMatrixDisplay":
+    """Draw the confusion matrix of several classes.
+
+    Parameters
+    ----------
+    matrix : ndarray of int of shape (n_classes, n_classes)
+        A row a true class, a column a predicted one.
+    classes : sequence of str
+        Their names.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    sklearn.metrics.ConfusionMatrixDisplay
+        With ``ax_``, ``figure_`` and ``text_``.
+    """
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    side = 2.4 + 0.75 * len(classes)
+    ax = new_axes(side, side) if ax is None else ax
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    display = ConfusionMatrixDisplay(matrix, display_labels=classes)
+    display.plot(ax=ax, cmap="Blues", colorbar=False)
+    # Shaded by share, not by count: with few images of a class the counts alone would hide its row.
+    display.im_.set(data=shares, clim=(0, 1))
+    for text, share in zip(display.text_.flat, shares.flat, strict=True):
+        text.set(fontsize=_TEXT, color="white" if share > 0.5 else "black")
+    dress(ax, f"Confusion matrix (n = {matrix.sum()})", "Predicted class", "True class")
+    ax.tick_params(axis="x", labelrotation=45)
+    ax.grid(visible=False)
+    return display
+
+
+def draw_roc_curves(
+    curves: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]], *, ax: "Axes | None" = None
+) -> "Axes":
+    """Draw several ROC curves.
+
+    Parameters
+    ----------
+    curves : mapping of str to (ndarray, ndarray)
+        Labels and scores by what the legend says.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Its ``figure`` shows and saves.
+    """
+    from sklearn.metrics import roc_curve
+
+    ax = new_axes(6.4, 6.0) if ax is None else ax
+    for place, (label, (y_true, y_score)) in enumerate(curves.items()):
+        fpr, tpr, _ = roc_curve(y_true, y_score)
+        style = ("-", "--", ":")[place // len(_OKABE_ITO) % 3]
+        ax.plot(fpr, tpr, color=_OKABE_ITO[place % len(_OKABE_ITO)], linestyle=style, linewidth=1.8, label=label)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    dress(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
+    _unit_square(ax)
+    ax.legend(loc="lower right", fontsize=_TEXT - 2)
+    return ax
 
 
 def draw_metrics(figures: Mapping[str, Metric], *, confidence: float, ax: "Axes | None" = None) -> "Axes":
@@ -561,6 +630,80 @@ def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 3) -> "Figur
             _show(ax, path)
         axes[0].set_xlabel(pair.caption, fontsize=_TEXT - 1, color=ORANGE, loc="left")
     figure.suptitle(title, fontsize=_TITLE)
+    return figure
+
+
+def draw_explanations(
+    captions: Sequence[str],
+    images: NDArray[np.uint8],
+    grad_cam: NDArray[np.float32],
+    occlusion: NDArray[np.float32],
+) -> "Figure":
+    """Draw images beside the maps of what their scores come from.
+
+    Parameters
+    ----------
+    captions : sequence of str
+        One an image.
+    images : ndarray of shape (n, height, width, 3) and dtype uint8
+        Raw RGB.
+    grad_cam : ndarray of shape (n, height, width)
+        0 to 1.
+    occlusion : ndarray of shape (n, rows, columns)
+        -1 to 1.
+
+    Returns
+    -------
+    Figure
+        A row an image, with a scale for each kind of map.
+    """
+    n, height, width = images.shape[:3]
+    figure = new_figure(7.4, 2.5 * n + 0.9)
+    grid = figure.subplots(n, 3, squeeze=False)
+    extent = (0, width, height, 0)
+    reach = max(float(np.abs(occlusion).max()), 1e-3)
+    for row, caption, image, heat, drop in zip(grid, captions, images, grad_cam, occlusion, strict=True):
+        for ax in row:
+            ax.imshow(image, extent=extent)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        found = row[1].imshow(heat, extent=extent, cmap="viridis", vmin=0, vmax=1, alpha=0.55)
+        fell = row[2].imshow(drop, extent=extent, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.6)
+        row[0].set_title(caption.replace(": ", "\n", 1), fontsize=_TEXT - 1, loc="left")
+    grid[0, 1].set_title("Grad-CAM", fontsize=_TEXT)
+    grid[0, 2].set_title("Occlusion", fontsize=_TEXT)
+    labels = ((found, "evidence", grid[:, 1]), (fell, "fall of the score when covered", grid[:, 2]))
+    for mapped, label, axes in labels:
+        bar = figure.colorbar(mapped, ax=list(axes), location="bottom", shrink=0.9, pad=0.02)
+        bar.set_label(label, fontsize=_TEXT - 1)
+        bar.ax.tick_params(labelsize=_TEXT - 2)
+    return figure
+
+
+def draw_views(views: Sequence[NDArray[np.uint8]], *, titles: Sequence[str]) -> "Figure":
+    """Draw several versions of some images, one row an image.
+
+    Parameters
+    ----------
+    views : sequence of ndarray of shape (n_versions, height, width, 3) and dtype uint8
+        Raw RGB.
+    titles : sequence of str of length n_versions
+        What stands above the columns.
+
+    Returns
+    -------
+    Figure
+        One axes a version.
+    """
+    figure = new_figure(2.2 * len(titles), 2.2 * len(views) + 0.4)
+    grid = figure.subplots(len(views), len(titles), squeeze=False)
+    for row, versions in zip(grid, views, strict=True):
+        for ax, version in zip(row, versions, strict=True):
+            ax.imshow(version)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+    for ax, title in zip(grid[0], titles, strict=True):
+        ax.set_title(title, fontsize=_TEXT)
     return figure
 
 

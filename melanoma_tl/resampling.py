@@ -133,10 +133,60 @@ def draw_groups(
     tables = [_count_by_group(truth, values, group) for values in scores]
     has_melanoma = np.bincount(group, weights=truth) > 0
     strata = (has_melanoma, ~has_melanoma) if stratified else (np.ones_like(has_melanoma),)
+    yield from _draw_together(tables, strata, n_resamples, random_state)
+
+
+def draw_classes(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    groups: ArrayLike | None,
+    n_resamples: int,
+    random_state: int,
+) -> Iterator[list[Drawn]]:
+    """Resample images of several classes, under the scores of each class at once.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image, from 0.
+    scores : ndarray of shape (n, n_columns)
+        Column c is tallied for class ``c % n_classes`` against the rest.
+    groups : array-like of shape (n,), or None
+        As `draw_groups`. Groups are resampled among those of which the rarest class is the same, which
+        without groups keeps the number of images of each class.
+    n_resamples, random_state : int
+        As `draw_groups`.
+
+    Yields
+    ------
+    list of tuple of ndarray
+        A batch of the same resamples, as `Drawn`, one entry a column; "melanoma" is the class itself.
+    """
+    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    n_images = np.bincount(truth)
+    tables = [
+        _count_by_group((truth == column % len(n_images)).astype(np.int64), scores[:, column], group)
+        for column in range(scores.shape[1])
+    ]
+    rarest_first = np.argsort(n_images, kind="stable")
+    rank = np.argsort(rarest_first)[truth]
+    stratum_of_group = np.full(int(group.max()) + 1, len(n_images))
+    np.minimum.at(stratum_of_group, group, rank)
+    strata = tuple(stratum_of_group == number for number in np.unique(stratum_of_group))
+    yield from _draw_together(tables, strata, n_resamples, random_state)
+
+
+def _draw_together(
+    tables: Sequence[tuple[csr_array, csr_array]],
+    strata: Sequence[NDArray[np.bool_]],
+    n_resamples: int,
+    random_state: int,
+) -> Iterator[list[Drawn]]:
+    """Draw groups within their strata, and tally each draw in every table."""
     rng = np.random.default_rng(random_state)
     widest = max(table.shape[1] for pair in tables for table in pair)
     for size in _batches(n_resamples, widest):
-        times = np.zeros((size, len(has_melanoma)), dtype=np.int64)
+        times = np.zeros((size, len(strata[0])), dtype=np.int64)
         for stratum in strata:
             times[:, stratum] = _redraw(np.ones(stratum.sum(), dtype=np.int64), size, rng)
         yield [(times @ melanoma, times @ benign) for melanoma, benign in tables]

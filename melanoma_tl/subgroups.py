@@ -5,6 +5,7 @@ nothing is in a group of its own, "not given"; nothing is ever inferred from the
 picture.
 """
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_labels, check_lengths, check_scores
 from melanoma_tl.metrics import FEW, LABELS, Metric, resampled_metrics
-from melanoma_tl.tables import markdown_table, text_table
+from melanoma_tl.tables import html_table, markdown_table, text_table
 
 NOT_GIVEN = "not given"
 """The group of the images of which the table says nothing."""
@@ -97,6 +98,10 @@ class Subgroups:
 
     def __str__(self) -> str:
         return "\n".join([text_table(*self._table()), *(f"  {note}" for note in self._notes())])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        return f"{html_table(*self._table())}{notes}"
 
     def to_markdown(self) -> str:
         """Write the groups as Markdown.

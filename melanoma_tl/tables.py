@@ -1,5 +1,6 @@
-"""Tables as aligned text and as Markdown, and how a number stands in them."""
+"""Tables as aligned text, as Markdown and as HTML, and how a number stands in them."""
 
+import html
 from collections.abc import Sequence
 
 Row = Sequence[str]
@@ -59,6 +60,34 @@ def markdown_table(header: Row, rows: Sequence[Row]) -> str:
     """
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def html_table(header: Row, rows: Sequence[Row]) -> str:
+    """Write a table as HTML; the first cell of a row is its heading.
+
+    Parameters
+    ----------
+    header : sequence of str
+        One title a column.
+    rows : sequence of sequence of str
+        The cells; they are escaped.
+
+    Returns
+    -------
+    str
+        A ``table`` element.
+
+    Examples
+    --------
+    >>> html_table(["figure", "value"], [["AUC", "<0.5"]])[:49]
+    '<table><thead><tr><th scope="col">figure</th><th '
+    """
+    titles = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in header)
+    lines = []
+    for first, *others in rows:
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in others)
+        lines.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
 def format_p(p_value: float) -> str:

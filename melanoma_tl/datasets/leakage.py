@@ -244,7 +244,8 @@ class Overlap:
         return f"Overlap({self})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(str(self))}</p>{self.pairs.head(10).to_html(index=False)}"
+        shown = self.pairs.drop(columns=["left_path", "right_path"]).head(10)
+        return f"<p>{html.escape(str(self))}</p>{shown.to_html(index=False, na_rep='-') if len(shown) else ''}"
 
     def to_frame(self) -> pd.DataFrame:
         """Give the pairs to pandas.

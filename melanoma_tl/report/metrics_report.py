@@ -2,30 +2,26 @@
 
 import json
 import os
-import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.calibration import CALIBRATION_LABELS, calibration_metrics, reliability_curve
+from melanoma_tl.calibration import calibration_metrics
 from melanoma_tl.claims import ClaimsCheck, check_claims
 from melanoma_tl.comparisons import Comparison, compare
-from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values, score_histogram
 from melanoma_tl.errors import LeakageWarning, ParameterError, UnknownNameError
 from melanoma_tl.files import replacing
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import check_labels, check_lengths, check_scores
 from melanoma_tl.metrics import (
-    COLLAPSED,
-    FEW,
     LABELS,
     ConfusionCounts,
     Metric,
@@ -34,28 +30,18 @@ from melanoma_tl.metrics import (
     matrix_metrics,
     score_metrics,
 )
-from melanoma_tl.resampling import number_groups
+from melanoma_tl.report.figures import ReportFigures, Scored
+from melanoma_tl.report.page import write_page
+from melanoma_tl.report.writing import write_dict, write_fragment, write_markdown, write_text
 from melanoma_tl.subgroups import Subgroups, measure_subgroups
-from melanoma_tl.tables import markdown_table, text_table
 from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
 from melanoma_tl.versions import library_versions
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from sklearn.calibration import CalibrationDisplay
-    from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
-
-NOTICE = "Research use only; not a medical device."
-
 _NO_SCORE = "the classifier gave no score: the image could not be read"
-_MAX_SKIPPED_SHOWN = 10
-# From a general practice to a test set in which every other image is a melanoma.
-_PREVALENCES = np.geomspace(0.001, 0.5, 200)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class MetricsReport:
+class MetricsReport(ReportFigures):
     """Test figures of a classifier, each with an interval and its n, and what produced them.
 
     Made by `from_estimator`, `from_scores` or `from_confusion`, not by calling the class.
@@ -78,7 +64,8 @@ class MetricsReport:
         Images that no figure counts, each with id, path and reason.
     provenance : mapping
         "created", "versions", "test_data" and "intervals" of this report, under "model" what the
-        classifier says of itself, under "tta" how many views of each image it scored, and under
+        classifier says of itself, under "tta" how many views of each image it scored, under
+        "calibration" and "operating_point" what was tuned on validation images, and under
         "seen_by_the_model" how many of the test images it was fitted with (None where it does
         not remember).
     history : mapping of str to list of float, or None
@@ -91,6 +78,8 @@ class MetricsReport:
         Their files.
     groups : tuple, or None
         What each belongs to, such as its patient; the intervals then are those of the cluster bootstrap.
+    findings : tuple of (str, object)
+        What `attach` added, each with its title.
 
     Notes
     -----
@@ -123,6 +112,7 @@ class MetricsReport:
     image_ids: tuple[str, ...] = ()
     paths: tuple[str, ...] | None = None
     groups: tuple[Any, ...] | None = None
+    findings: tuple[tuple[str, Any], ...] = ()
 
     # -- making ----------------------------------------------------------------------------------------------------
 
@@ -249,8 +239,9 @@ class MetricsReport:
         Parameters
         ----------
         estimator : object
-            Anything with ``predict_proba(X)`` of shape (n, 2), melanoma second; its
-            `threshold`, `history_` and `provenance_` are used where it has them.
+            Anything with ``predict_proba(X)`` of shape (n, 2), melanoma second; its `threshold_` or
+            `threshold`, `calibration_`, `operating_point_`, `history_` and `provenance_` are used
+            where it has them.
         X : ISBIDataset or whatever the estimator takes
             Images that the estimator has not seen; `labels`, `image_ids`, `paths`,
             `skipped` and `name` are used where it has them, and `patient_id` of its
@@ -300,13 +291,14 @@ class MetricsReport:
         probabilities = np.asarray(estimator.predict_proba(X))
         if probabilities.ndim != 2 or probabilities.shape[1] != 2:
             raise ParameterError(
-                f"predict_proba must return the shape (n, 2), benign and melanoma, got {probabilities.shape}"
+                f"predict_proba must return the shape (n, 2), benign and melanoma, got {probabilities.shape}; "
+                "for several diagnoses there is MulticlassReport"
             )
         report = cls.from_scores(
             labels,
             probabilities[:, 1],
             pos_label=pos_label,
-            threshold=getattr(estimator, "threshold", 0.5) if threshold is None else threshold,
+            threshold=_threshold_of(estimator) if threshold is None else threshold,
             confidence=confidence,
             n_resamples=n_resamples,
             random_state=random_state,
@@ -319,9 +311,8 @@ class MetricsReport:
             name=getattr(X, "name", "") if name is None else name,
         )
         # What the classifier says of itself was written in training, and may have been set otherwise since.
-        views = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
         seen = None if overlap is None else {"images": len(overlap), "by": overlap.counts}
-        return replace(report, provenance={**report.provenance, **views, "seen_by_the_model": seen})
+        return replace(report, provenance={**report.provenance, **_tuning_of(estimator), "seen_by_the_model": seen})
 
     @classmethod
     def from_confusion(
@@ -390,16 +381,7 @@ class MetricsReport:
         return f"MetricsReport({self.name!r}, {self.counts.n} images, {figure})"
 
     def __str__(self) -> str:
-        blocks = [
-            "\n".join([self._title(), *self._facts()]),
-            text_table(*self._figures_table(LABELS, self.metrics)),
-            text_table(*self._confusion_table()),
-            *(text_table(*table) for table in self._score_tables()),
-            *(["\n".join(["Skipped", *self._skipped_lines("  ")])] if self.skipped else []),
-            "\n".join(["Provenance", *(_wrap(f"{key}: {_inline(value)}") for key, value in self._sources())]),
-            NOTICE,
-        ]
-        return "\n\n".join(blocks)
+        return write_text(self)
 
     def to_markdown(self) -> str:
         """Write the report as Markdown.
@@ -408,20 +390,9 @@ class MetricsReport:
         -------
         str
             The figures, the confusion matrix, specificity at given sensitivities, the
-            calibration, the skipped images and the provenance.
+            calibration, the skipped images, what was attached, and the provenance.
         """
-        blocks = [
-            f"# {self._title()}",
-            "\n".join(f"- {fact}" for fact in self._facts()),
-            markdown_table(*self._figures_table(LABELS, self.metrics)),
-            markdown_table(*self._confusion_table()),
-            *(markdown_table(*table) for table in self._score_tables()),
-            *(["## Skipped", "\n".join(self._skipped_lines("- "))] if self.skipped else []),
-            "## Provenance",
-            markdown_table(["what", "value"], [[key, _inline(value)] for key, value in self._sources()]),
-            f"*{NOTICE}*",
-        ]
-        return "\n\n".join(blocks) + "\n"
+        return write_markdown(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Write the report as plain Python objects.
@@ -430,24 +401,11 @@ class MetricsReport:
         -------
         dict
             Each name in `metrics` with a dict of value, low, high and n; further
-            "confusion_matrix", "specificity_at_sensitivity" and "calibration" (where there
-            are scores), "threshold", "confidence", "name", "skipped", "history",
-            "provenance" and "notice". Undefined figures are None.
+            "schema_version", "confusion_matrix", "specificity_at_sensitivity" and "calibration"
+            (where there are scores), "threshold", "confidence", "name", "skipped", "findings",
+            "history", "provenance" and "notice". Undefined figures are None.
         """
-        return _plain(
-            {
-                **{name: metric.to_dict() for name, metric in self.metrics.items()},
-                "confusion_matrix": self.counts._asdict(),
-                **self._score_figures(),
-                "threshold": self.threshold,
-                "confidence": self.confidence,
-                "name": self.name,
-                "skipped": [row._asdict() for row in self.skipped],
-                "history": self.history,
-                "provenance": self.provenance,
-                "notice": NOTICE,
-            }
-        )
+        return write_dict(self)
 
     def to_json(self) -> str:
         """Write the report as strict JSON: an undefined figure is null, never NaN.
@@ -459,13 +417,17 @@ class MetricsReport:
         """
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str], *, card: Mapping[str, str] | None = None) -> Path:
         """Write the report into a file, whole or not at all.
 
         Parameters
         ----------
         path : path-like
-            Its suffix says how: ``.md`` Markdown, ``.json`` JSON, ``.txt`` plain text.
+            Its suffix says how: ``.html`` a page of one file, with figures, model card and all that was
+            attached; ``.md`` Markdown, ``.json`` JSON, ``.txt`` plain text.
+        card : mapping of str to str, optional
+            For the page: what the model card says under the headings that the library cannot know,
+            such as ``{"intended_use": "..."}``; the keys are those of `melanoma_tl.report.CARD`.
 
         Returns
         -------
@@ -475,24 +437,107 @@ class MetricsReport:
         Raises
         ------
         ParameterError
-            If the suffix is another one.
+            If the suffix is another one, or a card is given for what is no page.
+        UnknownNameError
+            If the card has no such heading.
         """
         path = Path(path)
         writers: dict[str, Callable[[], str]] = {
+            ".html": lambda: write_page(self, card or {}),
             ".md": self.to_markdown,
             ".json": self.to_json,
             ".txt": lambda: f"{self}\n",
         }
-        if path.suffix.lower() not in writers:
+        suffix = path.suffix.lower()
+        if suffix not in writers:
             raise ParameterError(
                 f"A report is saved as one of {', '.join(writers)}, got {str(path)!r}; change the suffix"
             )
-        text = writers[path.suffix.lower()]()
+        if card is not None and suffix != ".html":
+            raise ParameterError(f"Only a page has a model card: save as .html, got {str(path)!r}")
+        text = writers[suffix]()
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return path
 
+    def to_submission(self, path: str | os.PathLike[str], *, category: str = "melanoma") -> Path:
+        """Write the scores as the challenges take them: a line an image, with its id and its score.
+
+        Parameters
+        ----------
+        path : path-like
+            Must end in ``.csv``.
+        category : str, default="melanoma"
+            Title of the column of scores; "MEL" in the challenges from 2018 on.
+
+        Returns
+        -------
+        Path
+            The file: ``image`` and the scores, as text from which float64 is read back exactly.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no scores, images are missing, which the scorer of the challenges
+            refuses, ids are repeated, or the path does not end in ``.csv``.
+        """
+        path = Path(path)
+        _, y_score, _ = self._scored("A submission")
+        if path.suffix.lower() != ".csv":
+            raise ParameterError(f"A submission ends in .csv, got {str(path)!r}")
+        if self.skipped:
+            raise ParameterError(
+                f"{len(self.skipped)} images have no score, such as {self.skipped[0].image_id!r} "
+                f"({self.skipped[0].reason}): the scorer of the challenges takes complete files only"
+            )
+        if len(set(self.image_ids)) < len(self.image_ids):
+            raise ParameterError("Some image ids occur twice: a submission has one line an image")
+        with replacing(path) as temporary:
+            pd.DataFrame({"image": self.image_ids, category: y_score}).to_csv(temporary, index=False)
+        return path
+
+    def attach(self, title: str, content: Any) -> Self:
+        """Return a report that also holds something else that was found out about the images or the model.
+
+        Parameters
+        ----------
+        title : str
+            What it is, such as "Subgroups", "Overlap with the training images" or "Explanations".
+        content : object
+            Anything with a text (``str``): `subgroups`, a `compare`, an `Overlap`, a `SelectionBias`,
+            explanations. The page also takes its ``_repr_html_`` and its ``plot()``, the JSON report
+            its ``to_dict()``; a matplotlib figure is drawn on the page.
+
+        Returns
+        -------
+        MetricsReport
+            A copy; this one stays as it is.
+
+        Raises
+        ------
+        ParameterError
+            If something with this title is attached already.
+
+        Examples
+        --------
+        >>> report = MetricsReport.from_scores([0, 1, 0, 1], [0.1, 0.9, 0.7, 0.8])
+        >>> groups = report.subgroups({"sex": ["female", "male", "male", "female"]})
+        >>> report.attach("Subgroups", groups).findings[0][0]
+        'Subgroups'
+        """
+        if title in dict(self.findings):
+            raise ParameterError(f"something called {title!r} is attached already; choose another title")
+        return replace(self, findings=(*self.findings, (title, content)))
+
+    def _repr_html_(self) -> str:
+        return write_fragment(self)
+
     # -- asking further --------------------------------------------------------------------------------------------
+
+    @property
+    def prevalence(self) -> float:
+        """Share of melanomas among the images, 0 to 1."""
+        return self.counts.n_melanoma / self.counts.n
 
     @cached_property
     def specificity_at_sensitivity(self) -> tuple[SpecificityAtSensitivity, ...]:
@@ -656,368 +701,11 @@ class MetricsReport:
         """
         return check_claims(self.counts, claims)
 
-    # -- drawing ---------------------------------------------------------------------------------------------------
-
-    def plot_roc(self, ax: "Axes | None" = None) -> "RocCurveDisplay":
-        """Draw the ROC curve, with AUC, interval and the operating point.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        sklearn.metrics.RocCurveDisplay
-            Its ``figure_`` shows and saves.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no scores.
-        """
-        from melanoma_tl.plots import draw_roc
-
-        y_true, y_score, threshold = self._scored("A ROC curve")
-        return draw_roc(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
-
-    def plot_precision_recall(self, ax: "Axes | None" = None) -> "PrecisionRecallDisplay":
-        """Draw precision against recall, with average precision, interval and the prevalence as baseline.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        sklearn.metrics.PrecisionRecallDisplay
-            Its ``figure_`` shows and saves.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no scores.
-        """
-        from melanoma_tl.plots import draw_precision_recall
-
-        y_true, y_score, threshold = self._scored("A precision-recall curve")
-        return draw_precision_recall(
-            y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax
-        )
-
-    def plot_confusion_matrix(self, ax: "Axes | None" = None) -> "ConfusionMatrixDisplay":
-        """Draw the confusion matrix, with counts and the per cent of each true class.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        sklearn.metrics.ConfusionMatrixDisplay
-            Its ``figure_`` shows and saves.
-        """
-        from melanoma_tl.plots import draw_confusion_matrix
-
-        return draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax)
-
-    def plot_metrics(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw every figure as a bar with its interval.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        Axes
-            Its ``figure`` shows and saves.
-        """
-        from melanoma_tl.plots import draw_metrics
-
-        return draw_metrics(self.metrics, confidence=self.confidence, ax=ax)
-
-    def plot_calibration(self, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
-        """Draw the reliability diagram: the share of melanomas against the score, in ten bins with intervals.
-
-        Parameters
-        ----------
-        strategy : {"quantile", "uniform"}, default="quantile"
-            Bins with equally many images, or of equal width.
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        sklearn.calibration.CalibrationDisplay
-            Its ``figure_`` shows and saves.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no scores, or there is no such strategy.
-        """
-        from melanoma_tl.plots import draw_reliability
-
-        y_true, y_score, _ = self._scored("A reliability diagram")
-        curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence)
-        return draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, ax=ax)
-
-    def plot_decision_curve(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the net benefit of acting on the scores, beside cutting out all lesions and none.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        Axes
-            Its ``figure`` shows and saves.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no scores.
-        """
-        from melanoma_tl.plots import draw_decision_curve
-
-        y_true, y_score, _ = self._scored("A decision curve")
-        curve = decision_curve(y_true, y_score, **self._bootstrap)
-        return draw_decision_curve(curve, prevalence=self._prevalence, confidence=self.confidence, ax=ax)
-
-    def plot_gain(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw how many melanomas are found when images are looked at in the order of their scores.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        Axes
-            Its ``figure`` shows and saves.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no scores.
-        """
-        from melanoma_tl.plots import draw_gain
-
-        y_true, y_score, _ = self._scored("A gain curve")
-        curve = cumulative_gain(y_true, y_score, **self._bootstrap)
-        return draw_gain(curve, prevalence=self._prevalence, confidence=self.confidence, ax=ax)
-
-    def plot_scores(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw how the scores of each class are distributed.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        Axes
-            Its ``figure`` shows and saves.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no scores.
-        """
-        from melanoma_tl.plots import draw_scores
-
-        y_true, y_score, threshold = self._scored("A histogram of scores")
-        return draw_scores(score_histogram(y_true, y_score), threshold=threshold, ax=ax)
-
-    def plot_predictive_values(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw PPV and NPV at prevalences from 0.1 to 50 %.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        Axes
-            Its ``figure`` shows and saves.
-        """
-        from melanoma_tl.plots import draw_predictive_values
-
-        values = predictive_values(self.counts, _PREVALENCES, self.confidence)
-        return draw_predictive_values(values, prevalence=self._prevalence, confidence=self.confidence, ax=ax)
-
-    def plot_history(self, axes: "Sequence[Axes] | None" = None) -> "NDArray[np.object_]":
-        """Draw loss and accuracy of training and validation, an epoch at a time.
-
-        Parameters
-        ----------
-        axes : sequence of Axes, optional
-            Where to draw the loss and, if the history has it, the accuracy; a new figure by default.
-
-        Returns
-        -------
-        ndarray of Axes of shape (1,) or (2,)
-            The loss, then the accuracy.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no training history.
-        """
-        from melanoma_tl.plots import draw_history
-
-        if not self.history:
-            raise ParameterError(
-                "This report has no training history; pass history={'loss': [...], ...} to from_scores, "
-                "or an estimator with history_ to from_estimator"
-            )
-        return draw_history(self.history, axes=axes)
-
-    def plot_examples(self, n: int = 4) -> "Figure":
-        """Draw sample images: true positives, true negatives, false negatives, false positives.
-
-        Parameters
-        ----------
-        n : int, default=4
-            Images of each, the most confident first: the highest scores of those predicted
-            melanoma, the lowest of those predicted benign.
-
-        Returns
-        -------
-        Figure
-            Four rows; a row says "none" when there is no such image.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no scores or no paths, or `n` is below 1.
-        """
-        from melanoma_tl.plots import draw_examples
-
-        if n < 1:
-            raise ParameterError(f"n must be at least 1 image of each outcome, got {n!r}")
-        return draw_examples(dict(self._examples(n)), columns=n, threshold=self._scored("A grid of examples").threshold)
-
-    def save_figures(self, folder: str | os.PathLike[str], formats: Sequence[str] = ("png",)) -> list[Path]:
-        """Write every figure that this report can draw.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if it does not exist.
-        formats : sequence of str, default=("png",)
-            Suffixes that matplotlib writes, such as ``"svg"`` or ``"pdf"``.
-
-        Returns
-        -------
-        list of Path
-            The files: ``confusion_matrix``, ``metrics`` and ``predictive_values`` always;
-            ``roc``, ``precision_recall``, ``calibration``, ``decision_curve``, ``gain`` and
-            ``scores`` with scores; ``history`` and ``examples`` with theirs.
-
-        Raises
-        ------
-        ParameterError
-            If matplotlib does not write a format.
-        """
-        from matplotlib.figure import Figure
-
-        known = set(Figure().canvas.get_supported_filetypes())
-        if isinstance(formats, str) or not set(formats) <= known:
-            raise ParameterError(f"formats must be a sequence of some of {', '.join(sorted(known))}, got {formats!r}")
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for name, figure in self._drawn():
-            for suffix in formats:
-                path = folder / f"{name}.{suffix}"
-                with replacing(path) as temporary:
-                    figure.savefig(temporary, format=suffix, dpi=150, facecolor="white")
-                written.append(path)
-        return written
-
     # -- inside ----------------------------------------------------------------------------------------------------
-
-    def _title(self) -> str:
-        return f"Test figures: {self.name}" if self.name else "Test figures"
-
-    def _facts(self) -> list[str]:
-        counts = self.counts
-        rule = "" if self.threshold is None else f"; predicted melanoma when the score is above {self.threshold:g}"
-        classes = f"{counts.n_melanoma} melanoma, {counts.n_benign} benign"
-        prevalence = f"{100 * self._prevalence:.1f} %"
-        seen = self.provenance.get("seen_by_the_model")
-        tied = "precision, NPV, accuracy, F1, IoU and average precision"
-        facts = [
-            f"{counts.n} images: {classes}; {len(self.skipped)} skipped{rule}",
-            f"Melanoma prevalence {prevalence}: {tied} hold at this prevalence only",
-        ]
-        if seen and seen["images"]:
-            by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
-            facts.append(f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})")
-        if self.groups is not None:
-            n_groups = len(set(number_groups(self.groups, counts.n)))
-            facts.append(f"The images are of {n_groups} patients or lesions, which the intervals take as drawn whole")
-        few = [f"{n} {name}" for n, name in ((counts.n_melanoma, "melanoma"), (counts.n_benign, "benign")) if n < FEW]
-        if few:
-            facts.append(
-                f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth"
-            )
-        collapsed = [LABELS[name] for name, metric in self.metrics.items() if metric.low == metric.high]
-        if collapsed:
-            facts.append(f"{COLLAPSED} ({', '.join(collapsed)})")
-        return facts
-
-    @property
-    def _prevalence(self) -> float:
-        return self.counts.n_melanoma / self.counts.n
 
     @property
     def _bootstrap(self) -> dict[str, Any]:
         return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
-
-    def _figures_table(
-        self, labels: Mapping[str, str], figures: Mapping[str, Metric]
-    ) -> tuple[list[str], list[list[str]]]:
-        header = ["figure", "value", f"{100 * self.confidence:g} % interval", "n", "interval by"]
-        rows = [[labels[name], *_cells(metric), str(metric.n), metric.method] for name, metric in figures.items()]
-        return header, rows
-
-    def _score_tables(self) -> Iterator[tuple[list[str], list[list[str]]]]:
-        """Tables of what only scores can tell."""
-        if self.y_score is None:
-            return
-        interval = f"{100 * self.confidence:g} % interval"
-        rows = [
-            [f"at sensitivity {at.sensitivity:.2f}", *_cells(at.challenge), *_cells(at.interpolated)]
-            for at in self.specificity_at_sensitivity
-        ]
-        yield ["specificity", "challenge's way", interval, "interpolated", interval], rows
-        yield self._figures_table(CALIBRATION_LABELS, self.calibration)
-
-    def _score_figures(self) -> dict[str, Any]:
-        """For `to_dict`: what only scores can tell."""
-        if self.y_score is None:
-            return {}
-        at_sensitivity = [
-            {
-                "sensitivity": at.sensitivity,
-                "challenge": at.challenge.to_dict(),
-                "interpolated": at.interpolated.to_dict(),
-            }
-            for at in self.specificity_at_sensitivity
-        ]
-        calibration = {name: metric.to_dict() for name, metric in self.calibration.items()}
-        return {"specificity_at_sensitivity": at_sensitivity, "calibration": calibration}
 
     def _match(self, table: pd.DataFrame) -> pd.DataFrame:
         """Bring the rows of a table into the order of the report's images."""
@@ -1034,82 +722,27 @@ class MetricsReport:
             raise ParameterError(f"The table has several rows for the image {twice!r}; keep one")
         return by_id.reindex(list(self.image_ids))
 
-    def _confusion_table(self) -> tuple[list[str], list[list[str]]]:
-        tn, fp, fn, tp = map(str, self.counts)
-        header = ["truth", "predicted benign", "predicted melanoma"]
-        return header, [["benign", f"TN {tn}", f"FP {fp}"], ["melanoma", f"FN {fn}", f"TP {tp}"]]
-
-    def _skipped_lines(self, bullet: str) -> list[str]:
-        lines = [f"{bullet}{row.image_id}: {row.reason}" for row in self.skipped[:_MAX_SKIPPED_SHOWN]]
-        hidden = len(self.skipped) - len(lines)
-        return [*lines, f"{bullet}and {hidden} more, all listed in the JSON report"] if hidden else lines
-
-    def _sources(self) -> Iterator[tuple[str, Any]]:
-        """Lines of the provenance: the report's own first, then those of the model."""
-        own = {key: value for key, value in self.provenance.items() if key != "model"}
-        yield from own.items()
-        for key, value in self.provenance["model"].items():
-            yield f"model {key}".replace("_", " "), value
-
-    def _scored(self, what: str) -> "_Scored":
+    def _scored(self, what: str) -> Scored:
         if self.y_true is None or self.y_score is None or self.threshold is None:
             raise ParameterError(
                 f"{what} needs scores, and this report was made from a confusion matrix; use from_scores"
             )
-        return _Scored(self.y_true, self.y_score, self.threshold)
-
-    def _examples(self, n: int) -> Iterator[tuple[str, list[Any]]]:
-        from melanoma_tl.plots import Example
-
-        y_true, y_score, threshold = self._scored("A grid of examples")
-        if self.paths is None:
-            raise ParameterError("A grid of examples needs the image files; pass paths=[...] with the scores")
-        predicted = y_score > threshold
-        outcomes = {
-            "True positives": (y_true == 1) & predicted,
-            "True negatives": (y_true == 0) & ~predicted,
-            "False negatives": (y_true == 1) & ~predicted,
-            "False positives": (y_true == 0) & predicted,
-        }
-        for title, mask in outcomes.items():
-            rows = np.flatnonzero(mask)
-            certainty = y_score[rows] if title.endswith("positives") else -y_score[rows]
-            chosen = rows[np.argsort(-certainty, kind="stable")[:n]]
-            examples = [Example(self.image_ids[row], self.paths[row], float(y_score[row])) for row in chosen]
-            yield f"{title} ({len(rows)})", examples
-
-    def _drawn(self) -> Iterator[tuple[str, "Figure"]]:
-        """Draw the figures one by one, so that only one is held at a time."""
-        if self.y_score is not None:
-            yield "roc", self.plot_roc().figure_
-            yield "precision_recall", self.plot_precision_recall().figure_
-            yield "calibration", self.plot_calibration().figure_
-            for name, plot in (
-                ("decision_curve", self.plot_decision_curve),
-                ("gain", self.plot_gain),
-                ("scores", self.plot_scores),
-            ):
-                yield name, cast("Figure", plot().figure)
-        yield "confusion_matrix", self.plot_confusion_matrix().figure_
-        yield "metrics", cast("Figure", self.plot_metrics().figure)
-        yield "predictive_values", cast("Figure", self.plot_predictive_values().figure)
-        if self.history and len(self.history.get("loss", ())):
-            yield "history", self.plot_history()[0].figure
-        if self.y_score is not None and self.paths is not None:
-            yield "examples", self.plot_examples()
+        return Scored(self.y_true, self.y_score, self.threshold)
 
 
-class _Scored(NamedTuple):
-    y_true: NDArray[np.int64]
-    y_score: NDArray[np.float64]
-    threshold: float
+def _threshold_of(estimator: Any) -> float:
+    """Take the threshold that a classifier has tuned, else the one it was made with."""
+    return getattr(estimator, "threshold_", getattr(estimator, "threshold", 0.5))
 
 
-def _cells(metric: Metric) -> tuple[str, str]:
-    """Write a figure and its interval for a table."""
-    if np.isnan(metric.value):
-        return "undefined", "-"
-    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}"
+def _tuning_of(estimator: Any) -> dict[str, Any]:
+    """Tell how a classifier turns views into a score, and a score into a class."""
+    tuning: dict[str, Any] = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
+    if hasattr(estimator, "calibration_"):
+        tuning["calibration"] = asdict(estimator.calibration_)
+    if hasattr(estimator, "operating_point_"):
+        tuning["operating_point"] = estimator.operating_point_.to_dict()
+    return tuning
 
 
 def _patients(X: Any) -> list[Any] | None:
@@ -1153,29 +786,3 @@ def _provenance(
         "intervals": dict(zip(("n_resamples", "random_state"), bootstrap, strict=True)),
         "model": dict(model or {}),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Turn a value into what strict JSON can hold; NaN and infinities become None."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int | bool) else str(value)
-
-
-def _inline(value: Any) -> str:
-    if isinstance(value, Mapping):
-        entries = ((key, _inline(entry), isinstance(entry, Mapping)) for key, entry in value.items())
-        return ", ".join(f"{key}=({text})" if nested else f"{key}={text}" for key, text, nested in entries)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(f'({_inline(one)})' if isinstance(one, Mapping) else _inline(one) for one in value)}]"
-    return "none" if value is None else " ".join(str(value).split())
-
-
-def _wrap(line: str) -> str:
-    return textwrap.fill(line, width=100, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)

@@ -1,0 +1,186 @@
+"""Figures of a classifier of several diagnoses: each against the rest, and their means.
+
+References
+----------
+.. [1] N. C. F. Codella et al., "Skin lesion analysis toward melanoma detection 2018: a
+   challenge hosted by the International Skin Imaging Collaboration", 2019
+   (arXiv:1902.03368): balanced multi-class accuracy, the mean of the sensitivities.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.inputs import check_bootstrap, check_lengths
+from melanoma_tl.metrics import LABELS, Metric, tally_metrics, wilson_interval
+from melanoma_tl.resampling import Tally, draw_classes, method_name, percentile_interval
+
+NO_CLASS = -1
+"""The class that is predicted where several have the same highest score: none, which is never right."""
+
+
+class MulticlassMetrics(NamedTuple):
+    """Figures over all classes.
+
+    Attributes
+    ----------
+    balanced_accuracy : Metric
+        Mean over the classes of the share of their images that are called right [1]_.
+    accuracy : Metric
+        Share of all images that are called right.
+    macro : dict of str to Metric
+        For each name in `melanoma_tl.metrics.LABELS`, the mean over the classes of the figure of
+        one against the rest; NaN where it is undefined for one of them.
+    """
+
+    balanced_accuracy: Metric
+    accuracy: Metric
+    macro: dict[str, Metric]
+
+
+def predict_classes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Call each image what has its highest score.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_classes)
+        Probabilities.
+
+    Returns
+    -------
+    ndarray of int64 of shape (n,)
+        Number of the class; `NO_CLASS` where several share the highest score, as in the scorer of the challenges.
+
+    Examples
+    --------
+    >>> predict_classes(np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]])).tolist()
+    [1, -1]
+    """
+    highest = scores == scores.max(axis=1, keepdims=True)
+    return np.where(highest.sum(axis=1) == 1, scores.argmax(axis=1), NO_CLASS)
+
+
+def check_class_scores(truth: NDArray[np.int64], y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]:
+    """Check the scores of several classes.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image.
+    y_score : array-like of shape (n, n_classes)
+        Probabilities, 0 to 1, without NaN.
+    n_classes : int
+        At least 2.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n, n_classes)
+        The scores.
+
+    Raises
+    ------
+    DatasetError
+        If a class has no image.
+    ParameterError
+        If the shape is another one, or scores are no probabilities.
+    """
+    try:
+        scores = np.asarray(y_score, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"y_score must hold numbers, one a class for each image: {error}") from error
+    if scores.ndim != 2 or scores.shape[1] != n_classes:
+        raise ParameterError(f"y_score must have the shape (n, {n_classes}), one column a class, got {scores.shape}")
+    check_lengths(len(scores), y_true=truth)
+    wrong = int((~((scores >= 0) & (scores <= 1))).sum())
+    if wrong:
+        raise ParameterError(f"y_score must hold probabilities, 0 to 1, got {wrong} others; leave out images without")
+    missing = np.flatnonzero(np.bincount(truth, minlength=n_classes) == 0)
+    if len(missing):
+        raise DatasetError(
+            f"no image of {len(missing)} of the {n_classes} classes, the first of them number {missing[0]}"
+        )
+    return scores
+
+
+def multiclass_metrics(
+    truth: NDArray[np.int64],
+    y_score: ArrayLike,
+    *,
+    n_classes: int,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> MulticlassMetrics:
+    """Measure a classifier of several classes as a whole.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image, 0 to ``n_classes - 1``; each must occur.
+    y_score : array-like of shape (n, n_classes)
+        Probabilities.
+    n_classes : int
+        At least 2.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+
+    Returns
+    -------
+    MulticlassMetrics
+        Accuracy with Wilson's interval, or the cluster bootstrap's where there are groups; all others with
+        percentile bootstrap intervals, in which the images of each class are resampled for themselves. A class is
+        called against the rest where its score is strictly above 0.5, as in the scorer of the challenges.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `check_class_scores`.
+
+    Examples
+    --------
+    >>> found = multiclass_metrics(np.array([0, 1, 2, 2]), np.eye(3)[[0, 1, 2, 1]], n_classes=3)
+    >>> round(found.balanced_accuracy.value, 4), found.accuracy.value
+    (0.8333, 0.75)
+    """
+    check_bootstrap(confidence, n_resamples)
+    scores = check_class_scores(truth, y_score, n_classes)
+    check_lengths(len(scores), groups=groups)
+    called = predict_classes(scores)
+    is_called = (called[:, None] == np.arange(n_classes)).astype(np.float64)
+    # Called or not is a score of two values, so that one resampling serves both kinds of figures.
+    columns = np.concatenate([scores, is_called], axis=1)
+    tallies = [Tally.of((truth == c % n_classes).astype(np.int64), columns[:, c]) for c in range(2 * n_classes)]
+    n_above = [int((tally.scores > 0.5).sum()) for tally in tallies]
+    value = _over_classes([(tally.melanoma, tally.benign) for tally in tallies], n_above)
+    resampled = np.concatenate(
+        [_over_classes(drawn, n_above) for drawn in draw_classes(truth, columns, groups, n_resamples, random_state)],
+        axis=-1,
+    )
+    n, method = len(truth), method_name(groups)
+    lows, highs = percentile_interval(resampled, confidence)
+    figures = [
+        Metric(float(one), float(low), float(high), n, method)
+        for one, low, high in zip(value, lows, highs, strict=True)
+    ]
+    balanced, accuracy, *macro = figures
+    if groups is None:
+        accuracy = Metric(accuracy.value, *wilson_interval(int((called == truth).sum()), n, confidence), n, "wilson")
+    return MulticlassMetrics(balanced, accuracy, dict(zip(LABELS, macro, strict=True)))
+
+
+def _over_classes(drawn: list[tuple[NDArray[np.int64], NDArray[np.int64]]], n_above: list[int]) -> NDArray[np.float64]:
+    """Compute balanced accuracy, accuracy and the macro means of one or many tallies, as rows."""
+    n_classes = len(drawn) // 2
+    against_rest = np.mean(
+        [tally_metrics(LABELS, *pair, above) for pair, above in zip(drawn[:n_classes], n_above, strict=False)], axis=0
+    )
+    right = np.stack(
+        [own[..., :above].sum(axis=-1) for (own, _), above in zip(drawn[n_classes:], n_above[n_classes:], strict=True)]
+    )
+    of_class = np.stack([own.sum(axis=-1) for own, _ in drawn[n_classes:]])
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample of groups may lack a class
+        balanced = (right / of_class).mean(axis=0)
+    return np.concatenate([balanced[np.newaxis], (right.sum(axis=0) / of_class.sum(axis=0))[np.newaxis], against_rest])

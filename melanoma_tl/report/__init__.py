@@ -1,0 +1,8 @@
+"""`MetricsReport`: what a classifier is worth on a test set, as figures, plots, text and a page."""
+
+from melanoma_tl.report.card import CARD
+from melanoma_tl.report.metrics_report import MetricsReport
+from melanoma_tl.report.multiclass import MulticlassReport
+from melanoma_tl.report.writing import NOTICE
+
+__all__ = ["CARD", "NOTICE", "MetricsReport", "MulticlassReport"]

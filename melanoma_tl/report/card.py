@@ -1,0 +1,197 @@
+"""The model card: what reporting guidelines ask for, filled in where the library knows it.
+
+The headings are those under which three guidelines ask for something that concerns a
+classifier and its test: STARD-AI (diagnostic accuracy), TRIPOD+AI (prediction models)
+and CLAIM (artificial intelligence in medical imaging). A card is no substitute for
+their checklists, which also ask for what belongs into a paper.
+
+References
+----------
+.. [1] V. Sounderajah et al., "The STARD-AI reporting guideline for diagnostic accuracy
+   studies using artificial intelligence", Nature Medicine, 2025.
+.. [2] G. S. Collins et al., "TRIPOD+AI statement: updated guidance for reporting
+   clinical prediction models that use regression or machine learning methods", BMJ
+   385, 2024.
+.. [3] A. S. Tejani et al., "Checklist for Artificial Intelligence in Medical Imaging
+   (CLAIM): 2024 update", Radiology: Artificial Intelligence 6(4), 2024.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.metrics import describe
+from melanoma_tl.report.writing import NOTICE, inline
+
+if TYPE_CHECKING:
+    from melanoma_tl.report.metrics_report import MetricsReport
+
+CARD = MappingProxyType(
+    {
+        "intended_use": "Intended use and users",
+        "not_for": "What it is not for",
+        "test_images": "Test images: source, dates, places, eligibility",
+        "reference_standard": "Reference standard: how melanoma was confirmed",
+        "missing_data": "Missing and excluded images",
+        "image_preparation": "Image preparation",
+        "model": "Model",
+        "training": "Training data and class imbalance",
+        "threshold_and_calibration": "Threshold and calibration",
+        "independence": "Independence of training and test images",
+        "sample_size": "Sample size and precision",
+        "performance": "Performance",
+        "fairness": "Fairness: performance in subgroups",
+        "explainability": "Explainability and failure analysis",
+        "limitations": "Limitations",
+        "ethics": "Ethics, consent and funding",
+        "availability": "Availability of model, code and data",
+    }
+)
+"""The keys of a model card and the headings that they stand for."""
+
+NOT_STATED = "Not stated."
+
+
+class CardEntry(NamedTuple):
+    """One heading of a model card.
+
+    Attributes
+    ----------
+    heading : str
+        What it is about.
+    text : str
+        What is stated.
+    stated : bool
+        Whether anything is.
+    """
+
+    heading: str
+    text: str
+    stated: bool
+
+
+def fill_card(report: "MetricsReport", card: Mapping[str, str]) -> list[CardEntry]:
+    """Fill in a model card.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        What is known of model and test.
+    card : mapping of str to str
+        What the library cannot know, by the keys of `CARD`; it is added to what the library knows.
+
+    Returns
+    -------
+    list of CardEntry
+        One for each heading, in their order.
+
+    Raises
+    ------
+    UnknownNameError
+        If the card has another key.
+    """
+    for key in card:
+        if key not in CARD:
+            raise UnknownNameError("heading of the model card", key, CARD)
+    entries = []
+    for key, heading in CARD.items():
+        known = _KNOWN[key](report) if key in _KNOWN else ""
+        text = " ".join(part.strip() for part in (card.get(key, ""), known) if part.strip())
+        entries.append(CardEntry(heading, text or NOT_STATED, bool(text)))
+    return entries
+
+
+def _model(report: "MetricsReport") -> Mapping[str, Any]:
+    return report.provenance["model"]
+
+
+def _parameters(report: "MetricsReport", *names: str) -> str:
+    known = _model(report).get("parameters", {})
+    return inline({name: known[name] for name in names if name in known})
+
+
+def _sentence(start: str, text: str) -> str:
+    return f"{start}: {text}." if text else ""
+
+
+def _test_images(report: "MetricsReport") -> str:
+    data = report.provenance["test_data"]
+    return f"{data['name']}: {data['images']} images, {data['melanoma']} melanoma and {data['benign']} benign."
+
+
+def _missing_data(report: "MetricsReport") -> str:
+    if not report.skipped:
+        return "No image was left out."
+    return f"{len(report.skipped)} images were left out; they are listed under Data."
+
+
+def _describe_model(report: "MetricsReport") -> str:
+    model = _model(report)
+    if "estimator" in model:
+        return f"{model['estimator']}."
+    names = ("backbone", "head", "pooling", "taps", "trainable_from", "stages")
+    told = [_sentence("Recipe", str(model.get("recipe", ""))), _sentence("Network", _parameters(report, *names))]
+    if "ensemble" in model:
+        told.append(_sentence("Ensemble", inline(model["ensemble"])))
+    return " ".join(part for part in told if part)
+
+
+def _training(report: "MetricsReport") -> str:
+    model = _model(report)
+    told = [
+        _sentence(title, inline(model[key]))
+        for key, title in (("training_data", "Training data"), ("validation_data", "Validation data"))
+        if model.get(key) is not None
+    ]
+    return " ".join([*told, _sentence("Balance", _parameters(report, "balancer", "class_weight"))]).strip()
+
+
+def _threshold_and_calibration(report: "MetricsReport") -> str:
+    if report.threshold is None:
+        return ""
+    point, calibration = report.provenance.get("operating_point"), report.provenance.get("calibration")
+    told = [
+        f"An image is called melanoma when its score is above {report.threshold:.4g}, "
+        + (f"chosen on validation images by the rule: {point['rule']}." if point else "which was set beforehand.")
+    ]
+    if calibration:
+        told.append(f"Calibrated on validation images: {inline(calibration)}.")
+    return " ".join(told)
+
+
+def _independence(report: "MetricsReport") -> str:
+    seen = report.provenance.get("seen_by_the_model")
+    if seen is None:
+        return "Not checked: the model does not remember its training images."
+    if seen["images"]:
+        return f"{seen['images']} test images have a counterpart among those the model was fitted with."
+    kinds = "id, bytes, likeness, lesion or patient"
+    return f"No test image has a counterpart among those the model was fitted with, by {kinds}."
+
+
+def _sample_size(report: "MetricsReport") -> str:
+    figures = (f"{name} {describe(report.metrics[name], report.confidence)}" for name in ("sensitivity", "specificity"))
+    return f"{report.counts.n_melanoma} melanomas and {report.counts.n_benign} benign images give {', '.join(figures)}."
+
+
+def _fairness(report: "MetricsReport") -> str:
+    from melanoma_tl.subgroups import Subgroups
+
+    titles = [title for title, content in report.findings if isinstance(content, Subgroups)]
+    return f"See {', '.join(titles)}." if titles else ""
+
+
+_KNOWN: Mapping[str, Callable[["MetricsReport"], str]] = {
+    "not_for": lambda _: f"{NOTICE} No diagnosis, no advice to a patient, no decision about a lesion may rest on it.",
+    "test_images": _test_images,
+    "missing_data": _missing_data,
+    "image_preparation": lambda report: _parameters(report, "input_size", "preprocessing", "augmenter", "tta"),
+    "model": _describe_model,
+    "training": _training,
+    "threshold_and_calibration": _threshold_and_calibration,
+    "independence": _independence,
+    "sample_size": _sample_size,
+    "performance": lambda _: "See Figures and Plots above; each figure has an interval and its n.",
+    "fairness": _fairness,
+}

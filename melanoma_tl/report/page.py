@@ -1,0 +1,160 @@
+"""A report as one self-contained page: no network, no script, readable on a phone, on paper, in the dark."""
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from melanoma_tl.metrics import LABELS, describe
+from melanoma_tl.report.card import fill_card
+from melanoma_tl.report.writing import (
+    NOTICE,
+    inline,
+    list_facts,
+    list_skipped,
+    list_sources,
+    list_tables,
+    write_title,
+)
+from melanoma_tl.tables import html_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from melanoma_tl.report.metrics_report import MetricsReport
+
+_HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
+
+
+class Picture(NamedTuple):
+    """A figure as a page holds it.
+
+    Attributes
+    ----------
+    title : str
+        What stands above.
+    alt : str
+        What it shows, for those who cannot see it.
+    source : str
+        The image itself, as a ``data:`` address.
+    wide : bool
+        Whether it needs the full width.
+    """
+
+    title: str
+    alt: str
+    source: str
+    wide: bool = False
+
+
+class Section(NamedTuple):
+    """Something that was attached.
+
+    Attributes
+    ----------
+    title : str
+        What it is.
+    html : str
+        Itself.
+    picture : Picture or None
+        Its drawing.
+    """
+
+    title: str
+    html: str
+    picture: Picture | None
+
+
+def write_page(report: "MetricsReport", card: Mapping[str, str]) -> str:
+    """Write a report as HTML.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+    card : mapping of str to str
+        What the model card says beside what the library knows.
+
+    Returns
+    -------
+    str
+        The page, with all images inside.
+
+    Raises
+    ------
+    UnknownNameError
+        If the card has a key that is not one of `melanoma_tl.report.CARD`.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    entries = fill_card(report, card)  # a typing error in the card shall not cost the time of the figures
+    return template.render(
+        title=write_title(report),
+        notice=NOTICE,
+        created=report.provenance["created"],
+        headlines=list(_headlines(report)),
+        facts=list_facts(report),
+        tables=[(table.title, html_table(table.header, table.rows)) for table in list_tables(report)],
+        pictures=list(_pictures(report)),
+        sections=[_section(title, content) for title, content in report.findings],
+        data=html_table(["data", "what is known"], list(_data_rows(report))),
+        skipped=list_skipped(report),
+        card=entries,
+        provenance=html_table(["what", "value"], [list(line) for line in list_sources(report)]),
+    )
+
+
+def _headlines(report: "MetricsReport") -> Iterator[tuple[str, str, str]]:
+    """Name, value and interval of what to look at first."""
+    for name in _HEADLINES:
+        if name in report.metrics:
+            metric = report.metrics[name]
+            value, _, interval = describe(metric, report.confidence).partition(" (")
+            yield LABELS[name], value, interval.rstrip(")")
+
+
+def _pictures(report: "MetricsReport") -> Iterator[Picture]:
+    for drawn in report.draw_all():
+        is_photographs = drawn.name == "examples"
+        source = _embed(drawn.figure, "jpg" if is_photographs else "svg")
+        yield Picture(drawn.title, drawn.alt, source, wide=is_photographs or drawn.name == "history")
+
+
+def _embed(figure: "Figure", suffix: str) -> str:
+    """Write a figure into an address: lines as SVG, which stays sharp, photographs as JPEG, which stays small."""
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {"pil_kwargs": {"quality": 88}} if suffix == "jpg" else {}
+    figure.savefig(buffer, format=suffix, dpi=120, facecolor="white", **options)
+    kind = {"svg": "image/svg+xml", "jpg": "image/jpeg"}[suffix]
+    return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _section(title: str, content: Any) -> Section:
+    """Write what was attached, with its drawing where it has one."""
+    if hasattr(content, "savefig"):
+        return Section(title, "", Picture(title, title, _embed(content, "jpg"), wide=True))
+    as_html = content._repr_html_() if hasattr(content, "_repr_html_") else None
+    text = as_html or f"<pre>{html.escape(str(content))}</pre>"
+    picture = None
+    has_nothing = hasattr(content, "__len__") and not len(content)
+    if hasattr(content, "plot") and not has_nothing:
+        drawn = content.plot()
+        alt = str(content).partition("\n")[0]
+        picture = Picture(title, alt, _embed(getattr(drawn, "figure", drawn), "jpg"), wide=True)
+    return Section(title, text, picture)
+
+
+def _data_rows(report: "MetricsReport") -> Iterator[list[str]]:
+    """Tell what is known of the images that the model was made with and judged on."""
+    yield ["test", inline(report.provenance["test_data"])]
+    for key in ("training_data", "validation_data"):
+        known = report.provenance["model"].get(key)
+        if known is not None:
+            yield [key.removesuffix("_data"), inline(known)]
+    if "seen_by_the_model" in report.provenance:
+        seen = report.provenance["seen_by_the_model"]
+        yield ["test images that the model was fitted with", "not known" if seen is None else inline(seen)]

@@ -1,0 +1,368 @@
+"""A report in words: as text, as Markdown, as plain objects that JSON can hold."""
+
+import html
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from melanoma_tl.calibration import CALIBRATION_LABELS
+from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, Metric
+from melanoma_tl.resampling import number_groups
+from melanoma_tl.tables import html_table, markdown_table, text_table
+
+if TYPE_CHECKING:
+    from melanoma_tl.report.metrics_report import MetricsReport
+
+NOTICE = "Research use only; not a medical device."
+
+SCHEMA_VERSION = 1
+"""Of the JSON report; ``report.schema.json`` beside this file describes it."""
+
+_MAX_SKIPPED_SHOWN = 10
+
+
+class Table(NamedTuple):
+    """A table of a report.
+
+    Attributes
+    ----------
+    title : str
+        What it shows.
+    header : list of str
+        One title a column.
+    rows : list of list of str
+        The cells.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def write_title(report: "MetricsReport") -> str:
+    """Name the report.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    str
+        For people.
+    """
+    return f"Test figures: {report.name}" if report.name else "Test figures"
+
+
+def list_facts(report: "MetricsReport") -> list[str]:
+    """State what the figures rest on, and what speaks against trusting them.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    list of str
+        A sentence each.
+    """
+    counts = report.counts
+    rule = "" if report.threshold is None else f"; predicted melanoma when the score is above {report.threshold:g}"
+    classes = f"{counts.n_melanoma} melanoma, {counts.n_benign} benign"
+    tied = "precision, NPV, accuracy, F1, IoU and average precision"
+    facts = [
+        f"{counts.n} images: {classes}; {len(report.skipped)} skipped{rule}",
+        f"Melanoma prevalence {100 * report.prevalence:.1f} %: {tied} hold at this prevalence only",
+    ]
+    seen = report.provenance.get("seen_by_the_model")
+    if seen and seen["images"]:
+        by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
+        facts.append(f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})")
+    if report.groups is not None:
+        n_groups = len(set(number_groups(report.groups, counts.n)))
+        facts.append(f"The images are of {n_groups} patients or lesions, which the intervals take as drawn whole")
+    few = [f"{n} {name}" for n, name in ((counts.n_melanoma, "melanoma"), (counts.n_benign, "benign")) if n < FEW]
+    if few:
+        facts.append(f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth")
+    collapsed = [LABELS[name] for name, metric in report.metrics.items() if metric.low == metric.high]
+    if collapsed:
+        facts.append(f"{COLLAPSED} ({', '.join(collapsed)})")
+    return facts
+
+
+def list_tables(report: "MetricsReport") -> list[Table]:
+    """Give the figures as tables.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    list of Table
+        All figures and the confusion matrix; with scores, also the specificity at given sensitivities and the
+        calibration.
+    """
+    interval = f"{100 * report.confidence:g} % interval"
+    header = ["figure", "value", interval, "n", "interval by"]
+    tn, fp, fn, tp = map(str, report.counts)
+    tables = [
+        Table("Figures", header, _rows(LABELS, report.metrics)),
+        Table(
+            "Confusion matrix",
+            ["truth", "predicted benign", "predicted melanoma"],
+            [["benign", f"TN {tn}", f"FP {fp}"], ["melanoma", f"FN {fn}", f"TP {tp}"]],
+        ),
+    ]
+    if report.y_score is None:
+        return tables
+    at_sensitivities = [
+        [f"at sensitivity {at.sensitivity:.2f}", *cells(at.challenge), *cells(at.interpolated)]
+        for at in report.specificity_at_sensitivity
+    ]
+    return [
+        *tables,
+        Table(
+            "Specificity at a given sensitivity",
+            ["specificity", "challenge's way", interval, "interpolated", interval],
+            at_sensitivities,
+        ),
+        Table("Calibration", header, _rows(CALIBRATION_LABELS, report.calibration)),
+    ]
+
+
+def list_sources(report: "MetricsReport") -> Iterator[tuple[str, str]]:
+    """Give the provenance line by line: the report's own first, then that of the model.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Yields
+    ------
+    tuple of str
+        What, and its value.
+    """
+    for key, value in report.provenance.items():
+        if key != "model":
+            yield key, inline(value)
+    for key, value in report.provenance["model"].items():
+        yield f"model {key}".replace("_", " "), inline(value)
+
+
+def list_skipped(report: "MetricsReport") -> list[str]:
+    """Give the first images that no figure counts, with the reasons.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    list of str
+        A line each, and one that says how many more there are.
+    """
+    lines = [f"{row.image_id}: {row.reason}" for row in report.skipped[:_MAX_SKIPPED_SHOWN]]
+    hidden = len(report.skipped) - len(lines)
+    return [*lines, f"and {hidden} more, all listed in the JSON report"] if hidden else lines
+
+
+def write_text(report: "MetricsReport") -> str:
+    """Write the report for a terminal.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    str
+        Without a final newline.
+    """
+    skipped = [f"  {line}" for line in list_skipped(report)]
+    blocks = [
+        "\n".join([write_title(report), *list_facts(report)]),
+        *(text_table(table.header, table.rows) for table in list_tables(report)),
+        *(["\n".join(["Skipped", *skipped])] if skipped else []),
+        *(f"{title}\n{textwrap.indent(str(content), '  ')}" for title, content in report.findings),
+        "\n".join(["Provenance", *(_wrap(f"{key}: {value}") for key, value in list_sources(report))]),
+        NOTICE,
+    ]
+    return "\n\n".join(blocks)
+
+
+def write_markdown(report: "MetricsReport") -> str:
+    """Write the report as Markdown.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    str
+        With a final newline.
+    """
+    skipped = [f"- {line}" for line in list_skipped(report)]
+    blocks = [
+        f"# {write_title(report)}",
+        "\n".join(f"- {fact}" for fact in list_facts(report)),
+        *(markdown_table(table.header, table.rows) for table in list_tables(report)),
+        *(["## Skipped", "\n".join(skipped)] if skipped else []),
+        *(f"## {title}\n\n```text\n{content}\n```" for title, content in report.findings),
+        "## Provenance",
+        markdown_table(["what", "value"], [[key, value] for key, value in list_sources(report)]),
+        f"*{NOTICE}*",
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def write_fragment(report: "MetricsReport") -> str:
+    """Write the report as a piece of HTML for a notebook.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    str
+        Title, facts and tables.
+    """
+    facts = "".join(f"<li>{html.escape(fact)}</li>" for fact in list_facts(report))
+    tables = "".join(
+        f"<h4>{html.escape(table.title)}</h4>{html_table(table.header, table.rows)}" for table in list_tables(report)
+    )
+    return f"<h3>{html.escape(write_title(report))}</h3><ul>{facts}</ul>{tables}<p><em>{NOTICE}</em></p>"
+
+
+def write_dict(report: "MetricsReport") -> dict[str, Any]:
+    """Write the report as plain Python objects; undefined figures become None.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    dict
+        As ``report.schema.json`` describes it.
+    """
+    return plain(
+        {
+            "schema_version": SCHEMA_VERSION,
+            **{name: metric.to_dict() for name, metric in report.metrics.items()},
+            "confusion_matrix": report.counts._asdict(),
+            **_figures_of_scores(report),
+            "threshold": report.threshold,
+            "confidence": report.confidence,
+            "name": report.name,
+            "skipped": [row._asdict() for row in report.skipped],
+            "findings": {title: _finding(content) for title, content in report.findings},
+            "history": report.history,
+            "provenance": report.provenance,
+            "notice": NOTICE,
+        }
+    )
+
+
+def cells(metric: Metric) -> tuple[str, str]:
+    """Write a figure and its interval for a table.
+
+    Parameters
+    ----------
+    metric : Metric
+        The figure.
+
+    Returns
+    -------
+    tuple of str
+        Value and interval.
+    """
+    if np.isnan(metric.value):
+        return "undefined", "-"
+    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}"
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into what strict JSON can hold; NaN and infinities become None.
+
+    Parameters
+    ----------
+    value : object
+        What JSON knows, arrays, and anything else, which is written as text.
+
+    Returns
+    -------
+    object
+        Of dict, list, str, int, float, bool and None alone.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
+
+
+def inline(value: Any) -> str:
+    """Write a value in one line.
+
+    Parameters
+    ----------
+    value : object
+        Mappings and lists are written out.
+
+    Returns
+    -------
+    str
+        For people.
+    """
+    if isinstance(value, Mapping):
+        entries = ((key, inline(entry), isinstance(entry, Mapping)) for key, entry in value.items())
+        return ", ".join(f"{key}=({text})" if nested else f"{key}={text}" for key, text, nested in entries)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(f'({inline(one)})' if isinstance(one, Mapping) else inline(one) for one in value)}]"
+    return "none" if value is None else " ".join(str(value).split())
+
+
+def _figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
+    if report.y_score is None:
+        return {}
+    at_sensitivity = [
+        {
+            "sensitivity": at.sensitivity,
+            "challenge": at.challenge.to_dict(),
+            "interpolated": at.interpolated.to_dict(),
+        }
+        for at in report.specificity_at_sensitivity
+    ]
+    calibration = {name: metric.to_dict() for name, metric in report.calibration.items()}
+    return {"specificity_at_sensitivity": at_sensitivity, "calibration": calibration}
+
+
+def _finding(content: Any) -> Any:
+    """Give what JSON can hold of something that was attached."""
+    return content.to_dict() if hasattr(content, "to_dict") else str(content)
+
+
+def _rows(labels: Mapping[str, str], figures: Mapping[str, Metric]) -> list[list[str]]:
+    return [[labels[name], *cells(metric), str(metric.n), metric.method] for name, metric in figures.items()]
+
+
+def _wrap(line: str) -> str:
+    return textwrap.fill(line, width=100, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)

@@ -1,0 +1,180 @@
+"""Maps of where a score comes from point at what it does come from."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import draw_images
+
+from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
+from melanoma_tl.backbones.applications import FAMILIES
+from melanoma_tl.errors import ImageError, NotFittedError, ParameterError, UnknownNameError
+from melanoma_tl.explain import explain, explain_errors, grad_cam, occlusion
+from melanoma_tl.gradients import MapGradient
+
+
+def make(**changes):
+    options = {"weights": None, "epochs": 1, "verbose": 0, "random_state": 0, "trainable_from": "conv1"}
+    return TransferClassifier("tiny", **(options | changes))
+
+
+def draw_spots(n, side=32, seed=0):
+    """Draw grey images; those of class 1 have a dark square, the corners of which come with them."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    images = rng.normal(180, 8, (n, side, side, 3))
+    corners = rng.integers(2, side - 12, (n, 2))
+    for image, label, (row, column) in zip(images, labels, corners, strict=True):
+        if label:
+            image[row : row + 10, column : column + 10] -= 150
+    return np.clip(images, 0, 255).astype("uint8"), labels, corners
+
+
+@pytest.fixture(scope="module")
+def finder():
+    """A classifier that has learned to find the dark square."""
+    images, labels, _ = draw_spots(200)
+    return make(pooling="max", epochs=25, learning_rate=0.01, batch_size=20).fit(images, labels)
+
+
+@pytest.fixture(scope="module")
+def spots():
+    images, labels, corners = draw_spots(20, seed=1)
+    return images[labels == 1], corners[labels == 1]
+
+
+def share_in_square(maps, corners):
+    inside = [
+        one[row : row + 10, column : column + 10].mean() for one, (row, column) in zip(maps, corners, strict=True)
+    ]
+    return np.array(inside) / maps.mean(axis=(1, 2))
+
+
+def test_grad_cam_lights_up_where_the_melanoma_is(finder, spots):
+    images, corners = spots
+    maps = grad_cam(finder, images)
+    assert maps.shape == (10, 32, 32)
+    assert maps.dtype == np.float32
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+    assert np.median(share_in_square(maps, corners)) > 2
+
+
+def test_occlusion_lowers_the_score_where_the_melanoma_is(finder, spots):
+    images, corners = spots
+    drops = occlusion(finder, images, grid=4)
+    assert drops.shape == (10, 4, 4)
+    for drop, (row, column) in zip(drops, corners, strict=True):
+        hit = np.unravel_index(drop.argmax(), drop.shape)
+        # Squares of ten pixels reach into several patches of eight.
+        assert abs(hit[0] - (row + 5) / 8 + 0.5) <= 1
+        assert abs(hit[1] - (column + 5) / 8 + 0.5) <= 1
+
+
+def test_the_gradient_is_that_of_automatic_differentiation(finder, images):
+    """Against TensorFlow's own tape."""
+    import tensorflow as tf
+
+    model, image = finder.model_, images[0][:32, :32]
+    layer = model.get_layer("conv2")
+    maps, gradient = MapGradient(model, layer).measure(image)
+    rest = keras.Model(layer.output, model.outputs[0])
+    with tf.GradientTape() as tape:
+        watched = tf.Variable(maps[np.newaxis])
+        score = rest(watched, training=False)[0, 0]
+        logit = tf.math.log(score / (1 - score))
+    assert np.allclose(gradient, tape.gradient(logit, watched)[0], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"taps": ("conv1",)}, {"dropout": 0.5}, {"head": "published"}],
+    ids=["plain", "taps", "dropout", "dense"],
+)
+def test_every_head_can_be_explained_and_stays_as_it_is(images, labels, changes):
+    classifier = make(**changes).fit(images, labels)
+    weights = classifier.model_.get_weights()
+    trainable = [layer.trainable for layer in classifier.model_.layers]
+    first = grad_cam(classifier, images[:3])
+    assert np.array_equal(first, grad_cam(classifier, images[:3]))
+    assert all(np.array_equal(a, b) for a, b in zip(weights, classifier.model_.get_weights(), strict=True))
+    assert [layer.trainable for layer in classifier.model_.layers] == trainable
+
+
+def test_another_layer_can_be_looked_at(finder, spots):
+    images, _ = spots
+    assert not np.array_equal(grad_cam(finder, images, layer="conv1"), grad_cam(finder, images))
+    with pytest.raises(UnknownNameError, match="Did you mean 'conv1'"):
+        grad_cam(finder, images, layer="conv_1")
+    with pytest.raises(ParameterError, match="has no maps"):
+        grad_cam(finder, images, layer=finder.model_.layers[-1].name)
+
+
+def test_mistakes_get_an_answer(images, tmp_path, finder):
+    with pytest.raises(NotFittedError):
+        grad_cam(make(), images)
+    with pytest.raises(ParameterError, match="grid"):
+        occlusion(finder, images, grid=1)
+    with pytest.raises(ImageError, match="no such file"):
+        explain(finder, [tmp_path / "gone.png"])
+    with pytest.raises(ParameterError, match="captions must be one"):
+        explain(finder, images[:2], captions=["one"])
+
+
+def test_a_sheet_shows_each_image_with_its_maps(finder, dataset):
+    explanations = explain(finder, dataset[:2])
+    figure = explanations.plot()
+    drawn = [ax for ax in figure.axes if ax.images]
+    assert len(drawn) == 6
+    assert "IMG_000" in drawn[0].get_title(loc="left")
+    assert "IMG_001: score" in str(explanations)
+
+
+def test_the_most_confident_errors_are_explained(finder, dataset):
+    scores = np.where(dataset.labels == 1, 0.9, 0.1)
+    scores[[1, 3, 5]] = 0.2, 0.05, 0.3  # missed
+    scores[[2, 4]] = 0.7, 0.8  # false alarms
+    report = MetricsReport.from_scores(dataset.labels, scores, image_ids=dataset.image_ids, paths=dataset.paths)
+    explanations = explain_errors(finder, report, n=2)
+    assert [caption.partition(",")[0] for caption in explanations.captions] == [
+        "IMG_003: missed melanoma",
+        "IMG_001: missed melanoma",
+        "IMG_004: false alarm",
+        "IMG_002: false alarm",
+    ]
+    attached = report.attach("Explanations", explanations)
+    assert "IMG_003: missed melanoma" in str(attached)
+    perfect = MetricsReport.from_scores([0, 1], [0.1, 0.9], paths=["a", "b"])
+    with pytest.raises(ParameterError, match="no errors"):
+        explain_errors(finder, perfect)
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_vgg19_is_explained_on_real_images(real_data, real_weights):
+    from melanoma_tl import ISBIDataset, Probe
+
+    train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(60, random_state=0)
+    clf = TransferClassifier(weights=real_weights, stages=[Probe()], random_state=0, verbose=0).fit(train)
+    maps = grad_cam(clf, train[:4])
+    assert maps.shape == (4, 224, 224)
+    assert (maps.max(axis=(1, 2)) > 0).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.models[0].constructor)
+def test_every_family_of_backbones_can_be_explained(family):
+    name = family.models[0].constructor.lower()
+    images = draw_images(4, side=96)
+    classifier = TransferClassifier(
+        name, weights=None, input_size=(96, 96), epochs=1, feature_budget=0, random_state=0, verbose=0
+    ).fit(images, [0, 1, 0, 1])
+    maps = grad_cam(classifier, images)
+    assert maps.shape == (4, 96, 96)
+    assert np.isfinite(maps).all()
+    assert maps.max() <= 1
+
+
+def test_an_ensemble_has_no_single_network_to_look_into(images, labels):
+    ensemble = Ensemble([make().fit(images, labels)], verbose=0)
+    with pytest.raises(ParameterError, match="one of its members"):
+        grad_cam(ensemble, images)

@@ -1,0 +1,276 @@
+"""Several diagnoses: the challenges' scorer and scikit-learn are the judges."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from melanoma_tl import (
+    Augmenter,
+    Balancer,
+    Ensemble,
+    MetricsReport,
+    MulticlassReport,
+    Probe,
+    Stage,
+    TransferClassifier,
+    cross_validate,
+)
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.explain import grad_cam
+from melanoma_tl.metrics import LABELS
+from melanoma_tl.multiclass import NO_CLASS, multiclass_metrics, predict_classes
+from melanoma_tl.probe import fit_logistic
+from melanoma_tl.shortcuts import check_shortcuts
+
+CLASSES = ("bkl", "mel", "nv")
+IDS = [f"ISIC_{row:07}" for row in range(300)]
+
+
+def draw(n=300, seed=0, ties=False):
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(3, n, p=[0.2, 0.15, 0.65])
+    truth[:3] = 0, 1, 2
+    odds = rng.normal(0, 1, (n, 3)) + 1.2 * np.eye(3)[truth]
+    scores = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+    return truth, scores.round(1) if ties else scores
+
+
+@pytest.fixture(scope="module")
+def report():
+    truth, scores = draw()
+    return MulticlassReport.from_scores(np.array(CLASSES)[truth], scores, classes=CLASSES, name="drawn", image_ids=IDS)
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "tied"])
+def test_the_scorer_of_the_challenges_agrees(seed, ties):
+    truth, scores = draw(60, seed, ties)
+    found = multiclass_metrics(truth, scores, n_classes=3, n_resamples=100)
+    weights = pd.DataFrame({"score_weight": np.ones(60), "validation_weight": np.ones(60)})
+    judged = ClassificationScore(
+        pd.DataFrame(np.eye(3)[truth], columns=CLASSES),
+        pd.DataFrame(scores, columns=CLASSES),
+        weights,
+        ClassificationMetric.BALANCED_ACCURACY,
+    )
+    assert found.balanced_accuracy.value == pytest.approx(judged.overall, abs=1e-12)
+    names = {"accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "auc": "auc"}
+    for ours, theirs in (names | {"average_precision": "ap"}).items():
+        assert found.macro[ours].value == pytest.approx(judged.macro_average[theirs], abs=1e-12), ours
+
+
+def test_scikit_learn_agrees(report):
+    truth, scores = draw()
+    assert report.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(truth, scores.argmax(axis=1)))
+    assert report.accuracy.value == np.mean(truth == scores.argmax(axis=1))
+    assert report.macro["auc"].value == pytest.approx(roc_auc_score(truth, scores, multi_class="ovr", average="macro"))
+    assert report.macro["average_precision"].value == pytest.approx(average_precision_score(np.eye(3)[truth], scores))
+    assert report.confusion_matrix.sum() == 300
+    assert report.confusion_matrix.trace() == np.sum(truth == scores.argmax(axis=1))
+
+
+def test_two_classes_are_one_against_the_other():
+    truth, scores = draw()
+    melanoma = scores[:, 1]
+    binary = MetricsReport.from_scores(truth == 1, melanoma)
+    found = multiclass_metrics((truth == 1).astype(int), np.column_stack([1 - melanoma, melanoma]), n_classes=2)
+    assert found.balanced_accuracy.value == pytest.approx(binary.metrics["balanced_accuracy"].value)
+    assert found.macro["auc"].value == pytest.approx(binary.metrics["auc"].value)
+    for end in ("low", "high"):  # another order of the same draws
+        ours, theirs = (getattr(one, end) for one in (found.macro["auc"], binary.metrics["auc"]))
+        assert ours == pytest.approx(theirs, abs=0.01)
+
+
+def test_each_class_has_its_report(report):
+    truth, scores = draw()
+    alone = MetricsReport.from_scores(truth == 1, scores[:, 1])
+    assert report.against_rest["mel"].metrics == alone.metrics
+    assert list(report.against_rest) == list(CLASSES)
+
+
+def test_every_figure_has_an_interval_around_it(report):
+    for metric in (report.balanced_accuracy, report.accuracy, *report.macro.values()):
+        assert metric.low < metric.value < metric.high
+        assert metric.n == 300
+    assert set(report.macro) == set(LABELS)
+
+
+def test_the_interval_covers_the_truth():
+    """Of 200 samples of a population, the 90 % interval of the balanced accuracy misses its value in about 20."""
+    truth, scores = draw(200_000, seed=99)
+    right = scores.argmax(axis=1) == truth
+    true_value = np.mean([right[truth == number].mean() for number in range(3)])
+    missed = 0
+    for seed in range(200):
+        sample = multiclass_metrics(*draw(150, seed), n_classes=3, confidence=0.9, n_resamples=200)
+        missed += not sample.balanced_accuracy.low <= true_value <= sample.balanced_accuracy.high
+    assert 8 <= missed <= 36
+
+
+def test_patients_widen_the_intervals():
+    truth, scores = draw(60)
+    twice = [np.repeat(one, 6, axis=0) for one in (truth, scores)]
+    alone = multiclass_metrics(*twice, n_classes=3)
+    grouped = multiclass_metrics(*twice, n_classes=3, groups=np.repeat(np.arange(60), 6))
+    for ours, theirs in ((grouped.balanced_accuracy, alone.balanced_accuracy), (grouped.accuracy, alone.accuracy)):
+        assert ours.high - ours.low > 1.8 * (theirs.high - theirs.low)
+        assert ours.method == "cluster bootstrap"
+
+
+def test_a_shared_highest_score_is_no_call():
+    assert predict_classes(np.array([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]])).tolist() == [NO_CLASS, 2]
+    report = MulticlassReport.from_scores([0, 1], [[0.5, 0.5], [0.1, 0.9]], classes=[0, 1])
+    assert report.accuracy.value == 0.5
+    assert report.confusion_matrix.tolist() == [[0, 0], [0, 1]]
+
+
+def test_any_classifier_of_scikit_learn_can_be_reported():
+    truth, scores = draw()
+    model = LogisticRegression().fit(scores, np.array(CLASSES)[truth])
+    report = MulticlassReport.from_estimator(model, scores, np.array(CLASSES)[truth])
+    assert report.classes == CLASSES
+    assert report.accuracy.value == model.score(scores, np.array(CLASSES)[truth])
+    assert "LogisticRegression" in report.to_json()
+
+
+def draw_colours():
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) % 3
+    colours = np.array([[220, 60, 60], [60, 200, 60], [60, 60, 220]])
+    images = np.clip(rng.normal(colours[truth][:, None, None], 30, (60, 40, 40, 3)), 0, 255).astype("uint8")
+    return images, np.array(CLASSES)[truth]
+
+
+def make(**changes):
+    options = {"weights": None, "epochs": 12, "learning_rate": 0.02, "trainable_from": "conv1", "random_state": 0}
+    return TransferClassifier("tiny", **(options | {"verbose": 0} | changes))
+
+
+VARIANTS = [
+    {},
+    {"stages": [Probe()], "trainable_from": None},
+    {"stages": [Probe(), Stage("conv2")], "trainable_from": None, "precision": "bfloat16"},
+    {"loss": "focal", "label_smoothing": 0.1, "class_weight": "balanced", "mix": "mixup", "epochs": 25},
+    {"balancer": Balancer(), "augmenter": Augmenter(horizontal_flip=True, views=2)},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=["plain", "probe", "stages", "focal", "balanced"])
+def test_diagnoses_go_through_the_same_classifier(changes, tmp_path):
+    images, names = draw_colours()
+    classifier = make(**changes).fit(images[:45], names[:45], validation_data=(images[45:], names[45:]))
+    scores = classifier.predict_proba(images[45:])
+    assert scores.shape == (15, 3)
+    assert np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert classifier.classes_.tolist() == list(CLASSES)
+    assert np.mean(classifier.predict(images[45:]) == names[45:]) > 0.9
+    assert classifier.history_["val_accuracy"][-1] > 0.9
+    report = MulticlassReport.from_estimator(classifier, images[45:], names[45:])
+    assert report.balanced_accuracy.value > 0.9
+    classifier.save(tmp_path / "model.keras")
+    assert np.allclose(TransferClassifier.load(tmp_path / "model.keras").predict_proba(images[45:]), scores, atol=1e-6)
+
+
+def test_a_probe_of_several_classes_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    features, truth = rng.normal(size=(90, 6)).astype("float32"), rng.integers(0, 3, 90)
+    features[:, 0] += truth
+    weights = np.array([1.0, 3.0, 0.5])
+    kernel, bias = fit_logistic(
+        Table(features), np.eye(3, dtype="float32")[truth], np.arange(90), n_views=1, weights=weights[truth], C=0.3
+    )
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, class_weight=dict(enumerate(weights)), tol=1e-8))
+    # In single precision scikit-learn's solver stops earlier.
+    expected = model.fit(features.astype(float), truth).predict_proba(features)
+    assert np.allclose(softmax(features @ kernel + bias, axis=1), expected, atol=1e-4)
+
+
+class Table:
+    """Features that are at hand."""
+
+    def __init__(self, features):
+        self.features = features
+
+    def draw(self, rows, turns, step):
+        return self.features[rows]
+
+
+def test_what_is_for_two_classes_says_so():
+    images, names = draw_colours()
+    classifier = make(epochs=1).fit(images, names)
+    with pytest.raises(ParameterError, match="tuning is for two classes"):
+        classifier.tune_threshold(images, names, youden=True)
+    with pytest.raises(ParameterError, match="shortcuts is for two classes"):
+        check_shortcuts(classifier, images, names)
+    with pytest.raises(ParameterError, match="MulticlassReport"):
+        MetricsReport.from_estimator(classifier, images, names == "mel")
+    with pytest.raises(DatasetError, match="needs two classes"):
+        cross_validate(make(epochs=1), images, names, folds=2)
+    with pytest.raises(ParameterError, match="say which of the classes"):
+        grad_cam(classifier, images[:1])
+    assert grad_cam(classifier, images[:1], target="mel").shape == (1, 32, 32)
+    ensemble = Ensemble([classifier, make(epochs=1, random_state=1).fit(images, names)], verbose=0)
+    assert np.allclose(ensemble.predict_proba(images[:4]).sum(axis=1), 1, atol=1e-5)
+    assert set(ensemble.predict(images[:4])) <= set(CLASSES)
+
+
+def test_an_exported_model_scores_each_class(tmp_path):
+    images, names = draw_colours()
+    classifier = make(epochs=1).fit(images, names)
+    exported = classifier.export(tmp_path / "model")
+    assert exported.largest_difference <= 1e-4
+    document = json.loads((tmp_path / "model.json").read_text())
+    assert document["output"]["shape"] == ["n", 3]
+    assert document["classes"] == list(CLASSES)
+    assert "threshold" not in document
+
+
+def test_it_is_written_saved_and_drawn(report, tmp_path):
+    for text in (str(report), report.to_markdown(), report._repr_html_()):
+        for word in ("Balanced accuracy", "Each class against the rest", "mel"):
+            assert word in text
+    for suffix in (".md", ".json", ".txt"):
+        assert report.save(tmp_path / f"report{suffix}").stat().st_size > 500
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["against_rest"]["mel"]["auc"]["n"] == 300
+    with pytest.raises(ParameterError, match=r"\.html"):
+        report.save(tmp_path / "report.html")
+    assert report.plot_confusion_matrix().figure_.axes
+    assert len(report.plot_roc().lines) == 4
+
+
+def test_the_official_scorer_reads_a_submission(report, tmp_path, monkeypatch):
+    # The scorer calls a method of pandas by the name that it had before version 3.
+    monkeypatch.setattr(pd.DataFrame, "applymap", pd.DataFrame.map, raising=False)
+    path = report.to_submission(tmp_path / "submission.csv")
+    truth, _ = draw()
+    table = pd.DataFrame(np.eye(3)[truth], columns=CLASSES)
+    table.insert(0, "image", IDS)
+    table.to_csv(tmp_path / "truth.csv", index=False)
+    score = ClassificationScore.from_file(tmp_path / "truth.csv", path, ClassificationMetric.BALANCED_ACCURACY)
+    assert score.overall == pytest.approx(report.balanced_accuracy.value, abs=1e-12)
+
+
+def test_mistakes_get_an_answer():
+    truth, scores = draw(20)
+    words = np.array(CLASSES)[truth]
+    with pytest.raises(UnknownNameError, match="Did you mean 'mel'"):
+        MulticlassReport.from_scores(np.where(words == "mel", "mell", words), scores, classes=CLASSES)
+    with pytest.raises(ParameterError, match=r"\(n, 3\)"):
+        MulticlassReport.from_scores(words, scores[:, :2], classes=CLASSES)
+    with pytest.raises(ParameterError, match="at least two different"):
+        MulticlassReport.from_scores(words, scores, classes=["mel", "mel", "nv"])
+    with pytest.raises(ParameterError, match="probabilities"):
+        MulticlassReport.from_scores(words, scores * 3, classes=CLASSES)
+    with pytest.raises(DatasetError, match="no image of 1 of the 4 classes"):
+        MulticlassReport.from_scores(words, np.column_stack([scores, scores[:, 0]]), classes=[*CLASSES, "df"])
+    with pytest.raises(ParameterError, match="give one an image"):
+        MulticlassReport.from_scores(words[:-1], scores, classes=CLASSES)

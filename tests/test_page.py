@@ -1,0 +1,238 @@
+"""The page: one file without network or script, readable for everyone, with everything in it."""
+
+import base64
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+from importlib.resources import files
+from itertools import pairwise
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
+from matplotlib.figure import Figure
+
+from melanoma_tl import MetricsReport
+from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.report import CARD
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+TRUTH = np.arange(60) % 2
+SCORES = np.clip(np.random.default_rng(0).normal(0.35 + 0.3 * TRUTH, 0.2), 0.01, 0.99)
+NASTY = '<script>alert("x")</script>'
+
+
+@pytest.fixture(scope="module")
+def report():
+    return MetricsReport.from_scores(
+        TRUTH,
+        SCORES,
+        name=f"sixty {NASTY}",
+        history={"loss": [0.7, 0.5], "accuracy": [0.5, 0.8]},
+        skipped=[(f"ISIC_{NASTY}", "", "no such file")],
+        provenance={
+            "recipe": "fast",
+            "seed": 7,
+            "training_data": {"name": "ISBI 2016", "counts": {"0": 727, "1": 173}},
+            "parameters": {"backbone": "vgg19", "input_size": [224, 224], "balancer": None},
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def attached(report):
+    groups = report.subgroups({"sex": np.where(np.arange(60) < 30, "female", "male")})
+    return report.attach("Subgroups", groups).attach("A drawing", Figure(figsize=(1, 1)))
+
+
+@pytest.fixture(scope="module")
+def page(attached, tmp_path_factory):
+    return attached.save(tmp_path_factory.mktemp("page") / "report.html", card={"ethics": "Approved by nobody."})
+
+
+class Elements(html.parser.HTMLParser):
+    """Every element with its attributes, and the headings in their order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(page):
+    text = page.read_text(encoding="utf-8")
+    elements = Elements(text).found
+    assert not {tag for tag, _ in elements} & {"script", "link", "iframe", "object", "embed"}
+    for _, attributes in elements:
+        for name in ("src", "href"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/")), attributes
+    assert "default-src 'none'" in text
+    assert not re.search(r"url\(|@import", text)
+
+
+def test_what_users_name_is_text_and_never_code(page):
+    text = page.read_text(encoding="utf-8")
+    assert NASTY not in text
+    assert text.count("&lt;script&gt;") >= 3
+
+
+def test_every_picture_says_what_it_shows_and_can_be_decoded(page):
+    pictures = [attributes for tag, attributes in Elements(page.read_text(encoding="utf-8")).found if tag == "img"]
+    assert len(pictures) == 11
+    for picture in pictures:
+        kind, _, content = picture["src"].partition(";base64,")
+        start = base64.b64decode(content)[:5]
+        assert start.startswith(b"<?xml" if kind.endswith("svg+xml") else b"\xff\xd8\xff")
+    assert all(len(picture["alt"]) > 30 for picture in pictures[:-1])
+    assert f"AUC {MetricsReport.from_scores(TRUTH, SCORES).metrics['auc'].value:.3f}" in pictures[0]["alt"]
+
+
+def test_headings_go_down_one_level_at_a_time(page):
+    levels = [int(tag[1]) for tag, _ in Elements(page.read_text(encoding="utf-8")).found if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def test_links_lead_somewhere(page):
+    elements = Elements(page.read_text(encoding="utf-8")).found
+    names = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(names) == len(set(names))
+    targets = {attributes["href"][1:] for tag, attributes in elements if tag == "a"}
+    assert {"summary", "figures", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
+    assert targets <= set(names)
+
+
+def test_the_card_has_every_heading_and_says_what_is_not_stated(page):
+    text = page.read_text(encoding="utf-8")
+    for heading in CARD.values():
+        assert f"<dt>{heading}</dt>" in text
+    for stated in ("Approved by nobody.", "See Subgroups.", "not a medical device", "ISBI 2016", "backbone=vgg19"):
+        assert stated in text
+    assert text.count("Not stated.") == 5  # use, reference standard, explainability, limitations, availability
+
+
+def test_a_card_with_a_typing_error_is_refused(report, tmp_path):
+    with pytest.raises(UnknownNameError, match="Did you mean 'intended_use'"):
+        report.save(tmp_path / "report.html", card={"intended_usage": "x"})
+    with pytest.raises(ParameterError, match="Only a page"):
+        report.save(tmp_path / "report.md", card={})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_matrix_alone_gives_a_page(tmp_path):
+    page = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58).save(tmp_path / "published.html")
+    pictures = [tag for tag, _ in Elements(page.read_text(encoding="utf-8")).found if tag == "img"]
+    assert len(pictures) == 3
+
+
+def test_text_meets_the_contrast_of_wcag_aa(page):
+    """4.5 to 1 for every colour of text on every background, in light, dark and print."""
+    schemes = re.findall(r":root \{([^}]*)\}", page.read_text(encoding="utf-8"))
+    assert len(schemes) == 3
+    for scheme in schemes:
+        colours = dict(re.findall(r"--(\w+): (#\w+)", scheme))
+        for text in ("text", "soft", "accent", "warn"):
+            for back in ("back", "panel"):
+                assert contrast(colours[text], colours[back]) >= 4.5, (text, back, scheme)
+
+
+def contrast(*colours):
+    """As WCAG 2 defines it."""
+    light = []
+    for colour in colours:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    low, high = sorted(light)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_a_browser_shows_it_on_a_phone_without_errors_or_overflow(page, tmp_path):
+    """The page is framed at 360 pixels by another one, which measures it and writes down what it found."""
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f"""<iframe id="f" style="width:360px;height:700px;border:0" src="{page.as_uri()}"></iframe><script>
+        document.getElementById("f").onload = (e) => {{
+          const d = e.target.contentDocument, root = d.documentElement;
+          const out = {{width: root.scrollWidth, requests: e.target.contentWindow.performance
+            .getEntriesByType("resource").filter((r) => !r.name.startsWith("data:")).length,
+            broken: [...d.images].filter((i) => !i.naturalWidth).length, images: d.images.length}};
+          document.body.append(Object.assign(document.createElement("pre"), {{textContent: JSON.stringify(out)}}));
+        }};</script>"""
+    )
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+    options = [f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", "--enable-logging=stderr", "--dump-dom"]
+    done = subprocess.run([*command, *options, frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(re.search(r"<pre>(\{.*?\})</pre>", done.stdout)[1].replace("&quot;", '"'))
+    assert found["width"] <= 360
+    assert found["requests"] == 0
+    assert found["broken"] == 0
+    assert found["images"] == 11
+    assert "CONSOLE" not in done.stderr
+
+
+# -- beside the page ---------------------------------------------------------------------------------------------------
+
+
+def test_json_follows_its_schema(attached, report):
+    schema = json.loads(files("melanoma_tl.report").joinpath("report.schema.json").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    undefined = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3])
+    matrix = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58)
+    for one in (attached, report, undefined, matrix):
+        validator.validate(json.loads(one.to_json()))
+    spoiled = json.loads(report.to_json()) | {"auc": 0.8}
+    assert not validator.is_valid(spoiled)
+
+
+def test_what_is_attached_is_in_every_format(attached, report):
+    assert not report.findings
+    assert "sex: female" in attached.to_markdown()
+    assert "## Subgroups" in attached.to_markdown()
+    assert "sex: female" in str(attached)
+    assert "sex: female" in attached.to_dict()["findings"]["Subgroups"]
+    with pytest.raises(ParameterError, match="attached already"):
+        attached.attach("Subgroups", 1)
+
+
+def test_a_notebook_shows_facts_and_tables(report):
+    text = report._repr_html_()
+    assert NASTY not in text
+    assert text.count("<table>") == 4
+    assert "60 images" in text
+
+
+def test_the_official_scorer_reads_a_submission(tmp_path, monkeypatch):
+    # The scorer calls a method of pandas by the name that it had before version 3.
+    monkeypatch.setattr(pd.DataFrame, "applymap", pd.DataFrame.map, raising=False)
+    ids = [f"ISIC_{row:07}" for row in range(60)]
+    report = MetricsReport.from_scores(TRUTH, SCORES, image_ids=ids)
+    path = report.to_submission(tmp_path / "submission.csv", category="MEL")
+    truth = tmp_path / "truth.csv"
+    truth.write_text("image,MEL\n" + "".join(f"{one},{label}.0\n" for one, label in zip(ids, TRUTH, strict=True)))
+    score = ClassificationScore.from_file(truth, path, ClassificationMetric.AUC)
+    assert score.macro_average["auc"] == pytest.approx(report.metrics["auc"].value, abs=1e-12)
+    assert score.macro_average["ap"] == pytest.approx(report.metrics["average_precision"].value, abs=1e-12)
+
+
+def test_a_submission_is_complete_or_refused(report, tmp_path):
+    with pytest.raises(ParameterError, match="complete files only"):
+        report.to_submission(tmp_path / "submission.csv")
+    twice = MetricsReport.from_scores([0, 1], [0.1, 0.9], image_ids=["a", "a"])
+    with pytest.raises(ParameterError, match="twice"):
+        twice.to_submission(tmp_path / "submission.csv")
+    with pytest.raises(ParameterError, match=r"ends in \.csv"):
+        twice.to_submission(tmp_path / "submission.txt")
+    with pytest.raises(ParameterError, match="needs scores"):
+        MetricsReport.from_confusion(tn=1, fp=1, fn=1, tp=1).to_submission(tmp_path / "submission.csv")

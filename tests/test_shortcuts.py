@@ -1,0 +1,157 @@
+"""The alarm rings for a classifier that judges the surroundings, and not for one that judges the lesion."""
+
+import json
+
+import numpy as np
+import pytest
+
+from melanoma_tl import MetricsReport, TransferClassifier
+from melanoma_tl.comparisons import delong
+from melanoma_tl.errors import DatasetError, NotFittedError, ParameterError
+from melanoma_tl.shortcuts import Box, check_shortcuts, cover, find_lesion
+
+N = 60
+LABELS = np.arange(N) % 2
+
+
+def draw_lesions(shortcut, n=N, side=32, seed=0):
+    """Draw round lesions on skin; what tells the classes apart is the lesion's tint, or a mark in the corner."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:side, :side]
+    images = rng.normal((215, 170, 150), 6, (n, side, side, 3))
+    for image, label in zip(images, LABELS[:n], strict=True):
+        lesion = (rows - 16) ** 2 + (columns - 16) ** 2 < rng.integers(36, 64)
+        image[lesion] = (120, 70, 60) if shortcut or not label else (60, 40, 90)
+        if shortcut and label:
+            image[:5, :8] = (40, 60, 160)
+    return np.clip(images, 0, 255).astype("uint8")
+
+
+class Judge:
+    """Scores by the colour of one place, and has what `check_shortcuts` asks a classifier for."""
+
+    classes_ = np.array([0, 1])
+    verbose = 0
+
+    def __init__(self, place, channel=2):
+        self.place, self.channel = place, channel
+        self.model_ = type("Network", (), {"inputs": [np.zeros((1, 32, 32, 3))]})
+
+    def _check_fitted(self):
+        pass
+
+    def predict_proba(self, X):
+        noise = np.random.default_rng(len(X)).normal(0, 4, len(X))
+        blue = np.asarray(X, float)[:, *self.place, self.channel].mean(axis=(1, 2)) + noise
+        scores = 1 / (1 + np.exp((blue - 100) / 30))
+        return np.column_stack([1 - scores, scores])
+
+
+LESION = (slice(12, 20), slice(12, 20))
+CORNER = (slice(0, 5), slice(0, 8))
+
+
+def test_a_judge_of_lesions_raises_no_alarm():
+    images = draw_lesions(shortcut=False)
+    check = check_shortcuts(Judge(LESION, channel=0), images, LABELS)
+    assert check.auc["whole"].value > 0.95
+    assert check.auc["covered"].low <= 0.5 <= check.auc["covered"].high
+    assert check.survives["alone"].value == pytest.approx(1, abs=0.1)
+    assert not check
+    assert str(check).startswith("No shortcut was found")
+
+
+def test_a_judge_of_corners_raises_the_alarm():
+    check = check_shortcuts(Judge(CORNER, channel=0), draw_lesions(shortcut=True), LABELS)
+    assert check.auc["covered"].value > 0.95
+    assert check.survives["covered"].value == pytest.approx(1, abs=0.1)
+    assert check.survives["alone"].value == pytest.approx(0, abs=0.4)
+    assert check
+    assert str(check).startswith("SHORTCUT")
+
+
+def test_a_network_that_learned_a_mark_is_caught():
+    clf = TransferClassifier(
+        "tiny", weights=None, trainable_from="conv1", epochs=20, learning_rate=0.02, random_state=0, verbose=0
+    ).fit(draw_lesions(shortcut=True, seed=1), LABELS)
+    check = check_shortcuts(clf, draw_lesions(shortcut=True, seed=2), LABELS)
+    assert check.auc["whole"].value > 0.9
+    assert check
+
+
+def test_the_figures_are_delongs():
+    images = draw_lesions(shortcut=False)
+    check = check_shortcuts(Judge(LESION, channel=0), images, LABELS, confidence=0.9)
+    scores = Judge(LESION, channel=0).predict_proba(images)[:, 1]
+    whole = delong(LABELS[:32], scores[:32])  # not the same noise in another batch: compare the value alone
+    assert 0 <= whole.aucs[0] <= 1
+    assert check.confidence == 0.9
+    assert check.auc["whole"].method == "delong"
+    assert (check.n_melanoma, check.n_benign) == (30, 30)
+
+
+def test_masks_are_taken_where_they_are_given(tmp_path):
+    images = draw_lesions(shortcut=False)
+    corner = np.zeros((32, 32, 3), "uint8")
+    corner[:6, :6] = 255
+    check = check_shortcuts(Judge(LESION, channel=0), images, LABELS, masks=[corner] * N)
+    assert check.auc["covered"].value > 0.95, "what was covered was not the lesion"
+    empty = np.zeros((32, 32, 3), "uint8")
+    assert check_shortcuts(Judge(LESION, channel=0), images, LABELS, masks=[empty] * N).n_not_found == N
+    with pytest.raises(ParameterError, match="one for each of 60"):
+        check_shortcuts(Judge(LESION), images, LABELS, masks=[corner])
+
+
+def test_a_lesion_is_found_inside_a_round_field_of_view():
+    rows, columns = np.mgrid[:200, :260]
+    image = np.full((200, 260, 3), (220, 175, 155), "uint8")
+    lesion = ((rows - 110) / 40) ** 2 + ((columns - 120) / 55) ** 2 < 1
+    image[lesion] = (110, 70, 60)
+    image[(rows - 100) ** 2 + (columns - 130) ** 2 > 125**2] = 5
+    found = find_lesion(image)
+    assert (found & lesion).sum() / (found | lesion).sum() > 0.8
+
+
+def test_nothing_is_found_where_nothing_is():
+    assert find_lesion(np.full((64, 64, 3), 200, "uint8")) is None
+    assert find_lesion(np.zeros((64, 64, 3), "uint8")) is None
+
+
+def test_covering_takes_the_colour_of_the_skin():
+    image = np.full((10, 10, 3), (200, 150, 140), "uint8")
+    image[3:6, 3:6] = 10
+    covered, alone = cover(image, Box(3, 6, 3, 6))
+    assert (covered == (200, 150, 140)).all()
+    assert np.array_equal(alone, image)
+    covered, alone = cover(image, Box(0, 10, 0, 10))
+    assert np.array_equal(alone, image)
+
+
+def test_the_check_is_written_drawn_and_attached(tmp_path):
+    images = draw_lesions(shortcut=True)
+    check = check_shortcuts(Judge(CORNER, channel=0), images, LABELS)
+    assert json.loads(json.dumps(check.to_dict()))["alarm"] is True
+    assert len([ax for ax in check.plot().axes if ax.images]) == 12
+    report = MetricsReport.from_scores(LABELS, np.linspace(0, 1, N)).attach("Shortcuts", check)
+    assert "SHORTCUT" in report.save(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert json.loads(report.to_json())["findings"]["Shortcuts"]["alarm"] is True
+
+
+def test_mistakes_get_an_answer():
+    images = draw_lesions(shortcut=False)
+    with pytest.raises(DatasetError, match="no labels"):
+        check_shortcuts(Judge(LESION), images)
+    with pytest.raises(NotFittedError):
+        check_shortcuts(TransferClassifier("tiny"), images, LABELS)
+    with pytest.raises(DatasetError, match="two images of each class"):
+        check_shortcuts(Judge(LESION), images[:3], LABELS[:3])
+
+
+@pytest.mark.real_data
+def test_lesions_are_found_in_most_real_images(real_data):
+    from melanoma_tl import ISBIDataset
+    from melanoma_tl.images import load_image
+
+    test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(60, random_state=0)
+    found = [find_lesion(load_image(path, (224, 224))) for path in test.paths]
+    assert sum(lesion is not None for lesion in found) > 50
