@@ -65,13 +65,13 @@ def main(arguments: list[str] | None = None) -> None:
     # 3. What it is worth, on images it never saw.
     report = MetricsReport.from_estimator(classifier, test)
     print(report)
-    for name in ("report.md", "report.json"):
+    for name in ("report.html", "report.json"):
         report.save(options.out / name)
     report.save_figures(options.out / "figures")
     classifier.save(options.out / "melanoma.keras")
     logger.info(
         "Written: %s. Try: python examples/classify.py %s %s",
-        ", ".join(str(options.out / name) for name in ("report.md", "report.json", "figures/", "melanoma.keras")),
+        ", ".join(str(options.out / name) for name in ("report.html", "report.json", "figures/", "melanoma.keras")),
         options.out / "melanoma.keras",
         test.paths[0],
     )

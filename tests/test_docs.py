@@ -62,9 +62,18 @@ def check_dataset(names):
     assert names["melanomas"].class_counts == {"benign": 0, "melanoma": 12}
 
 
+def check_diagnoses(names):
+    assert names["report"].classes == ("melanoma", "naevus", "seborrhoeic keratosis")
+
+
+def check_explaining(names):
+    assert 0 <= names["check"].auc["covered"].value <= 1
+    assert {"covered.png", "maps.png", "report.html"} <= {path.name for path in Path().iterdir()}
+
+
 def check_home(names):
     assert names["report"].to_dict()["auc"]["n"] == 20
-    assert Path("report.md").is_file()
+    assert Path("report.html").is_file()
     assert Path("melanoma.keras").is_file()
 
 
@@ -119,7 +128,7 @@ def check_prediction(names):
 
 def check_report(names):
     assert {path.stem for path in Path("figures").iterdir()} >= {"roc", "metrics", "examples"}
-    assert "AUC" in Path("report.md").read_text(encoding="utf-8")
+    assert "AUC" in Path("report.html").read_text(encoding="utf-8")
     check = names["published"].check_claims(names["claims"])
     assert not check.consistent
     assert "no k/75" in str(check)

@@ -53,7 +53,7 @@ def test_quickstart_goes_on_without_a_hub_and_classify_reads_its_model(quickstar
     assert "95 %" in printed
     figures = json.loads((out / "report.json").read_text())
     assert figures["auc"]["n"] == 10
-    assert (out / "report.md").read_text().startswith("#")
+    assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
     drawn = {path.stem for path in (out / "figures").glob("*.png")}
     of_counts, of_scores = (
         {"confusion_matrix", "metrics", "predictive_values"},
@@ -123,6 +123,23 @@ def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, c
     again = json.loads((tmp_path / "out" / "reproduction.json").read_text())
     assert again["rows"] == document["rows"], "scoring a saved model gives the same table"
     assert len(list((tmp_path / "out" / "figures").iterdir())) == 5
+
+
+def test_a_saved_model_is_judged_on_images_that_it_has_not_seen(tmp_path, capsys):
+    data = write_isbi(tmp_path / "data", n_train=30, n_validation=40, n_test=40, size=48, verbose=False)
+    train = ISBIDataset.from_challenge(data, year=2016, split="train")
+    test = ISBIDataset.from_challenge(data, year=2017, split="test")
+    shutil.copy(train.paths[0], test.paths[0])
+    classifier = TransferClassifier("tiny", weights=None, epochs=1, random_state=0, verbose=0).fit(train)
+    classifier.save(tmp_path / "model.keras")
+    run("judge_model", tmp_path / "model.keras", "--data", data, "--out", tmp_path / "out")
+    assert "39 images" in capsys.readouterr().out, "what the model was trained with is left out"
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert figures["provenance"]["operating_point"]["rule"] == "sensitivity at least 0.9"
+    assert "Lesions covered" in figures["findings"]
+    assert "Model card" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    judged = TransferClassifier.load(tmp_path / "out" / "model.keras")
+    assert judged.threshold_ == figures["threshold"]
 
 
 def test_check_data_finds_what_was_planted(tmp_path, capsys):

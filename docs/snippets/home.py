@@ -27,6 +27,6 @@ clf = TransferClassifier(
 clf.fit(train, validation_data=valid)
 report = MetricsReport.from_estimator(clf, test)
 print(report)  # every figure with its 95 % interval and its n
-report.save("report.md")
+report.save("report.html")
 clf.save("melanoma.keras")
 # --8<-- [end:example]

@@ -32,7 +32,7 @@ report = MetricsReport.from_scores(
     name=test.name,
 )  # for a TransferClassifier: MetricsReport.from_estimator(clf, test)
 print(report)
-report.save("report.md")
+report.save("report.html")
 report.save_figures("figures")
 # --8<-- [end:example]
 
