@@ -175,10 +175,9 @@ def _sample_size(report: "MetricsReport") -> str:
     return f"{report.counts.n_melanoma} melanomas and {report.counts.n_benign} benign images give {', '.join(figures)}."
 
 
-def _fairness(report: "MetricsReport") -> str:
-    from melanoma_tl.subgroups import Subgroups
-
-    titles = [title for title, content in report.findings if isinstance(content, Subgroups)]
+def _see(report: "MetricsReport", *kinds: str) -> str:
+    """Point at what was attached of some types, by their names: the report does not know who makes them."""
+    titles = [title for title, content in report.findings if type(content).__name__ in kinds]
     return f"See {', '.join(titles)}." if titles else ""
 
 
@@ -193,5 +192,6 @@ _KNOWN: Mapping[str, Callable[["MetricsReport"], str]] = {
     "independence": _independence,
     "sample_size": _sample_size,
     "performance": lambda _: "See Figures and Plots above; each figure has an interval and its n.",
-    "fairness": _fairness,
+    "fairness": lambda report: _see(report, "Subgroups"),
+    "explainability": lambda report: _see(report, "Explanations", "ShortcutCheck"),
 }

@@ -114,11 +114,13 @@ def _headlines(report: "MetricsReport") -> Iterator[tuple[str, str, str]]:
         if name in report.metrics:
             metric = report.metrics[name]
             value, _, interval = describe(metric, report.confidence).partition(" (")
-            yield LABELS[name], value, interval.rstrip(")")
+            yield LABELS[name], value, interval.rstrip(")").replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
 def _pictures(report: "MetricsReport") -> Iterator[Picture]:
     for drawn in report.draw_all():
+        if drawn.name == "history" and report.history and len(report.history["loss"]) < 2:
+            continue  # a single epoch, such as that of a probe, is a dot
         is_photographs = drawn.name == "examples"
         source = _embed(drawn.figure, "jpg" if is_photographs else "svg")
         yield Picture(drawn.title, drawn.alt, source, wide=is_photographs or drawn.name == "history")

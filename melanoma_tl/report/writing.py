@@ -112,7 +112,7 @@ def list_tables(report: "MetricsReport") -> list[Table]:
     header = ["figure", "value", interval, "n", "interval by"]
     tn, fp, fn, tp = map(str, report.counts)
     tables = [
-        Table("Figures", header, _rows(LABELS, report.metrics)),
+        Table("All figures", header, _rows(LABELS, report.metrics)),
         Table(
             "Confusion matrix",
             ["truth", "predicted benign", "predicted melanoma"],
