@@ -279,7 +279,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         Parameters
         ----------
         name : str
-            One of `list_recipes()`; "paper" is the published network and training.
+            One of `list_recipes()`; "paper" is the published network and training, "fast" takes minutes.
         **changes : dict
             Parameters that differ from the recipe.
 

@@ -6,6 +6,7 @@ from typing import Any
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.stages import Probe
 
 
 def paper() -> dict[str, Any]:
@@ -43,7 +44,36 @@ def paper() -> dict[str, Any]:
     }
 
 
-RECIPES: dict[str, Callable[[], dict[str, Any]]] = {"paper": paper}
+def fast() -> dict[str, Any]:
+    """Set up a frozen VGG19 and an exact logistic regression on feature maps of ten depths.
+
+    Every image is computed once; minutes on two cores. Layers and penalty were chosen by
+    five-fold cross-validation on the training images of ISBI 2016 alone.
+
+    Returns
+    -------
+    dict
+        Parameters of `TransferClassifier`.
+    """
+    return {
+        "backbone": "vgg19",
+        "taps": (
+            "block2_pool",
+            "block3_conv4",
+            "block4_conv1",
+            "block4_conv2",
+            "block4_conv4",
+            "block5_conv1",
+            "block5_conv2",
+            "block5_conv3",
+            "block5_conv4",
+        ),
+        "stages": (Probe(C=1e-3),),
+        "class_weight": "balanced",
+    }
+
+
+RECIPES: dict[str, Callable[[], dict[str, Any]]] = {"paper": paper, "fast": fast}
 
 
 def get_recipe(name: str) -> dict[str, Any]:
@@ -80,6 +110,6 @@ def list_recipes() -> list[str]:
     Examples
     --------
     >>> list_recipes()
-    ['paper']
+    ['fast', 'paper']
     """
     return sorted(RECIPES)
