@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.stats import norm
 
-from melanoma_tl.comparisons import delong
+from melanoma_tl.comparisons import delong, delong_interval
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images import ImageLike, load_image
 from melanoma_tl.inputs import check_fraction
@@ -298,12 +298,8 @@ def _measure(
     truth: NDArray[np.int64], scores: NDArray[np.float64], confidence: float
 ) -> tuple[dict[str, Metric], dict[str, Metric]]:
     """Compute the AUC of each view and the share of it that survives, with intervals."""
+    auc = {view: delong_interval(truth, of_view, confidence) for view, of_view in zip(VIEWS, scores, strict=True)}
     found, z = delong(truth, *scores), float(norm.isf((1 - confidence) / 2))
-    variances = np.diag(found.covariance)
-    auc = {}
-    for view, value, variance in zip(VIEWS, found.aucs.tolist(), variances.tolist(), strict=True):
-        half = z * float(np.sqrt(variance))
-        auc[view] = Metric(value, max(value - half, 0.0), min(value + half, 1.0), len(truth), "delong")
     whole = found.aucs[0] - 0.5
     survives = {}
     for place, view in enumerate(VIEWS[1:], start=1):

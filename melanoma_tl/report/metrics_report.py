@@ -32,7 +32,7 @@ from melanoma_tl.metrics import (
 )
 from melanoma_tl.report.figures import ReportFigures, Scored
 from melanoma_tl.report.page import write_page
-from melanoma_tl.report.writing import write_dict, write_fragment, write_markdown, write_text
+from melanoma_tl.report.writing import save_submission, write_dict, write_fragment, write_markdown, write_text
 from melanoma_tl.subgroups import Subgroups, measure_subgroups
 from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
 from melanoma_tl.versions import library_versions
@@ -481,20 +481,13 @@ class MetricsReport(ReportFigures):
             If the report has no scores, images are missing, which the scorer of the challenges
             refuses, ids are repeated, or the path does not end in ``.csv``.
         """
-        path = Path(path)
         _, y_score, _ = self._scored("A submission")
-        if path.suffix.lower() != ".csv":
-            raise ParameterError(f"A submission ends in .csv, got {str(path)!r}")
         if self.skipped:
             raise ParameterError(
                 f"{len(self.skipped)} images have no score, such as {self.skipped[0].image_id!r} "
                 f"({self.skipped[0].reason}): the scorer of the challenges takes complete files only"
             )
-        if len(set(self.image_ids)) < len(self.image_ids):
-            raise ParameterError("Some image ids occur twice: a submission has one line an image")
-        with replacing(path) as temporary:
-            pd.DataFrame({"image": self.image_ids, category: y_score}).to_csv(temporary, index=False)
-        return path
+        return save_submission(Path(path), self.image_ids, {category: y_score})
 
     def attach(self, title: str, content: Any) -> Self:
         """Return a report that also holds something else that was found out about the images or the model.

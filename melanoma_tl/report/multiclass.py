@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
@@ -16,7 +15,7 @@ from melanoma_tl.files import replacing
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
 from melanoma_tl.report.metrics_report import MetricsReport
-from melanoma_tl.report.writing import NOTICE, Table, cells, plain
+from melanoma_tl.report.writing import NOTICE, Table, cells, plain, save_submission
 from melanoma_tl.tables import html_table, markdown_table, text_table
 
 if TYPE_CHECKING:
@@ -282,16 +281,8 @@ class MulticlassReport:
         ParameterError
             If ids are repeated or the path does not end in ``.csv``.
         """
-        path = Path(path)
-        if path.suffix.lower() != ".csv":
-            raise ParameterError(f"A submission ends in .csv, got {str(path)!r}")
-        first = self.against_rest[self.classes[0]]
-        if len(set(first.image_ids)) < len(first.image_ids):
-            raise ParameterError("Some image ids occur twice: a submission has one line an image")
         columns = {name: report.y_score for name, report in self.against_rest.items()}
-        with replacing(path) as temporary:
-            pd.DataFrame({"image": first.image_ids, **columns}).to_csv(temporary, index=False)
-        return path
+        return save_submission(Path(path), self.against_rest[self.classes[0]].image_ids, columns)
 
     def plot_confusion_matrix(self, ax: "Axes | None" = None) -> "ConfusionMatrixDisplay":
         """Draw the confusion matrix, with counts, shaded by the share of each true class.

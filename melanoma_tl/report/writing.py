@@ -2,12 +2,16 @@
 
 import html
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from melanoma_tl.calibration import CALIBRATION_LABELS
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.files import replacing
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, Metric
 from melanoma_tl.resampling import number_groups
 from melanoma_tl.tables import html_table, markdown_table, text_table
@@ -293,6 +297,37 @@ def cells(metric: Metric) -> tuple[str, str]:
     if np.isnan(metric.value):
         return "undefined", "-"
     return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}"
+
+
+def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, Any]) -> Path:
+    """Write scores as the challenges take them, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Must end in ``.csv``.
+    image_ids : sequence of str of shape (n,)
+        One line each.
+    columns : mapping of str to ndarray of shape (n,)
+        Scores by the title of their column.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ParameterError
+        If ids are repeated or the path does not end in ``.csv``.
+    """
+    if path.suffix.lower() != ".csv":
+        raise ParameterError(f"A submission ends in .csv, got {str(path)!r}")
+    if len(set(image_ids)) < len(image_ids):
+        raise ParameterError("Some image ids occur twice: a submission has one line an image")
+    with replacing(path) as temporary:
+        pd.DataFrame({"image": image_ids, **columns}).to_csv(temporary, index=False)
+    return path
 
 
 def plain(value: Any) -> Any:
