@@ -75,6 +75,7 @@ def save_weights(name, path):
     """Write weights as Keras distributes them, with statistics that keep the signal alive, and other ones for each."""
     spec = get_backbone(name)
     images = keras.Input(SHAPE)
+    keras.utils.set_random_seed(0)
     network = spec.builder(spec.preprocess(images), None)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -99,8 +100,9 @@ def compare_with_keras(name, download, tmp_path):
     )
     theirs = network(source_of(name).preprocess_input(PIXELS.copy()), training=False)
     # Keras divides where a layer multiplies: rounding, which a hundred normalisations make larger.
+    # Exchanging the images must make ten times the difference that rounding makes.
+    assert np.std(ours - theirs) < 0.1 * np.std(theirs - theirs[::-1])
     assert np.std(ours - theirs) < 0.01 * np.std(theirs)
-    assert np.std(theirs - theirs[::-1]) > 0.1 * np.std(theirs), "pixels matter more than rounding"
 
 
 @pytest.mark.parametrize("name", LIGHT)
