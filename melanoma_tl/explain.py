@@ -169,7 +169,7 @@ class Explanations:
             A row an image: the image, Grad-CAM, occlusion (blue where covering raises the score,
             red where it lowers it).
         """
-        from melanoma_tl.plots import draw_explanations
+        from melanoma_tl.plots.sheets import draw_explanations
 
         return draw_explanations(self.captions, self.images, self.grad_cam, self.occlusion)
 

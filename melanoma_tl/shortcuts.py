@@ -216,7 +216,7 @@ class ShortcutCheck:
         matplotlib.figure.Figure
             A row an image.
         """
-        from melanoma_tl.plots import draw_views
+        from melanoma_tl.plots.sheets import draw_views
 
         return draw_views(self.shown, titles=("whole image", "lesion covered", "lesion alone"))
 

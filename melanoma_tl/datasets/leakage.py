@@ -307,7 +307,7 @@ class Overlap:
         matplotlib.figure.Figure
             Two images a pair, with their ids and what relates them.
         """
-        from melanoma_tl.plots import Pair, draw_pairs
+        from melanoma_tl.plots.sheets import Pair, draw_pairs
 
         doubtful = self.pairs.sort_values("distance", ascending=False, na_position="last", kind="stable").head(n)
         return draw_pairs(

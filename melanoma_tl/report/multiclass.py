@@ -14,13 +14,15 @@ from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.files import replacing
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
+from melanoma_tl.plots.curves import draw_roc_curves
+from melanoma_tl.plots.matrices import draw_class_matrix
 from melanoma_tl.report.metrics_report import MetricsReport
 from melanoma_tl.report.writing import NOTICE, Table, cells, plain, save_submission
 from melanoma_tl.tables import html_table, markdown_table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from sklearn.metrics import ConfusionMatrixDisplay
+    from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 _SHOWN = ("auc", "average_precision", "sensitivity", "specificity")
 
@@ -297,11 +299,9 @@ class MulticlassReport:
         sklearn.metrics.ConfusionMatrixDisplay
             Its ``figure_`` shows and saves.
         """
-        from melanoma_tl.plots import draw_class_matrix
-
         return draw_class_matrix(self.confusion_matrix, self.classes, ax=ax)
 
-    def plot_roc(self, ax: "Axes | None" = None) -> "Axes":
+    def plot_roc(self, ax: "Axes | None" = None) -> "RocCurveDisplay":
         """Draw the ROC curve of each class against the rest.
 
         Parameters
@@ -311,11 +311,9 @@ class MulticlassReport:
 
         Returns
         -------
-        Axes
-            Its ``figure`` shows and saves.
+        sklearn.metrics.RocCurveDisplay
+            Its ``figure_`` shows and saves; ``line_`` is a list of the curves.
         """
-        from melanoma_tl.plots import draw_roc_curves
-
         curves = {
             f"{name}, AUC {describe(report.metrics['auc'], self.confidence)}": report._scored("A ROC curve")[:2]
             for name, report in self.against_rest.items()
