@@ -27,7 +27,7 @@ from scipy import ndimage
 from scipy.stats import norm
 
 from melanoma_tl.comparisons import delong, delong_interval
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.images import ImageLike, load_image
 from melanoma_tl.inputs import check_fraction
 from melanoma_tl.metrics import Metric, describe
@@ -265,11 +265,9 @@ def check_shortcuts(
     classifier._check_fitted()
     check_two_classes(classifier, "the check for shortcuts")
     source = open_source(X, y)
-    if source.labels is None:
-        raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
-    if masks is not None and len(masks) != len(source.labels):
-        raise ParameterError(f"masks must be one for each of {len(source.labels)} images, got {len(masks)}")
-    truth = encode_labels(source.labels, classifier.classes_)[1]
+    truth = encode_labels(source.known_labels(), classifier.classes_)[1]
+    if masks is not None and len(masks) != len(truth):
+        raise ParameterError(f"masks must be one for each of {len(truth)} images, got {len(masks)}")
     # An ensemble may have members of other sizes: they resize what the first one sees.
     size = tuple(getattr(classifier, "members_", [classifier])[0].model_.inputs[0].shape[1:3])
     scores: list[NDArray[np.float64]] = []

@@ -1,6 +1,7 @@
 """What two datasets share: images, near-duplicates, lesions, patients."""
 
 import html
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
-from melanoma_tl.errors import DatasetError, LeakageError, UnknownNameError
+from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 from melanoma_tl.fingerprints import KINDS, Fingerprints
 from melanoma_tl.images import SkippedRow
 
@@ -270,6 +271,24 @@ class Overlap:
                 f"{self}. Figures from shared images say nothing about new ones: "
                 "take them out with overlap.remove_from(dataset)"
             )
+
+    def warn_if_any(self, consequence: str, *, stacklevel: int = 1) -> None:
+        """Warn when anything is shared.
+
+        Parameters
+        ----------
+        consequence : str
+            What follows from it, and what to do about it.
+        stacklevel : int, default=1
+            Which caller the warning is about, as in `warnings.warn`: 1 is who calls this method.
+
+        Warns
+        -----
+        LeakageWarning
+            If at least one pair was found.
+        """
+        if len(self):
+            warnings.warn(f"{self}. {consequence}", LeakageWarning, stacklevel=stacklevel + 1)
 
     def remove_from(self, dataset: "ISBIDataset") -> "ISBIDataset":
         """Take the images that are concerned out of a dataset.

@@ -1,8 +1,9 @@
 """A report in words: as text, as Markdown, as plain objects that JSON can hold."""
 
 import html
+import json
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -297,6 +298,53 @@ def cells(metric: Metric) -> tuple[str, str]:
     if np.isnan(metric.value):
         return "undefined", "-"
     return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}"
+
+
+def write_json(document: dict[str, Any]) -> str:
+    """Write plain objects as strict JSON.
+
+    Parameters
+    ----------
+    document : dict
+        As `plain` makes it.
+
+    Returns
+    -------
+    str
+        With a final newline.
+    """
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def save_text(path: Path, writers: Mapping[str, Callable[[], str]], *, otherwise: str = "change the suffix") -> Path:
+    """Write a report as its suffix says, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    writers : mapping of str to callable
+        What writes the text, by suffix.
+    otherwise : str, default="change the suffix"
+        What to do about another suffix.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ParameterError
+        If the suffix is another one.
+    """
+    write = writers.get(path.suffix.lower())
+    if write is None:
+        raise ParameterError(f"A report is saved as one of {', '.join(writers)}, got {str(path)!r}; {otherwise}")
+    text = write()
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
 
 
 def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, Any]) -> Path:
