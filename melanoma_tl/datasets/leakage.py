@@ -245,7 +245,8 @@ class Overlap:
         return f"Overlap({self})"
 
     def _repr_html_(self) -> str:
-        shown = self.pairs.drop(columns=["left_path", "right_path"]).head(10)
+        titles = {"left_id": self.left, "right_id": self.right, "found_by": "found by"}
+        shown = self.pairs.drop(columns=["left_path", "right_path"]).rename(columns=titles).head(10)
         return f"<p>{html.escape(str(self))}</p>{shown.to_html(index=False, na_rep='-') if len(shown) else ''}"
 
     def to_frame(self) -> pd.DataFrame:

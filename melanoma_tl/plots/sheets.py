@@ -65,7 +65,7 @@ class Pair(NamedTuple):
     caption: str
 
 
-def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 3) -> "Figure":
+def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 2) -> "Figure":
     """Draw pairs of images, each pair side by side.
 
     Parameters
@@ -74,7 +74,7 @@ def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 3) -> "Figur
         What to draw; a file named "" is drawn as an empty field.
     title : str
         What stands above.
-    columns : int, default=3
+    columns : int, default=2
         Pairs in a full row.
 
     Returns

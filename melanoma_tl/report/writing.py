@@ -15,7 +15,7 @@ from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import replacing
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, Metric
 from melanoma_tl.resampling import number_groups
-from melanoma_tl.tables import html_table, markdown_table, text_table
+from melanoma_tl.tables import html_list, html_table, markdown_table, text_table
 
 if TYPE_CHECKING:
     from melanoma_tl.report.metrics_report import MetricsReport
@@ -244,11 +244,10 @@ def write_fragment(report: "MetricsReport") -> str:
     str
         Title, facts and tables.
     """
-    facts = "".join(f"<li>{html.escape(fact)}</li>" for fact in list_facts(report))
     tables = "".join(
         f"<h4>{html.escape(table.title)}</h4>{html_table(table.header, table.rows)}" for table in list_tables(report)
     )
-    return f"<h3>{html.escape(write_title(report))}</h3><ul>{facts}</ul>{tables}<p><em>{NOTICE}</em></p>"
+    return f"<h3>{html.escape(write_title(report))}</h3>{html_list(list_facts(report))}{tables}<p><em>{NOTICE}</em></p>"
 
 
 def write_dict(report: "MetricsReport") -> dict[str, Any]:
