@@ -5,14 +5,15 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from contrasts import contrast
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.calibration import reliability_curve
 from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics import LABELS
+from melanoma_tl.metrics import LABELS, ConfusionCounts
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,
@@ -21,6 +22,7 @@ from melanoma_tl.plots import (
     PredictiveValuesDisplay,
     ScoreHistogramDisplay,
 )
+from melanoma_tl.plots.matrices import draw_confusion_matrix
 
 HISTORY = {
     "loss": [0.7, 0.4, 0.2],
@@ -84,6 +86,17 @@ def test_confusion_matrix_shows_counts_and_shares_of_each_class(matrix):
     assert cells == ["72\n96.0 %", "3\n4.0 %", "17\n22.7 %", "58\n77.3 %"]
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["benign\n(n = 75)", "melanoma\n(n = 75)"]
     assert "n = 150" in display.ax_.get_title()
+
+
+def test_counts_can_be_read_on_every_shade():
+    """4.5 to 1, as WCAG 2 asks for; both colours of letters occur."""
+    inks = set()
+    for tp in (0, 30, 50, 60, 68, 70, 71, 72, 73, 74, 76, 80, 100):
+        display = draw_confusion_matrix(ConfusionCounts(tn=50, fp=50, fn=100 - tp, tp=tp), threshold=None)
+        for text, share in zip(display.text_.flat, (0.5, 0.5, 1 - tp / 100, tp / 100), strict=True):
+            assert contrast(to_hex(text.get_color()), to_hex(display.im_.cmap(share))) >= 4.5, share
+            inks.add(text.get_color())
+    assert inks == {"black", "white"}
 
 
 def test_metrics_are_bars_with_intervals(report):

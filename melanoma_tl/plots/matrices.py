@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from sklearn.metrics import ConfusionMatrixDisplay
 
+_DARK = 0.72  # the share from which on white can be read better than black
+
 
 def draw_confusion_matrix(
     counts: ConfusionCounts, *, threshold: float | None, ax: "Axes | None" = None
@@ -76,7 +78,7 @@ def _draw(matrix: NDArray[np.int64], classes: Sequence[str], ax: "Axes") -> "Con
     display.plot(ax=ax, cmap="Blues", colorbar=False)
     display.im_.set(data=_shares(matrix), clim=(0, 1))
     for text, share in zip(display.text_.flat, _shares(matrix).flat, strict=True):
-        text.set(fontsize=TEXT_SIZE, color="white" if share > 0.5 else "black")
+        text.set(fontsize=TEXT_SIZE, color="white" if share > _DARK else "black")
     dress(ax, f"Confusion matrix (n = {matrix.sum()})", "Predicted class", "True class")
     ax.grid(visible=False)
     return display

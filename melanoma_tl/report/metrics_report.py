@@ -496,7 +496,7 @@ class MetricsReport(ReportFigures):
         content : object
             Anything with a text (``str``): `subgroups`, a `compare`, an `Overlap`, a `SelectionBias`,
             explanations. The page also takes its ``_repr_html_`` and its ``plot()``, the JSON report
-            its ``to_dict()``; a matplotlib figure is drawn on the page.
+            its ``to_dict()``; a matplotlib figure, or a display, is drawn on the page.
 
         Returns
         -------

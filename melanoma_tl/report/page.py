@@ -12,6 +12,7 @@ from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.writing import (
     NOTICE,
     inline,
+    is_drawing,
     list_facts,
     list_skipped,
     list_sources,
@@ -151,7 +152,7 @@ def _embed(figure: "Figure", suffix: str) -> str:
 def _section(title: str, content: Any) -> Section:
     """Write what was attached, with its drawing where it has one."""
     figure = _draw(content)
-    if hasattr(content, "savefig") or hasattr(content, "figure_"):  # a drawing and nothing else
+    if is_drawing(content):
         return Section(title, "", _photographs(title, title, figure))
     as_html = content._repr_html_() if hasattr(content, "_repr_html_") else None
     text = as_html or f"<pre>{html.escape(str(content))}</pre>"

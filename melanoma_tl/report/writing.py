@@ -197,7 +197,7 @@ def write_text(report: "MetricsReport") -> str:
         "\n".join([write_title(report), *list_facts(report)]),
         *(text_table(table.header, table.rows) for table in list_tables(report)),
         *(["\n".join(["Skipped", *skipped])] if skipped else []),
-        *(f"{title}\n{textwrap.indent(str(content), '  ')}" for title, content in report.findings),
+        *(f"{title}\n{textwrap.indent(_words(content), '  ')}" for title, content in report.findings),
         "\n".join(["Provenance", *(_wrap(f"{key}: {value}") for key, value in list_sources(report))]),
         NOTICE,
     ]
@@ -223,7 +223,7 @@ def write_markdown(report: "MetricsReport") -> str:
         "\n".join(f"- {fact}" for fact in list_facts(report)),
         *(markdown_table(table.header, table.rows) for table in list_tables(report)),
         *(["## Skipped", "\n".join(skipped)] if skipped else []),
-        *(f"## {title}\n\n```text\n{content}\n```" for title, content in report.findings),
+        *(f"## {title}\n\n```text\n{_words(content)}\n```" for title, content in report.findings),
         "## Provenance",
         markdown_table(["what", "value"], [[key, value] for key, value in list_sources(report)]),
         f"*{NOTICE}*",
@@ -377,6 +377,22 @@ def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, 
     return path
 
 
+def is_drawing(content: Any) -> bool:
+    """Tell whether something that was attached is a drawing and nothing else.
+
+    Parameters
+    ----------
+    content : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        True of matplotlib's figures and of displays, which scikit-learn names so.
+    """
+    return hasattr(content, "savefig") or type(content).__name__.endswith("Display")
+
+
 def plain(value: Any) -> Any:
     """Turn a value into what strict JSON can hold; NaN and infinities become None.
 
@@ -439,7 +455,11 @@ def _figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
 
 def _finding(content: Any) -> Any:
     """Give what JSON can hold of something that was attached."""
-    return content.to_dict() if hasattr(content, "to_dict") else str(content)
+    return content.to_dict() if hasattr(content, "to_dict") else _words(content)
+
+
+def _words(content: Any) -> str:
+    return "A drawing: see the page." if is_drawing(content) else str(content)
 
 
 def _rows(labels: Mapping[str, str], figures: Mapping[str, Metric]) -> list[list[str]]:
