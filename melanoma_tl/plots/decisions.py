@@ -1,5 +1,6 @@
 """Plots of what is gained by acting on the scores: those of `melanoma_tl.decisions`."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -51,6 +52,10 @@ class CurveDisplay(ScoresDisplay):
         label = f"by the score, {100 * self.confidence:g} % band"
         (self.line_,) = ax.plot(x, y, **styled(style, Line2D, color=BLUE, linewidth=2, label=label))
         shade(ax, x, self.curve.low, self.curve.high, self.line_.get_color())
+
+    @abstractmethod
+    def plot(self, ax: "Axes | None" = None, *, ref_line: bool = True, **style: Any) -> Self:
+        """Draw the curve with its band, and what it is compared with."""
 
     @classmethod
     def from_predictions(

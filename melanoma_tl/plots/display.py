@@ -1,6 +1,7 @@
 """What the plots have in common: they hold what was computed, and draw it as often as asked."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from numpy.typing import ArrayLike
 
@@ -9,7 +10,7 @@ from melanoma_tl.plots.style import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 
 class Display:
@@ -24,40 +25,24 @@ class Display:
     """
 
     ax_: "Axes"
-    figure_: "Figure | SubFigure"
+    figure_: "Figure"
 
     _size: ClassVar[tuple[float, float]] = (5.6, 5.2)  # inches of a figure of its own
 
     def _begin(self, ax: "Axes | None") -> "Axes":
         """Remember where it is drawn: on the axes given, or on a figure of its own."""
         self.ax_ = new_axes(*self._size) if ax is None else ax
-        self.figure_ = self.ax_.figure
+        self.figure_ = cast("Figure", self.ax_.figure)
         return self.ax_
 
-    def plot(self, ax: "Axes | None" = None, **style: Any) -> Self:
-        """Draw it.
 
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-        **style : object
-            What to draw otherwise, by matplotlib's names.
-
-        Returns
-        -------
-        Display
-            Itself, with ``ax_`` and ``figure_``.
-        """
-        raise NotImplementedError
-
-
-class ScoresDisplay(Display):
+class ScoresDisplay(Display, ABC):
     """A plot of labels and scores."""
 
     _has_threshold: ClassVar[bool] = False  # whether `from_predictions` takes one
 
     @classmethod
+    @abstractmethod
     def from_predictions(
         cls, y_true: ArrayLike, y_score: ArrayLike, *, ax: "Axes | None" = None, **options: Any
     ) -> Self:
@@ -79,7 +64,6 @@ class ScoresDisplay(Display):
         Display
             With ``ax_`` and ``figure_``.
         """
-        raise NotImplementedError
 
     @classmethod
     def from_estimator(

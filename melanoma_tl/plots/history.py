@@ -12,7 +12,7 @@ from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress, new_ax
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 _PANELS = {"loss": "Loss", "accuracy": "Accuracy"}
 
@@ -44,7 +44,7 @@ class HistoryDisplay:
     history: Mapping[str, Sequence[float]]
 
     axes_: "NDArray[np.object_]" = field(init=False)
-    figure_: "Figure | SubFigure" = field(init=False)
+    figure_: "Figure" = field(init=False)
 
     def plot(self, axes: "Sequence[Axes] | NDArray[np.object_] | None" = None) -> Self:
         """Draw the training.
