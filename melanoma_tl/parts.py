@@ -109,9 +109,10 @@ def _make_again(operation: Any, **changes: Any) -> Any:
     try:
         return type(operation).from_config(operation.get_config() | changes)
     except Exception as error:  # what is raised depends on the layer, which may be the user's
+        reason = " ".join(str(error).split())
         raise ParameterError(
             f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again to compute in bfloat16 "
-            f"({error!s:.200}): give it a get_config that names what its __init__ takes, or set precision='float32'"
+            f"({reason:.160}): give it a get_config that names what its __init__ takes, or set precision='float32'"
         ) from error
 
 
