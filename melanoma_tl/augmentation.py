@@ -227,7 +227,7 @@ class Augmenter(BaseEstimator):
         matplotlib.figure.Figure
             One row an image; save it with ``figure.savefig``.
         """
-        from matplotlib.figure import Figure
+        from melanoma_tl.plots.sheets import draw_views
 
         sources = getattr(dataset, "paths", dataset)
         names = getattr(dataset, "image_ids", [f"image {i}" for i in range(len(sources))])
@@ -235,17 +235,12 @@ class Augmenter(BaseEstimator):
         images = np.stack([load_image(sources[position], size) for position in chosen])
         start = (self.random_state or 0) if seed is None else seed
         columns = [images] + [self.augment(images, (start, view)) for view in range(1, views + 1)]
-
-        figure = Figure(figsize=(1.5 * len(columns), 1.6 * len(chosen) + 0.3), layout="constrained")
-        axes = figure.subplots(len(chosen), len(columns), squeeze=False)
-        for column, pixels in enumerate(columns):
-            axes[0, column].set_title("untouched" if column == 0 else f"view {column}", fontsize=9)
-            for row, image in enumerate(pixels):
-                axes[row, column].imshow(image)
-                axes[row, column].set(xticks=[], yticks=[])
-        for row, position in enumerate(chosen):
-            axes[row, 0].set_ylabel(str(names[position]), fontsize=8)
-        return figure
+        return draw_views(
+            np.stack(columns, axis=1),
+            titles=["untouched", *(f"view {view}" for view in range(1, views + 1))],
+            names=[str(names[position]) for position in chosen],
+            side=1.5,
+        )
 
     def _layers(self) -> tuple[Any, ...]:
         return _build_layers(

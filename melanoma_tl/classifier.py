@@ -4,7 +4,6 @@ import inspect
 import json
 import logging
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -19,10 +18,9 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import BackboneSpec, get_backbone, list_backbones
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
-from melanoma_tl.datasets.leakage import Side, compare
+from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.errors import (
     DatasetError,
-    LeakageWarning,
     ModelFileError,
     NotFittedError,
     ParameterError,
@@ -36,6 +34,7 @@ from melanoma_tl.network import Network, build_network, first_layer_that_learns,
 from melanoma_tl.parts import build_scorer, describe_network, with_calibration
 from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
 from melanoma_tl.precision import computes_on_gpu, resolve_precision
+from melanoma_tl.ranges import check_ranges
 from melanoma_tl.recipes import get_recipe
 from melanoma_tl.scoring import ScoringMixin, encode_labels
 from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
@@ -484,7 +483,11 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             return TrainingData(training, len(classes), labels, rows, augmenter), classes
         validation = self._prepare_validation(validation_data)
         validation_labels = encode_labels(validation.labels, classes)[1]
-        _warn_of_leakage(validation.identity, training.identity)
+        compare(validation.identity, training.identity).warn_if_any(
+            "The validation figures, and what is chosen by them, are too good: "
+            "take the images out with valid.overlap(train).remove_from(valid)",
+            stacklevel=3,
+        )
         known = TrainingData(training, len(classes), labels, rows, augmenter, validation, validation_labels)
         return known, classes
 
@@ -576,44 +579,16 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         }
 
     def _check_parameters(self, *, validated: bool) -> None:
+        check_ranges(self.get_params(deep=False))
+        for name, known in (("loss", _LOSSES), ("mix", (None, *MIXES))):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(name, getattr(self, name), filter(None, known))
         check_on_error(self.on_error)
-        for name in ("batch_size", "epochs", "steps_per_epoch", "early_stopping"):
-            value = getattr(self, name)
-            optional = name in ("steps_per_epoch", "early_stopping")
-            if not (optional and value is None) and not (isinstance(value, int | np.integer) and value >= 1):
-                raise ParameterError(
-                    f"{name} must be {'None or ' * optional}a whole number of at least 1, got {value!r}"
-                )
-        if self.input_size is not None and (len(np.ravel(self.input_size)) != 2 or min(self.input_size) < 1):
-            raise ParameterError(f"input_size must be None or (height, width) in pixels, got {self.input_size!r}")
-        if self.augmenter is not None:
-            self.augmenter.check_parameters()
-            if self.augmenter.transpose and len(set(self._size())) > 1:
-                raise ParameterError("transpose=True of the augmenter needs a square input_size")
+        resolve_precision(self.precision)
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
-        resolve_precision(self.precision)
         self._check_stages()
-        for name, known in (("loss", _LOSSES), ("mix", MIXES)):
-            value = getattr(self, name)
-            if value not in known and not (name == "mix" and value is None):
-                raise UnknownNameError(name, value, known)
-        for name in ("dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ParameterError(f"{name} must be a share, 0 up to but not 1, got {getattr(self, name)!r}")
-        if not self.weight_decay >= 0:
-            raise ParameterError(f"weight_decay must be at least 0, got {self.weight_decay!r}")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ParameterError(f"clip_norm must be None or above 0, got {self.clip_norm!r}")
-        if self.ema_momentum is not None and not 0 < self.ema_momentum < 1:
-            raise ParameterError(f"ema_momentum must be None or between 0 and 1, got {self.ema_momentum!r}")
-        if self.feature_budget is not None and not self.feature_budget >= 0:
-            raise ParameterError(f"feature_budget must be None or bytes, at least 0, got {self.feature_budget!r}")
-        if not self.learning_rate > 0:
-            raise ParameterError(f"learning_rate must be above 0, got {self.learning_rate!r}")
-        if not 0 <= self.threshold <= 1:
-            raise ParameterError(f"threshold must be a probability, 0 to 1, got {self.threshold!r}")
-        check_tta(self.tta, self._size())
+        self._check_views()
 
     def _check_stages(self) -> None:
         if self.stages is None:
@@ -625,6 +600,13 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                 f"trainable_from={self.trainable_from!r} is for training without stages: "
                 "give it to a Stage, such as Stage(trainable_from=...)"
             )
+
+    def _check_views(self) -> None:
+        check_tta(self.tta, self._size())
+        if self.augmenter is not None:
+            self.augmenter.check_parameters()
+            if self.augmenter.transpose and len(set(self._size())) > 1:
+                raise ParameterError("transpose=True of the augmenter needs a square input_size")
 
     def _size(self) -> tuple[int, int]:
         height, width = self.input_size or get_backbone(self.backbone).input_size
@@ -941,17 +923,6 @@ def count_images_at_once(size: tuple[int, int]) -> int:
 def _mean_score(network: Any, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
     views = symmetric_views(images, n_views)
     return np.mean([network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
-
-
-def _warn_of_leakage(validation: Side, training: Side) -> None:
-    overlap = compare(validation, training)
-    if len(overlap):
-        warnings.warn(
-            f"{overlap}. The validation figures, and what is chosen by them, are too good: "
-            "take the images out with valid.overlap(train).remove_from(valid)",
-            LeakageWarning,
-            stacklevel=4,
-        )
 
 
 def _seeded(part: Any, seed: int) -> Any:

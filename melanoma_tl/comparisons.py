@@ -15,6 +15,7 @@ References
    Medical Research Methodology 13, 2013.
 """
 
+import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
@@ -28,7 +29,7 @@ from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
 from melanoma_tl.metrics import COLLAPSED, LABELS, Metric, tally_metrics
 from melanoma_tl.resampling import Tally, draw_groups, method_name, percentile_interval
-from melanoma_tl.tables import format_p, markdown_table, text_table
+from melanoma_tl.tables import format_p, html_list, html_table, markdown_table, text_table
 
 
 class DeLong(NamedTuple):
@@ -247,6 +248,9 @@ class Comparison:
     def __repr__(self) -> str:
         auc = self.differences["auc"]
         return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({_interval(auc)}))"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self._title())}</p>{html_list(self._facts())}{html_table(*self._table())}"
 
     def to_markdown(self) -> str:
         """Write the comparison as Markdown.

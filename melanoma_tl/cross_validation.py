@@ -170,9 +170,7 @@ def _read_labels(X: Any, y: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.
         raise DatasetError(
             "a tf.data.Dataset cannot be divided into folds: pass an ISBIDataset, paths, PIL images or an array"
         )
-    labels = open_source(X, y).labels
-    if labels is None:
-        raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
+    labels = open_source(X, y).known_labels()
     classes, encoded = encode_labels(labels)
     if len(classes) > 2:
         raise DatasetError(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,10 @@ from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, Par
 from melanoma_tl.files import replacing
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
+from melanoma_tl.persistence import opened
 from melanoma_tl.scoring import ScoringMixin
 from melanoma_tl.tuning import TuningMixin
+from melanoma_tl.vetting import check_archive, read_json
 
 if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport
@@ -32,6 +35,11 @@ STATE_FILE = "ensemble.json"
 """Name of the part of a saved ensemble that is no member."""
 
 FORMAT_VERSION = 1
+
+MAX_STATE_BYTES = 2**28
+"""What the part that is no member may take: fingerprints of a million images need 120 MB."""
+
+_MEMBER = re.compile(r"member_\d+\.keras", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -517,22 +525,18 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             If the file is missing, damaged, not one of ours, or from a newer version, or a member is.
         """
         source = Path(path)
-        if not source.is_file():
-            raise ModelFileError(f"{source}: no such file")
-        try:
-            with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as folder:
-                state = _read_state(archive)
-                members = []
-                for number in range(state["members"]):
-                    extracted = archive.extract(_member_file(number), folder)
-                    members.append(TransferClassifier.load(extracted))
-                    Path(extracted).unlink()
-            ensemble = cls(members, **state["parameters"])._restore(state)
-            ensemble._check_fitted()
-        except ModelFileError as error:
-            raise ModelFileError(f"{source}: {error}") from error
-        except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{source}: not a saved ensemble, or a damaged one ({error})") from error
+        with opened(source, "a saved ensemble") as archive, tempfile.TemporaryDirectory() as folder:
+            state = _read_state(archive, source.stat().st_size)
+            members = []
+            for number in range(state["members"]):
+                extracted = archive.extract(_member_file(number), folder)
+                members.append(TransferClassifier.load(extracted))
+                Path(extracted).unlink()
+            try:
+                ensemble = cls(members, **state["parameters"])._restore(state)
+                ensemble._check_fitted()
+            except (AttributeError, KeyError, TypeError) as error:
+                raise ModelFileError(f"does not describe an ensemble ({type(error).__name__}: {error})") from error
         return ensemble
 
     def _restore(self, state: Mapping[str, Any]) -> Self:
@@ -614,15 +618,23 @@ def _member_file(number: int) -> str:
     return f"member_{number}.keras"
 
 
-def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
+def _read_state(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, Any]:
+    """Check the directory of a saved ensemble, and read what is no member."""
+    names = archive.namelist()
+    if STATE_FILE not in names:
+        raise ModelFileError(f"not a file that Ensemble.save wrote ({STATE_FILE} is missing)")
+    n_members = sum(_MEMBER.fullmatch(name) is not None for name in names)
+    check_archive(archive, n_bytes, {STATE_FILE: MAX_STATE_BYTES} | dict.fromkeys(map(_member_file, range(n_members))))
     # What is stored as it is cannot unpack to more than the file holds.
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
         raise ModelFileError("not a file that Ensemble.save wrote: its parts are compressed")
-    state: dict[str, Any] = json.loads(archive.read(STATE_FILE))
-    version = state["format_version"]
+    state = read_json(archive, STATE_FILE)
+    version = state.get("format_version")
     if version != FORMAT_VERSION:
         raise ModelFileError(
-            f"has the format version {version!r}, this version of melanoma_tl reads {FORMAT_VERSION}; "
+            f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
             "install the version that wrote it"
         )
+    if state.get("members") != n_members:
+        raise ModelFileError(f"incomplete, it names {state.get('members')!r:.40} members and holds {n_members}")
     return state

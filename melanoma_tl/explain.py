@@ -26,6 +26,7 @@ from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images import load_image
 from melanoma_tl.scoring import silent
 from melanoma_tl.sources import open_source
+from melanoma_tl.tables import html_list
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -154,8 +155,13 @@ class Explanations:
     occlusion: NDArray[np.float32]
 
     def __str__(self) -> str:
-        listed = "\n".join(f"  {caption}" for caption in self.captions)
-        return f"{len(self.captions)} images with Grad-CAM and occlusion\n{listed}"
+        return "\n".join([self._title(), *(f"  {caption}" for caption in self.captions)])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._title()}</p>{html_list(self.captions)}"
+
+    def _title(self) -> str:
+        return f"{len(self.captions)} images with Grad-CAM and occlusion"
 
     def __repr__(self) -> str:
         return f"Explanations({len(self.captions)} images)"
@@ -169,7 +175,7 @@ class Explanations:
             A row an image: the image, Grad-CAM, occlusion (blue where covering raises the score,
             red where it lowers it).
         """
-        from melanoma_tl.plots import draw_explanations
+        from melanoma_tl.plots.sheets import draw_explanations
 
         return draw_explanations(self.captions, self.images, self.grad_cam, self.occlusion)
 

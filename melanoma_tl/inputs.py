@@ -125,6 +125,86 @@ def check_scored(
     return truth, scores
 
 
+def take_labels(X: Any, y: ArrayLike | None) -> ArrayLike:
+    """Take the labels of images, from beside them or from what holds both.
+
+    Parameters
+    ----------
+    X : ISBIDataset or anything else
+        Its `labels` are taken where `y` is None.
+    y : array-like of shape (n,) or None
+        The labels.
+
+    Returns
+    -------
+    array-like of shape (n,)
+        As they are given.
+
+    Raises
+    ------
+    ParameterError
+        If there are none.
+    """
+    labels = getattr(X, "labels", None) if y is None else y
+    if labels is None:
+        raise ParameterError(f"X is a {type(X).__name__} without labels; pass them as y")
+    return labels
+
+
+def score_melanoma(estimator: Any, X: Any, pos_label: object = None) -> NDArray[np.float64]:
+    """Let any classifier of two classes score images.
+
+    Parameters
+    ----------
+    estimator : object
+        Anything with ``predict_proba(X)`` of shape (n, 2), melanoma second.
+    X : object
+        Whatever it takes.
+    pos_label : object, optional
+        The label that means melanoma, when its classes are not 0 and 1.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Probabilities of melanoma.
+
+    Raises
+    ------
+    ParameterError
+        If melanoma is its first class, or the scores are of another shape.
+    """
+    classes = getattr(estimator, "classes_", None)
+    melanoma = 1 if pos_label is None else pos_label
+    if classes is not None and classes[0] == melanoma:
+        raise ParameterError(
+            f"Melanoma ({melanoma!r}) must be the estimator's second class, got classes_ {list(classes)}; "
+            "pass predict_proba(X)[:, 0] as the scores instead"
+        )
+    probabilities = np.asarray(estimator.predict_proba(X))
+    if probabilities.ndim != 2 or probabilities.shape[1] != 2:
+        raise ParameterError(
+            f"predict_proba must return the shape (n, 2), benign and melanoma, got {probabilities.shape}; "
+            "for several diagnoses there is MulticlassReport"
+        )
+    return probabilities[:, 1]
+
+
+def threshold_of(estimator: Any) -> float:
+    """Take the threshold that a classifier has tuned, else the one it was made with.
+
+    Parameters
+    ----------
+    estimator : object
+        With `threshold_` or `threshold`, or neither.
+
+    Returns
+    -------
+    float
+        0.5 where it has neither.
+    """
+    return getattr(estimator, "threshold_", getattr(estimator, "threshold", 0.5))
+
+
 def check_lengths(n_scores: int, **columns: Any) -> None:
     """Stop when a column has not one entry a score.
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from melanoma_tl.errors import TrainingError
 from melanoma_tl.fitting import OpenStage
-from melanoma_tl.plots import BLUE, GREY, ORANGE, dress, new_axes
+from melanoma_tl.plots.display import Display
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +29,8 @@ BELOW_MINIMUM = 10.0
 """What the rate of the smallest loss is divided by: at the minimum itself training is about to diverge."""
 
 
-@dataclass
-class LearningRateDisplay:
+@dataclass(eq=False, repr=False)
+class LearningRateDisplay(Display):
     """The loss at ever larger learning rates, and what follows from it.
 
     Parameters
@@ -43,10 +44,8 @@ class LearningRateDisplay:
 
     Attributes
     ----------
-    ax_ : Axes
-        Where `plot` drew.
-    figure_ : Figure
-        The figure it belongs to.
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Where it was drawn.
     """
 
     rates: NDArray[np.float64]
@@ -73,7 +72,7 @@ class LearningRateDisplay:
         LearningRateDisplay
             Itself, with ``ax_`` and ``figure_``.
         """
-        ax = new_axes() if ax is None else ax
+        ax = self._begin(ax)
         ax.plot(self.rates, self.losses, color=GREY, linewidth=0.8, alpha=0.6, label="each batch")
         ax.plot(self.rates, self.smoothed, color=BLUE, linewidth=2, label="smoothed")
         ax.axvline(self.suggestion, color=ORANGE, linestyle="--", label=f"suggestion {self.suggestion:.1e}")
@@ -82,8 +81,7 @@ class LearningRateDisplay:
         low, high = self.smoothed.min(), self.smoothed[0]
         ax.set_ylim(low - 0.3 * (high - low) - 0.01, high + 1.5 * (high - low) + 0.01)
         dress(ax, "Learning rate search", "learning rate", "training loss")
-        ax.legend(frameon=False)
-        self.ax_, self.figure_ = ax, ax.figure
+        ax.legend(fontsize=TEXT_SIZE - 1)
         return self
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl.calibration import Calibration
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.network import IMAGE, SCORE_LAYER
 from melanoma_tl.precision import FLOAT32, Precision
 
@@ -73,6 +74,12 @@ def with_precision(model: Any, policy: str) -> Any:
         The same network for "float32", otherwise one with layers and weights of its own. What
         sees pixels, up to the first layer with a kernel, stays in float32, and so does the layer
         that scores: eight bits are too few for a pixel less the mean, and for a probability.
+        So does a ``Lambda``, which Keras makes again only where code in a file is trusted.
+
+    Raises
+    ------
+    ParameterError
+        If a layer cannot be made again from its ``get_config``.
     """
     import keras
 
@@ -81,11 +88,13 @@ def with_precision(model: Any, policy: str) -> Any:
     exact = _names_of_pixel_layers(model) | {SCORE_LAYER}
 
     def recast(operation: Any) -> Any:
+        if isinstance(operation, keras.layers.Lambda):
+            return operation
         if not isinstance(operation, keras.Layer) or operation.name in exact:
-            return type(operation).from_config(operation.get_config())
+            return _make_again(operation)
         if isinstance(operation, keras.Model):
             return with_precision(operation, policy)
-        return type(operation).from_config(operation.get_config() | {"dtype": policy})
+        return _make_again(operation, dtype=policy)
 
     recast_model = keras.models.clone_model(model, clone_function=recast)
     recast_model.set_weights(model.get_weights())
@@ -93,6 +102,18 @@ def with_precision(model: Any, policy: str) -> Any:
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with constants made of its weights
     return recast_model
+
+
+def _make_again(operation: Any, **changes: Any) -> Any:
+    """Make a layer or another operation once more, without its weights."""
+    try:
+        return type(operation).from_config(operation.get_config() | changes)
+    except Exception as error:  # what is raised depends on the layer, which may be the user's
+        reason = " ".join(str(error).split())
+        raise ParameterError(
+            f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again to compute in bfloat16 "
+            f"({reason:.160}): give it a get_config that names what its __init__ takes, or set precision='float32'"
+        ) from error
 
 
 def _names_of_pixel_layers(model: Any) -> set[str]:

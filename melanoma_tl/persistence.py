@@ -19,8 +19,8 @@ from melanoma_tl.vetting import (
     CONFIG_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
-    check_archive,
     check_graph,
+    check_model_archive,
     check_size,
     check_weights,
     read_json,
@@ -89,7 +89,7 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
         try:
             with zipfile.ZipFile(unfinished) as archive:
-                check_archive(archive, unfinished.stat().st_size)
+                check_model_archive(archive, unfinished.stat().st_size)
                 check_graph(read_json(archive, CONFIG_FILE))
         except ModelFileError as error:
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
@@ -116,15 +116,33 @@ def load_model(path: Path) -> SavedModel:
     ModelFileError
         If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
     """
-    with _opened(path) as archive:
-        check_archive(archive, path.stat().st_size)
+    with opened(path, "a model file") as archive:
+        check_model_archive(archive, path.stat().st_size)
         state = _read_state(archive)
         return SavedModel(_read_network(archive, state), state)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an archive, turn what `zipfile` raises into a `ModelFileError`, and name the file in each."""
+def opened(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
+    """Open an archive that need not be trusted.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        What it should be, for people.
+
+    Yields
+    ------
+    ZipFile
+        Not checked.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing or damaged; it names the file, and so does each that is raised while it is open.
+    """
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file")
     with path.open("rb") as file:
@@ -137,7 +155,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             file.seek(0)
             start = file.read(4)
             what = next((what for first, what in _OTHER_FORMATS.items() if start.startswith(first)), None)
-            raise ModelFileError(f"{path}: {what or f'not a model file, or a damaged one ({error})'}") from error
+            raise ModelFileError(f"{path}: {what or f'not {kind}, or a damaged one ({error})'}") from error
 
 
 def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:

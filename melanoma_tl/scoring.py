@@ -1,5 +1,6 @@
 """What stands around a score: which label is melanoma, which class a score means, and whether the image was known."""
 
+from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
@@ -94,6 +95,25 @@ def check_two_classes(classifier: Any, what: str) -> None:
         )
 
 
+def remembered(name: str, known: Mapping[str, Fingerprints]) -> Side:
+    """Give the images that a model remembers a form in which others can be compared with them.
+
+    Parameters
+    ----------
+    name : str
+        What they are, for people.
+    known : mapping of str to Fingerprints
+        What they can be recognised by, such as those of "training" and of "validation".
+
+    Returns
+    -------
+    Side
+        Without files.
+    """
+    rows = [f"{role} image {row}" for role, images in known.items() for row in range(len(images))]
+    return Side(name, rows, None, Fingerprints.concatenate(list(known.values())))
+
+
 def silent(classifier: Any) -> Any:
     """Give a classifier that shows no progress, for scoring within something that does.
 
@@ -168,9 +188,7 @@ class ScoringMixin(ClassifierMixin):
         float
             Share of images classified correctly, 0 to 1.
         """
-        labels = open_source(X, y).labels
-        if labels is None:
-            raise DatasetError("score needs labels: pass y, or an X that has them")
+        labels = open_source(X, y).known_labels()
         return float(accuracy_score(labels, self.predict(X), sample_weight=sample_weight))
 
     def seen_images(self: Any, X: Any) -> Overlap:
@@ -196,11 +214,7 @@ class ScoringMixin(ClassifierMixin):
         known = dict(self.fingerprints_)
         if hasattr(self, "_tuned_on"):
             known["tuning"] = self._tuned_on
-        seen = [f"{role} image {row}" for role, images in known.items() for row in range(len(images))]
-        return compare(
-            identify(X, verbose=self.verbose),
-            Side("what this model was fitted with", seen, None, Fingerprints.concatenate(list(known.values()))),
-        )
+        return compare(identify(X, verbose=self.verbose), remembered("what this model was fitted with", known))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -17,6 +17,7 @@ References
    Technology 19, 2013: thresholds of the blue channel.
 """
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,13 +28,13 @@ from scipy import ndimage
 from scipy.stats import norm
 
 from melanoma_tl.comparisons import delong, delong_interval
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.images import ImageLike, load_image
 from melanoma_tl.inputs import check_fraction
 from melanoma_tl.metrics import Metric, describe
 from melanoma_tl.scoring import check_two_classes, encode_labels, silent
 from melanoma_tl.sources import open_source, read_batches
-from melanoma_tl.tables import text_table
+from melanoma_tl.tables import html_list, html_table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +48,8 @@ _N_SHOWN = 4
 
 VIEWS = ("whole", "covered", "alone")
 """The whole image, the lesion covered, everything but the lesion covered."""
+
+_TITLES = ("whole image", "lesion covered", "lesion alone")
 
 
 class Box(NamedTuple):
@@ -163,18 +166,24 @@ class ShortcutCheck:
         return self.auc["covered"].low > 0.5
 
     def __str__(self) -> str:
+        return "\n".join([f"{self._verdict()}.", text_table(*self._table()), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self._verdict())}.</p>{html_table(*self._table())}{html_list(self._notes())}"
+
+    def __repr__(self) -> str:
+        return f"ShortcutCheck({self._verdict()})"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
         rows = [
             [
                 title,
                 describe(self.auc[view], self.confidence),
                 describe(self.survives[view], self.confidence) if view in self.survives else "-",
             ]
-            for view, title in (("whole", "whole image"), ("covered", "lesion covered"), ("alone", "lesion alone"))
+            for view, title in zip(VIEWS, _TITLES, strict=True)
         ]
-        return "\n".join([f"{self._verdict()}.", text_table(["images", "AUC", "survives"], rows), *self._notes()])
-
-    def __repr__(self) -> str:
-        return f"ShortcutCheck({self._verdict()})"
+        return ["images", "AUC", "survives"], rows
 
     def _verdict(self) -> str:
         covered = f"AUC {describe(self.auc['covered'], self.confidence)} with the lesions covered"
@@ -216,9 +225,9 @@ class ShortcutCheck:
         matplotlib.figure.Figure
             A row an image.
         """
-        from melanoma_tl.plots import draw_views
+        from melanoma_tl.plots.sheets import draw_views
 
-        return draw_views(self.shown, titles=("whole image", "lesion covered", "lesion alone"))
+        return draw_views(self.shown, titles=_TITLES)
 
 
 def check_shortcuts(
@@ -265,11 +274,9 @@ def check_shortcuts(
     classifier._check_fitted()
     check_two_classes(classifier, "the check for shortcuts")
     source = open_source(X, y)
-    if source.labels is None:
-        raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
-    if masks is not None and len(masks) != len(source.labels):
-        raise ParameterError(f"masks must be one for each of {len(source.labels)} images, got {len(masks)}")
-    truth = encode_labels(source.labels, classifier.classes_)[1]
+    truth = encode_labels(source.known_labels(), classifier.classes_)[1]
+    if masks is not None and len(masks) != len(truth):
+        raise ParameterError(f"masks must be one for each of {len(truth)} images, got {len(masks)}")
     # An ensemble may have members of other sizes: they resize what the first one sees.
     size = tuple(getattr(classifier, "members_", [classifier])[0].model_.inputs[0].shape[1:3])
     scores: list[NDArray[np.float64]] = []

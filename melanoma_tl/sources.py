@@ -54,6 +54,28 @@ class ImageSource:
     length: int | None = None
     labelled_items: bool = False
 
+    def known_labels(self) -> NDArray[Any]:
+        """Give the classes of the images, which must be known before any of them is decoded.
+
+        Returns
+        -------
+        ndarray of shape (n_images,)
+            As the user gave them.
+
+        Raises
+        ------
+        DatasetError
+            If there are none, or they come with the images one by one.
+        """
+        if self.labels is not None:
+            return self.labels
+        if self.labelled_items:
+            raise DatasetError(
+                "the labels of a tf.data.Dataset are not known beforehand: pass an ISBIDataset, paths, PIL images or "
+                "an array, and y"
+            )
+        raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
+
 
 def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
     """Recognise what the user passed.
@@ -313,8 +335,8 @@ def prepare(
         At the first bad image, if `on_error` is "raise".
     """
     source = open_source(X, y)
-    if source.labels is None and not source.labelled_items:
-        raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
+    if not source.labelled_items:
+        source.known_labels()
     store = PreparedStore(size)
     at_once = max(1, min(_MOST_AT_ONCE, _BYTES_AT_ONCE // (size[0] * size[1] * 3)))
     labels: list[Any] = []

@@ -1,4 +1,4 @@
-"""Tables as aligned text, as Markdown and as HTML, and how a number stands in them."""
+"""Tables as aligned text, as Markdown and as HTML, and what stands in and beside them."""
 
 import html
 from collections.abc import Sequence
@@ -88,6 +88,27 @@ def html_table(header: Row, rows: Sequence[Row]) -> str:
         cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in others)
         lines.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def html_list(lines: Sequence[str]) -> str:
+    """Write lines as HTML, with a bullet each.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        They are escaped.
+
+    Returns
+    -------
+    str
+        A ``ul`` element.
+
+    Examples
+    --------
+    >>> html_list(["n < 10"])
+    '<ul><li>n &lt; 10</li></ul>'
+    """
+    return f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
 
 
 def format_p(p_value: float) -> str:

@@ -1,6 +1,5 @@
 """What a trained classifier takes from validation images: what its scores mean, which of them it calls melanoma."""
 
-import warnings
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -8,11 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.calibration import Calibration, fit_calibration
-from melanoma_tl.datasets.leakage import Side, compare
-from melanoma_tl.errors import DatasetError, LeakageWarning, NotFittedError
+from melanoma_tl.datasets.leakage import compare
+from melanoma_tl.errors import NotFittedError
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.inputs import check_classes
-from melanoma_tl.scoring import check_two_classes, encode_labels
+from melanoma_tl.scoring import check_two_classes, encode_labels, remembered
 from melanoma_tl.sources import identify, open_source
 from melanoma_tl.thresholds import OperatingPoint, choose_threshold
 
@@ -163,18 +162,12 @@ class TuningMixin:
         """Give labels and raw scores of the images that can be read, and what they can be recognised by."""
         self._check_fitted()
         check_two_classes(self, "tuning")
-        labels = open_source(X, y).labels
-        if labels is None:
-            raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
-        truth = encode_labels(labels, self.classes_)[1]
+        truth = encode_labels(open_source(X, y).known_labels(), self.classes_)[1]
         validation = identify(X, verbose=self.verbose)
-        training = self.fingerprints_["training"]
-        rows = [f"training image {row}" for row in range(len(training))]
-        seen = compare(validation, Side("what this model was trained with", rows, None, training))
-        if seen:
-            warnings.warn(
-                f"{seen}. Their scores are too good to tune by: take validation images", LeakageWarning, stacklevel=3
-            )
+        trained_with = remembered("what this model was trained with", {"training": self.fingerprints_["training"]})
+        compare(validation, trained_with).warn_if_any(
+            "Their scores are too good to tune by: take validation images", stacklevel=3
+        )
         scores = self._raw_scores(X, None)
         readable = ~np.isnan(scores)
         n_melanoma = int(truth[readable].sum())

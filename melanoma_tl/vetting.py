@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ _FORBIDDEN = (
 # -- the archive -------------------------------------------------------------------------------------------------------
 
 
-def check_archive(archive: zipfile.ZipFile, n_bytes: int) -> None:
-    """Check the directory of an archive: its members, how they are packed, and how large they get.
+def check_model_archive(archive: zipfile.ZipFile, n_bytes: int) -> None:
+    """Check the directory of a model file.
 
     Parameters
     ----------
@@ -76,27 +76,48 @@ def check_archive(archive: zipfile.ZipFile, n_bytes: int) -> None:
     Raises
     ------
     ModelFileError
-        If a member is missing, unknown, there twice, encrypted, packed in an unusual way, or too large.
+        If it is a model of Keras alone, or as `check_archive`.
     """
-    members = archive.infolist()
-    names = [member.filename for member in members]
-    expected = {*MAX_BYTES, WEIGHTS_FILE}
-    if STATE_FILE not in names:
+    if STATE_FILE not in archive.namelist():
         raise ModelFileError(
             f"not a model that TransferClassifier.save wrote ({STATE_FILE} is missing); "
             "open a model of Keras with keras.saving.load_model"
         )
-    if expected - set(names):
-        raise ModelFileError(f"incomplete, {', '.join(sorted(expected - set(names)))} is missing")
-    if set(names) - expected:
-        raise ModelFileError(f"refused, it holds {show(*sorted(set(names) - expected))}, which no model file does")
+    check_archive(archive, n_bytes, {**MAX_BYTES, WEIGHTS_FILE: None})
+
+
+def check_archive(archive: zipfile.ZipFile, n_bytes: int, expected: Mapping[str, int | None]) -> None:
+    """Check the directory of an archive: its members, how they are packed, and how large they get.
+
+    Parameters
+    ----------
+    archive : ZipFile
+        Nothing of it is unpacked.
+    n_bytes : int
+        The size of its file.
+    expected : mapping of str to int or None
+        What each member may take unpacked; None allows `MAX_EXPANSION` times its packed size.
+
+    Raises
+    ------
+    ModelFileError
+        If a member is missing, unknown, there twice, encrypted, packed in an unusual way, or too large.
+    """
+    members = archive.infolist()
+    names = [member.filename for member in members]
+    if expected.keys() - set(names):
+        raise ModelFileError(f"incomplete, {', '.join(sorted(expected.keys() - set(names)))} is missing")
+    if set(names) - expected.keys():
+        unknown = show(*sorted(set(names) - expected.keys()))
+        raise ModelFileError(f"refused, it holds {unknown}, which no model file does")
     if len(names) > len(expected):
         raise ModelFileError("refused, it holds a member twice")
     for member in members:
         if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ModelFileError(f"refused, {member.filename} is encrypted or packed in an unusual way")
         packed = min(member.compress_size, n_bytes)  # the directory may say anything
-        limit = MAX_BYTES.get(member.filename, MAX_EXPANSION * packed)
+        most = expected[member.filename]
+        limit = MAX_EXPANSION * packed if most is None else most
         if member.file_size > limit:
             raise ModelFileError(
                 f"refused, {member.filename} unpacks from {packed:,} to {member.file_size:,} bytes, "

@@ -6,9 +6,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import sklearn
+from drawn_scores import labelled_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV, calibration_curve
@@ -28,16 +28,6 @@ from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics import wilson_interval
 
 FRACTIONS = st.floats(0.001, 0.999)
-
-
-@st.composite
-def labelled_scores(draw):
-    """Labels of both classes with scores, sometimes of few values so that most are tied."""
-    n = draw(st.integers(2, 60))
-    y_true = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1)))
-    y_true[:2] = 0, 1
-    steps = draw(st.sampled_from([1, 2, 5, 1000]))
-    return y_true, draw(hnp.arrays(np.int64, n, elements=st.integers(0, steps))) / steps
 
 
 def simulate(n=600, seed=0, overconfidence=1.0, prevalence_in_training=None):

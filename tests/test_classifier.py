@@ -235,6 +235,8 @@ def test_what_are_no_classes_cannot_be_learned(dataset, y, message):
         ({"steps_per_epoch": 1.5}, ParameterError, "steps_per_epoch must be None or a whole number"),
         ({"early_stopping": 3}, ParameterError, "pass validation_data"),
         ({"learning_rate": 0}, ParameterError, "above 0"),
+        ({"learning_rate": "0.1"}, ParameterError, "learning_rate must be above 0, got '0.1'"),
+        ({"dropout": None}, ParameterError, "dropout must be a share, 0 up to but not 1, got None"),
         ({"input_size": 224}, ParameterError, r"\(height, width\) in pixels, got 224"),
         ({"augmenter": Augmenter(fill_mode="mirror")}, ParameterError, "fill_mode must be one of"),
         ({"augmenter": Augmenter(transpose=True), "input_size": (32, 40)}, ParameterError, "needs a square input_size"),

@@ -2,30 +2,13 @@
 
 import numpy as np
 import pytest
+from drawn_scores import labelled_scores, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values, score_histogram
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics import ConfusionCounts, confusion_counts, roc_auc
-
-
-@st.composite
-def labelled_scores(draw):
-    """Labels of both classes with scores, sometimes of few values so that most are tied."""
-    n = draw(st.integers(2, 60))
-    y_true = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1)))
-    y_true[:2] = 0, 1
-    steps = draw(st.sampled_from([1, 2, 5, 1000]))
-    return y_true, draw(hnp.arrays(np.int64, n, elements=st.integers(0, steps))) / steps
-
-
-def simulate(n_melanoma=60, n_benign=240, seed=0):
-    rng = np.random.default_rng(seed)
-    y_true = np.repeat([1, 0], [n_melanoma, n_benign])
-    return y_true, 1 / (1 + np.exp(-rng.normal(2 * y_true - 1.5, 1.2)))
-
 
 # -- decision curve ----------------------------------------------------------------------------------------------------
 
@@ -44,7 +27,7 @@ def test_net_benefit_is_its_definition(data, threshold):
 
 
 def test_acting_on_all_scores_is_cutting_out_all_and_on_none_nothing():
-    y_true, _ = simulate()
+    y_true, _ = simulate(60, 240)
     everyone = decision_curve(y_true, np.ones(len(y_true)), n_resamples=100)
     np.testing.assert_allclose(everyone.net_benefit, everyone.treat_all, atol=1e-12)
     nobody = decision_curve(y_true, np.zeros(len(y_true)), n_resamples=100)
@@ -57,12 +40,12 @@ def test_all_and_none_are_worth_the_same_at_the_prevalence():
 
 
 def test_perfect_scores_gain_the_prevalence_at_every_threshold():
-    y_true, _ = simulate()
+    y_true, _ = simulate(60, 240)
     np.testing.assert_allclose(decision_curve(y_true, y_true, n_resamples=100).net_benefit, 0.2)
 
 
 def test_the_band_agrees_with_a_plain_loop():
-    y_true, y_score = simulate()
+    y_true, y_score = simulate(60, 240)
     rng = np.random.default_rng(1)
     rows_of = [np.flatnonzero(y_true == label) for label in (0, 1)]
     benefits, found = [], []

@@ -129,6 +129,8 @@ def check_prediction(names):
 def check_report(names):
     assert {path.stem for path in Path("figures").iterdir()} >= {"roc", "metrics", "examples"}
     assert "AUC" in Path("report.html").read_text(encoding="utf-8")
+    assert Path("decision_curve.png").is_file()
+    assert names["display"].ax_.get_legend().get_texts()[-1].get_text() == "less regularised"
     check = names["published"].check_claims(names["claims"])
     assert not check.consistent
     assert "no k/75" in str(check)

@@ -1,17 +1,19 @@
 import json
+import pickle
 import warnings
 import zipfile
 from copy import copy
 
 import numpy as np
 import pytest
+from model_files import declare_size, overwrite_directory, rewrite
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
-from melanoma_tl.ensemble import STATE_FILE, rank_among
+from melanoma_tl.ensemble import MAX_STATE_BYTES, STATE_FILE, rank_among
 from melanoma_tl.errors import (
     DatasetError,
     ImageError,
@@ -251,15 +253,6 @@ def test_a_member_can_be_taken_out_of_the_file(ensemble, members, dataset, tmp_p
     assert np.allclose(alone.predict_proba(dataset), members[1].predict_proba(dataset), atol=1e-6)
 
 
-def rewrite(path, change, compression=zipfile.ZIP_STORED):
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    change(parts)
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-
-
 def changed(**entries):
     return lambda parts: parts.update({STATE_FILE: json.dumps(json.loads(parts[STATE_FILE]) | entries).encode()})
 
@@ -267,17 +260,19 @@ def changed(**entries):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda parts: parts.pop(STATE_FILE), "not a saved ensemble"),
-        (lambda parts: parts.update({STATE_FILE: b"{"}), "not a saved ensemble"),
-        (lambda parts: parts.update({STATE_FILE: b"[]"}), "not a saved ensemble"),
+        (lambda parts: parts.pop(STATE_FILE), r"not a file that Ensemble\.save wrote"),
+        (lambda parts: parts.update({STATE_FILE: b"{"}), "is damaged"),
+        (lambda parts: parts.update({STATE_FILE: b"[]"}), "is damaged"),
         (changed(format_version=99), "format version 99"),
-        (changed(members=4), "member_1.keras"),
-        (changed(members=0), "at least one classifier"),
-        (changed(parameters={"combine": "mean", "weights": []}), "not a saved ensemble"),
+        (changed(members=4), "names 4 members and holds 1"),
+        (changed(members=0), "names 0 members and holds 1"),
+        (changed(parameters={"combine": "mean", "weights": []}), "does not describe an ensemble"),
         (changed(parameters={"combine": "median"}), "combination 'median'"),
+        (changed(reference_scores=None, cross_validation={}), "does not describe an ensemble"),
         (lambda parts: parts.update({"member_0.keras": b"nothing"}), "not a model file"),
+        (lambda parts: parts.pop("member_0.keras"), "names 1 members and holds 0"),
+        (lambda parts: parts.update({"member_00.keras": parts.pop("member_0.keras")}), "member_0.keras is missing"),
     ],
-    ids=["no state", "half a state", "no mapping", "newer", "too few", "none", "unknown", "wrong", "damaged member"],
 )
 def test_files_that_are_not_ours_or_damaged(members, tmp_path, change, message):
     path = tmp_path / "ensemble.zip"
@@ -286,6 +281,35 @@ def test_files_that_are_not_ours_or_damaged(members, tmp_path, change, message):
     with pytest.raises(ModelFileError, match=message) as caught:
         Ensemble.load(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda path: rewrite(path, lambda parts: parts.update({"../evil.py": b"x"})),
+            "refused, it holds '../evil.py'",
+        ),
+        (lambda path: overwrite_directory(path, STATE_FILE, 8, "<H", 1), "ensemble.json is encrypted"),
+        (lambda path: declare_size(path, STATE_FILE, MAX_STATE_BYTES + 1), "ensemble.json unpacks from"),
+        (lambda path: declare_size(path, "member_0.keras", 2**31), "member_0.keras unpacks from"),
+        (lambda path: rewrite(path, deepen), "nested too deeply"),
+        (lambda path: path.write_bytes(pickle.dumps(path)), "a Python pickle"),
+    ],
+    ids=["a path", "encrypted", "a huge state", "a huge member", "depth", "pickle"],
+)
+def test_hostile_files_are_refused_before_anything_is_unpacked(members, tmp_path, change, message):
+    path = tmp_path / "ensemble.zip"
+    Ensemble(members[:1]).save(path)
+    change(path)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        Ensemble.load(path)
+    assert str(caught.value).startswith(str(path))
+    assert [file.name for file in tmp_path.iterdir()] == ["ensemble.zip"]
+
+
+def deepen(parts):
+    parts[STATE_FILE] = b'{"format_version": 1, "members": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
 def test_a_file_that_could_unpack_to_anything_is_refused(members, tmp_path):

@@ -127,6 +127,7 @@ def test_a_sheet_shows_each_image_with_its_maps(finder, dataset):
     assert len(drawn) == 6
     assert "IMG_000" in drawn[0].get_title(loc="left")
     assert "IMG_001: score" in str(explanations)
+    assert "<li>IMG_001: score" in explanations._repr_html_()
 
 
 def test_the_most_confident_errors_are_explained(finder, dataset):

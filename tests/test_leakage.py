@@ -8,7 +8,7 @@ from PIL import Image
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
 from melanoma_tl.datasets.synthetic import draw_lesion
-from melanoma_tl.errors import DatasetError, LeakageError, UnknownNameError
+from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 
 
 def table(ids, *, name, **metadata):
@@ -92,8 +92,12 @@ def test_overlap_speaks_and_stops(versions):
         "'left': 2 images have a counterpart in 'right' (0 by id, 1 by bytes, 2 by near-duplicate): a, b"
     )
     assert "smaller" in overlap._repr_html_()
+    assert "<th>left</th>" in overlap._repr_html_()
     with pytest.raises(LeakageError, match="2 images have a counterpart"):
         overlap.raise_if_any()
+    with pytest.warns(LeakageWarning, match=r"2 images have a counterpart .*: a, b\. Look at them") as caught:
+        overlap.warn_if_any("Look at them")
+    assert caught[0].filename == __file__
     nothing = left[2:].overlap(right, verbose=0)
     assert not nothing
     nothing.raise_if_any()

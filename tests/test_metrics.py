@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_scores import labelled_scores, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
 from sklearn import metrics as sk
 
@@ -22,23 +22,6 @@ from melanoma_tl.metrics import (
     threshold_metrics,
     wilson_interval,
 )
-
-
-@st.composite
-def labelled_scores(draw):
-    """Labels of both classes with scores, sometimes of few values so that most are tied."""
-    n = draw(st.integers(2, 60))
-    y_true = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1)))
-    y_true[:2] = 0, 1
-    steps = draw(st.sampled_from([1, 2, 5, 1000]))
-    y_score = draw(hnp.arrays(np.int64, n, elements=st.integers(0, steps))) / steps
-    return y_true, y_score
-
-
-def simulate(n_melanoma=117, n_benign=483, seed=0):
-    rng = np.random.default_rng(seed)
-    y_true = np.repeat([1, 0], [n_melanoma, n_benign])
-    return y_true, 1 / (1 + np.exp(-rng.normal(2 * y_true - 1.5, 1.2)))
 
 
 @given(labelled_scores())

@@ -244,7 +244,10 @@ def test_it_is_written_saved_and_drawn(report, tmp_path):
     with pytest.raises(ParameterError, match=r"\.html"):
         report.save(tmp_path / "report.html")
     assert report.plot_confusion_matrix().figure_.axes
-    assert len(report.plot_roc().lines) == 4
+    curves = report.plot_roc()
+    assert len(curves.line_) == 3
+    assert [line.get_label().split(",")[0] for line in curves.line_] == list(report.classes)
+    assert curves.roc_auc == pytest.approx([one.metrics["auc"].value for one in report.against_rest.values()])
 
 
 def test_the_official_scorer_reads_a_submission(report, tmp_path, monkeypatch):

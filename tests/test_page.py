@@ -13,11 +13,13 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from contrasts import contrast
 from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
 from matplotlib.figure import Figure
 
 from melanoma_tl import MetricsReport
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.plots import HistoryDisplay
 from melanoma_tl.report import CARD
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -94,6 +96,35 @@ def test_every_picture_says_what_it_shows_and_can_be_decoded(page):
     assert f"AUC {MetricsReport.from_scores(TRUTH, SCORES).metrics['auc'].value:.3f}" in pictures[0]["alt"]
 
 
+def test_displays_and_figures_are_attached_as_pictures(report, tmp_path):
+    drawings = {"Curve": report.plot_roc(), "Not drawn yet": HistoryDisplay(report.history), "Mine": Figure()}
+    for title, drawing in drawings.items():
+        report = report.attach(title, drawing)
+    text = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
+    sections = re.findall(r'<section id="finding-\d.*?</section>', text, re.S)
+    assert [section.count("<img") for section in sections] == [1, 1, 1]
+    for form in (text, str(report), report.to_markdown(), report.to_json()):
+        assert "object at 0x" not in form
+        assert "Figure(" not in form
+
+
+def test_wide_pictures_keep_a_width_at_which_they_can_be_read(page):
+    """Their letters have 8 points and more, and are not to shrink below as many pixels."""
+    text = page.read_text(encoding="utf-8")
+    widths = {
+        match[1]: int(match[2])
+        for match in re.finditer(r'aria-label="([^"]*)">\s*<img [^>]*style="min-width: (\d+)px"', text)
+    }
+    assert widths["All figures"] == round(72 * report_width("metrics"))
+    assert widths["Training history"] > 600
+    assert "ROC curve" not in widths
+
+
+def report_width(name):
+    drawn = MetricsReport.from_scores(TRUTH, SCORES, n_resamples=100).draw_all()
+    return next(figure.figure.get_figwidth() for figure in drawn if figure.name == name)
+
+
 def test_headings_go_down_one_level_at_a_time(page):
     levels = [int(tag[1]) for tag, _ in Elements(page.read_text(encoding="utf-8")).found if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
@@ -142,18 +173,6 @@ def test_text_meets_the_contrast_of_wcag_aa(page):
         for text in ("text", "soft", "accent", "warn"):
             for back in ("back", "panel"):
                 assert contrast(colours[text], colours[back]) >= 4.5, (text, back, scheme)
-
-
-def contrast(*colours):
-    """As WCAG 2 defines it."""
-    light = []
-    for colour in colours:
-        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
-        channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
-    low, high = sorted(light)
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import build
 
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.network import Network, freeze
 from melanoma_tl.parts import build_scorer, cut_network, describe_network, with_precision
 from melanoma_tl.precision import PRECISIONS, Precision
@@ -143,6 +144,41 @@ def test_statistics_of_a_normalization_are_recast_too():
     exact = model.predict_on_batch(PIXELS[:, :8, :8])
     assert np.abs(exact).max() < 3
     assert np.allclose(recast.predict_on_batch(PIXELS[:, :8, :8]).astype("float32"), exact, atol=0.03)
+
+
+def with_layer(layer):
+    def head(features):
+        return keras.layers.Dense(4)(layer(keras.layers.GlobalAveragePooling2D()(features)))
+
+    return network("conv2", head=head)
+
+
+def test_code_in_a_head_computes_as_it_did():
+    """Keras makes a Lambda anew only where code in files is trusted, so that one is shared."""
+    model = with_layer(keras.layers.Lambda(lambda x: 2 * x, name="double"))
+    recast = with_precision(model, "mixed_bfloat16")
+    assert recast.get_layer("double") is model.get_layer("double")
+    assert recast.get_layer("conv2") is not model.get_layer("conv2")
+    difference = np.abs(build_scorer(model, PRECISIONS["mixed_bfloat16"]).predict_on_batch(PIXELS) - model(PIXELS))
+    assert 0 < difference.max() < 0.02
+
+
+class Scaling(keras.layers.Layer):
+    """A user's layer without a get_config."""
+
+    def __init__(self, factor):
+        super().__init__(name="scaling")
+        self.factor = factor
+
+    def call(self, x):
+        return self.factor * x
+
+
+def test_a_layer_that_cannot_be_made_again_is_named():
+    model = with_layer(Scaling(keras.ops.ones(8)))
+    with pytest.raises(ParameterError, match=r"layer 'scaling' \(Scaling\) cannot be made again .*precision='float32'"):
+        build_scorer(model, PRECISIONS["mixed_bfloat16"])
+    assert build_scorer(model, PRECISIONS["float32"]) is model
 
 
 def test_everything_trains_where_nothing_is_frozen():

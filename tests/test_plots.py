@@ -5,13 +5,24 @@ import sys
 
 import numpy as np
 import pytest
+from contrasts import contrast
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.calibration import reliability_curve
 from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics import LABELS
+from melanoma_tl.metrics import LABELS, ConfusionCounts
+from melanoma_tl.plots import (
+    DecisionCurveDisplay,
+    GainCurveDisplay,
+    HistoryDisplay,
+    MetricsDisplay,
+    PredictiveValuesDisplay,
+    ScoreHistogramDisplay,
+)
+from melanoma_tl.plots.matrices import draw_confusion_matrix
 
 HISTORY = {
     "loss": [0.7, 0.4, 0.2],
@@ -77,17 +88,29 @@ def test_confusion_matrix_shows_counts_and_shares_of_each_class(matrix):
     assert "n = 150" in display.ax_.get_title()
 
 
+def test_counts_can_be_read_on_every_shade():
+    """4.5 to 1, as WCAG 2 asks for; both colours of letters occur."""
+    inks = set()
+    for tp in (0, 30, 50, 60, 68, 70, 71, 72, 73, 74, 76, 80, 100):
+        display = draw_confusion_matrix(ConfusionCounts(tn=50, fp=50, fn=100 - tp, tp=tp), threshold=None)
+        for text, share in zip(display.text_.flat, (0.5, 0.5, 1 - tp / 100, tp / 100), strict=True):
+            assert contrast(to_hex(text.get_color()), to_hex(display.im_.cmap(share))) >= 4.5, share
+            inks.add(text.get_color())
+    assert inks == {"black", "white"}
+
+
 def test_metrics_are_bars_with_intervals(report):
-    ax = report.plot_metrics()
+    display = report.plot_metrics()
+    ax = display.ax_
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == [f"{LABELS[name]}  (n = {metric.n})" for name, metric in report.metrics.items()]
-    for metric, bar, interval in zip(report.metrics.values(), ax.patches, ax.lines, strict=True):
+    for metric, bar, interval in zip(report.metrics.values(), display.bars_, ax.lines, strict=True):
         assert [bar.get_width(), *interval.get_xdata()] == [metric.value, metric.low, metric.high]
     assert "95 % intervals" in ax.get_title()
 
 
 def test_an_undefined_figure_says_so():
-    ax = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3]).plot_metrics()
+    ax = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3]).plot_metrics().ax_
     values = [label.get_text() for label in ax.child_axes[0].get_yticklabels()]
     assert values.count("undefined") == 1
 
@@ -108,7 +131,7 @@ def test_reliability_shows_bins_with_intervals(report):
 
 
 def test_decision_curve_shows_both_extremes(report):
-    ax = report.plot_decision_curve()
+    ax = report.plot_decision_curve().ax_
     curve = decision_curve(report.y_true, report.y_score, n_resamples=200)
     by_score, treat_all, none = ax.lines
     np.testing.assert_allclose(by_score.get_ydata(), curve.net_benefit)
@@ -122,7 +145,7 @@ def test_decision_curve_shows_both_extremes(report):
 
 
 def test_gain_shows_the_best_and_a_random_order(report):
-    ax = report.plot_gain()
+    ax = report.plot_gain().ax_
     curve = cumulative_gain(report.y_true, report.y_score, n_resamples=200)
     by_score, best, random = ax.lines
     np.testing.assert_allclose(by_score.get_xydata(), np.stack([curve.examined, curve.found], axis=1))
@@ -131,15 +154,15 @@ def test_gain_shows_the_best_and_a_random_order(report):
 
 
 def test_scores_are_drawn_as_shares_of_each_class(report):
-    ax = report.plot_scores()
-    assert legend(ax) == ["benign (n = 12)", "melanoma (n = 12)", "threshold 0.5"]
-    for outline in ax.patches:
+    display = report.plot_scores()
+    assert legend(display.ax_) == ["benign (n = 12)", "melanoma (n = 12)", "threshold 0.5"]
+    for outline in display.steps_:
         assert outline.get_data().values.sum() == pytest.approx(1)
 
 
 def test_predictive_values_are_drawn_from_rare_to_frequent(matrix):
-    ax = matrix.plot_predictive_values()
-    ppv, npv, here = ax.lines
+    display = matrix.plot_predictive_values()
+    ax, (ppv, npv), here = display.ax_, display.lines_, display.ax_.lines[-1]
     values = predictive_values(matrix.counts, [0.001, 0.5])
     assert ppv.get_ydata()[[0, -1]] == pytest.approx(values.ppv)
     assert npv.get_ydata()[[0, -1]] == pytest.approx(values.npv)
@@ -149,12 +172,12 @@ def test_predictive_values_are_drawn_from_rare_to_frequent(matrix):
 
 
 def test_a_predictive_value_that_does_not_exist_says_so():
-    ax = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3]).plot_predictive_values()
+    ax = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3]).plot_predictive_values().ax_
     assert legend(ax)[0] == "PPV: undefined"
 
 
 def test_history_marks_the_epoch_of_the_lowest_validation_loss(report):
-    loss, accuracy = report.plot_history()
+    loss, accuracy = report.plot_history().axes_
     assert [loss.get_title(), accuracy.get_title()] == ["Loss", "Accuracy"]
     for ax in (loss, accuracy):
         assert legend(ax) == ["training", "validation", "lowest validation loss: epoch 2"]
@@ -176,7 +199,7 @@ def test_history_marks_the_epoch_of_the_lowest_validation_loss(report):
     ids=["loss alone", "diverged"],
 )
 def test_a_history_shows_what_it_has(history, titles, texts):
-    panels = MetricsReport.from_scores([0, 1], [0.2, 0.7], history=history).plot_history()
+    panels = MetricsReport.from_scores([0, 1], [0.2, 0.7], history=history).plot_history().axes_
     assert [ax.get_title() for ax in panels] == titles
     assert legend(panels[0]) == texts
 
@@ -267,15 +290,94 @@ def test_given_axes_are_drawn_on(report):
     assert report.plot_roc(axes[0]).ax_ is axes[0]
     assert report.plot_precision_recall(axes[1]).ax_ is axes[1]
     assert report.plot_confusion_matrix(axes[2]).ax_ is axes[2]
-    assert report.plot_metrics(axes[3]) is axes[3]
-    assert list(report.plot_history(axes[4:6])) == list(axes[4:6])
+    assert report.plot_metrics(axes[3]).ax_ is axes[3]
+    assert list(report.plot_history(axes[4:6]).axes_) == list(axes[4:6])
     assert report.plot_calibration(ax=axes[6]).ax_ is axes[6]
     for ax, plot in zip(
         axes[7:11],
         (report.plot_decision_curve, report.plot_gain, report.plot_scores, report.plot_predictive_values),
         strict=True,
     ):
-        assert plot(ax) is ax
+        assert plot(ax).ax_ is ax
+
+
+# -- displays ----------------------------------------------------------------------------------------------------------
+
+OF_SCORES = {
+    DecisionCurveDisplay: lambda display: display.line_.get_xydata(),
+    GainCurveDisplay: lambda display: display.line_.get_xydata(),
+    MetricsDisplay: lambda display: [[bar.get_width() for bar in display.bars_]],
+    PredictiveValuesDisplay: lambda display: [line.get_ydata() for line in display.lines_],
+    ScoreHistogramDisplay: lambda display: [steps.get_data().values for steps in display.steps_],
+}
+WORDS = np.array(["nevus", "melanoma"])
+TRUTH, SCORES = np.arange(30) % 2, np.clip(np.arange(30) % 2 * 0.3 + np.linspace(0.1, 0.6, 30), 0, 1)
+
+
+class Table:
+    """A classifier of rows that hold the scores, with a threshold of its own."""
+
+    threshold = 0.55
+
+    def __init__(self, classes=(0, 1)):
+        self.classes_ = classes
+
+    def predict_proba(self, X):
+        return np.column_stack([1 - X, X])
+
+
+@pytest.mark.parametrize("kind", OF_SCORES)
+def test_a_display_is_the_same_from_labels_words_and_estimators(kind):
+    drawn = OF_SCORES[kind]
+    at_threshold = {} if kind in (DecisionCurveDisplay, GainCurveDisplay) else {"threshold": 0.55}
+    expected = drawn(kind.from_predictions(TRUTH, SCORES, **at_threshold))
+    from_words = kind.from_predictions(WORDS[TRUTH], SCORES, pos_label="melanoma", **at_threshold)
+    from_estimator = kind.from_estimator(Table(["nevus", "melanoma"]), SCORES, WORDS[TRUTH], pos_label="melanoma")
+    for display in (from_words, from_estimator):
+        np.testing.assert_array_equal(drawn(display), expected)
+    if kind in (MetricsDisplay, PredictiveValuesDisplay):
+        assert not np.array_equal(drawn(kind.from_predictions(TRUTH, SCORES)), expected), "the threshold matters"
+
+
+@pytest.mark.parametrize("kind", OF_SCORES)
+def test_a_display_can_be_drawn_again(kind):
+    display = kind.from_predictions(TRUTH, SCORES)
+    first, data = display.ax_, np.array(OF_SCORES[kind](display))
+    assert display.figure_ is first.figure
+    second = Figure().subplots()
+    assert display.plot(second, alpha=0.9) is display
+    assert display.ax_ is second
+    assert display.figure_ is second.figure
+    np.testing.assert_array_equal(OF_SCORES[kind](display), data)
+    assert second.get_title() == first.get_title()
+
+
+@pytest.mark.parametrize("kind", [DecisionCurveDisplay, GainCurveDisplay])
+def test_two_classifiers_share_axes(kind):
+    first = kind.from_predictions(TRUTH, SCORES, label="new")
+    second = kind.from_predictions(TRUTH, SCORES / 2, ax=first.ax_, ref_line=False, label="old", c="black", lw=1)
+    texts = legend(first.ax_)
+    assert texts.count("new") == texts.count("old") == 1
+    assert len(texts) == len(set(texts)) == 4
+    assert (second.line_.get_color(), second.line_.get_linewidth()) == ("black", 1)
+    bands = [band.get_facecolor()[0][:3].tolist() for band in first.ax_.collections]
+    assert bands == [list(to_rgb(line.get_color())) for line in (first.line_, second.line_)]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DecisionCurveDisplay.from_estimator(Table(), SCORES), "ndarray without labels; pass them as y"),
+        (lambda: MetricsDisplay.from_estimator(Table([1, 0]), SCORES, TRUTH), "second class"),
+        (lambda: PredictiveValuesDisplay.from_predictions(TRUTH, SCORES[:-1]), "y_score has 29 rows"),
+        (lambda: ScoreHistogramDisplay.from_predictions(WORDS[TRUTH], SCORES), "pos_label='melanoma'"),
+        (lambda: GainCurveDisplay.from_predictions(TRUTH, SCORES, n_resamples=5), "at least 100"),
+        (lambda: HistoryDisplay({"accuracy": [0.5]}).plot(), r"got the keys \['accuracy'\]"),
+    ],
+)
+def test_a_display_that_cannot_be_made_says_why(make, message):
+    with pytest.raises(ParameterError, match=message):
+        make()
 
 
 def test_every_figure_that_can_be_drawn_is_saved(report, matrix, tmp_path):

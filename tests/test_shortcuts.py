@@ -133,7 +133,10 @@ def test_the_check_is_written_drawn_and_attached(tmp_path):
     assert json.loads(json.dumps(check.to_dict()))["alarm"] is True
     assert len([ax for ax in check.plot().axes if ax.images]) == 12
     report = MetricsReport.from_scores(LABELS, np.linspace(0, 1, N)).attach("Shortcuts", check)
-    assert "SHORTCUT" in report.save(tmp_path / "report.html").read_text(encoding="utf-8")
+    page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "SHORTCUT" in page
+    assert '<th scope="row">lesion covered</th>' in page
+    assert "<pre>" not in page
     assert json.loads(report.to_json())["findings"]["Shortcuts"]["alarm"] is True
 
 

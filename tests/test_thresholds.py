@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_scores import labelled_scores, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_curve
 
 from melanoma_tl.errors import DatasetError, ParameterError
@@ -17,29 +17,13 @@ from melanoma_tl.thresholds import SENSITIVITIES, choose_threshold, specificity_
 RULES = [{"sensitivity": 0.9}, {"specificity": 0.8}, {"youden": True}, {"cost_ratio": 5, "prevalence": 0.1}]
 
 
-@st.composite
-def labelled_scores(draw):
-    """Labels of both classes with scores above 0, sometimes of few values so that most are tied."""
-    n = draw(st.integers(2, 40))
-    y_true = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 1)))
-    y_true[:2] = 0, 1
-    steps = draw(st.sampled_from([1, 2, 5, 1000]))
-    return y_true, (draw(hnp.arrays(np.int64, n, elements=st.integers(1, steps))) / (steps + 1))
-
-
-def simulate(n_melanoma=117, n_benign=483, seed=0):
-    rng = np.random.default_rng(seed)
-    y_true = np.repeat([1, 0], [n_melanoma, n_benign])
-    return y_true, 1 / (1 + np.exp(-rng.normal(2 * y_true - 1.5, 1.2)))
-
-
 def every_point(y_true, y_score):
     """Sensitivity and specificity of everything that a threshold can do, as whole numbers found and spared."""
     cuts = [0.0, *np.unique(y_score)]
     return [confusion_counts(y_true, y_score, cut) for cut in cuts]
 
 
-@given(labelled_scores(), st.sampled_from([0.01, 0.5, 2 / 3, 0.8, 0.95, 1.0]))
+@given(labelled_scores(above_zero=True), st.sampled_from([0.01, 0.5, 2 / 3, 0.8, 0.95, 1.0]))
 @settings(max_examples=200, deadline=None)
 def test_a_sensitivity_is_reached_at_the_smallest_loss_of_specificity(data, target):
     point = choose_threshold(*data, sensitivity=target)
@@ -51,7 +35,7 @@ def test_a_sensitivity_is_reached_at_the_smallest_loss_of_specificity(data, targ
     assert point.counts.tp == max(counts.tp for counts in reaching if counts.fp == least)
 
 
-@given(labelled_scores(), st.sampled_from([0.01, 0.5, 2 / 3, 0.8, 0.95, 1.0]))
+@given(labelled_scores(above_zero=True), st.sampled_from([0.01, 0.5, 2 / 3, 0.8, 0.95, 1.0]))
 @settings(max_examples=200, deadline=None)
 def test_a_specificity_is_reached_at_the_smallest_loss_of_sensitivity(data, target):
     point = choose_threshold(*data, specificity=target)
@@ -62,7 +46,7 @@ def test_a_specificity_is_reached_at_the_smallest_loss_of_sensitivity(data, targ
     assert point.counts.fp == min(counts.fp for counts in reaching if counts.tp == best)
 
 
-@given(labelled_scores())
+@given(labelled_scores(above_zero=True))
 @settings(max_examples=100, deadline=None)
 def test_youden_and_cost_are_the_best_of_all_points_and_the_most_sensitive_of_the_best(data):
     points = every_point(*data)
@@ -76,7 +60,7 @@ def test_youden_and_cost_are_the_best_of_all_points_and_the_most_sensitive_of_th
     assert chosen == youden
 
 
-@given(labelled_scores(), st.sampled_from(RULES))
+@given(labelled_scores(above_zero=True), st.sampled_from(RULES))
 @settings(max_examples=50, deadline=None)
 def test_the_order_of_the_images_does_not_matter(data, rule):
     y_true, y_score = data
@@ -84,7 +68,7 @@ def test_the_order_of_the_images_does_not_matter(data, rule):
     assert choose_threshold(y_true[shuffled], y_score[shuffled], **rule) == choose_threshold(*data, **rule)
 
 
-@given(labelled_scores(), st.sampled_from([0.5, 0.8, 1.0]))
+@given(labelled_scores(above_zero=True), st.sampled_from([0.5, 0.8, 1.0]))
 @settings(max_examples=50, deadline=None)
 def test_specificity_is_the_sensitivity_of_the_other_class(data, target):
     y_true, y_score = data
@@ -202,7 +186,7 @@ def assert_both_ways(y_true, y_score):
             assert figure.n == (np.asarray(y_true) == 0).sum()
 
 
-@given(labelled_scores())
+@given(labelled_scores(above_zero=True))
 @settings(max_examples=100, deadline=None)
 def test_both_ways_are_the_challenges(data):
     assert_both_ways(*data)

@@ -48,4 +48,22 @@ claims = {
 print(published.check_claims(claims))
 # --8<-- [end:claims]
 
-report.plot_metrics().figure.savefig("report.png", dpi=110)
+# --8<-- [start:plots]
+from melanoma_tl.plots import DecisionCurveDisplay
+
+other = LogisticRegression(C=100).fit(thumbnails(train), train.labels)
+
+display = report.plot_decision_curve()
+DecisionCurveDisplay.from_estimator(
+    other,
+    thumbnails(test),
+    test.labels,
+    ax=display.ax_,
+    ref_line=False,
+    label="less regularised",
+    color="black",
+)
+display.figure_.savefig("decision_curve.png")
+# --8<-- [end:plots]
+
+report.plot_metrics().figure_.savefig("report.png", dpi=110)

@@ -1,6 +1,7 @@
 """What two datasets share: images, near-duplicates, lesions, patients."""
 
 import html
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
-from melanoma_tl.errors import DatasetError, LeakageError, UnknownNameError
+from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 from melanoma_tl.fingerprints import KINDS, Fingerprints
 from melanoma_tl.images import SkippedRow
 
@@ -244,7 +245,8 @@ class Overlap:
         return f"Overlap({self})"
 
     def _repr_html_(self) -> str:
-        shown = self.pairs.drop(columns=["left_path", "right_path"]).head(10)
+        titles = {"left_id": self.left, "right_id": self.right, "found_by": "found by"}
+        shown = self.pairs.drop(columns=["left_path", "right_path"]).rename(columns=titles).head(10)
         return f"<p>{html.escape(str(self))}</p>{shown.to_html(index=False, na_rep='-') if len(shown) else ''}"
 
     def to_frame(self) -> pd.DataFrame:
@@ -270,6 +272,24 @@ class Overlap:
                 f"{self}. Figures from shared images say nothing about new ones: "
                 "take them out with overlap.remove_from(dataset)"
             )
+
+    def warn_if_any(self, consequence: str, *, stacklevel: int = 1) -> None:
+        """Warn when anything is shared.
+
+        Parameters
+        ----------
+        consequence : str
+            What follows from it, and what to do about it.
+        stacklevel : int, default=1
+            Which caller the warning is about, as in `warnings.warn`: 1 is who calls this method.
+
+        Warns
+        -----
+        LeakageWarning
+            If at least one pair was found.
+        """
+        if len(self):
+            warnings.warn(f"{self}. {consequence}", LeakageWarning, stacklevel=stacklevel + 1)
 
     def remove_from(self, dataset: "ISBIDataset") -> "ISBIDataset":
         """Take the images that are concerned out of a dataset.
@@ -307,7 +327,7 @@ class Overlap:
         matplotlib.figure.Figure
             Two images a pair, with their ids and what relates them.
         """
-        from melanoma_tl.plots import Pair, draw_pairs
+        from melanoma_tl.plots.sheets import Pair, draw_pairs
 
         doubtful = self.pairs.sort_values("distance", ascending=False, na_position="last", kind="stable").head(n)
         return draw_pairs(

@@ -44,7 +44,6 @@ _THUMBNAIL = (32, 32)  # pixels: enough for mean colours and dark corners
 _CORNERS = np.r_[0:4, 28:32]  # an eighth of each side
 _STEPS = 50  # numbers are compared at these quantiles, so that the time does not grow with the images
 _N_TENTHS = 10
-_MORE_COLOURS = ("#56B4E9", "#CC79A7", "#F0E442")  # of Okabe and Ito, after those of `plots`
 _KEYS = ["image_id", "class", "in_subset"]
 _ORDER = "class by file order"
 
@@ -295,7 +294,7 @@ class SelectionBias:
         DatasetError
             If there is nothing to draw.
         """
-        from melanoma_tl.plots import new_figure
+        from melanoma_tl.plots.style import new_figure
 
         rows = self._of_classes().sort_values("effect", ascending=False, kind="stable")
         rows = (rows[rows["differs"]] if self else rows).head(n)
@@ -490,7 +489,7 @@ def _correct_by_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _draw_by_position(ax: "Axes", images: pd.DataFrame, row: pd.Series) -> None:
-    from melanoma_tl.plots import GREY, dress
+    from melanoma_tl.plots.style import GREY, dress
 
     members = images[images["class"] == row["class"]]
     n, values = len(members), images[row["characteristic"]]
@@ -508,7 +507,7 @@ def _draw_by_position(ax: "Axes", images: pd.DataFrame, row: pd.Series) -> None:
 
 
 def _draw_numbers(ax: "Axes", numbers: NDArray[np.float64], edges: NDArray[np.float64]) -> None:
-    from melanoma_tl.plots import BLUE
+    from melanoma_tl.plots.style import BLUE
 
     n = len(numbers)
     ax.plot(np.arange(n) + 0.5, numbers, ".", color=BLUE, markersize=3, alpha=0.6)
@@ -518,9 +517,9 @@ def _draw_numbers(ax: "Axes", numbers: NDArray[np.float64], edges: NDArray[np.fl
 
 def _draw_shares(ax: "Axes", words: pd.Series, members: pd.Index, edges: NDArray[np.float64]) -> None:
     """Stack the shares of the commonest words; those of all images, so that both classes have the same colours."""
-    from melanoma_tl.plots import BLUE, GREEN, GREY, ORANGE
+    from melanoma_tl.plots.style import GREY, OKABE_ITO
 
-    colours = (BLUE, ORANGE, GREEN, *_MORE_COLOURS)
+    colours = OKABE_ITO[:-1]  # black stands for nothing here
     common = words.value_counts().index[: len(colours)]
     of_class = words[members].where(words.isin(common), "others").to_numpy()
     tenths = _tenths(len(members))

@@ -9,20 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.calibration import reliability_curve
-from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values, score_histogram
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import replacing
 from melanoma_tl.metrics import LABELS, describe
-from melanoma_tl.plots import Example
+from melanoma_tl.plots import (
+    DecisionCurveDisplay,
+    GainCurveDisplay,
+    HistoryDisplay,
+    MetricsDisplay,
+    PredictiveValuesDisplay,
+    ScoreHistogramDisplay,
+)
+from melanoma_tl.plots.curves import draw_precision_recall, draw_reliability, draw_roc
+from melanoma_tl.plots.matrices import draw_confusion_matrix
+from melanoma_tl.plots.sheets import Example, draw_examples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from sklearn.calibration import CalibrationDisplay
     from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
-
-# From a general practice to a test set in which every other image is a melanoma.
-_PREVALENCES = np.geomspace(0.001, 0.5, 200)
 
 
 class DrawnFigure(NamedTuple):
@@ -85,8 +91,6 @@ class ReportFigures:
         ParameterError
             If the report has no scores.
         """
-        from melanoma_tl.plots import draw_roc
-
         y_true, y_score, threshold = self._scored("A ROC curve")
         return draw_roc(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
 
@@ -108,8 +112,6 @@ class ReportFigures:
         ParameterError
             If the report has no scores.
         """
-        from melanoma_tl.plots import draw_precision_recall
-
         y_true, y_score, threshold = self._scored("A precision-recall curve")
         return draw_precision_recall(
             y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax
@@ -128,11 +130,9 @@ class ReportFigures:
         sklearn.metrics.ConfusionMatrixDisplay
             Its ``figure_`` shows and saves.
         """
-        from melanoma_tl.plots import draw_confusion_matrix
-
         return draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax)
 
-    def plot_metrics(self: Any, ax: "Axes | None" = None) -> "Axes":
+    def plot_metrics(self: Any, ax: "Axes | None" = None) -> MetricsDisplay:
         """Draw every figure as a bar with its interval.
 
         Parameters
@@ -142,12 +142,10 @@ class ReportFigures:
 
         Returns
         -------
-        Axes
-            Its ``figure`` shows and saves.
+        MetricsDisplay
+            Its ``figure_`` shows and saves.
         """
-        from melanoma_tl.plots import draw_metrics
-
-        return draw_metrics(self.metrics, confidence=self.confidence, ax=ax)
+        return MetricsDisplay(self.metrics, self.confidence).plot(ax)
 
     def plot_calibration(self: Any, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
         """Draw the reliability diagram: the share of melanomas against the score, in ten bins with intervals.
@@ -169,13 +167,11 @@ class ReportFigures:
         ParameterError
             If the report has no scores, or there is no such strategy.
         """
-        from melanoma_tl.plots import draw_reliability
-
         y_true, y_score, _ = self._scored("A reliability diagram")
         curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence)
         return draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, ax=ax)
 
-    def plot_decision_curve(self: Any, ax: "Axes | None" = None) -> "Axes":
+    def plot_decision_curve(self: Any, ax: "Axes | None" = None) -> DecisionCurveDisplay:
         """Draw the net benefit of acting on the scores, beside cutting out all lesions and none.
 
         Parameters
@@ -185,21 +181,18 @@ class ReportFigures:
 
         Returns
         -------
-        Axes
-            Its ``figure`` shows and saves.
+        DecisionCurveDisplay
+            Its ``figure_`` shows and saves.
 
         Raises
         ------
         ParameterError
             If the report has no scores.
         """
-        from melanoma_tl.plots import draw_decision_curve
-
         y_true, y_score, _ = self._scored("A decision curve")
-        curve = decision_curve(y_true, y_score, **self._bootstrap)
-        return draw_decision_curve(curve, prevalence=self.prevalence, confidence=self.confidence, ax=ax)
+        return DecisionCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax)
 
-    def plot_gain(self: Any, ax: "Axes | None" = None) -> "Axes":
+    def plot_gain(self: Any, ax: "Axes | None" = None) -> GainCurveDisplay:
         """Draw how many melanomas are found when images are looked at in the order of their scores.
 
         Parameters
@@ -209,21 +202,18 @@ class ReportFigures:
 
         Returns
         -------
-        Axes
-            Its ``figure`` shows and saves.
+        GainCurveDisplay
+            Its ``figure_`` shows and saves.
 
         Raises
         ------
         ParameterError
             If the report has no scores.
         """
-        from melanoma_tl.plots import draw_gain
-
         y_true, y_score, _ = self._scored("A gain curve")
-        curve = cumulative_gain(y_true, y_score, **self._bootstrap)
-        return draw_gain(curve, prevalence=self.prevalence, confidence=self.confidence, ax=ax)
+        return GainCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax)
 
-    def plot_scores(self: Any, ax: "Axes | None" = None) -> "Axes":
+    def plot_scores(self: Any, ax: "Axes | None" = None) -> ScoreHistogramDisplay:
         """Draw how the scores of each class are distributed.
 
         Parameters
@@ -233,20 +223,18 @@ class ReportFigures:
 
         Returns
         -------
-        Axes
-            Its ``figure`` shows and saves.
+        ScoreHistogramDisplay
+            Its ``figure_`` shows and saves.
 
         Raises
         ------
         ParameterError
             If the report has no scores.
         """
-        from melanoma_tl.plots import draw_scores
-
         y_true, y_score, threshold = self._scored("A histogram of scores")
-        return draw_scores(score_histogram(y_true, y_score), threshold=threshold, ax=ax)
+        return ScoreHistogramDisplay.from_predictions(y_true, y_score, threshold=threshold, ax=ax)
 
-    def plot_predictive_values(self: Any, ax: "Axes | None" = None) -> "Axes":
+    def plot_predictive_values(self: Any, ax: "Axes | None" = None) -> PredictiveValuesDisplay:
         """Draw PPV and NPV at prevalences from 0.1 to 50 %.
 
         Parameters
@@ -256,15 +244,12 @@ class ReportFigures:
 
         Returns
         -------
-        Axes
-            Its ``figure`` shows and saves.
+        PredictiveValuesDisplay
+            Its ``figure_`` shows and saves.
         """
-        from melanoma_tl.plots import draw_predictive_values
+        return PredictiveValuesDisplay.from_counts(self.counts, confidence=self.confidence, ax=ax)
 
-        values = predictive_values(self.counts, _PREVALENCES, self.confidence)
-        return draw_predictive_values(values, prevalence=self.prevalence, confidence=self.confidence, ax=ax)
-
-    def plot_history(self: Any, axes: "Sequence[Axes] | None" = None) -> "NDArray[np.object_]":
+    def plot_history(self: Any, axes: "Sequence[Axes] | None" = None) -> HistoryDisplay:
         """Draw loss and accuracy of training and validation, an epoch at a time.
 
         Parameters
@@ -274,22 +259,20 @@ class ReportFigures:
 
         Returns
         -------
-        ndarray of Axes of shape (1,) or (2,)
-            The loss, then the accuracy.
+        HistoryDisplay
+            Its ``figure_`` shows and saves; ``axes_`` has the loss, then the accuracy.
 
         Raises
         ------
         ParameterError
             If the report has no training history.
         """
-        from melanoma_tl.plots import draw_history
-
         if not self.history:
             raise ParameterError(
                 "This report has no training history; pass history={'loss': [...], ...} to from_scores, "
                 "or an estimator with history_ to from_estimator"
             )
-        return draw_history(self.history, axes=axes)
+        return HistoryDisplay(self.history).plot(axes)
 
     def plot_examples(self: Any, n: int = 4) -> "Figure":
         """Draw sample images: true positives, true negatives, false negatives, false positives.
@@ -310,8 +293,6 @@ class ReportFigures:
         ParameterError
             If the report has no scores or no paths, or `n` is below 1.
         """
-        from melanoma_tl.plots import draw_examples
-
         tn, fp, fn, tp = self.counts
         totals = {"true positives": tp, "true negatives": tn, "false negatives": fn, "false positives": fp}
         titled = {f"{name.capitalize()} ({totals[name]})": shown for name, shown in self.examples(n).items()}
@@ -375,22 +356,20 @@ class ReportFigures:
         listed = "; ".join(
             f"{LABELS[name]} {describe(metric, self.confidence)}" for name, metric in self.metrics.items()
         )
-        yield DrawnFigure(
-            "metrics", "All figures", f"Bars with intervals: {listed}.", cast("Figure", self.plot_metrics().figure)
-        )
+        yield DrawnFigure("metrics", "All figures", f"Bars with intervals: {listed}.", self.plot_metrics().figure_)
         yield DrawnFigure(
             "predictive_values",
             "Predictive values at other prevalences",
             "PPV and NPV against the prevalence of melanoma from 0.1 to 50 per cent, with intervals: the rarer melanoma"
             " is, the lower the PPV and the higher the NPV.",
-            cast("Figure", self.plot_predictive_values().figure),
+            self.plot_predictive_values().figure_,
         )
         if self.history and len(self.history.get("loss", ())):
             yield DrawnFigure(
                 "history",
                 "Training history",
                 f"Loss and accuracy over {len(self.history['loss'])} epochs of training.",
-                self.plot_history()[0].figure,
+                self.plot_history().figure_,
             )
         if self.y_score is not None and self.paths is not None:
             yield DrawnFigure(
@@ -429,19 +408,19 @@ class ReportFigures:
             "decision_curve",
             "Decision curve",
             "Net benefit of acting on the scores at each threshold probability, beside cutting out all or none.",
-            cast("Figure", self.plot_decision_curve().figure),
+            self.plot_decision_curve().figure_,
         )
         yield DrawnFigure(
             "gain",
             "Cumulative gain",
             "Share of the melanomas found when images are looked at in the order of their scores.",
-            cast("Figure", self.plot_gain().figure),
+            self.plot_gain().figure_,
         )
         yield DrawnFigure(
             "scores",
             "Scores by class",
             "Histograms of the scores of benign images and of melanomas, with the threshold.",
-            cast("Figure", self.plot_scores().figure),
+            self.plot_scores().figure_,
         )
 
     def examples(self: Any, n: int = 4) -> dict[str, list[Example]]:

@@ -1,9 +1,7 @@
 """`MetricsReport`: what a classifier is worth on a test set, and what that rests on."""
 
-import json
 import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,10 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.calibration import calibration_metrics
 from melanoma_tl.claims import ClaimsCheck, check_claims
 from melanoma_tl.comparisons import Comparison, compare
-from melanoma_tl.errors import LeakageWarning, ParameterError, UnknownNameError
-from melanoma_tl.files import replacing
+from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images import SkippedRow
-from melanoma_tl.inputs import check_labels, check_lengths, check_scores
+from melanoma_tl.inputs import (
+    check_labels,
+    check_lengths,
+    check_scores,
+    score_melanoma,
+    take_labels,
+    threshold_of,
+)
 from melanoma_tl.metrics import (
     LABELS,
     ConfusionCounts,
@@ -32,7 +36,15 @@ from melanoma_tl.metrics import (
 )
 from melanoma_tl.report.figures import ReportFigures, Scored
 from melanoma_tl.report.page import write_page
-from melanoma_tl.report.writing import save_submission, write_dict, write_fragment, write_markdown, write_text
+from melanoma_tl.report.writing import (
+    save_submission,
+    save_text,
+    write_dict,
+    write_fragment,
+    write_json,
+    write_markdown,
+    write_text,
+)
 from melanoma_tl.subgroups import Subgroups, measure_subgroups
 from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
 from melanoma_tl.versions import library_versions
@@ -281,24 +293,15 @@ class MetricsReport(ReportFigures):
         >>> MetricsReport.from_estimator(LogisticRegression().fit(X, y), X, y).counts
         ConfusionCounts(tn=2, fp=0, fn=0, tp=2)
         """
-        labels = getattr(X, "labels", None) if y is None else y
-        if labels is None:
-            raise ParameterError(f"X is a {type(X).__name__} without labels; pass them as y")
-        _check_class_order(estimator, pos_label)
+        labels = take_labels(X, y)
         overlap = estimator.seen_images(X) if hasattr(estimator, "seen_images") else None
-        if overlap:
-            warnings.warn(f"{overlap}. Its figures say little about new images", LeakageWarning, stacklevel=2)
-        probabilities = np.asarray(estimator.predict_proba(X))
-        if probabilities.ndim != 2 or probabilities.shape[1] != 2:
-            raise ParameterError(
-                f"predict_proba must return the shape (n, 2), benign and melanoma, got {probabilities.shape}; "
-                "for several diagnoses there is MulticlassReport"
-            )
+        if overlap is not None:
+            overlap.warn_if_any("Its figures say little about new images", stacklevel=2)
         report = cls.from_scores(
             labels,
-            probabilities[:, 1],
+            score_melanoma(estimator, X, pos_label),
             pos_label=pos_label,
-            threshold=_threshold_of(estimator) if threshold is None else threshold,
+            threshold=threshold_of(estimator) if threshold is None else threshold,
             confidence=confidence,
             n_resamples=n_resamples,
             random_state=random_state,
@@ -415,7 +418,7 @@ class MetricsReport(ReportFigures):
         str
             What `to_dict` returns.
         """
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return write_json(self.to_dict())
 
     def save(self, path: str | os.PathLike[str], *, card: Mapping[str, str] | None = None) -> Path:
         """Write the report into a file, whole or not at all.
@@ -442,23 +445,17 @@ class MetricsReport(ReportFigures):
             If the card has no such heading.
         """
         path = Path(path)
-        writers: dict[str, Callable[[], str]] = {
-            ".html": lambda: write_page(self, card or {}),
-            ".md": self.to_markdown,
-            ".json": self.to_json,
-            ".txt": lambda: f"{self}\n",
-        }
-        suffix = path.suffix.lower()
-        if suffix not in writers:
-            raise ParameterError(
-                f"A report is saved as one of {', '.join(writers)}, got {str(path)!r}; change the suffix"
-            )
-        if card is not None and suffix != ".html":
+        if card is not None and path.suffix.lower() != ".html":
             raise ParameterError(f"Only a page has a model card: save as .html, got {str(path)!r}")
-        text = writers[suffix]()
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        return path
+        return save_text(
+            path,
+            {
+                ".html": lambda: write_page(self, card or {}),
+                ".md": self.to_markdown,
+                ".json": self.to_json,
+                ".txt": lambda: f"{self}\n",
+            },
+        )
 
     def to_submission(self, path: str | os.PathLike[str], *, category: str = "melanoma") -> Path:
         """Write the scores as the challenges take them: a line an image, with its id and its score.
@@ -499,7 +496,7 @@ class MetricsReport(ReportFigures):
         content : object
             Anything with a text (``str``): `subgroups`, a `compare`, an `Overlap`, a `SelectionBias`,
             explanations. The page also takes its ``_repr_html_`` and its ``plot()``, the JSON report
-            its ``to_dict()``; a matplotlib figure is drawn on the page.
+            its ``to_dict()``; a matplotlib figure, or a display, is drawn on the page.
 
         Returns
         -------
@@ -723,11 +720,6 @@ class MetricsReport(ReportFigures):
         return Scored(self.y_true, self.y_score, self.threshold)
 
 
-def _threshold_of(estimator: Any) -> float:
-    """Take the threshold that a classifier has tuned, else the one it was made with."""
-    return getattr(estimator, "threshold_", getattr(estimator, "threshold", 0.5))
-
-
 def _tuning_of(estimator: Any) -> dict[str, Any]:
     """Tell how a classifier turns views into a score, and a score into a class."""
     tuning: dict[str, Any] = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
@@ -747,16 +739,6 @@ def _patients(X: Any) -> list[Any] | None:
     known_ones = patients.dropna()
     several = known_ones.duplicated().any() and len(set(known_ones)) + patients.isna().sum() > 1
     return patients.tolist() if several else None
-
-
-def _check_class_order(estimator: Any, pos_label: object) -> None:
-    classes = getattr(estimator, "classes_", None)
-    melanoma = 1 if pos_label is None else pos_label
-    if classes is not None and classes[0] == melanoma:
-        raise ParameterError(
-            f"Melanoma ({melanoma!r}) must be the estimator's second class, got classes_ {list(classes)}; "
-            "pass predict_proba(X)[:, 0] to from_scores instead"
-        )
 
 
 def _provenance(

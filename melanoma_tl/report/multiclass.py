@@ -1,8 +1,7 @@
 """`MulticlassReport`: what a classifier of several diagnoses is worth."""
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,16 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.files import replacing
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
+from melanoma_tl.plots.curves import draw_roc_curves
+from melanoma_tl.plots.matrices import draw_class_matrix
 from melanoma_tl.report.metrics_report import MetricsReport
-from melanoma_tl.report.writing import NOTICE, Table, cells, plain, save_submission
+from melanoma_tl.report.writing import NOTICE, Table, cells, plain, save_submission, save_text, write_json
 from melanoma_tl.tables import html_table, markdown_table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from sklearn.metrics import ConfusionMatrixDisplay
+    from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 _SHOWN = ("auc", "average_precision", "sensitivity", "specificity")
 
@@ -227,7 +227,7 @@ class MulticlassReport:
         str
             What `to_dict` returns.
         """
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return write_json(self.to_dict())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report into a file, whole or not at all.
@@ -247,21 +247,11 @@ class MulticlassReport:
         ParameterError
             If the suffix is another one.
         """
-        path = Path(path)
-        writers: dict[str, Callable[[], str]] = {
-            ".md": self.to_markdown,
-            ".json": self.to_json,
-            ".txt": lambda: f"{self}\n",
-        }
-        if path.suffix.lower() not in writers:
-            raise ParameterError(
-                f"A report on several classes is saved as one of {', '.join(writers)}, got {str(path)!r}; the report "
-                "on each class against the rest, in `against_rest`, also as .html"
-            )
-        text = writers[path.suffix.lower()]()
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        return path
+        return save_text(
+            Path(path),
+            {".md": self.to_markdown, ".json": self.to_json, ".txt": lambda: f"{self}\n"},
+            otherwise="or save the report on a class against the rest, in `against_rest`, also as .html",
+        )
 
     def to_submission(self, path: str | os.PathLike[str]) -> Path:
         """Write the scores as the challenges of 2018 and 2019 take them: a line an image, a column a class.
@@ -297,11 +287,9 @@ class MulticlassReport:
         sklearn.metrics.ConfusionMatrixDisplay
             Its ``figure_`` shows and saves.
         """
-        from melanoma_tl.plots import draw_class_matrix
-
         return draw_class_matrix(self.confusion_matrix, self.classes, ax=ax)
 
-    def plot_roc(self, ax: "Axes | None" = None) -> "Axes":
+    def plot_roc(self, ax: "Axes | None" = None) -> "RocCurveDisplay":
         """Draw the ROC curve of each class against the rest.
 
         Parameters
@@ -311,11 +299,9 @@ class MulticlassReport:
 
         Returns
         -------
-        Axes
-            Its ``figure`` shows and saves.
+        sklearn.metrics.RocCurveDisplay
+            Its ``figure_`` shows and saves; ``line_`` is a list of the curves.
         """
-        from melanoma_tl.plots import draw_roc_curves
-
         curves = {
             f"{name}, AUC {describe(report.metrics['auc'], self.confidence)}": report._scored("A ROC curve")[:2]
             for name, report in self.against_rest.items()

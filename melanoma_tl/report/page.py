@@ -12,6 +12,7 @@ from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.writing import (
     NOTICE,
     inline,
+    is_drawing,
     list_facts,
     list_skipped,
     list_sources,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from melanoma_tl.report.metrics_report import MetricsReport
+
+_WIDEST_CHART = 6.5  # inches: the letters of a wider one cannot be read on a phone
 
 _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
@@ -39,14 +42,14 @@ class Picture(NamedTuple):
         What it shows, for those who cannot see it.
     source : str
         The image itself, as a ``data:`` address.
-    wide : bool
-        Whether it needs the full width.
+    least_width : int or None
+        Pixels below which nobody could read it: it then is scrolled sideways. None where it may shrink with the screen.
     """
 
     title: str
     alt: str
     source: str
-    wide: bool = False
+    least_width: int | None = None
 
 
 class Section(NamedTuple):
@@ -121,9 +124,20 @@ def _pictures(report: "MetricsReport") -> Iterator[Picture]:
     for drawn in report.draw_all():
         if drawn.name == "history" and report.history and len(report.history["loss"]) < 2:
             continue  # a single epoch, such as that of a probe, is a dot
-        is_photographs = drawn.name == "examples"
-        source = _embed(drawn.figure, "jpg" if is_photographs else "svg")
-        yield Picture(drawn.title, drawn.alt, source, wide=is_photographs or drawn.name == "history")
+        if drawn.name == "examples":
+            yield _photographs(drawn.title, drawn.alt, drawn.figure)
+        else:
+            wide = drawn.figure.get_figwidth() > _WIDEST_CHART
+            yield Picture(drawn.title, drawn.alt, _embed(drawn.figure, "svg"), _points(drawn.figure) if wide else None)
+
+
+def _photographs(title: str, alt: str, figure: "Figure") -> Picture:
+    return Picture(title, alt, _embed(figure, "jpg"), _points(figure))
+
+
+def _points(figure: "Figure") -> int:
+    """Give the width at which letters have as many pixels as they have points."""
+    return round(72 * figure.get_figwidth())
 
 
 def _embed(figure: "Figure", suffix: str) -> str:
@@ -137,17 +151,25 @@ def _embed(figure: "Figure", suffix: str) -> str:
 
 def _section(title: str, content: Any) -> Section:
     """Write what was attached, with its drawing where it has one."""
-    if hasattr(content, "savefig"):
-        return Section(title, "", Picture(title, title, _embed(content, "jpg"), wide=True))
+    figure = _draw(content)
+    if is_drawing(content):
+        return Section(title, "", _photographs(title, title, figure))
     as_html = content._repr_html_() if hasattr(content, "_repr_html_") else None
     text = as_html or f"<pre>{html.escape(str(content))}</pre>"
-    picture = None
+    if figure is None:
+        return Section(title, text, None)
+    return Section(title, text, _photographs(title, str(content).partition("\n")[0], figure))
+
+
+def _draw(content: Any) -> Any:
+    """Find the figure of a figure, of a display, or of what has a `plot`; None where there is none."""
+    if hasattr(content, "savefig"):
+        return content
     has_nothing = hasattr(content, "__len__") and not len(content)
-    if hasattr(content, "plot") and not has_nothing:
-        drawn = content.plot()
-        alt = str(content).partition("\n")[0]
-        picture = Picture(title, alt, _embed(getattr(drawn, "figure", drawn), "jpg"), wide=True)
-    return Section(title, text, picture)
+    if not hasattr(content, "plot") or has_nothing:
+        return None
+    drawn = content if hasattr(content, "figure_") else content.plot()
+    return getattr(drawn, "figure_", getattr(drawn, "figure", drawn))
 
 
 def _data_rows(report: "MetricsReport") -> Iterator[list[str]]:

@@ -1,8 +1,9 @@
 """A report in words: as text, as Markdown, as plain objects that JSON can hold."""
 
 import html
+import json
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import replacing
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, Metric
 from melanoma_tl.resampling import number_groups
-from melanoma_tl.tables import html_table, markdown_table, text_table
+from melanoma_tl.tables import html_list, html_table, markdown_table, text_table
 
 if TYPE_CHECKING:
     from melanoma_tl.report.metrics_report import MetricsReport
@@ -196,7 +197,7 @@ def write_text(report: "MetricsReport") -> str:
         "\n".join([write_title(report), *list_facts(report)]),
         *(text_table(table.header, table.rows) for table in list_tables(report)),
         *(["\n".join(["Skipped", *skipped])] if skipped else []),
-        *(f"{title}\n{textwrap.indent(str(content), '  ')}" for title, content in report.findings),
+        *(f"{title}\n{textwrap.indent(_words(content), '  ')}" for title, content in report.findings),
         "\n".join(["Provenance", *(_wrap(f"{key}: {value}") for key, value in list_sources(report))]),
         NOTICE,
     ]
@@ -222,7 +223,7 @@ def write_markdown(report: "MetricsReport") -> str:
         "\n".join(f"- {fact}" for fact in list_facts(report)),
         *(markdown_table(table.header, table.rows) for table in list_tables(report)),
         *(["## Skipped", "\n".join(skipped)] if skipped else []),
-        *(f"## {title}\n\n```text\n{content}\n```" for title, content in report.findings),
+        *(f"## {title}\n\n```text\n{_words(content)}\n```" for title, content in report.findings),
         "## Provenance",
         markdown_table(["what", "value"], [[key, value] for key, value in list_sources(report)]),
         f"*{NOTICE}*",
@@ -243,11 +244,10 @@ def write_fragment(report: "MetricsReport") -> str:
     str
         Title, facts and tables.
     """
-    facts = "".join(f"<li>{html.escape(fact)}</li>" for fact in list_facts(report))
     tables = "".join(
         f"<h4>{html.escape(table.title)}</h4>{html_table(table.header, table.rows)}" for table in list_tables(report)
     )
-    return f"<h3>{html.escape(write_title(report))}</h3><ul>{facts}</ul>{tables}<p><em>{NOTICE}</em></p>"
+    return f"<h3>{html.escape(write_title(report))}</h3>{html_list(list_facts(report))}{tables}<p><em>{NOTICE}</em></p>"
 
 
 def write_dict(report: "MetricsReport") -> dict[str, Any]:
@@ -299,6 +299,53 @@ def cells(metric: Metric) -> tuple[str, str]:
     return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}"
 
 
+def write_json(document: dict[str, Any]) -> str:
+    """Write plain objects as strict JSON.
+
+    Parameters
+    ----------
+    document : dict
+        As `plain` makes it.
+
+    Returns
+    -------
+    str
+        With a final newline.
+    """
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def save_text(path: Path, writers: Mapping[str, Callable[[], str]], *, otherwise: str = "change the suffix") -> Path:
+    """Write a report as its suffix says, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    writers : mapping of str to callable
+        What writes the text, by suffix.
+    otherwise : str, default="change the suffix"
+        What to do about another suffix.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ParameterError
+        If the suffix is another one.
+    """
+    write = writers.get(path.suffix.lower())
+    if write is None:
+        raise ParameterError(f"A report is saved as one of {', '.join(writers)}, got {str(path)!r}; {otherwise}")
+    text = write()
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
 def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, Any]) -> Path:
     """Write scores as the challenges take them, whole or not at all.
 
@@ -328,6 +375,22 @@ def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, 
     with replacing(path) as temporary:
         pd.DataFrame({"image": image_ids, **columns}).to_csv(temporary, index=False)
     return path
+
+
+def is_drawing(content: Any) -> bool:
+    """Tell whether something that was attached is a drawing and nothing else.
+
+    Parameters
+    ----------
+    content : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        True of matplotlib's figures and of displays, which scikit-learn names so.
+    """
+    return hasattr(content, "savefig") or type(content).__name__.endswith("Display")
 
 
 def plain(value: Any) -> Any:
@@ -392,7 +455,11 @@ def _figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
 
 def _finding(content: Any) -> Any:
     """Give what JSON can hold of something that was attached."""
-    return content.to_dict() if hasattr(content, "to_dict") else str(content)
+    return content.to_dict() if hasattr(content, "to_dict") else _words(content)
+
+
+def _words(content: Any) -> str:
+    return "A drawing: see the page." if is_drawing(content) else str(content)
 
 
 def _rows(labels: Mapping[str, str], figures: Mapping[str, Metric]) -> list[list[str]]:

@@ -1,0 +1,32 @@
+"""The plots of the library: displays in scikit-learn's manner, in one style.
+
+A display holds what was computed; its `plot` draws it, as often as asked, on axes
+of yours or on a figure of its own. `from_predictions` and `from_estimator` compute
+and draw at once. Sheets of photographs fill a whole figure, and are one.
+"""
+
+from melanoma_tl.plots.decisions import (
+    DecisionCurveDisplay,
+    GainCurveDisplay,
+    PredictiveValuesDisplay,
+    ScoreHistogramDisplay,
+)
+from melanoma_tl.plots.history import HistoryDisplay
+from melanoma_tl.plots.metrics import MetricsDisplay
+from melanoma_tl.plots.style import BLUE, GREEN, GREY, ORANGE, dress, new_axes, new_figure
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "DecisionCurveDisplay",
+    "GainCurveDisplay",
+    "HistoryDisplay",
+    "MetricsDisplay",
+    "PredictiveValuesDisplay",
+    "ScoreHistogramDisplay",
+    "dress",
+    "new_axes",
+    "new_figure",
+]

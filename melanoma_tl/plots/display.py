@@ -1,0 +1,101 @@
+"""What the plots have in common: they hold what was computed, and draw it as often as asked."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from numpy.typing import ArrayLike
+
+from melanoma_tl.inputs import check_labels, score_melanoma, take_labels, threshold_of
+from melanoma_tl.plots.style import new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+class Display:
+    """A plot in scikit-learn's manner: the object holds what was computed, and its `plot` draws it.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Where `plot` drew last.
+    figure_ : matplotlib.figure.Figure
+        What these axes belong to; it shows and saves.
+    """
+
+    ax_: "Axes"
+    figure_: "Figure"
+
+    _size: ClassVar[tuple[float, float]] = (5.6, 5.2)  # inches of a figure of its own
+
+    def _begin(self, ax: "Axes | None") -> "Axes":
+        """Remember where it is drawn: on the axes given, or on a figure of its own."""
+        self.ax_ = new_axes(*self._size) if ax is None else ax
+        self.figure_ = cast("Figure", self.ax_.figure)
+        return self.ax_
+
+
+class ScoresDisplay(Display, ABC):
+    """A plot of labels and scores."""
+
+    _has_threshold: ClassVar[bool] = False  # whether `from_predictions` takes one
+
+    @classmethod
+    @abstractmethod
+    def from_predictions(
+        cls, y_true: ArrayLike, y_score: ArrayLike, *, ax: "Axes | None" = None, **options: Any
+    ) -> Self:
+        """Compute it from labels and scores, and draw it.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            0 or False benign, 1 or True melanoma.
+        y_score : array-like of shape (n,)
+            Probabilities of melanoma, 0 to 1.
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+        **options : object
+            How to compute it, and what to draw otherwise.
+
+        Returns
+        -------
+        Display
+            With ``ax_`` and ``figure_``.
+        """
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: ArrayLike | None = None, *, pos_label: object = None, **options: Any
+    ) -> Self:
+        """Score images with a classifier, compute it from the scores, and draw it.
+
+        Parameters
+        ----------
+        estimator : object
+            Anything with ``predict_proba(X)`` of shape (n, 2), melanoma second.
+        X : ISBIDataset or whatever the estimator takes
+            Images that the estimator has not seen.
+        y : array-like of shape (n,), optional
+            Their classes; ``X.labels`` by default.
+        pos_label : object, optional
+            The label that means melanoma, when labels are not 0 and 1.
+        **options : object
+            As `from_predictions`. A threshold is that of the estimator by default.
+
+        Returns
+        -------
+        Display
+            With ``ax_`` and ``figure_``.
+
+        Raises
+        ------
+        ParameterError
+            If there are no labels, the scores are not of shape (n, 2), or melanoma is the estimator's first
+            class; further as `from_predictions`.
+        """
+        labels = check_labels(take_labels(X, y), pos_label)
+        if cls._has_threshold:
+            options = {"threshold": threshold_of(estimator)} | options
+        return cls.from_predictions(labels, score_melanoma(estimator, X, pos_label), **options)

@@ -1,0 +1,93 @@
+"""The plot of a training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PANELS = {"loss": "Loss", "accuracy": "Accuracy"}
+
+
+@dataclass(eq=False, repr=False)
+class HistoryDisplay:
+    """Loss and accuracy, an epoch at a time, with the epoch of the lowest validation loss marked.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        loss and accuracy, and ``val_loss`` and ``val_accuracy`` when there was validation data; one value an
+        epoch. `TransferClassifier.history_` is one.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes of shape (1,) or (2,)
+        The loss, then the accuracy, where the history has it.
+    figure_ : matplotlib.figure.Figure
+        What they belong to.
+
+    Examples
+    --------
+    >>> display = HistoryDisplay({"loss": [0.7, 0.4], "val_loss": [0.6, 0.5]}).plot()
+    >>> [ax.get_title() for ax in display.axes_]
+    ['Loss']
+    """
+
+    history: Mapping[str, Sequence[float]]
+
+    axes_: "NDArray[np.object_]" = field(init=False)
+    figure_: "Figure" = field(init=False)
+
+    def plot(self, axes: "Sequence[Axes] | NDArray[np.object_] | None" = None) -> Self:
+        """Draw the training.
+
+        Parameters
+        ----------
+        axes : sequence of Axes, optional
+            One for the loss and, where the history has it, one for the accuracy; a new figure by default.
+
+        Returns
+        -------
+        HistoryDisplay
+            Itself, with ``axes_`` and ``figure_``.
+
+        Raises
+        ------
+        ParameterError
+            If the history holds no loss, or there is not one axes for each.
+        """
+        history = self.history
+        if not len(history.get("loss", ())):
+            raise ParameterError(f"A history needs one 'loss' an epoch to be drawn, got the keys {sorted(history)}")
+        shown = {key: label for key, label in _PANELS.items() if len(history.get(key, ()))}
+        if axes is None:
+            axes = new_axes(4.8 * len(shown), 4.2, columns=len(shown))
+        panels = np.atleast_1d(np.asarray(axes))
+        if panels.shape != (len(shown),):
+            raise ParameterError(f"axes must be {len(shown)}, for {' and '.join(shown)}, got the shape {panels.shape}")
+        watched = np.asarray(history.get("val_loss", ()), dtype=float)
+        best = int(np.nanargmin(watched)) + 1 if np.isfinite(watched).any() else None
+        for ax, key in zip(panels, shown, strict=True):
+            self._draw_panel(ax, key, best)
+        self.axes_, self.figure_ = panels, panels[0].figure
+        return self
+
+    def _draw_panel(self, ax: "Axes", key: str, best: int | None) -> None:
+        for name, source, colour, marker in ((key, "training", BLUE, "o"), (f"val_{key}", "validation", ORANGE, "s")):
+            values = self.history.get(name, ())
+            if len(values):
+                ax.plot(range(1, len(values) + 1), values, color=colour, marker=marker, markersize=4, label=source)
+        if best is not None:
+            ax.axvline(best, color=GREY, linestyle="--", label=f"lowest validation loss: epoch {best}")
+        dress(ax, _PANELS[key], "Epoch", _PANELS[key])
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.margins(y=0.12)
+        ax.legend(fontsize=TEXT_SIZE - 1)

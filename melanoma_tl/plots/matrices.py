@@ -1,0 +1,89 @@
+"""Confusion matrices, on scikit-learn's display, in the style of the library."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.metrics import ConfusionCounts
+from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, dress, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+_DARK = 0.72  # the share from which on white can be read better than black
+
+
+def draw_confusion_matrix(
+    counts: ConfusionCounts, *, threshold: float | None, ax: "Axes | None" = None
+) -> "ConfusionMatrixDisplay":
+    """Draw the confusion matrix, with counts and the per cent of each true class.
+
+    Parameters
+    ----------
+    counts : ConfusionCounts
+        The matrix.
+    threshold : float or None
+        For the title; None when it is not known.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    sklearn.metrics.ConfusionMatrixDisplay
+        With ``ax_``, ``figure_`` and ``text_``.
+    """
+    matrix = np.array(counts).reshape(2, 2)
+    display = _draw(matrix, ["benign", "melanoma"], new_axes(5.0, 4.6) if ax is None else ax)
+    for text, count, share in zip(display.text_.flat, matrix.flat, _shares(matrix).flat, strict=True):
+        text.set(text=f"{count}\n{100 * share:.1f} %", fontsize=TITLE_SIZE)
+    rule = "" if threshold is None else f", score > {threshold:g}"
+    display.ax_.set_title(f"Confusion matrix (n = {counts.n}{rule})", fontsize=TITLE_SIZE)
+    display.ax_.set_yticks([0, 1], [f"benign\n(n = {counts.n_benign})", f"melanoma\n(n = {counts.n_melanoma})"])
+    return display
+
+
+def draw_class_matrix(
+    matrix: NDArray[np.int64], classes: Sequence[str], *, ax: "Axes | None" = None
+) -> "ConfusionMatrixDisplay":
+    """Draw the confusion matrix of several classes.
+
+    Parameters
+    ----------
+    matrix : ndarray of int of shape (n_classes, n_classes)
+        A row a true class, a column a predicted one.
+    classes : sequence of str
+        Their names.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    sklearn.metrics.ConfusionMatrixDisplay
+        With ``ax_``, ``figure_`` and ``text_``.
+    """
+    side = 2.4 + 0.75 * len(classes)
+    display = _draw(matrix, classes, new_axes(side, side) if ax is None else ax)
+    display.ax_.tick_params(axis="x", labelrotation=45)
+    return display
+
+
+def _draw(matrix: NDArray[np.int64], classes: Sequence[str], ax: "Axes") -> "ConfusionMatrixDisplay":
+    """Draw counts, shaded by share: with few images of a class the counts alone would hide its row."""
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    display = ConfusionMatrixDisplay(matrix, display_labels=classes)
+    display.plot(ax=ax, cmap="Blues", colorbar=False)
+    display.im_.set(data=_shares(matrix), clim=(0, 1))
+    for text, share in zip(display.text_.flat, _shares(matrix).flat, strict=True):
+        text.set(fontsize=TEXT_SIZE, color="white" if share > _DARK else "black")
+    dress(ax, f"Confusion matrix (n = {matrix.sum()})", "Predicted class", "True class")
+    ax.grid(visible=False)
+    return display
+
+
+def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the share of each true class; 0 where it has no image in a column."""
+    return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)

@@ -1,0 +1,138 @@
+"""The plot of all figures with their intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from melanoma_tl.inputs import check_labels
+from melanoma_tl.metrics import LABELS, Metric, score_metrics
+from melanoma_tl.plots.display import ScoresDisplay
+from melanoma_tl.plots.style import BLUE, TEXT_SIZE, dress, new_axes, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.container import BarContainer
+
+
+@dataclass(eq=False, repr=False)
+class MetricsDisplay(ScoresDisplay):
+    """Figures as bars with their intervals.
+
+    Parameters
+    ----------
+    metrics : mapping of str to Metric
+        From the top down.
+    confidence : float, default=0.95
+        Coverage of the intervals.
+
+    Attributes
+    ----------
+    bars_ : matplotlib.container.BarContainer
+        A bar each.
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Where it was drawn.
+
+    Examples
+    --------
+    >>> display = MetricsDisplay.from_predictions([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> display.bars_[0].get_width()  # the AUC
+    0.75
+    """
+
+    metrics: Mapping[str, Metric]
+    confidence: float = 0.95
+
+    bars_: "BarContainer" = field(init=False)
+    _has_threshold = True
+
+    def plot(self, ax: "Axes | None" = None, **style: Any) -> Self:
+        """Draw a bar with its interval for each figure.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+        **style : object
+            For the bars, as ``Axes.barh`` takes it.
+
+        Returns
+        -------
+        MetricsDisplay
+            Itself, with ``bars_``, ``ax_`` and ``figure_``; names stand on the left, values on the right.
+        """
+        from matplotlib.patches import Rectangle
+
+        ax = self._begin(new_axes(7.2, 0.4 * len(self.metrics) + 1.2) if ax is None else ax)
+        rows, metrics = range(len(self.metrics)), list(self.metrics.values())
+        # Matplotlib leaves out NaN: an undefined figure has an empty row, and says so on the right.
+        bars = styled(style, Rectangle, color=BLUE, alpha=0.45, linewidth=0)
+        self.bars_ = ax.barh(rows, [metric.value for metric in metrics], **{"height": 0.6} | bars)
+        for row, metric in zip(rows, metrics, strict=True):
+            ax.plot([metric.low, metric.high], [row, row], color="black", linewidth=1.6, marker="|", markersize=8)
+        dress(ax, f"Test figures with {100 * self.confidence:g} % intervals", "Value", "")
+        ax.set(xlim=(0, 1.02), ylim=(len(rows) - 0.4, -0.6))
+        ax.set_yticks(rows, [f"{LABELS[name]}  (n = {metric.n})" for name, metric in self.metrics.items()])
+        ax.grid(visible=False, axis="y")
+        values = ax.secondary_yaxis("right")
+        values.set_yticks(rows, [_interval(metric) for metric in metrics], fontsize=TEXT_SIZE - 1)
+        values.tick_params(length=0)
+        values.spines["right"].set_visible(False)
+        return self
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        pos_label: object = None,
+        threshold: float = 0.5,
+        confidence: float = 0.95,
+        n_resamples: int = 2000,
+        random_state: int = 0,
+        groups: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        **style: Any,
+    ) -> Self:
+        """Compute all figures of a set of scores, and draw them.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            0 or False benign, 1 or True melanoma; other labels need `pos_label`. Both classes must occur.
+        y_score : array-like of shape (n,)
+            Probabilities of melanoma, 0 to 1.
+        pos_label : object, optional
+            The label that means melanoma; every other label is then benign.
+        threshold, confidence, n_resamples, random_state, groups
+            As `melanoma_tl.metrics.score_metrics`.
+        ax, **style
+            As `plot`.
+
+        Returns
+        -------
+        MetricsDisplay
+            With ``bars_``, ``ax_`` and ``figure_``.
+
+        Raises
+        ------
+        DatasetError, ParameterError
+            As `melanoma_tl.metrics.score_metrics`.
+        """
+        metrics = score_metrics(
+            check_labels(y_true, pos_label),
+            y_score,
+            threshold=threshold,
+            confidence=confidence,
+            n_resamples=n_resamples,
+            random_state=random_state,
+            groups=groups,
+        )
+        return cls(metrics, confidence).plot(ax, **style)
+
+
+def _interval(metric: Metric) -> str:
+    return "undefined" if np.isnan(metric.value) else f"{metric.value:.3f}  ({metric.low:.3f}-{metric.high:.3f})"

@@ -1,0 +1,130 @@
+"""The one style of all plots.
+
+Nothing here touches pyplot's list of open figures: each plot makes its own
+``matplotlib.figure.Figure`` unless it is given axes, so that it works without a
+display, in threads, and leaves nothing open. Colours are those of Okabe and Ito,
+which readers with colour vision deficiency tell apart.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+
+OKABE_ITO = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+TEXT_SIZE, TITLE_SIZE = 10, 12
+"""Sizes of letters in points."""
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Make a figure that no global list holds.
+
+    Parameters
+    ----------
+    width, height : float
+        Its size in inches.
+
+    Returns
+    -------
+    Figure
+        Without axes.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    # Wider margins than the default, which sets text on the very edge of the saved image.
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+
+
+def new_axes(width: float = 5.6, height: float = 5.2, *, columns: int = 1) -> Any:
+    """Make axes on a figure of their own that no global list holds.
+
+    Parameters
+    ----------
+    width, height : float
+        Size of the figure in inches.
+    columns : int, default=1
+        Number of axes side by side.
+
+    Returns
+    -------
+    Axes or ndarray of Axes of shape (columns,)
+        An array when `columns` is above 1.
+    """
+    return new_figure(width, height).subplots(1, columns)
+
+
+def dress(ax: "Axes", title: str, x_label: str, y_label: str) -> None:
+    """Give axes the common style, explicitly: rcParams are global, and would race in threads.
+
+    Parameters
+    ----------
+    ax : Axes
+        Changed in place.
+    title, x_label, y_label : str
+        What to write on them.
+    """
+    ax.set_title(title, fontsize=TITLE_SIZE)
+    ax.set_xlabel(x_label, fontsize=TEXT_SIZE)
+    ax.set_ylabel(y_label, fontsize=TEXT_SIZE)
+    ax.tick_params(labelsize=TEXT_SIZE)
+    ax.set_facecolor("white")
+    ax.grid(visible=True, color="#e5e5e5", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def square(ax: "Axes") -> None:
+    """Show 0 to 1 on both axes, at one scale.
+
+    Parameters
+    ----------
+    ax : Axes
+        Changed in place.
+    """
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+
+
+def shade(ax: "Axes", x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], colour: str) -> None:
+    """Shade the intervals of a curve.
+
+    Parameters
+    ----------
+    ax : Axes
+        Changed in place.
+    x, low, high : ndarray of shape (n,)
+        Ends of the interval at each place.
+    colour : str
+        That of the curve.
+    """
+    ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def styled(style: Mapping[str, Any], kind: "type[Artist]", **defaults: Any) -> dict[str, Any]:
+    """Put the style that a user asks for above the default one.
+
+    Parameters
+    ----------
+    style : mapping of str to object
+        Properties of matplotlib's artist, by long or short names: ``linewidth`` or ``lw``.
+    kind : type
+        The artist, such as ``matplotlib.lines.Line2D``.
+    **defaults : object
+        Properties by their long names.
+
+    Returns
+    -------
+    dict of str to object
+        Both, by long names.
+    """
+    from matplotlib.cbook import normalize_kwargs
+
+    return defaults | normalize_kwargs(dict(style), kind)
