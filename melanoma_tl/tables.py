@@ -93,7 +93,8 @@ def html_table(header: Row, rows: Sequence[Row]) -> str:
 
 def _cell(text: str) -> str:
     """Escape a cell, and keep each interval and each p-value in one line."""
-    return re.sub(r"\S*\d-\d\S*|to [+-]?\d\S*|&lt; \S+", r'<span style="white-space: nowrap">\g<0></span>', html.escape(text))
+    whole = r"\S*\d-\d\S*|to [+-]?\d\S*|&lt; \S+"
+    return re.sub(whole, r'<span style="white-space: nowrap">\g<0></span>', html.escape(text))
 
 
 def html_list(lines: Sequence[str]) -> str:
