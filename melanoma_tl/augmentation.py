@@ -236,7 +236,7 @@ class Augmenter(BaseEstimator):
         start = (self.random_state or 0) if seed is None else seed
         columns = [images] + [self.augment(images, (start, view)) for view in range(1, views + 1)]
         return draw_views(
-            np.stack(columns, axis=1),
+            list(np.stack(columns, axis=1)),
             titles=["untouched", *(f"view {view}" for view in range(1, views + 1))],
             names=[str(names[position]) for position in chosen],
             side=1.5,

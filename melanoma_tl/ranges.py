@@ -9,7 +9,7 @@ from melanoma_tl.errors import ParameterError
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and value >= 1
+    return isinstance(value, int | np.integer) and bool(value >= 1)
 
 
 def _is_share(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Tables as aligned text, as Markdown and as HTML, and what stands in and beside them."""
 
 import html
+import re
 from collections.abc import Sequence
 
 Row = Sequence[str]
@@ -85,9 +86,15 @@ def html_table(header: Row, rows: Sequence[Row]) -> str:
     titles = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in header)
     lines = []
     for first, *others in rows:
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in others)
+        cells = "".join(f"<td>{_cell(cell)}</td>" for cell in others)
         lines.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    """Escape a cell, and keep each interval and each p-value in one line."""
+    whole = r"\S*\d-\d\S*|to [+-]?\d\S*|&lt; \S+"
+    return re.sub(whole, r'<span style="white-space: nowrap">\g<0></span>', html.escape(text))
 
 
 def html_list(lines: Sequence[str]) -> str:

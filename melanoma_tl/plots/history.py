@@ -81,6 +81,8 @@ class HistoryDisplay:
         return self
 
     def _draw_panel(self, ax: "Axes", key: str, best: int | None) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for name, source, colour, marker in ((key, "training", BLUE, "o"), (f"val_{key}", "validation", ORANGE, "s")):
             values = self.history.get(name, ())
             if len(values):
@@ -88,6 +90,6 @@ class HistoryDisplay:
         if best is not None:
             ax.axvline(best, color=GREY, linestyle="--", label=f"lowest validation loss: epoch {best}")
         dress(ax, _PANELS[key], "Epoch", _PANELS[key])
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         ax.margins(y=0.12)
         ax.legend(fontsize=TEXT_SIZE - 1)

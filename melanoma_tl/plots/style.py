@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import ColorType
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
@@ -93,7 +94,7 @@ def square(ax: "Axes") -> None:
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
 
 
-def shade(ax: "Axes", x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], colour: str) -> None:
+def shade(ax: "Axes", x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], colour: "ColorType") -> None:
     """Shade the intervals of a curve.
 
     Parameters
@@ -102,7 +103,7 @@ def shade(ax: "Axes", x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], co
         Changed in place.
     x, low, high : ndarray of shape (n,)
         Ends of the interval at each place.
-    colour : str
+    colour : str or tuple of float
         That of the curve.
     """
     ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
