@@ -38,7 +38,7 @@ class MetricsDisplay(ScoresDisplay):
     Examples
     --------
     >>> display = MetricsDisplay.from_predictions([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
-    >>> display.bars_[0].get_width()  # the AUC
+    >>> float(display.bars_[0].get_width())  # the AUC
     0.75
     """
 
