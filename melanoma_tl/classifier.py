@@ -278,7 +278,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         Parameters
         ----------
         name : str
-            One of `list_recipes()`; "paper" is the published network and training, "fast" takes minutes.
+            One of `list_recipes()`; "paper" is the published network and training, "fast" takes minutes,
+            "best" four times as long.
         **changes : dict
             Parameters that differ from the recipe.
 

@@ -73,7 +73,26 @@ def fast() -> dict[str, Any]:
     }
 
 
-RECIPES: dict[str, Callable[[], dict[str, Any]]] = {"paper": paper, "fast": fast}
+def best() -> dict[str, Any]:
+    """Set up `fast` on four views of each image, in training and in scoring.
+
+    Four times the time of `fast` for the best figures that cross-validation on the training
+    images of ISBI 2016 found.
+
+    Returns
+    -------
+    dict
+        Parameters of `TransferClassifier`.
+    """
+    return fast() | {
+        "augmenter": Augmenter(horizontal_flip=True, vertical_flip=True, views=4),
+        # Four times the rows need about a quarter of the weight for each.
+        "stages": (Probe(C=3e-4),),
+        "tta": 4,
+    }
+
+
+RECIPES: dict[str, Callable[[], dict[str, Any]]] = {"paper": paper, "fast": fast, "best": best}
 
 
 def get_recipe(name: str) -> dict[str, Any]:
@@ -110,6 +129,6 @@ def list_recipes() -> list[str]:
     Examples
     --------
     >>> list_recipes()
-    ['fast', 'paper']
+    ['best', 'fast', 'paper']
     """
     return sorted(RECIPES)

@@ -321,7 +321,7 @@ def test_the_paper_recipe_is_the_published_work():
 
 def test_recipes_can_be_changed_and_misspelled():
     assert TransferClassifier.from_recipe("paper", epochs=1).epochs == 1
-    assert list_recipes() == ["fast", "paper"]
+    assert list_recipes() == ["best", "fast", "paper"]
     with pytest.raises(UnknownNameError, match=r"Did you mean 'paper'\?"):
         TransferClassifier.from_recipe("papr")
 

@@ -12,6 +12,7 @@ import pytest
 from melanoma_tl import list_backbones
 from melanoma_tl.backbones import PretrainedWeights
 from melanoma_tl.datasets.challenges import CHALLENGES
+from melanoma_tl.recipes import get_recipe
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
@@ -24,7 +25,10 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
     """One convolution under the name of VGG19: the examples are about the library, not about the network."""
 
     def build(input_tensor, weights):
-        x = keras.layers.Conv2D(4, 3, strides=4, name="block5_conv1")(input_tensor)
+        x = input_tensor
+        for name in get_recipe("fast")["taps"]:
+            convolution = keras.layers.Conv2D(4, 3, strides=4, name=name)
+            x = convolution(x) if name == "block5_conv1" else keras.layers.Activation("relu", name=name)(x)
         return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
 
     (tmp_path / "tiny.h5").write_bytes(b"")
@@ -139,6 +143,11 @@ def check_report(names):
 def check_selection(names):
     assert {"width", "brightness", "bytes_per_pixel"} <= set(names["bias"].differing)
     assert not names["chosen_at_random"]
+
+
+def check_recipes(names):
+    assert names["report"].provenance["model"]["recipe"] == "fast with input_size changed"
+    assert len(names["clf"].taps) == 9
 
 
 def check_training(names):

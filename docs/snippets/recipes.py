@@ -1,0 +1,21 @@
+"""The example of the recipes, on drawn lesions and a small image size."""
+
+from melanoma_tl.datasets.synthetic import write_isbi
+
+write_isbi("data", n_train=24, n_validation=8, n_test=8, size=48)
+
+from melanoma_tl import ISBIDataset
+
+train = ISBIDataset.from_challenge("data", year=2016, split="train")
+test = ISBIDataset.from_challenge("data", year=2017, split="test")
+
+# --8<-- [start:example]
+from melanoma_tl import MetricsReport, TransferClassifier, list_recipes
+
+print(list_recipes())
+# What is named here differs from the recipe.
+clf = TransferClassifier.from_recipe("fast", input_size=(96, 96))
+clf.fit(train)
+report = MetricsReport.from_estimator(clf, test)
+print(report)
+# --8<-- [end:example]
