@@ -4,13 +4,11 @@ from melanoma_tl.datasets.synthetic import write_isbi
 
 write_isbi("data", n_train=24, n_validation=8, n_test=8, size=48)
 
-from melanoma_tl import ISBIDataset
+# --8<-- [start:example]
+from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, list_recipes
 
 train = ISBIDataset.from_challenge("data", year=2016, split="train")
 test = ISBIDataset.from_challenge("data", year=2017, split="test")
-
-# --8<-- [start:example]
-from melanoma_tl import MetricsReport, TransferClassifier, list_recipes
 
 print(list_recipes())
 # What is named here differs from the recipe.
