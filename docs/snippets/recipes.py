@@ -5,7 +5,12 @@ from melanoma_tl.datasets.synthetic import write_isbi
 write_isbi("data", n_train=24, n_validation=8, n_test=8, size=48)
 
 # --8<-- [start:example]
-from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, list_recipes
+from melanoma_tl import (
+    ISBIDataset,
+    MetricsReport,
+    TransferClassifier,
+    list_recipes,
+)
 
 train = ISBIDataset.from_challenge("data", year=2016, split="train")
 test = ISBIDataset.from_challenge("data", year=2017, split="test")
