@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import only_tensorflow
 
 from melanoma_tl import list_backbones
 from melanoma_tl.backbones import PretrainedWeights
@@ -156,7 +157,14 @@ def check_training(names):
     assert names["long"].provenance_["epochs_run"] == 5
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda path: path.stem)
+EXPORTS = {"keeping"}
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [pytest.param(path, marks=only_tensorflow) if path.stem in EXPORTS else path for path in SNIPPETS],
+    ids=[path.stem for path in SNIPPETS],
+)
 def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
