@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from conftest import draw_images
 
-from melanoma_tl import TransferClassifier, cache
+from melanoma_tl import ISBIDataset, Probe, TransferClassifier, cache
 
 pytestmark = pytest.mark.contract
+
+N_REAL = 100
 
 BACKENDS = ("tensorflow", "jax", "torch")
 STORED = "of {n} features are stored already"
@@ -121,3 +123,32 @@ def test_activations_are_read_on_another_backend_than_wrote_them(by_backend, cap
             fit_frozen(draw_images(24, seed=seed), weights)
     assert count_stored(caplog.messages) == [24] * len(results)
     assert "started anew" not in caplog.text
+
+
+SCORE = """
+import json
+from melanoma_tl import ISBIDataset, TransferClassifier
+clf = TransferClassifier.load({model!r})
+clf.verbose = 0
+test = ISBIDataset.from_challenge({data!r}, year=2016, split="test")[:{n}]
+print(json.dumps(clf.predict_proba(test)[:, 1].tolist()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.timeout(1800)
+def test_vgg19_scores_real_images_alike_on_every_backend(real_data, real_weights, tmp_path):
+    others = other_backends()
+    train = ISBIDataset.from_challenge(real_data, year=2016, split="train").sample(60, random_state=0)
+    test = ISBIDataset.from_challenge(real_data, year=2016, split="test")[:N_REAL]
+    options = {"stages": [Probe(C=1e-3)], "precision": "float32", "random_state": 0, "verbose": 0}
+    clf = TransferClassifier("vgg19", weights=real_weights, **options).fit(train)
+    clf.save(tmp_path / "model.keras")
+    here = clf.predict_proba(test)[:, 1]
+    assert np.ptp(here) > 0.2, "so that equal scores mean something"
+    code = SCORE.format(model=str(tmp_path / "model.keras"), data=str(real_data), n=N_REAL)
+    for backend in others:
+        difference = np.abs(np.array(run_on(backend, code)) - here)
+        print(f"{backend}: {difference.mean():.1e} on average, {difference.max():.1e} at most, of {np.ptp(here):.3f}")
+        assert difference.max() < 1e-4, backend

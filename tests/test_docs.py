@@ -38,6 +38,10 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
     own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32), stages=())
 
 
+def check_distributed(names):
+    assert len(names["clf"].history_["loss"]) == 5
+
+
 def check_augmenter(names):
     assert len(names["sheet"].axes) == 3 * 6
     assert names["published_prose"].saturation_range == (1.0, 1.5)
