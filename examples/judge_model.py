@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     classifier = TransferClassifier.load(options.model)
     valid = ISBIDataset.from_challenge(options.data, year=2016, split="test")
     test = ISBIDataset.from_challenge(options.data, year=2017, split="test")
+    valid = classifier.seen_images(valid).remove_from(valid)
     overlap = classifier.seen_images(test)
     test = overlap.remove_from(test)
     shared = test.overlap(valid)

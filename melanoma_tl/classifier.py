@@ -654,7 +654,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
-    def predict_proba(self, X: Any, tta: int | None = None) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any, tta: int | None = None, *, batch_size: int | None = None) -> NDArray[np.float64]:
         """Score images.
 
         Images are decoded, resized and scored batch by batch: memory does not grow with their
@@ -666,6 +666,9 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             Images, raw RGB.
         tta : {1, 2, 4, 8}, optional
             Number of views to average; that of the constructor by default.
+        batch_size : int, optional
+            Images that go through the network at once; by default as many as keep the processor busy in
+            little memory, 16 of 224x224, and 64 on a GPU.
 
         Returns
         -------
@@ -680,7 +683,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         ImageError
             If an image cannot be read and `on_error` is "raise".
         ParameterError
-            If `tta` is none of these numbers, or 8 and the images are not square.
+            If `tta` is none of these numbers, or 8 and the images are not square, or `batch_size` is below 1.
 
         Notes
         -----
@@ -689,7 +692,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         mean of logits. By Jensen's inequality neither log loss nor Brier score of the mean is
         worse than their means over the views. A calibration is applied to the mean.
         """
-        scores = self._score_images(X, tta)
+        scores = self._score_images(X, tta, batch_size)
         if scores.shape[1] > 1:
             return scores
         melanoma = self._calibrated(scores[:, 0])
@@ -699,10 +702,12 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """Give the probabilities of melanoma before calibration."""
         return self._score_images(X, tta)[:, 0]
 
-    def _score_images(self, X: Any, tta: int | None) -> NDArray[np.float64]:
+    def _score_images(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
         """Give what the network gives, of shape (n_images, n_scores), as a mean over views."""
         self._check_fitted()
         check_on_error(self.on_error)
+        if batch_size is not None:
+            check_ranges({"batch_size": batch_size})
         network = self._scorer()
         size = tuple(network.inputs[0].shape[1:3])
         n_views = self.tta if tta is None else tta
@@ -712,7 +717,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         for batch in read_batches(
             open_source(X),
             size,
-            batch_size=count_images_at_once(size),
+            batch_size=batch_size or count_images_at_once(size),
             on_error=self.on_error,
             desc="Score images",
             verbose=self.verbose,

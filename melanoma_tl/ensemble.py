@@ -263,7 +263,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
-    def predict_proba(self, X: Any, tta: int | None = None) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any, tta: int | None = None, *, batch_size: int | None = None) -> NDArray[np.float64]:
         """Score images with every member, and combine.
 
         Parameters
@@ -272,6 +272,8 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             Images, raw RGB.
         tta : {1, 2, 4, 8}, optional
             Number of views to average in each member; by default what the member was made with.
+        batch_size : int, optional
+            Images that go through a member at once, as in `TransferClassifier.predict_proba`.
 
         Returns
         -------
@@ -292,11 +294,12 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 raise ParameterError(
                     "ranks are of one score, that of melanoma: take combine='mean' for several diagnoses"
                 )
-            return np.mean([member.predict_proba(X, tta=tta) for member in self.members_], axis=0)
-        melanoma = self._calibrated(self._raw_scores(X, tta))
+            members = self.members_
+            return np.mean([member.predict_proba(X, tta=tta, batch_size=batch_size) for member in members], axis=0)
+        melanoma = self._calibrated(self._raw_scores(X, tta, batch_size))
         return np.column_stack([1 - melanoma, melanoma])
 
-    def _raw_scores(self, X: Any, tta: int | None) -> NDArray[np.float64]:
+    def _raw_scores(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
         """Combine the scores of the members, each calibrated if it is; not calibrated itself."""
         members = self.members_
         if self.combine == "rank" and len(getattr(self, "reference_scores_", ())) != len(members):
@@ -305,7 +308,8 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 "trained on, or fit with validation_data"
             )
         scores = [
-            self._rescale(number, member.predict_proba(X, tta=tta)[:, 1]) for number, member in enumerate(members)
+            self._rescale(number, member.predict_proba(X, tta=tta, batch_size=batch_size)[:, 1])
+            for number, member in enumerate(members)
         ]
         return np.mean(scores, axis=0)
 

@@ -118,6 +118,10 @@ class NotFittedError(MelanomaTLError, _SklearnNotFittedError):
     """A classifier is asked for predictions before ``fit`` or ``load``."""
 
 
+class JobError(MelanomaTLError, RuntimeError):
+    """A job over many images cannot start or go on; what it has finished stays."""
+
+
 class CacheError(MelanomaTLError, OSError):
     """The folder of computed things cannot be read or written, or its disk is full."""
 

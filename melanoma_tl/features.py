@@ -8,7 +8,7 @@ from typing import Any
 
 import ml_dtypes  # noqa: F401 -- tells NumPy what "bfloat16" is
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from tqdm.auto import tqdm
 
 from melanoma_tl import cache
@@ -106,8 +106,8 @@ class FeatureExtractor:
         self.policy = policy
         self.verbose = verbose
         (features,) = self.network.outputs
-        name = f"{frozen.name}_{policy}_{recipe}_{describe_network(frozen).hex()[:32]}"
-        self.store = ArrayStore(cache.folder() / "features" / name, features.shape[1:], np.dtype(features.dtype))
+        name = name_store(frozen, policy=policy, recipe=recipe)
+        self.store = open_store(name, features.shape[1:], np.dtype(features.dtype))
 
     def extract(self, images: ImageViews, rows: NDArray[np.intp], turns: int, desc: str) -> Inputs:
         """Make the features of some images available: stored if they can be, else computed each time.
@@ -206,6 +206,46 @@ class FeatureExtractor:
             figures,
         )
         return False
+
+
+def name_store(frozen: Any, *, policy: str, recipe: str) -> str:
+    """Name the store of what a frozen network makes of images.
+
+    Parameters
+    ----------
+    frozen : keras.Model
+        The frozen part, in float32.
+    policy : {"float32", "mixed_bfloat16"}
+        What it computes with.
+    recipe : str
+        How the images are decoded and resized.
+
+    Returns
+    -------
+    str
+        The same for networks of the same layers and weights.
+    """
+    return f"{frozen.name}_{policy}_{recipe}_{describe_network(frozen).hex()[:32]}"
+
+
+def open_store(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> ArrayStore:
+    """Open a store of features in the cache folder.
+
+    Parameters
+    ----------
+    name : str
+        From `name_store`.
+    shape : tuple of int
+        Shape of the features of one view.
+    dtype : numpy.dtype
+        Their data type.
+
+    Returns
+    -------
+    ArrayStore
+        Made when it is first used.
+    """
+    return ArrayStore(cache.folder() / "features" / name, shape, dtype)
 
 
 def _read(images: ImageViews, batch: Sequence[tuple[bytes, tuple[int, int]]]) -> tuple[list[bytes], NDArray[np.uint8]]:

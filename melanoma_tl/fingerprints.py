@@ -20,7 +20,7 @@ from PIL import Image
 
 from melanoma_tl import cache
 from melanoma_tl.errors import ImageError
-from melanoma_tl.images import ImageLike, batched, decode, load_image, map_threaded
+from melanoma_tl.images import ImageFile, ImageLike, batched, decode, load_image, map_threaded
 
 COARSE_WORDS, FINE_WORDS = 1, 4
 """Length of the two perceptual hashes in words of 64 bits."""
@@ -86,6 +86,8 @@ def _content(image: ImageLike) -> bytes:
     if isinstance(image, str | os.PathLike):
         with Path(image).open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
+    if isinstance(image, ImageFile):
+        return hashlib.sha256(image.read()).digest()
     pixels = np.asarray(decode(image))
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 

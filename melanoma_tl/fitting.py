@@ -20,7 +20,7 @@ from melanoma_tl.parts import NetworkParts, cut_network, with_precision
 from melanoma_tl.precision import Precision
 from melanoma_tl.probe import fit_logistic
 from melanoma_tl.sources import PreparedImages
-from melanoma_tl.stages import Probe
+from melanoma_tl.stages import Probe, Stage
 from melanoma_tl.training import OrderedBatches, Training, TrainingBatches, TrainingPlan, compile_network, train
 from melanoma_tl.views import ImageViews, Inputs
 
@@ -172,9 +172,7 @@ class StagedTraining:
         if views.n_views is None:
             raise ParameterError("a Probe needs fixed views: pass Augmenter(..., views=8), or no augmenter")
         model = self.network.model
-        for layer in model.layers:
-            layer.trainable = layer.name == SCORE_LAYER
-        parts = cut_network(model)
+        parts = cut_for_stage(self.network, self.spec, probe, train_batch_norm=False)
         inputs, watched = self._inputs(parts, views, views.n_views)
         if isinstance(inputs, ComputedFeatures):
             raise ParameterError(
@@ -284,10 +282,9 @@ class StagedTraining:
         return np.vectorize(class_weight.__getitem__)(self.data.labels)
 
     def _cut(self, plan: TrainingPlan, *, train_batch_norm: bool) -> NetworkParts:
-        start = first_layer_that_learns(self.spec, plan.stage.trainable_from)
-        freeze(self.network, start, train_batch_norm=train_batch_norm)
+        parts = cut_for_stage(self.network, self.spec, plan.stage, train_batch_norm=train_batch_norm)
         if plan.mix is None:
-            return cut_network(self.network.model)
+            return parts
         logger.warning("mix=%r mixes pixels anew in every step, so no features can be stored", plan.mix)
         return NetworkParts(None, self.network.model)
 
@@ -315,3 +312,32 @@ class StagedTraining:
             batch_size=self.options.batch_size,
             verbose=self.options.verbose,
         ).extract
+
+
+def cut_for_stage(
+    network: Network, spec: BackboneSpec, stage: Stage | Probe, *, train_batch_norm: bool
+) -> NetworkParts:
+    """Freeze what does not learn in a stage, and cut the network there.
+
+    Parameters
+    ----------
+    network : Network
+        Changed in place.
+    spec : BackboneSpec
+        Its backbone.
+    stage : Stage or Probe
+        Says what learns; of a `Probe`, the last layer alone.
+    train_batch_norm : bool
+        Whether batch normalisation learns where the backbone does.
+
+    Returns
+    -------
+    NetworkParts
+        What is frozen, and what learns.
+    """
+    if isinstance(stage, Probe):
+        for layer in network.model.layers:
+            layer.trainable = layer.name == SCORE_LAYER
+    else:
+        freeze(network, first_layer_that_learns(spec, stage.trainable_from), train_batch_norm=train_batch_norm)
+    return cut_network(network.model)

@@ -8,6 +8,8 @@ gives the same pixels.
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -30,7 +32,46 @@ A JPEG can be decoded at a half, a quarter or an eighth of its size at a fractio
 Pillow's documentation of `Image.resize` calls close to the filter alone, no pixel of the full-size photographs measured
 for `docs/objects/dataset.md` differs by more than 6 of 255."""
 
-ImageLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file that has no path on this machine: in a bucket, an archive or a database.
+
+    Attributes
+    ----------
+    name : str
+        What errors call it.
+    read : callable
+        Returns its content, each time anew, so that a list of many takes no memory.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+    def open(self) -> BytesIO:
+        """Read the file.
+
+        Returns
+        -------
+        BytesIO
+            Its content.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read.
+        """
+        try:
+            return BytesIO(self.read())
+        except FileNotFoundError:
+            raise ImageError(self.name, _MISSING) from None
+        except OSError as error:
+            raise ImageError(self.name, f"cannot be read ({error})") from error
+
+
+ImageLike = str | os.PathLike[str] | ImageFile | Image.Image | NDArray[np.uint8]
+
+_MISSING = "no such file"
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -51,7 +92,7 @@ def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Ima
 
     Parameters
     ----------
-    source : path, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+    source : path, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
         The image.
     at_least : tuple of int, optional
         (height, width) in pixels that suffice: a larger JPEG may be decoded at a
@@ -79,18 +120,18 @@ def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Ima
     if isinstance(source, Image.Image):
         _check_side(source, "PIL image")
         return _to_rgb(source, "PIL image")
-    name = os.fspath(source)
+    name = source.name if isinstance(source, ImageFile) else os.fspath(source)
     try:
-        with Image.open(name) as image:
+        with Image.open(source.open() if isinstance(source, ImageFile) else name) as image:
             _check_pixel_limit(image)
             _check_side(image, name)
             if at_least is not None:
                 image.draft(None, (at_least[1], at_least[0]))
             return _to_rgb(image, name)
     except FileNotFoundError:
-        raise ImageError(name, "no such file") from None
+        raise ImageError(name, _MISSING) from None
     except UnidentifiedImageError:
-        empty = Path(name).stat().st_size == 0
+        empty = not source.read() if isinstance(source, ImageFile) else Path(name).stat().st_size == 0
         raise ImageError(name, "the file is empty (0 bytes)" if empty else "not an image that Pillow reads") from None
     except Image.DecompressionBombError:
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
@@ -114,7 +155,7 @@ def load_image(source: ImageLike, size: tuple[int, int] | None = None) -> NDArra
 
     Parameters
     ----------
-    source : path, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+    source : path, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
         The image.
     size : tuple of int, optional
         (height, width) in pixels; the image's own size by default.

@@ -16,7 +16,7 @@ from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.leakage import Side
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, fingerprint_images
-from melanoma_tl.images import SkippedRow, batched, load_image, map_threaded
+from melanoma_tl.images import ImageFile, SkippedRow, batched, load_image, map_threaded
 from melanoma_tl.prepared import PreparedStore
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
         raise DatasetError("X holds no image")
     first = items[0] if not hasattr(items, "iloc") else items.iloc[0]
     is_row_of_a_table = isinstance(first, np.ndarray) and first.ndim < 2
-    if is_row_of_a_table or not isinstance(first, str | os.PathLike | Image.Image | np.ndarray):
+    if is_row_of_a_table or not isinstance(first, str | os.PathLike | ImageFile | Image.Image | np.ndarray):
         raise DatasetError(f"X must be {_WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(first)}")
     if labels is not None and (labels.ndim != 1 or len(labels) != len(items)):
         raise DatasetError(f"y must have one class an image: {len(items)} images, y of shape {labels.shape}")
@@ -215,7 +215,9 @@ def read_batches(
 
 def _skip(image: Any, name: str, error: ImageError, on_error: str) -> SkippedRow:
     """List a bad image, or stop at it."""
-    path = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
+    path = (
+        os.fspath(image) if isinstance(image, str | os.PathLike) else image.name if isinstance(image, ImageFile) else ""
+    )
     if on_error == "raise":
         raise (error if path else ImageError(name, error.reason)) from None
     return SkippedRow(str(name), path, error.reason)

@@ -14,7 +14,7 @@ from melanoma_tl.errors import ModelFileError
 from melanoma_tl.persistence import PARTS
 from melanoma_tl.vetting import STATE_FILE
 
-pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
 
 @pytest.fixture(scope="module")
