@@ -1,9 +1,12 @@
 """What an interrupted training needs to go on from its last finished epoch."""
 
 import hashlib
+import io
 import json
 import logging
 import shutil
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl import cache
+from melanoma_tl.distribution import ALONE, Replicas
 from melanoma_tl.errors import CacheError
 from melanoma_tl.files import replacing
 
@@ -27,9 +31,12 @@ class RunFolder:
     ----------
     described : object
         Everything that decides how the training goes, as JSON can hold it.
+    replicas : Replicas, optional
+        Who trains: of several processes the first keeps the epochs, and hands them to the others when it goes on.
     """
 
-    def __init__(self, described: Any) -> None:
+    def __init__(self, described: Any, replicas: Replicas = ALONE) -> None:
+        self._replicas = replicas
         key = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]
         self.path = cache.folder() / "runs" / key
 
@@ -51,11 +58,17 @@ class RunFolder:
         CacheError
             If the folder cannot be made.
         """
-        return StageCheckpoint(self.path / f"stage_{number}")
+        if self._replicas.process > 0:
+            return _CopiedCheckpoint(self._replicas)
+        checkpoint = StageCheckpoint(self.path / f"stage_{number}", self._replicas)
+        if self._replicas.n_processes > 1:
+            self._replicas.receive(checkpoint.pack())
+        return checkpoint
 
     def delete(self) -> None:
         """Delete it all: training has finished."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self._replicas.process == 0:
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 class StageCheckpoint:
@@ -69,6 +82,8 @@ class StageCheckpoint:
     ----------
     folder : Path
         Where.
+    replicas : Replicas, optional
+        Who trains.
 
     Attributes
     ----------
@@ -83,8 +98,9 @@ class StageCheckpoint:
         If the folder cannot be made or read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, replicas: Replicas = ALONE) -> None:
         self.folder = folder
+        self._replicas = replicas
         self.working = folder / "unfinished"
         self.epochs = 0
         self.history: dict[str, list[float]] = {}
@@ -108,6 +124,21 @@ class StageCheckpoint:
     def _read_state(self, epoch: Path) -> None:
         state = json.loads((epoch / _STATE).read_text(encoding="utf-8"))
         self.epochs, self.history, self._seeds = state["epochs"], state["history"], state["seeds"]
+
+    def pack(self) -> bytes:
+        """Return all that is kept, as one message.
+
+        Returns
+        -------
+        bytes
+            A ZIP archive.
+        """
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for path in sorted(self.folder.rglob("*")):
+                if path.is_file() and self.working not in path.parents:
+                    archive.write(path, path.relative_to(self.folder))
+        return packed.getvalue()
 
     # -- the stage as a whole --------------------------------------------------------------------------------------
 
@@ -169,7 +200,7 @@ class StageCheckpoint:
         keras.callbacks.BackupAndRestore
             To come before callbacks that change weights at the end of an epoch.
         """
-        return keras.callbacks.BackupAndRestore(str(self.working), delete_checkpoint=False)
+        return _Backup(str(self.working), self._replicas)
 
     def commit(self) -> keras.callbacks.Callback:
         """Make the callback that declares an epoch finished.
@@ -230,9 +261,7 @@ class StageCheckpoint:
         figures : dict of str to float
             What the history gets.
         """
-        for name, value in figures.items():
-            self.history.setdefault(name, []).append(float(value))
-        self.epochs += 1
+        self._count(figures)
         earlier = self._kept_epochs()
         best = self.working / _BEST
         if earlier and not best.exists() and (earlier[-1] / _BEST).exists():
@@ -242,6 +271,43 @@ class StageCheckpoint:
         self.working.rename(self.folder / f"epoch_{self.epochs:06}")
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
+
+    def _count(self, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self.history.setdefault(name, []).append(float(value))
+        self.epochs += 1
+
+
+class _CopiedCheckpoint(StageCheckpoint):
+    """What a process reads of another one's checkpoint when training goes on; it keeps nothing itself."""
+
+    def __init__(self, replicas: Replicas) -> None:
+        self._copy = tempfile.TemporaryDirectory(prefix="melanoma_tl_")
+        with zipfile.ZipFile(io.BytesIO(replicas.receive(b""))) as archive:
+            archive.extractall(self._copy.name)
+        super().__init__(Path(self._copy.name), replicas)
+
+    def keep_best(self, epoch: int, weights: list[NDArray[Any]]) -> None:
+        pass
+
+    def end_epoch(self, model: keras.Model, figures: dict[str, float]) -> None:  # noqa: ARG002
+        self._count(figures)
+
+    def finish(self, weights: list[NDArray[Any]], history: dict[str, list[float]]) -> None:
+        pass
+
+
+class _Backup(keras.callbacks.BackupAndRestore):
+    """Reads the state in each process, and writes it in the first."""
+
+    def __init__(self, folder: str, replicas: Replicas) -> None:
+        super().__init__(folder, delete_checkpoint=False)
+        self._replicas = replicas
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._replicas.process == 0:
+            with self._replicas.reading():  # Keras makes an optimizer to compare with, not one for all devices
+                super().on_epoch_end(epoch, logs)
 
 
 class _Commit(keras.callbacks.Callback):

@@ -1,5 +1,6 @@
 """`TransferClassifier`: learns melanoma from images, on top of a pre-trained backbone."""
 
+import hashlib
 import inspect
 import json
 import logging
@@ -60,6 +61,9 @@ cores, VGG19 scored 1 % fewer images a second than with twice as many pixels, an
 
 _TIMES_AS_MANY_ON_GPU = 4
 """An accelerator needs larger batches to be busy."""
+
+_OWN = ("weights", "verbose")
+"""Parameters that may be others in each process: weights are compared themselves, not where they lie."""
 
 _PARTS = {"balancer": Balancer, "augmenter": Augmenter}
 """The parameters that have parameters."""
@@ -382,6 +386,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         if len(classes) > 2:
             network = self._build(spec, weights, seed, n_classes=len(classes))
         plans = self._plan(classes, data, seed)
+        replicas.check_same(self._describe_process(network, data))
         training = self._train(self._open(network, spec, data, seed, replicas), plans, callbacks, resume=resume)
         self.model_, self.classes_, self.history_ = uncompiled(network.model), classes, training.history
         images = data.training.identity.fingerprints[np.unique(data.rows)]
@@ -551,7 +556,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         from melanoma_tl.checkpoints import RunFolder
         from melanoma_tl.training import Training, naming_full_memory
 
-        run = RunFolder(self._describe_run(training, plans)) if resume else None
+        run = RunFolder(self._describe_run(training, plans), training.options.replicas) if resume else None
         whole = Training()
         for number, (stage, plan) in enumerate(zip(self._stages(), plans, strict=True)):
             logger.info("stage %d of %d: %s", number + 1, len(plans), stage)
@@ -590,6 +595,22 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             "computing": [*resolve_precision(self.precision), self.train_batch_norm],
             "versions": library_versions(),
         }
+
+    def _describe_process(self, network: Network, data: "TrainingData") -> dict[str, Any]:
+        """Give what processes that train together must have in common, by names that people understand."""
+        sides = {"training": (data.training, data.labels), "validation": (data.validation, data.validation_labels)}
+        digests = {
+            f"number and digest of {name} images": [
+                len(images.contents),
+                hashlib.sha256(b"".join(images.contents) + np.ascontiguousarray(labels).tobytes()).hexdigest()[:8],
+            ]
+            for name, (images, labels) in sides.items()
+            if images is not None and labels is not None
+        }
+        parameters = {name: value for name, value in self._describe_parameters().items() if name not in _OWN}
+        weights = {"digest of the initial network": describe_network(network.model).hex()[:8]}
+        versions = {f"version of {package}": version for package, version in library_versions().items()}
+        return digests | parameters | weights | versions
 
     def _check_parameters(self, *, validated: bool) -> None:
         check_ranges(self.get_params(deep=False))

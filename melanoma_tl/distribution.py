@@ -29,10 +29,10 @@ NOT_THERE = -1.0
 """Target of what only fills up a batch."""
 
 _HEARTBEAT_SECONDS = 30
-"""Time after which a process that says nothing counts as gone; JAX's own 100 seconds are an age to a waiting GPU."""
+"""Time after which a process that says nothing counts as gone, and JAX ends the others; of its own accord after 100."""
 
-_SHUTDOWN_SECONDS = 15
-"""Time that a process waits at its end for the others to end: those that are gone never will."""
+_SIGNS_OF_LOSS = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Connection closed", "Connection reset")
+"""What JAX's errors say where another process has ended; their types differ with the place."""
 
 
 def list_devices() -> list[str]:
@@ -150,18 +150,18 @@ class Replicas:
         """
         if self.n_processes == 1:
             return
-        mine = {name: json.dumps(value, sort_keys=True, default=str) for name, value in described.items()}
+        mine = {name: _shorten(json.dumps(value, sort_keys=True, default=str)) for name, value in described.items()}
         first, *others = (json.loads(message) for message in _gather(json.dumps(mine).encode()))
         for number, other in enumerate(others, start=1):
-            different = [name for name in first if other.get(name) != first[name]]
+            different = [
+                f"{name} is {other.get(name)} in process {number} and {first.get(name)} in process 0"
+                for name in sorted(first.keys() | other.keys())
+                if other.get(name) != first.get(name)
+            ]
             if different:
                 raise ParameterError(
-                    f"the processes of this training differ in {', '.join(different)}: "
-                    + "; ".join(
-                        f"{name} {_shorten(other.get(name))} in process {number}, {_shorten(first[name])} in process 0"
-                        for name in different
-                    )
-                    + ". Give all of them the same arguments, images and package versions: each takes its share itself"
+                    f"the processes of this training are not about the same: {'; '.join(different)}. Give all of them "
+                    "the same parameters, images and versions: each takes its share of the images itself"
                 )
 
     def receive(self, message: bytes) -> bytes:
@@ -177,7 +177,13 @@ class Replicas:
         bytes
             The same in each process.
         """
-        return message if self.n_processes == 1 else _gather(message if self.process == 0 else b"")[0]
+        if self.n_processes == 1:
+            return message
+        from jax.experimental.multihost_utils import broadcast_one_to_all
+
+        length = int(broadcast_one_to_all(np.array(len(message))))
+        mine = np.frombuffer(message, dtype=np.uint8) if self.process == 0 else np.zeros(length, dtype=np.uint8)
+        return np.asarray(broadcast_one_to_all(mine), dtype=np.uint8).tobytes()
 
     def explain(self, error: Exception) -> None:
         """Say what to do where other processes are gone.
@@ -192,7 +198,7 @@ class Replicas:
         TrainingError
             If it tells of that.
         """
-        if self.n_processes > 1 and type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
+        if self.n_processes > 1 and any(sign in str(error) for sign in _SIGNS_OF_LOSS):
             raise TrainingError(
                 f"process {self.process} of {self.n_processes} cannot go on, because another one has ended or cannot "
                 f"be reached ({error!s:.300}). Start all again: fit(resume=True), if it was called so before, goes on "
@@ -299,13 +305,12 @@ def join_hosts() -> None:
     if jax.distributed.is_initialized():
         return
     try:
-        # As keras.distribution.initialize does, with time limits after which nobody waits for a process that is gone.
+        # As keras.distribution.initialize does, with a time after which nobody waits for a process that is gone.
         jax.distributed.initialize(
             addresses[0],
             n_processes,
             _read_number(PROCESS, given[PROCESS]),
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
     except ValueError as error:
         raise ParameterError(f"{PROCESS}={given[PROCESS]!r} of {n_processes} processes: {error}") from error
@@ -363,10 +368,10 @@ def _gather(message: bytes) -> list[bytes]:
     return [bytes(row[:length]) for row, length in zip(gathered, lengths, strict=True)]
 
 
-def _shorten(value: str | None) -> str:
-    """Show a value, or, where it is long, something that differs where it does."""
-    if value is None or len(value) <= _LONGEST_SHOWN:
-        return str(value)
+def _shorten(value: str) -> str:
+    """Give, for what is long, something shorter that differs where it does."""
+    if len(value) <= _LONGEST_SHOWN:
+        return value
     return f"{value[:40]}… ({hashlib.sha256(value.encode()).hexdigest()[:8]})"
 
 

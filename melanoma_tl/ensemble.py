@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.classifier import TransferClassifier
 from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError, UnknownNameError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import publishing
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.persistence import opened
@@ -485,7 +485,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             "tuning": self._tuning_to_state(),
         }
         with (
-            replacing(target) as unfinished,
+            publishing(target) as unfinished,
             zipfile.ZipFile(unfinished, "w") as archive,  # stored as they are: members are compressed already
             tempfile.TemporaryDirectory(dir=target.parent) as folder,
         ):

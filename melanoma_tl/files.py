@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from melanoma_tl.distribution import is_first_process
 
 
 @contextmanager
@@ -35,6 +38,28 @@ def replacing(path: Path) -> Iterator[Path]:
             unfinished.replace(path)
     finally:
         _remove(unfinished)
+
+
+@contextmanager
+def publishing(path: Path) -> Iterator[Path]:
+    """Replace a file as `replacing` does, once where several processes write the same: only that of the first stays.
+
+    Parameters
+    ----------
+    path : Path
+        The true name.
+
+    Yields
+    ------
+    Path
+        A temporary name, with the same suffix.
+    """
+    if is_first_process():
+        with replacing(path) as unfinished:
+            yield unfinished
+        return
+    with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
+        yield Path(folder) / path.name
 
 
 def _replace_folder(path: Path, new: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from melanoma_tl.errors import ModelFileError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import publishing
 from melanoma_tl.network import uncompiled
 from melanoma_tl.vetting import (
     CONFIG_FILE,
@@ -83,7 +83,7 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
     """
     if path.suffix != ".keras":
         raise ModelFileError(f"a model file ends in .keras, got {path.name!r}")
-    with replacing(path) as unfinished:
+    with publishing(path) as unfinished:
         uncompiled(model).save(unfinished)
         with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))

@@ -194,7 +194,7 @@ def test_weights_decay_and_biases_do_not():
     before = layer.get_weights()
     optimizer = build_optimizer("sgd", **options)
     optimizer.apply(
-        [keras.ops.zeros_like(variable) for variable in layer.trainable_variables], layer.trainable_variables
+        [keras.ops.zeros(variable.shape) for variable in layer.trainable_variables], layer.trainable_variables
     )
     kernel, bias = layer.get_weights()
     assert np.allclose(kernel, 0.95 * before[0])

@@ -6,6 +6,7 @@ As a script: python trainings.py FILE N_DEVICES [NAME ...]
 import os
 import sys
 
+import keras
 import numpy as np
 from conftest import draw_images, register_tiny
 
@@ -47,8 +48,6 @@ def train(name, **options):
 
 
 def main(file, n_devices, *names):
-    import keras
-
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

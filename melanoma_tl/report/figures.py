@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.calibration import reliability_curve
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import publishing
 from melanoma_tl.metrics import LABELS, describe
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
@@ -331,7 +331,7 @@ class ReportFigures:
         for drawn in self.draw_all():
             for suffix in formats:
                 path = folder / f"{drawn.name}.{suffix}"
-                with replacing(path) as temporary:
+                with publishing(path) as temporary:
                     drawn.figure.savefig(temporary, format=suffix, dpi=150, facecolor="white")
                 written.append(path)
         return written

@@ -12,7 +12,7 @@ import pandas as pd
 
 from melanoma_tl.calibration import CALIBRATION_LABELS
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import publishing
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, Metric
 from melanoma_tl.resampling import number_groups
 from melanoma_tl.tables import html_list, html_table, markdown_table, text_table
@@ -341,7 +341,7 @@ def save_text(path: Path, writers: Mapping[str, Callable[[], str]], *, otherwise
     if write is None:
         raise ParameterError(f"A report is saved as one of {', '.join(writers)}, got {str(path)!r}; {otherwise}")
     text = write()
-    with replacing(path) as temporary:
+    with publishing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
@@ -372,7 +372,7 @@ def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, 
         raise ParameterError(f"A submission ends in .csv, got {str(path)!r}")
     if len(set(image_ids)) < len(image_ids):
         raise ParameterError("Some image ids occur twice: a submission has one line an image")
-    with replacing(path) as temporary:
+    with publishing(path) as temporary:
         pd.DataFrame({"image": image_ids, **columns}).to_csv(temporary, index=False)
     return path
 
