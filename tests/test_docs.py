@@ -40,6 +40,7 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
 
 def check_distributed(names):
     assert len(names["clf"].history_["loss"]) == 5
+    assert Path("melanoma.keras").is_file()
 
 
 def check_augmenter(names):

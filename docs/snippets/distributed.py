@@ -18,3 +18,15 @@ clf = TransferClassifier(
 )
 clf.fit(train, validation_data=valid)
 # --8<-- [end:devices]
+
+# --8<-- [start:hosts]
+clf = TransferClassifier(
+    "vgg19",
+    trainable_from="block4_conv1",
+    batch_size=256,  # of all processes together
+    epochs=5,
+    random_state=0,  # must be given: all begin alike
+)
+clf.fit(train, validation_data=valid, resume=True)
+clf.save("melanoma.keras")  # the first process writes, the others do not
+# --8<-- [end:hosts]
