@@ -311,7 +311,8 @@ OF_SCORES = {
     ScoreHistogramDisplay: lambda display: [steps.get_data().values for steps in display.steps_],
 }
 WORDS = np.array(["nevus", "melanoma"])
-TRUTH, SCORES = np.arange(30) % 2, np.clip(np.arange(30) % 2 * 0.3 + np.linspace(0.1, 0.6, 30), 0, 1)
+TRUTH = (np.arange(30) % 3 == 0).astype(int)
+SCORES = np.clip(TRUTH * 0.3 + np.linspace(0.1, 0.6, 30), 0, 1)
 
 
 class Table:
@@ -350,6 +351,12 @@ def test_a_display_can_be_drawn_again(kind):
     assert display.figure_ is second.figure
     np.testing.assert_array_equal(OF_SCORES[kind](display), data)
     assert second.get_title() == first.get_title()
+
+
+def test_curves_know_how_frequent_melanoma_is():
+    assert "prevalence 33.3 %" in DecisionCurveDisplay.from_predictions(TRUTH, SCORES).ax_.get_title()
+    lines = {line.get_label(): line for line in GainCurveDisplay.from_predictions(TRUTH, SCORES).ax_.lines}
+    np.testing.assert_allclose(lines["all melanomas first"].get_xydata(), [[0, 0], [1 / 3, 1], [1, 1]])
 
 
 @pytest.mark.parametrize("kind", [DecisionCurveDisplay, GainCurveDisplay])
