@@ -2,6 +2,7 @@
 
 import logging
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,7 @@ from melanoma_tl.jobs.folder import JobFolder
 from melanoma_tl.jobs.running import Actors
 
 LOCAL = LocalFileSystem()
+EXAMPLE = Path(__file__).parents[1] / "examples" / "score_archive.py"
 
 
 @pytest.fixture(scope="module")
@@ -229,12 +231,26 @@ def test_an_ensemble_scores_on_filesystems_that_are_not_local(
     assert set(result.errors["error"]) >= {"the file is empty (0 bytes)", "not an image that Pillow reads"}
 
 
-def test_a_damaged_model_is_said_in_one_line(one_ray, archive, model, tmp_path):
+def run_example(*arguments) -> int:
+    return runpy.run_path(str(EXAMPLE))["main"]([str(argument) for argument in arguments])
+
+
+def test_a_damaged_model_is_said_in_one_line(one_ray, archive, model, tmp_path, capsys):
     damaged = tmp_path / "model.keras"
     damaged.write_bytes(model.read_bytes()[:-200])
-    with pytest.raises(JobError, match=r"model.keras: .*damaged"):
-        scale.score(archive, damaged, tmp_path / "out", verbose=0)
+    assert run_example(damaged, archive, "--out", tmp_path / "out") == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "model.keras: " in message
+    assert "damaged" in message
     assert not list((tmp_path / "out").glob("part-*"))
+
+
+def test_the_example_lists_what_is_broken(scored, archive, model, bad_names, capsys):
+    assert run_example(model, f"{archive}/**/*.*", "--out", scored[0]) == 0
+    printed = capsys.readouterr().out
+    assert "67 images in 5 shards" in printed
+    assert all(f"{name}." in printed for name in bad_names)
+    assert "not scored: " in printed
 
 
 @pytest.mark.slow
