@@ -138,11 +138,11 @@ class Augmenter(BaseEstimator):
         layers = self._layers()
         if not layers:
             return images
-        from keras import random
+        from keras import ops, random
 
         seeds = np.random.SeedSequence(seed).generate_state(len(layers)) >> 1  # Keras takes signed 32-bit seeds
         # On 0 to 1, where the saturation that Keras computes has its bounds.
-        pixels = images.astype(np.float32) / 255.0
+        pixels = ops.convert_to_tensor(images.astype(np.float32) / 255.0)
         for layer, layer_seed in zip(layers, seeds.tolist(), strict=True):
             # A generator and not the number itself, which would give both axes of a shift the same value.
             generator = random.SeedGenerator(layer_seed)

@@ -19,6 +19,7 @@ from melanoma_tl.backbones import BackboneSpec, get_backbone, list_backbones
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
+from melanoma_tl.distribution import ALONE, Replicas, find_replicas
 from melanoma_tl.errors import (
     DatasetError,
     ModelFileError,
@@ -149,6 +150,10 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         Bytes on disk that stored features of the frozen part may take, those of all runs
         together. None takes half of what is free, 0 stores nothing. What does not fit is
         computed in every epoch.
+    distribution : {"auto", "data_parallel"} or None, default="auto"
+        On which devices the part that learns is trained: "data_parallel" takes all, each of which sees its
+        share of every batch, and so does "auto" where the backend can (TensorFlow and JAX); None takes one.
+        With JAX these may be the devices of several hosts. With one device there is no difference.
     threshold : float, default=0.5
         `predict` says melanoma strictly above it, unless `tune_threshold` chose another one.
     tta : {1, 2, 4, 8}, default=1
@@ -230,6 +235,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         restore_best: bool = True,
         precision: str = "auto",
         feature_budget: int | None = None,
+        distribution: str | None = "auto",
         threshold: float = 0.5,
         tta: int = 1,
         on_error: str = "raise",
@@ -265,6 +271,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         self.restore_best = restore_best
         self.precision = precision
         self.feature_budget = feature_budget
+        self.distribution = distribution
         self.threshold = threshold
         self.tta = tta
         self.on_error = on_error
@@ -362,9 +369,11 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         WeightsUnavailableError
             If the weights cannot be found or fetched.
         """
+        replicas = find_replicas(self.distribution)
         self._check_parameters(validated=validation_data is not None)
-        if resume and self.random_state is None:
-            raise ParameterError("resume=True finds a run again by its seed: give a random_state")
+        if self.random_state is None and (resume or replicas.n_processes > 1):
+            what = "resume=True finds a run again" if resume else "processes that train together begin alike"
+            raise ParameterError(f"{what} by its seed: give a random_state")
         seed = self._draw_seed()
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
@@ -373,7 +382,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         if len(classes) > 2:
             network = self._build(spec, weights, seed, n_classes=len(classes))
         plans = self._plan(classes, data, seed)
-        training = self._train(self._open(network, spec, data, seed), plans, callbacks, resume=resume)
+        training = self._train(self._open(network, spec, data, seed, replicas), plans, callbacks, resume=resume)
         self.model_, self.classes_, self.history_ = uncompiled(network.model), classes, training.history
         images = data.training.identity.fingerprints[np.unique(data.rows)]
         self.fingerprints_ = {"training": images} | (
@@ -433,7 +442,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         spec = get_backbone(self.backbone)
         data, classes = self._read_data(X, y, None, seed)
         network = self._build(spec, find_weights(spec, self.weights), seed, n_classes=len(classes))
-        training = self._open(network, spec, data, seed)
+        training = self._open(network, spec, data, seed, ALONE)
         for stage, plan in zip(self._stages(), self._plan(classes, data, seed), strict=True):
             if isinstance(stage, Probe):
                 training.solve(stage, plan)
@@ -559,7 +568,9 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             for stage in stages
         ]
 
-    def _open(self, network: Network, spec: BackboneSpec, data: "TrainingData", seed: int) -> "StagedTraining":
+    def _open(
+        self, network: Network, spec: BackboneSpec, data: "TrainingData", seed: int, replicas: Replicas
+    ) -> "StagedTraining":
         from melanoma_tl.fitting import ComputingOptions, StagedTraining
 
         options = ComputingOptions(
@@ -567,6 +578,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             feature_budget=self.feature_budget,
             batch_size=count_images_at_once(self._size()),
             verbose=self.verbose,
+            replicas=replicas,
         )
         return StagedTraining(network, spec, data, options, seed)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.checkpoints import RunFolder
+from melanoma_tl.distribution import Replicas
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.features import ComputedFeatures, FeatureExtractor
 from melanoma_tl.network import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze, seeded_layers
@@ -93,12 +94,15 @@ class ComputingOptions:
         Images that go through the frozen part at once.
     verbose : int
         0 shows no progress.
+    replicas : Replicas
+        The devices that the part that learns is trained on.
     """
 
     precision: Precision
     feature_budget: int | None
     batch_size: int
     verbose: int
+    replicas: Replicas
 
 
 class OpenStage(NamedTuple):
@@ -255,18 +259,20 @@ class StagedTraining:
             Ready for `train`.
         """
         parts = self._cut(plan, train_batch_norm=train_batch_norm)
-        with seeded_layers(self.seed):
-            learner = with_precision(parts.trained, self.options.precision.trained)
-        rows = self.data.rows
-        compile_network(
-            learner,
-            plan,
-            steps=plan.epochs * plan.count_steps(len(rows)),
-            depths=depths(self.spec, self.network.backbone) if plan.stage.layer_decay != 1 else {},
-        )
+        rows, replicas = self.data.rows, self.options.replicas
+        with replicas.making():
+            with seeded_layers(self.seed):
+                precision = self.options.precision.trained
+                learner = with_precision(parts.trained, precision, anew=replicas.are_several)
+            compile_network(
+                learner,
+                plan,
+                steps=plan.epochs * plan.count_steps(len(rows)),
+                depths=depths(self.spec, self.network.backbone) if plan.stage.layer_decay != 1 else {},
+            )
         inputs, watched = self._inputs(parts, self.data.views, plan.count_turns(rows))
         targets = self.data.targets(self.data.labels)
-        batches = TrainingBatches(inputs, targets, rows, plan, first_epoch=first_epoch)
+        batches = TrainingBatches(inputs, targets, rows, plan, first_epoch=first_epoch, replicas=replicas)
         return OpenStage(parts, learner, batches, watched)
 
     def _weights(self, class_weight: dict[int, float] | None) -> NDArray[np.float64]:

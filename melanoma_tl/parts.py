@@ -80,7 +80,7 @@ def cut_network(model: Any) -> NetworkParts:
     return NetworkParts(frozen, keras.Model(tensor, model.outputs[0], name=f"{model.name}_trained"))
 
 
-def with_precision(model: Any, policy: str) -> Any:
+def with_precision(model: Any, policy: str, *, anew: bool = False) -> Any:
     """Return a network that computes otherwise with the same weights.
 
     Parameters
@@ -89,12 +89,14 @@ def with_precision(model: Any, policy: str) -> Any:
         Computes in float32.
     policy : {"float32", "mixed_bfloat16"}
         What the result computes with.
+    anew : bool, default=False
+        Whether the result has layers and weights of its own in any case.
 
     Returns
     -------
     keras.Model
-        The same network for "float32", otherwise one with layers and weights of its own. What
-        sees pixels, up to the first layer with a kernel, stays in float32, and so does the layer
+        The same network for "float32", if it need not be made anew, otherwise one with layers and weights
+        of its own. What sees pixels, up to the first layer with a kernel, stays in float32, and so does the layer
         that scores: eight bits are too few for a pixel less the mean, and for a probability.
         So does a ``Lambda``, which Keras makes again only where code in a file is trusted.
 
@@ -105,7 +107,7 @@ def with_precision(model: Any, policy: str) -> Any:
     """
     import keras
 
-    if policy == FLOAT32:
+    if policy == FLOAT32 and not anew:
         return model
     exact = _names_of_pixel_layers(model) | {SCORE_LAYER}
 
@@ -115,7 +117,7 @@ def with_precision(model: Any, policy: str) -> Any:
         if not isinstance(operation, keras.Layer) or operation.name in exact:
             return _make_again(operation)
         if isinstance(operation, keras.Model):
-            return with_precision(operation, policy)
+            return with_precision(operation, policy, anew=anew)
         return _make_again(operation, dtype=policy)
 
     recast_model = keras.models.clone_model(model, clone_function=recast)

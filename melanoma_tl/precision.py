@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from melanoma_tl.distribution import list_devices
 from melanoma_tl.errors import UnknownNameError
 
 logger = logging.getLogger(__name__)
@@ -92,9 +93,7 @@ def computes_on_gpu() -> bool:
     bool
         As Keras's backend lists its devices.
     """
-    import keras
-
-    return any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
+    return any(device.startswith(("gpu", "cuda")) for device in list_devices())
 
 
 def jit_compile() -> Any:

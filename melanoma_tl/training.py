@@ -12,6 +12,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from melanoma_tl.checkpoints import StageCheckpoint
+from melanoma_tl.distribution import ALONE, NOT_THERE, Replicas
 from melanoma_tl.errors import TrainingError
 from melanoma_tl.mixing import mix_batch
 from melanoma_tl.optimizers import build_optimizer, schedule_rate
@@ -127,7 +128,54 @@ class TrainingPlan:
         return passes * int(np.unique(rows, return_counts=True)[1].max())
 
 
-class TrainingBatches(keras.utils.PyDataset):
+class Batches(keras.utils.PyDataset):
+    """Batches, of which each process reads its share.
+
+    With several devices each batch has as many images on each: what is missing is filled up with images that weigh
+    nothing in the loss and whose target `NOT_THERE` tells the other figures to leave them out.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What the network is shown.
+    targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
+        0 or 1.
+    replicas : Replicas
+        What learns from the batches.
+    """
+
+    def __init__(self, inputs: Inputs, targets: NDArray[np.float32], replicas: Replicas) -> None:
+        super().__init__()
+        self.inputs, self.targets, self.replicas = inputs, targets, replicas
+
+    def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+        """Give the images of a batch, how often each was shown before, and the number of the step."""
+        raise NotImplementedError
+
+    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Give inputs and targets of images."""
+        return self.inputs.draw(rows, turns, step), self.targets[rows]
+
+    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
+        """Give the weights in the loss of a batch of so many images: such that its mean is theirs, when filled up."""
+        return np.full(len(targets), self.replicas.fill_up(n_images) / n_images, dtype=np.float32)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        rows, turns, step = self.choose(index)
+        if not self.replicas.are_several:
+            return self.draw(rows, turns, step)
+        places, counts = self.replicas.share(len(rows))
+        read = places[counts] if counts.any() else places[:1]
+        with self.replicas.reading():
+            # Another number in each process: what is random by the step would be the same in all of them.
+            number = step * self.replicas.n_processes + self.replicas.process
+            inputs, targets = self.draw(rows[read], turns[read], number)
+        filled = np.arange(len(places)) % len(read)
+        weights = np.where(counts, self.weigh(targets[filled], len(rows)), np.float32(0.0))
+        return inputs[filled], np.where(counts[:, np.newaxis], targets[filled], np.float32(NOT_THERE)), weights
+
+
+class TrainingBatches(Batches):
     """Endless batches; each depends on the seed and its number alone.
 
     So it does not matter which thread makes a batch, or how far ahead of the training step.
@@ -142,9 +190,11 @@ class TrainingBatches(keras.utils.PyDataset):
     rows : ndarray of int of shape (n_rows,)
         Which images make up one pass, repeated ones included.
     plan : TrainingPlan
-        Batch size, steps an epoch, mixing, and seed of the order.
+        Batch size, steps an epoch, class weights, mixing, and seed of the order.
     first_epoch : int, default=0
         Number of epochs whose batches are not wanted any more.
+    replicas : Replicas, optional
+        What learns from them.
     """
 
     def __init__(
@@ -155,9 +205,10 @@ class TrainingBatches(keras.utils.PyDataset):
         plan: TrainingPlan,
         *,
         first_epoch: int = 0,
+        replicas: Replicas = ALONE,
     ) -> None:
-        super().__init__()
-        self.inputs, self.targets, self.rows = inputs, targets, rows
+        super().__init__(inputs, targets, replicas)
+        self.rows, self.class_weight = rows, plan.class_weight
         self.batch_size, self.seed, self.mix = plan.batch_size, plan.seed, plan.mix
         self.batches_per_pass = plan.count_batches(len(rows))
         self.steps_per_epoch = plan.count_steps(len(rows))
@@ -175,22 +226,34 @@ class TrainingBatches(keras.utils.PyDataset):
         """None: the batches never end, and Keras counts on across epochs."""
         return None
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+        """Give what `Batches.choose` says, in the order of the seed."""
         step = self.first_step + index
         pass_number, batch = divmod(step, self.batches_per_pass)
         places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
-        rows = self.rows[places]
-        inputs = self.inputs.draw(rows, pass_number * self._turns_per_pass[places] + self._copy[places], step)
-        targets = self.targets[rows]
+        return self.rows[places], pass_number * self._turns_per_pass[places] + self._copy[places], step
+
+    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Give inputs and targets of images, mixed where that is asked for."""
+        inputs, targets = super().draw(rows, turns, step)
         if self.mix is None:
             return inputs, targets
-        return mix_batch(self.mix, inputs, targets, int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0]))
+        seed = int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0] >> 1)  # Keras takes 31 bits
+        return mix_batch(self.mix, inputs, targets, seed)
+
+    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
+        """Give what `Batches.weigh` says, times the weights of the classes."""
+        weights = super().weigh(targets, n_images)
+        if self.class_weight is None:
+            return weights
+        classes = np.rint(targets[:, 0]).astype(int) if targets.shape[1] == 1 else targets.argmax(axis=1)
+        return weights * np.array([self.class_weight[label] for label in classes.tolist()], dtype=np.float32)
 
     def _shuffle(self, pass_number: int) -> NDArray[np.intp]:
         return np.random.default_rng((self.seed, pass_number)).permutation(len(self.rows))
 
 
-class OrderedBatches(keras.utils.PyDataset):
+class OrderedBatches(Batches):
     """Images as they are, in file order.
 
     Parameters
@@ -203,38 +266,65 @@ class OrderedBatches(keras.utils.PyDataset):
         Images a batch.
     rows : ndarray of int of shape (n_rows,), optional
         Which images; all by default.
+    replicas : Replicas, optional
+        What is shown them.
     """
 
     def __init__(
-        self, inputs: Inputs, targets: NDArray[np.float32], *, batch_size: int, rows: NDArray[np.intp] | None = None
+        self,
+        inputs: Inputs,
+        targets: NDArray[np.float32],
+        *,
+        batch_size: int,
+        rows: NDArray[np.intp] | None = None,
+        replicas: Replicas = ALONE,
     ) -> None:
-        super().__init__()
-        self.inputs, self.targets, self.batch_size = inputs, targets, batch_size
+        super().__init__(inputs, targets, replicas)
+        self.batch_size = batch_size
         self.rows = np.arange(len(targets)) if rows is None else rows
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+        """Give what `Batches.choose` says, in file order."""
         rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
-        inputs = self.inputs.draw(rows, np.zeros_like(rows), index)
-        return inputs, self.targets[rows]
+        return rows, np.zeros_like(rows), index
+
+    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:  # noqa: ARG002
+        """Give the weights in the loss of all batches, in the mean of which Keras counts what fills them up."""
+        full, last = divmod(len(self.rows), self.batch_size)
+        n_places = full * self.replicas.fill_up(self.batch_size) + self.replicas.fill_up(last)
+        return np.full(len(targets), n_places / len(self.rows), dtype=np.float32)
 
 
 class HardAccuracy(keras.metrics.BinaryAccuracy):
     """Accuracy, where a mixed image counts as what most of it is."""
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
         """Take a batch into account."""
-        return super().update_state(ops.round(y_true), y_pred, sample_weight)
+        return super().update_state(ops.round(y_true), y_pred, _are_there(y_true))
 
 
 class HardAUC(keras.metrics.AUC):
     """Area under the ROC curve, where a mixed image counts as what most of it is."""
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
         """Take a batch into account."""
-        return super().update_state(ops.round(y_true), y_pred, sample_weight)
+        return super().update_state(ops.round(y_true), y_pred, _are_there(y_true))
+
+
+class ClassAccuracy(keras.metrics.CategoricalAccuracy):
+    """Accuracy of the highest of several scores."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
+        """Take a batch into account."""
+        return super().update_state(y_true, y_pred, _are_there(y_true))
+
+
+def _are_there(y_true: Any) -> Any:
+    """Weigh by 0 what only fills up a batch, and by 1 what does not."""
+    return ops.cast(ops.all(y_true >= 0, axis=-1, keepdims=True), "float32")
 
 
 def compile_network(
@@ -288,7 +378,7 @@ def _metrics(n_scores: int) -> list[keras.metrics.Metric]:
     if n_scores == 1:
         return [HardAccuracy(name="accuracy"), HardAUC(name="auc")]
     one_against_rest = HardAUC(name="auc", multi_label=True, num_labels=n_scores)
-    return [keras.metrics.CategoricalAccuracy(name="accuracy"), one_against_rest]
+    return [ClassAccuracy(name="accuracy"), one_against_rest]
 
 
 def _layer_rates(model: keras.Model, decay: float, depths: dict[str, int]) -> list[float] | None:
@@ -355,23 +445,30 @@ def train(
     TrainingError
         If the loss is no number any more.
     """
+    replicas = batches.replicas
+    shown = validation and OrderedBatches(*validation, batch_size=batches.batch_size, replicas=replicas)
     best = _watch_best(plan, checkpoint) if validation is not None else None
     history = keras.callbacks.History()
     interruption: BaseException | None = None
     try:
-        model.fit(
-            batches,
-            validation_data=None if validation is None else OrderedBatches(*validation, batch_size=batches.batch_size),
-            epochs=plan.epochs if checkpoint is None else checkpoint.last_epoch(plan.epochs, plan.early_stopping),
-            steps_per_epoch=batches.steps_per_epoch,
-            class_weight=plan.class_weight,
-            callbacks=_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
-            shuffle=False,  # the batches have their own, seeded order
-            verbose=0,
-        )
+        with replicas.training():
+            model.fit(
+                batches,
+                validation_data=shown,
+                epochs=plan.epochs if checkpoint is None else checkpoint.last_epoch(plan.epochs, plan.early_stopping),
+                steps_per_epoch=batches.steps_per_epoch,
+                class_weight=None if replicas.are_several else plan.class_weight,  # which the batches bring themselves
+                callbacks=_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
+                shuffle=False,  # the batches have their own, seeded order
+                verbose=0,
+            )
     except Exception as error:
         if _is_out_of_memory(error):
             raise
+        replicas.explain(error)
+        if _is_no_number(error):
+            epoch = history.epoch[-1] + 2 if history.epoch else 1
+            raise TrainingError(_NOT_A_NUMBER.format(epoch=epoch, plan=plan)) from error
         interruption = error
     except KeyboardInterrupt as error:
         interruption = error
@@ -425,9 +522,14 @@ def naming_full_memory(plan: TrainingPlan) -> Iterator[None]:
 def _is_out_of_memory(error: Exception) -> bool:
     """Recognise what TensorFlow, JAX, PyTorch and Python raise, without importing the first three."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}) or "RESOURCE_EXHAUSTED" in str(
-        error
+    return bool(names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}) or any(
+        words in str(error) for words in ("RESOURCE_EXHAUSTED", "can't allocate memory")
     )
+
+
+def _is_no_number(error: Exception) -> bool:
+    """Recognise how PyTorch's loss refuses scores that are no numbers; the other backends count with them."""
+    return "elements of input should be between 0 and 1" in str(error)
 
 
 class BestEpoch(keras.callbacks.EarlyStopping):

@@ -14,6 +14,12 @@ from melanoma_tl import ISBIDataset
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras_home_")
 os.environ["MELANOMA_TL_CACHE"] = tempfile.mkdtemp(prefix="melanoma_tl_")
 
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+only_tensorflow = pytest.mark.skipif(
+    BACKEND != "tensorflow",
+    reason="Keras exports with its TensorFlow backend; that the others say so has a test",
+)
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

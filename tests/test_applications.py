@@ -99,6 +99,7 @@ def compare_with_keras(name, download, tmp_path):
         include_top=False, weights="imagenet", input_shape=SHAPE
     )
     theirs = network(source_of(name).preprocess_input(PIXELS.copy()), training=False)
+    ours, theirs = keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs)
     # Keras divides where a layer multiplies: rounding, which a hundred normalisations make larger.
     # Exchanging the images must make ten times the difference that rounding makes.
     assert np.std(ours - theirs) < 0.1 * np.std(theirs - theirs[::-1])

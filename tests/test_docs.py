@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import only_tensorflow
 
 from melanoma_tl import list_backbones
 from melanoma_tl.backbones import PretrainedWeights
@@ -35,6 +36,10 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
     monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
     weights = PretrainedWeights(("tiny.h5",), "", None)
     own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32), stages=())
+
+
+def check_distributed(names):
+    assert len(names["clf"].history_["loss"]) == 5
 
 
 def check_augmenter(names):
@@ -164,7 +169,14 @@ def check_training(names):
     assert names["long"].provenance_["epochs_run"] == 5
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda path: path.stem)
+EXPORTS = {"keeping"}
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [pytest.param(path, marks=only_tensorflow) if path.stem in EXPORTS else path for path in SNIPPETS],
+    ids=[path.stem for path in SNIPPETS],
+)
 def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path, monkeypatch):
     if snippet.stem == "scale":
         pytest.importorskip("ray", reason="the ray extra is not installed")

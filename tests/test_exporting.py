@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from conftest import only_tensorflow
 
 from melanoma_tl import TransferClassifier, exporting
 from melanoma_tl.errors import ExportError, NotFittedError, UnknownNameError
@@ -63,6 +64,7 @@ FORMATS = {
 }
 
 
+@only_tensorflow
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_an_exported_model_gives_the_same_scores_in_its_own_runtime(fitted, small, expected, tmp_path, format_name):
     file_name, read, modules = FORMATS[format_name]
@@ -108,6 +110,7 @@ def make_network(*layers):
     return keras.Model(given, keras.layers.Dense(1, activation="sigmoid", name="melanoma")(features))
 
 
+@only_tensorflow
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_other_scores_are_refused_and_what_was_there_stays(tmp_path, format_name):
     file_name, _, modules = FORMATS[format_name]
@@ -122,6 +125,7 @@ def test_other_scores_are_refused_and_what_was_there_stays(tmp_path, format_name
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@only_tensorflow
 def test_a_second_export_takes_the_place_of_the_first(tmp_path):
     first = export_model(make_network(keras.layers.Dense(300)), tmp_path / "exported", "saved_model", {"a": 1})
     second = export_model(make_network(), tmp_path / "exported", "saved_model", {"a": 2})
@@ -130,6 +134,7 @@ def test_a_second_export_takes_the_place_of_the_first(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@only_tensorflow
 def test_scores_that_are_no_numbers_are_refused(tmp_path):
     network = make_network()
     network.set_weights([np.full(weights.shape, np.nan) for weights in network.get_weights()])
@@ -147,6 +152,7 @@ class NotInLiteRT(keras.layers.Layer):
         return tf.raw_ops.Betainc(a=tf.abs(inputs) + 1, b=tf.ones_like(inputs), x=tf.clip_by_value(inputs, 0, 1))
 
 
+@only_tensorflow
 def test_what_the_runtime_cannot_run_is_refused(tmp_path):
     pytest.importorskip("ai_edge_litert")
     with pytest.raises(ExportError, match="this network cannot be exported as 'litert'"):
@@ -175,6 +181,7 @@ def test_file_names_end_as_the_runtimes_expect(fitted, tmp_path, format_name, su
         fitted.export(tmp_path / "exported.bin", format=format_name)
 
 
+@only_tensorflow
 def test_a_missing_package_is_named_with_the_extra(fitted, tmp_path, monkeypatch):
     needy = exporting.FORMATS["onnx"]._replace(packages=("keras", "not-installed"))
     monkeypatch.setitem(exporting.FORMATS, "onnx", needy)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
-from conftest import build, training_plan
+from conftest import BACKEND, build, training_plan
 from PIL import Image
 
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, TransferClassifier, cache, register_backbone
@@ -98,7 +98,9 @@ def test_other_weights_precision_and_preparation_do_not_mix(views, computed, cha
     assert second.store.folder != first.store.folder
     stored = second.extract(views, np.arange(20), 1, "images")
     assert sum(computed) == 40
-    assert np.allclose(draw_all(stored), directly(second.network, views).astype("float32"), atol=1e-6)
+    # What XLA makes of batches of another size and type is rounded otherwise in the last of eight bits.
+    tolerance = {"rtol": 2**-7} if "policy" in change and BACKEND == "jax" else {"atol": 1e-6}
+    assert np.allclose(draw_all(stored), directly(second.network, views).astype("float32"), **tolerance)
 
 
 def test_a_second_head_learning_rate_or_fold_starts_at_once(dataset, computed):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import only_tensorflow
 from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
@@ -222,6 +223,7 @@ def test_what_is_for_two_classes_says_so():
     assert set(ensemble.predict(images[:4])) <= set(CLASSES)
 
 
+@only_tensorflow
 def test_an_exported_model_scores_each_class(tmp_path):
     images, names = draw_colours()
     classifier = make(epochs=1).fit(images, names)

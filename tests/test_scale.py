@@ -332,9 +332,10 @@ def test_what_cannot_be_extracted_is_said(scored, archive, tmp_path):
             scale.extract(archive, frozen().set_params(**options), tmp_path / "out")
     with pytest.raises(JobError, match="holds no features"):
         scale.store_features(scored[0])
-    task = replace(Extraction.of(frozen().frozen_part(), 4), recipe="32x32_another_decoder")
-    with pytest.raises(JobError, match=r"decodes images otherwise .*install the same versions"):
-        task.prepare()
+    task = Extraction.of(frozen(augmenter=Augmenter(horizontal_flip=True, views=2)).frozen_part(), 4)
+    for change in ({"recipe": "32x32_another_decoder"}, {"view_keys": (b"", b"another backend")}):
+        with pytest.raises(JobError, match="take the same versions and the same backend"):
+            replace(task, **change).prepare()
 
 
 # -- the folder ------------------------------------------------------------------------------------------------------

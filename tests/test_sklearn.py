@@ -92,6 +92,11 @@ EXPECTED_FAILURES = {
     "check_dict_unchanged": "the network that scores, in the precision asked for, is built at the first prediction "
     "and kept in a private attribute",
 }
+if keras.backend.backend() != "tensorflow":
+    EXPECTED_FAILURES["check_class_weight_classifiers"] = (
+        "a weight of 1000 drives scores to exactly 0 and 1, where Keras's loss has a gradient with TensorFlow alone: "
+        "there it finds the logits again"
+    )
 
 
 @parametrize_with_checks(

@@ -15,7 +15,7 @@ LIGHT = ["mobilenet", "mobilenetv3small"]
 LIKE_OTHERS = ["efficientnetv2s"]  # but for the constant in its preprocessing
 
 
-@pytest.mark.parametrize("name", ["tiny", *LIGHT])
+@pytest.mark.parametrize("name", [pytest.param("tiny", marks=pytest.mark.contract), *LIGHT])
 def test_good_backbones_pass(name):
     check_backbone(name, input_size=(64, 64))
 
@@ -124,6 +124,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_backbone_is_told_which_clause_it_breaks(case, own_table):
     clause, found, entry = BROKEN[case]

@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from conftest import draw_images
+from conftest import draw_images, only_tensorflow
 from model_files import edit
 from sklearn.base import clone
 
@@ -216,6 +216,7 @@ def test_a_spoiled_file_is_refused(tuned, tmp_path, part):
         TransferClassifier.load(path)
 
 
+@only_tensorflow
 def test_an_exported_model_gives_calibrated_scores(tuned, tmp_path):
     exported = tuned.export(tmp_path / "model")
     size = tuned.model_.inputs[0].shape[1:3]

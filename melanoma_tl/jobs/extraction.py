@@ -4,7 +4,6 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,8 @@ class Extraction:
         What it computes with.
     augmenter : Augmenter or None
         What makes the views.
-    n_views : int
-        How many of each image.
+    view_keys : tuple of bytes
+        What tells the views apart, as the machine that will fit does.
     recipe : str
         How images are decoded and resized on the machine that will fit.
     store : str
@@ -55,7 +54,7 @@ class Extraction:
     network: bytes
     policy: str
     augmenter: Augmenter | None
-    n_views: int
+    view_keys: tuple[bytes, ...]
     recipe: str
     store: str
     shape: tuple[int, ...]
@@ -86,12 +85,8 @@ class Extraction:
             network = Path(folder, _FILE).read_bytes()
         store = name_store(part.network, policy=part.policy, recipe=recipe)
         shape, dtype = tuple(features.shape[1:]), np.dtype(features.dtype).name
-        return cls(network, part.policy, part.augmenter, part.n_views, recipe, store, shape, dtype, batch_size)
-
-    @property
-    def view_keys(self) -> list[bytes]:
-        """What tells the views apart."""
-        return [b"" if self.augmenter is None else self.augmenter.view_key(view) for view in range(self.n_views)]
+        keys = _view_keys(part.augmenter, part.n_views)
+        return cls(network, part.policy, part.augmenter, keys, recipe, store, shape, dtype, batch_size)
 
     def describe(self) -> dict[str, Any]:
         """Give what decides what is computed, as JSON can hold it."""
@@ -123,12 +118,16 @@ class Extraction:
                 raise JobError(f"a worker cannot load the frozen part of the network: {error!s:.500}") from error
         height, width = network.inputs[0].shape[1:3]
         recipe = PreparedStore((height, width)).recipe
-        if recipe != self.recipe:
+        if recipe != self.recipe or _view_keys(self.augmenter, len(self.view_keys)) != self.view_keys:
             raise JobError(
-                f"a worker decodes images otherwise ({recipe}) than this machine ({self.recipe}), which could not use "
-                "its features: install the same versions on all machines"
+                f"a worker decodes images ({recipe}) or draws views otherwise than this machine ({self.recipe}), which "
+                "could not use its features: take the same versions and the same backend of Keras on all machines"
             )
         return Extractor(self, with_precision(network, self.policy), (height, width))
+
+
+def _view_keys(augmenter: Augmenter | None, n_views: int) -> tuple[bytes, ...]:
+    return tuple(b"" if augmenter is None else augmenter.view_key(view) for view in range(n_views))
 
 
 @dataclass(frozen=True)
@@ -162,10 +161,6 @@ class Extractor:
         )
         # bfloat16 is written as float32, the same numbers; with their bytes apart the zeros among them take no room.
         self.options = {"use_dictionary": False, "use_byte_stream_split": ["features.list.element"]}
-
-    @cached_property
-    def _view_keys(self) -> list[bytes]:
-        return self._task.view_keys
 
     def compute(self, paths: Sequence[str], images: Sequence[ImageLike]) -> Iterator[pa.Table]:
         """Compute features.
@@ -206,7 +201,7 @@ class Extractor:
         contents = [image.content for image in images]
         shown = ImageViews(np.stack([image.pixels for image in images]), contents, self._task.augmenter)
         rows = np.arange(len(images))
-        for view, key in enumerate(self._view_keys):
+        for view, key in enumerate(self._task.view_keys):
             features = self._network.predict_on_batch(shown.draw(rows, np.full(len(rows), view), 0))
             flat = np.asarray(features, dtype=np.float32).ravel()
             yield self._table(

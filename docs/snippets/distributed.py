@@ -1,0 +1,20 @@
+"""The examples of the page on backends, devices and hosts."""
+
+from melanoma_tl import ISBIDataset, TransferClassifier
+from melanoma_tl.datasets.synthetic import write_isbi
+
+write_isbi("data", n_train=30, n_validation=10, n_test=20, size=48)
+train = ISBIDataset.from_challenge("data", year=2016, split="train")
+valid = ISBIDataset.from_challenge("data", year=2016, split="test")
+
+# --8<-- [start:devices]
+clf = TransferClassifier(
+    "vgg19",
+    trainable_from="block5_conv1",
+    batch_size=32,  # of all devices together
+    epochs=5,
+    distribution="auto",  # the default; None trains on one device
+    random_state=0,
+)
+clf.fit(train, validation_data=valid)
+# --8<-- [end:devices]

@@ -1,0 +1,373 @@
+"""Train on several devices, of one host or of several: copies of a network that learn in step."""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.errors import ParameterError, TrainingError, UnknownNameError
+
+logger = logging.getLogger(__name__)
+
+DISTRIBUTIONS = ("auto", "data_parallel")
+"""What `TransferClassifier` takes for `distribution` beside None."""
+
+ADDRESSES, N_PROCESSES, PROCESS = (
+    f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+)
+"""The environment variables of ``keras.distribution.initialize``."""
+
+NOT_THERE = -1.0
+"""Target of what only fills up a batch."""
+
+_HEARTBEAT_SECONDS = 30
+"""Time after which a process that says nothing counts as gone; JAX's own 100 seconds are an age to a waiting GPU."""
+
+_SHUTDOWN_SECONDS = 15
+"""Time that a process waits at its end for the others to end: those that are gone never will."""
+
+
+def list_devices() -> list[str]:
+    """List what Keras's backend has to compute on.
+
+    Returns
+    -------
+    list of str
+        Such as "gpu:0", "cuda:0" or "cpu:0", of all hosts; processors are left out where there is something faster.
+    """
+    import keras
+
+    if keras.backend.backend() == "torch":  # which Keras's list of devices leaves out
+        import torch
+
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu:0"]
+    return list(keras.distribution.list_devices())
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Copies of a network, one a device, that see a share of each batch and make the same step.
+
+    Attributes
+    ----------
+    strategy : keras.distribution.DataParallel, tf.distribute.MirroredStrategy or None
+        None for one device, on which everything is as without this class.
+    n_devices : int
+        Of all processes.
+    n_processes : int
+        Processes that train together, one a host or one a device.
+    process : int
+        Number of this one.
+    """
+
+    strategy: Any = None
+    n_devices: int = 1
+    n_processes: int = 1
+    process: int = 0
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there is more than one copy."""
+        return self.strategy is not None
+
+    def making(self) -> AbstractContextManager[Any]:
+        """Enter the block in which a network is made and compiled, to have a copy on each device."""
+        return self.strategy.scope() if self.are_several else nullcontext()
+
+    def training(self) -> AbstractContextManager[Any]:
+        """Enter the block in which ``fit`` of that network is called."""
+        # A network of TensorFlow's knows its strategy, under which other networks would be called on each device.
+        return self.strategy.scope() if self.are_several and _backend() == "jax" else nullcontext()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Enter, within `training`, the block in which this process computes something for itself."""
+        import keras
+
+        if not self.are_several or _backend() != "jax":
+            yield
+            return
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(self.strategy)
+
+    def fill_up(self, n_images: int) -> int:
+        """Count the places of a batch: as many on each device.
+
+        Parameters
+        ----------
+        n_images : int
+            Images of the batch.
+
+        Returns
+        -------
+        int
+            At least that.
+        """
+        return -(-n_images // self.n_devices) * self.n_devices
+
+    def share(self, n_images: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Tell which images of a batch this process reads.
+
+        Parameters
+        ----------
+        n_images : int
+            Images of the batch.
+
+        Returns
+        -------
+        places : ndarray of int of shape (n_places,)
+            Which, 0 to n_images - 1; the same number in each process. What is missing is filled up with some again.
+        counts : ndarray of bool of shape (n_places,)
+            False for those.
+        """
+        each = self.fill_up(n_images) // self.n_processes
+        places = np.arange(self.process * each, (self.process + 1) * each)
+        return places % n_images, places < n_images
+
+    def check_same(self, described: Mapping[str, Any]) -> None:
+        """Stop where the processes of a training are not about the same.
+
+        Parameters
+        ----------
+        described : mapping of str to object
+            What must be the same, as JSON can hold it, by the name under which the user knows it.
+
+        Raises
+        ------
+        ParameterError
+            If something differs; it names what, and the first process in which.
+        """
+        if self.n_processes == 1:
+            return
+        mine = {name: json.dumps(value, sort_keys=True, default=str) for name, value in described.items()}
+        first, *others = (json.loads(message) for message in _gather(json.dumps(mine).encode()))
+        for number, other in enumerate(others, start=1):
+            different = [name for name in first if other.get(name) != first[name]]
+            if different:
+                raise ParameterError(
+                    f"the processes of this training differ in {', '.join(different)}: "
+                    + "; ".join(
+                        f"{name} {_shorten(other.get(name))} in process {number}, {_shorten(first[name])} in process 0"
+                        for name in different
+                    )
+                    + ". Give all of them the same arguments, images and package versions: each takes its share itself"
+                )
+
+    def receive(self, message: bytes) -> bytes:
+        """Hand what the first process knows to all.
+
+        Parameters
+        ----------
+        message : bytes
+            Of the first process; that of the others does not matter.
+
+        Returns
+        -------
+        bytes
+            The same in each process.
+        """
+        return message if self.n_processes == 1 else _gather(message if self.process == 0 else b"")[0]
+
+    def explain(self, error: Exception) -> None:
+        """Say what to do where other processes are gone.
+
+        Parameters
+        ----------
+        error : Exception
+            What training raised.
+
+        Raises
+        ------
+        TrainingError
+            If it tells of that.
+        """
+        if self.n_processes > 1 and type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
+            raise TrainingError(
+                f"process {self.process} of {self.n_processes} cannot go on, because another one has ended or cannot "
+                f"be reached ({error!s:.300}). Start all again: fit(resume=True), if it was called so before, goes on "
+                "after the last finished epoch"
+            ) from error
+
+
+ALONE = Replicas()
+"""One device."""
+
+
+def find_replicas(distribution: str | None) -> Replicas:
+    """Find the devices to train on.
+
+    Parameters
+    ----------
+    distribution : {"auto", "data_parallel"} or None
+        As in `TransferClassifier`.
+
+    Returns
+    -------
+    Replicas
+        `ALONE`, if there is one device.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is none of these.
+    ParameterError
+        If several devices are asked for that the backend cannot train on.
+    """
+    if distribution not in (None, *DISTRIBUTIONS):
+        raise UnknownNameError("distribution", distribution, DISTRIBUTIONS, "None trains on one device.")
+    join_hosts()
+    n_processes, process = _processes()
+    if distribution is None:
+        if n_processes > 1:
+            raise ParameterError(
+                f"distribution=None trains on one device, and {N_PROCESSES} names {n_processes} processes: "
+                "leave distribution='auto', or take the variable out of the environment"
+            )
+        return ALONE
+    devices, backend = list_devices(), _backend()
+    if len(devices) == 1:
+        return ALONE
+    if backend == "torch":
+        if distribution == "auto":
+            return ALONE
+        raise ParameterError(
+            "distribution='data_parallel' needs KERAS_BACKEND=jax or tensorflow: Keras trains on one device with "
+            f"PyTorch, of {len(devices)} here; distribution='auto' takes the first"
+        )
+    strategy = _data_parallel(devices, backend)
+    logger.info("training on %d devices: %s", len(devices), ", ".join(devices))
+    return Replicas(strategy, len(devices), n_processes, process)
+
+
+def _data_parallel(devices: list[str], backend: str) -> Any:
+    if backend == "jax":
+        import keras
+
+        return keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+    import tensorflow as tf
+
+    # Between processors TensorFlow's collective operations get out of step; GPUs have NCCL.
+    on_gpu = devices[0].startswith("gpu")
+    reduction = None if on_gpu else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([f"/{device}" for device in devices], cross_device_ops=reduction)
+
+
+# -- several processes -------------------------------------------------------------------------------------------------
+
+
+def join_hosts() -> None:
+    """Join the processes that train together, if the environment names them.
+
+    ``fit`` does so itself. Call this before, at the start of a script that lets JAX compute something earlier.
+
+    Raises
+    ------
+    ParameterError
+        If the environment variables do not fit, the backend is not JAX, or JAX has computed something already.
+    TrainingError
+        If the others cannot be reached.
+    """
+    given = {name: os.environ.get(name, "") for name in (ADDRESSES, N_PROCESSES, PROCESS)}
+    addresses = given[ADDRESSES].split(",")
+    n_processes = _read_number(N_PROCESSES, given[N_PROCESSES] or str(len(addresses)))
+    if n_processes <= 1:
+        return
+    if not given[ADDRESSES] or not given[PROCESS]:
+        raise ParameterError(
+            f"{n_processes} processes train together if each finds {ADDRESSES} (host:port of the first), {N_PROCESSES} "
+            f"and {PROCESS} (0 to {n_processes - 1}) in its environment; this one has "
+            + ", ".join(f"{name}={value!r}" for name, value in given.items())
+        )
+    if _backend() != "jax":
+        raise ParameterError(
+            f"{N_PROCESSES} names {n_processes} processes, and Keras trains on several hosts with JAX alone, not with "
+            f"{_backend()!r}: set KERAS_BACKEND=jax (pip install 'melanoma_tl[jax]'), or train on one host"
+        )
+    import jax
+
+    if jax.distributed.is_initialized():
+        return
+    try:
+        # As keras.distribution.initialize does, with time limits after which nobody waits for a process that is gone.
+        jax.distributed.initialize(
+            addresses[0],
+            n_processes,
+            _read_number(PROCESS, given[PROCESS]),
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+        )
+    except ValueError as error:
+        raise ParameterError(f"{PROCESS}={given[PROCESS]!r} of {n_processes} processes: {error}") from error
+    except RuntimeError as error:
+        if "must be called before" in str(error):
+            raise ParameterError(
+                "JAX has computed something before the processes were joined: call "
+                "melanoma_tl.distribution.join_hosts() at the start of the script"
+            ) from error
+        raise TrainingError(
+            f"the process at {addresses[0]} cannot be reached, or not all {n_processes} were started: {error!s:.300}"
+        ) from error
+
+
+def is_first_process() -> bool:
+    """Tell whether this process writes files: of several that train together, the first alone does.
+
+    Returns
+    -------
+    bool
+        True where a process trains alone.
+    """
+    return _processes()[1] == 0
+
+
+def _processes() -> tuple[int, int]:
+    """Count the processes that train together, and give the number of this one."""
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        return 1, 0
+    return jax.process_count(), jax.process_index()
+
+
+def _read_number(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ParameterError(f"{name} must be a whole number, got {value!r}") from None
+
+
+def _backend() -> str:
+    import keras
+
+    return keras.backend.backend()
+
+
+def _gather(message: bytes) -> list[bytes]:
+    """Give the messages of all processes to each."""
+    from jax.experimental import multihost_utils
+
+    lengths = multihost_utils.process_allgather(np.array([len(message)])).ravel()
+    padded = np.zeros(lengths.max(), dtype=np.uint8)
+    padded[: len(message)] = np.frombuffer(message, dtype=np.uint8)
+    gathered = multihost_utils.process_allgather(padded).reshape(len(lengths), -1)
+    return [bytes(row[:length]) for row, length in zip(gathered, lengths, strict=True)]
+
+
+def _shorten(value: str | None) -> str:
+    """Show a value, or, where it is long, something that differs where it does."""
+    if value is None or len(value) <= _LONGEST_SHOWN:
+        return str(value)
+    return f"{value[:40]}… ({hashlib.sha256(value.encode()).hexdigest()[:8]})"
+
+
+_LONGEST_SHOWN = 200
