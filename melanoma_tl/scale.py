@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -354,8 +355,9 @@ def _run(
             total=n_images, initial=n_found, desc=job["kind"].capitalize(), unit="image", disable=not verbose
         ) as progress:
             if missing:
-                with cluster():
-                    for answer in run(Work(task, names.filesystem, folder, threads=1), missing, actors):
+                work = Work(task, names.filesystem, folder, threads=1)
+                with cluster(), closing(run(work, missing, actors)) as answers:
+                    for answer in answers:
                         lock.check()
                         progress.update(sizes[answer["shard"]])
         finished = folder.finished()
