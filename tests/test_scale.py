@@ -391,6 +391,10 @@ def test_what_kills_every_worker_does_not_go_on_for_ever(tmp_path):
             pass
         with folder.begun(8):
             pass
+    for death in "abc":  # of a job that was killed itself
+        notes = tmp_path / "out" / "_job" / "unfinished" / "part-000007.begun"
+        notes.mkdir(exist_ok=True)
+        (notes / death).touch()
     with folder.taken(), folder.begun(7):
         pass
 
@@ -500,6 +504,9 @@ def test_a_glob_lists_one_folder_at_a_time(archive, monkeypatch):
     assert not asked, "nothing is listed before it is needed"
     next(names)
     assert asked == [str(archive), str(archive / "a")]
+    asked.clear()
+    assert list_all(f"{archive}/*.png") == []
+    assert asked == [str(archive)], "what cannot match is not looked through"
 
 
 # -- the cluster -----------------------------------------------------------------------------------------------------
