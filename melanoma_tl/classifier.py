@@ -33,7 +33,7 @@ from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow, check_on_error
 from melanoma_tl.mixing import MIXES
 from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze, uncompiled
-from melanoma_tl.parts import build_scorer, describe_network, with_calibration
+from melanoma_tl.parts import FrozenPart, build_scorer, describe_network, with_calibration
 from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
 from melanoma_tl.precision import computes_on_gpu, resolve_precision
 from melanoma_tl.ranges import check_ranges
@@ -456,6 +456,44 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             opened = training.open(flat, train_batch_norm=self.train_batch_norm)
             return search(opened, np.geomspace(lowest, highest, steps), class_weight=plan.class_weight)
         raise ParameterError("find_learning_rate needs a Stage among the stages: a Probe has no learning rate")
+
+    def frozen_part(self) -> FrozenPart:
+        """Build the part of the network that `fit` runs once for each image and view before its first stage.
+
+        `melanoma_tl.scale.extract` runs it elsewhere. The classifier itself is not changed.
+
+        Returns
+        -------
+        FrozenPart
+            What it is and what it is shown.
+
+        Raises
+        ------
+        ParameterError
+            If there is nothing to store: no weight is frozen, images are mixed, views never end, or every `fit`
+            would draw other ones.
+        WeightsUnavailableError
+            If the weights cannot be found or fetched.
+        """
+        from melanoma_tl.fitting import cut_for_stage
+
+        self._check_parameters(validated=True)
+        seed, spec = self._draw_seed(), get_backbone(self.backbone)
+        weights, augmenter = find_weights(spec, self.weights), _seeded(self.augmenter, seed)
+        n_views = 1 if augmenter is None else augmenter.views
+        if self.mix is not None or n_views is None:
+            raise ParameterError(
+                "nothing can be stored: mixed images and endless views are new in every step; "
+                "take mix=None and Augmenter(..., views=8), or no augmenter"
+            )
+        draws_views = n_views > 1 and getattr(self.augmenter, "random_state", None) is None
+        if self.random_state is None and (weights is None or draws_views):
+            raise ParameterError("every fit draws other weights or views: give a random_state")
+        network = self._build(spec, weights, seed)
+        parts = cut_for_stage(network, spec, self._stages()[0], train_batch_norm=self.train_batch_norm)
+        if parts.frozen is None:
+            raise ParameterError("nothing is frozen: the first stage trains the backbone from its first layer on")
+        return FrozenPart(parts.frozen, resolve_precision(self.precision).frozen, augmenter, n_views)
 
     def _draw_seed(self) -> int:
         return int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)

@@ -33,6 +33,28 @@ class NetworkParts:
     trained: Any
 
 
+@dataclass(frozen=True)
+class FrozenPart:
+    """What is computed once for each image and view.
+
+    Attributes
+    ----------
+    network : keras.Model
+        From raw images to features, in float32.
+    policy : {"float32", "mixed_bfloat16"}
+        What it is to compute with.
+    augmenter : Augmenter or None
+        What changes the images, with a seed.
+    n_views : int
+        How many views of each image there are.
+    """
+
+    network: Any
+    policy: str
+    augmenter: Any
+    n_views: int
+
+
 def cut_network(model: Any) -> NetworkParts:
     """Cut a network where a single tensor carries everything and nothing before it learns.
 

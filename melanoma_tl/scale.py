@@ -8,20 +8,26 @@ import logging
 import os
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from melanoma_tl.errors import JobError, MissingPackageError, ModelFileError, ParameterError
 
 if TYPE_CHECKING:
+    from melanoma_tl.classifier import TransferClassifier
     from melanoma_tl.jobs.folder import JobFolder
 
-__all__ = ["JobResult", "score"]
+__all__ = ["JobResult", "extract", "score", "store_features"]
 
 logger = logging.getLogger(__name__)
+
+_ROWS_AT_ONCE = 64
+"""Features that are copied at once: the largest take 1.6 MB each."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class JobResult:
 
     @property
     def n_scored(self) -> int:
-        """How many images could be read."""
+        """How many images could be read, and were scored."""
         return self.n_images - self.n_errors
 
     @property
@@ -166,6 +172,130 @@ def score(
     )
 
 
+def extract(
+    images: str | os.PathLike[str] | Iterable[Any],
+    classifier: "TransferClassifier",
+    out: str | os.PathLike[str],
+    *,
+    batch_size: int | None = None,
+    actors: int | None = None,
+    cpus: int | None = None,
+    gpus: float | None = None,
+    shard_size: int = 512,
+    filesystem: Any = None,
+    out_filesystem: Any = None,
+    verbose: int = 1,
+) -> JobResult:
+    """Compute what the frozen part of a network makes of any number of images, on all machines of a Ray cluster.
+
+    It is what `classifier.fit` would compute before its first stage; `store_features` hands it over, so that `fit` on
+    one machine starts with training. Everything else is as in `score`.
+
+    Parameters
+    ----------
+    images : str, path, ISBIDataset, or iterable of str or path
+        As in `score`.
+    classifier : TransferClassifier
+        As it will be fitted; need not be. Its precision is decided on this machine, and kept to on all others.
+    out : str or path
+        As in `score`.
+    batch_size : int, optional
+        Images that go through the network at once; by default as in `fit`.
+    actors, cpus, gpus, shard_size, filesystem, out_filesystem, verbose
+        As in `score`.
+
+    Returns
+    -------
+    JobResult
+        The shards have the columns ``id``, ``path``, ``view`` (0 is the untouched image), ``key`` (SHA-256 of the
+        file, and what tells the view), ``features`` (float32, flat; their shape stands in ``_job/job.json``) and
+        ``error``. An image has a row for each view, or one with the error.
+
+    Raises
+    ------
+    DatasetError, JobError, MissingPackageError
+        As in `score`.
+    ParameterError
+        If a parameter cannot be used, or the classifier has no frozen part that could be stored.
+    WeightsUnavailableError
+        If its weights cannot be found or fetched.
+    """
+    _import_ray()
+    from melanoma_tl.classifier import count_images_at_once
+    from melanoma_tl.jobs.extraction import Extraction
+    from melanoma_tl.jobs.running import Actors
+    from melanoma_tl.ranges import check_ranges
+
+    part = classifier.frozen_part()
+    if batch_size is not None:
+        check_ranges({"batch_size": batch_size})
+    task = Extraction.of(part, batch_size or count_images_at_once(part.network.inputs[0].shape[1:3]))
+    return _run(
+        task,
+        task.describe(),
+        images,
+        out,
+        actors=Actors(actors, cpus, gpus),
+        shard_size=shard_size,
+        filesystem=filesystem,
+        out_filesystem=out_filesystem,
+        verbose=verbose,
+    )
+
+
+def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, verbose: int = 1) -> int:
+    """Copy extracted features into the cache folder of this machine, where `TransferClassifier.fit` finds them.
+
+    `fit` computes two of them again and compares; the others it takes, where they belong to the same frozen network
+    and the same content of the image, whatever the file is called. What is there already is not copied.
+
+    Parameters
+    ----------
+    out : str or path
+        Where `extract` wrote to; what is finished is copied, also while the job goes on.
+    out_filesystem : pyarrow.fs.FileSystem or fsspec.AbstractFileSystem, optional
+        Where it is, if its path does not say so.
+    verbose : int, default=1
+        0 shows no progress bar.
+
+    Returns
+    -------
+    int
+        How many features, of an image and view each, are there now.
+
+    Raises
+    ------
+    CacheError
+        If the disk is full or the cache folder cannot be written.
+    JobError
+        If the folder holds no extracted features.
+    MissingPackageError
+        If Ray is not installed.
+    """
+    _import_ray()
+    from melanoma_tl.features import open_store
+    from melanoma_tl.jobs.filesystems import resolve
+    from melanoma_tl.jobs.folder import JobFolder
+
+    folder = JobFolder(*resolve(out, out_filesystem))
+    manifest = folder.read_manifest()
+    if manifest is None or manifest["job"]["kind"] != "extract":
+        raise JobError(f"{folder.path}: holds no features; give the folder that extract wrote to")
+    job, finished = manifest["job"], folder.finished()
+    store = open_store(job["store"], tuple(job["shape"]), np.dtype(job["dtype"]))
+    n_stored = 0
+    rows = sum(shard.rows - shard.errors for shard in finished.values())
+    with tqdm(total=rows, desc="Store features", unit="view", disable=not verbose) as progress:
+        for batch in folder.read(finished).to_batches(columns=["key", "features"], batch_size=_ROWS_AT_ONCE):
+            known = batch.drop_null()
+            keys = known["key"].to_pylist()
+            arrays = known["features"].flatten().to_numpy().reshape(-1, *store.shape).astype(store.dtype)
+            store.add(dict(zip(keys, arrays, strict=True)))
+            n_stored += len(keys)
+            progress.update(len(keys))
+    return n_stored
+
+
 def _import_ray() -> None:
     try:
         import fsspec  # noqa: F401
@@ -225,8 +355,9 @@ def _run(
             total=n_images, initial=n_found, desc=job["kind"].capitalize(), unit="image", disable=not verbose
         ) as progress:
             if missing:
-                with cluster():
-                    for answer in run(Work(task, names.filesystem, folder, threads=1), missing, actors):
+                work = Work(task, names.filesystem, folder, threads=1)
+                with cluster(), closing(run(work, missing, actors)) as answers:
+                    for answer in answers:
                         lock.check()
                         progress.update(sizes[answer["shard"]])
         finished = folder.finished()

@@ -185,6 +185,11 @@ class ShortcutCheck:
         ]
         return ["images", "AUC", "survives"], rows
 
+    @property
+    def warning(self) -> str:
+        """What a report says first of all; empty where no shortcut was found."""
+        return self._verdict() if self else ""
+
     def _verdict(self) -> str:
         covered = f"AUC {describe(self.auc['covered'], self.confidence)} with the lesions covered"
         if self:

@@ -146,6 +146,14 @@ def check_report(names):
     assert "no k/75" in str(check)
 
 
+def check_scale(names):
+    assert names["result"].n_scored == 30
+    assert names["result"].errors["error"].tolist() == ["the file is empty (0 bytes)"]
+    assert names["table"]["score"].notna().sum() == 30
+    assert names["n_features"] == 30
+    assert len(names["clf"].history_["loss"]) == 2
+
+
 def check_selection(names):
     assert {"width", "brightness", "bytes_per_pixel"} <= set(names["bias"].differing)
     assert not names["chosen_at_random"]
@@ -171,6 +179,8 @@ EXPORTS = {"keeping"}
     ids=[path.stem for path in SNIPPETS],
 )
 def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path, monkeypatch):
+    if snippet.stem == "scale":
+        pytest.importorskip("ray", reason="the ray extra is not installed")
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
     names = runpy.run_path(str(snippet))

@@ -17,6 +17,7 @@ from melanoma_tl.fingerprints import (
     normalise_id,
     number_values,
 )
+from melanoma_tl.images import ImageFile
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def bits_between(one, other):
 
 def test_the_content_is_the_sha256_of_the_file(file):
     assert fingerprint_image(file).content == hashlib.sha256(file.read_bytes()).digest()
+    assert fingerprint_image(ImageFile("elsewhere", file.read_bytes)) == fingerprint_image(file)
 
 
 def test_an_image_in_memory_has_the_look_of_its_file(file, lesion):

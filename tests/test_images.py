@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from melanoma_tl.errors import ImageError
-from melanoma_tl.images import decode, load_image, map_threaded
+from melanoma_tl.images import ImageFile, decode, load_image, map_threaded
 
 GREY = np.linspace(0, 255, 32 * 32).reshape(32, 32)
 
@@ -28,6 +28,23 @@ def test_every_route_gives_the_same_pixels(tmp_path, images, photo):
     assert from_path.shape == (20, 24, 3)
     assert np.array_equal(from_path, load_image(images[0], (20, 24)))
     assert np.array_equal(from_path, load_image(photo, (20, 24)))
+
+
+def test_a_file_elsewhere_is_read_by_the_same_decoder(tmp_path, photo, bad_images):
+    photo.save(tmp_path / "photo.jpg")
+    there = ImageFile("photo", (tmp_path / "photo.jpg").read_bytes)
+    assert (load_image(there, (20, 30)) == load_image(tmp_path / "photo.jpg", (20, 30))).all()
+    for path in bad_images.iterdir():
+        if path.is_file():
+            with pytest.raises(ImageError) as here:
+                decode(path)
+            with pytest.raises(ImageError) as elsewhere:
+                decode(ImageFile("bucket/image", path.read_bytes))
+            assert (elsewhere.value.reason, elsewhere.value.source) == (here.value.reason, "bucket/image")
+    with pytest.raises(ImageError, match="bucket/image: no such file"):
+        decode(ImageFile("bucket/image", (tmp_path / "none.jpg").read_bytes))
+    with pytest.raises(ImageError, match=r"bucket/folder: cannot be read \(.*directory"):
+        decode(ImageFile("bucket/folder", tmp_path.read_bytes))
 
 
 def test_resizing_is_antialiased():

@@ -1,6 +1,8 @@
 """Jobs on Ray: the same scores as on one machine, nothing lost, nothing twice, whatever happens in between."""
 
+import logging
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +19,26 @@ import pytest
 from conftest import draw_images
 from PIL import Image
 
-from melanoma_tl import Ensemble, TransferClassifier
+from melanoma_tl import Augmenter, Ensemble, Probe, TransferClassifier, cache
 from melanoma_tl.errors import DatasetError, JobError, ModelFileError, ParameterError
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
 import fsspec
+import pyarrow as pa
 import ray
 from pyarrow.fs import LocalFileSystem
 
 from melanoma_tl import scale
+from melanoma_tl.features import open_store
 from melanoma_tl.jobs import listing, lock
+from melanoma_tl.jobs.extraction import Extraction
 from melanoma_tl.jobs.filesystems import resolve
 from melanoma_tl.jobs.folder import JobFolder
 from melanoma_tl.jobs.running import Actors
 
 LOCAL = LocalFileSystem()
+EXAMPLE = Path(__file__).parents[1] / "examples" / "score_archive.py"
 
 
 @pytest.fixture(scope="module")
@@ -224,12 +231,26 @@ def test_an_ensemble_scores_on_filesystems_that_are_not_local(
     assert set(result.errors["error"]) >= {"the file is empty (0 bytes)", "not an image that Pillow reads"}
 
 
-def test_a_damaged_model_is_said_in_one_line(one_ray, archive, model, tmp_path):
+def run_example(*arguments) -> int:
+    return runpy.run_path(str(EXAMPLE))["main"]([str(argument) for argument in arguments])
+
+
+def test_a_damaged_model_is_said_in_one_line(one_ray, archive, model, tmp_path, capsys):
     damaged = tmp_path / "model.keras"
     damaged.write_bytes(model.read_bytes()[:-200])
-    with pytest.raises(JobError, match=r"model.keras: .*damaged"):
-        scale.score(archive, damaged, tmp_path / "out", verbose=0)
+    assert run_example(damaged, archive, "--out", tmp_path / "out") == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "model.keras: " in message
+    assert "damaged" in message
     assert not list((tmp_path / "out").glob("part-*"))
+
+
+def test_the_example_lists_what_is_broken(scored, archive, model, bad_names, capsys):
+    assert run_example(model, f"{archive}/**/*.*", "--out", scored[0]) == 0
+    printed = capsys.readouterr().out
+    assert "67 images in 5 shards" in printed
+    assert all(f"{name}." in printed for name in bad_names)
+    assert "not scored: " in printed
 
 
 @pytest.mark.slow
@@ -248,6 +269,73 @@ def test_a_job_whose_driver_was_killed_goes_on(archive, model, classifier, bad_n
     assert f"{len(table) - 2 * finished} of them in this call" in done.stdout
     assert table["path"].is_unique
     assert len(table) == len(list(archive.rglob("*.png"))) + len(list(archive.rglob("*.jpg"))) + 1
+
+
+# -- features --------------------------------------------------------------------------------------------------------
+
+
+def frozen(**options) -> TransferClassifier:
+    return TransferClassifier("tiny", weights=None, epochs=2, random_state=4, verbose=0, on_error="skip", **options)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MELANOMA_TL_CACHE", str(tmp_path / "cache"))
+
+
+def test_fit_computes_nothing_that_was_extracted(one_ray, archive, bad_names, own_cache, tmp_path, caplog):
+    options = {"augmenter": Augmenter(horizontal_flip=True, views=2), "trainable_from": "conv2"}
+    result = scale.extract(archive, frozen(**options), tmp_path / "out", actors=1, shard_size=40, verbose=0)
+    n_bad = len(bad_names - {"bad_animated"})  # a GIF is not among the images of a folder
+    assert (result.n_images, result.n_errors) == (60 + n_bad, n_bad)
+    table = read(tmp_path / "out")
+    assert table.groupby("path")["view"].nunique().value_counts().to_dict() == {2: 60, 0: n_bad}
+    assert scale.store_features(tmp_path / "out", verbose=0) == 2 * 60
+
+    files = sorted(archive.rglob("IMG_*.png"))
+    labels = [int(path.stem[-3:]) % 2 for path in files]
+    with caplog.at_level(logging.INFO):
+        clf = frozen(**options).fit(files, labels)
+    assert "training images: 120 of 120 features are stored already" in caplog.text
+    assert "started anew" not in caplog.text
+    without_store = frozen(**options, feature_budget=0).fit(files, labels)
+    for ours, expected in zip(clf.model_.get_weights(), without_store.model_.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+    assert scale.store_features(tmp_path / "out", verbose=0) == 2 * 60, "a second call changes nothing"
+    assert cache.size("features") < 2 * 60 * np.prod(clf.model_.get_layer("relu1").output.shape[1:]) * 4 * 1.2
+
+
+def test_features_are_extracted_as_fit_extracts_them(archive, own_cache):
+    """Every precision and stage, without Ray: what a worker computes, and what `fit` stores, by the same key."""
+    files = sorted(archive.rglob("IMG_*.png"))[:6]
+    for options in ({"precision": "bfloat16"}, {"stages": (Probe(),)}, {"precision": "float32", "tta": 2}):
+        cache.clear()
+        task = Extraction.of(frozen(**options).frozen_part(), 4)
+        (first, second) = task.prepare().compute([str(file) for file in files], files)
+        extracted = pa.concat_tables([first, second])
+        frozen(**options).fit(files, [0, 1] * 3)
+        store = open_store(task.store, task.shape, np.dtype(task.dtype))
+        stored = store.open(store.find(extracted["key"].to_pylist()))[:].astype("float32")
+        np.testing.assert_allclose(
+            extracted["features"].combine_chunks().flatten().to_numpy().reshape(stored.shape), stored, atol=1e-6
+        )
+
+
+def test_what_cannot_be_extracted_is_said(scored, archive, tmp_path):
+    for options, reason in (
+        ({"augmenter": Augmenter(horizontal_flip=True)}, "nothing can be stored"),
+        ({"mix": "mixup"}, "nothing can be stored"),
+        ({"trainable_from": "conv1"}, "nothing is frozen"),
+        ({"random_state": None}, "every fit draws other"),
+    ):
+        with pytest.raises(ParameterError, match=reason):
+            scale.extract(archive, frozen().set_params(**options), tmp_path / "out")
+    with pytest.raises(JobError, match="holds no features"):
+        scale.store_features(scored[0])
+    task = Extraction.of(frozen(augmenter=Augmenter(horizontal_flip=True, views=2)).frozen_part(), 4)
+    for change in ({"recipe": "32x32_another_decoder"}, {"view_keys": (b"", b"another backend")}):
+        with pytest.raises(JobError, match="take the same versions and the same backend"):
+            replace(task, **change).prepare()
 
 
 # -- the folder ------------------------------------------------------------------------------------------------------
@@ -303,6 +391,10 @@ def test_what_kills_every_worker_does_not_go_on_for_ever(tmp_path):
             pass
         with folder.begun(8):
             pass
+    for death in "abc":  # of a job that was killed itself
+        notes = tmp_path / "out" / "_job" / "unfinished" / "part-000007.begun"
+        notes.mkdir(exist_ok=True)
+        (notes / death).touch()
     with folder.taken(), folder.begun(7):
         pass
 
@@ -412,6 +504,9 @@ def test_a_glob_lists_one_folder_at_a_time(archive, monkeypatch):
     assert not asked, "nothing is listed before it is needed"
     next(names)
     assert asked == [str(archive), str(archive / "a")]
+    asked.clear()
+    assert list_all(f"{archive}/*.png") == []
+    assert asked == [str(archive)], "what cannot match is not looked through"
 
 
 # -- the cluster -----------------------------------------------------------------------------------------------------

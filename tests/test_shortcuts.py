@@ -59,6 +59,7 @@ def test_a_judge_of_lesions_raises_no_alarm():
     assert check.survives["alone"].value == pytest.approx(1, abs=0.1)
     assert not check
     assert str(check).startswith("No shortcut was found")
+    assert not check.warning
 
 
 def test_a_judge_of_corners_raises_the_alarm():
@@ -134,7 +135,8 @@ def test_the_check_is_written_drawn_and_attached(tmp_path):
     assert len([ax for ax in check.plot().axes if ax.images]) == 12
     report = MetricsReport.from_scores(LABELS, np.linspace(0, 1, N)).attach("Shortcuts", check)
     page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "SHORTCUT" in page
+    assert page.count('<li class="notice">SHORTCUT') == 1, "the summary says so first"
+    assert check.warning in report.to_markdown()
     assert '<th scope="row">lesion covered</th>' in page
     assert "<pre>" not in page
     assert json.loads(report.to_json())["findings"]["Shortcuts"]["alarm"] is True

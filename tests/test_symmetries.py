@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from conftest import draw_images
 
-from melanoma_tl import MetricsReport, TransferClassifier
+from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.symmetries import COUNTS, symmetric_views
 
@@ -118,6 +118,22 @@ def test_images_are_decoded_once_and_scored_in_batches_of_the_same_size(fitted, 
     assert len(decoded) == 16
     assert batches == [5] * 8 * 3 + [1] * 8
     assert np.allclose(scores, fitted.predict_proba(small, tta=8), atol=1e-6)
+
+
+def test_as_many_images_go_through_the_network_as_one_says(fitted, small, monkeypatch):
+    batches = []
+    network = fitted._scorer()
+    predict = network.predict_on_batch
+    monkeypatch.setattr(network, "predict_on_batch", lambda images: batches.append(len(images)) or predict(images))
+    scores = fitted.predict_proba(small, batch_size=7)
+    assert batches == [7, 7, 2]
+    assert np.allclose(scores, fitted.predict_proba(small), atol=1e-6)
+    ensemble = Ensemble([fitted], verbose=0)
+    batches.clear()
+    assert np.allclose(ensemble.predict_proba(small, batch_size=8), scores, atol=1e-6)
+    assert batches == [8, 8]
+    with pytest.raises(ParameterError, match="batch_size must be a whole number of at least 1, got 0"):
+        fitted.predict_proba(small, batch_size=0)
 
 
 def test_bad_images_stay_without_a_score(fitted, small, bad_images):

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from melanoma_tl.errors import DatasetError, JobError, MelanomaTLError
+from melanoma_tl.images import map_threaded
 from melanoma_tl.jobs import listing
 from melanoma_tl.jobs.listing import Listing, Names
 from melanoma_tl.jobs.lock import Lock
@@ -210,8 +211,8 @@ class JobFolder:
         """
         found = self.filesystem.get_file_info(FileSelector(self.path))
         files = {int(name[1]): info for info in found if (name := _SHARD.fullmatch(info.base_name)) and info.is_file}
-        shards = ((number, self._look(info.path)) for number, info in sorted(files.items()))
-        return {number: shard for number, shard in shards if shard is not None}
+        shards = map_threaded(self._look, (info.path for info in files.values()))
+        return {number: shard for number, shard in zip(files, shards, strict=True) if shard is not None}
 
     def _look(self, path: str) -> Shard | None:
         try:

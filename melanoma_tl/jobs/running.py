@@ -1,7 +1,8 @@
 """Let Ray Data hand shards to actors, and hear how it goes."""
 
 import logging
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,14 +83,15 @@ def cluster() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(include_dashboard=False, logging_level=logging.ERROR)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of the job
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def run(work: Work, shards: Sequence[int], actors: Actors) -> Iterator[dict[str, Any]]:
+def run(work: Work, shards: Sequence[int], actors: Actors) -> Generator[dict[str, Any], None, None]:
     """Work on shards.
 
     Parameters

@@ -87,6 +87,7 @@ def list_facts(report: "MetricsReport") -> list[str]:
     if seen and seen["images"]:
         by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
         facts.append(f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})")
+    facts += [content.warning for _, content in report.findings if getattr(content, "warning", "")]
     if report.groups is not None:
         n_groups = len(set(number_groups(report.groups, counts.n)))
         facts.append(f"The images are of {n_groups} patients or lesions, which the intervals take as drawn whole")
