@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, help="folder for the chart")
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it runs")
     options = parser.parse_args()
-    settings = {"sizes": [64, 128], "n_large": 64, "shard_size": 16}
+    settings = {"sizes": [64], "n_large": 48, "shard_size": 16}
     if not options.quick:
         settings = {"sizes": [1000, 2000, 4000, 8000], "n_large": 1000, "shard_size": 64}
     rows = run_all(options.data, **settings)

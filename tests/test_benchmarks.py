@@ -43,6 +43,32 @@ def test_the_published_table_is_that_of_the_results(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.real_data
+def test_benchmark_of_scale(real_data, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    arguments = ["scale.py", "--data", str(real_data), "--quick"]
+    arguments += ["--json", str(tmp_path / "scale.json"), "--figures", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(BENCHMARKS / "scale.py"), run_name="__main__")
+    rows = json.loads((tmp_path / "scale.json").read_text())["rows"]
+    assert len(rows) == 6
+    assert all(row["rate"] > 0 for row in rows)
+    assert capsys.readouterr().out.endswith((tmp_path / "scale.md").read_text())
+    assert (tmp_path / "benchmark_scale.png").stat().st_size > 5_000
+
+
+def test_the_published_growth_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    markdown = runpy.run_path(str(BENCHMARKS / "scale.py"))["markdown"]
+    page = (BENCHMARKS.parent / "docs" / "scale.md").read_text(encoding="utf-8")
+    for results in (BENCHMARKS / "results" / "scale").glob("*.json"):
+        expected = markdown(json.loads(results.read_text(encoding="utf-8")))
+        assert results.with_suffix(".md").read_text(encoding="utf-8") == expected + "\n"
+        assert f"benchmarks/results/scale/{results.stem}.md" in page
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
 def test_data_benchmark(real_data, tmp_path, monkeypatch, capsys):
     arguments = ["data.py", "--data", str(real_data), "--quick", "--json", str(tmp_path / "data.json")]
     monkeypatch.setattr(sys, "argv", arguments)

@@ -20,7 +20,7 @@ from conftest import draw_images
 from PIL import Image
 
 from melanoma_tl import Augmenter, Ensemble, Probe, TransferClassifier, cache
-from melanoma_tl.errors import DatasetError, JobError, ModelFileError, ParameterError
+from melanoma_tl.errors import DatasetError, JobError, MissingPackageError, ModelFileError, ParameterError
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -31,11 +31,13 @@ from pyarrow.fs import LocalFileSystem
 
 from melanoma_tl import scale
 from melanoma_tl.features import open_store
+from melanoma_tl.images import ImageFile
 from melanoma_tl.jobs import listing, lock
 from melanoma_tl.jobs.extraction import Extraction
 from melanoma_tl.jobs.filesystems import resolve
 from melanoma_tl.jobs.folder import JobFolder
 from melanoma_tl.jobs.running import Actors
+from melanoma_tl.jobs.scoring import Scorer
 
 LOCAL = LocalFileSystem()
 EXAMPLE = Path(__file__).parents[1] / "examples" / "score_archive.py"
@@ -271,6 +273,50 @@ def test_a_job_whose_driver_was_killed_goes_on(archive, model, classifier, bad_n
     assert len(table) == len(list(archive.rglob("*.png"))) + len(list(archive.rglob("*.jpg"))) + 1
 
 
+# -- scores ----------------------------------------------------------------------------------------------------------
+
+
+def compute(classifier, images) -> pd.DataFrame:
+    """Let a worker's scorer work here, without Ray."""
+    names = [f"archive/IMG_{position}.png" for position in range(len(images))]
+    (table,) = Scorer(classifier, None, None).compute(names, images)
+    return table.to_pandas()
+
+
+def test_several_diagnoses_have_a_column_each(images, archive):
+    labels = np.array(["melanoma", "naevus", "keratosis"] * 8)
+    classifier = train(images, labels)
+    files = sorted(archive.rglob("IMG_*.png"))[:4]
+    table = compute(classifier, [*files, archive / "none.png"])
+    columns = ["score_keratosis", "score_melanoma", "score_naevus"]
+    assert table.columns.tolist() == ["id", "path", *columns, "error"]
+    np.testing.assert_allclose(table[columns][:4], classifier.predict_proba(files), atol=1e-6)
+    assert table["error"].fillna("").tolist() == [""] * 4 + ["no such file"]
+    assert table[columns].isna().all(axis=1).tolist() == [False] * 4 + [True]
+
+
+def test_an_image_that_could_not_be_read_for_a_moment_is_scored(classifier, archive):
+    file, times = sorted(archive.rglob("IMG_*.png"))[0], []
+
+    def read():
+        times.append(1)
+        if len(times) == 1:
+            raise OSError("timed out")
+        return file.read_bytes()
+
+    table = compute(classifier, [ImageFile("there", read)])
+    assert table["error"].isna().all()
+    np.testing.assert_allclose(table["score"], classifier.predict_proba([file])[:, 1], atol=1e-6)
+
+
+def test_a_score_that_is_no_number_is_an_error(images, labels, archive):
+    classifier = train(images, labels)
+    classifier.model_.set_weights([weights * np.nan for weights in classifier.model_.get_weights()])
+    table = compute(classifier, sorted(archive.rglob("IMG_*.png"))[:2])
+    assert table["score"].isna().all()
+    assert table["error"].tolist() == ["the model gives no number for it"] * 2
+
+
 # -- features --------------------------------------------------------------------------------------------------------
 
 
@@ -397,6 +443,12 @@ def test_what_kills_every_worker_does_not_go_on_for_ever(tmp_path):
         (notes / death).touch()
     with folder.taken(), folder.begun(7):
         pass
+
+
+def test_what_is_not_installed_is_named(archive, model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'melanoma_tl\[ray\]'"):
+        scale.score(archive, model, tmp_path / "out")
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ class JobFolder:
             with suppress(FileNotFoundError):  # the job was stopped, and its folder tidied, meanwhile
                 self.filesystem.delete_file(note)
 
-    def write(self, number: int, tables: Iterable[pa.Table], schema: pa.Schema, **options: Any) -> Shard:
+    def write(self, number: int, tables: Iterable[pa.Table], schema: pa.Schema, **options: Any) -> None:
         """Write a shard, whole or not at all.
 
         Parameters
@@ -273,18 +273,12 @@ class JobFolder:
         **options : dict
             For `pyarrow.parquet.ParquetWriter`.
 
-        Returns
-        -------
-        Shard
-            What it holds.
-
         Raises
         ------
         JobError
             If it cannot be written; those that are finished stay.
         """
         unfinished = self._own(f"unfinished/part-{number:06}.{secrets.token_hex(4)}.parquet")
-        rows = errors = 0
         with _telling(f"{self.shard(number)}: the shard cannot be written"):
             with (
                 self.filesystem.open_output_stream(unfinished) as sink,
@@ -292,10 +286,7 @@ class JobFolder:
             ):
                 for table in tables:
                     writer.write_table(table)
-                    rows += len(table)
-                    errors += len(table) - table["error"].null_count
             self.filesystem.move(unfinished, self.shard(number))
-        return Shard(rows, errors)
 
     def read(self, shards: Iterable[int]) -> Any:
         """Open shards as one table.

@@ -118,12 +118,13 @@ def run(work: Work, shards: Sequence[int], actors: Actors) -> Generator[dict[str
 
     actors = actors.fit([node["Resources"] for node in ray.nodes() if node["Alive"]])
     logger.info("%d actors with %s processors and %s GPUs each", actors.number, actors.cpus, actors.gpus)
+    number = actors.number or 1
     told = ray.put(replace(work, threads=actors.cpus or 1))
     rows = ray.data.from_items([{"shard": number} for number in shards], override_num_blocks=len(shards))
     answers = rows.map(
         ShardWorker,
         fn_constructor_kwargs={"work": told},
-        compute=ray.data.ActorPoolStrategy(size=actors.number, max_tasks_in_flight_per_actor=2),
+        compute=ray.data.ActorPoolStrategy(size=min(number, len(shards)), max_tasks_in_flight_per_actor=2),
         num_cpus=actors.cpus,
         num_gpus=actors.gpus,
     )

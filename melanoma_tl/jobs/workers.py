@@ -70,28 +70,24 @@ class ShardWorker:
         Returns
         -------
         dict
-            The number, how many rows and errors the shard has, and what went wrong.
+            The number, and under "failure" what went wrong, or nothing.
         """
         number = int(row["shard"])
-        rows = errors = 0
         failure = self._failure
         if not failure:
             try:
-                rows, errors = self._compute(number)
+                self._make(number)
             except MelanomaTLError as error:
                 failure = str(error)
-        return {"shard": number, "rows": rows, "errors": errors, "failure": failure}
+        return {"shard": number, "failure": failure}
 
-    def _compute(self, number: int) -> tuple[int, int]:
+    def _make(self, number: int) -> None:
         paths = self._listing[number]
         self._check_there(paths)
-        with self._work.folder.begun(number):
-            return self._write(number, paths)
-
-    def _write(self, number: int, paths: list[str]) -> tuple[int, int]:
         images = [as_image(self._work.images, path) for path in paths]
-        tables = self._computing.compute(paths, images)
-        return self._work.folder.write(number, tables, self._computing.schema, **self._computing.options)
+        with self._work.folder.begun(number):
+            tables = self._computing.compute(paths, images)
+            self._work.folder.write(number, tables, self._computing.schema, **self._computing.options)
 
     def _check_there(self, paths: list[str]) -> None:
         infos = self._work.images.get_file_info(paths[:_SUSPICIOUS])
