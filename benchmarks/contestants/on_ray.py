@@ -1,5 +1,6 @@
 """`melanoma_tl.scale` on Ray, and the local path on the same files."""
 
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from melanoma_tl.scale import score
 def on_ray(folder: str, n: int, model: str, actors: int, shard_size: int) -> dict[str, Any]:
     """Score the first n files: seconds, images a second once every actor has finished a shard, and peak memory."""
     files = first_files(folder, n)
+    # Else whatever runs beside slows Ray down more than the local path; the name is Ray's.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     ray.init(include_dashboard=False, log_to_driver=False)
     with tempfile.TemporaryDirectory() as out, peaks_of_actors() as peaks:
         watch = Stopwatch()
