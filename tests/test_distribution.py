@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import trainings
-from trainings import TRAININGS
+from trainings import TRAININGS, WHOLE
 
 from melanoma_tl import TransferClassifier, distribution
 from melanoma_tl.distribution import ALONE, Replicas, find_replicas
@@ -66,7 +66,7 @@ def test_two_devices_train_as_one(on_two_devices, name):
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         # In the mean of an epoch Keras weighs the loss of a batch by its places, with those that fill it up.
-        tolerance = 5e-3 if key == "loss" and name not in ("even", "views", "clipped") else 1e-4
+        tolerance = 5e-3 if key == "loss" and name not in WHOLE else 1e-4
         assert np.abs(found[key] - np.asarray(value)).max() < tolerance, key
 
 

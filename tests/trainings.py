@@ -18,6 +18,9 @@ EVEN = {"batch_size": 10}
 UNEVEN = {"batch_size": 9, "class_weight": "balanced"}
 """Batches of 9, 9 and 5, none of which two devices can share evenly."""
 
+WHOLE = ("even", "views", "endless", "mixed", "clipped")
+"""Trainings whose batches need not be filled up."""
+
 TRAININGS = {
     "even": EVEN,
     "uneven": UNEVEN,
@@ -31,6 +34,8 @@ TRAININGS = {
     },
     "diagnoses": UNEVEN | {"class_weight": None},
     "one image": {"batch_size": 22},
+    "endless": EVEN | {"augmenter": Augmenter(horizontal_flip=True, rotation_range=20), "trainable_from": "conv2"},
+    "mixed": EVEN | {"mix": "cutmix"},
     "clipped": EVEN | {"clip_norm": 0.1},
 }
 
@@ -39,7 +44,7 @@ def train(name, **options):
     """Train, and give weights and figures."""
     images = draw_images(30)
     labels = np.arange(30) % (3 if name == "diagnoses" else 2)
-    n = 24 if name in ("even", "views", "clipped") else 23
+    n = 24 if name in WHOLE else 23
     settings = {"weights": None, "trainable_from": "conv1", "optimizer": "sgd", "learning_rate": 0.05, "epochs": 2}
     settings |= {"random_state": 0, "verbose": 0, "precision": "float32"} | TRAININGS[name] | options
     clf = TransferClassifier("tiny", **settings).fit(images[:n], labels[:n], validation_data=(images[n:], labels[n:]))
