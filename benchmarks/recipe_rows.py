@@ -87,28 +87,23 @@ class Together:
 
 
 BLOCK_5 = ("block5_conv1", "block5_conv2", "block5_conv3", "block5_conv4")
-FLIPS = Augmenter(horizontal_flip=True, vertical_flip=True, views=4)
-
-
-def tuned(trainable_from: str, learning_rate: float, epochs: int = 6) -> Tuned:
-    """Fine-tune from the solution of a probe on."""
-    stage = Stage(trainable_from, epochs=epochs, learning_rate=learning_rate, schedule="cosine", warmup=0.1)
-    return Tuned(
-        {
-            "taps": BLOCK_5,
-            "stages": (Probe(C=1e-3), stage),
-            "augmenter": FLIPS,
-            "class_weight": "balanced",
-            "precision": "mixed_bfloat16",
-            "tta": 4,
-        }
-    )
-
 
 ROWS: dict[str, Frozen | Tuned | Together] = {
     "fast": Frozen(),
     "the last map alone": Frozen(("block5_pool",)),
     "block 5 alone": Frozen((*BLOCK_5, "block5_pool")),
+    "block 5 alone, then fine-tuned": Tuned(
+        {
+            "taps": BLOCK_5,
+            "stages": (
+                Probe(C=1e-3),
+                Stage("block5_conv1", epochs=6, learning_rate=3e-5, schedule="cosine", warmup=0.1),
+            ),
+            "augmenter": Augmenter(horizontal_flip=True, views=2),
+            "class_weight": "balanced",
+            "precision": "mixed_bfloat16",
+        }
+    ),
     "maximum instead of mean": Frozen(statistics=("maximum",)),
     "mean and maximum": Frozen(statistics=("mean", "maximum")),
     "mean and standard deviation": Frozen(statistics=("mean", "deviation")),

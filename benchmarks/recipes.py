@@ -1,10 +1,11 @@
 """Measure what each part of the recipes adds: by cross-validation, on another site, and on two test sets.
 
-    python benchmarks/recipes.py --data DIR --weights FILE --cache DIR --json FILE [--rows NAME ...]
+    python benchmarks/recipes.py --data DIR --weights FILE --cache DIR --json FILE [--rows NAME ...] [--quick]
 
 DIR of --data holds the ISBI 2016 and ISIC 2017 images under their official names, FILE of --weights the weights of
 VGG19 without top. Every row is trained on the training images of ISBI 2016 alone. Features and scores are kept in the
-folder of --cache, and a later call goes on with them. The table that is printed lies beside the JSON file.
+folder of --cache, and a later call goes on with them. The table that is printed lies beside the JSON file. All rows
+take some hours on two cores; --quick takes every tenth image, which shows that it runs, and nothing else.
 
 Frozen rows are solved by scikit-learn on features of Keras's VGG19, which is what the library computes too; rows that
 fine-tune are trained by the library.
@@ -23,6 +24,7 @@ from frozen_features import FeatureFiles, ImageSet, Rows
 from machine import describe_machine, describe_versions
 from numpy.typing import NDArray
 from recipe_rows import DIVISIONS, ROWS, Frozen, Together, Tuned
+from recipe_table import REFERENCE, TESTS, markdown
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tqdm.auto import tqdm
 
@@ -31,8 +33,6 @@ from melanoma_tl.datasets.splitting import divide_into_folds, number_groups
 
 FOLDS = 5
 FIRST_ID_OF_OTHER_SITE = 9000  # ids of the training images follow the contributing site
-REFERENCE = "fast"
-TESTS = ("2016", "2017")
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,13 @@ class Divisions:
     sites: Sequence[NDArray[np.intp]]
 
 
-def open_data(folder: Path) -> tuple[dict[str, ImageSet], Divisions]:
+def open_data(folder: Path, step: int = 1) -> tuple[dict[str, ImageSet], Divisions]:
     datasets = {
         "train": ISBIDataset.from_challenge(folder, year=2016, split="train", on_error="skip"),
         "2016": ISBIDataset.from_challenge(folder, year=2016, split="test"),
         "2017": ISBIDataset.from_challenge(folder, year=2017, split="test"),
     }
+    datasets = {name: dataset[::step] for name, dataset in datasets.items()}
     train = datasets["train"]
     groups = number_groups(train, "auto", verbose=1)
     folds = [divide_into_folds(train.labels, groups, FOLDS, stratify=True, seed=seed) for seed in range(DIVISIONS)]
@@ -125,47 +126,16 @@ def measure(
     return figures
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """Write the figures as a table."""
-    lines = [
-        "| row | AUC in cross-validation | AP | other site, AUC | 2016 test, AUC | AP | p | 2017 test, AUC | AP | p |",
-        "| --- " * 10 + "|",
-    ]
-    for name, row in results["rows"].items():
-        cells = [f"**{name}**" if name == REFERENCE else name, spread(row["folds"]["auc"])]
-        cells += [f"{np.mean(row['folds']['average_precision']):.3f}"]
-        cells += [", ".join(f"{value:.3f}" for value in row["sites"]["auc"])]
-        for year in TESTS:
-            p_value = row[year]["auc"]["difference"]["p_value"]
-            cells += [with_interval(row[year]["auc"]), of_seeds(row[year]["average_precision"]["seeds"])]
-            cells += ["" if name == REFERENCE else f"{p_value:.3f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def spread(values: Sequence[float]) -> str:
-    ends = f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{ends}"
-
-
-def of_seeds(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.3f}" for value in values)
-
-
-def with_interval(figure: dict[str, Any]) -> str:
-    first, *others = figure["seeds"]
-    return ", ".join([f"{first:.3f} ({figure['low']:.3f}-{figure['high']:.3f})", *(f"{other:.3f}" for other in others)])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME", help=", ".join(ROWS))
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    sets, divisions = open_data(options.data)
+    sets, divisions = open_data(options.data, step=10 if options.quick else 1)
     features = FeatureFiles(sets, options.weights, options.cache)
     reference = score_row(REFERENCE, features, divisions)
     results: dict[str, Any] = {"machine": describe_machine(), "versions": describe_versions(), "rows": {}}

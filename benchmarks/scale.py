@@ -25,7 +25,6 @@ from melanoma_tl.images import find_images
 from melanoma_tl.plots import BLUE, GREY, dress, new_axes
 
 FOLDERS = ("ISBI2016_ISIC_Part3_Training_Data", "ISBI2016_ISIC_Part3_Test_Data", "ISIC-2017_Test_v2_Data")
-ARCHIVES = (10_000, 1_000_000, 100_000_000)
 GROWN, LARGE = "mobilenetv3small", "vgg19"
 
 
@@ -67,8 +66,7 @@ def run_all(data: Path, sizes: list[int], n_large: int, shard_size: int) -> list
 
 
 def markdown(results: dict[str, Any]) -> str:
-    lines = [machine_line(results), "", growth_table(results["rows"]), "", archive_table(results["rows"])]
-    return "\n".join(lines)
+    return "\n\n".join([machine_line(results), growth_table(results["rows"])])
 
 
 def growth_table(rows: list[dict[str, Any]]) -> str:
@@ -84,18 +82,6 @@ def growth_table(rows: list[dict[str, Any]]) -> str:
             f"| {row['backbone']} | {row['images']:,} | {row['way']} | {figure(row['rate'])} "
             f"| {row['rate'] / local:.2f} | {figure(row['value'])} | {memory} |"
         )
-    return "\n".join(lines)
-
-
-def archive_table(rows: list[dict[str, Any]]) -> str:
-    """Say what the rate of the large backbone means."""
-    large = [row for row in rows if row["backbone"] == LARGE and row["way"] != "local"]
-    rate = max(row["rate"] for row in large)
-    lines = [f"**At {rate:.3g} images a second with {LARGE}, a machine like this**", ""]
-    lines += ["| images | hours on one machine | machines for one day |", "| ---: | ---: | ---: |"]
-    for n in ARCHIVES:
-        hours = n / rate / 3600
-        lines.append(f"| {n:,} | {figure(hours)} | {-(-hours // 24):,.0f} |")
     return "\n".join(lines)
 
 

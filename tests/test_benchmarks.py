@@ -67,6 +67,17 @@ def test_the_published_growth_is_that_of_the_results(monkeypatch):
         assert f"benchmarks/results/scale/{results.stem}.md" in page
 
 
+def test_the_published_table_of_the_recipes_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from recipe_table import markdown
+
+    (results,) = (BENCHMARKS / "results" / "recipes").glob("*.json")
+    published = results.with_suffix(".md").read_text(encoding="utf-8")
+    assert published == markdown(json.loads(results.read_text(encoding="utf-8"))) + "\n"
+    page = (PERFORMANCE.parent / "recipes.md").read_text(encoding="utf-8")
+    assert f"benchmarks/results/recipes/{results.stem}.md" in page
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_data_benchmark(real_data, tmp_path, monkeypatch, capsys):
@@ -82,3 +93,23 @@ def test_data_benchmark(real_data, tmp_path, monkeypatch, capsys):
         assert row["pairs_found"] >= row["images"], "each image is its own near-duplicate"
     small, large = (row["peak_megabytes"] for row in results["memory"])
     assert large < 1.2 * small
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_benchmark_of_the_recipes(real_data, real_weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    rows = ["fast", "the last map alone", "two benign images a melanoma, drawn"]
+    arguments = ["recipes.py", "--data", str(real_data), "--weights", str(real_weights), "--quick", "--rows", *rows]
+    arguments += ["--cache", str(tmp_path), "--json", str(tmp_path / "recipes.json")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(BENCHMARKS / "recipes.py"), run_name="__main__")
+    computed = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
+    assert len(computed) == 6, "features of three sets, scores of three rows"
+    runpy.run_path(str(BENCHMARKS / "recipes.py"), run_name="__main__")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")} == computed, "it goes on with them"
+    results = json.loads((tmp_path / "recipes.json").read_text())["rows"]
+    assert list(results) == rows
+    assert len(results[rows[2]]["2017"]["auc"]["seeds"]) == 3, "what is drawn at random is drawn three times"
+    assert results["fast"]["2016"]["auc"]["difference"]["value"] == 0
+    assert capsys.readouterr().out == 2 * (tmp_path / "recipes.md").read_text()
