@@ -228,7 +228,8 @@ def find_replicas(distribution: str | None) -> Replicas:
     UnknownNameError
         If it is none of these.
     ParameterError
-        If several devices are asked for that the backend cannot train on.
+        If several devices are asked for that the backend cannot train on, or processes that train together have
+        not as many each.
     """
     if distribution not in (None, *DISTRIBUTIONS):
         raise UnknownNameError("distribution", distribution, DISTRIBUTIONS, "None trains on one device.")
@@ -244,6 +245,8 @@ def find_replicas(distribution: str | None) -> Replicas:
     devices, backend = list_devices(), _backend()
     if len(devices) == 1:
         return ALONE
+    if n_processes > 1:
+        _check_devices(len(devices), n_processes)
     if backend == "torch":
         if distribution == "auto":
             return ALONE
@@ -254,6 +257,18 @@ def find_replicas(distribution: str | None) -> Replicas:
     strategy = _data_parallel(devices, backend)
     logger.info("training on %d devices: %s", len(devices), ", ".join(devices))
     return Replicas(strategy, len(devices), n_processes, process)
+
+
+def _check_devices(n_devices: int, n_processes: int) -> None:
+    """Stop where the processes that train together cannot have equal shares."""
+    import jax
+
+    n_own = jax.local_device_count()
+    if n_devices != n_own * n_processes:
+        raise ParameterError(
+            f"this process has {n_own} of the {n_devices} devices of {n_processes} processes: each needs as many as "
+            "the others, such as one process for each GPU; CUDA_VISIBLE_DEVICES chooses among them"
+        )
 
 
 def _data_parallel(devices: list[str], backend: str) -> Any:

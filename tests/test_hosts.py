@@ -152,6 +152,14 @@ def test_joining_too_late_says_where_to_join(monkeypatch, images):
         join_hosts()
 
 
+@on_jax
+def test_as_many_devices_in_each_process(monkeypatch):
+    monkeypatch.setattr(distribution, "list_devices", lambda: ["gpu:0", "gpu:1", "gpu:2"])
+    monkeypatch.setattr(distribution, "_processes", lambda: (2, 0))
+    with pytest.raises(ParameterError, match="1 of the 3 devices of 2 processes: each needs as many as the others"):
+        distribution.find_replicas("auto")
+
+
 def test_only_the_first_process_writes(monkeypatch, tmp_path, images, labels):
     clf = TransferClassifier("tiny", weights=None, epochs=1, verbose=0).fit(images, labels)
     monkeypatch.setattr(distribution, "_processes", lambda: (2, 1))
