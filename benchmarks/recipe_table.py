@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from melanoma_tl.tables import format_p
+
 REFERENCE = "fast"
 TESTS = ("2016", "2017")
 
@@ -22,7 +24,7 @@ def markdown(results: dict[str, Any]) -> str:
         for year in TESTS:
             p_value = row[year]["auc"]["difference"]["p_value"]
             cells += [with_interval(row[year]["auc"]), of_seeds(row[year]["average_precision"]["seeds"])]
-            cells += ["" if name == REFERENCE else f"{p_value:.3f}"]
+            cells += ["" if name == REFERENCE else format_p(p_value)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
