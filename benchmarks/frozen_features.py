@@ -69,7 +69,9 @@ class FeatureFiles:
         return np.concatenate(parts, axis=1)
 
     def _compute(self, images: ImageSet, view: View, path: Path) -> None:
-        network = self.networks.setdefault(view.size, self._build(view.size))
+        if view.size not in self.networks:
+            self.networks[view.size] = self._build(view.size)
+        network = self.networks[view.size]
         batches = map_threaded(lambda paths: read_pixels(paths, view), batched(images.paths, BATCH), window=2)
         n_batches = -(-len(images.paths) // BATCH)
         computed = [network.predict_on_batch(pixels) for pixels in tqdm(batches, path.stem, n_batches)]

@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     sets, divisions = open_data(options.data, step=10 if options.quick else 1)
-    features = FeatureFiles(sets, options.weights, options.cache)
+    features = FeatureFiles(sets, options.weights, options.cache / ("quick" if options.quick else "whole"))
     reference = score_row(REFERENCE, features, divisions)
     results: dict[str, Any] = {"machine": describe_machine(), "versions": describe_versions(), "rows": {}}
     for name in options.rows:
