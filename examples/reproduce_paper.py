@@ -120,7 +120,7 @@ def get_classifier(options: argparse.Namespace, train: ISBIDataset, valid: ISBID
         random_state=options.seed,
     )
     logger.info("training on %r, watching %r", train, valid)
-    classifier.fit(train, validation_data=valid)
+    classifier.fit(train, validation_data=valid, resume=True)
     classifier.save(options.out / "model.keras")
     return classifier
 

@@ -1,4 +1,4 @@
-"""What the numbers among the parameters of a classifier may be."""
+"""What the numbers among the parameters may be."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from melanoma_tl.errors import ParameterError
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and bool(value >= 1)
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
 
 
 def _is_share(value: Any) -> bool:
@@ -34,6 +34,10 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "ema_momentum": (_or_none(lambda value: 0 < value < 1), "None or between 0 and 1"),
     "feature_budget": (_or_none(lambda value: value >= 0), "None or bytes, at least 0"),
     "threshold": (lambda value: 0 <= value <= 1, "a probability, 0 to 1"),
+    "actors": (_or_none(_is_count), "None or a whole number of at least 1"),
+    "cpus": (_or_none(_is_count), "None or a whole number of at least 1"),
+    "gpus": (_or_none(lambda value: value >= 0), "None or at least 0"),
+    "shard_size": (_is_count, "a whole number of at least 1"),
 }
 """What tells a possible value, and what one must be."""
 
@@ -44,7 +48,7 @@ def check_ranges(parameters: Mapping[str, Any]) -> None:
     Parameters
     ----------
     parameters : mapping of str to object
-        Parameters of a `TransferClassifier`; those that are no numbers are passed over.
+        Parameters by the names that they have throughout the library; those that are no numbers are passed over.
 
     Raises
     ------

@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from melanoma_tl.errors import JobError, MissingPackageError, ModelFileError, ParameterError
+from melanoma_tl.ranges import check_ranges
 
 if TYPE_CHECKING:
     from melanoma_tl.classifier import TransferClassifier
@@ -157,6 +158,8 @@ def score(
     from melanoma_tl.jobs.running import Actors
     from melanoma_tl.jobs.scoring import Scoring
 
+    if batch_size is not None:
+        check_ranges({"batch_size": batch_size})
     name, content = _read_model(model)
     job = {"kind": "score", "model": hashlib.sha256(content).hexdigest(), "tta": tta, "batch_size": batch_size}
     return _run(
@@ -224,7 +227,6 @@ def extract(
     from melanoma_tl.classifier import count_images_at_once
     from melanoma_tl.jobs.extraction import Extraction
     from melanoma_tl.jobs.running import Actors
-    from melanoma_tl.ranges import check_ranges
 
     part = classifier.frozen_part()
     if batch_size is not None:
@@ -339,9 +341,7 @@ def _run(
     from melanoma_tl.jobs.workers import Work
 
     start = time.monotonic()
-    actors.check()
-    if isinstance(shard_size, bool) or not isinstance(shard_size, int) or shard_size < 1:
-        raise ParameterError(f"shard_size must be a whole number of at least 1, got {shard_size!r}")
+    check_ranges({"actors": actors.number, "cpus": actors.cpus, "gpus": actors.gpus, "shard_size": shard_size})
     names = find(images, filesystem)
     folder = JobFolder(*resolve(out, out_filesystem))
     with folder.taken() as lock:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from melanoma_tl.errors import JobError, ParameterError
+from melanoma_tl.errors import JobError
 from melanoma_tl.jobs.workers import ShardWorker, Work
 
 logger = logging.getLogger(__name__)
@@ -28,20 +28,6 @@ class Actors:
     number: int | None
     cpus: int | None
     gpus: float | None
-
-    def check(self) -> None:
-        """Stop at numbers that cannot be.
-
-        Raises
-        ------
-        ParameterError
-            If one is too small.
-        """
-        for name, value in (("actors", self.number), ("cpus", self.cpus)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ParameterError(f"{name} must be None or a whole number of at least 1, got {value!r}")
-        if self.gpus is not None and not self.gpus >= 0:
-            raise ParameterError(f"gpus must be None or at least 0, got {self.gpus!r}")
 
     def fit(self, machines: Sequence[dict[str, float]]) -> "Actors":
         """Fill in what is None.
