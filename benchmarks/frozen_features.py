@@ -13,11 +13,13 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.images import batched, load_image, map_threaded
 from melanoma_tl.parts import with_precision
+from melanoma_tl.pooling import center_weights
 from melanoma_tl.recipes import fast
 from melanoma_tl.symmetries import mirror
 
 DEPTHS = (*fast()["taps"], "block5_pool")
-STATISTICS = ("mean", "maximum", "deviation")
+STATISTICS = ("center", "mean", "maximum", "deviation")
+"""The first is the mean weighted about the middle of the image, as the pooling "log_center" weighs it."""
 BATCH = 32
 
 
@@ -104,10 +106,11 @@ def make_colours_constant(images: NDArray[np.uint8], power: int = 6) -> NDArray[
 
 @keras.saving.register_keras_serializable("benchmarks")
 class Statistics(keras.layers.Layer):
-    """Mean, maximum and standard deviation of each channel of a feature map, in float32."""
+    """The `STATISTICS` of each channel of a feature map, in float32."""
 
     def call(self, maps: Any) -> Any:
-        """From (n, height, width, channels) to (n, 3, channels)."""
+        """From (n, height, width, channels) to (n, 4, channels)."""
         maps = ops.cast(maps, "float32")
         axes = (1, 2)
-        return ops.stack([ops.mean(maps, axes), ops.max(maps, axes), ops.std(maps, axes)], axis=1)
+        center = ops.einsum("nhwc,hw->nc", maps, center_weights(*maps.shape[1:3]))
+        return ops.stack([center, ops.mean(maps, axes), ops.max(maps, axes), ops.std(maps, axes)], axis=1)

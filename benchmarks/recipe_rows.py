@@ -22,12 +22,13 @@ class Frozen:
     """A logistic regression on features of the frozen network."""
 
     depths: Sequence[str] = DEPTHS
-    statistics: Sequence[str] = ("mean",)
+    statistics: Sequence[str] = ("center",)
+    logarithm: bool = True
     size: int = 224
     constant_colours: bool = False
     training_views: int = 1
     scoring_views: int = 1
-    C: float = 1e-3
+    C: float = 2e-3
     balancer: Balancer | None = None
 
     divisions = DIVISIONS
@@ -56,7 +57,8 @@ class Frozen:
 
     def _take(self, features: FeatureFiles, rows: Rows, view: int) -> NDArray[np.float32]:
         pixels = View(self.size, view, self.constant_colours)
-        return features.read(rows, pixels, self.depths, self.statistics)
+        taken = features.read(rows, pixels, self.depths, self.statistics)
+        return np.log1p(np.maximum(taken, 0)) if self.logarithm else taken
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,20 @@ BLOCK_5 = ("block5_conv1", "block5_conv2", "block5_conv3", "block5_conv4")
 
 ROWS: dict[str, Frozen | Tuned | Together] = {
     "fast": Frozen(),
+    "mean over the whole image": Frozen(statistics=("mean",)),
+    "no logarithm, C = 1e-3": Frozen(logarithm=False, C=1e-3),
+    "mean over the whole image, no logarithm, C = 1e-3": Frozen(statistics=("mean",), logarithm=False, C=1e-3),
+    "both means, C = 1e-3": Frozen(statistics=("center", "mean"), C=1e-3),
+    "maximum": Frozen(statistics=("maximum",)),
+    "weighted mean and standard deviation, C = 1e-3": Frozen(statistics=("center", "deviation"), C=1e-3),
     "the last map alone": Frozen(("block5_pool",)),
     "block 5 alone": Frozen((*BLOCK_5, "block5_pool")),
     "block 5 alone, then fine-tuned": Tuned(
         {
             "taps": BLOCK_5,
+            "pooling": "log_center",
             "stages": (
-                Probe(C=1e-3),
+                Probe(C=2e-3),
                 Stage("block5_conv1", epochs=6, learning_rate=3e-5, schedule="cosine", warmup=0.1),
             ),
             "augmenter": Augmenter(horizontal_flip=True, views=2),
@@ -104,19 +113,17 @@ ROWS: dict[str, Frozen | Tuned | Together] = {
             "precision": "mixed_bfloat16",
         }
     ),
-    "maximum instead of mean": Frozen(statistics=("maximum",)),
-    "mean and maximum": Frozen(statistics=("mean", "maximum")),
-    "mean and standard deviation": Frozen(statistics=("mean", "deviation")),
-    "C = 1e-4": Frozen(C=1e-4),
-    "C = 1e-2": Frozen(C=1e-2),
+    "C = 2e-4": Frozen(C=2e-4),
+    "C = 2e-2": Frozen(C=2e-2),
     "160 pixels a side": Frozen(size=160),
     "320 pixels a side": Frozen(size=320),
     "constant colours": Frozen(constant_colours=True),
     "two benign images a melanoma, the first": Frozen(balancer=Balancer(undersample=2.0, selection="first")),
     "two benign images a melanoma, drawn": Frozen(balancer=Balancer(undersample=2.0, selection="random")),
     "four views in scoring": Frozen(scoring_views=4),
-    "four views in training": Frozen(training_views=4, C=3e-4),
-    "best": Frozen(training_views=4, scoring_views=4, C=3e-4),
+    "four views in training, C = 1e-3": Frozen(training_views=4, C=1e-3),
+    "four views in both, C = 1e-3": Frozen(training_views=4, scoring_views=4, C=1e-3),
+    "best": Frozen(size=320, training_views=4, scoring_views=4, C=1e-3),
     "fast and constant colours": Together(("fast", "constant colours")),
-    "best, constant colours and 320 pixels": Together(("best", "constant colours", "320 pixels a side")),
+    "best and four views in both": Together(("best", "four views in both, C = 1e-3")),
 }

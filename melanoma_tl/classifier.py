@@ -93,9 +93,10 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         What stands between the last feature map and the score: its average; two
         dense layers of 4096 as published; or a function from the feature map (a
         Keras tensor of shape (n, h, w, channels)) to a tensor of shape (n, features).
-    pooling : {"avg", "max", "avg_max"} or None, default=None
-        What the "pooled" head takes of each channel of a feature map: average, maximum or both;
-        None takes what the backbone recommends, the average for all of Keras's.
+    pooling : {"avg", "max", "avg_max", "log_center"} or None, default=None
+        What the "pooled" head takes of each channel of a feature map: average, maximum or both; or the logarithm of
+        an average that counts the middle of the image, where the lesion lies, more than its edges
+        (`melanoma_tl.pooling.pool`). None takes what the backbone recommends, the average for all of Keras's.
     taps : sequence of str, default=()
         Layers of the backbone, such as "block5_conv1", whose feature maps the "pooled" head
         takes beside the last one.

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
+from melanoma_tl.pooling import pool
 
 Head = str | Callable[[Any], Any]
 
 PREPROCESSINGS = ("backbone", "rescale")
 HEADS = ("pooled", "published")
-POOLINGS = ("avg", "max", "avg_max")
 IMAGE, SCORE_LAYER = "image", "melanoma"
 """Names of the first and the last layer."""
 
@@ -62,8 +62,8 @@ def build_network(
         What the backbone's weights were trained with, or a division by 255.
     head : {"pooled", "published"} or callable
         What stands between the last feature map and the score.
-    pooling : {"avg", "max", "avg_max"}
-        What the "pooled" head takes of each channel of a feature map.
+    pooling : {"avg", "max", "avg_max", "log_center"}
+        What the "pooled" head takes of each channel of a feature map, as `melanoma_tl.pooling.pool` says.
     taps : sequence of str
         Layers of the backbone whose feature maps the "pooled" head takes beside the last.
     dropout : float
@@ -246,10 +246,7 @@ def _apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str) -> Any:
     from keras import layers
 
     if head == "pooled":
-        if pooling not in POOLINGS:
-            raise UnknownNameError("pooling", pooling, POOLINGS)
-        kinds = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-        pooled = [kinds[kind](name=f"{name}_{kind}")(tensor) for name, tensor in maps for kind in pooling.split("_")]
+        pooled = [features for name, tensor in maps for features in pool(tensor, pooling, name)]
         return layers.Concatenate(name="features")(pooled) if len(pooled) > 1 else pooled[0]
     (_, features), *rest = maps
     if rest:

@@ -14,11 +14,18 @@ from melanoma_tl.errors import ExportError, NotFittedError, UnknownNameError
 from melanoma_tl.exporting import TOLERANCE, export_model
 
 
-@pytest.fixture(scope="module")
-def fitted(images, labels):
+@pytest.fixture(scope="module", params=["avg", "log_center"])
+def fitted(images, labels, request):
     names = np.array(["benign", "melanoma"])[labels]
     return TransferClassifier(
-        "tiny", weights=None, precision="bfloat16", epochs=3, threshold=0.3, random_state=0, verbose=0
+        "tiny",
+        weights=None,
+        pooling=request.param,
+        precision="bfloat16",
+        epochs=10,
+        threshold=0.3,
+        random_state=0,
+        verbose=0,
     ).fit(images, names)
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -114,16 +116,34 @@ def build_own(builder):
     return build(BackboneSpec("own", builder, keras.layers.Rescaling(1 / 255), (32, 32)))
 
 
-@pytest.mark.parametrize(("pooling", "kinds"), [("avg", ["avg"]), ("max", ["max"]), ("avg_max", ["avg", "max"])])
+def log_of_the_mean_around_the_middle(maps):
+    """In words of NumPy: a Gaussian of a fifth of each side about the middle of the image."""
+    y, x = np.meshgrid(*((np.arange(n) + 0.5) / n for n in maps.shape[1:3]), indexing="ij")
+    distances = np.hypot(y - 0.5, x - 0.5)
+    weights = np.broadcast_to(np.exp(-(distances**2) / (2 * 0.2**2))[..., np.newaxis], maps.shape[1:])
+    return np.stack([np.log1p(np.maximum(np.average(of_one, axis=(0, 1), weights=weights), 0)) for of_one in maps])
+
+
+AVERAGE, MAXIMUM = partial(np.mean, axis=(1, 2)), partial(np.max, axis=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "kinds"),
+    [
+        ("avg", [AVERAGE]),
+        ("max", [MAXIMUM]),
+        ("avg_max", [AVERAGE, MAXIMUM]),
+        ("log_center", [log_of_the_mean_around_the_middle]),
+    ],
+)
 def test_the_head_pools_each_feature_map_as_asked(pooling, kinds):
-    model = build(pooling=pooling, taps=["relu1"])
+    model = build(pooling=pooling, taps=["relu1"], input_size=(32, 48))
     maps = [model.get_layer(name).output for name in ("conv2", "relu1")]
-    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
-    reduce = {"avg": np.mean, "max": np.max}
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 48, 3)).astype("float32")
     expected = [
-        reduce[kind](keras.ops.convert_to_numpy(keras.Model(model.inputs[0], tensor)(images)), axis=(1, 2))
+        reduce(keras.ops.convert_to_numpy(keras.Model(model.inputs[0], tensor)(images)))
         for tensor in maps
-        for kind in kinds
+        for reduce in kinds
     ]
     features = keras.Model(model.inputs[0], model.get_layer("melanoma").input)(images)
     assert np.allclose(keras.ops.convert_to_numpy(features), np.concatenate(expected, axis=1), atol=1e-5)

@@ -22,6 +22,8 @@ def fitted(images, labels):
     return TransferClassifier(
         "tiny",
         weights=None,
+        pooling="log_center",
+        taps=("relu1",),
         balancer=Balancer(undersample=None),
         augmenter=Augmenter(horizontal_flip=True, zoom_range=(0.9, 1.1)),
         epochs=2,

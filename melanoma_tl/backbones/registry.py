@@ -69,7 +69,7 @@ class BackboneSpec:
         the shallowest: where each resolution begins. Their names are the same in every process.
     last_convolution : str or None
         Layer whose output Grad-CAM reads; None for the layer that gives the last feature map.
-    pooling : {"avg", "max", "avg_max"}
+    pooling : {"avg", "max", "avg_max", "log_center"}
         How its last feature map is best turned into features.
     licence : str
         Under which terms it and its weights are given.
@@ -128,7 +128,7 @@ def register_backbone(
         Layers from which on it can be unfrozen, from the deepest to the shallowest.
     last_convolution : str or None, default=None
         Layer whose output Grad-CAM reads; None for the layer that gives the last feature map.
-    pooling : {"avg", "max", "avg_max"}, default="avg"
+    pooling : {"avg", "max", "avg_max", "log_center"}, default="avg"
         How its last feature map is best turned into features.
     licence : str, default=""
         Under which terms it and its weights are given.
