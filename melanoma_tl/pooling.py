@@ -45,7 +45,9 @@ def pool(maps: Any, pooling: str, name: str) -> list[Any]:
     if pooling not in POOLINGS:
         raise UnknownNameError("pooling", pooling, POOLINGS)
     if pooling == "log_center":
-        return [ops.log1p(ops.relu(ops.einsum("nhwc,hw->nc", maps, center_weights(*maps.shape[1:3]))))]
+        # An einsum and log1p could not be exported: LiteRT and ONNX have neither.
+        weighted = ops.multiply(maps, center_weights(*maps.shape[1:3])[..., np.newaxis])
+        return [ops.log(1.0 + ops.relu(ops.sum(weighted, axis=(1, 2))))]
     kinds = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     return [kinds[kind](name=f"{name}_{kind}")(maps) for kind in pooling.split("_")]
 

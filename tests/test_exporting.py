@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import only_tensorflow
 
-from melanoma_tl import TransferClassifier, exporting
+from melanoma_tl import Probe, TransferClassifier, exporting
 from melanoma_tl.errors import ExportError, NotFittedError, UnknownNameError
 from melanoma_tl.exporting import TOLERANCE, export_model
 
@@ -22,7 +22,7 @@ def fitted(images, labels, request):
         weights=None,
         pooling=request.param,
         precision="bfloat16",
-        epochs=10,
+        stages=(Probe(C=1.0),),
         threshold=0.3,
         random_state=0,
         verbose=0,
