@@ -93,11 +93,11 @@ BLOCK_5 = ("block5_conv1", "block5_conv2", "block5_conv3", "block5_conv4")
 ROWS: dict[str, Frozen | Tuned | Together] = {
     "fast": Frozen(),
     "mean over the whole image": Frozen(statistics=("mean",)),
-    "no logarithm, C = 1e-3": Frozen(logarithm=False, C=1e-3),
+    "no logarithm": Frozen(logarithm=False),
     "mean over the whole image, no logarithm, C = 1e-3": Frozen(statistics=("mean",), logarithm=False, C=1e-3),
-    "both means, C = 1e-3": Frozen(statistics=("center", "mean"), C=1e-3),
+    "both means": Frozen(statistics=("center", "mean")),
     "maximum": Frozen(statistics=("maximum",)),
-    "weighted mean and standard deviation, C = 1e-3": Frozen(statistics=("center", "deviation"), C=1e-3),
+    "weighted mean and standard deviation": Frozen(statistics=("center", "deviation")),
     "the last map alone": Frozen(("block5_pool",)),
     "block 5 alone": Frozen((*BLOCK_5, "block5_pool")),
     "block 5 alone, then fine-tuned": Tuned(
@@ -121,9 +121,9 @@ ROWS: dict[str, Frozen | Tuned | Together] = {
     "two benign images a melanoma, the first": Frozen(balancer=Balancer(undersample=2.0, selection="first")),
     "two benign images a melanoma, drawn": Frozen(balancer=Balancer(undersample=2.0, selection="random")),
     "four views in scoring": Frozen(scoring_views=4),
-    "four views in training, C = 1e-3": Frozen(training_views=4, C=1e-3),
-    "four views in both, C = 1e-3": Frozen(training_views=4, scoring_views=4, C=1e-3),
-    "best": Frozen(size=320, training_views=4, scoring_views=4, C=1e-3),
+    "four views in training": Frozen(training_views=4),
+    "four views in both": Frozen(training_views=4, scoring_views=4),
+    "best": Frozen(size=320, training_views=4, scoring_views=4),
     "fast and constant colours": Together(("fast", "constant colours")),
-    "best and four views in both": Together(("best", "four views in both, C = 1e-3")),
+    "best and four views in both": Together(("best", "four views in both")),
 }

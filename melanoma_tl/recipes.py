@@ -88,8 +88,6 @@ def best() -> dict[str, Any]:
     return fast() | {
         "input_size": (320, 320),
         "augmenter": Augmenter(horizontal_flip=True, vertical_flip=True, views=4),
-        # Four times the rows need less weight for each.
-        "stages": (Probe(C=1e-3),),
         "tta": 4,
     }
 
