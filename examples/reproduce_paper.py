@@ -3,8 +3,9 @@
     python examples/reproduce_paper.py --data DIR --weights FILE --epochs 35 --out out/reproduction
 
 DIR holds the ISBI 2016 Part 3 and ISIC 2017 Part 3 files under their official
-names; FILE is VGG19's ImageNet weights without the top. On a CPU one published
-epoch (692 steps of 16 images) takes an hour or more: see --steps-per-epoch.
+names; FILE is VGG19's ImageNet weights without the top. On two cores one published
+epoch (692 steps of 16 images) takes a quarter of an hour or more: see --epochs. A
+run that was stopped goes on after its last epoch when the same command is given again.
 """
 
 import argparse
