@@ -194,6 +194,8 @@ class ShortcutCheck:
         covered = f"AUC {describe(self.auc['covered'], self.confidence)} with the lesions covered"
         if self:
             return f"SHORTCUT: the classifier tells melanoma from benign without seeing the lesion, {covered}"
+        if self.auc["covered"].high < 0.5:  # such as where a larger lesion leaves less to see
+            return f"No shortcut was found: {covered} is below chance, what is left to see speaks for the other class"
         return f"No shortcut was found: {covered} cannot be told from chance"
 
     def _notes(self) -> list[str]:

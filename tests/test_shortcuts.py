@@ -1,6 +1,7 @@
 """The alarm rings for a classifier that judges the surroundings, and not for one that judges the lesion."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_a_judge_of_lesions_raises_no_alarm():
     assert not check
     assert str(check).startswith("No shortcut was found")
     assert not check.warning
+
+
+def test_less_than_chance_is_not_called_chance():
+    check = check_shortcuts(Judge(LESION, channel=0), draw_lesions(shortcut=False), LABELS)
+    below = replace(check.auc["covered"], value=0.42, low=0.37, high=0.48)
+    check = replace(check, auc=check.auc | {"covered": below})
+    assert not check
+    assert "is below chance" in str(check)
+    assert "cannot be told" not in str(check)
 
 
 def test_a_judge_of_corners_raises_the_alarm():
