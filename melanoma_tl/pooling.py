@@ -45,7 +45,7 @@ def pool(maps: Any, pooling: str, name: str) -> list[Any]:
     if pooling not in POOLINGS:
         raise UnknownNameError("pooling", pooling, POOLINGS)
     if pooling == "log_center":
-        # An einsum and log1p could not be exported: LiteRT and ONNX have neither.
+        # In operations that can be exported: LiteRT takes no einsum, and ONNX no log1p.
         weighted = ops.multiply(maps, center_weights(*maps.shape[1:3])[..., np.newaxis])
         return [ops.log(1.0 + ops.relu(ops.sum(weighted, axis=(1, 2))))]
     kinds = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
