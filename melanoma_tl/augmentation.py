@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,26 +12,27 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.images import load_image
-from melanoma_tl.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN, mirror
+from melanoma_tl.images import load_image, map_threaded
+from melanoma_tl.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
+from melanoma_tl.transforms import FILL_MODES, ImageTransform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Range = float | tuple[float, float]
 
-FILL_MODES = ("constant", "nearest", "reflect", "wrap")
-
-_DRAWING = 2
+_DRAWING = 3
 """Number of the way in which views are drawn: views and features that were stored in another way are not taken."""
 
 
 class Augmenter(BaseEstimator):
-    """Random flips, shifts, rotations, zooms and colour changes, made by Keras layers.
+    """Random flips, shifts, rotations, zooms and colour changes.
 
     The parameters are named as in Keras's ``ImageDataGenerator``, in which the
-    published work and most of the field's notebooks are written. Nothing is
-    changed by default. The published code is
+    published work and most of the field's notebooks are written, and what they do is
+    composed as there: zoom, shift and rotation are one affine map and one bilinear
+    interpolation, then the view is mirrored. All are drawn uniformly, and the same seed
+    gives the same views whatever backend Keras has. Nothing is changed by default. The published code is
     ``Augmenter(rotation_range=20, width_shift_range=0.2, height_shift_range=0.2, horizontal_flip=True)``,
     the published prose ``Augmenter(horizontal_flip=True, saturation_range=(1.0, 1.5))``
     (it says "increased" and gives no amount).
@@ -128,27 +128,23 @@ class Augmenter(BaseEstimator):
             If a parameter of the augmenter cannot be used.
         """
         self.check_parameters()
-        symmetries = self._symmetries()
-        if len(symmetries) > 1:
-            images = _mirror_each(images, np.random.default_rng(seed).choice(symmetries, len(images)))
-        return self._change(images, seed)
-
-    def _change(self, images: NDArray[np.uint8], seed: int | Sequence[int]) -> NDArray[np.uint8]:
-        """Apply what Keras's layers do."""
-        layers = self._layers()
-        if not layers:
+        if not self._changes() and len(self._symmetries()) == 1:
             return images
-        from keras import ops, random
+        rng = np.random.default_rng(seed)
+        return self._transform(images, [self._draw(rng) for _ in images])
 
-        seeds = np.random.SeedSequence(seed).generate_state(len(layers)) >> 1  # Keras takes signed 32-bit seeds
-        # On 0 to 1, where the saturation that Keras computes has its bounds.
-        pixels = ops.convert_to_tensor(images.astype(np.float32) / 255.0)
-        for layer, layer_seed in zip(layers, seeds.tolist(), strict=True):
-            # A generator and not the number itself, which would give both axes of a shift the same value.
-            generator = random.SeedGenerator(layer_seed)
-            transformation = layer.get_random_transformation(pixels, training=True, seed=generator)
-            pixels = layer.transform_images(pixels, transformation, training=True)
-        return _to_uint8(pixels)
+    def _draw(self, rng: np.random.Generator, symmetry: int | None = None) -> ImageTransform:
+        """Draw one view; the symmetry too, unless it is given."""
+        lowest, highest = np.array([range_ for range_, _ in self._ranges().values()]).T
+        drawn = dict(zip(self._ranges(), rng.uniform(lowest, highest).tolist(), strict=True))
+        return ImageTransform(**drawn, symmetry=int(rng.choice(self._symmetries())) if symmetry is None else symmetry)
+
+    def _transform(self, images: NDArray[np.uint8], views: Sequence[ImageTransform]) -> NDArray[np.uint8]:
+        if self.transpose and images.shape[1] != images.shape[2]:
+            raise ParameterError(f"transpose=True needs square images, got {images.shape[1]}x{images.shape[2]}")
+        pairs = zip(views, images, strict=True)
+        changed = list(map_threaded(lambda pair: pair[0].apply(pair[1], self.fill_mode), pairs))
+        return np.stack(changed) if changed else images
 
     def _symmetries(self) -> list[int]:
         """Give the numbers of the symmetries that images are shown in, the untouched image first."""
@@ -175,12 +171,15 @@ class Augmenter(BaseEstimator):
         """
         self.check_parameters()
         symmetries = self._symmetries()
-        changed = _mirror_each(images, np.take(symmetries, np.asarray(views, dtype=int) % len(symmetries)))
-        for position, (key, view) in enumerate(zip(keys, views, strict=True)):
-            if view and self._layers():
-                seed = (self.random_state or 0, int(key), int(view))
-                changed[position] = self._change(changed[position : position + 1], seed)[0]
-        return changed
+        transforms = [
+            self._draw(
+                np.random.default_rng((self.random_state or 0, int(key), int(view))), symmetries[view % len(symmetries)]
+            )
+            if view
+            else ImageTransform()
+            for key, view in zip(keys, views, strict=True)
+        ]
+        return self._transform(images, transforms)
 
     def view_key(self, view: int) -> bytes:
         """Compute what tells a fixed view apart from all others of the same image.
@@ -197,10 +196,7 @@ class Augmenter(BaseEstimator):
         """
         if view == 0:
             return b""
-        import keras
-
-        # Another version or backend of Keras may draw otherwise from the same seed.
-        drawn_by = [_DRAWING, keras.__version__, keras.backend.backend(), self.random_state or 0, view]
+        drawn_by = [_DRAWING, self.random_state or 0, view]
         parameters = {name: value for name, value in self.get_params().items() if name not in ("views", "random_state")}
         return hashlib.sha256(json.dumps([parameters, drawn_by], default=float).encode()).digest()[:16]
 
@@ -242,16 +238,21 @@ class Augmenter(BaseEstimator):
             side=1.5,
         )
 
-    def _layers(self) -> tuple[Any, ...]:
-        return _build_layers(
-            rotation=self.rotation_range,
-            shifts=(self.height_shift_range, self.width_shift_range),
-            zoom=_as_range(self.zoom_range, around=1.0),
-            brightness=_as_range(self.brightness_range, around=0.0),
-            contrast=self.contrast_range,
-            saturation=_as_range(self.saturation_range, around=1.0),
-            fill_mode=self.fill_mode,
-        )
+    def _ranges(self) -> dict[str, tuple[tuple[float, float], float]]:
+        """Give the range that each part of an `ImageTransform` is drawn from, and what changes nothing."""
+        return {
+            "rotation": (_as_range(self.rotation_range, around=0.0), 0.0),
+            "row_shift": (_as_range(self.height_shift_range, around=0.0), 0.0),
+            "column_shift": (_as_range(self.width_shift_range, around=0.0), 0.0),
+            "zoom": (_as_range(self.zoom_range, around=1.0), 1.0),
+            "saturation": (_as_range(self.saturation_range, around=1.0), 1.0),
+            "contrast": (_as_range(self.contrast_range, around=1.0), 1.0),
+            "brightness": (_as_range(self.brightness_range, around=0.0), 0.0),
+        }
+
+    def _changes(self) -> bool:
+        """Tell whether views differ by more than a symmetry."""
+        return any(range_ != (unchanged, unchanged) for range_, unchanged in self._ranges().values())
 
     def check_parameters(self) -> None:
         """Check every parameter, without drawing anything.
@@ -280,7 +281,7 @@ class Augmenter(BaseEstimator):
         if self.views is not None and self.views < 1:
             raise ParameterError(f"views must be None (endless) or at least 1, got {self.views!r}")
         n_symmetries = len(self._symmetries())
-        if self.views is not None and self.views > n_symmetries and not self._layers():
+        if self.views is not None and self.views > n_symmetries and not self._changes():
             raise ParameterError(
                 f"views={self.views}, but flips and transposition give {n_symmetries} different views of an image: "
                 f"take views={n_symmetries}, or change more, such as rotation_range=20"
@@ -291,50 +292,3 @@ def _as_range(value: Range, *, around: float) -> tuple[float, float]:
     if isinstance(value, int | float):
         return (around - value, around + value)
     return (float(value[0]), float(value[1]))
-
-
-@lru_cache(maxsize=16)
-def _build_layers(
-    *,
-    rotation: float,
-    shifts: tuple[float, float],
-    zoom: tuple[float, float],
-    brightness: tuple[float, float],
-    contrast: float,
-    saturation: tuple[float, float],
-    fill_mode: str,
-) -> tuple[Any, ...]:
-    from keras import layers
-
-    built = []
-    if rotation:
-        built.append(layers.RandomRotation(rotation / 360, fill_mode=fill_mode))
-    if any(shifts):
-        built.append(layers.RandomTranslation(*shifts, fill_mode=fill_mode))
-    if zoom != (1.0, 1.0):
-        built.append(layers.RandomZoom((zoom[0] - 1, zoom[1] - 1), fill_mode=fill_mode))
-    if saturation != (1.0, 1.0):
-        # Keras counts from 0 (grey) over 0.5 (unchanged) to 1, and multiplies by s / (1 - s).
-        built.append(layers.RandomSaturation(tuple(s / (1 + s) for s in saturation), value_range=(0, 1)))
-    if contrast:
-        built.append(layers.RandomContrast(contrast, value_range=(0, 1)))
-    if brightness != (0.0, 0.0):
-        built.append(layers.RandomBrightness(brightness, value_range=(0, 1)))
-    return tuple(built)
-
-
-def _mirror_each(images: NDArray[np.uint8], numbers: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Return each image under a symmetry of its own."""
-    if (numbers >= TRANSPOSED).any() and images.shape[1] != images.shape[2]:
-        raise ParameterError(f"transpose=True needs square images, got {images.shape[1]}x{images.shape[2]}")
-    changed = np.array(images)
-    for number in np.unique(numbers[numbers > 0]).tolist():
-        chosen = numbers == number
-        changed[chosen] = mirror(images[chosen], number)
-    return changed
-
-
-def _to_uint8(pixels: Any) -> NDArray[np.uint8]:
-    from keras import ops
-
-    return np.clip(np.rint(ops.convert_to_numpy(pixels) * 255.0), 0, 255).astype(np.uint8)

@@ -630,7 +630,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                 for images, labels in sides
             ],
             "rows": data.rows.tolist(),
-            "augmenter": None if data.augmenter is None else data.augmenter.get_params(),
+            "augmenter": data.augmenter and [data.augmenter.views, data.augmenter.view_key(1).hex()],
             "computing": [*resolve_precision(self.precision), self.train_batch_norm],
             "versions": library_versions(),
         }

@@ -95,7 +95,7 @@ def find_lesion(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     inside = blue[~frame]
     if not inside.size or inside.min() == inside.max():
         return None
-    parts, n_parts = ndimage.label((blue < threshold_otsu(inside)) & ~frame)  # type: ignore[no-untyped-call]
+    parts, n_parts = ndimage.label((blue < threshold_otsu(inside)) & ~frame)
     if not n_parts:
         return None
     rows, columns = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]

@@ -1,11 +1,19 @@
+import subprocess
+import sys
+from dataclasses import asdict
+
 import numpy as np
 import pytest
+from keras.src.layers import RandomContrast, RandomSaturation
+from keras.src.legacy.preprocessing.image import apply_affine_transform
 from matplotlib.figure import Figure
+from scipy import ndimage
 from sklearn.base import clone
 
 from melanoma_tl import Augmenter
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.symmetries import symmetric_views
+from melanoma_tl.transforms import ImageTransform
 
 PUBLISHED_CODE = {"rotation_range": 20, "width_shift_range": 0.2, "height_shift_range": 0.2, "horizontal_flip": True}
 
@@ -162,3 +170,114 @@ def test_both_axes_are_shifted_for_themselves():
     assert rows.std() > 3
     assert columns.std() > 3
     assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.4
+
+
+# -- against Keras and SciPy -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def texture():
+    """One image that is not square, with detail up to its borders."""
+    return np.random.default_rng(0).integers(0, 256, (36, 48, 3), dtype="uint8")
+
+
+PUBLISHED_DRAWS = [(13.0, 0.15, -0.2), (-20.0, -0.2, 0.2), (20.0, 0.0, 0.0), (0.0, 0.1, 0.07), (0.5, 0.013, -0.002)]
+
+
+@pytest.mark.parametrize("mirrored", [0, 1])
+@pytest.mark.parametrize(("degrees", "down", "right"), PUBLISHED_DRAWS)
+def test_a_view_is_what_the_published_generator_makes_of_the_same_draw(texture, degrees, down, right, mirrored):
+    """Keras's own ``ImageDataGenerator`` is the reference: one map, then the mirror image.
+
+    On a square image, as published: of others that generator takes the centre with height and width exchanged.
+    """
+    texture = texture[:, :36]
+    expected = apply_affine_transform(
+        texture.astype("float32"),
+        theta=degrees,
+        tx=right * 36,
+        ty=down * 36,
+        row_axis=0,
+        col_axis=1,
+        channel_axis=2,
+        fill_mode="nearest",
+        order=1,
+    )
+    view = ImageTransform(degrees, down, right, symmetry=mirrored).apply(texture, "nearest")
+    assert np.abs(view - (expected[:, ::-1] if mirrored else expected)).max() < 0.51, "only rounding to whole numbers"
+
+
+@pytest.mark.parametrize(
+    ("fill_mode", "mode"),
+    [("nearest", "nearest"), ("reflect", "reflect"), ("constant", "grid-constant"), ("wrap", "grid-wrap")],
+)
+def test_all_moves_are_one_interpolation(texture, fill_mode, mode):
+    view = ImageTransform(rotation=30, row_shift=0.3, column_shift=-0.2, zoom=1.4).apply(texture, fill_mode)
+    cosine, sine = np.cos(np.pi / 6), np.sin(np.pi / 6)
+    rotation = np.array([[cosine, sine], [-sine, cosine]])  # of (row, column)
+    centre = np.array([17.5, 23.5])
+    offset = centre + rotation @ (np.array([0.3 * 36, -0.2 * 48]) - 1.4 * centre)
+    expected = [
+        ndimage.affine_transform(texture[..., colour].astype("float64"), 1.4 * rotation, offset, order=1, mode=mode)
+        for colour in range(3)
+    ]
+    assert np.abs(view - np.stack(expected, axis=-1)).max() < 0.51
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.4, 1.3, 5.0])
+def test_colours_are_what_layers_of_keras_make_of_the_same_draw(texture, factor):
+    scaled = texture[np.newaxis].astype("float32") / 255
+    saturated = RandomSaturation(0.5, value_range=(0, 1)).transform_images(
+        scaled, {"factor": np.array([factor], "float32")}
+    )
+    view = ImageTransform(saturation=factor).apply(texture, "nearest")
+    assert np.abs(view - 255 * np.asarray(saturated)[0]).max() < 0.51
+    contrasted = RandomContrast(0.5, value_range=(0, 1)).transform_images(
+        scaled, {"contrast_factor": np.full((1, 1, 1, 1), factor, "float32")}
+    )
+    view = ImageTransform(contrast=factor).apply(texture, "nearest")
+    assert np.abs(view - 255 * np.asarray(contrasted)[0]).max() < 0.51
+
+
+def test_views_are_drawn_uniformly_from_their_ranges():
+    augmenter = Augmenter(**PUBLISHED_CODE, zoom_range=(0.8, 1.4), brightness_range=0.1, saturation_range=0.5)
+    rng = np.random.default_rng(0)
+    draws = [asdict(augmenter._draw(rng)) for _ in range(2000)]
+    expected = {
+        "rotation": (-20, 20),
+        "row_shift": (-0.2, 0.2),
+        "column_shift": (-0.2, 0.2),
+        "zoom": (0.8, 1.4),
+        "saturation": (0.5, 1.5),
+        "contrast": (1, 1),
+        "brightness": (-0.1, 0.1),
+    }
+    for name, (low, high) in expected.items():
+        values = np.array([draw[name] for draw in draws])
+        assert low <= values.min() <= values.max() <= high
+        assert np.allclose(
+            np.quantile(values, [0.0, 0.25, 0.5, 0.75, 1.0]), np.linspace(low, high, 5), atol=0.05 * (high - low)
+        )
+    assert 900 < sum(draw["symmetry"] for draw in draws) < 1100
+    numbers = np.array([[draw["rotation"], draw["row_shift"], draw["column_shift"]] for draw in draws])
+    assert np.abs(np.corrcoef(numbers.T) - np.eye(3)).max() < 0.1
+
+
+def test_views_need_no_keras_and_so_are_the_same_on_every_backend():
+    code = (
+        "import sys, numpy as np; from melanoma_tl import Augmenter; "
+        "images = np.zeros((2, 32, 32, 3), 'uint8') + np.arange(32, dtype='uint8')[:, None]; "
+        "Augmenter(rotation_range=20, saturation_range=0.5, views=3).fixed_views(images, [1, 2], [1, 2]); "
+        "sys.exit(','.join({'keras', 'tensorflow'} & set(sys.modules)) or 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_views_stored_by_an_earlier_way_of_drawing_are_not_taken(monkeypatch):
+    keys = []
+    for way in (2, 3):
+        monkeypatch.setattr("melanoma_tl.augmentation._DRAWING", way)
+        keys.append(Augmenter(**PUBLISHED_CODE, views=3).view_key(1))
+    assert keys[0] != keys[1]
+    monkeypatch.undo()
+    assert Augmenter(**PUBLISHED_CODE, views=3).view_key(1) == keys[1], "3 is the present way: one map"
