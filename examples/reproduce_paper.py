@@ -6,16 +6,23 @@ DIR holds the ISBI 2016 Part 3 and ISIC 2017 Part 3 files under their official
 names; FILE is VGG19's ImageNet weights without the top. On two cores one published
 epoch (692 steps of 16 images) takes a quarter of an hour or more: see --epochs. A
 run that was stopped goes on after its last epoch when the same command is given again.
+
+With --keep-epochs the weights of some epochs stay in OUT/epochs, and every figure of
+the table is measured after each of them too: OUT/course.json. With --course this is
+all that is done, from the epochs kept so far, while training goes on elsewhere.
 """
 
 import argparse
+import copy
 import json
 import logging
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
@@ -55,6 +62,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=35, help="epochs to train (published: 35)")
     parser.add_argument("--steps-per-epoch", type=int, default=692, help="steps an epoch (published: 692)")
     parser.add_argument("--out", type=Path, default=Path("out/reproduction"), help="where to write")
+    parser.add_argument("--keep-epochs", type=int, nargs="*", default=[], help="epochs whose weights are kept")
+    parser.add_argument("--course", action="store_true", help="measure the epochs kept so far, without training")
     parser.add_argument("--model", type=Path, help="score this model of an earlier run instead of training one")
     parser.add_argument("--per-class", type=int, default=75, help="first images of each class (published: 75)")
     parser.add_argument("--draws", type=int, default=50, help="random draws of validation images (default: 50)")
@@ -81,49 +90,114 @@ def main(arguments: list[str] | None = None) -> None:
     ).first(options.per_class)
     n_melanoma = train.class_counts["melanoma"]
     published_training_set = train.first({"benign": 2 * n_melanoma, "melanoma": n_melanoma})
-
-    classifier = get_classifier(options, published_training_set, valid.first(options.per_class))
+    published_validation_set = valid.first(options.per_class)
     seen = warn_of_contamination(test_from_training_set, published_training_set, valid)
 
-    validation_all = f"validation, all {len(valid)}"
+    first = f"first {options.per_class} + {options.per_class}"
     sets = {
-        f"validation, first {options.per_class} + {options.per_class}": (
-            valid.first(options.per_class),
-            PUBLISHED_VALIDATION,
-        ),
-        validation_all: (valid, {}),
-        f"2017 test set, first {options.per_class} + {options.per_class}": (
-            test.first(options.per_class),
-            PUBLISHED_TEST,
-        ),
+        f"validation, {first}": (published_validation_set, PUBLISHED_VALIDATION),
+        f"validation, all {len(valid)}": (valid, {}),
+        f"2017 test set, {first}": (test.first(options.per_class), PUBLISHED_TEST),
         f"2017 test set, all {len(test)}": (test, {}),
-        f"2017 training set, first {options.per_class} + {options.per_class} ({seen})": (
-            test_from_training_set,
-            PUBLISHED_TEST,
-        ),
+        f"2017 training set, {first} ({seen})": (test_from_training_set, PUBLISHED_TEST),
     }
-    reports = {name: MetricsReport.from_estimator(classifier, images) for name, (images, _) in sets.items()}
-    rows = {name: compare(name, reports[name], published) for name, (_, published) in sets.items()}
-    rows[validation_all].append(random_draws(valid, reports[validation_all], options))
-    table = [row for of_set in rows.values() for row in of_set]
-    write(options, table, classifier, reports, seconds=time.perf_counter() - started)
+    if not options.course:
+        classifier = get_classifier(options, published_training_set, published_validation_set)
+        table, reports = measure(classifier, sets, valid, options)
+        write(options, table, classifier, reports, seconds=time.perf_counter() - started)
+    if options.course or options.keep_epochs:
+        write_course(options, published_training_set, sets, valid)
 
 
 def get_classifier(options: argparse.Namespace, train: ISBIDataset, valid: ISBIDataset) -> TransferClassifier:
     if options.model is not None:
         return TransferClassifier.load(options.model)
-    classifier = TransferClassifier.from_recipe(
-        "paper",
-        weights=None if options.weights == "none" else options.weights,
-        epochs=options.epochs,
-        steps_per_epoch=options.steps_per_epoch,
-        input_size=(options.input_size, options.input_size),
-        random_state=options.seed,
-    )
+    classifier = make_classifier(options, epochs=options.epochs, steps_per_epoch=options.steps_per_epoch)
     logger.info("training on %r, watching %r", train, valid)
-    classifier.fit(train, validation_data=valid, resume=True)
+    keep = KeepEpochs(options.out / "epochs", options.keep_epochs)
+    classifier.fit(train, validation_data=valid, callbacks=[keep] if options.keep_epochs else [], resume=True)
     classifier.save(options.out / "model.keras")
     return classifier
+
+
+def make_classifier(options: argparse.Namespace, **length: int) -> TransferClassifier:
+    return TransferClassifier.from_recipe(
+        "paper",
+        weights=None if options.weights == "none" else options.weights,
+        input_size=(options.input_size, options.input_size),
+        random_state=options.seed,
+        **length,
+    )
+
+
+class KeepEpochs(keras.callbacks.Callback):
+    """Keeps what the layers that learn have learned after some epochs, and the figures of each."""
+
+    def __init__(self, folder: Path, epochs: Sequence[int]) -> None:
+        super().__init__()
+        self.folder, self.epochs = folder, set(epochs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write the weights of an epoch, counted from 1 in the name of the file."""
+        if epoch + 1 not in self.epochs:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.folder / "unfinished.npz"
+        weights = {
+            f"{layer.name}/{number}": array
+            for layer in self.model.layers
+            for number, array in enumerate(layer.get_weights())
+        }
+        np.savez(unfinished, training=json.dumps(logs), **weights)
+        unfinished.rename(self.folder / f"epoch_{epoch + 1:03}.npz")
+
+
+def measure(
+    classifier: TransferClassifier,
+    sets: dict[str, tuple[ISBIDataset, dict[str, str]]],
+    valid: ISBIDataset,
+    options: argparse.Namespace,
+) -> tuple[list[Row], dict[str, MetricsReport]]:
+    """Score every set, and compare each figure with the published one."""
+    reports = {name: MetricsReport.from_estimator(classifier, images) for name, (images, _) in sets.items()}
+    rows = []
+    for name, (images, published) in sets.items():
+        rows += compare(name, reports[name], published)
+        if images is valid:
+            rows.append(random_draws(valid, reports[name], options))
+    return rows, reports
+
+
+def write_course(
+    options: argparse.Namespace,
+    train: ISBIDataset,
+    sets: dict[str, tuple[ISBIDataset, dict[str, str]]],
+    valid: ISBIDataset,
+) -> None:
+    """Measure the table after every epoch that was kept."""
+    kept = sorted((options.out / "epochs").glob("epoch_*.npz"))
+    # One step makes the network; all that it learns is replaced.
+    network = make_classifier(options, epochs=1, steps_per_epoch=1).fit(train)
+    course = []
+    for path in kept:
+        with np.load(path, allow_pickle=False) as weights:
+            for layer in network.model_.layers:
+                names = [f"{layer.name}/{number}" for number in range(len(layer.get_weights()))]
+                if names and names[0] in weights:
+                    layer.set_weights([weights[name] for name in names])
+            training = json.loads(str(weights["training"]))
+        # A copy, since a classifier that has scored keeps its network in the precision in which it scores.
+        rows, reports = measure(copy.copy(network), sets, valid, options)
+        course.append(
+            {
+                "epoch": int(path.stem.removeprefix("epoch_")),
+                "training": training,
+                "rows": [asdict(row) for row in rows],
+                "metrics": {name: list_metrics(report) for name, report in reports.items()},
+            }
+        )
+        logger.info("measured after epoch %d", course[-1]["epoch"])
+        (options.out / "course.json").write_text(json.dumps(course, indent=2), encoding="utf-8")
 
 
 def warn_of_contamination(test: ISBIDataset, train: ISBIDataset, valid: ISBIDataset) -> str:
@@ -138,6 +212,11 @@ def warn_of_contamination(test: ISBIDataset, train: ISBIDataset, valid: ISBIData
         in_valid,
     )
     return seen
+
+
+def list_metrics(report: MetricsReport) -> dict[str, dict[str, float]]:
+    """Take the metrics out of a report; how the network was made stands elsewhere."""
+    return {name: value for name, value in report.to_dict().items() if isinstance(value, dict) and "low" in value}
 
 
 def compare(name: str, report: MetricsReport, published: dict[str, str]) -> list[Row]:

@@ -125,6 +125,28 @@ def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, c
     assert len(list((tmp_path / "out" / "figures").iterdir())) == 5
 
 
+def test_reproduce_paper_measures_the_epochs_that_it_kept(tmp_path):
+    """What is measured from the weights of the last epoch is what is measured of the model at the end."""
+    data = write_isbi(tmp_path / "data", n_train=30, n_validation=20, n_test=20, size=48, verbose=False)
+    train = ISBIDataset.from_challenge(data, year=2016, split="train")
+    rows = "".join(f"{row.image_id},{row.label}.0,0.0\n" for row in train)
+    (data / get_challenge(2017, "train").ground_truth).write_text("image_id,melanoma,seborrheic_keratosis\n" + rows)
+    out = tmp_path / "out"
+    small = ("--steps-per-epoch", 2, "--per-class", 4, "--draws", 5, "--input-size", 32, "--weights", "none")
+    run("reproduce_paper", "--data", data, "--epochs", 3, "--keep-epochs", 1, 3, 9, *small, "--out", out)
+    course = json.loads((out / "course.json").read_text())
+    assert [after["epoch"] for after in course] == [1, 3]
+    document = json.loads((out / "reproduction.json").read_text())
+    assert course[1]["rows"] == document["rows"]
+    assert course[0]["rows"] != document["rows"]
+    assert course[1]["training"]["val_loss"] == document["training"]["val_loss"]
+
+    (out / "course.json").unlink()
+    run("reproduce_paper", "--data", data, "--course", *small, "--out", out)
+    assert json.loads((out / "course.json").read_text()) == course, "the same, from what lies on disk"
+    assert {"value", "low", "high", "n"} <= set(course[1]["metrics"]["validation, all 20"]["auc"])
+
+
 def test_a_saved_model_is_judged_on_images_that_it_has_not_seen(tmp_path, capsys):
     data = write_isbi(tmp_path / "data", n_train=30, n_validation=40, n_test=40, size=48, verbose=False)
     train = ISBIDataset.from_challenge(data, year=2016, split="train")
