@@ -8,7 +8,7 @@ from melanoma_tl import ISBIDataset
 
 def link_classes(dataset: ISBIDataset, counts: Mapping[str, int], folder: Path) -> str:
     """Link the first images of each class into a folder of that class."""
-    for image in dataset.first(counts):
+    for image in dataset.first(per_class=counts):
         target = folder / ("melanoma" if image.label else "benign") / Path(image.path).name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(Path(image.path).resolve())

@@ -87,17 +87,17 @@ def main(arguments: list[str] | None = None) -> None:
         split="train",
         image_dirs=[path.parent for path in map(Path, (train.paths[0], valid.paths[0]))],
         on_error="skip",
-    ).first(options.per_class)
+    ).first(per_class=options.per_class)
     n_melanoma = train.class_counts["melanoma"]
-    published_training_set = train.first({"benign": 2 * n_melanoma, "melanoma": n_melanoma})
-    published_validation_set = valid.first(options.per_class)
+    published_training_set = train.first(per_class={"benign": 2 * n_melanoma, "melanoma": n_melanoma})
+    published_validation_set = valid.first(per_class=options.per_class)
     seen = warn_of_contamination(test_from_training_set, published_training_set, valid)
 
     first = f"first {options.per_class} + {options.per_class}"
     sets = {
         f"validation, {first}": (published_validation_set, PUBLISHED_VALIDATION),
         f"validation, all {len(valid)}": (valid, {}),
-        f"2017 test set, {first}": (test.first(options.per_class), PUBLISHED_TEST),
+        f"2017 test set, {first}": (test.first(per_class=options.per_class), PUBLISHED_TEST),
         f"2017 test set, all {len(test)}": (test, {}),
         f"2017 training set, {first} ({seen})": (test_from_training_set, PUBLISHED_TEST),
     }
@@ -253,7 +253,12 @@ def random_draws(valid: ISBIDataset, report: MetricsReport, options: argparse.Na
     """Score random validation subsets, to see what the order of the published one did."""
     correct = dict(zip(report.image_ids, (report.y_score > report.threshold) == report.y_true, strict=True))
     accuracies = [
-        np.mean([correct[image_id] for image_id in valid.sample(options.per_class, options.seed + draw).image_ids])
+        np.mean(
+            [
+                correct[image_id]
+                for image_id in valid.sample(per_class=options.per_class, random_state=options.seed + draw).image_ids
+            ]
+        )
         for draw in range(options.draws)
     ]
     low, high = np.percentile(accuracies, [2.5, 97.5])

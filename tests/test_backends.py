@@ -143,7 +143,7 @@ def test_vgg19_scores_real_images_alike_on_every_backend(real_data, real_weights
     train, test = (
         ISBIDataset.from_challenge(real_data, year=2016, split=split, on_error="skip") for split in ("train", "test")
     )
-    train, test = train.sample(60, random_state=0), test[:N_REAL]
+    train, test = train.sample(per_class=60, random_state=0), test[:N_REAL]
     options = {"stages": [Probe(C=1e-3)], "precision": "float32", "random_state": 0, "verbose": 0}
     clf = TransferClassifier("vgg19", weights=real_weights, **options).fit(train)
     clf.save(tmp_path / "model.keras")

@@ -160,7 +160,7 @@ def test_validation_images_are_neither_resampled_nor_augmented(images, labels, m
 
 
 def test_the_balancer_chooses_the_rows_of_a_pass(dataset):
-    unbalanced = dataset.first({"benign": 12, "melanoma": 3})
+    unbalanced = dataset.first(per_class={"benign": 12, "melanoma": 3})
     clf = make(balancer=Balancer(), epochs=1).fit(unbalanced)
     assert clf.provenance_["training_data"]["counts"] == {"0": 12, "1": 3}
     assert clf.provenance_["training_data"]["rows_of_each_class_in_a_pass"] == [6, 6]
@@ -355,8 +355,10 @@ def test_a_saved_model_predicts_the_same_in_a_fresh_process(fitted, dataset, tmp
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_real_images_with_real_weights(real_data, real_weights):
-    train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(60, random_state=0)
-    test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(40, random_state=0)
+    train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(
+        per_class=60, random_state=0
+    )
+    test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(per_class=40, random_state=0)
     clf = TransferClassifier(weights=real_weights, input_size=(96, 96), epochs=12, random_state=0, verbose=0)
     from sklearn.metrics import roc_auc_score
 

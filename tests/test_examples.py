@@ -92,7 +92,7 @@ def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, c
     train = ISBIDataset.from_challenge(data, year=2016, split="train")
     valid = ISBIDataset.from_challenge(data, year=2016, split="test")
     # As in the real challenges: the 2017 training set is made of 2016 images.
-    reused = [*train.first(2), *valid.first(2)]
+    reused = [*train.first(per_class=2), *valid.first(per_class=2)]
     rows = "".join(f"{row.image_id},{row.label}.0,0.0\n" for row in reused)
     (data / get_challenge(2017, "train").ground_truth).write_text("image_id,melanoma,seborrheic_keratosis\n" + rows)
 

@@ -114,7 +114,7 @@ def test_a_second_head_learning_rate_or_fold_starts_at_once(dataset, computed):
 
 
 def test_only_chosen_images_are_computed(dataset, computed):
-    make(balancer=Balancer(undersample=1.0)).fit(dataset.first({"benign": 12, "melanoma": 4}))
+    make(balancer=Balancer(undersample=1.0)).fit(dataset.first(per_class={"benign": 12, "melanoma": 4}))
     assert sum(computed) == 8
 
 
@@ -376,7 +376,9 @@ def test_bfloat16_keeps_scores_and_auc(real_data, real_weights):
 
     if not has_native_bfloat16():
         pytest.skip("this processor has no bfloat16 of its own")
-    train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(60, random_state=0)
+    train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(
+        per_class=60, random_state=0
+    )
     valid = ISBIDataset.from_challenge(real_data, year=2016, split="test")
     clf = TransferClassifier(weights=real_weights, precision="float32", epochs=10, random_state=0, verbose=0)
     clf.fit(train)

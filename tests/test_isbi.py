@@ -183,22 +183,54 @@ def test_the_table_cannot_be_changed(dataset):
 
 
 def test_first_and_sample_choose_by_class_and_keep_file_order(dataset):
-    assert dataset.first(2).image_ids.tolist() == ["IMG_000", "IMG_001", "IMG_002", "IMG_003"]
-    assert dataset.first({"melanoma": 2, 0: 1}).labels.tolist() == [0, 1, 1]
-    drawn = dataset.sample(4, random_state=1)
+    assert dataset.first(per_class=2).image_ids.tolist() == ["IMG_000", "IMG_001", "IMG_002", "IMG_003"]
+    assert dataset.first(per_class={"melanoma": 2, 0: 1}).labels.tolist() == [0, 1, 1]
+    drawn = dataset.sample(per_class=4, random_state=1)
     assert drawn.class_counts == {"benign": 4, "melanoma": 4}
     assert drawn.image_ids.tolist() == sorted(drawn.image_ids.tolist())
-    assert drawn.image_ids.tolist() == dataset.sample(4, random_state=1).image_ids.tolist()
-    assert drawn.image_ids.tolist() != dataset.sample(4, random_state=2).image_ids.tolist()
+    assert drawn.image_ids.tolist() == dataset.sample(per_class=4, random_state=1).image_ids.tolist()
+    assert drawn.image_ids.tolist() != dataset.sample(per_class=4, random_state=2).image_ids.tolist()
 
 
 def test_choosing_what_is_not_there(dataset):
     with pytest.raises(DatasetError, match="has 12 benign images, 13 were asked for"):
-        dataset.first(13)
+        dataset.first(per_class=13)
     with pytest.raises(UnknownNameError, match=r"Did you mean 'melanoma'\?"):
-        dataset.sample({"melanom": 1})
+        dataset.sample(per_class={"melanom": 1})
     with pytest.raises(ParameterError, match="whole number"):
-        dataset.first(2.5)
+        dataset.first(per_class=2.5)
+    with pytest.raises(ParameterError, match="names 'melanoma' twice"):
+        dataset.first(per_class={"melanoma": 1, 1: 2})
+    with pytest.raises(DatasetError, match="has 24 images, 25 were asked for"):
+        dataset.sample(25)
+    with pytest.raises(ParameterError, match=r"pass per_class=\{'benign': 3\}"):
+        dataset.sample({"benign": 3})
+    for arguments in ({}, {"n": 3, "per_class": 3}):
+        with pytest.raises(ParameterError, match="give either n, a number of images, or per_class"):
+            dataset.sample(**arguments)
+    with pytest.raises(ParameterError, match="whole number"):
+        dataset.sample(-1)
+
+
+@pytest.mark.parametrize("n_melanoma", [0, 1, 7, 75, 200])
+@pytest.mark.parametrize("n", [0, 1, 2, 33, 150, 200])
+def test_a_sample_keeps_the_prevalence(n_melanoma, n):
+    """As train_test_split with stratify keeps it, and nothing is drawn twice."""
+    labels = np.random.default_rng(0).permutation(np.arange(200) < n_melanoma).astype(int)
+    images = ISBIDataset([f"{row:03}" for row in range(200)], None, labels)
+    drawn = images.sample(n, random_state=0)
+    assert len(set(drawn.image_ids.tolist())) == len(drawn) == n
+    assert abs(drawn.labels.sum() - n * n_melanoma / 200) <= 0.5
+    assert drawn.image_ids.tolist() == sorted(drawn.image_ids.tolist())
+    assert images.first(n).image_ids.tolist() == [f"{row:03}" for row in range(n)]
+
+
+def test_every_image_is_as_likely_to_be_drawn():
+    images = ISBIDataset([str(row) for row in range(20)], None, [1] * 5 + [0] * 15)
+    counts = np.zeros(20)
+    for seed in range(2000):
+        counts[images.sample(8, random_state=seed).image_ids.astype(int)] += 1
+    assert np.allclose(counts / 2000, 0.4, atol=0.05)
 
 
 def test_resized_images_keep_their_metadata(tmp_path, dataset):

@@ -182,9 +182,9 @@ def test_real_overlaps_by_id(real_data):
     assert len(ids(2016, "train").overlap(ids(2017, "test"))) == 0
     assert len(ids(2016, "test").overlap(ids(2017, "train"))) == 305
     assert len(ids(2016, "train").overlap(ids(2017, "train"))) == 746
-    second_reading = ids(2017, "train").first(75)
+    second_reading = ids(2017, "train").first(per_class=75)
     published = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").first(
-        {"benign": 346, "melanoma": 173}
+        per_class={"benign": 346, "melanoma": 173}
     )
     assert len(second_reading.overlap(published)) == 108
     assert len(second_reading.overlap(ids(2016, "test"))) == 42

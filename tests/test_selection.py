@@ -87,7 +87,7 @@ def test_images_are_described_in_their_units(two_cameras):
 
 
 def test_random_images_of_two_cameras_do_not_differ(two_cameras):
-    bias = measure(two_cameras, two_cameras.sample(15, random_state=1))
+    bias = measure(two_cameras, two_cameras.sample(per_class=15, random_state=1))
     assert not bias
     assert bias.differing == ()
     assert "no difference from the others of their class was found in 8 characteristics" in str(bias)
@@ -99,14 +99,14 @@ def test_false_alarms_are_as_rare_as_promised():
     dataset = table(site=site, age=np.arange(400) / 8 + rng.normal(0, 5, 400))
     assert set(measure(dataset, dataset.first(40)).differing) == {"site", "age"}
     # At most 1 in 20 on the average; more than 3 by chance once in 60 such tests.
-    assert sum(bool(measure(dataset, dataset.sample(40, random_state=seed))) for seed in range(20)) <= 3
+    assert sum(bool(measure(dataset, dataset.sample(per_class=40, random_state=seed))) for seed in range(20)) <= 3
 
 
 def test_another_mix_of_classes_is_no_difference():
     rng = np.random.default_rng(0)
     labels = np.arange(400) % 8 == 0
     dataset = table(labels=labels, age=rng.normal(50, 3, 400) + 20 * labels)
-    half_and_half = dataset.sample(30, random_state=0)
+    half_and_half = dataset.sample(per_class=30, random_state=0)
     assert row(measure(dataset, half_and_half), "age", "benign")["p_value"] > 0.05
     assert not measure(dataset, half_and_half)
 
@@ -129,7 +129,7 @@ def test_equal_shares_have_no_effect():
 def test_sorted_labels_are_told_but_are_no_difference_of_a_random_subset():
     rng = np.random.default_rng(0)
     dataset = table(labels=np.arange(400) >= 300, age=rng.normal(50, 10, 400))
-    bias = measure(dataset, dataset.sample(40, random_state=0))
+    bias = measure(dataset, dataset.sample(per_class=40, random_state=0))
     order = row(bias, "class by file order", "both")
     assert order["effect"] == pytest.approx(1, abs=0.2)
     assert order["differs"]
@@ -160,7 +160,7 @@ def test_a_tiny_difference_of_many_images_does_not_count():
 @pytest.mark.real_data
 def test_the_first_test_images_of_isbi_2016_differ(real_data):
     dataset = ISBIDataset.from_challenge(real_data, year=2016, split="test")
-    bias = measure(dataset, dataset.first(75))
+    bias = measure(dataset, dataset.first(per_class=75))
     assert {"bytes_per_pixel", "red_minus_blue"} <= set(bias.differing)
     assert bias.left_out["melanoma images"].startswith("75 in the subset and 0 in the rest")
     assert bias.left_out["width"] == "always 224"
@@ -213,7 +213,7 @@ def test_the_order_of_the_subset_does_not_matter(two_cameras):
 def test_one_seed_one_result():
     rng = np.random.default_rng(0)
     dataset = table(age=rng.normal(50, 10, 400))
-    subset = dataset.sample(40, random_state=0)
+    subset = dataset.sample(per_class=40, random_state=0)
     same, again, other = (measure(dataset, subset, random_state=seed).to_frame() for seed in (5, 5, 6))
     pd.testing.assert_frame_equal(same, again)
     assert not same["p_value"].equals(other["p_value"])
@@ -273,7 +273,7 @@ def test_what_varies_in_one_class_is_compared_there():
 
 def test_a_class_that_is_taken_whole_is_not_compared():
     dataset = table(age=np.arange(400.0))
-    bias = measure(dataset, dataset.first({"benign": 50, "melanoma": 100}))
+    bias = measure(dataset, dataset.first(per_class={"benign": 50, "melanoma": 100}))
     assert set(bias.to_frame()["class"]) == {"benign", "both"}
     assert bias.left_out == {"melanoma images": "100 in the subset and 0 in the rest, fewer than 5"}
     assert bias.differing == ("age",)
@@ -361,7 +361,7 @@ def test_words_beyond_the_colours_are_drawn_together():
 def test_without_a_difference_the_largest_effects_are_drawn():
     rng = np.random.default_rng(0)
     dataset = table(age=rng.normal(50, 10, 400))
-    bias = measure(dataset, dataset.sample(40, random_state=0))
+    bias = measure(dataset, dataset.sample(per_class=40, random_state=0))
     assert not bias
     figure = bias.plot()
     assert len(figure.axes) == 2

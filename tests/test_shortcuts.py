@@ -167,6 +167,6 @@ def test_lesions_are_found_in_most_real_images(real_data):
     from melanoma_tl import ISBIDataset
     from melanoma_tl.images import load_image
 
-    test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(60, random_state=0)
+    test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(per_class=60, random_state=0)
     found = [find_lesion(load_image(path, (224, 224))) for path in test.paths]
     assert sum(lesion is not None for lesion in found) > 50

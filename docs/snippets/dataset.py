@@ -13,7 +13,7 @@ print(train, train.class_counts, train[0])
 
 # slices, masks and positions give datasets; so do first and sample
 melanomas = train[train.labels == 1]
-some = train.sample({"benign": 12, "melanoma": 12}, random_state=0)
+some = train.sample(per_class=12, random_state=0)
 
 # ids, labels, metadata as a table; an error, were any images shared
 print(some.to_frame().head())

@@ -18,10 +18,12 @@ for _path in _train.paths[len(_train) // 2 :]:
 from melanoma_tl import ISBIDataset
 
 train = ISBIDataset.from_challenge("data", year=2016, split="train")
-bias = train.selection_bias(train.first(30))
+bias = train.selection_bias(train.first(per_class=30))
 print(bias)
 figure = bias.plot(n=4)
 # --8<-- [end:example]
 
-chosen_at_random = train.selection_bias(train.sample(30, random_state=0))
+chosen_at_random = train.selection_bias(
+    train.sample(per_class=30, random_state=0)
+)
 figure.savefig("selection.png", dpi=95)

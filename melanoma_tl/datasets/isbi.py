@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 CLASS_NAMES = ("benign", "melanoma")
 
 PathLike = str | os.PathLike[str]
+PerClass = int | Mapping[str | int, int]
 
 
 class ImageRow(NamedTuple):
@@ -487,17 +488,19 @@ class ISBIDataset:
 
     # -- choosing --------------------------------------------------------------------------------------------------
 
-    def first(self, n: int | Mapping[str | int, int]) -> Self:
-        """Take the first images of each class, in file order.
+    def first(self, n: int | None = None, *, per_class: PerClass | None = None) -> Self:
+        """Take the first images, in file order.
 
         Ids follow the contributing site, so that the first images of a class come
         from other cameras than its last ones: use `sample` unless you reproduce
-        somebody's choice.
+        somebody's choice. The published work took the first of each class: `per_class`.
 
         Parameters
         ----------
-        n : int or mapping of class to int
-            How many of each class; a class is named or numbered.
+        n : int, optional
+            How many images, whatever their class.
+        per_class : int or mapping of class to int, optional
+            How many of each class, in place of `n`; a class is named or numbered.
 
         Returns
         -------
@@ -507,19 +510,40 @@ class ISBIDataset:
         Raises
         ------
         DatasetError
-            If a class has fewer images than that.
+            If there are fewer images than that.
+        ParameterError
+            If not exactly one of `n` and `per_class` is given, or it is no whole number of at least 0.
         UnknownNameError
             If a class is not known.
-        """
-        return self._choose(n, lambda members, count: members[:count])
 
-    def sample(self, n: int | Mapping[str | int, int], random_state: int | np.random.Generator | None = None) -> Self:
-        """Draw images of each class at random, without replacement.
+        Examples
+        --------
+        >>> dataset = ISBIDataset(list("abcdef"), None, [0, 0, 0, 1, 0, 1])
+        >>> dataset.first(3).image_ids.tolist(), dataset.first(per_class=1).image_ids.tolist()
+        (['a', 'b', 'c'], ['a', 'd'])
+        """
+        if n is not None and per_class is None:
+            self._check_count(n, len(self), "images")
+            return self[:n]
+        return self._choose(self._count_per_class(n, per_class), lambda members, count: members[:count])
+
+    def sample(
+        self,
+        n: int | None = None,
+        *,
+        per_class: PerClass | None = None,
+        random_state: int | np.random.Generator | None = None,
+    ) -> Self:
+        """Draw images at random, without replacement.
 
         Parameters
         ----------
-        n : int or mapping of class to int
-            How many of each class; a class is named or numbered.
+        n : int, optional
+            How many images. The share of melanomas stays what it is here, as nearly as whole images
+            allow, so that PPV, NPV and calibration mean the same as before.
+        per_class : int or mapping of class to int, optional
+            How many of each class, in place of `n`; a class is named or numbered. The share of
+            melanomas is then yours and not that of the patients.
         random_state : int or numpy.random.Generator, optional
             Seed of the draw.
 
@@ -530,30 +554,57 @@ class ISBIDataset:
 
         Raises
         ------
-        DatasetError
-            If a class has fewer images than that.
-        UnknownNameError
-            If a class is not known.
+        DatasetError, ParameterError, UnknownNameError
+            As `first`.
+
+        Examples
+        --------
+        >>> dataset = ISBIDataset(list("abcdefgh"), None, [0, 0, 0, 0, 0, 0, 1, 1])
+        >>> dataset.sample(4, random_state=0).class_counts
+        {'benign': 3, 'melanoma': 1}
+        >>> dataset.sample(per_class=2, random_state=0).class_counts
+        {'benign': 2, 'melanoma': 2}
         """
         rng = np.random.default_rng(random_state)
-        return self._choose(n, lambda members, count: rng.choice(members, size=count, replace=False))
+        if n is not None and per_class is None:
+            self._check_count(n, len(self), "images")
+            n_melanoma = round(n * self.labels.mean()) if n else 0
+            counts = {0: n - n_melanoma, 1: n_melanoma}
+        else:
+            counts = self._count_per_class(n, per_class)
+        return self._choose(counts, lambda members, count: rng.choice(members, size=count, replace=False))
 
-    def _choose(self, n: int | Mapping[str | int, int], choose: Any) -> Self:
-        wanted = n if isinstance(n, Mapping) else dict.fromkeys(CLASS_NAMES, n)
-        chosen = []
-        for key, count in wanted.items():
+    def _count_per_class(self, n: object, per_class: PerClass | None) -> dict[int, int]:
+        """Say how many images of each class are asked for, by its label."""
+        if per_class is None or n is not None:
+            raise ParameterError(
+                f"give either n, a number of images, or per_class, a number of each class; got n={n!r} and "
+                f"per_class={per_class!r}"
+            )
+        counts = {}
+        for key, count in (
+            per_class if isinstance(per_class, Mapping) else dict.fromkeys(CLASS_NAMES, per_class)
+        ).items():
             label = CLASS_NAMES.index(key) if key in CLASS_NAMES else key
             if label not in (0, 1):
                 raise UnknownNameError("class", key, CLASS_NAMES)
-            if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
-                raise ParameterError(f"the number of images must be a whole number of at least 0, got {count!r}")
-            members = np.flatnonzero(self.labels == label)
-            if count > len(members):
-                raise DatasetError(
-                    f"{self.name} has {len(members)} {CLASS_NAMES[int(label)]} images, {count} were asked for"
-                )
-            chosen.append(choose(members, count))
-        return self[np.sort(np.concatenate(chosen))]
+            if label in counts:
+                raise ParameterError(f"per_class names {CLASS_NAMES[int(label)]!r} twice: {per_class!r}")
+            self._check_count(count, int((self.labels == label).sum()), f"{CLASS_NAMES[int(label)]} images")
+            counts[int(label)] = count
+        return counts
+
+    def _check_count(self, count: Any, available: int, what: str) -> None:
+        if isinstance(count, Mapping):
+            raise ParameterError(f"n is a number of images, whatever their class; pass per_class={count!r}")
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
+            raise ParameterError(f"the number of {what} must be a whole number of at least 0, got {count!r}")
+        if count > available:
+            raise DatasetError(f"{self.name} has {available} {what}, {count} were asked for")
+
+    def _choose(self, counts: Mapping[int, int], choose: Any) -> Self:
+        chosen = [choose(np.flatnonzero(self.labels == label), count) for label, count in counts.items()]
+        return self[np.sort(np.concatenate(chosen))] if chosen else self[:0]
 
     # -- dividing --------------------------------------------------------------------------------------------------
 
@@ -772,7 +823,7 @@ class ISBIDataset:
             As `measure_selection_bias`.
         """
         if subset is None:
-            subset = self.first(max(min(75, min(self.class_counts.values()) // 2), 1))
+            subset = self.first(per_class=max(min(75, min(self.class_counts.values()) // 2), 1))
         return measure_selection_bias(
             self, subset, alpha=alpha, random_state=random_state, verbose=verbose, on_error=on_error
         )

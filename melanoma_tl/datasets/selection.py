@@ -123,10 +123,10 @@ def measure_selection_bias(
     >>> from melanoma_tl import ISBIDataset
     >>> sites = pd.DataFrame({"site": ["back"] * 50 + ["leg"] * 50})
     >>> dataset = ISBIDataset([f"image {i}" for i in range(100)], None, [0, 1] * 50, name="mine", metadata=sites)
-    >>> bias = measure_selection_bias(dataset, dataset.first(20))
+    >>> bias = measure_selection_bias(dataset, dataset.first(per_class=20))
     >>> bool(bias), bias.differing
     (True, ('site',))
-    >>> bool(measure_selection_bias(dataset, dataset.sample(20, random_state=0)))
+    >>> bool(measure_selection_bias(dataset, dataset.sample(per_class=20, random_state=0)))
     False
     """
     check_on_error(on_error)
