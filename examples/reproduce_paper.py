@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -103,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     if not options.course:
         classifier = get_classifier(options, published_training_set, published_validation_set)
-        table, reports = measure(classifier, sets, valid, options)
+        table, reports, _ = measure(classifier, sets, valid, options)
         write(options, table, classifier, reports, seconds=time.perf_counter() - started)
     if options.course or options.keep_epochs:
         write_course(options, published_training_set, sets, valid)
@@ -157,15 +158,22 @@ def measure(
     sets: dict[str, tuple[ISBIDataset, dict[str, str]]],
     valid: ISBIDataset,
     options: argparse.Namespace,
-) -> tuple[list[Row], dict[str, MetricsReport]]:
+) -> tuple[list[Row], dict[str, MetricsReport], dict[str, dict[str, Any]]]:
     """Score every set, and compare each figure with the published one."""
     reports = {name: MetricsReport.from_estimator(classifier, images) for name, (images, _) in sets.items()}
-    rows = []
-    for name, (images, published) in sets.items():
-        rows += compare(name, reports[name], published)
-        if images is valid:
-            rows.append(random_draws(valid, reports[name], options))
-    return rows, reports
+    # How the network was made is said elsewhere.
+    metrics = {name: numbers_of(report) for name, report in reports.items()}
+    published = {name: figures for name, (_, figures) in sets.items()}
+    name = f"validation, random {options.per_class} + {options.per_class}, {options.draws} draws"
+    of_all = next(
+        report for report, (images, _) in zip(reports.values(), sets.values(), strict=True) if images is valid
+    )
+    metrics[name], published[name] = {"accuracy": random_draws(valid, of_all, options)}, PUBLISHED_VALIDATION
+    return [row for name in metrics for row in compare(name, metrics[name], published[name])], reports, metrics
+
+
+def numbers_of(report: MetricsReport) -> dict[str, Any]:
+    return {name: value for name, value in report.to_dict().items() if isinstance(value, dict) and "low" in value}
 
 
 def write_course(
@@ -187,15 +195,9 @@ def write_course(
                     layer.set_weights([weights[name] for name in names])
             training = json.loads(str(weights["training"]))
         # A copy, since a classifier that has scored keeps its network in the precision in which it scores.
-        rows, reports = measure(copy.copy(network), sets, valid, options)
-        course.append(
-            {
-                "epoch": int(path.stem.removeprefix("epoch_")),
-                "training": training,
-                "rows": [asdict(row) for row in rows],
-                "metrics": {name: list_metrics(report) for name, report in reports.items()},
-            }
-        )
+        rows, _, metrics = measure(copy.copy(network), sets, valid, options)
+        epoch = int(path.stem.removeprefix("epoch_"))
+        course.append({"epoch": epoch, "training": training, "rows": [asdict(row) for row in rows], "metrics": metrics})
         logger.info("measured after epoch %d", course[-1]["epoch"])
         (options.out / "course.json").write_text(json.dumps(course, indent=2), encoding="utf-8")
 
@@ -214,14 +216,8 @@ def warn_of_contamination(test: ISBIDataset, train: ISBIDataset, valid: ISBIData
     return seen
 
 
-def list_metrics(report: MetricsReport) -> dict[str, dict[str, float]]:
-    """Take the metrics out of a report; how the network was made stands elsewhere."""
-    return {name: value for name, value in report.to_dict().items() if isinstance(value, dict) and "low" in value}
-
-
-def compare(name: str, report: MetricsReport, published: dict[str, str]) -> list[Row]:
-    figures = report.to_dict()
-    names = [*published, *(figure for figure in ("auc", "average_precision") if figure not in published)]
+def compare(name: str, figures: dict[str, Any], published: dict[str, str]) -> list[Row]:
+    names = [*published, *(figure for figure in ("auc", "average_precision") if figure in figures)]
     rows = []
     for figure in names:
         ours = figures[figure]
@@ -249,28 +245,15 @@ def judge(published: str | None, ours: dict[str, float]) -> str:
     return "published is below our interval" if value < ours["low"] else "published is within our interval"
 
 
-def random_draws(valid: ISBIDataset, report: MetricsReport, options: argparse.Namespace) -> Row:
+def random_draws(valid: ISBIDataset, report: MetricsReport, options: argparse.Namespace) -> dict[str, float]:
     """Score random validation subsets, to see what the order of the published one did."""
     correct = dict(zip(report.image_ids, (report.y_score > report.threshold) == report.y_true, strict=True))
-    accuracies = [
-        np.mean(
-            [
-                correct[image_id]
-                for image_id in valid.sample(per_class=options.per_class, random_state=options.seed + draw).image_ids
-            ]
-        )
-        for draw in range(options.draws)
+    draws = [
+        valid.sample(per_class=options.per_class, random_state=options.seed + draw) for draw in range(options.draws)
     ]
+    accuracies = [np.mean([correct[image_id] for image_id in drawn.image_ids]) for drawn in draws]
     low, high = np.percentile(accuracies, [2.5, 97.5])
-    published = PUBLISHED_VALIDATION["accuracy"]
-    return Row(
-        f"validation, random {options.per_class} + {options.per_class}, {options.draws} draws",
-        LABELS["accuracy"],
-        published,
-        show("accuracy", float(np.mean(accuracies)), low, high),
-        2 * options.per_class,
-        judge(published, {"low": low, "high": high}),
-    )
+    return {"value": float(np.mean(accuracies)), "low": float(low), "high": float(high), "n": 2 * options.per_class}
 
 
 def show(figure: str, value: float | None, low: float | None, high: float | None) -> str:
