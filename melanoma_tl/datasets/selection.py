@@ -17,7 +17,8 @@ from tqdm.auto import tqdm
 from melanoma_tl.datasets.rows import unreadable_rows
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError
 from melanoma_tl.fingerprints import GROUP_KINDS
-from melanoma_tl.images import SkippedRow, check_on_error, load_image, map_threaded
+from melanoma_tl.images import SkippedRow, check_on_error, load_image, map_threaded, open_image
+from melanoma_tl.pixels import shown_size
 from melanoma_tl.tables import format_p, text_table
 
 if TYPE_CHECKING:
@@ -364,8 +365,8 @@ def _look_at_all(dataset: "ISBIDataset", *, on_error: str, verbose: int) -> tupl
 def _look_at(path: str) -> dict[str, Any]:
     pixels = load_image(path, _THUMBNAIL).astype(float)
     red, _, blue = pixels.mean(axis=(0, 1))
-    with Image.open(path) as image:
-        width, height = image.size
+    with open_image(path) as image:
+        width, height = shown_size(image)
         return {
             "width": width,
             "height": height,
