@@ -21,7 +21,7 @@ from PIL import Image
 
 from melanoma_tl import cache
 from melanoma_tl.errors import ImageError
-from melanoma_tl.images import ImageFile, ImageLike, batched, decode, load_image, map_threaded, open_image
+from melanoma_tl.images import ImageFile, ImageLike, batched, decode, load_image, map_threaded, open_image, read_content
 from melanoma_tl.pixels import as_stored, read_orientation
 
 COARSE_WORDS, FINE_WORDS = 1, 4
@@ -102,11 +102,8 @@ def _orientation(image: ImageLike) -> int:
 
 
 def _content(image: ImageLike) -> bytes:
-    if isinstance(image, str | os.PathLike):
-        with Path(image).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    if isinstance(image, ImageFile | bytes):
-        return hashlib.sha256(image if isinstance(image, bytes) else image.open().getbuffer()).digest()
+    if isinstance(image, str | os.PathLike | bytes | ImageFile):
+        return hashlib.sha256(read_content(image)).digest()
     pixels = np.asarray(decode(image))
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 

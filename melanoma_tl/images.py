@@ -222,8 +222,24 @@ def _name(source: object) -> str:
     if isinstance(source, ImageFile):
         return source.name
     if isinstance(source, str | os.PathLike):
-        return os.fsdecode(source) or "''"
+        return printable(os.fsdecode(source)) or "''"
     return "PIL image" if isinstance(source, Image.Image) else reprlib.repr(source)
+
+
+def printable(path: str) -> str:
+    r"""Write a path so that it can be printed and kept.
+
+    Parameters
+    ----------
+    path : str
+        As the operating system gives it.
+
+    Returns
+    -------
+    str
+        The same, but for bytes that are no UTF-8, which become ``\udc..``.
+    """
+    return path.encode(errors="backslashreplace").decode()
 
 
 @contextmanager
@@ -234,16 +250,44 @@ def _opened(source: object, name: str) -> Iterator[Image.Image]:
         with _LOCKS[id(source) // 64 % len(_LOCKS)]:
             yield source
         return
-    if isinstance(source, ImageFile):
-        file: BinaryIO = source.open()
-    elif isinstance(source, bytes):
-        file = BytesIO(source)
-    elif isinstance(source, str | os.PathLike):
-        file = _open_path(source, name)
-    else:
-        raise ImageError(name, f"{type(source).__name__} is no image; expected {_WHAT_AN_IMAGE_IS}")
-    with file, _identified(file, name) as image:
+    with _open_file(source, name) as file, _identified(file, name) as image:
         yield image
+
+
+def read_content(source: ImageLike) -> bytes:
+    """Read the file of an image.
+
+    Parameters
+    ----------
+    source : path, bytes or ImageFile
+        The image.
+
+    Returns
+    -------
+    bytes
+        The content of its file.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    name = _name(source)
+    try:
+        with _open_file(source, name) as file:
+            return file.read()
+    except OSError as error:
+        raise ImageError(name, _why_not_read(error)) from error
+
+
+def _open_file(source: object, name: str) -> BinaryIO:
+    if isinstance(source, ImageFile):
+        return source.open()
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    if isinstance(source, str | os.PathLike):
+        return _open_path(source, name)
+    raise ImageError(name, f"{type(source).__name__} is no image; expected {_WHAT_AN_IMAGE_IS}")
 
 
 def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:

@@ -492,7 +492,7 @@ def test_columns_without_a_name_and_with_a_datasets_own_are_left_out(tmp_path):
         "label": ["0"],
         "path": ["/gone/x.jpg"],
     }
-    assert list(own(tmp_path, text, label_column="name")) == ["image_id", "label"]
+    assert list(own(tmp_path, text, label_column="name")) == ["image_id", "label", "path"]
     assert own(tmp_path, ",label\nA,0\n", id_column="")["image_id"].tolist() == ["A"]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.images import IMAGE_SUFFIXES, open_image
+from melanoma_tl.images import IMAGE_SUFFIXES, open_image, printable
 
 _JUNK = (
     *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx", "__pycache__"),
@@ -281,9 +281,9 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
     for folder in folders:
         label = posixpath.basename(_slashes(folder))
         for path in _walk(folder):
-            reason = "" if _is_image_by_name(path) else _flaw(path)
+            reason = _flaw_of_name(path) if _is_image_by_name(path) else _flaw(path)
             if not reason or not path.lower().endswith(_DOCUMENTS):
-                rows.append((label, path, reason))
+                rows.append((label, printable(path), reason))
     start = len(os.path.join(os.fspath(root), ""))
     within = [_normal(make_id(path[start:])) for _, path, _ in rows]
     names = [posixpath.basename(image_id) for image_id in within]
@@ -293,8 +293,8 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
         reason or ("" if n_within[image_id] == 1 else f"several files are called {image_id}, but for the suffix")
         for (_, _, reason), image_id in zip(rows, within, strict=True)
     ]
-    table = pd.DataFrame([row[:2] for row in rows], columns=["label", "path"], dtype=object)
-    return table.assign(image_id=ids)[["image_id", "label", "path"]], flaws
+    columns = {"image_id": ids, "label": [row[0] for row in rows], "path": [row[1] for row in rows]}
+    return pd.DataFrame(columns, dtype=object), flaws
 
 
 def _is_image_by_name(path: str) -> bool:
@@ -302,10 +302,15 @@ def _is_image_by_name(path: str) -> bool:
     return bool(suffix) and suffix not in _CHECKED
 
 
+def _flaw_of_name(path: str) -> str:
+    # It could be read; but no table, report or database that names it could be written.
+    return "" if printable(path) == path else "its name is not UTF-8; rename it"
+
+
 def _flaw(path: str) -> str:
     """Say why a file is no image that can be read, by its first bytes; nothing if it is one."""
     try:
         with open_image(path):
-            return ""
+            return _flaw_of_name(path)
     except ImageError as error:
         return error.reason
