@@ -204,7 +204,7 @@ def open_image(source: str | os.PathLike[str] | bytes | ImageFile | Image.Image)
             yield image
     except ImageError:
         raise
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise ImageError(
             name, f"more pixels than Pillow's limit of {limit}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"

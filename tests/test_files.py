@@ -298,12 +298,13 @@ def test_two_suffixes_of_one_name_in_a_class_folder_stop_and_are_named(tmp_path)
     assert [Path(row.path).name for row in dataset.skipped] == ["a.jpg", "a.png"]
 
 
-def test_images_beside_the_class_folders_and_broken_links_are_listed(tmp_path):
+def test_broken_links_are_listed_and_images_beside_the_class_folders_are_said(tmp_path, caplog):
     draw(tmp_path / "benign" / "a.png"), draw(tmp_path / "melanoma" / "b.png"), draw(tmp_path / "loose.png")
     (tmp_path / "benign" / "gone").symlink_to(tmp_path / "none")
     dataset = ISBIDataset.from_folder(tmp_path, on_error="skip")
     assert dataset.image_ids.tolist() == ["a", "b"]
-    assert reasons(dataset) == {"loose": "lies beside the class folders, in none of them", "gone": "no such file"}
+    assert reasons(dataset) == {"gone": "no such file"}
+    assert "1 images lie beside the class folders, in none of them" in caplog.text
 
 
 def test_class_folders_may_be_links(tmp_path):

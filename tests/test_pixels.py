@@ -153,6 +153,11 @@ def test_one_transparent_colour_lies_on_white():
     assert (pixels == 255).all(), "every entry of the last palette is transparent"
 
 
+def test_one_transparent_colour_of_16_bits_takes_none_of_8_with_it():
+    pixels = load_image(png(colour(GREY16), 2, (b"tRNS", struct.pack(">HHH", 16, 16, 16))))
+    assert np.abs(pixels[..., 0] - RAMP * 255).max() <= 1
+
+
 def test_an_opaque_layer_changes_nothing():
     for mode in ("RGBA", "LA"):
         image = PHOTO.convert(mode)

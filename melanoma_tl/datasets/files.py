@@ -1,6 +1,7 @@
 """Which files of a folder are images, and which of them the row of a table means."""
-# ruff: noqa: PTH100, PTH117, PTH118, PTH121 -- of 400,000 files there are names, and no objects
+# ruff: noqa: PTH100, PTH117, PTH118 -- of 400,000 files there are names, and no objects
 
+import logging
 import os
 import posixpath
 import unicodedata
@@ -13,6 +14,8 @@ import pandas as pd
 
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images import IMAGE_SUFFIXES, open_image, printable
+
+logger = logging.getLogger(__name__)
 
 _JUNK = (
     *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx", "__pycache__"),
@@ -171,7 +174,8 @@ class ImageIndex:
         found = next(filter(None, chain(here, below)), [])
         if is_path:
             there = _choose(self._in(directory or ".").get(stem, []), name)
-            found += [path for path in there if not any(os.path.samefile(path, other) for other in found)]
+            known = set(map(os.path.realpath, found))
+            found += [path for path in there if os.path.realpath(path) not in known]
         return found
 
     def _in(self, folder: str) -> dict[str, list[str]]:
@@ -276,8 +280,11 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
     DatasetError
         If a folder cannot be listed.
     """
-    loose, folders = _list(os.fspath(root))
-    rows = [("", path, "lies beside the class folders, in none of them") for path in loose if split_suffix(path)[1]]
+    beside, folders = _list(os.fspath(root))
+    n_beside = sum(map(_is_image_by_name, beside))
+    if n_beside:
+        logger.warning("%s: %d images lie beside the class folders, in none of them; passed over", root, n_beside)
+    rows: list[tuple[str, str, str]] = []
     for folder in folders:
         label = posixpath.basename(_slashes(folder))
         for path in _walk(folder):

@@ -366,6 +366,7 @@ def _look_at(path: str) -> dict[str, Any]:
     pixels = load_image(path, _THUMBNAIL).astype(float)
     red, _, blue = pixels.mean(axis=(0, 1))
     with open_image(path) as image:
+        camera = _read_camera(image)  # before anything else: Pillow complains of damaged EXIF data once
         width, height = shown_size(image)
         return {
             "width": width,
@@ -373,7 +374,7 @@ def _look_at(path: str) -> dict[str, Any]:
             "aspect_ratio": width / height,
             "bytes_per_pixel": Path(path).stat().st_size / (width * height),
             "file_format": image.format,
-            "camera": _read_camera(image),
+            "camera": camera,
             "brightness": pixels.mean(),
             "red_minus_blue": red - blue,
             "corner_brightness": pixels[np.ix_(_CORNERS, _CORNERS)].mean(),
