@@ -122,7 +122,7 @@ class Balancer(BaseSampler):
         ValueError
             If there is one class only, or a parameter cannot be used.
         """
-        if np.ndim(y) == 1:  # imbalanced-learn reads one-hot labels itself
+        if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
             distinguish(y)
         # scikit-learn's validation knows tables only: anything else is resampled through its row numbers.
         if getattr(X, "ndim", 1) == 2 or np.ndim(X[0]) == 1:

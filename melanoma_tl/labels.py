@@ -96,7 +96,7 @@ def _to_column(labels: Any, name: str) -> NDArray[Any]:
     elif isinstance(labels, Collection) and not isinstance(labels, str | bytes | Mapping | set | frozenset):
         array = np.fromiter(labels, dtype=object, count=len(labels))
         if len(array) and all(isinstance(label, list | tuple | np.ndarray) for label in array):
-            array = _stack(array, name)
+            array = _unwrap(array, name)
     else:
         raise DatasetError(f"{name} must be a sequence of labels, one an image, got {type(labels).__name__}")
     if array.dtype.kind not in "biufUO":
@@ -104,18 +104,23 @@ def _to_column(labels: Any, name: str) -> NDArray[Any]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        one_hot = "; of one-hot labels pass argmax(axis=1)" if array.ndim == 2 else ""
-        raise DatasetError(f"{name} must have the shape (n,), one label an image, got {array.shape}{one_hot}")
+        raise _wrong_shape(name, array.shape)
     return array
 
 
-def _stack(rows: NDArray[np.object_], name: str) -> NDArray[Any]:
-    try:
-        return np.array(rows.tolist(), dtype=object)
-    except ValueError:
-        raise DatasetError(
-            f"{name} must have the shape (n,), one label an image, got rows of several lengths"
-        ) from None
+def _unwrap(rows: NDArray[np.object_], name: str) -> NDArray[np.object_]:
+    """Take the labels out of a list of rows."""
+    sizes = {np.size(row) for row in rows}
+    if sizes != {1}:
+        raise _wrong_shape(name, (len(rows), *(sizes if len(sizes) == 1 else {"…"})))
+    return np.fromiter((np.asarray(row, dtype=object).item() for row in rows), dtype=object, count=len(rows))
+
+
+def _wrong_shape(name: str, shape: tuple[object, ...]) -> DatasetError:
+    one_hot = "; of one-hot labels pass argmax(axis=1)" if len(shape) == 2 else ""
+    return DatasetError(
+        f"{name} must have the shape (n,), one label an image, got ({', '.join(map(str, shape))}){one_hot}"
+    )
 
 
 def _check_kinds(types: Iterable[type], name: str, *, of_one_kind: bool = False) -> None:
