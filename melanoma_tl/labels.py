@@ -72,7 +72,8 @@ def as_labels(labels: ArrayLike, *, name: str = "y") -> NDArray[Any]:
             "leave those images out, or label them"
         )
     if any(isinstance(label, bytes) for label in distinct):  # as TensorFlow gives words
-        array = np.array([label.decode("utf-8", "replace") for label in distinct.tolist()], dtype=object)[rows]
+        words = (label.decode("utf-8", "replace") if isinstance(label, bytes) else label for label in distinct)
+        array = np.fromiter(words, dtype=object, count=len(distinct))[rows]
     if array.dtype.kind == "O":
         _check_kinds(set(map(type, array.tolist())), name, of_one_kind=True)
         array = array.astype(str) if isinstance(array[0], str) else np.array(array.tolist())

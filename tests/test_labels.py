@@ -401,7 +401,8 @@ def test_labels_keep_their_kind(number):
     assert array.dtype.kind in "biuf"
     assert array.tolist() == [0, 1, 1, 0]
     assert as_labels(["a ", "b"]).tolist() == ["a ", "b"], "as they are given"
-    assert as_labels(np.array([b"mel", b"nv"])).tolist() == ["mel", "nv"]
+    for of_bytes in (np.array([b"mel", b"nv"]), [b"mel", "nv"], tf.constant(["mel", "nv"])):
+        assert as_labels(of_bytes).tolist() == ["mel", "nv"]
 
 
 # -- labels for a classifier that knows its classes --------------------------------------------------------------------
