@@ -46,7 +46,7 @@ def cross_validate(
     Parameters
     ----------
     classifier : TransferClassifier
-        Not changed; fitted or not.
+        Not changed; fitted or not. Its `pos_label` names melanoma where the labels do not.
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
         Images, raw RGB.
     y : array-like of shape (n_images,), optional
@@ -84,7 +84,8 @@ def cross_validate(
     Raises
     ------
     DatasetError
-        If there are no labels, or too few groups for the folds, or `X` cannot be divided.
+        If there are no labels, one is missing, nothing says which is melanoma, or there are too few groups for the
+        folds, or `X` cannot be divided.
     ParameterError
         If a parameter cannot be used, or the classifier stops early and nothing is watched.
     ImageError, WeightsUnavailableError
