@@ -46,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not files:
         print("no images in the folders given", file=sys.stderr)
         return 1
-    scores = classifier.predict_proba(files)[:, 1]
+    (melanoma,) = np.flatnonzero(classifier.classes_ == classifier.pos_label_)
+    scores = classifier.predict_proba(files)[:, melanoma]
     for file, score in zip(files, scores, strict=True):
         if not np.isnan(score):
             print(f"{score:.4f}  {'melanoma' if score > threshold else 'benign':8}  {file}")

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels import distinguish
 
 
 class Balancer(BaseSampler):
@@ -116,9 +117,13 @@ class Balancer(BaseSampler):
 
         Raises
         ------
+        DatasetError
+            If a label is missing, or a class is spelled in several ways.
         ValueError
             If there is one class only, or a parameter cannot be used.
         """
+        if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
+            distinguish(y)
         # scikit-learn's validation knows tables only: anything else is resampled through its row numbers.
         if getattr(X, "ndim", 1) == 2 or np.ndim(X[0]) == 1:
             return super().fit_resample(X, y, **params)
@@ -191,6 +196,6 @@ class Balancer(BaseSampler):
         >>> Balancer().class_weight([0, 0, 0, 1])
         {0: 0.6666666666666666, 1: 2.0}
         """
-        classes = np.unique(np.asarray(y))
-        weights = compute_class_weight("balanced", classes=classes, y=np.asarray(y))
+        classes, places = distinguish(y)
+        weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=places)
         return dict(zip(classes.tolist(), weights.tolist(), strict=True))

@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.inputs import check_bootstrap, check_fraction, check_labels, check_lengths, check_scores
+from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scores
+from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import FEW, LABELS, Metric, resampled_metrics
 from melanoma_tl.tables import html_table, markdown_table, text_table
 
@@ -200,7 +201,7 @@ def measure_subgroups(
     >>> [(row.value, row.n, row.small) for row in found]
     [('below 50', 1, True), ('50 and above', 2, True), ('not given', 1, True)]
     """
-    truth, scores, facts = check_labels(y_true), check_scores(y_score), pd.DataFrame(table)
+    truth, scores, facts = as_binary(y_true), check_scores(y_score), pd.DataFrame(table)
     check_lengths(len(scores), y_true=truth, table=facts, groups=groups)
     if np.isnan(scores).any():
         raise ParameterError(f"y_score is NaN for {int(np.isnan(scores).sum())} images; leave these out")

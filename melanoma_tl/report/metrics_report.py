@@ -18,13 +18,13 @@ from melanoma_tl.comparisons import Comparison, compare
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import (
-    check_labels,
     check_lengths,
     check_scores,
+    read_truth,
     score_melanoma,
-    take_labels,
     threshold_of,
 )
+from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import (
     LABELS,
     ConfusionCounts,
@@ -152,7 +152,7 @@ class MetricsReport(ReportFigures):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            0 or False benign, 1 or True melanoma; other labels need `pos_label`.
+            0 or False benign, 1 or True melanoma, or words that say so; others need `pos_label`.
         y_score : array-like of shape (n,)
             Probabilities of melanoma, 0 to 1. NaN marks an image that has no score: it
             is left out of the figures and listed in `skipped`.
@@ -191,11 +191,11 @@ class MetricsReport(ReportFigures):
         Raises
         ------
         DatasetError
-            If no image has a score, or only one class has.
+            If no image has a score, only one class has, a label is missing, or nothing says which is melanoma.
         ParameterError
-            If lengths differ, scores are no probabilities, or labels are not understood.
+            If lengths differ, scores are no probabilities, or `pos_label` is none of the labels.
         """
-        truth, scores = check_labels(y_true, pos_label), check_scores(y_score)
+        truth, scores = as_binary(y_true, pos_label=pos_label), check_scores(y_score)
         ids = [str(row) for row in range(len(scores))] if image_ids is None else [str(image) for image in image_ids]
         files = None if paths is None else [str(path) for path in paths]
         check_lengths(len(scores), y_true=truth, image_ids=ids, paths=files, groups=groups)
@@ -251,17 +251,18 @@ class MetricsReport(ReportFigures):
         Parameters
         ----------
         estimator : object
-            Anything with ``predict_proba(X)`` of shape (n, 2), melanoma second; its `threshold_` or
-            `threshold`, `calibration_`, `operating_point_`, `history_` and `provenance_` are used
-            where it has them.
+            Anything with ``predict_proba(X)`` of shape (n, 2), in the order of its `classes_`; its `pos_label_`
+            says which of them is melanoma, else their words do. Its `threshold_` or `threshold`,
+            `calibration_`, `operating_point_`, `history_` and `provenance_` are used where it has them.
         X : ISBIDataset or whatever the estimator takes
             Images that the estimator has not seen; `labels`, `image_ids`, `paths`,
             `skipped` and `name` are used where it has them, and `patient_id` of its
             `metadata` as groups, where a patient has several images.
         y : array-like of shape (n,), optional
-            As `y_true` of `from_scores`; ``X.labels`` by default.
+            In the estimator's words, or as 0 and 1; ``X.labels`` by default.
         pos_label : object, optional
-            The label in `y` that means melanoma, when labels are not 0 and 1.
+            The label that means melanoma, in `classes_` or else in `y`, where neither the estimator nor the words
+            say so.
         threshold : float, optional
             The estimator's by default, and 0.5 where it has none.
         confidence, n_resamples, random_state : float, int, int
@@ -284,7 +285,9 @@ class MetricsReport(ReportFigures):
         ------
         DatasetError, ParameterError
             As `from_scores`; also if there are no labels, if the scores are not of
-            shape (n, 2), or if melanoma is the estimator's first class.
+            shape (n, 2), or if nothing says which of the estimator's classes is melanoma.
+        UnknownNameError
+            If a label is none of the estimator's.
 
         Examples
         --------
@@ -293,14 +296,13 @@ class MetricsReport(ReportFigures):
         >>> MetricsReport.from_estimator(LogisticRegression().fit(X, y), X, y).counts
         ConfusionCounts(tn=2, fp=0, fn=0, tp=2)
         """
-        labels = take_labels(X, y)
+        truth, known = read_truth(estimator, X, y, pos_label)
         overlap = estimator.seen_images(X) if hasattr(estimator, "seen_images") else None
         if overlap is not None:
             overlap.warn_if_any("Its figures say little about new images", stacklevel=2)
         report = cls.from_scores(
-            labels,
-            score_melanoma(estimator, X, pos_label),
-            pos_label=pos_label,
+            truth,
+            score_melanoma(estimator, X, known),
             threshold=threshold_of(estimator) if threshold is None else threshold,
             confidence=confidence,
             n_resamples=n_resamples,

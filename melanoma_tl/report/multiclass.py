@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels import Classes
+from melanoma_tl.meanings import normalise
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
 from melanoma_tl.plots.curves import draw_roc_curves
@@ -106,20 +108,16 @@ class MulticlassReport:
         Raises
         ------
         DatasetError
-            If a class has no image.
+            If a class has no image, or a label is missing.
         ParameterError
             If shapes differ, scores are no probabilities, or there are fewer than two classes.
         UnknownNameError
             If a label is none of the classes.
         """
-        labels = np.asarray(y_true)
-        known = {label: number for number, label in enumerate(classes)}
-        if len(known) < 2 or len(known) < len(classes):
+        if len(classes) < 2 or len(set(map(normalise, classes))) < len(classes):
             raise ParameterError(f"classes must be at least two different ones, got {list(classes)}")
-        for label in dict.fromkeys(labels.tolist()):
-            if label not in known:
-                raise UnknownNameError("class", label, map(str, classes))
-        truth = np.array([known[label] for label in labels.tolist()], dtype=np.int64)
+        # Which of them is melanoma has no say here: of two classes, too, each has its own column.
+        truth = Classes(np.asarray(classes), melanoma=None).encode(y_true, name="y_true")
         scores = check_class_scores(truth, y_score, len(classes))
         interval: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
         found = multiclass_metrics(truth, scores, n_classes=len(classes), groups=options.get("groups"), **interval)
