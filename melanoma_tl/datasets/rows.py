@@ -11,7 +11,7 @@ import pandas as pd
 from melanoma_tl.datasets.files import ImageIndex, make_id
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images import SkippedRow, check_on_error
-from melanoma_tl.labels import is_missing
+from melanoma_tl.meanings import is_missing
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ISBIDataset
