@@ -578,7 +578,7 @@ def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, valida
 
 
 def _describe_classes(member: TransferClassifier) -> str:
-    return f"{member.classes_.tolist()}, of which {member.pos_label_!r} is melanoma"
+    return f"{member.classes_.tolist()} (melanoma: {member.pos_label_!r})"
 
 
 def draw_seeds(random_state: int | None, n: int) -> list[int]:
