@@ -298,6 +298,15 @@ def test_two_suffixes_of_one_name_in_a_class_folder_stop_and_are_named(tmp_path)
     assert [Path(row.path).name for row in dataset.skipped] == ["a.jpg", "a.png"]
 
 
+def test_a_file_that_cannot_be_read_does_not_compete(tmp_path):
+    """Telephones write a photograph as .heic and .jpg."""
+    draw(tmp_path / "benign" / "a.jpg"), draw(tmp_path / "melanoma" / "b.png")
+    (tmp_path / "benign" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    dataset = ISBIDataset.from_folder(tmp_path, on_error="skip")
+    assert dataset.image_ids.tolist() == ["a", "b"]
+    assert [Path(row.path).name for row in dataset.skipped] == ["a.heic"]
+
+
 def test_broken_links_are_listed_and_images_beside_the_class_folders_are_said(tmp_path, caplog):
     draw(tmp_path / "benign" / "a.png"), draw(tmp_path / "melanoma" / "b.png"), draw(tmp_path / "loose.png")
     (tmp_path / "benign" / "gone").symlink_to(tmp_path / "none")
@@ -435,7 +444,7 @@ def _is_read(file, kind, files):
         for other, what in files.items()
         if other[:2] == (word, place)
         and nfc(split_suffix(other[2] + other[3])[0]) == stem
-        and (what == "image" or other[3] not in (".txt", ".csv"))
+        and (what == "image" or other[3].lower() in (".jpg", ".png", ".bmp"))
     ]
     return (kind == "image" or suffix.lower() in (".jpg", ".png", ".bmp")) and len(alike) == 1
 

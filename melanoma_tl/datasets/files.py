@@ -7,7 +7,7 @@ import posixpath
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 
 import pandas as pd
@@ -294,10 +294,11 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
     start = len(os.path.join(os.fspath(root), ""))
     within = [_normal(make_id(path[start:])) for _, path, _ in rows]
     names = [posixpath.basename(image_id) for image_id in within]
-    n_within, n_names = Counter(within), Counter(names)
-    ids = [name if n_names[name] == 1 else image_id for name, image_id in zip(names, within, strict=True)]
+    usable = [not reason for _, _, reason in rows]
+    n_within, n_names = Counter(compress(within, usable)), Counter(compress(names, usable))
+    ids = [name if n_names[name] <= 1 else image_id for name, image_id in zip(names, within, strict=True)]
     flaws = [
-        reason or ("" if n_within[image_id] == 1 else f"several files are called {image_id}, but for the suffix")
+        reason or ("" if n_within[image_id] <= 1 else f"several files are called {image_id}, but for the suffix")
         for (_, _, reason), image_id in zip(rows, within, strict=True)
     ]
     columns = {"image_id": ids, "label": [row[0] for row in rows], "path": [row[1] for row in rows]}

@@ -122,8 +122,8 @@ def _reasons(table: pd.DataFrame, labels: Sequence[int | None], flaws: Sequence[
         elif image_id in seen:
             yield "the id occurs more than once"
         else:
+            seen.add(image_id)
             yield "" if label is not None else f"unknown label {word!r}; known: {known}"
-        seen.add(image_id)
 
 
 def unreadable_rows(dataset: "ISBIDataset", results: Iterable[object]) -> tuple[SkippedRow, ...]:
