@@ -37,6 +37,13 @@ DIAGNOSES: Mapping[str, str] = {
     "squamous cell carcinoma, invasive": "squamous cell carcinoma",
     "squamous cell carcinoma, nos": "squamous cell carcinoma",
     "unk": "unknown",
+    "ack": "actinic keratosis",
+    "nev": "naevus",
+    "sek": "seborrheic keratosis",
+    "ben_oth": "other benign lesion",
+    "inf": "inflammatory or infectious condition",
+    "mal_oth": "other malignant lesion",
+    "sccka": "squamous cell carcinoma or keratoacanthoma",
 }
 """One name for each diagnosis that the challenges write in several ways; keys in lower case, other names stay."""
 
@@ -44,11 +51,16 @@ COLUMNS: Mapping[str, str] = {
     "diagnosis": "diagnosis",
     "dx": "diagnosis",
     "iddx_3": "diagnosis",
+    "diagnostic": "diagnosis",
+    "disease": "diagnosis",
     "age": "age",
     "age_approx": "age",
     "age_approximate": "age",
     "sex": "sex",
+    "gender": "sex",
     "site": "site",
+    "region": "site",
+    "location": "site",
     "anatom_site_general": "site",
     "anatom_site_general_challenge": "site",
     "localization": "site",
@@ -102,7 +114,8 @@ class Challenge:
     title : str
         Name for people.
     image_dirs : tuple of str
-        Folders of the images below the root; ``*`` stands for any part of a folder's name.
+        Folders of the images below the root, and HDF5 files of them, those of well-known copies included, in
+        order of preference; ``*`` stands for any part of a folder's name, and ``.`` for anywhere below the root.
     ground_truth : str
         File name of the labels.
     other_names : tuple of str
@@ -113,19 +126,29 @@ class Challenge:
         Column of the ids in all the files; None for a file without header, which has an id and a label in each row.
     label_column : str or None
         Column of words that say whether it is a melanoma; None where that follows from the diagnosis.
+    levels : tuple of str
+        Columns of the diagnosis in free words, from coarse to fine, that the class follows from, by `read_class`.
+    malignant_column : str or None
+        Column that says whether it is malignant, which need not be a melanoma; only beside `levels`.
     one_hot : tuple of str
         Columns of which the one of the diagnosis is 1 and the others are 0.
     diagnoses : mapping of str to str
         The diagnosis, as `DIAGNOSES` has it, for each official word in lower case.
     otherwise : str or None
         The diagnosis where the file names none. None: each row must have one, and from `diagnoses`.
+    rows_file : str or None
+        File whose column ``indexes`` counts, from 0, the rows of the ground truth that are this split.
+    images_file : str or None
+        File that lists the images of each lesion, where the ground truth has a row a lesion.
+    image_type : str or None
+        Which of these images are read, by their column ``image_type``.
     metadata_files : tuple of str
         Further files with facts about the images, joined by id where they exist.
     metadata : mapping of str to str
         The name of a fact (``"diagnosis"``, ``"age"``, ``"sex"``, ``"site"``, ``"patient_id"``, ``"lesion_id"``)
         for each official column that holds one.
-    n_benign, n_melanoma : int
-        Official number of images of each class: melanoma, and everything else.
+    n_benign, n_melanoma : int or None
+        Official number of images of each class: melanoma, and everything else; None where not known.
     n_per_diagnosis : mapping of str to int
         Official number of images of each diagnosis; empty where not published.
     group : str or None
@@ -149,13 +172,18 @@ class Challenge:
     separator: str = ","
     id_column: str | None
     label_column: str | None = None
+    levels: tuple[str, ...] = ()
+    malignant_column: str | None = None
     one_hot: tuple[str, ...] = ()
     diagnoses: Mapping[str, str] = field(default_factory=lambda: DIAGNOSES)
     otherwise: str | None = None
+    rows_file: str | None = None
+    images_file: str | None = None
+    image_type: str | None = None
     metadata_files: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
-    n_benign: int
-    n_melanoma: int
+    n_benign: int | None = None
+    n_melanoma: int | None = None
     n_per_diagnosis: Mapping[str, int] = field(default_factory=dict)
     group: str | None = None
     licence: str
@@ -287,6 +315,64 @@ def _isic_2019(
     )
 
 
+# Counts: not published by split. The words of "diagnosis" are those of the authors' own reader (derm7pt on GitHub).
+def _derm7pt(split: str, part: str) -> Challenge:
+    return Challenge(
+        year="Derm7pt",
+        split=split,
+        title=f"Derm7pt {split}",
+        image_dirs=("images",),
+        ground_truth="meta/meta.csv",
+        id_column="derm",  # of the dermoscopic image; "clinic" holds the photograph of the same lesion
+        levels=("diagnosis",),
+        rows_file=f"meta/{part}_indexes.csv",
+        metadata=_facts("diagnosis", "sex", "location"),
+        licence="on request, for research",
+        citation="Kawahara et al., 2019, IEEE J Biomed Health Inform 23:538, doi:10.1109/JBHI.2018.2824327",
+        page="https://derm.cs.sfu.ca/",
+    )
+
+
+# As its authors publish it on figshare; the ISIC Archive has it with names of its own. 18,946 images of the training
+# set and the test set together (the paper), of which those of the test set have no diagnosis in some versions.
+def _bcn20000(split: str) -> Challenge:
+    return Challenge(
+        year="BCN20000",
+        split=split,
+        title=f"BCN20000 {split}",
+        image_dirs=(f"BCN_20k_{split}/bcn_20k_{split}", f"bcn_20k_{split}", f"BCN_20k_{split}", "."),
+        ground_truth=f"bcn_20k_{split}.csv",
+        id_column="bcn_filename",
+        levels=("diagnosis",),
+        metadata=_facts("diagnosis", "age_approx", "sex", "anatom_site_general", "lesion_id"),
+        group="lesion_id",
+        licence="terms on the page",
+        citation=_BCN20000,
+        page="https://doi.org/10.1038/s41597-024-03387-w",
+    )
+
+
+# 5,240 lesions with a dermoscopic image and a close-up each (its page). The test set has no labels.
+def _milk10k(split: str, image_type: str) -> Challenge:
+    return Challenge(
+        year="MILK10k",
+        split=split,
+        title=f"MILK10k {split}",
+        image_dirs=("MILK10k_Training_Input",),
+        ground_truth="MILK10k_Training_GroundTruth.csv",
+        id_column="isic_id",
+        one_hot=_ELEVEN,
+        images_file="MILK10k_Training_Metadata.csv",
+        image_type=image_type,
+        metadata=_facts("age_approx", "sex", "site", "lesion_id"),
+        group="lesion_id",
+        licence="CC BY-NC 4.0",
+        citation="ISIC, 2025, MILK10k",
+        page="https://challenge.isic-archive.com/landing/milk10k/",
+    )
+
+
+_ELEVEN = ("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA", "VASC")
 _EIGHT = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
 
 CHALLENGES = (
@@ -306,7 +392,10 @@ CHALLENGES = (
         year="HAM10000",
         split="train",
         title="HAM10000",
-        image_dirs=("HAM10000_images_part_1", "HAM10000_images_part_2"),
+        image_dirs=(
+            *("HAM10000_images_part_1", "HAM10000_images_part_2", "ham10000_images_part_1", "ham10000_images_part_2"),
+            ".",
+        ),
         ground_truth="HAM10000_metadata.csv",
         other_names=("HAM10000_metadata", "HAM10000_metadata.tab"),
         id_column="image_id",
@@ -367,9 +456,10 @@ CHALLENGES = (
         year=2020,
         split="train",
         title="ISIC 2020 train",
-        image_dirs=("train",),
+        image_dirs=("jpeg/train", "train"),  # on Kaggle, "train" holds the same images as DICOM
         ground_truth="ISIC_2020_Training_GroundTruth_v2.csv",
-        other_names=("ISIC_2020_Training_GroundTruth.csv",),  # the same without lesion_id
+        # The same without lesion_id, the latter as Kaggle calls it.
+        other_names=("ISIC_2020_Training_GroundTruth.csv", "train.csv"),
         id_column="image_name",
         label_column="target",
         otherwise="unknown",
@@ -404,9 +494,12 @@ CHALLENGES = (
         year=2024,
         split="train",
         title="ISIC 2024 train",
-        image_dirs=("ISIC_2024_Training_Input",),
+        image_dirs=("ISIC_2024_Training_Input", "train-image/image", "train-image.hdf5"),
         ground_truth="ISIC_2024_Training_Supplement.csv",
+        other_names=("train-metadata.csv",),  # Kaggle's, with the metadata and "target", which is malignancy
         id_column="isic_id",
+        levels=("iddx_1", "iddx_2", "iddx_3", "iddx_4", "iddx_5"),
+        malignant_column="target",
         otherwise="unknown",
         metadata_files=("ISIC_2024_Training_Input/metadata.csv",),  # lies among the images
         metadata=_facts("iddx_3", "age_approx", "sex", "anatom_site_general", "patient_id", "lesion_id"),
@@ -439,6 +532,61 @@ CHALLENGES = (
         citation="Mendonça et al., 2013, Proc IEEE EMBC:5437, doi:10.1109/EMBC.2013.6610779",
         page="https://www.fc.up.pt/addi/ph2%20database.html",
     ),
+    # Photographs by smartphone, not dermoscopy. Counts: the paper in all (2,298 images of 1,641 lesions of 1,373
+    # patients), and of melanomas, a count of the table by a public project; of other diagnoses, two projects differ.
+    Challenge(
+        year="PAD-UFES-20",
+        split="all",
+        title="PAD-UFES-20",
+        image_dirs=("imgs_part_*", "images/imgs_part_*", "all_images/imgs_part_*", "."),
+        ground_truth="metadata.csv",
+        id_column="img_id",
+        diagnoses={code: DIAGNOSES[code] for code in ("ack", "bcc", "mel", "nev", "scc", "sek")},
+        metadata=_facts("diagnostic", "age", "gender", "region", "patient_id", "lesion_id"),
+        n_benign=2246,
+        n_melanoma=52,
+        group="patient_id",
+        licence="terms on the page",
+        citation="Pacheco et al., 2020, Data in Brief 32:106221, doi:10.1016/j.dib.2020.106221",
+        page="https://data.mendeley.com/datasets/zr7vgbcyr2",
+    ),
+    *(_derm7pt(split, part) for split, part in (("train", "train"), ("validation", "valid"), ("test", "test"))),
+    *(_bcn20000(split) for split in ("train", "test")),
+    _milk10k("train", "dermoscopic"),
+    _milk10k("train, close-up", "clinical: close-up"),
+    # Photographs, not dermoscopy; every diagnosis by biopsy. Counts: the paper in all (656), and of melanomas, a count
+    # of the column "disease" by a public project. "malignant" holds other cancers too.
+    Challenge(
+        year="DDI",
+        split="all",
+        title="DDI",
+        image_dirs=("images", "."),
+        ground_truth="ddi_metadata.csv",
+        id_column="DDI_file",
+        levels=("disease",),
+        malignant_column="malignant",
+        metadata=_facts("disease"),
+        n_benign=635,
+        n_melanoma=21,
+        licence="on request, for research",
+        citation="Daneshjou et al., 2022, Sci Adv 8:eabq6147, doi:10.1126/sciadv.abq6147",
+        page="https://ddi-dataset.github.io/",
+    ),
+    # Photographs from two atlases, not dermoscopy; 16,577 of them (the paper), many not to be had any more.
+    Challenge(
+        year="Fitzpatrick17k",
+        split="all",
+        title="Fitzpatrick17k",
+        image_dirs=("data/finalfitz17k", "images", "."),
+        ground_truth="fitzpatrick17k.csv",
+        id_column="md5hash",
+        levels=("label",),
+        malignant_column="three_partition_label",
+        metadata={"label": "diagnosis"},
+        licence="terms on the page",
+        citation="Groh et al., 2021, arXiv:2104.09957",
+        page="https://github.com/mattgroh/fitzpatrick17k",
+    ),
 )
 
 
@@ -448,9 +596,9 @@ def get_challenge(year: int | str, split: str) -> Challenge:
     Parameters
     ----------
     year : int or str
-        2016 to 2020, 2024, ``"HAM10000"`` or ``"PH2"``.
+        2016 to 2020, 2024, or a name such as ``"HAM10000"``: `CHALLENGES` lists them.
     split : str
-        ``"train"``, ``"validation"`` (2017 and 2018), ``"test"`` (2016 to 2019) or, for PH2, ``"all"``.
+        ``"train"``, ``"validation"``, ``"test"``, or ``"all"`` where there are no splits.
 
     Returns
     -------

@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from melanoma_tl.datasets.challenges import COLUMNS, DIAGNOSES, Challenge
+from melanoma_tl.datasets.diagnoses import read_class
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images import IMAGE_SUFFIXES
+from melanoma_tl.meanings import Meaning, read_meaning
 
 METADATA = tuple(dict.fromkeys(COLUMNS.values()))
 """The facts about an image that have one name and one spelling in every table."""
@@ -36,9 +38,11 @@ def find_image_dirs(challenge: Challenge, root: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        In the order of the entry; a folder that is not there is named all the same.
+        Those that are there, in the order of the entry; where none is, all are named.
     """
-    return [folder for pattern in challenge.image_dirs for folder in sorted(root.glob(pattern)) or [root / pattern]]
+    patterns = challenge.image_dirs
+    found = [place for pattern in patterns for place in ([root] if pattern == "." else sorted(root.glob(pattern)))]
+    return found or [root / pattern for pattern in patterns]
 
 
 def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:
@@ -87,22 +91,17 @@ def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:
     if challenge.id_column is None:
         return _read_pairs(path)
 
-    diagnosed_by = challenge.one_hot or [column for column, name in challenge.metadata.items() if name == "diagnosis"]
-    table = _read(
-        path,
-        required=[challenge.id_column, *([challenge.label_column] if challenge.label_column else diagnosed_by)],
-        wanted=[*diagnosed_by, *challenge.metadata],
-        separator=challenge.separator,
-    )
+    table = _read_truth(challenge, root, path)
     ids = _ids(table[challenge.id_column])
-    labels = table[challenge.label_column] if challenge.label_column else []
     facts = _facts(table, challenge.metadata)
-    if diagnosed_by and table.keys() >= set(diagnosed_by):
-        rows = zip(*(table[column] for column in diagnosed_by), strict=True)
-        diagnoses, instead = zip(*(_diagnose(challenge, cells) for cells in rows), strict=True)
-        classes = labels or ["melanoma" if diagnosis == "melanoma" else "benign" for diagnosis in diagnoses]
-        labels = [other or label for label, other in zip(classes, instead, strict=True)]
-        facts["diagnosis"] = diagnoses
+    if challenge.levels:
+        labels = _classify(challenge, table)
+        if challenge.otherwise:
+            facts["diagnosis"] = [diagnosis or challenge.otherwise for diagnosis in facts["diagnosis"]]
+    elif challenge.label_column and not table.keys() >= set(_diagnosed_by(challenge)):
+        labels = table[challenge.label_column]
+    else:
+        labels, facts["diagnosis"] = _diagnose_all(challenge, table)
     for name in challenge.metadata_files:
         further = _find(challenge, root, name)
         if further is not None:
@@ -159,6 +158,37 @@ def read_table(path: Path, *, id_column: str = "image_id", label_column: str = "
 
 
 # -- what the cells mean -----------------------------------------------------------------------------------------------
+
+
+def _diagnosed_by(challenge: Challenge) -> Sequence[str]:
+    return challenge.one_hot or [column for column, name in challenge.metadata.items() if name == "diagnosis"]
+
+
+def _classify(challenge: Challenge, table: Mapping[str, Sequence[str]]) -> list[str]:
+    """Tell the class of each row by its diagnosis in free words."""
+    n_rows = len(table[challenge.levels[0]])
+    malignant = table.get(challenge.malignant_column or "", [""] * n_rows)
+    rows = zip(*(table.get(column, [""] * n_rows) for column in challenge.levels), strict=True)
+    return [read_class(levels, malignant=word) for levels, word in zip(rows, malignant, strict=True)]
+
+
+def _diagnose_all(challenge: Challenge, table: Mapping[str, Sequence[str]]) -> tuple[list[str], Sequence[str | None]]:
+    """Return the label and the diagnosis of each row; where they contradict each other, the label says how."""
+    rows = zip(*(table[column] for column in _diagnosed_by(challenge)), strict=True)
+    diagnoses, instead = zip(*(_diagnose(challenge, cells) for cells in rows), strict=True)
+    classes = ["melanoma" if diagnosis == "melanoma" else "benign" for diagnosis in diagnoses]
+    given = table[challenge.label_column] if challenge.label_column else classes
+    labels = [
+        other or (word if _agree(word, found) else f"{word}, but the diagnosis is {diagnosis}")
+        for other, word, found, diagnosis in zip(instead, given, classes, diagnoses, strict=True)
+    ]
+    return labels, diagnoses
+
+
+def _agree(word: str, found: str) -> bool:
+    """Tell whether the word for the class of an image goes with the class that follows from its diagnosis."""
+    says = read_meaning(word)
+    return says not in (Meaning.MELANOMA, Meaning.OTHER) or (says is Meaning.MELANOMA) == (found == "melanoma")
 
 
 def _diagnose(challenge: Challenge, cells: Sequence[str]) -> tuple[str | None, str]:
@@ -224,6 +254,59 @@ def _frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
+
+
+def _read_truth(challenge: Challenge, root: Path, path: Path) -> dict[str, list[str]]:
+    """Read the ground truth as a row an image of the split."""
+    of_lesions = challenge.images_file is not None
+    classes = (
+        [challenge.label_column] if challenge.label_column else [*(challenge.levels[:1] or _diagnosed_by(challenge))]
+    )
+    optional = [challenge.malignant_column] if challenge.malignant_column else []
+    table = _read(
+        path,
+        required=["lesion_id" if of_lesions else str(challenge.id_column), *classes],
+        wanted=[*_diagnosed_by(challenge), *challenge.levels, *optional, *challenge.metadata],
+        separator=challenge.separator,
+    )
+    if challenge.rows_file is not None:
+        positions = _positions(_existing(challenge, root, challenge.rows_file), len(table[classes[0]]))
+        table = {column: [cells[position] for position in positions] for column, cells in table.items()}
+    return _spread(challenge, table, _existing(challenge, root, str(challenge.images_file))) if of_lesions else table
+
+
+def _positions(path: Path, n_rows: int) -> list[int]:
+    words = _read(path, required=["indexes"])["indexes"]
+    if not all(word.isdecimal() and int(word) < n_rows for word in words):
+        raise DatasetError(f"{path}: 'indexes' must hold positions of rows of the table, 0 to {n_rows - 1}")
+    return [int(word) for word in words]
+
+
+def _spread(challenge: Challenge, table: Mapping[str, Sequence[str]], path: Path) -> dict[str, list[str]]:
+    """Make a row an image of a row a lesion, in the order of the images."""
+    id_column = str(challenge.id_column)
+    images = _read(path, required=[id_column, "lesion_id", "image_type"], wanted=challenge.metadata)
+    chosen = [row for row, word in enumerate(images["image_type"]) if word == challenge.image_type]
+    lesions = {lesion: row for row, lesion in enumerate(table["lesion_id"])}
+    rows = [lesions.get(images["lesion_id"][row]) for row in chosen]
+    columns = {column: [cells[row] for row in chosen] for column, cells in images.items()}
+    columns |= {
+        column: ["" if row is None else cells[row] for row in rows]
+        for column, cells in table.items()
+        if column != "lesion_id"
+    }
+    alone = [row for lesion, row in lesions.items() if row not in set(rows)]  # they are listed as without an image
+    for column, cells in columns.items():
+        name = "lesion_id" if column == id_column else column
+        cells += [table[name][row] if name in table else "" for row in alone]
+    return columns
+
+
+def _existing(challenge: Challenge, root: Path, name: str) -> Path:
+    path = _find(challenge, root, name)
+    if path is None:
+        raise DatasetError(f"{root / name}: no such file; which images there are is read from it")
+    return path
 
 
 def _find(challenge: Challenge, root: Path, *names: str) -> Path | None:

@@ -146,7 +146,8 @@ class ISBIDataset:
             Folder that holds the ground-truth file and, unless `image_dirs` is
             given, the folder of images, both under their official names.
         year : int or str
-            2016 and 2017 (Part 3), 2018 (Task 3), 2019, 2020, 2024, "HAM10000" or "PH2".
+            2016 and 2017 (Part 3), 2018 (Task 3), 2019, 2020 and 2024, or a name: "HAM10000", "PH2", "PAD-UFES-20",
+            "Derm7pt", "BCN20000", "MILK10k", "DDI", "Fitzpatrick17k".
         split : {"train", "validation", "test", "all"}
             Which part; `melanoma_tl.datasets.challenges.CHALLENGES` lists what there is.
         image_dirs : sequence of path, optional
@@ -238,7 +239,7 @@ class ISBIDataset:
         read = partial(cls.from_challenge, folder, year=year, split=split, labels_only=not images)
         with contextlib.suppress(DatasetError):
             dataset = read()
-            if len(dataset) == challenge.n_benign + challenge.n_melanoma:
+            if tuple(dataset.class_counts.values()) == (challenge.n_benign, challenge.n_melanoma):
                 return dataset
         files = [file for file in challenge.downloads if images or not file.images]
         if not files:
@@ -921,6 +922,8 @@ def _seed(random_state: int | None) -> int:
 
 
 def _compare_with_official(dataset: ISBIDataset, challenge: Challenge) -> None:
+    if challenge.n_benign is None:
+        return
     counts = (*dataset.class_counts.values(), challenge.n_benign, challenge.n_melanoma)
     if counts[:2] == counts[2:]:
         logger.info("%s: %d benign and %d melanoma images, as published", dataset.name, *counts[:2])

@@ -1,0 +1,81 @@
+"""Which class follows from a diagnosis that a table writes in free words, once or level by level."""
+
+import re
+from collections.abc import Sequence
+
+from melanoma_tl.meanings import Meaning, is_missing, normalise, read_meaning
+
+_UNDECIDED = re.compile(r"melanom|melanocyt|indeterminate|collision")
+"""What a diagnosis that is neither melanoma nor another one is called."""
+
+
+def read_class(levels: Sequence[str], *, malignant: str = "") -> str:
+    """Tell whether a diagnosis is melanoma; that something is malignant does not make it one.
+
+    Parameters
+    ----------
+    levels : sequence of str
+        The diagnosis, from coarse to fine, such as "Malignant", "Malignant epidermal proliferations", "Squamous
+        cell carcinoma, Invasive"; missing levels are empty.
+    malignant : str, default=""
+        What the table says about malignancy: "malignant" or "benign", 1 or 0, true or false; empty if nothing.
+
+    Returns
+    -------
+    str
+        "melanoma" or "benign" (any other diagnosis, cancers included); or why it is neither of the two.
+
+    Examples
+    --------
+    >>> read_class(["Malignant", "Malignant adnexal epithelial proliferations", "Basal cell carcinoma"])
+    'benign'
+    >>> read_class(["Malignant"])
+    'Malignant, but not which cancer'
+    >>> read_class(["melanoma-in-situ"], malignant="False")
+    'melanoma-in-situ, but malignant=False'
+    """
+    words = [word for word in levels if not is_missing(word)]
+    meanings = [read_meaning(word) for word in words]
+    malignancy = _read_malignancy(malignant)
+    if Meaning.MELANOMA in meanings:
+        name = words[meanings.index(Meaning.MELANOMA)]
+        if malignancy is Meaning.OTHER:
+            return f"{name}, but malignant={malignant}"
+        if Meaning.OTHER in meanings:
+            return f"{name}, but also {words[meanings.index(Meaning.OTHER)]}"
+        return "melanoma"
+    if not words:
+        return {Meaning.OTHER: "benign", Meaning.MALIGNANT: "malignant, but not which cancer"}.get(
+            malignancy, "no diagnosis"
+        )
+    if Meaning.OTHER in meanings:
+        return "benign"
+    finest = words[-1]
+    if _UNDECIDED.search(normalise(finest)):
+        return f"{finest}: melanoma or not"
+    # "Malignant epidermal proliferations" are another cancer, and "malignant" alone is any.
+    if meanings[-1] is Meaning.MALIGNANT and "proliferation" not in normalise(finest):
+        return f"{finest}, but not which cancer"
+    return "benign"
+
+
+def _read_malignancy(word: str) -> Meaning:
+    """Read the answer to the question "is it malignant?", to which a yes is not yet a melanoma."""
+    meaning = read_meaning(word)
+    return Meaning.MALIGNANT if meaning is Meaning.MELANOMA else meaning
+
+
+def finest(levels: Sequence[str]) -> str:
+    """Take the finest of the levels of a diagnosis that is known.
+
+    Parameters
+    ----------
+    levels : sequence of str
+        From coarse to fine.
+
+    Returns
+    -------
+    str
+        Empty where none is known.
+    """
+    return next((word for word in reversed(levels) if not is_missing(word)), "")
