@@ -21,6 +21,7 @@ from PIL import Image
 
 from melanoma_tl import cache
 from melanoma_tl.errors import ImageError
+from melanoma_tl.hdf5 import split_member
 from melanoma_tl.images import ImageFile, ImageLike, batched, decode, load_image, map_threaded, open_image, read_content
 from melanoma_tl.pixels import as_stored, read_orientation
 
@@ -157,11 +158,12 @@ def _file_state(image: ImageLike) -> tuple[bytes, int, int] | None:
     if not isinstance(image, str | os.PathLike):
         return None
     try:
-        path = Path(image).resolve()
+        file, key = split_member(os.fsdecode(image)) or (image, "")
+        path = Path(file).resolve()
         state = path.stat()
     except (OSError, RuntimeError, ValueError):  # decoding it will say what is wrong
         return None
-    return os.fsencode(path), state.st_size, state.st_mtime_ns
+    return os.fsencode(f"{path}::{key}" if key else path), state.st_size, state.st_mtime_ns
 
 
 def _recall(paths: Sequence[bytes]) -> dict[tuple[bytes, int, int], Fingerprint]:

@@ -24,7 +24,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from melanoma_tl import dicom
+from melanoma_tl import dicom, hdf5
 from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.pixels import as_shown, shown_size
 
@@ -294,6 +294,8 @@ def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
     if name.lower().endswith(_RAW_SUFFIXES):
         raise ImageError(name, "raw data of a camera; develop it to JPEG, PNG or TIFF first")
     try:
+        if member := hdf5.split_member(os.fsdecode(path)):
+            return BytesIO(hdf5.read_member(*member))
         kind = os.stat(path).st_mode  # noqa: PTH116 -- Path("") would be the working directory
         if stat.S_ISREG(kind):
             return Path(path).open("rb")

@@ -1,5 +1,5 @@
 """Which files of a folder are images, and which of them the row of a table means."""
-# ruff: noqa: PTH100, PTH117, PTH118 -- of 400,000 files there are names, and no objects
+# ruff: noqa: PTH100, PTH112, PTH117, PTH118 -- of 400,000 files there are names, and no objects
 
 import logging
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from melanoma_tl import hdf5
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images import IMAGE_SUFFIXES, open_image, printable
 
@@ -164,7 +165,7 @@ class ImageIndex:
         DatasetError
             If a folder cannot be listed.
         """
-        directory, name = _split(entry)
+        directory, name = hdf5.split_member(entry) or _split(entry)
         stem = _normal(split_suffix(name)[0])
         if os.path.isabs(entry):
             return _choose(self._in(directory).get(stem, []), name)
@@ -181,18 +182,30 @@ class ImageIndex:
     def _in(self, folder: str) -> dict[str, list[str]]:
         if folder not in self._listed:
             forms = (folder, unicodedata.normalize("NFC", folder), unicodedata.normalize("NFD", folder))
-            existing = next(filter(os.path.isdir, forms), None)
-            self._listed[folder] = {} if existing is None else _by_stem(_list(existing)[0])
+            existing = next(filter(os.path.exists, forms), None)
+            self._listed[folder] = {} if existing is None else _by_stem(_list_place(existing))
         return self._listed[folder]
 
     def _under(self, folder: str, stem: str, directory: str) -> list[str]:
         if folder not in self._below:
-            self._below[folder] = _by_stem(_walk(folder))
+            self._below[folder] = _by_stem(_walk(folder) if os.path.isdir(folder) else [])
         found = self._below[folder].get(stem, [])
         if not directory:
             return found
-        end = _normal(f"/{directory}")
-        return [path for path in found if _normal(posixpath.dirname(_slashes(os.path.abspath(path)))).endswith(end)]
+        # Tables written on Windows or a Mac name folders in other capitals than they have, and it worked there.
+        end = _normal(f"/{directory}").casefold()
+        folders = [_normal(posixpath.dirname(_slashes(os.path.abspath(path)))).casefold() for path in found]
+        return [path for path, folder in zip(found, folders, strict=True) if folder.endswith(end)]
+
+
+def _list_place(place: str) -> list[str]:
+    """List the images in a folder, or in an HDF5 file, which is one like it."""
+    if not hdf5.is_hdf5(place):
+        return _list(place)[0] if os.path.isdir(place) else []
+    try:
+        return hdf5.list_members(place)
+    except OSError as error:
+        raise DatasetError(f"{place}: not an HDF5 file of images ({error})") from error
 
 
 def _split(entry: str) -> tuple[str, str]:
@@ -213,7 +226,8 @@ def _slashes(path: str) -> str:
 def _by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
-        stem = split_suffix(_slashes(path).rpartition("/")[2])[0]
+        name = (hdf5.split_member(path) or ("", _slashes(path).rpartition("/")[2]))[1]
+        stem = split_suffix(name)[0]
         found.setdefault(_normal(stem), []).append(path)
     return found
 
@@ -223,7 +237,7 @@ def _choose(paths: Sequence[str], name: str) -> list[str]:
     suffix = split_suffix(name)[1]
     if not suffix:
         return list(paths) if len(paths) < 2 else [path for path in paths if split_suffix(path)[1] or not _flaw(path)]
-    alike = [path for path in paths if path.lower().endswith(suffix)]
+    alike = [path for path in paths if path.lower().endswith(suffix) or hdf5.split_member(path)]
     if len({posixpath.dirname(path) for path in alike}) == 1:
         return [path for path in alike if posixpath.basename(_slashes(path)) == name] or alike
     return alike

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from melanoma_tl.datasets.challenges import COLUMNS, DIAGNOSES, Challenge
-from melanoma_tl.datasets.diagnoses import read_class
+from melanoma_tl.datasets.diagnoses import finest, read_class
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images import IMAGE_SUFFIXES
 from melanoma_tl.meanings import Meaning, read_meaning
@@ -20,6 +20,7 @@ METADATA = tuple(dict.fromkeys(COLUMNS.values()))
 """The facts about an image that have one name and one spelling in every table."""
 
 _OWN_COLUMNS = ("image_id", "label", "path")  # of a dataset: no fact of the user's can have these names
+_ARCHIVE_LEVELS = (*(f"diagnosis_{level}" for level in range(1, 6)), "diagnosis")  # the last was there until 2024
 _NO_ANSWER = {"", "n/a", "na", "nan", "none", "null", "unknown"}
 _SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 _SUFFIX = re.compile(f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
@@ -107,6 +108,53 @@ def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:
         if further is not None:
             facts = _look_up(further, challenge.id_column, challenge.metadata, ids) | facts
     return _frame({"image_id": ids, "label": labels} | {name: facts[name] for name in METADATA if name in facts})
+
+
+def read_archive(folder: Path) -> pd.DataFrame:
+    """Read ids, labels and all else that the table of a download from the ISIC Archive holds.
+
+    Parameters
+    ----------
+    folder : Path
+        What the archive's website or its program isic-cli downloaded: images, and ``metadata.csv`` beside them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an image, in the order of the file: ``image_id`` and ``label`` ("benign" or "melanoma", by
+        `read_class`, or why it is neither); then the facts of `read_challenge`, of which ``diagnosis`` is the
+        finest that is known; then the other columns (str, None where empty).
+
+    Raises
+    ------
+    DatasetError
+        If there is no such file, it is not such a table, or it has no column of a diagnosis.
+    """
+    path = next(
+        (path for path in (folder / "metadata.csv", *sorted(folder.glob("*/metadata.csv"))) if path.is_file()), None
+    )
+    if path is None:
+        raise DatasetError(
+            f"{folder / 'metadata.csv'}: no such file; a download of the ISIC Archive has it beside the images"
+        )
+    table = _read(path, required=["isic_id"])
+    levels = [table[column] for column in _ARCHIVE_LEVELS if column in table]
+    if not levels:
+        raise DatasetError(
+            f"{path}: no column of a diagnosis ({', '.join(_ARCHIVE_LEVELS)}); the labels follow from it"
+        )
+    rows = list(zip(*levels, strict=True))
+    malignant = table.get("benign_malignant", [""] * len(rows))
+    labels = [read_class(row, malignant=word) for row, word in zip(rows, malignant, strict=True)]
+    facts: dict[str, Sequence[object]] = {
+        COLUMNS.get(column, column): [_tidy(COLUMNS.get(column, column), word) for word in words]
+        for column, words in table.items()
+        if column not in ("isic_id", *_OWN_COLUMNS)
+    }
+    facts["diagnosis"] = [_tidy("diagnosis", finest(row)) for row in rows]
+    ordered = [name for name in METADATA if name in facts]
+    ordered += [name for name in facts if name not in METADATA]
+    return _frame({"image_id": _ids(table["isic_id"]), "label": labels} | {name: facts[name] for name in ordered})
 
 
 def read_table(path: Path, *, id_column: str = "image_id", label_column: str = "label") -> pd.DataFrame:

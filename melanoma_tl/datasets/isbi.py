@@ -18,7 +18,7 @@ from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.files import list_classes
-from melanoma_tl.datasets.ground_truth import find_image_dirs, read_challenge, read_table
+from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge, read_table
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
 from melanoma_tl.datasets.rows import LABEL_WORDS, choose_rows, describe_skipped, existing_folder, unreadable_rows
@@ -36,6 +36,7 @@ from melanoma_tl.fingerprints import (
     number_values,
 )
 from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow, check_on_error
+from melanoma_tl.meanings import Meaning, read_meaning
 from melanoma_tl.sources import prepare
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class ImageRow(NamedTuple):
 class ISBIDataset:
     """An immutable table of images: ids, files and labels, never pixels.
 
-    Build one with `from_challenge`, `from_folder` or `from_csv`. Slices, boolean
+    Build one with `from_challenge`, `from_archive`, `from_folder` or `from_csv`. Slices, boolean
     masks and arrays of positions give datasets; a single position gives a row.
 
     Parameters
@@ -184,6 +185,41 @@ class ISBIDataset:
             on_error=on_error,
         )
         _compare_with_official(dataset, challenge)
+        return dataset
+
+    @classmethod
+    def from_archive(cls, folder: PathLike, *, on_error: str = "raise") -> Self:
+        """Read a download of the ISIC Archive: images, and ``metadata.csv`` beside them.
+
+        Parameters
+        ----------
+        folder : path
+            What the archive's website or its program isic-cli downloaded, unpacked.
+        on_error : {"raise", "skip"}, default="raise"
+            What to do with rows whose image is missing, or that do not say whether it is a melanoma: stop, or leave
+            them out and list them in `skipped`.
+
+        Returns
+        -------
+        ISBIDataset
+            In the order of the table. Class 1 is melanoma by its diagnosis (``diagnosis_1`` to ``diagnosis_5``, or
+            ``diagnosis`` in older tables); "malignant" alone is none. ``diagnosis`` in `metadata` is the finest that
+            is known; licences, attributions and kinds of images are beside it.
+
+        Raises
+        ------
+        DatasetError
+            If the folder or the table does not exist or is malformed, or if rows cannot be used and `on_error` is
+            "raise".
+        """
+        root = existing_folder(folder)
+        dataset = cls._from_table(
+            read_archive(root), [root], label_map={"benign": 0, "melanoma": 1}, name=root.name, on_error=on_error
+        )
+        kinds = dataset.metadata.get("image_type", pd.Series(dtype=object)).value_counts()
+        if len(kinds) > 1:
+            shown = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            logger.warning("%s: images of several kinds (%s); metadata['image_type'] tells them apart", root, shown)
         return dataset
 
     @classmethod
@@ -333,6 +369,12 @@ class ISBIDataset:
         folder = existing_folder(root)
         words = label_map or LABEL_WORDS
         table, flaws = list_classes(folder)
+        if label_map is None and any(read_meaning(name) is Meaning.MALIGNANT for name in table["label"].unique()):
+            logger.warning(
+                "%s: a folder says malignant, which is read as melanoma; where it holds carcinomas too, as the set of "
+                "Kaggle does, what is learned and measured is malignancy",
+                folder,
+            )
         for name in table.loc[[not flaw for flaw in flaws], "label"].unique():
             if name.lower() not in {word.lower() for word in words}:
                 raise UnknownNameError("class folder", name, words, "Name others with label_map={'folder': 0 or 1}.")

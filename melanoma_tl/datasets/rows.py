@@ -10,6 +10,7 @@ import pandas as pd
 
 from melanoma_tl.datasets.files import ImageIndex, make_id
 from melanoma_tl.errors import DatasetError, ImageError
+from melanoma_tl.hdf5 import is_hdf5
 from melanoma_tl.images import SkippedRow, check_on_error
 from melanoma_tl.meanings import is_missing
 
@@ -89,7 +90,7 @@ def _find_files(
     table: pd.DataFrame, image_dirs: Sequence[str | os.PathLike[str]] | None
 ) -> tuple[pd.DataFrame, list[str]]:
     """Find the file of each row, or say why there is none; make ids of what the table calls the images."""
-    folders = [] if image_dirs is None else [existing_folder(folder) for folder in image_dirs]
+    folders = [] if image_dirs is None else [_existing_place(folder) for folder in image_dirs]
     entries = table["image_id"]
     table = table.assign(image_id=[make_id(entry, folders) for entry in entries])
     if image_dirs is None:
@@ -100,6 +101,11 @@ def _find_files(
     where = ", ".join(map(str, folders))
     flaws = [_why_not_found(files, path, where) for files, path in zip(found, given, strict=True)]
     return table.assign(path=[files[0] if len(files) == 1 else "" for files in found]), flaws
+
+
+def _existing_place(place: str | os.PathLike[str]) -> Path:
+    """Check that a folder of images, or an HDF5 file of them, exists."""
+    return Path(place) if is_hdf5(place) else existing_folder(place)
 
 
 def _why_not_found(files: Sequence[str], path: str, where: str) -> str:

@@ -4,7 +4,6 @@ import html
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 from melanoma_tl.datasets.rows import unreadable_rows
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError
 from melanoma_tl.fingerprints import GROUP_KINDS
-from melanoma_tl.images import SkippedRow, check_on_error, load_image, map_threaded, open_image
+from melanoma_tl.images import SkippedRow, check_on_error, load_image, map_threaded, open_image, read_content
 from melanoma_tl.pixels import shown_size
 from melanoma_tl.tables import format_p, text_table
 
@@ -372,7 +371,7 @@ def _look_at(path: str) -> dict[str, Any]:
             "width": width,
             "height": height,
             "aspect_ratio": width / height,
-            "bytes_per_pixel": Path(path).stat().st_size / (width * height),
+            "bytes_per_pixel": len(read_content(path)) / (width * height),
             "file_format": image.format,
             "camera": camera,
             "brightness": pixels.mean(),

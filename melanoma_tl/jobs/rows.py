@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from melanoma_tl.hdf5 import split_member
+
 
 def schema_with(columns: Iterable[tuple[str, pa.DataType]]) -> pa.Schema:
     """Make the schema of a shard.
@@ -36,4 +38,9 @@ def describe_files(paths: Sequence[str]) -> dict[str, Any]:
     dict of str to sequence of str
         The columns id, the name of the file without its ending, and path.
     """
-    return {"id": [PurePath(path).stem for path in paths], "path": paths}
+    return {"id": [_name(path) for path in paths], "path": paths}
+
+
+def _name(path: str) -> str:
+    member = split_member(path)
+    return member[1] if member else PurePath(path).stem
