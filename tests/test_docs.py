@@ -205,13 +205,13 @@ def test_the_table_of_challenges_has_the_numbers_of_the_code():
     ]
     shown = {}
     for _, year, splits, images, melanomas, *_, licence in rows[2:]:
-        for split, n, n_melanoma in zip(*(cell.split(", ") for cell in (splits, images, melanomas)), strict=True):
-            shown[year.strip('"'), split] = (int(n), int(n_melanoma), licence)
+        for split, n, n_melanoma in zip(*(cell.split("; ") for cell in (splits, images, melanomas)), strict=True):
+            shown[year.strip('"'), split] = (n, n_melanoma, licence)
     assert shown == {
         (str(entry.year), entry.split): (
-            entry.n_benign + entry.n_melanoma,
-            entry.n_melanoma,
-            entry.licence if entry.licence.startswith("CC") else "research and education",
+            "?" if entry.n_benign is None else str(entry.n_benign + entry.n_melanoma),
+            "?" if entry.n_benign is None else str(entry.n_melanoma),
+            entry.licence if entry.year != "PH2" else "research and education",
         )
         for entry in CHALLENGES
     }

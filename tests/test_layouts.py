@@ -389,6 +389,24 @@ def test_entries_say_where_the_images_come_from(entry):
     )
 
 
+def test_photographs_are_called_so(tmp_path, caplog):
+    for name in ("PAD-UFES-20", "DDI", "MILK10k, close-ups", "ISIC 2024 on Kaggle"):
+        caplog.clear()
+        LAYOUTS[name].read(LAYOUTS[name].write(tmp_path / name))
+        assert "not dermoscopic images" in caplog.text
+    for name in ("MILK10k", "BCN20000"):
+        caplog.clear()
+        LAYOUTS[name].read(LAYOUTS[name].write(tmp_path / name))
+        assert "not dermoscopic" not in caplog.text
+
+
+def test_archives_beside_the_folders_that_they_were_unpacked_to(tmp_path):
+    layout = LAYOUTS["PAD-UFES-20"]
+    layout.write(tmp_path)
+    (tmp_path / "imgs_part_1.zip").write_bytes(b"PK")
+    assert rows_of(layout.read(tmp_path), tmp_path) == layout.expected
+
+
 def test_counts_that_nobody_published_are_not_compared(tmp_path, caplog):
     LAYOUTS["BCN20000"].read(LAYOUTS["BCN20000"].write(tmp_path / "bcn"))
     assert "officially" not in caplog.text

@@ -113,6 +113,8 @@ class Challenge:
         ``"train"``, ``"validation"``, ``"test"``, or ``"all"`` where there are no splits.
     title : str
         Name for people.
+    photographs : str
+        What the images are, where they are not dermoscopic; else empty.
     image_dirs : tuple of str
         Folders of the images below the root, and HDF5 files of them, those of well-known copies included, in
         order of preference; ``*`` stands for any part of a folder's name, and ``.`` for anywhere below the root.
@@ -166,6 +168,7 @@ class Challenge:
     year: int | str
     split: str
     title: str
+    photographs: str = ""
     image_dirs: tuple[str, ...]
     ground_truth: str
     other_names: tuple[str, ...] = ()
@@ -358,6 +361,7 @@ def _milk10k(split: str, image_type: str) -> Challenge:
         year="MILK10k",
         split=split,
         title=f"MILK10k {split}",
+        photographs="clinical close-ups" if image_type != "dermoscopic" else "",
         image_dirs=("MILK10k_Training_Input",),
         ground_truth="MILK10k_Training_GroundTruth.csv",
         id_column="isic_id",
@@ -486,7 +490,7 @@ CHALLENGES = (
             _isic(2020, "ISIC_2020_Training_GroundTruth_v2.csv"),
         ),
     ),
-    # Crops of photographs of the whole body, not dermoscopy. The official ground truth says "malignant", which here is
+    # The official ground truth says "malignant", which here is
     # melanoma (157), basal cell carcinoma (163) or squamous cell carcinoma (73): so the class comes from the diagnosis,
     # which the supplement names for the lesions that were biopsied. These counts: of the supplement by a public
     # project, and the same as quoted elsewhere from the paper.
@@ -494,6 +498,7 @@ CHALLENGES = (
         year=2024,
         split="train",
         title="ISIC 2024 train",
+        photographs="crops of photographs of the whole body",
         image_dirs=("ISIC_2024_Training_Input", "train-image/image", "train-image.hdf5"),
         ground_truth="ISIC_2024_Training_Supplement.csv",
         other_names=("train-metadata.csv",),  # Kaggle's, with the metadata and "target", which is malignancy
@@ -532,12 +537,13 @@ CHALLENGES = (
         citation="Mendonça et al., 2013, Proc IEEE EMBC:5437, doi:10.1109/EMBC.2013.6610779",
         page="https://www.fc.up.pt/addi/ph2%20database.html",
     ),
-    # Photographs by smartphone, not dermoscopy. Counts: the paper in all (2,298 images of 1,641 lesions of 1,373
+    # Counts: the paper in all (2,298 images of 1,641 lesions of 1,373
     # patients), and of melanomas, a count of the table by a public project; of other diagnoses, two projects differ.
     Challenge(
         year="PAD-UFES-20",
         split="all",
         title="PAD-UFES-20",
+        photographs="clinical photographs, taken with smartphones",
         image_dirs=("imgs_part_*", "images/imgs_part_*", "all_images/imgs_part_*", "."),
         ground_truth="metadata.csv",
         id_column="img_id",
@@ -554,12 +560,13 @@ CHALLENGES = (
     *(_bcn20000(split) for split in ("train", "test")),
     _milk10k("train", "dermoscopic"),
     _milk10k("train, close-up", "clinical: close-up"),
-    # Photographs, not dermoscopy; every diagnosis by biopsy. Counts: the paper in all (656), and of melanomas, a count
+    # Every diagnosis is by biopsy. Counts: the paper in all (656), and of melanomas, a count
     # of the column "disease" by a public project. "malignant" holds other cancers too.
     Challenge(
         year="DDI",
         split="all",
         title="DDI",
+        photographs="clinical photographs",
         image_dirs=("images", "."),
         ground_truth="ddi_metadata.csv",
         id_column="DDI_file",
@@ -572,11 +579,12 @@ CHALLENGES = (
         citation="Daneshjou et al., 2022, Sci Adv 8:eabq6147, doi:10.1126/sciadv.abq6147",
         page="https://ddi-dataset.github.io/",
     ),
-    # Photographs from two atlases, not dermoscopy; 16,577 of them (the paper), many not to be had any more.
+    # 16,577 images (the paper), by their addresses, of which some are gone.
     Challenge(
         year="Fitzpatrick17k",
         split="all",
         title="Fitzpatrick17k",
+        photographs="clinical photographs from two atlases",
         image_dirs=("data/finalfitz17k", "images", "."),
         ground_truth="fitzpatrick17k.csv",
         id_column="md5hash",

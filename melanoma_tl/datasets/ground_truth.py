@@ -13,6 +13,7 @@ import pandas as pd
 from melanoma_tl.datasets.challenges import COLUMNS, DIAGNOSES, Challenge
 from melanoma_tl.datasets.diagnoses import finest, read_class
 from melanoma_tl.errors import DatasetError
+from melanoma_tl.hdf5 import is_hdf5
 from melanoma_tl.images import IMAGE_SUFFIXES
 from melanoma_tl.meanings import Meaning, read_meaning
 
@@ -42,8 +43,9 @@ def find_image_dirs(challenge: Challenge, root: Path) -> list[Path]:
         Those that are there, in the order of the entry; where none is, all are named.
     """
     patterns = challenge.image_dirs
-    found = [place for pattern in patterns for place in ([root] if pattern == "." else sorted(root.glob(pattern)))]
-    return found or [root / pattern for pattern in patterns]
+    places = [place for pattern in patterns for place in ([root] if pattern == "." else sorted(root.glob(pattern)))]
+    # An archive may lie beside the folder that it was unpacked to.
+    return [place for place in places if place.is_dir() or is_hdf5(place)] or [root / pattern for pattern in patterns]
 
 
 def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:

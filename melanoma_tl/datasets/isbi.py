@@ -184,6 +184,12 @@ class ISBIDataset:
             name=challenge.title,
             on_error=on_error,
         )
+        if challenge.photographs:
+            logger.warning(
+                "%s: %s, not dermoscopic images; what was trained on the one kind does not hold for the other",
+                dataset.name,
+                challenge.photographs,
+            )
         _compare_with_official(dataset, challenge)
         return dataset
 
