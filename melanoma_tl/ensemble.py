@@ -17,12 +17,26 @@ from sklearn.base import BaseEstimator, clone
 from tqdm.auto import tqdm
 
 from melanoma_tl.classifier import TransferClassifier
-from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError
 from melanoma_tl.files import publishing
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
+from melanoma_tl.parameters import (
+    COUNT,
+    NONE,
+    PROBABILITY,
+    SEED,
+    VERBOSE,
+    check,
+    checked,
+    choice,
+    holding,
+    one_of,
+    several,
+)
 from melanoma_tl.persistence import opened
 from melanoma_tl.scoring import ScoringMixin
+from melanoma_tl.symmetries import COUNTS
 from melanoma_tl.tuning import TuningMixin
 from melanoma_tl.vetting import check_archive, read_json
 
@@ -38,6 +52,14 @@ FORMAT_VERSION = 1
 
 MAX_STATE_BYTES = 2**28
 """What the part that is no member may take: fingerprints of a million images need 120 MB."""
+
+_PARAMETERS = {
+    "classifiers": several(holding("predict_proba", "a classifier"), at_least=1),
+    "combine": choice(*COMBINATIONS),
+    "threshold": PROBABILITY,
+    "random_state": SEED,
+    "verbose": VERBOSE,
+}
 
 _MEMBER = re.compile(r"member_\d+\.keras", re.ASCII)
 
@@ -248,12 +270,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         return members
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.classifiers, Sequence) or not len(self.classifiers):
-            raise ParameterError(f"classifiers must be a list of at least one classifier, got {self.classifiers!r}")
-        if self.combine not in COMBINATIONS:
-            raise UnknownNameError("combination", self.combine, COMBINATIONS)
-        if not 0 <= self.threshold <= 1:
-            raise ParameterError(f"threshold must be from 0 to 1, got {self.threshold!r}")
+        check(self.get_params(deep=False), _PARAMETERS)
 
     def _check_fitted(self) -> None:
         _ = self.members_
@@ -263,6 +280,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
+    @checked(tta=one_of(*COUNTS) | NONE, batch_size=COUNT | NONE)
     def predict_proba(self, X: Any, tta: int | None = None, *, batch_size: int | None = None) -> NDArray[np.float64]:
         """Score images with every member, and combine.
 
