@@ -15,11 +15,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import validate_data
 
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.parameters import NONE, SEED, check, choice, number
+from melanoma_tl.parameters import NONE, SEED, check, choice, real
 
 _PARAMETERS = {
-    "undersample": number(at_least=1) | NONE,
-    "oversample": number(above=0, at_most=1) | NONE,
+    "undersample": real(at_least=1) | NONE,
+    "oversample": real(above=0, at_most=1) | NONE,
     "selection": choice("first", "random"),
     "random_state": SEED,
 }
@@ -153,14 +153,16 @@ class Balancer(BaseSampler):
             return [X[row] for row in rows[:, 0]], y_resampled
         return getattr(X, "iloc", X)[rows[:, 0]], y_resampled
 
-    def _check_X_y(self, X: Any, y: ArrayLike, accept_sparse: Any = None) -> tuple[Any, NDArray[Any], bool]:
-        """Check the rows as the samplers of imbalanced-learn do that choose and do not compute: cells may be anything."""
-        y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
+    def _check_X_y(  # noqa: N802 -- the name that imbalanced-learn calls
+        self, X: Any, y: ArrayLike, accept_sparse: Any = None
+    ) -> tuple[Any, NDArray[Any], bool]:
+        """Check rows as those samplers of imbalanced-learn do that choose and do not compute: cells may be anything."""
+        labels, binarize_y = check_target_type(y, indicate_one_vs_all=True)
         if not hasattr(X, "iloc"):
             X = check_array(X, dtype=None, accept_sparse=accept_sparse or ["csr", "csc"], ensure_all_finite=False)
-        check_consistent_length(X, y)
-        X, y = validate_data(self, X=X, y=y, reset=True, skip_check_array=True)
-        return X, y, binarize_y
+        check_consistent_length(X, labels)
+        X, labels = validate_data(self, X=X, y=labels, reset=True, skip_check_array=True)
+        return X, np.asarray(labels), binarize_y
 
     def _fit_resample(self, X: Any, y: NDArray[Any], **_params: Any) -> tuple[Any, NDArray[Any]]:
         classes, counts = np.unique(y, return_counts=True)

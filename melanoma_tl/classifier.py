@@ -59,8 +59,8 @@ from melanoma_tl.parameters import (
     holding,
     instance,
     mapping,
-    number,
     one_of,
+    real,
     several,
     whole,
 )
@@ -100,22 +100,22 @@ _PARAMETERS = {
     "train_batch_norm": FLAG,
     "balancer": instance(Balancer) | NONE,
     "augmenter": instance(Augmenter) | NONE,
-    "class_weight": choice("balanced") | mapping(number(above=0), "a dict with a number above 0 for each class") | NONE,
+    "class_weight": choice("balanced") | mapping(real(above=0), "a dict with a number above 0 for each class") | NONE,
     "loss": choice(*_LOSSES),
     "label_smoothing": SHARE,
     "mix": choice(*MIXES) | NONE,
     "optimizer": TEXT,
-    "learning_rate": number(above=0),
-    "weight_decay": number(at_least=0),
-    "clip_norm": number(above=0) | NONE,
-    "ema_momentum": number(above=0, below=1) | NONE,
+    "learning_rate": real(above=0),
+    "weight_decay": real(at_least=0),
+    "clip_norm": real(above=0) | NONE,
+    "ema_momentum": real(above=0, below=1) | NONE,
     "batch_size": COUNT,
     "epochs": COUNT,
     "steps_per_epoch": COUNT | NONE,
     "early_stopping": COUNT | NONE,
     "restore_best": FLAG,
     "precision": choice("auto", *PRECISIONS),
-    "feature_budget": number(at_least=0) | NONE,
+    "feature_budget": real(at_least=0) | NONE,
     "distribution": choice(*DISTRIBUTIONS) | NONE,
     "threshold": PROBABILITY,
     "tta": one_of(*COUNTS),
@@ -479,7 +479,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             raise training.interruption
         return self
 
-    @checked(lowest=number(above=0), highest=number(above=0), steps=whole(at_least=2))
+    @checked(lowest=real(above=0), highest=real(above=0), steps=whole(at_least=2))
     def find_learning_rate(
         self,
         X: Any,

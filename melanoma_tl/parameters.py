@@ -79,10 +79,10 @@ def check(parameters: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
 
     Examples
     --------
-    >>> check({"dropout": "half"}, {"dropout": number(at_least=0, below=1)})
+    >>> check({"dropout": "half"}, {"dropout": real(at_least=0, below=1)})
     Traceback (most recent call last):
     ...
-    melanoma_tl.errors.ParameterError: dropout must be a number, at least 0 and below 1, got 'half'
+    melanoma_tl.errors.ParameterError: dropout must be a number of at least 0 and below 1, got 'half'
     >>> check({"epochs": np.int64(3)}, {"epochs": whole(at_least=1)})
     {'epochs': 3}
     """
@@ -163,7 +163,8 @@ def _read(name: str, value: Any, rule: Rule) -> Any:
         return rule.read(value)
     except _UnfitError:
         if rule.names and isinstance(value, str):
-            raise UnknownNameError(name, value, rule.names, f"{name} must be {rule.expected}.") from None
+            also = f"{name} must be {rule.expected}." if " or " in rule.expected else ""
+            raise UnknownNameError(name, value, rule.names, also) from None
         raise ParameterError(f"{name} must be {rule.expected}, got {show(value)}") from None
 
 
@@ -174,8 +175,8 @@ def _demand(holds: Any) -> None:
 
 def _bounds(**bounds: float | None) -> str:
     """Put bounds into words."""
-    words = [f"{name.replace('_', ' ')} {value:g}" for name, value in bounds.items() if value is not None]
-    return f", {' and '.join(words)}" if words else ""
+    words = [f"{name.replace('_', ' ')} {value:.10g}" for name, value in bounds.items() if value is not None]
+    return f" {'of ' if words[0].startswith('at') else ''}{' and '.join(words)}" if words else ""
 
 
 # -- single values -----------------------------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def whole(*, at_least: int | None = None, at_most: int | None = None) -> Rule:
     return Rule(f"a whole number{_bounds(at_least=at_least, at_most=at_most)}", read)
 
 
-def number(
+def real(
     *,
     above: float | None = None,
     at_least: float | None = None,
@@ -278,8 +279,9 @@ def one_of(*values: int) -> Rule:
     """
 
     def read(value: Any) -> int:
-        _demand(isinstance(value, Integral) and not isinstance(value, bool) and value in values)
-        return int(value)
+        number = whole().read(value)
+        _demand(number in values)
+        return int(number)
 
     return Rule(f"one of {', '.join(map(str, values))}", read)
 
@@ -360,9 +362,9 @@ TEXT = Rule("a str", _read_text)
 PATH = Rule("a path", _read_path)
 FUNCTION = Rule("a function", _read_function)
 COUNT = whole(at_least=1)
-PROBABILITY = number(at_least=0, at_most=1)
-INSIDE = number(above=0, below=1)
-SHARE = number(at_least=0, below=1)
+PROBABILITY = real(at_least=0, at_most=1)
+INSIDE = real(above=0, below=1)
+SHARE = real(at_least=0, below=1)
 ON_ERROR = choice("raise", "skip")
 VERBOSE = FLAG | whole(at_least=0)
 SEED = NONE | Rule(
@@ -442,7 +444,7 @@ def span(low: float, high: float) -> Rule:
     Rule
         Gives a number or a tuple of two.
     """
-    two = group(number(at_least=low, at_most=high), 2, f"(lowest, highest), both within {low:g} to {high:g}")
+    two = group(real(at_least=low, at_most=high), 2, f"(lowest, highest), both within {low:g} to {high:g}")
 
     def read(value: Any) -> Any:
         numbers = two.read(value)

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 
-from melanoma_tl.parameters import COUNT, NONE, SHARE, TEXT, check_fields, choice, number
+from melanoma_tl.parameters import COUNT, NONE, SHARE, TEXT, check_fields, choice, real
 
 SCHEDULES = ("constant", "cosine")
 
 _STAGE = {
     "trainable_from": COUNT | TEXT | NONE,
     "epochs": COUNT | NONE,
-    "learning_rate": number(above=0) | NONE,
+    "learning_rate": real(above=0) | NONE,
     "schedule": choice(*SCHEDULES),
     "warmup": SHARE,
-    "layer_decay": number(above=0, at_most=1),
+    "layer_decay": real(above=0, at_most=1),
 }
-_PROBE = {"C": number(above=0)}
+_PROBE = {"C": real(above=0)}
 
 
 @dataclass(frozen=True)

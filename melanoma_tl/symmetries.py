@@ -22,15 +22,15 @@ def check_tta(tta: int, size: tuple[int, int]) -> None:
 
     Parameters
     ----------
-    tta : int
-        One of `COUNTS`.
+    tta : {1, 2, 4, 8}
+        How many.
     size : tuple of int
         (height, width) of the images in pixels.
 
     Raises
     ------
     ParameterError
-        If it is none of these, or transposes are asked for and the images are not square.
+        If transposes are asked for and the images are not square.
     """
     if tta == 8 and size[0] != size[1]:
         raise ParameterError(

@@ -15,9 +15,9 @@ from PIL.ExifTags import Base
 from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.rows import unreadable_rows
-from melanoma_tl.errors import DatasetError, ImageError, ParameterError
+from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.fingerprints import GROUP_KINDS
-from melanoma_tl.images import SkippedRow, check_on_error, load_image, map_threaded
+from melanoma_tl.images import SkippedRow, load_image, map_threaded
 from melanoma_tl.parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
 from melanoma_tl.tables import format_p, text_table
 
@@ -138,9 +138,6 @@ def measure_selection_bias(
     >>> bool(measure_selection_bias(dataset, dataset.sample(per_class=20, random_state=0)))
     False
     """
-    check_on_error(on_error)
-    if not 0 < alpha < 1:
-        raise ParameterError(f"alpha must lie between 0 and 1, got {alpha!r}")
     images, skipped = _describe_images(dataset, _locate(dataset, subset), on_error=on_error, verbose=verbose)
 
     by_class = {name: images[images["class"] == name] for name in dataset.class_names}
