@@ -3,7 +3,7 @@ import pytest
 from imblearn.utils.estimator_checks import parametrize_with_checks
 
 from melanoma_tl import Balancer
-from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError, UnknownNameError
 
 
 @parametrize_with_checks([Balancer(random_state=0), Balancer(undersample=None, selection="first", random_state=0)])
