@@ -47,6 +47,7 @@ from scipy.stats import norm
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored, check_scores
 from melanoma_tl.metrics import Metric, wilson_interval
+from melanoma_tl.parameters import INSIDE, checked, choice, whole
 from melanoma_tl.resampling import Tally, draws_of, method_name, number_groups, percentile_interval
 
 CALIBRATION_LABELS = MappingProxyType(
@@ -241,6 +242,7 @@ class ReliabilityCurve(NamedTuple):
     n: NDArray[np.int64]
 
 
+@checked(n_bins=whole(at_least=1, at_most=10_000), strategy=choice(*STRATEGIES), confidence=INSIDE)
 def reliability_curve(
     y_true: ArrayLike,
     y_score: ArrayLike,

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images import load_image
+from melanoma_tl.parameters import COUNT, NONE, TEXT, checked, holding, several, whole
 from melanoma_tl.scoring import silent
 from melanoma_tl.sources import open_source
 from melanoma_tl.tables import html_list
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport
 
 
+@checked(layer=TEXT | NONE)
 def grad_cam(
     classifier: "TransferClassifier", X: Any, *, layer: str | None = None, target: Any = None
 ) -> NDArray[np.float32]:
@@ -86,6 +88,7 @@ def grad_cam(
     return np.stack([_weigh(maps, sign * slopes, size) for (maps, slopes), size in measured])
 
 
+@checked(grid=whole(at_least=2, at_most=64))
 def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target: Any = None) -> NDArray[np.float32]:
     """Measure how much of a score goes when a part of the image is covered.
 
@@ -115,8 +118,6 @@ def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target
     ImageError
         If an image cannot be read.
     """
-    if not isinstance(grid, int) or grid < 2:
-        raise ParameterError(f"grid must be a whole number of at least 2, got {grid!r}")
     images = _load(classifier, X)
     of_class = _find_class(classifier, target)
     rows, columns = (np.linspace(0, side, grid + 1).round().astype(int) for side in images.shape[1:3])
@@ -180,6 +181,7 @@ class Explanations:
         return draw_explanations(self.captions, self.images, self.grad_cam, self.occlusion)
 
 
+@checked(captions=several(TEXT) | NONE)
 def explain(
     classifier: "TransferClassifier", X: Any, *, captions: Sequence[str] | None = None, target: Any = None
 ) -> Explanations:
@@ -216,6 +218,7 @@ def explain(
     return Explanations(tuple(captions), images, *maps)
 
 
+@checked(report=holding("examples", "a MetricsReport"), n=COUNT)
 def explain_errors(classifier: "TransferClassifier", report: "MetricsReport", *, n: int = 3) -> Explanations:
     """Explain the errors that the classifier was most confident of.
 

@@ -1,5 +1,6 @@
 """Labels and scores as they come from outside, checked once for everything that counts with them."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.parameters import BOOTSTRAP, check
 
 
 def check_labels(y_true: ArrayLike, pos_label: object = None) -> NDArray[np.int64]:
@@ -269,7 +271,7 @@ def check_fraction(name: str, value: object, *, ends: bool = False) -> None:
     ...
     melanoma_tl.errors.ParameterError: confidence must lie between 0 and 1 (both excluded), got 95
     """
-    good = isinstance(value, int | float | np.number) and (0 <= value <= 1 if ends else 0 < value < 1)
+    good = isinstance(value, Real) and not isinstance(value, bool) and (0 <= value <= 1 if ends else 0 < value < 1)
     if not good:
         which = "included" if ends else "excluded"
         raise ParameterError(f"{name} must lie between 0 and 1 (both {which}), got {value!r}")
@@ -291,5 +293,4 @@ def check_bootstrap(confidence: object, n_resamples: object) -> None:
         If one of them is out of its range.
     """
     check_fraction("confidence", confidence)
-    if not isinstance(n_resamples, int | np.integer) or n_resamples < 100:
-        raise ParameterError(f"n_resamples must be at least 100 for the ends of an interval, got {n_resamples!r}")
+    check({"n_resamples": n_resamples}, BOOTSTRAP)

@@ -365,6 +365,10 @@ COUNT = whole(at_least=1)
 PROBABILITY = real(at_least=0, at_most=1)
 INSIDE = real(above=0, below=1)
 SHARE = real(at_least=0, below=1)
+RESAMPLES = whole(at_least=100, at_most=1_000_000)
+BOOTSTRAP = {"confidence": INSIDE, "n_resamples": RESAMPLES, "random_state": whole(at_least=0, at_most=2**32 - 1)}
+"""What the interval of a figure is made with."""
+
 ON_ERROR = choice("raise", "skip")
 VERBOSE = FLAG | whole(at_least=0)
 SEED = NONE | Rule(

@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_scored
 from melanoma_tl.metrics import ConfusionCounts, Metric, describe, proportion_metrics
+from melanoma_tl.parameters import FLAG, INSIDE, NONE, checked, real
 from melanoma_tl.resampling import Tally, add_up, draws_of, method_name, percentile_interval
 
 SENSITIVITIES = (0.80, 0.82, 0.89, 0.90, 0.95)
@@ -131,6 +132,14 @@ class OperatingPoint:
         )
 
 
+@checked(
+    sensitivity=real() | NONE,
+    specificity=real() | NONE,
+    cost_ratio=real() | NONE,
+    prevalence=INSIDE | NONE,
+    youden=FLAG,
+    confidence=INSIDE,
+)
 def choose_threshold(
     y_true: ArrayLike,
     y_score: ArrayLike,

@@ -34,6 +34,7 @@ from melanoma_tl.metrics import (
     matrix_metrics,
     score_metrics,
 )
+from melanoma_tl.parameters import BOOTSTRAP, NONE, PROBABILITY, TEXT, checked, group, holding, several, whole
 from melanoma_tl.report.figures import ReportFigures, Scored
 from melanoma_tl.report.page import write_page
 from melanoma_tl.report.writing import (
@@ -129,6 +130,7 @@ class MetricsReport(ReportFigures):
     # -- making ----------------------------------------------------------------------------------------------------
 
     @classmethod
+    @checked(threshold=PROBABILITY, name=TEXT, **BOOTSTRAP)
     def from_scores(
         cls,
         y_true: ArrayLike,
@@ -233,6 +235,7 @@ class MetricsReport(ReportFigures):
         )
 
     @classmethod
+    @checked(threshold=PROBABILITY | NONE, name=TEXT | NONE, **BOOTSTRAP)
     def from_estimator(
         cls,
         estimator: Any,
@@ -296,7 +299,7 @@ class MetricsReport(ReportFigures):
         labels = take_labels(X, y)
         overlap = estimator.seen_images(X) if hasattr(estimator, "seen_images") else None
         if overlap is not None:
-            overlap.warn_if_any("Its figures say little about new images", stacklevel=2)
+            overlap.warn_if_any("Its figures say little about new images", stacklevel=3)
         report = cls.from_scores(
             labels,
             score_melanoma(estimator, X, pos_label),
@@ -318,6 +321,7 @@ class MetricsReport(ReportFigures):
         return replace(report, provenance={**report.provenance, **_tuning_of(estimator), "seen_by_the_model": seen})
 
     @classmethod
+    @checked(**dict.fromkeys(("tn", "fp", "fn", "tp"), whole(at_least=0)), threshold=PROBABILITY | NONE, **BOOTSTRAP)
     def from_confusion(
         cls,
         tn: int,
@@ -363,9 +367,6 @@ class MetricsReport(ReportFigures):
         0.7733
         """
         counts = ConfusionCounts(tn, fp, fn, tp)
-        if any(isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0 for count in counts):
-            raise ParameterError(f"The four counts must be whole numbers of at least 0, got {counts}")
-        counts = ConfusionCounts(*map(int, counts))
         return cls(
             metrics=matrix_metrics(counts, confidence=confidence, n_resamples=n_resamples, random_state=random_state),
             counts=counts,
@@ -547,6 +548,7 @@ class MetricsReport(ReportFigures):
         y_true, y_score, _ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
 
+    @checked(other=holding("y_score", "a MetricsReport"), names=group(TEXT, 2, "two names, such as ('new', 'old')"))
     def compare(self, other: "MetricsReport", *, names: tuple[str, str] = ("this", "other")) -> Comparison:
         """Compare with another classifier on the same images.
 
@@ -612,6 +614,7 @@ class MetricsReport(ReportFigures):
             **bootstrap,
         )
 
+    @checked(columns=several(TEXT) | NONE)
     def subgroups(
         self,
         table: Any,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
+from melanoma_tl.parameters import BOOTSTRAP, TEXT, checked
 from melanoma_tl.plots.curves import draw_roc_curves
 from melanoma_tl.plots.matrices import draw_class_matrix
 from melanoma_tl.report.metrics_report import MetricsReport
@@ -70,6 +71,7 @@ class MulticlassReport:
     name: str
 
     @classmethod
+    @checked(name=TEXT, **BOOTSTRAP)
     def from_scores(
         cls,
         y_true: ArrayLike,
