@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 from tqdm.auto import tqdm
 
+from melanoma_tl.datasets.files import find_images
 from melanoma_tl.datasets.near_duplicates import (
     MAX_COARSE_DISTANCE,
     MAX_FINE_DISTANCE,
@@ -29,7 +30,7 @@ from melanoma_tl.datasets.near_duplicates import (
     find_near_duplicates,
 )
 from melanoma_tl.fingerprints import Fingerprint, Fingerprints, fingerprint_images
-from melanoma_tl.images import decode, find_images, load_image
+from melanoma_tl.images import decode, load_image
 from melanoma_tl.versions import library_versions
 
 FOLDERS = ("ISBI2016_ISIC_Part3_Training_Data", "ISBI2016_ISIC_Part3_Test_Data", "ISIC-2017_Test_v2_Data")
@@ -220,7 +221,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it runs")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    paths = [path for folder in FOLDERS for path in find_images([options.data / folder]).values()]
+    paths = [path for folder in FOLDERS for path in find_images(options.data / folder)]
     train = [path for path in paths if path.parent.name == FOLDERS[0]]
     results = {
         "machine": {"platform": platform.platform(), "versions": library_versions()},

@@ -23,10 +23,13 @@ PANELS = (
     (
         "ISBI 2016 test",
         81.33,
-        {"validation, first": "first 75 + 75, as published", "validation, random": "random 75 + 75, 50 draws"},
+        {
+            "validation, first": "first 75 of each class, as published",
+            "validation, random": "random 75 of each class, 50 draws",
+        },
     ),
-    ("ISIC 2017 test", 86.67, {"2017 test set, first": "first 75 + 75"}),
-    ("ISIC 2017 training: all seen", 86.67, {"2017 training set, first": "first 75 + 75"}),
+    ("ISIC 2017 test", 86.67, {"2017 test set, first": "first 75 of each class, as published"}),
+    ("ISIC 2017 training: all seen", 86.67, {"2017 training set, first": "first 75 of each class, as published"}),
 )
 """Title, published accuracy in per cent, and the sets of each panel by how their names begin."""
 
@@ -53,9 +56,10 @@ def draw(course: list[dict[str, Any]]) -> Any:
         ax.axhline(published, color="black", linestyle="--", linewidth=1.2, label="published, epoch 35")
         ax.axhline(50, color=GREY, linestyle=":", linewidth=1.2, label="chance")
         dress(ax, title, "epoch", "accuracy in %" if ax is axes[0] else "")
-        ax.set(ylim=(30, 100), xticks=epochs)
-        ax.legend(loc="lower right", fontsize=9)
-    return axes[0].figure
+        ax.set(ylim=(30, 100), xticks=epochs, xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
+    figure = axes[0].figure
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10)
+    return figure
 
 
 def _metrics(after: dict[str, Any], start: str) -> dict[str, dict[str, float]]:

@@ -21,7 +21,7 @@ from table import figure, machine_line
 from tasks import Contestant
 
 from melanoma_tl import TransferClassifier
-from melanoma_tl.images import find_images
+from melanoma_tl.datasets.files import find_images
 from melanoma_tl.plots import BLUE, GREY, dress, new_axes
 
 FOLDERS = ("ISBI2016_ISIC_Part3_Training_Data", "ISBI2016_ISIC_Part3_Test_Data", "ISIC-2017_Test_v2_Data")
@@ -30,7 +30,7 @@ GROWN, LARGE = "mobilenetv3small", "vgg19"
 
 def lay_out(data: Path, n: int, folder: Path) -> str:
     """Link real images under n names."""
-    images = [path.resolve() for name in FOLDERS for path in find_images([data / name]).values()]
+    images = [path.resolve() for name in FOLDERS for path in find_images(data / name)]
     folder.mkdir()
     for number, image in zip(range(n), cycle(images), strict=False):
         (folder / f"{number:06}.jpg").symlink_to(image)

@@ -8,7 +8,7 @@ from typing import Any
 from images import link, link_classes, multiply
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.images import find_images
+from melanoma_tl.datasets.files import find_images
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Inputs:
     def __init__(self, data: Path, weights: Path, scale: Scale, peer_epochs: int, folder: Path) -> None:
         train = ISBIDataset.from_challenge(data, year=2016, split="train", on_error="skip")
         test = ISBIDataset.from_challenge(data, year=2016, split="test")
-        scored = list(find_images([data / "ISIC-2017_Test_v2_Data"]).values())
+        scored = find_images(data / "ISIC-2017_Test_v2_Data")
         self.scale = scale
         self.peer_epochs = min(peer_epochs, scale.epochs)
         self.weights = str(weights.resolve())

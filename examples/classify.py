@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from melanoma_tl import TransferClassifier
+from melanoma_tl.datasets.files import find_images
 from melanoma_tl.errors import MelanomaTLError
-from melanoma_tl.images import find_images
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,11 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     threshold = classifier.threshold_ if options.threshold is None else options.threshold
 
-    files = [file for path in options.images for file in (find_images([path]).values() if path.is_dir() else [path])]
+    files = [file for path in options.images for file in (find_images(path) if path.is_dir() else [path])]
     if not files:
         print("no images in the folders given", file=sys.stderr)
         return 1
-    scores = classifier.predict_proba(files)[:, 1]
+    (melanoma,) = np.flatnonzero(classifier.classes_ == classifier.pos_label_)
+    scores = classifier.predict_proba(files)[:, melanoma]
     for file, score in zip(files, scores, strict=True):
         if not np.isnan(score):
             print(f"{score:.4f}  {'melanoma' if score > threshold else 'benign':8}  {file}")

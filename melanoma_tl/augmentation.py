@@ -274,8 +274,9 @@ class Augmenter(BaseEstimator):
             One row an image; save it with ``figure.savefig``.
         """
         from melanoma_tl.plots.sheets import draw_views
+        from melanoma_tl.sources import open_source
 
-        sources = getattr(dataset, "paths", dataset)
+        sources = open_source(dataset).items
         names = getattr(dataset, "image_ids", [f"image {i}" for i in range(len(sources))])
         chosen = np.unique(np.linspace(0, len(sources) - 1, min(n, len(sources))).round().astype(int))
         images = np.stack([load_image(sources[position], size) for position in chosen])

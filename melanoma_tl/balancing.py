@@ -15,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import validate_data
 
 from melanoma_tl.errors import DatasetError
+from melanoma_tl.labels import distinguish
 from melanoma_tl.parameters import NONE, SEED, check, choice, real
 
 _PARAMETERS = {
@@ -132,7 +133,8 @@ class Balancer(BaseSampler):
         Raises
         ------
         DatasetError
-            If there is one class only, or `X` and `y` are no rows and their classes.
+            If a label is missing, a class is spelled in several ways, there is one class only, or `X` and `y` are no
+            rows and their classes.
         ParameterError, UnknownNameError
             If a parameter cannot be used.
 
@@ -143,11 +145,13 @@ class Balancer(BaseSampler):
         """
         self.check_parameters()
         try:
+            if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
+                distinguish(y)
             # imbalanced-learn's validation knows tables only: anything else is resampled through its row numbers.
             if _is_table(X):
                 return super().fit_resample(X, y, **params)
             rows, y_resampled = super().fit_resample(np.arange(len(X)).reshape(-1, 1), y, **params)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise DatasetError(str(error)) from error
         if isinstance(X, list | tuple):
             return [X[row] for row in rows[:, 0]], y_resampled
@@ -235,15 +239,19 @@ class Balancer(BaseSampler):
         >>> Balancer().class_weight([0, 0, 0, 1])
         {0: 0.6666666666666666, 1: 2.0}
         """
-        classes = np.unique(np.asarray(y))
-        weights = compute_class_weight("balanced", classes=classes, y=np.asarray(y))
+        classes, places = distinguish(y)
+        weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=places)
         return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 
 
 def _is_table(X: Any) -> bool:
     """Tell a table, the rows of which have cells, from a sequence of other things."""
-    if hasattr(X, "shape"):
+    if getattr(X, "shape", ()):
         return len(X.shape) == 2
-    if not hasattr(X, "__len__") or not hasattr(X, "__getitem__") or isinstance(X, str | bytes | Mapping):
+    if (
+        not hasattr(X, "__len__")
+        or not hasattr(X, "__getitem__")
+        or isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)
+    ):
         raise DatasetError(f"X must hold rows, such as an array, a table or a list of paths; got {type(X).__name__}")
     return len(X) > 0 and np.ndim(X[0]) == 1

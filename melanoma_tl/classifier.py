@@ -26,10 +26,13 @@ from melanoma_tl.errors import (
     ModelFileError,
     NotFittedError,
     ParameterError,
+    UnknownNameError,
 )
 from melanoma_tl.exporting import ExportedModel, export_model
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
+from melanoma_tl.inputs import classes_of
+from melanoma_tl.labels import Classes
 from melanoma_tl.mixing import MIXES
 from melanoma_tl.network import (
     HEADS,
@@ -69,7 +72,7 @@ from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_mo
 from melanoma_tl.pooling import POOLINGS
 from melanoma_tl.precision import PRECISIONS, computes_on_gpu, resolve_precision
 from melanoma_tl.recipes import get_recipe
-from melanoma_tl.scoring import ScoringMixin, encode_labels
+from melanoma_tl.scoring import ScoringMixin
 from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.stages import Probe, Stage
 from melanoma_tl.symmetries import COUNTS, check_tta, symmetric_views
@@ -138,6 +141,7 @@ _CALLBACKS = several(holding("set_model", "a callback of Keras"))
 
 _OF_SCORING = {name: _PARAMETERS[name] for name in ("precision", "tta", "on_error", "verbose")}
 """What can be set anew after `fit`."""
+_VALIDATION_LABELS = "the validation data"
 
 _PARTS = {"balancer": Balancer, "augmenter": Augmenter}
 """The parameters that have parameters."""
@@ -147,8 +151,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     """A melanoma classifier on a pre-trained backbone, in scikit-learn's grammar.
 
     Images go in as raw RGB, 0 to 255: the scaling that the backbone needs is part
-    of the saved graph. Of two classes, class 1 is melanoma; labels of several diagnoses
-    train a network that tells them apart.
+    of the saved graph. Of two classes, one is melanoma, whatever the order of their names; labels of
+    several diagnoses train a network that tells them apart.
 
     Parameters
     ----------
@@ -190,8 +194,11 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         Chooses the training rows; never applied to validation data.
     augmenter : Augmenter or None, default=None
         Changes the training images; never applied to validation data.
+    pos_label : object, default=None
+        The label in `y` that means melanoma. None takes what the words say: 1 and not 0, "melanoma" and
+        not "nevus", "mel" and not "nv"; where they say nothing, `fit` stops.
     class_weight : "balanced", dict or None, default=None
-        Weight of each class in the loss; an alternative to a balancer.
+        Weight of each class in the loss, by its label; an alternative to a balancer.
     loss : {"crossentropy", "focal"}, default="crossentropy"
         What is made small; "focal" is Keras's `BinaryFocalCrossentropy` with its gamma of 2
         (Lin et al. 2017, arXiv:1708.02002).
@@ -253,7 +260,9 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes as they stood in `y`; of two, the second is melanoma.
+        The classes as they stood in `y`, sorted.
+    pos_label_ : object
+        Which of them is melanoma; None where they are more than two, and none or several are.
     history_ : dict of str to list of float
         loss, accuracy and auc after each epoch of each stage, and with the prefix ``val_`` those of the
         validation data. A `Probe` counts as one epoch; mixed images count as what most of them is.
@@ -298,6 +307,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         train_batch_norm: bool = False,
         balancer: Balancer | None = None,
         augmenter: Augmenter | None = None,
+        pos_label: Any = None,
         class_weight: str | Mapping[Any, float] | None = None,
         loss: str = "crossentropy",
         label_smoothing: float = 0.0,
@@ -334,6 +344,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         self.train_batch_norm = train_batch_norm
         self.balancer = balancer
         self.augmenter = augmenter
+        self.pos_label = pos_label
         self.class_weight = class_weight
         self.loss = loss
         self.label_smoothing = label_smoothing
@@ -358,6 +369,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         self.verbose = verbose
 
     @classmethod
+    @checked(name=TEXT)
     def from_recipe(cls, name: str, **changes: Any) -> Self:
         """Make a classifier from a named, complete set-up.
 
@@ -422,7 +434,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         y : array-like of shape (n_images,), optional
             Their classes, where `X` has none; two, or several diagnoses.
         validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
-            Watched after each epoch; never balanced nor augmented.
+            Watched after each epoch; never balanced nor augmented. Its labels are in the words of the
+            training labels, or 0 and 1, where 1 is melanoma.
         callbacks : sequence of keras.callbacks.Callback, default=()
             Called while each stage is trained, on the part of the network that learns.
         resume : bool, default=False
@@ -439,11 +452,14 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         Raises
         ------
         DatasetError
-            If there is only one class, or `X` and `y` do not fit.
+            If a label is missing, there is only one class, nothing says which of two is melanoma, or `X` and
+            `y` do not fit; before any image is read, unless labels come with the images one by one.
         ImageError
             If an image cannot be read and `on_error` is "raise".
         ParameterError
             If a parameter cannot be used.
+        UnknownNameError
+            If a validation label is none of the training labels.
         TrainingError
             If the loss is no number any more, or the memory is full.
         WeightsUnavailableError
@@ -454,23 +470,25 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         if self.random_state is None and (resume or replicas.n_processes > 1):
             what = "resume=True finds a run again" if resume else "processes that train together begin alike"
             raise ParameterError(f"{what} by its seed: give a random_state")
+        self._check_labels(X, y, validation_data)
         seed = self._draw_seed()
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
         network = self._build(spec, weights, seed)
         data, classes = self._read_data(X, y, validation_data, seed)
-        if len(classes) > 2:
-            network = self._build(spec, weights, seed, n_classes=len(classes))
+        if data.n_classes > 2:
+            network = self._build(spec, weights, seed, n_classes=data.n_classes)
         plans = self._plan(classes, data, seed)
         replicas.check_same(self._describe_process(network, data))
         training = self._train(self._open(network, spec, data, seed, replicas), plans, callbacks, resume=resume)
-        self.model_, self.classes_, self.history_ = uncompiled(network.model), classes, training.history
+        self.model_, self.history_ = uncompiled(network.model), training.history
+        self.classes_, self.pos_label_ = classes.labels, classes.pos_label
         images = data.training.identity.fingerprints[np.unique(data.rows)]
         self.fingerprints_ = {"training": images} | (
             {} if data.validation is None else {"validation": data.validation.identity.fingerprints}
         )
         self.skipped_ = data.training.skipped + (() if data.validation is None else data.validation.skipped)
-        self.provenance_ = self._describe_training(weights, seed, data, X, validation_data)
+        self.provenance_ = self._describe_training(weights, seed, data, classes, X, validation_data)
         self._forget_tuning()
         if training.interruption is not None:
             n_epochs = len(training.history["loss"])
@@ -520,10 +538,11 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         self.check_parameters(validated=True)
         if not lowest < highest:
             raise ParameterError(f"lowest must be below highest, got {lowest!r} and {highest!r}")
+        self._check_labels(X, y)
         seed = self._draw_seed()
         spec = get_backbone(self.backbone)
         data, classes = self._read_data(X, y, None, seed)
-        network = self._build(spec, find_weights(spec, self.weights), seed, n_classes=len(classes))
+        network = self._build(spec, find_weights(spec, self.weights), seed, n_classes=data.n_classes)
         training = self._open(network, spec, data, seed, ALONE)
         for stage, plan in zip(self._stages(), self._plan(classes, data, seed), strict=True):
             if isinstance(stage, Probe):
@@ -601,32 +620,52 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                 freeze(network, first_layer_that_learns(spec, stage.trainable_from))
         return network
 
+    def _check_labels(self, X: Any, y: ArrayLike | None, validation_data: Any = None) -> Classes | None:
+        """Give the classes before images are read, where they are known beforehand; stop at what cannot be used."""
+        training = open_source(X, y)
+        if training.labelled_items:
+            return None
+        classes = self._tell_classes(training.known_labels())
+        self._weights_of_classes(classes)
+        if validation_data is not None:
+            validation = open_source(*_pair(validation_data))
+            if not validation.labelled_items:
+                classes.encode(validation.known_labels(), name=_VALIDATION_LABELS)
+        return classes
+
+    def _tell_classes(self, labels: NDArray[Any]) -> Classes:
+        return Classes.of(labels, pos_label=self.pos_label)
+
     def _read_data(
         self, X: Any, y: ArrayLike | None, validation_data: Any, seed: int
-    ) -> tuple["TrainingData", NDArray[Any]]:
+    ) -> tuple["TrainingData", Classes]:
         """Prepare all images, and return them with the classes."""
         from melanoma_tl.fitting import TrainingData
 
         training = self._prepare(X, y, "training images")
-        classes, labels = encode_labels(training.labels)
+        classes = self._tell_classes(training.labels)
+        labels, n_classes = classes.encode(training.labels), len(classes.labels)
         rows, augmenter = self._choose_rows(labels, seed), _seeded(self.augmenter, seed)
         if validation_data is None:
-            return TrainingData(training, len(classes), labels, rows, augmenter), classes
-        validation = self._prepare_validation(validation_data)
-        validation_labels = encode_labels(validation.labels, classes)[1]
+            return TrainingData(training, n_classes, labels, rows, augmenter), classes
+        validation = self._prepare(*_pair(validation_data), "validation images")
+        validation_labels = classes.encode(validation.labels, name=_VALIDATION_LABELS)
         compare(validation.identity, training.identity).warn_if_any(
             "The validation figures, and what is chosen by them, are too good: "
             "take the images out with valid.overlap(train).remove_from(valid)",
             stacklevel=4,
         )
-        known = TrainingData(training, len(classes), labels, rows, augmenter, validation, validation_labels)
+        known = TrainingData(training, n_classes, labels, rows, augmenter, validation, validation_labels)
         return known, classes
 
-    def _plan(self, classes: NDArray[Any], data: "TrainingData", seed: int) -> list["TrainingPlan"]:
+    def _plan(self, classes: Classes, data: "TrainingData", seed: int) -> list["TrainingPlan"]:
         """Plan each stage."""
         from melanoma_tl.training import TrainingPlan
 
-        class_weight = self._weights_of_classes(classes, data.labels[data.rows])
+        balanced = self.class_weight == "balanced"
+        class_weight = (
+            Balancer().class_weight(data.labels[data.rows]) if balanced else self._weights_of_classes(classes)
+        )
         stages = [stage if isinstance(stage, Stage) else Stage() for stage in self._stages()]
         return [
             TrainingPlan(
@@ -767,29 +806,27 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     def _prepare(self, X: Any, y: ArrayLike | None, what: str) -> PreparedImages:
         return prepare(X, y, self._size(), on_error=self.on_error, desc=f"Read {what}", verbose=self.verbose)
 
-    def _prepare_validation(self, validation_data: Any) -> PreparedImages:
-        pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-        if len(pair) != 2:
-            raise DatasetError(f"validation_data must be a dataset or (X, y), got a tuple of {len(pair)}")
-        return self._prepare(*pair, "validation images")
-
     def _choose_rows(self, encoded: NDArray[np.int64], seed: int) -> NDArray[np.intp]:
         rows = np.arange(len(encoded))
         if self.balancer is None:
             return rows
         return _seeded(self.balancer, seed).fit_resample(rows.reshape(-1, 1), encoded)[0][:, 0]
 
-    def _weights_of_classes(self, classes: NDArray[Any], encoded: NDArray[np.int64]) -> dict[int, float] | None:
-        if self.class_weight is None:
+    def _weights_of_classes(self, classes: Classes) -> dict[int, float] | None:
+        """Give the weights that are given by label to what stands for the labels in the network."""
+        if self.class_weight is None or self.class_weight == "balanced":
             return None
-        if self.class_weight == "balanced":
-            return Balancer().class_weight(encoded)
-        if not isinstance(self.class_weight, Mapping) or set(self.class_weight) != set(classes.tolist()):
-            raise ParameterError(
-                f"class_weight must be None, 'balanced' or a weight for each of {classes.tolist()}, "
-                f"got {self.class_weight!r}"
-            )
-        return {position: float(self.class_weight[label]) for position, label in enumerate(classes.tolist())}
+        if isinstance(self.class_weight, Mapping):
+            try:
+                codes = classes.encode(list(self.class_weight), name="class_weight").tolist()
+            except (DatasetError, UnknownNameError):
+                codes = []
+            if sorted(codes) == list(range(len(classes.labels))):
+                return {code: float(weight) for code, weight in zip(codes, self.class_weight.values(), strict=True)}
+        raise ParameterError(
+            f"class_weight must be None, 'balanced' or a weight for each of {classes.labels.tolist()}, "
+            f"got {self.class_weight!r}"
+        )
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
@@ -813,8 +850,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_images, n_classes) and dtype float64
-            Probabilities of benign and melanoma, calibrated if `calibrate` was called, or of several
-            diagnoses; NaN where an image could not be read and `on_error` is "skip".
+            Probabilities in the order of `classes_`, those of two classes calibrated if `calibrate` was called;
+            NaN where an image could not be read and `on_error` is "skip". Melanoma is the column of `pos_label_`.
 
         Raises
         ------
@@ -835,8 +872,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         scores = self._score_images(X, tta, batch_size)
         if scores.shape[1] > 1:
             return scores
-        melanoma = self._calibrated(scores[:, 0])
-        return np.column_stack([1 - melanoma, melanoma])
+        return classes_of(self).to_columns(self._calibrated(scores[:, 0]))
 
     def _raw_scores(self, X: Any, tta: int | None) -> NDArray[np.float64]:
         """Give the probabilities of melanoma before calibration."""
@@ -871,13 +907,13 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
 
     def _prevalence_of_scores(self) -> float:
         """Give the share of melanomas in the loss that the classifier was trained with."""
-        counts = np.array(self.provenance_["training_data"]["rows_of_each_class_in_a_pass"], dtype=float)
-        weights = self.provenance_["parameters"]["class_weight"]
+        known, weights = classes_of(self), self.provenance_["parameters"]["class_weight"]
         if weights == "balanced":
             return 0.5
+        counts = np.array(self.provenance_["training_data"]["rows_of_each_class_in_a_pass"], dtype=float)
         if weights is not None:
-            counts *= [weights[str(label)] for label in self.classes_.tolist()]
-        return float(counts[1] / counts.sum())
+            counts *= _by_class(weights, known)
+        return float(counts[known.melanoma] / counts.sum())
 
     def _scorer(self) -> Any:
         """Return the network that scores, made again if the model or the precision is another."""
@@ -897,6 +933,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
+    @checked(path=PATH)
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model, its classes, threshold, calibration, history and provenance into one file.
 
@@ -921,6 +958,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             {
                 "parameters": self._describe_parameters(),
                 "classes": self.classes_.tolist(),
+                "pos_label": self.pos_label_,
                 "history": self.history_,
                 "skipped": [list(row) for row in self.skipped_],
                 "fingerprints": {role: images.to_state() for role, images in self.fingerprints_.items()},
@@ -931,6 +969,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         )
 
     @classmethod
+    @checked(path=PATH)
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a model that `save` wrote, also from somebody you do not know: no code from the file is run.
 
@@ -963,21 +1002,24 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     @classmethod
     def _restore(cls, saved: SavedModel) -> Self:
         state = saved.state
-        classes = np.array(state["classes"])
+        classes, pos_label = np.array(state["classes"]), state["pos_label"]
         n_scores = saved.model.outputs[0].shape[-1]
         if classes.ndim != 1 or len(classes) != (2 if n_scores == 1 else n_scores):
             raise ModelFileError(f"has classes of the shape {classes.shape}, but {n_scores} scores")
+        if pos_label not in state["classes"] and (n_scores == 1 or pos_label is not None):
+            raise ModelFileError(f"takes {pos_label!r:.40} for melanoma, which is none of its classes")
         parameters = dict(state["parameters"])
         for name, kind in _PARTS.items():
             if parameters.get(name) is not None:
                 parameters[name] = _make(kind, parameters[name], state)
         if parameters.get("stages") is not None:
             parameters["stages"] = tuple(_make_stage(stage, state) for stage in parameters["stages"])
-        if isinstance(parameters.get("class_weight"), dict):  # JSON turned its keys into words
-            parameters["class_weight"] = {label: parameters["class_weight"][str(label)] for label in state["classes"]}
         classifier = _make(cls, parameters, state)
         classifier.model_ = saved.model
-        classifier.classes_ = classes
+        classifier.classes_, classifier.pos_label_ = classes, pos_label
+        if isinstance(classifier.class_weight, dict):  # JSON turned its keys into words
+            weights = _by_class(classifier.class_weight, classes_of(classifier))
+            classifier.class_weight = dict(zip(state["classes"], weights, strict=True))
         classifier.history_ = state["history"]
         classifier.skipped_ = tuple(SkippedRow(*row) for row in state["skipped"])
         classifier.provenance_ = state["provenance"]
@@ -985,13 +1027,14 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         classifier._restore_tuning(state.get("tuning"))  # which files of the first version do not have
         return classifier
 
+    @checked(path=PATH)
     def export(self, path: str | os.PathLike[str], *, format: str = "saved_model") -> ExportedModel:  # noqa: A002
         """Write the network for other runtimes, and check there that it gives the same scores.
 
         Raw RGB of 0 to 255 goes in as float32, of shape (n, height, width, 3) and the size that
         ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1), calibrated
-        if `calibrate` was called. It computes in float32, whatever `precision` is, and scores one view
-        of an image, whatever `tta` is.
+        if `calibrate` was called. That file names the class of each score, and the label of melanoma. The
+        network computes in float32, whatever `precision` is, and scores one view of an image, whatever `tta` is.
 
         Parameters
         ----------
@@ -1018,10 +1061,13 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             If there is no such format.
         """
         self._check_fitted()
-        binary = {"melanoma": self.classes_[1].item(), "threshold": self.threshold_, **self._describe_tuning()}
+        classes, is_binary = self.classes_.tolist(), len(self.classes_) == 2
+        tuning = {"threshold": self.threshold_, **self._describe_tuning()} if is_binary else {}
         description = {
-            "classes": self.classes_.tolist(),
-            **(binary if len(self.classes_) == 2 else {}),
+            "classes": classes,
+            "melanoma": self.pos_label_,
+            "scores": [self.pos_label_] if is_binary else classes,
+            **tuning,
             "provenance": self.provenance_,
         }
         network = with_calibration(self.model_, self.calibration_) if hasattr(self, "calibration_") else self.model_
@@ -1035,18 +1081,24 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                 parameters[name] = parameters[name].get_params()
         if self.stages is not None:
             parameters["stages"] = [{"kind": type(stage).__name__} | asdict(stage) for stage in self._stages()]
-        if isinstance(self.class_weight, Mapping):  # JSON knows no other keys
-            parameters["class_weight"] = {str(label): weight for label, weight in self.class_weight.items()}
         if callable(self.head):
             parameters["head"] = f"function {getattr(self.head, '__name__', type(self.head).__name__)}"
         if isinstance(self.weights, os.PathLike):
             parameters["weights"] = os.fspath(self.weights)
+        if isinstance(self.class_weight, Mapping):  # JSON knows no other keys
+            parameters["class_weight"] = {str(label): weight for label, weight in self.class_weight.items()}
         return json.loads(json.dumps(parameters, default=_plain))
 
     def _describe_training(
-        self, weights: WeightsFile | None, seed: int, data: "TrainingData", X: Any, validation_data: Any
+        self,
+        weights: WeightsFile | None,
+        seed: int,
+        data: "TrainingData",
+        classes: Classes,
+        X: Any,
+        validation_data: Any,
     ) -> dict[str, Any]:
-        chosen = np.bincount(data.labels[data.rows], minlength=data.n_classes).tolist()
+        chosen = np.bincount(data.labels[data.rows], minlength=data.n_classes)[classes.codes].tolist()
         return {
             "recipe": self._recipe,
             "parameters": self._describe_parameters(),
@@ -1081,6 +1133,20 @@ def count_images_at_once(size: tuple[int, int]) -> int:
 def _mean_score(network: Any, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
     views = symmetric_views(images, n_views)
     return np.mean([network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
+
+
+def _pair(validation_data: Any) -> tuple[Any, Any]:
+    """Give the images and the labels of validation data."""
+    pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
+    if len(pair) != 2:
+        raise DatasetError(f"validation_data must be a dataset or (X, y), got a tuple of {len(pair)}")
+    return pair
+
+
+def _by_class(weights: Mapping[str, float], classes: Classes) -> list[float]:
+    """Bring weights that are given by label, as a file holds them, into the order of the classes."""
+    weight_of = dict(zip(classes.encode(list(weights)).tolist(), weights.values(), strict=True))
+    return [weight_of[code] for code in classes.codes.tolist()]
 
 
 def _seeded(part: Any, seed: int) -> Any:

@@ -12,8 +12,8 @@ from melanoma_tl.classifier import TransferClassifier
 from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, number_groups, number_own_groups
 from melanoma_tl.ensemble import COMBINATIONS, CrossValidation, Ensemble, draw_seeds
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.inputs import score_melanoma
 from melanoma_tl.parameters import NONE, SEED, VERBOSE, checked, choice, instance, whole
-from melanoma_tl.scoring import encode_labels
 from melanoma_tl.sources import identify, name_of, open_source
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def cross_validate(
     Parameters
     ----------
     classifier : TransferClassifier
-        Not changed; fitted or not.
+        Not changed; fitted or not. Its `pos_label` names melanoma where the labels do not.
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
         Images, raw RGB.
     y : array-like of shape (n_images,), optional
@@ -93,7 +93,8 @@ def cross_validate(
     Raises
     ------
     DatasetError
-        If there are no labels, or too few groups for the folds, or `X` cannot be divided.
+        If there are no labels, one is missing, nothing says which is melanoma, or there are too few groups for the
+        folds, or `X` cannot be divided.
     ParameterError
         If a parameter cannot be used, or the classifier stops early and nothing is watched.
     ImageError, WeightsUnavailableError
@@ -111,7 +112,7 @@ def cross_validate(
     ((12,), [4, 4, 4])
     """
     _check(classifier, folds, validation)
-    labels, encoded = _read_labels(X, y)
+    labels, encoded = _read_labels(classifier, X, y)
     numbers = _number_groups(X, len(labels), groups, verbose=verbose)
     seed = classifier.random_state if random_state is None else random_state
     if seed is None:
@@ -130,7 +131,7 @@ def cross_validate(
             labels[rest],
             validation_data=None if watched is None else (_take(X, watched), labels[watched]),
         )
-        scores[rows], of_fold[rows] = member.predict_proba(_take(X, rows))[:, 1], fold
+        scores[rows], of_fold[rows] = score_melanoma(member, _take(X, rows)), fold
         members.append(member)
         logger.info("fold %d of %d: trained on %d images, scored %d", fold + 1, folds, len(rest), len(rows))
     ensemble = Ensemble(members, combine=combine, threshold=classifier.threshold, verbose=verbose)
@@ -165,19 +166,21 @@ def _check(classifier: TransferClassifier, folds: int, validation: str | None) -
     classifier.check_parameters(validated=validation is not None)
 
 
-def _read_labels(X: Any, y: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the labels as they are given, and as 0 and 1."""
     if hasattr(X, "as_numpy_iterator"):
         raise DatasetError(
             "a tf.data.Dataset cannot be divided into folds: pass an ISBIDataset, paths, PIL images or an array"
         )
     labels = open_source(X, y).known_labels()
-    classes, encoded = encode_labels(labels)
-    if len(classes) > 2:
+    classes = classifier._tell_classes(labels)
+    n_classes = len(classes.labels)
+    if n_classes > 2:
         raise DatasetError(
-            f"cross_validate keeps one score an image, that of melanoma: it needs two classes, got {len(classes)}"
+            f"cross_validate keeps one score an image, that of melanoma: it needs two classes, got {n_classes}"
         )
-    return labels, encoded
+    classifier._weights_of_classes(classes)  # before images are read
+    return labels, classes.encode(labels)
 
 
 def _number_groups(X: Any, n_images: int, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:

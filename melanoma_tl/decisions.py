@@ -19,7 +19,17 @@ from scipy.stats import norm
 
 from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_scored
 from melanoma_tl.metrics import ConfusionCounts
-from melanoma_tl.parameters import checked, whole
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    INSIDE,
+    NONE,
+    NUMBERS,
+    checked,
+    instance,
+    several,
+    whole,
+)
 from melanoma_tl.resampling import Tally, add_up, draws_of, percentile_interval
 
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
@@ -50,6 +60,7 @@ class DecisionCurve(NamedTuple):
     treat_all: NDArray[np.float64]
 
 
+@checked(thresholds=several(INSIDE, at_least=1), groups=COLUMN | NONE, **BOOTSTRAP)
 def decision_curve(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -255,6 +266,7 @@ class PredictiveValues(NamedTuple):
     npv_high: NDArray[np.float64]
 
 
+@checked(counts=instance(ConfusionCounts), prevalence=NUMBERS, confidence=INSIDE)
 def predictive_values(counts: ConfusionCounts, prevalence: ArrayLike, confidence: float = 0.95) -> PredictiveValues:
     """Carry sensitivity and specificity over to other prevalences, by Bayes' theorem.
 

@@ -21,9 +21,11 @@ from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, Par
 from melanoma_tl.files import publishing
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
+from melanoma_tl.inputs import classes_of, score_melanoma
 from melanoma_tl.parameters import (
     COUNT,
     NONE,
+    PATH,
     PROBABILITY,
     SEED,
     VERBOSE,
@@ -105,7 +107,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     Parameters
     ----------
     classifiers : sequence of TransferClassifier
-        The members, which must agree on their classes.
+        The members, which must agree on their classes and on which of them is melanoma.
     combine : {"mean", "rank"}, default="mean"
         Take the mean of the members' probabilities, or of their ranks among reference scores (see Notes).
     threshold : float, default=0.5
@@ -122,7 +124,9 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     members_ : list of TransferClassifier
         The classifiers that score: those that `fit` trained, or else `classifiers`.
     classes_ : ndarray of shape (n_classes,)
-        The classes of the members; of two, the second is melanoma.
+        The classes of the members, sorted.
+    pos_label_ : object
+        Which of them is melanoma, as `TransferClassifier.pos_label_`.
     reference_scores_ : list of ndarray
         For each member, the scores that "rank" compares with: of the images of `set_reference` or
         of the validation data of `fit`; after `cross_validate`, of the fold that it was not trained on.
@@ -201,7 +205,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         ------
         ParameterError
             If a parameter cannot be used, or "rank" has no validation data.
-        DatasetError, ImageError, WeightsUnavailableError
+        DatasetError, ImageError, UnknownNameError, WeightsUnavailableError
             As in `TransferClassifier.fit`.
         """
         self._check_parameters()
@@ -210,6 +214,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 "combine='rank' compares with scores of validation images: pass validation_data to fit"
             )
         members = [clone(classifier) for classifier in self.classifiers]
+        _check_agreement(members, X, y, validation_data)
         if self.random_state is not None:
             for member, seed in zip(members, draw_seeds(self.random_state, len(members)), strict=True):
                 if "random_state" in member.get_params(deep=False):  # not in a frozen one
@@ -245,7 +250,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         DatasetError
             If a member can read none of the images.
         """
-        scores = [member.predict_proba(X)[:, 1] for member in self.members_]
+        scores = [score_melanoma(member, X) for member in self.members_]
         readable = [of_member[~np.isnan(of_member)] for of_member in scores]
         if not all(len(of_member) for of_member in readable):
             raise DatasetError("none of the reference images can be read")
@@ -262,10 +267,11 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 raise NotFittedError(
                     f"member {number} of this Ensemble is not fitted: call fit, or give fitted classifiers"
                 )
-            if member.classes_.tolist() != members[0].classes_.tolist():
+            here, first = _describe_classes(member), _describe_classes(members[0])
+            if here != first:
                 raise ParameterError(
-                    f"the members of an Ensemble must have the same classes: member {number} has "
-                    f"{member.classes_.tolist()}, member 0 has {members[0].classes_.tolist()}"
+                    f"the members of an Ensemble must have the same classes: member {number} has {here}, "
+                    f"member 0 has {first}"
                 )
         return members
 
@@ -296,7 +302,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_images, n_classes) and dtype float64
-            Scores for benign and melanoma, or of several diagnoses, 0 to 1, which add up to 1: probabilities with
+            Scores in the order of `classes_`, 0 to 1, which add up to 1: probabilities with
             "mean", mean ranks with "rank". NaN where an image could not be read and `on_error` of the members is
             "skip".
 
@@ -314,8 +320,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 )
             members = self.members_
             return np.mean([member.predict_proba(X, tta=tta, batch_size=batch_size) for member in members], axis=0)
-        melanoma = self._calibrated(self._raw_scores(X, tta, batch_size))
-        return np.column_stack([1 - melanoma, melanoma])
+        return classes_of(self).to_columns(self._calibrated(self._raw_scores(X, tta, batch_size)))
 
     def _raw_scores(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
         """Combine the scores of the members, each calibrated if it is; not calibrated itself."""
@@ -326,7 +331,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 "trained on, or fit with validation_data"
             )
         scores = [
-            self._rescale(number, member.predict_proba(X, tta=tta, batch_size=batch_size)[:, 1])
+            self._rescale(number, score_melanoma(member, X, tta=tta, batch_size=batch_size))
             for number, member in enumerate(members)
         ]
         return np.mean(scores, axis=0)
@@ -352,8 +357,13 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The classes; of two, the second is melanoma."""
+        """The classes, sorted."""
         return self.members_[0].classes_
+
+    @property
+    def pos_label_(self) -> Any:
+        """Which of the classes is melanoma."""
+        return self.members_[0].pos_label_
 
     @property
     def fingerprints_(self) -> dict[str, Fingerprints]:
@@ -475,6 +485,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
+    @checked(path=PATH)
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the members, how they are combined, and what cross-validation found, into one file.
 
@@ -528,6 +539,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         }
 
     @classmethod
+    @checked(path=PATH)
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read an ensemble that `save` wrote; no code from the file is run.
 
@@ -575,6 +587,19 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 settings=known["settings"],
             )
         return self
+
+
+def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, validation_data: Any) -> None:
+    """Stop before the first member is trained where a later one could not be, or would find something else."""
+    learning = [member for member in members if isinstance(member, TransferClassifier)]  # not frozen ones
+    found = [member._check_labels(X, y, validation_data) for member in learning]
+    melanoma = list(dict.fromkeys(classes.pos_label for classes in found if classes is not None))
+    if len(melanoma) > 1:
+        raise ParameterError(f"the members of an Ensemble take different labels for melanoma: {melanoma}")
+
+
+def _describe_classes(member: TransferClassifier) -> str:
+    return f"{member.classes_.tolist()}, of which {member.pos_label_!r} is melanoma"
 
 
 def draw_seeds(random_state: int | None, n: int) -> list[int]:

@@ -24,7 +24,17 @@ from tqdm.auto import tqdm
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images import load_image
-from melanoma_tl.parameters import COUNT, NONE, TEXT, checked, holding, several, whole
+from melanoma_tl.inputs import classes_of
+from melanoma_tl.parameters import (
+    COUNT,
+    NONE,
+    SCORER,
+    TEXT,
+    checked,
+    holding,
+    several,
+    whole,
+)
 from melanoma_tl.scoring import silent
 from melanoma_tl.sources import open_source
 from melanoma_tl.tables import html_list
@@ -36,7 +46,7 @@ if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport
 
 
-@checked(layer=TEXT | NONE)
+@checked(classifier=SCORER, layer=TEXT | NONE)
 def grad_cam(
     classifier: "TransferClassifier", X: Any, *, layer: str | None = None, target: Any = None
 ) -> NDArray[np.float32]:
@@ -52,8 +62,7 @@ def grad_cam(
         A layer of the network with maps of shape (n, h, w, channels). By default what the backbone
         recommends (`BackboneSpec.last_convolution`), else the last layer with maps.
     target : object, optional
-        The class whose evidence is looked for, as it stands in `classes_`: melanoma by default; of
-        several diagnoses one must be named.
+        The class whose evidence is looked for, as it stands in `classes_`; that of `pos_label_` by default.
 
     Returns
     -------
@@ -67,7 +76,7 @@ def grad_cam(
     UnknownNameError
         If there is no such layer or class.
     ParameterError
-        If the layer has no maps, or no class is named among several.
+        If the layer has no maps, or no class is named and none of several is melanoma.
     ImageError
         If an image cannot be read.
 
@@ -81,14 +90,16 @@ def grad_cam(
     images = _load(classifier, X)
     of_class = _find_class(classifier, target)
     # Of two classes the network has one score, that of melanoma: less of it is more of the other.
-    column, sign = (of_class, 1) if len(classifier.classes_) > 2 else (0, 2 * of_class - 1)
+    column, sign = (
+        (of_class, 1) if len(classifier.classes_) > 2 else (0, 2 * classes_of(classifier).codes[of_class] - 1)
+    )
     gradient = MapGradient(classifier.model_, _find_layer(classifier, layer), column)
     shown = tqdm(images, desc="Grad-CAM", unit="image", disable=not classifier.verbose, leave=False)
     measured = ((gradient.measure(image), image.shape[:2]) for image in shown)
     return np.stack([_weigh(maps, sign * slopes, size) for (maps, slopes), size in measured])
 
 
-@checked(grid=whole(at_least=2, at_most=64))
+@checked(classifier=SCORER, grid=whole(at_least=2, at_most=64))
 def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target: Any = None) -> NDArray[np.float32]:
     """Measure how much of a score goes when a part of the image is covered.
 
@@ -181,7 +192,7 @@ class Explanations:
         return draw_explanations(self.captions, self.images, self.grad_cam, self.occlusion)
 
 
-@checked(captions=several(TEXT) | NONE)
+@checked(classifier=SCORER, captions=several(TEXT) | NONE)
 def explain(
     classifier: "TransferClassifier", X: Any, *, captions: Sequence[str] | None = None, target: Any = None
 ) -> Explanations:
@@ -218,7 +229,7 @@ def explain(
     return Explanations(tuple(captions), images, *maps)
 
 
-@checked(report=holding("examples", "a MetricsReport"), n=COUNT)
+@checked(classifier=SCORER, report=holding("examples", "a MetricsReport"), n=COUNT)
 def explain_errors(classifier: "TransferClassifier", report: "MetricsReport", *, n: int = 3) -> Explanations:
     """Explain the errors that the classifier was most confident of.
 
@@ -266,11 +277,12 @@ def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32], size: tuple
 def _find_class(classifier: "TransferClassifier", target: Any) -> int:
     """Give the place of a class in the columns of `predict_proba`."""
     classes = classifier.classes_.tolist()
-    if target is None and len(classes) > 2:
+    wanted = classifier.pos_label_ if target is None else target
+    if wanted is None:
         raise ParameterError(f"say which of the classes {classes} is looked for, such as target={classes[0]!r}")
-    if target is not None and target not in classes:
-        raise UnknownNameError("class", target, map(str, classes))
-    return 1 if target is None else classes.index(target)
+    if wanted not in classes:
+        raise UnknownNameError("class", wanted, map(str, classes))
+    return classes.index(wanted)
 
 
 def _find_layer(classifier: "TransferClassifier", name: str | None) -> Any:

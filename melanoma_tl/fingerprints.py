@@ -8,6 +8,7 @@ bits and once with 256.
 import base64
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +21,21 @@ from PIL import Image
 
 from melanoma_tl import cache
 from melanoma_tl.errors import ImageError
-from melanoma_tl.images import ImageFile, ImageLike, batched, decode, load_image, map_threaded
+from melanoma_tl.images import ImageFile, ImageLike, batched, decode, load_image, map_threaded, open_image, read_content
+from melanoma_tl.pixels import as_stored, read_orientation
 
 COARSE_WORDS, FINE_WORDS = 1, 4
 """Length of the two perceptual hashes in words of 64 bits."""
 
 LOOK_WORDS = COARSE_WORDS + FINE_WORDS
 
+_LOOKS = 2
+"""As it is shown, and as it lies in the file where the EXIF orientation says that this is another way."""
+
 _HASHED_SIZE = (64, 64)  # what a 256-bit hash is computed from: 16 frequencies each way, times ImageHash's factor of 4
 
-_SCHEMA = """CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, bytes INTEGER, modified INTEGER, content BLOB, look BLOB
+_SCHEMA = """CREATE TABLE IF NOT EXISTS shown_and_stored (
+    path BLOB PRIMARY KEY, bytes INTEGER, modified INTEGER, content BLOB, look BLOB
 ) WITHOUT ROWID"""
 
 IMAGE_KINDS = ("id", "bytes", "near-duplicate")
@@ -49,8 +54,9 @@ class Fingerprint(NamedTuple):
     ----------
     content : bytes of length 32
         SHA-256 of the file, or of shape and pixels of an image in memory.
-    look : bytes of length 40
-        The perceptual hashes, 64 and 256 bits.
+    look : bytes of length 80
+        The perceptual hashes, 64 and 256 bits, of the picture as it is shown. Where an EXIF orientation turns
+        it, those of the pixels as they lie in the file follow, for a copy may have lost the tag; else zeros.
     """
 
     content: bytes
@@ -75,19 +81,29 @@ def fingerprint_image(image: ImageLike) -> Fingerprint:
     ImageError
         If it cannot be decoded.
     """
+    shown = Image.fromarray(load_image(image, _HASHED_SIZE))
+    orientation = _orientation(image)
+    stored = bytes(8 * LOOK_WORDS) if orientation == 1 else _look(as_stored(shown, orientation))
+    return Fingerprint(_content(image), _look(shown) + stored)
+
+
+def _look(picture: Image.Image) -> bytes:
     import imagehash
 
-    pixels = Image.fromarray(load_image(image, _HASHED_SIZE))
-    bits = [imagehash.phash(pixels, hash_size=size).hash for size in (8, 16)]
-    return Fingerprint(_content(image), b"".join(np.packbits(hash_bits).tobytes() for hash_bits in bits))
+    bits = [imagehash.phash(picture, hash_size=size).hash for size in (8, 16)]
+    return b"".join(np.packbits(hash_bits).tobytes() for hash_bits in bits)
+
+
+def _orientation(image: ImageLike) -> int:
+    if isinstance(image, np.ndarray):
+        return 1
+    with open_image(image) as opened:
+        return read_orientation(opened)
 
 
 def _content(image: ImageLike) -> bytes:
-    if isinstance(image, str | os.PathLike):
-        with Path(image).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    if isinstance(image, ImageFile):
-        return hashlib.sha256(image.read()).digest()
+    if isinstance(image, str | os.PathLike | bytes | ImageFile):
+        return hashlib.sha256(read_content(image)).digest()
     pixels = np.asarray(decode(image))
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
@@ -136,31 +152,31 @@ def _try(image: ImageLike) -> Fingerprint | ImageError:
         return error
 
 
-def _file_state(image: ImageLike) -> tuple[str, int, int] | None:
+def _file_state(image: ImageLike) -> tuple[bytes, int, int] | None:
     """Name, size and time of change: what tells whether a file is still the one that was looked at."""
     if not isinstance(image, str | os.PathLike):
         return None
     try:
         path = Path(image).resolve()
         state = path.stat()
-    except OSError:
+    except (OSError, RuntimeError, ValueError):  # decoding it will say what is wrong
         return None
-    return str(path), state.st_size, state.st_mtime_ns
+    return os.fsencode(path), state.st_size, state.st_mtime_ns
 
 
-def _recall(paths: Sequence[str]) -> dict[tuple[str, int, int], Fingerprint]:
+def _recall(paths: Sequence[bytes]) -> dict[tuple[bytes, int, int], Fingerprint]:
     if not paths:
         return {}
     with cache.database(cache.folder() / "fingerprints.sqlite", _SCHEMA) as database:
-        rows = database.execute(f"SELECT * FROM files WHERE path IN ({','.join('?' * len(paths))})", paths)  # noqa: S608
+        rows = database.execute(f"SELECT * FROM shown_and_stored WHERE path IN ({','.join('?' * len(paths))})", paths)  # noqa: S608
         return {(path, size, modified): Fingerprint(content, look) for path, size, modified, content, look in rows}
 
 
-def _remember(rows: Iterable[tuple[str, int, int, bytes, bytes]]) -> None:
+def _remember(rows: Iterable[tuple[bytes, int, int, bytes, bytes]]) -> None:
     kept = list(rows)
     if kept:
         with cache.database(cache.folder() / "fingerprints.sqlite", _SCHEMA) as database:
-            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", kept)
+            database.executemany("INSERT OR REPLACE INTO shown_and_stored VALUES (?, ?, ?, ?, ?)", kept)
 
 
 @dataclass(frozen=True)
@@ -175,8 +191,8 @@ class Fingerprints:
     keys : mapping of str to ndarray of shape (n_images,) and dtype uint64
         For each kind of relation that is known ("id", "bytes", "lesion", "patient"), equal
         numbers for equal things, 0 where nothing is known.
-    looks : ndarray of shape (n_images, 5) and dtype uint64, or None
-        The perceptual hashes, 64 and 256 bits; zeros where the image is not known or blank.
+    looks : ndarray of shape (n_images, 10) and dtype uint64, or None
+        The perceptual hashes, 64 and 256 bits, as in `Fingerprint`; zeros where the image is not known or blank.
     """
 
     keys: Mapping[str, NDArray[np.uint64]]
@@ -203,9 +219,10 @@ class Fingerprints:
         """
         if images is None:
             return cls(dict(keys), None)
-        known = [image if isinstance(image, Fingerprint) else Fingerprint(bytes(32), bytes(40)) for image in images]
+        unknown = Fingerprint(bytes(32), bytes(8 * LOOK_WORDS * _LOOKS))
+        known = [image if isinstance(image, Fingerprint) else unknown for image in images]
         contents = np.frombuffer(b"".join(image.content[:8] for image in known), dtype="<u8")
-        looks = np.frombuffer(b"".join(image.look for image in known), dtype="<u8").reshape(-1, LOOK_WORDS)
+        looks = np.frombuffer(b"".join(image.look for image in known), dtype="<u8").reshape(-1, LOOK_WORDS * _LOOKS)
         return cls({**keys, "bytes": contents.astype(np.uint64)}, looks.astype(np.uint64))
 
     def __getitem__(self, rows: Any) -> Self:
@@ -278,7 +295,10 @@ class Fingerprints:
         dict
             Base64 of the arrays, little-endian.
         """
-        arrays = {**self.keys, **({} if self.looks is None else {"looks": self.looks})}
+        arrays = dict(self.keys)
+        if self.looks is not None:
+            arrays["looks"], stored = self.looks[:, :LOOK_WORDS], self.looks[:, LOOK_WORDS:]
+            arrays |= {"stored_looks": stored} if stored.any() else {}
         return {name: base64.b64encode(array.astype("<u8").tobytes()).decode() for name, array in arrays.items()}
 
     @classmethod
@@ -296,8 +316,11 @@ class Fingerprints:
             As they were.
         """
         arrays = {name: np.frombuffer(base64.b64decode(text), dtype="<u8") for name, text in state.items()}
-        looks = arrays.pop("looks", None)
-        return cls(arrays, None if looks is None else looks.reshape(-1, LOOK_WORDS))
+        if "looks" not in arrays:
+            return cls(arrays, None)
+        shown = arrays.pop("looks").reshape(-1, LOOK_WORDS)
+        stored = arrays.pop("stored_looks", np.zeros_like(shown)).reshape(-1, LOOK_WORDS)
+        return cls(arrays, np.hstack([shown, stored]))
 
 
 def number_values(values: Iterable[Any]) -> NDArray[np.uint64]:
@@ -313,7 +336,10 @@ def number_values(values: Iterable[Any]) -> NDArray[np.uint64]:
     ndarray of shape (n,) and dtype uint64
         The first 64 bits of the SHA-256 of each.
     """
-    digests = (bytes(8) if pd.isna(value) else hashlib.sha256(str(value).encode()).digest()[:8] for value in values)
+    digests = (
+        bytes(8) if pd.isna(value) else hashlib.sha256(str(value).encode(errors="surrogatepass")).digest()[:8]
+        for value in values
+    )
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
@@ -330,11 +356,11 @@ def normalise_id(image_id: str) -> str:
     Returns
     -------
     str
-        In small letters, without that ending.
+        In small letters, composed ones where there are accents, without that ending.
 
     Examples
     --------
     >>> normalise_id("ISIC_0000013_downsampled")
     'isic_0000013'
     """
-    return image_id.casefold().removesuffix("_downsampled")
+    return unicodedata.normalize("NFC", image_id).casefold().removesuffix("_downsampled")

@@ -1,26 +1,43 @@
-"""The only place where an image is decoded and resized.
+"""The only place where an image is opened, decoded and resized.
 
 Whatever an image comes from (a file, a PIL image, an array), it leaves this
 module as raw RGB, ``uint8``, 0 to 255, so that every route into the library
 gives the same pixels.
 """
 
+import errno
 import os
+import reprlib
+import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from melanoma_tl import dicom
 from melanoma_tl.errors import ImageError, ParameterError
+from melanoma_tl.pixels import as_shown, shown_size
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF", "PPM", "HEIF")
+"""Pillow's names of the formats that are opened, and no others: some of its decoders start programs.
+
+HEIF (.heic) is read where the user has registered the decoder of the package pillow-heif; DICOM where pydicom is."""
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".j2k", ".avif"),
+    *(".ppm", ".pgm", ".pnm", ".heic", ".heif", ".dcm", ".dicom"),
+)
+"""What names of images end in, in capitals or not."""
 
 MIN_SIDE = 16
 """Shortest side in pixels that can still show a lesion; smaller files are placeholders or damage."""
@@ -32,10 +49,36 @@ A JPEG can be decoded at a half, a quarter or an eighth of its size at a fractio
 Pillow's documentation of `Image.resize` calls close to the filter alone, no pixel of the full-size photographs measured
 for `docs/objects/dataset.md` differs by more than 6 of 255."""
 
+RECIPE = f"shown_lanczos_gap{REDUCING_GAP}_pillow{PIL.__version__}"
+"""How `load_image` makes pixels: whatever changes a pixel is part of it, and what is kept on disk is named by it."""
+
+_FILE_ERRORS = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EISDIR: "is a folder",
+    errno.ELOOP: "is a link that leads back to itself",
+    errno.EACCES: "there is no permission to read it",
+    errno.ENAMETOOLONG: "the name is longer than a file's can be",
+}
+
+_OTHER_CONTENT = {
+    b"%!PS": "a PostScript document",
+    b"%PDF": "a PDF document",
+    b"<": "a web page or other text in XML",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself with 'git lfs pull'",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"8BPS": "a Photoshop document",
+}
+"""What files that are called images have turned out to be, by their first bytes."""
+
+_RAW_SUFFIXES = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".pef", ".rw2", ".raf", ".srw")
+"""Raw data of cameras, of which Pillow would read the preview."""
+
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file that has no path on this machine: in a bucket, an archive or a database.
+    """An image file that has no path on this machine: in a bucket, an archive, a database or in memory.
 
     Attributes
     ----------
@@ -63,15 +106,18 @@ class ImageFile:
         """
         try:
             return BytesIO(self.read())
-        except FileNotFoundError:
-            raise ImageError(self.name, _MISSING) from None
-        except OSError as error:
-            raise ImageError(self.name, f"cannot be read ({error})") from error
+        except ImageError:
+            raise
+        except Exception as error:  # whatever the library behind it raises
+            raise ImageError(self.name, _why_not_read(error)) from error
 
 
-ImageLike = str | os.PathLike[str] | ImageFile | Image.Image | NDArray[np.uint8]
+ImageLike = str | os.PathLike[str] | bytes | ImageFile | Image.Image | NDArray[np.uint8]
 
-_MISSING = "no such file"
+_WHAT_AN_IMAGE_IS = "a path, the bytes of a file, an ImageFile, a PIL image, or a uint8 array (height, width, 3)"
+
+_LOCKS = tuple(threading.Lock() for _ in range(64))
+"""For PIL images: two threads that decode one at once would read from one file in turns."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -86,14 +132,19 @@ class SkippedRow(NamedTuple):
 
 
 def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """Decode one image to 8-bit RGB.
+    """Decode one image to 8-bit RGB, as viewers show it.
 
-    Greyscale, palette, CMYK and 16-bit images are converted; transparency is dropped.
+    Greyscale, palette, CMYK and Lab images are converted; what is transparent lies on
+    white. The EXIF orientation is followed, of PIL images too, as by Pillow's
+    ``ImageOps.exif_transpose``: take it out of a PIL image that you have turned yourself.
+    Of more than eight bits the upper eight are kept, counted from what the file declares
+    (TIFF MaxSampleValue or BitsPerSample, DICOM BitsStored, 16 in a PNG); where no value
+    needs the uppermost bit, the file is refused, for it may hold data of fewer bits.
 
     Parameters
     ----------
-    source : path, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
-        The image.
+    source : path, bytes, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+        The image; a file of one of the `FORMATS`, or DICOM where pydicom is installed.
     at_least : tuple of int, optional
         (height, width) in pixels that suffice: a larger JPEG may be decoded at a
         half, a quarter or an eighth of its size, whichever is still that large.
@@ -107,7 +158,8 @@ def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Ima
     ------
     ImageError
         If the file is missing, empty, damaged, truncated, animated, no image at
-        all, over Pillow's pixel limit, or has a side shorter than `MIN_SIDE`.
+        all, of unclear range, over Pillow's pixel limit, or has a side shorter than
+        `MIN_SIDE`; whatever else is given in place of an image.
 
     Examples
     --------
@@ -117,32 +169,169 @@ def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Ima
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    if isinstance(source, Image.Image):
-        _check_side(source, "PIL image")
-        return _to_rgb(source, "PIL image")
-    name = source.name if isinstance(source, ImageFile) else os.fspath(source)
+    with open_image(source) as image:
+        if at_least is not None and image.format in ("JPEG", "MPO") and not isinstance(source, Image.Image):
+            height, width = at_least if shown_size(image) == image.size else at_least[::-1]
+            image.draft(None, (width, height))
+        return as_shown(image, _name(source))
+
+
+@contextmanager
+def open_image(source: str | os.PathLike[str] | bytes | ImageFile | Image.Image) -> Iterator[Image.Image]:
+    """Open an image to look at its header, or to decode it.
+
+    Parameters
+    ----------
+    source : path, bytes, ImageFile or PIL.Image.Image
+        The image.
+
+    Yields
+    ------
+    PIL.Image.Image
+        Not decoded yet, as far as Pillow allows; closed at the end, unless it was given as a PIL image.
+
+    Raises
+    ------
+    ImageError
+        As `decode`, whatever goes wrong with the image inside of the block.
+    """
+    name = _name(source)
     try:
-        with Image.open(source.open() if isinstance(source, ImageFile) else name) as image:
+        with _opened(source, name) as image:
             _check_pixel_limit(image)
             _check_side(image, name)
-            if at_least is not None:
-                image.draft(None, (at_least[1], at_least[0]))
-            return _to_rgb(image, name)
-    except FileNotFoundError:
-        raise ImageError(name, _MISSING) from None
-    except UnidentifiedImageError:
-        empty = not source.read() if isinstance(source, ImageFile) else Path(name).stat().st_size == 0
-        raise ImageError(name, "the file is empty (0 bytes)" if empty else "not an image that Pillow reads") from None
-    except Image.DecompressionBombError:
+            _check_single(image, name)
+            yield image
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise ImageError(
             name, f"more pixels than Pillow's limit of {limit}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
         ) from None
-    except ImageError:
-        raise
+    except MemoryError as error:
+        raise ImageError(name, "there is not enough memory to decode it") from error
     # Pillow's decoders raise SyntaxError, ValueError, struct.error, … on damaged files: all mean the same here.
     except Exception as error:
-        raise ImageError(name, f"damaged or truncated ({error})") from error
+        closed = " or closed" if isinstance(source, Image.Image) else ""
+        raise ImageError(name, f"damaged or truncated{closed} ({error})") from error
+
+
+def _name(source: object) -> str:
+    """Say what errors call an image."""
+    if isinstance(source, ImageFile):
+        return source.name
+    if isinstance(source, str | os.PathLike):
+        return printable(os.fsdecode(source)) or "''"
+    return "PIL image" if isinstance(source, Image.Image) else reprlib.repr(source)
+
+
+def printable(path: str) -> str:
+    r"""Write a path so that it can be printed and kept.
+
+    Parameters
+    ----------
+    path : str
+        As the operating system gives it.
+
+    Returns
+    -------
+    str
+        The same, but for bytes that are no UTF-8, which become ``\udc..``.
+    """
+    return path.encode(errors="backslashreplace").decode()
+
+
+@contextmanager
+def _opened(source: object, name: str) -> Iterator[Image.Image]:
+    if isinstance(source, Image.Image):
+        if source.format not in (None, "MPO", *FORMATS):  # its decoder may not have run yet
+            raise ImageError(name, f"{source.format} is no format that is read; convert it to RGB first")
+        with _LOCKS[id(source) // 64 % len(_LOCKS)]:
+            yield source
+        return
+    with _open_file(source, name) as file, _identified(file, name) as image:
+        yield image
+
+
+def read_content(source: ImageLike) -> bytes:
+    """Read the file of an image.
+
+    Parameters
+    ----------
+    source : path, bytes or ImageFile
+        The image.
+
+    Returns
+    -------
+    bytes
+        The content of its file.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    name = _name(source)
+    try:
+        with _open_file(source, name) as file:
+            return file.read()
+    except OSError as error:
+        raise ImageError(name, _why_not_read(error)) from error
+
+
+def _open_file(source: object, name: str) -> BinaryIO:
+    if isinstance(source, ImageFile):
+        return source.open()
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    if isinstance(source, str | os.PathLike):
+        return _open_path(source, name)
+    raise ImageError(name, f"{type(source).__name__} is no image; expected {_WHAT_AN_IMAGE_IS}")
+
+
+def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
+    if name.lower().endswith(_RAW_SUFFIXES):
+        raise ImageError(name, "raw data of a camera; develop it to JPEG, PNG or TIFF first")
+    try:
+        kind = os.stat(path).st_mode  # noqa: PTH116 -- Path("") would be the working directory
+        if stat.S_ISREG(kind):
+            return Path(path).open("rb")
+    except OSError as error:
+        raise ImageError(name, _why_not_read(error)) from None
+    except ValueError as error:  # NUL, or half a character
+        raise ImageError(name, f"no file can have such a name ({error})") from None
+    # Opening a pipe would wait for ever.
+    raise ImageError(name, "is a folder" if stat.S_ISDIR(kind) else "is no file but a device, a pipe or a socket")
+
+
+def _why_not_read(error: Exception) -> str:
+    return _FILE_ERRORS.get(getattr(error, "errno", None) or 0, "") or f"cannot be read ({error})"
+
+
+def _identified(file: BinaryIO, name: str) -> Image.Image:
+    """Open a file with the decoders that are allowed, and say what else it is if none knows it."""
+    Image.init()
+    try:
+        return Image.open(file, formats=[known for known in FORMATS if known in Image.OPEN])
+    except UnidentifiedImageError:
+        file.seek(0)
+        head = file.read(256)
+        if dicom.is_dicom(head) or name.lower().endswith((".dcm", ".dicom")):
+            file.seek(0)
+            return dicom.read(file, name)
+        raise ImageError(name, _what_it_is(head)) from None
+
+
+def _what_it_is(head: bytes) -> str:
+    if not head:
+        return "the file is empty (0 bytes)"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
+        return "HEIF (.heic); install pillow-heif and call pillow_heif.register_heif_opener(), or save it as JPEG"
+    for start, what in _OTHER_CONTENT.items():
+        if head.lstrip().startswith(start):
+            return f"not an image but {what}"
+    return f"not an image in a format that is read ({', '.join(FORMATS)}, DICOM)"
 
 
 def load_image(source: ImageLike, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -155,7 +344,7 @@ def load_image(source: ImageLike, size: tuple[int, int] | None = None) -> NDArra
 
     Parameters
     ----------
-    source : path, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+    source : path, bytes, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
         The image.
     size : tuple of int, optional
         (height, width) in pixels; the image's own size by default.
@@ -202,37 +391,14 @@ def _check_side(image: Image.Image, name: str) -> None:
         raise ImageError(name, f"{image.size[0]}x{image.size[1]} pixels; the shortest side must be at least {MIN_SIDE}")
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    # Cameras write "MPO": a photograph and its preview in one file. Anything else with frames is an animation.
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise ImageError(name, f"animated: {getattr(image, 'n_frames', 1)} frames where one image was expected")
-    if image.mode == "F":
-        raise ImageError(name, "floating-point pixels have no known range; save the image as 8-bit RGB")
-    if image.mode.startswith("I"):
-        # Pillow would clip 16-bit grey at 255 and turn the photograph white.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
-
-
-def find_images(folders: Iterable[Path]) -> dict[str, Path]:
-    """Index the images that lie directly in some folders.
-
-    Parameters
-    ----------
-    folders : iterable of Path
-        Existing folders; where two hold the same name, the earlier one wins.
-
-    Returns
-    -------
-    dict of str to Path
-        The file for each file name without its suffix.
-    """
-    found: dict[str, Path] = {}
-    for folder in folders:
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                found.setdefault(path.stem, path)
-    return found
+def _check_single(image: Image.Image, name: str) -> None:
+    # Cameras write "MPO": a photograph and its preview in one file.
+    n_frames = getattr(image, "n_frames", 1)
+    if n_frames == 1 or image.format == "MPO":
+        return
+    moves = image.format in ("GIF", "PNG", "WEBP", "AVIF")
+    what = f"animated: {n_frames} frames" if moves else f"holds {n_frames} pages"
+    raise ImageError(name, f"{what} where one image was expected")
 
 
 def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: int = 64) -> Iterator[_R]:

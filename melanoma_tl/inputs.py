@@ -1,54 +1,17 @@
 """Labels and scores as they come from outside, checked once for everything that counts with them."""
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.labels import Classes, as_binary, find_melanoma
+from melanoma_tl.meanings import normalise
 from melanoma_tl.parameters import BOOTSTRAP, check
 
-
-def check_labels(y_true: ArrayLike, pos_label: object = None) -> NDArray[np.int64]:
-    """Turn labels into 0 for benign and 1 for melanoma.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma; other labels need `pos_label`.
-    pos_label : object, optional
-        The label that means melanoma; every other label is then benign.
-
-    Returns
-    -------
-    ndarray of int64 of shape (n,)
-        0 or 1.
-
-    Raises
-    ------
-    ParameterError
-        If the shape is another one, a label is missing, or labels are not understood.
-
-    Examples
-    --------
-    >>> check_labels(["nevus", "mel"], pos_label="mel").tolist()
-    [0, 1]
-    """
-    # As objects: NumPy would turn a NaN among words into the word "nan".
-    labels = y_true if isinstance(y_true, np.ndarray) else np.array(y_true, dtype=object)
-    if labels.ndim != 1:
-        raise ParameterError(f"y_true must have the shape (n,), got {labels.shape}")
-    found = list(dict.fromkeys(labels.tolist()))
-    if pos_label is not None and not any(pd.isna(label) for label in found):
-        return (labels == pos_label).astype(np.int64)
-    if not set(found) <= {0, 1}:
-        raise ParameterError(
-            f"y_true must hold 0 for benign and 1 for melanoma, got {found[:5]}; leave out images without a label, "
-            "and for other labels say which one is melanoma, such as pos_label='melanoma'"
-        )
-    return labels.astype(np.int64)
+_ROUNDING = 8 * float(np.finfo(np.float32).eps)
+"""How far a probability may lie outside 0 to 1: by the rounding of a network that computes in float32."""
 
 
 def check_scores(y_score: ArrayLike, *, probabilities: bool = True) -> NDArray[np.float64]:
@@ -69,7 +32,7 @@ def check_scores(y_score: ArrayLike, *, probabilities: bool = True) -> NDArray[n
     Raises
     ------
     ParameterError
-        If they are no numbers, the shape is another one, or one lies outside 0 to 1.
+        If they are no numbers, the shape is another one, or one is no probability or infinite.
     """
     try:
         scores = np.asarray(y_score, dtype=np.float64)
@@ -77,14 +40,39 @@ def check_scores(y_score: ArrayLike, *, probabilities: bool = True) -> NDArray[n
         raise ParameterError(f"y_score must hold numbers, the probability of melanoma: {error}") from error
     if scores.ndim != 1:
         raise ParameterError(f"y_score must have the shape (n,), the probability of melanoma, got {scores.shape}")
-    outside = scores[(scores < 0) | (scores > 1)] if probabilities else scores[np.isinf(scores)]
+    if probabilities:
+        return check_probabilities(scores)
+    infinite = int(np.isinf(scores).sum())
+    if infinite:
+        raise ParameterError(f"y_score must hold finite numbers, got {infinite} that are infinite")
+    return scores
+
+
+def check_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Stop at scores that are no probabilities.
+
+    Parameters
+    ----------
+    scores : ndarray of any shape
+        NaN may stand among them.
+
+    Returns
+    -------
+    ndarray of float64 of the same shape
+        0 to 1: what lies outside by no more than float32 rounds is 0 or 1.
+
+    Raises
+    ------
+    ParameterError
+        If one lies outside 0 to 1.
+    """
+    outside = scores[(scores < -_ROUNDING) | (scores > 1 + _ROUNDING)]
     if outside.size:
         raise ParameterError(
-            f"y_score must hold {'probabilities, 0 to 1' if probabilities else 'finite numbers'}, "
-            f"got {outside.size} outside, such as {outside[0]:g}; "
-            "pass predict_proba(X)[:, 1], not logits, per cents or decision_function"
+            f"y_score must hold probabilities, 0 to 1, got {outside.size} outside, such as {float(outside[0])!r}; "
+            "pass predict_proba(X), the column of melanoma, not logits, per cents or decision_function"
         )
-    return scores
+    return np.clip(scores, 0, 1)
 
 
 def check_scored(
@@ -95,7 +83,7 @@ def check_scored(
     Parameters
     ----------
     y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma; both must occur.
+        0 or False benign, 1 or True melanoma, or words that say so; both must occur.
     y_score : array-like of shape (n,)
         Probabilities of melanoma, without NaN.
     probabilities : bool, default=True
@@ -111,11 +99,11 @@ def check_scored(
     Raises
     ------
     DatasetError
-        If there is no image, or only one class.
+        If there is no image, only one class, or as `melanoma_tl.labels.as_binary`.
     ParameterError
-        If lengths differ, a score is NaN, or `check_labels` or `check_scores` object.
+        If lengths differ, a score is NaN, or as `check_scores`.
     """
-    truth, scores = check_labels(y_true), check_scores(y_score, probabilities=probabilities)
+    truth, scores = as_binary(y_true), check_scores(y_score, probabilities=probabilities)
     check_lengths(len(scores), y_true=truth)
     n_missing = int(np.isnan(scores).sum())
     if n_missing:
@@ -153,17 +141,89 @@ def take_labels(X: Any, y: ArrayLike | None) -> ArrayLike:
     return labels
 
 
-def score_melanoma(estimator: Any, X: Any, pos_label: object = None) -> NDArray[np.float64]:
+def classes_of(estimator: Any, pos_label: object = None) -> Classes:
+    """Tell which classes a classifier knows, and which of them it scores as melanoma.
+
+    Parameters
+    ----------
+    estimator : object
+        Anything with `classes_`, and perhaps `pos_label_`; what has no `classes_` has 0 and 1.
+    pos_label : object, optional
+        The class that means melanoma, where neither the classifier nor the words say so.
+
+    Returns
+    -------
+    Classes
+        In the order of the columns of its `predict_proba`.
+
+    Raises
+    ------
+    DatasetError
+        If nothing says which of two classes is melanoma.
+    ParameterError
+        If `pos_label` is none of the classes, or another one is melanoma.
+    """
+    labels = np.asarray(getattr(estimator, "classes_", (0, 1)))
+    known = getattr(estimator, "pos_label_", None)
+    if None not in (known, pos_label) and normalise(pos_label) != normalise(known):
+        raise ParameterError(f"pos_label={pos_label!r}, but this classifier was trained to find {known!r}")
+    chosen = known if pos_label is None else pos_label
+    name = f"classes_ of this {type(estimator).__name__}"
+    return Classes(labels, find_melanoma(labels.tolist(), pos_label=chosen, name=name))
+
+
+def read_truth(
+    estimator: Any, X: Any, y: ArrayLike | None = None, pos_label: object = None
+) -> tuple[NDArray[np.int64], Classes]:
+    """Read the labels of images as a classifier of two classes does, before it scores them.
+
+    Parameters
+    ----------
+    estimator : object
+        As `classes_of`.
+    X : object
+        Whatever it takes.
+    y : array-like of shape (n,), optional
+        Labels, in the words of the classifier or as 0 and 1; ``X.labels`` by default.
+    pos_label : object, optional
+        The label of melanoma, among the classes of the classifier or else in `y`, where the words do not say so.
+
+    Returns
+    -------
+    truth : ndarray of int64 of shape (n,)
+        1 melanoma, 0 the other class.
+    known : Classes
+        Those of the classifier.
+
+    Raises
+    ------
+    DatasetError, ParameterError, UnknownNameError
+        As `classes_of`, `take_labels` and `Classes.encode`; also if there are more than two classes.
+    """
+    labels = take_labels(X, y)
+    names = np.asarray(getattr(estimator, "classes_", (0, 1))).tolist()
+    is_class = pos_label is not None and normalise(pos_label) in map(normalise, names)
+    known = classes_of(estimator, pos_label if is_class else None)
+    if len(names) != 2:
+        raise ParameterError(_not_binary(f"{len(names)} classes"))
+    if pos_label is not None and not is_class:
+        return as_binary(labels, pos_label=pos_label, name="y"), known
+    return known.encode(labels, name="y"), known
+
+
+def score_melanoma(estimator: Any, X: Any, known: Classes | None = None, **options: Any) -> NDArray[np.float64]:
     """Let any classifier of two classes score images.
 
     Parameters
     ----------
     estimator : object
-        Anything with ``predict_proba(X)`` of shape (n, 2), melanoma second.
+        Anything with ``predict_proba(X)`` of shape (n, 2), in the order of its `classes_`.
     X : object
         Whatever it takes.
-    pos_label : object, optional
-        The label that means melanoma, when its classes are not 0 and 1.
+    known : Classes, optional
+        Its classes, if they are at hand.
+    **options : dict
+        Of its `predict_proba`.
 
     Returns
     -------
@@ -172,23 +232,21 @@ def score_melanoma(estimator: Any, X: Any, pos_label: object = None) -> NDArray[
 
     Raises
     ------
-    ParameterError
-        If melanoma is its first class, or the scores are of another shape.
+    DatasetError, ParameterError
+        As `classes_of`; also if the scores are of another shape.
     """
-    classes = getattr(estimator, "classes_", None)
-    melanoma = 1 if pos_label is None else pos_label
-    if classes is not None and classes[0] == melanoma:
-        raise ParameterError(
-            f"Melanoma ({melanoma!r}) must be the estimator's second class, got classes_ {list(classes)}; "
-            "pass predict_proba(X)[:, 0] as the scores instead"
-        )
-    probabilities = np.asarray(estimator.predict_proba(X))
-    if probabilities.ndim != 2 or probabilities.shape[1] != 2:
-        raise ParameterError(
-            f"predict_proba must return the shape (n, 2), benign and melanoma, got {probabilities.shape}; "
-            "for several diagnoses there is MulticlassReport"
-        )
-    return probabilities[:, 1]
+    known = classes_of(estimator) if known is None else known
+    probabilities = np.asarray(estimator.predict_proba(X, **options))
+    if known.melanoma is None or probabilities.ndim != 2 or probabilities.shape[1] != 2:
+        raise ParameterError(_not_binary(str(probabilities.shape)))
+    return probabilities[:, known.melanoma]
+
+
+def _not_binary(got: str) -> str:
+    return (
+        f"predict_proba must return the shape (n, 2), benign and melanoma, got {got}; "
+        "for several diagnoses there is MulticlassReport"
+    )
 
 
 def threshold_of(estimator: Any) -> float:
@@ -271,7 +329,11 @@ def check_fraction(name: str, value: object, *, ends: bool = False) -> None:
     ...
     melanoma_tl.errors.ParameterError: confidence must lie between 0 and 1 (both excluded), got 95
     """
-    good = isinstance(value, Real) and not isinstance(value, bool) and (0 <= value <= 1 if ends else 0 < value < 1)
+    good = (
+        isinstance(value, int | float | np.number)
+        and not isinstance(value, bool)
+        and (0 <= value <= 1 if ends else 0 < value < 1)
+    )
     if not good:
         which = "included" if ends else "excluded"
         raise ParameterError(f"{name} must lie between 0 and 1 (both {which}), got {value!r}")

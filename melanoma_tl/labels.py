@@ -1,197 +1,32 @@
-"""What a label says: which word means melanoma, which another finding, and which that nothing is known."""
+"""Labels as they come from outside: an array of classes, and which of them is melanoma."""
 
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
-from enum import Enum
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.meanings import Meaning, is_answer, is_missing, normalise, read_meaning
 
+logger = logging.getLogger(__name__)
 
-class Meaning(Enum):
-    """What a single label says about melanoma."""
+_N_SHOWN = 5
 
-    MELANOMA = "melanoma"
-    OTHER = "not melanoma"
-    MALIGNANT = "malignant"
-    """Melanoma, or another cancer: only the source of the label knows."""
-    UNKNOWN = "says nothing"
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "words": (str, bytes),
+    "truth values": (bool, np.bool_),
+    "numbers": (int, float, np.integer, np.floating),
+}
+"""What a label may be; a truth value is an int for Python, so that it stands before the numbers."""
 
+_MISSING_TYPES = (type(None), type(pd.NA), type(pd.NaT))
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(word.strip() for word in text.replace("\n", ",").split(",") if word.strip())
-
-
-_YES = _words("1, true, yes, y, ja, oui, si, sim, positive, pos, positiv, positif, positivo")
-_NO = _words("0, -1, false, no, n, nein, non, nao, negative, neg, negativ, negatif, negativo")
-"""Answers to the question "is it a melanoma?"; beside anything but the opposite answer they say nothing."""
-
-_MELANOMA = _words("mel, mm, mis, mel in situ, lentigo maligna, lentigo maligna type")
-"""Beside every phrase with a word for melanoma in it."""
-
-_MALIGNANT = _words("""
-    malignant, malign, malignancy, maligne, malin, maligno, maligna, malignus, bosartig, mal, cancer, krebs, cancro,
-    skin cancer, hautkrebs
-""")
-
-_OTHER = _words("""
-    benign, benigne, benigno, benigna, benignus, benin, gutartig, nonmalignant, non malignant, not malignant, ben,
-    nv, nev, nevus, naevus, nevi, naevi, nevo, nevus pigmentosus, mole, muttermal, leberfleck, grain de beaute, lunar,
-    bcc, scc, ak, ack, akiec, bkl, df, vasc, sek, sk, unk, inf, ben oth, mal oth, sccka, nmsc, basal cell carcinoma,
-    basaliom, basalioma, carcinome basocellulaire, carcinoma basocelular, carcinoma basocellulare, basalzellkarzinom,
-    squamous cell carcinoma, spinaliom, carcinome epidermoide, carcinoma espinocelular, carcinoma spinocellulare,
-    plattenepithelkarzinom, actinic keratosis, solar keratosis, aktinische keratose, keratose actinique,
-    queratosis actinica, queratose actinica, cheratosi attinica, bowen disease, bowens disease,
-    intraepithelial carcinoma, actinic keratosis or intraepithelial carcinoma,
-    benign keratosis, seborrheic keratosis, seborrhoic keratosis,
-    seborrhoeic keratosis, seborrhoische keratose, keratose seborrheique, queratosis seborreica, queratose seborreica,
-    cheratosi seborroica, lichenoid keratosis, lichen planus like keratosis, lentigo, solar lentigo, lentigo nos,
-    lentigo simplex, ephelis, freckle, dermatofibroma, histiocytoma, fibrous histiocytoma, hemangioma, haemangioma,
-    angioma, angiokeratoma, vascular lesion, pyogenic granuloma, melanosis, mucosal melanosis, cafe au lait macule,
-    atypical melanocytic proliferation, merkel cell carcinoma, kaposi sarcoma, healthy, normal, gesund, sain, sano,
-    saudavel, other, others, rest, sonstige, andere, autre, autres, otro, otros, outro, outros, altro, altri,
-    non neoplastic, miscellaneous, nonmelanoma, pseudomelanoma
-""")
-"""Codes and names of HAM10000, ISIC 2018 to 2024, MILK10k, PAD-UFES-20, Derm7pt, BCN20000, DDI and Fitzpatrick17k."""
-
-_MISSING = _words("""
-    nan, na, n/a, n.a., none, null, nil, nat, <na>, #n/a, #na, ?, -, --, ., missing, unknown, undefined, unbekannt,
-    fehlt, inconnu, desconocido, desconhecido, sconosciuto, not available, not specified, not known, no answer
-""") | {""}
-
-_NAME = re.compile(r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i)?\b")
-_OTHERWISE = re.compile(
-    r"\b(?:no|non|not|without|kein|keine|nicht|ohne|pas|sans|sin|sem|senza|nao|negative for|free of|other than)\b"
-)
-_FINDING = re.compile(
-    r"\b(?:nevus|naevus|nevi|naevi|keratosis|carcinoma|angioma|hemangioma|dermatofibroma|lentigo|melanosis)\b"
-)
-_UNCERTAIN = re.compile(
-    r"\b(?:vs|versus|or|oder|ou|o|und|and|suspected|suspicious|suspicion|suspect|verdacht|possible|possibly|probable|"
-    r"probably|likely|rule out|mimic|like|juvenile|benign|risk|history|scar|unclear)\b|\?"
-)
-
-
-def normalise(label: object) -> str:
-    """Write a label the one way in which words are compared.
-
-    Parameters
-    ----------
-    label : object
-        A word, a number or a truth value.
-
-    Returns
-    -------
-    str
-        Lower case, without accents, with single blanks in place of ``_``, ``-`` and other blanks; whole
-        numbers without a decimal point.
-
-    Examples
-    --------
-    >>> normalise(" Mélanome_malin "), normalise(1.0), normalise(np.True_)
-    ('melanome malin', '1', 'true')
-    """
-    if isinstance(label, float | np.floating) and np.isfinite(label) and float(label).is_integer():
-        label = int(label)
-    if isinstance(label, bytes):
-        label = label.decode("utf-8", errors="replace")
-    text = unicodedata.normalize("NFKD", str(label)).casefold()
-    text = "".join(character for character in text if not unicodedata.combining(character))
-    text = re.sub(r"(?<=\w)'(?=\w)", "", text.replace("\u2019", "'")).strip()
-    if text in ("-", "--", "-1"):
-        return text
-    text = " ".join(re.split(r"[\s_\-]+", text)).strip()
-    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", text)
-
-
-def is_missing(label: object) -> bool:
-    """Tell whether a label, an id or a fact stands for "not known".
-
-    Parameters
-    ----------
-    label : object
-        Anything.
-
-    Returns
-    -------
-    bool
-        True of None, NaN, NaT, ``pandas.NA``, blanks, and words such as "n/a", "?", "missing" and "unknown".
-
-    Examples
-    --------
-    >>> is_missing(float("nan")), is_missing(" N/A "), is_missing("melanoma")
-    (True, True, False)
-    """
-    if (
-        label is None
-        or label is pd.NaT
-        or label is pd.NA
-        or (isinstance(label, float | np.floating) and label != label)
-    ):
-        return True
-    if isinstance(label, np.datetime64 | np.timedelta64):
-        return bool(np.isnat(label))
-    return isinstance(label, str | bytes) and normalise(label) in _MISSING
-
-
-def read_meaning(label: object) -> Meaning:
-    """Tell what one label says about melanoma, without knowing where it comes from.
-
-    Parameters
-    ----------
-    label : object
-        A word in English, Latin, German, French, Spanish, Portuguese or Italian, a code of a public dataset, 0 or 1,
-        or a truth value.
-
-    Returns
-    -------
-    Meaning
-        "malignant" is not melanoma: it may be another cancer. What is negated is another finding, and what is
-        uncertain says nothing.
-
-    Examples
-    --------
-    >>> read_meaning("superficial spreading melanoma"), read_meaning("NV"), read_meaning("malignant")
-    (<Meaning.MELANOMA: 'melanoma'>, <Meaning.OTHER: 'not melanoma'>, <Meaning.MALIGNANT: 'malignant'>)
-    """
-    if is_missing(label):
-        return Meaning.UNKNOWN
-    word = normalise(label)
-    if word in _MELANOMA | _YES:
-        return Meaning.MELANOMA
-    if word in _MALIGNANT:
-        return Meaning.MALIGNANT
-    if word in _OTHER | _NO:
-        return Meaning.OTHER
-    if _NAME.search(word):
-        if _UNCERTAIN.search(word):
-            return Meaning.UNKNOWN
-        return Meaning.OTHER if _OTHERWISE.search(word) else Meaning.MELANOMA
-    return Meaning.OTHER if _FINDING.search(word) else Meaning.UNKNOWN
-
-
-class Encoded(NamedTuple):
-    """Labels as numbers.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,)
-        The labels that occur, sorted, as they stand there: scikit-learn's ``classes_``.
-    codes : ndarray of shape (n,) and dtype int64
-        Of two classes, 1 for melanoma and 0 for the other, wherever melanoma stands among the classes; of
-        several the place of each label among the classes.
-    melanoma : int or None
-        The place of melanoma among the classes; None where there are several and none, or more than one, is it.
-    """
-
-    classes: NDArray[Any]
-    codes: NDArray[np.int64]
-    melanoma: int | None
+# -- labels of images --------------------------------------------------------------------------------------------------
 
 
 def as_labels(labels: ArrayLike, *, name: str = "y") -> NDArray[Any]:
@@ -207,94 +42,133 @@ def as_labels(labels: ArrayLike, *, name: str = "y") -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (n,)
-        The labels; words without blanks around them.
+        The labels as they are given: words, whole numbers or truth values.
 
     Raises
     ------
     DatasetError
-        If the shape is another one, or a label is missing.
+        If the shape is another one, a label is missing, or they are no classes.
+
+    Examples
+    --------
+    >>> as_labels(pd.Series([1, 0, 1], dtype="Int64"))
+    array([1, 0, 1])
+    >>> as_labels(["nevus", "", "melanoma"])
+    Traceback (most recent call last):
+    ...
+    melanoma_tl.errors.DatasetError: 1 of 3 labels are missing (row 1 is ''): leave those images out, or label them
     """
-    # As objects: NumPy would turn a NaN among words into the word "nan", and 1 among words into "1".
-    if isinstance(labels, np.ndarray) and labels.dtype.kind in "biufUSO":
-        array = labels
-    elif isinstance(labels, Iterable) and not isinstance(labels, str | bytes | dict | set):
-        array = np.asarray(labels, dtype=object) if hasattr(labels, "__array__") else _of_objects(list(labels))
-    else:
-        raise DatasetError(f"{name} must be a sequence of one label an image, got {type(labels).__name__}")
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise DatasetError(
-            f"{name} must have the shape (n_images,), got {array.shape}; of one-hot labels pass argmax(axis=1)"
-        )
-    missing = np.fromiter(map(is_missing, array.tolist() if array.dtype == object else array), bool, len(array))
-    if missing.any():
-        rows = ", ".join(map(str, np.flatnonzero(missing)[:5]))
-        raise DatasetError(
-            f"{missing.sum()} of {len(array)} labels are missing (rows {rows}{', …' if missing.sum() > 5 else ''}, "
-            f"such as {array[missing][0]!r}): leave those images out, or give them a label"
-        )
-    if array.dtype != object:
+    array = _to_column(labels, name)
+    if array.dtype.kind in "biu" or not len(array):
         return array
-    plain = [label.strip() if isinstance(label, str) else label for label in array.tolist()]
-    kinds = {_kind(label) for label in plain}
-    if len(kinds) > 1:
-        raise DatasetError(f"{name} must hold labels of one kind, got {' and '.join(sorted(kinds))}")
-    return np.array(plain)
-
-
-def _of_objects(labels: Sequence[object]) -> NDArray[np.object_]:
-    array = np.empty(len(labels), dtype=object)
-    for row, label in enumerate(labels):
-        array[row] = label
-    if len(labels) and all(isinstance(label, list | tuple | np.ndarray) for label in labels):
-        return np.array(labels, dtype=object)
+    if array.dtype.kind == "O":
+        _check_kinds(set(map(type, array.tolist())), name)
+    rows, distinct = pd.factorize(array)  # -1 where pandas sees that it is missing
+    missing = (rows < 0) | np.isin(rows, [row for row, label in enumerate(distinct.tolist()) if is_missing(label)])
+    if missing.any():
+        where = np.flatnonzero(missing)
+        raise DatasetError(
+            f"{len(where)} of {len(array)} labels are missing (row {where[0]} is {_show(array[where[:1]])}): "
+            "leave those images out, or label them"
+        )
+    if any(isinstance(label, bytes) for label in distinct):  # as TensorFlow gives words
+        words = (label.decode("utf-8", "replace") if isinstance(label, bytes) else label for label in distinct)
+        array = np.fromiter(words, dtype=object, count=len(distinct))[rows]
+    if array.dtype.kind == "O":
+        _check_kinds(set(map(type, array.tolist())), name, of_one_kind=True)
+        array = array.astype(str) if isinstance(array[0], str) else np.array(array.tolist())
+    if array.dtype.kind == "f" and not all(float(label).is_integer() for label in distinct):
+        raise DatasetError(
+            f"Unknown label type: continuous. {name} must hold classes, which are words or whole numbers, "
+            f"got {len(distinct)} values: {_show(np.sort(array))}"
+        )
     return array
 
 
-def _kind(label: object) -> str:
-    if isinstance(label, str):
-        return "words"
-    return "truth values" if isinstance(label, bool | np.bool_) else "numbers"
+def _to_column(labels: Any, name: str) -> NDArray[Any]:
+    """Give an array of one dimension, of objects where NumPy would make the word "nan" of what is missing."""
+    if isinstance(labels, np.ma.MaskedArray):
+        labels = np.ma.filled(labels.astype(object), None)
+    if isinstance(labels, np.ndarray):
+        array = labels
+    elif hasattr(labels, "__array__"):
+        plain = isinstance(getattr(labels, "dtype", None), np.dtype)
+        array = np.asarray(labels) if plain else np.asarray(labels, dtype=object)
+    elif isinstance(labels, Collection) and not isinstance(labels, str | bytes | Mapping | set | frozenset):
+        array = np.fromiter(labels, dtype=object, count=len(labels))
+        if len(array) and all(isinstance(label, list | tuple | np.ndarray) for label in array):
+            array = _unwrap(array, name)
+    else:
+        raise DatasetError(f"{name} must be a sequence of labels, one an image, got {type(labels).__name__}")
+    if array.dtype.kind not in "biufUO":
+        array = array.astype(object)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise _wrong_shape(name, array.shape)
+    return array
 
 
-def encode_labels(labels: ArrayLike, *, pos_label: object = None, name: str = "y") -> Encoded:
-    """Tell the classes apart, and find melanoma among them.
+def _unwrap(rows: NDArray[np.object_], name: str) -> NDArray[np.object_]:
+    """Take the labels out of a list of rows."""
+    sizes = {np.size(row) for row in rows}
+    if sizes != {1}:
+        raise _wrong_shape(name, (len(rows), *(sizes if len(sizes) == 1 else {"…"})))
+    return np.fromiter((np.asarray(row, dtype=object).item() for row in rows), dtype=object, count=len(rows))
+
+
+def _wrong_shape(name: str, shape: tuple[object, ...]) -> DatasetError:
+    one_hot = "; of one-hot labels pass argmax(axis=1)" if len(shape) == 2 else ""
+    return DatasetError(
+        f"{name} must have the shape (n,), one label an image, got ({', '.join(map(str, shape))}){one_hot}"
+    )
+
+
+def _check_kinds(types: Iterable[type], name: str, *, of_one_kind: bool = False) -> None:
+    """Stop at what cannot be a label; where nothing is missing, at labels of several kinds."""
+    kinds = set()
+    for one in types:
+        kind = next((kind for kind, known in _KINDS.items() if issubclass(one, known)), None)
+        if kind is None and not issubclass(one, _MISSING_TYPES):
+            raise DatasetError(f"{name} must hold words, whole numbers or truth values, got {one.__name__}")
+        kinds.add(kind)
+    if of_one_kind and len(kinds) > 1:
+        raise DatasetError(f"{name} must hold labels of one kind, got {' and '.join(sorted(filter(None, kinds)))}")
+
+
+def distinguish(labels: ArrayLike, *, name: str = "y") -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Tell the classes in labels apart.
 
     Parameters
     ----------
     labels : array-like of shape (n,)
         As `as_labels`.
-    pos_label : object, optional
-        The label that means melanoma, where the words do not say so.
     name : str, default="y"
-        What the user calls the labels, for messages.
+        What the user calls them, for messages.
 
     Returns
     -------
-    Encoded
-        Classes, numbers, and the place of melanoma.
+    classes : ndarray of shape (n_classes,)
+        Those that occur, sorted.
+    places : ndarray of int of shape (n,)
+        The place of each label among them.
 
     Raises
     ------
     DatasetError
-        If a label is missing, one class is spelled in several ways, there is only one class, or nothing says
-        which of two is melanoma.
-    ParameterError
-        If `pos_label` is none of the labels.
-
-    Examples
-    --------
-    >>> encode_labels(["mel", "nv", "mel"]).codes.tolist()
-    [1, 0, 1]
+        As `as_labels`; also if classes differ by capitals, blanks or accents alone.
     """
-    array = as_labels(labels, name=name)
-    classes, codes = np.unique(array, return_inverse=True)
-    _check_spellings(classes, name)
-    melanoma = find_melanoma(classes.tolist(), pos_label=pos_label, name=name)
-    if len(classes) == 2 and melanoma == 0:
-        codes = 1 - codes
-    return Encoded(classes, codes.astype(np.int64), melanoma)
+    classes, places = np.unique(as_labels(labels, name=name), return_inverse=True)
+    spellings: dict[str, list[object]] = {}
+    for label in classes.tolist():
+        spellings.setdefault(normalise(label), []).append(label)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            raise DatasetError(f"{name} writes one label in several ways, {_show(alike)}: write it in one")
+    return classes, places
+
+
+# -- which of them is melanoma -----------------------------------------------------------------------------------------
 
 
 def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: str = "y") -> int | None:
@@ -319,42 +193,54 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
     DatasetError
         If nothing says which of two classes is melanoma.
     ParameterError
-        If `pos_label` is none of the classes.
+        If `pos_label` is none of the classes, or the words say that another one is melanoma.
+
+    Examples
+    --------
+    >>> find_melanoma(["melanoma", "nevus"]), find_melanoma([0, 1]), find_melanoma(["cat", "dog"], pos_label="dog")
+    (0, 1, 1)
     """
-    shown = ", ".join(map(repr, classes[:5])) + ", …" * (len(classes) > 5)
-    if pos_label is not None:
-        spelled = [normalise(label) for label in classes]
-        if normalise(pos_label) not in spelled:
-            raise ParameterError(f"pos_label must be one of the labels in {name} ({shown}), got {pos_label!r}")
-        return spelled.index(normalise(pos_label))
     meanings = [read_meaning(label) for label in classes]
-    answers = [normalise(label) in _YES | _NO for label in classes]
-    if any(answers) and not (len(classes) == 2 and all(answers)):
-        meanings = [Meaning.UNKNOWN] * len(classes)
-    if meanings.count(Meaning.MELANOMA) == 1:
-        return meanings.index(Meaning.MELANOMA)
-    if len(classes) != 2:
-        return None
-    # "malignant" against "benign" leaves no doubt which of the two is looked for.
+    answers = [is_answer(label) for label in classes]
+    if any(answers) and not (all(answers) and len(classes) == 2):
+        meanings = [Meaning.UNKNOWN if answer else meaning for answer, meaning in zip(answers, meanings, strict=True)]
+    named = meanings.index(Meaning.MELANOMA) if meanings.count(Meaning.MELANOMA) == 1 else None
+    if pos_label is not None:
+        return _find_given(classes, pos_label, named, name)
+    if named is not None or len(classes) != 2:
+        return named
     if set(meanings) == {Meaning.MALIGNANT, Meaning.OTHER}:
-        return meanings.index(Meaning.MALIGNANT)
-    both = "both mean melanoma" if meanings == [Meaning.MELANOMA] * 2 else "do not say which is melanoma"
+        place = meanings.index(Meaning.MALIGNANT)
+        _warn_of_malignant(classes[place], classes[1 - place])
+        return place
+    both = "both mean melanoma" if meanings == [Meaning.MELANOMA] * 2 else "do not say which of them is melanoma"
     raise DatasetError(
-        f"the labels in {name} ({shown}) {both}: pass pos_label={classes[-1]!r} or whichever it is, "
+        f"the labels in {name} ({_show(classes)}) {both}: pass pos_label={classes[0]!r} or pos_label={classes[1]!r}, "
         "or give 0 and 1, where 1 is melanoma"
     )
 
 
-def _check_spellings(classes: NDArray[Any], name: str) -> None:
-    """Stop where classes differ by capitals, blanks or accents alone: they are one class, misspelled."""
-    spellings: dict[str, list[object]] = {}
-    for label in classes.tolist():
-        spellings.setdefault(normalise(label), []).append(label)
-    for alike in spellings.values():
-        if len(alike) > 1:
-            raise DatasetError(
-                f"{name} writes one label in several ways: {', '.join(map(repr, alike))}; write it one way"
-            )
+def _find_given(classes: Sequence[object], pos_label: object, named: int | None, name: str) -> int:
+    words = [normalise(label) for label in classes]
+    if normalise(pos_label) not in words:
+        raise ParameterError(f"pos_label must be one of the labels in {name}, {_show(classes)}; got {pos_label!r}")
+    place = words.index(normalise(pos_label))
+    if named is not None and named != place:
+        raise ParameterError(
+            f"pos_label names melanoma: pos_label={pos_label!r} would call {classes[named]!r} benign; "
+            "give other labels where they mean something else"
+        )
+    return place
+
+
+@cache
+def _warn_of_malignant(malignant: object, benign: object) -> None:
+    """Say once that nothing tells melanomas from other cancers."""
+    logger.warning(
+        "%r, beside %r, is taken for melanoma: labels that count other cancers too make another classifier",
+        malignant,
+        benign,
+    )
 
 
 def as_binary(labels: ArrayLike, *, pos_label: object = None, name: str = "y_true") -> NDArray[np.int64]:
@@ -386,19 +272,143 @@ def as_binary(labels: ArrayLike, *, pos_label: object = None, name: str = "y_tru
     >>> as_binary(["nevus", "mel", "nevus"]).tolist()
     [0, 1, 0]
     """
-    array = as_labels(labels, name=name)
-    classes, codes = np.unique(array, return_inverse=True)
-    _check_spellings(classes, name)
-    words = classes.tolist()
-    if pos_label is None and len(words) == 1 and read_meaning(words[0]) in (Meaning.MELANOMA, Meaning.OTHER):
-        return np.full(len(array), int(read_meaning(words[0]) is Meaning.MELANOMA), dtype=np.int64)
-    if len(words) == 0:
-        return np.empty(0, dtype=np.int64)
-    melanoma = find_melanoma(words, pos_label=pos_label, name=name)
-    if melanoma is None or (len(words) > 2 and pos_label is None):
-        shown = ", ".join(map(repr, words[:5]))
+    classes, places = distinguish(labels, name=name)
+    if pos_label is None and len(classes) < 2:
+        meanings = {read_meaning(label) for label in classes.tolist()}
+        if meanings <= {Meaning.MELANOMA} or meanings <= {Meaning.OTHER}:
+            return np.full(len(places), int(Meaning.MELANOMA in meanings), dtype=np.int64)
+    if pos_label is None and len(classes) != 2:
         raise DatasetError(
-            f"{name} must hold two classes, benign and melanoma, got {shown}{', …' * (len(words) > 5)}; "
-            "say which one is melanoma with pos_label, and every other counts as benign"
+            f"{name} must hold two classes, benign and melanoma, got {_show(classes.tolist())}; say which of them is "
+            "melanoma with pos_label, and every other counts as benign"
         )
-    return (codes == melanoma).astype(np.int64)
+    return (places == find_melanoma(classes.tolist(), pos_label=pos_label, name=name)).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The classes that a classifier tells apart, and which of them is melanoma.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_classes,)
+        As the user gave them; scikit-learn's ``classes_``.
+    melanoma : int or None
+        The place of melanoma among them; None where no class is it, or several are.
+    """
+
+    labels: NDArray[Any]
+    melanoma: int | None
+
+    @classmethod
+    def of(cls, labels: ArrayLike, *, pos_label: object = None, name: str = "y") -> Self:
+        """Learn the classes from labels of training images.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n,)
+            As `as_labels`.
+        pos_label : object, optional
+            The label that means melanoma, where the words do not say so.
+        name : str, default="y"
+            What the user calls the labels, for messages.
+
+        Returns
+        -------
+        Classes
+            Sorted.
+
+        Raises
+        ------
+        DatasetError
+            If a label is missing, one class is spelled in several ways, there is only one, or nothing says which of
+            two is melanoma.
+        ParameterError
+            If `pos_label` is none of the labels, or the words say that another one is melanoma.
+        """
+        classes, _ = distinguish(labels, name=name)
+        if len(classes) < 2:
+            raise DatasetError(
+                "Training needs images of two classes, benign and melanoma, or of several diagnoses; "
+                f"got {len(classes)} class{'' if len(classes) == 1 else 'es'}: {_show(classes.tolist())}"
+            )
+        return cls(classes, find_melanoma(classes.tolist(), pos_label=pos_label, name=name))
+
+    @property
+    def pos_label(self) -> Any:
+        """The label of melanoma, or None."""
+        return None if self.melanoma is None else self.labels.tolist()[self.melanoma]
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """What a network calls each class: of two, melanoma is 1 and the other 0; of several each is its place."""
+        places = np.arange(len(self.labels))
+        return (places == self.melanoma).astype(np.int64) if self._is_binary else places
+
+    @property
+    def _is_binary(self) -> bool:
+        return len(self.labels) == 2 and self.melanoma is not None
+
+    def encode(self, labels: ArrayLike, *, name: str = "y") -> NDArray[np.int64]:
+        """Find labels among the classes.
+
+        They are read in the classes' own words. Where one side says 0 and 1 (or no and yes), which is the library's
+        own word for the two classes, the other may say it in any words that are clear by themselves.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n,)
+            As `as_labels`; not all classes need occur.
+        name : str, default="y"
+            What the user calls the labels, for messages.
+
+        Returns
+        -------
+        ndarray of int64 of shape (n,)
+            As `codes`.
+
+        Raises
+        ------
+        DatasetError
+            If a label is missing, or a class is spelled in several ways.
+        UnknownNameError
+            If a label is none of the classes.
+
+        Examples
+        --------
+        >>> classes = Classes.of(["mel", "nv"])
+        >>> classes.encode(["nv", "MEL"]).tolist(), classes.encode([0, 1]).tolist()
+        ([0, 1], [0, 1])
+        """
+        distinct, places = distinguish(labels, name=name)
+        code_of = {normalise(label): code for label, code in zip(self.labels.tolist(), self.codes, strict=True)}
+        given = {normalise(label): label for label in distinct.tolist()}
+        unknown = [label for word, label in given.items() if word not in code_of]
+        one_side_answers = all(map(is_answer, given)) or all(map(is_answer, code_of))
+        if self._is_binary and len(unknown) == len(given) and one_side_answers:
+            return as_binary(labels, name=name)
+        if unknown:
+            raise UnknownNameError("class", unknown[0], map(str, self.labels.tolist()), f"It stands in {name}.")
+        return np.array([code_of[word] for word in given], dtype=np.int64)[places]
+
+    def to_columns(self, melanoma: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the probabilities of two classes, of which that of melanoma is known.
+
+        Parameters
+        ----------
+        melanoma : ndarray of shape (n,)
+            Probabilities of melanoma.
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+            In the order of the classes.
+        """
+        columns = [1 - melanoma, melanoma]
+        return np.column_stack([columns[code] for code in self.codes])
+
+
+def _show(labels: Iterable[object]) -> str:
+    """Write the first few of some labels."""
+    shown = [repr(label.item() if isinstance(label, np.generic) else label) for label in labels]
+    return ", ".join(shown[:_N_SHOWN]) + ", …" * (len(shown) > _N_SHOWN)

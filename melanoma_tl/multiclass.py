@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.inputs import check_bootstrap, check_lengths
+from melanoma_tl.inputs import check_bootstrap, check_lengths, check_probabilities
 from melanoma_tl.metrics import LABELS, Metric, tally_metrics, wilson_interval
 from melanoma_tl.resampling import Tally, draw_classes, method_name, percentile_interval
 
@@ -93,9 +93,9 @@ def check_class_scores(truth: NDArray[np.int64], y_score: ArrayLike, n_classes: 
     if scores.ndim != 2 or scores.shape[1] != n_classes:
         raise ParameterError(f"y_score must have the shape (n, {n_classes}), one column a class, got {scores.shape}")
     check_lengths(len(scores), y_true=truth)
-    wrong = int((~((scores >= 0) & (scores <= 1))).sum())
-    if wrong:
-        raise ParameterError(f"y_score must hold probabilities, 0 to 1, got {wrong} others; leave out images without")
+    scores, n_missing = check_probabilities(scores), int(np.isnan(scores).any(axis=1).sum())
+    if n_missing:
+        raise ParameterError(f"y_score is NaN for {n_missing} of {len(scores)} images; leave these out")
     missing = np.flatnonzero(np.bincount(truth, minlength=n_classes) == 0)
     if len(missing):
         raise DatasetError(

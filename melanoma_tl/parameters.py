@@ -4,7 +4,7 @@ import functools
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -347,7 +347,9 @@ def _read_text(value: Any) -> str:
 
 
 def _read_path(value: Any) -> Any:
-    _demand(isinstance(value, str | os.PathLike) and "\0" not in os.fspath(value))
+    _demand(isinstance(value, str | os.PathLike))
+    path = os.fspath(value)
+    _demand(isinstance(path, str) and "\0" not in path)
     return value
 
 
@@ -377,6 +379,9 @@ SEED = NONE | Rule(
     whole(at_least=0, at_most=2**32 - 1).read,
 )
 
+SCORER = holding("_check_fitted", "a fitted classifier")
+ANY = Rule("anything", lambda value: value)
+
 # -- several values ----------------------------------------------------------------------------------------------------
 
 
@@ -401,8 +406,7 @@ def several(rule: Rule, *, at_least: int = 0) -> Rule:
             return (rule.read(value),)
         except _UnfitError:
             pass
-        _demand(isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping))
-        items = tuple(rule.read(item) for item in value) if np.ndim(value) <= 1 else ()
+        items = tuple(rule.read(item) for item in _items(value))
         _demand(len(items) >= at_least)
         return items
 
@@ -428,9 +432,9 @@ def group(rule: Rule, length: int, a: str) -> Rule:
     """
 
     def read(value: Any) -> tuple[Any, ...]:
-        _demand(isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes))
-        _demand(np.shape(value)[:1] == (length,))
-        return tuple(rule.read(item) for item in value)
+        items = _items(value)
+        _demand(len(items) == length)
+        return tuple(rule.read(item) for item in items)
 
     return Rule(a, read)
 
@@ -481,4 +485,27 @@ def mapping(rule: Rule, a: str) -> Rule:
     return Rule(a, read)
 
 
-SIZE = group(COUNT, 2, "(height, width) in pixels, whole numbers of at least 1, such as (224, 224)")
+def _items(value: Any) -> list[Any]:
+    """List what stands in some order; a word is no sequence of letters."""
+    _demand(isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set))
+    try:
+        return list(value)
+    except TypeError:  # an array without dimensions
+        raise _UnfitError from None
+
+
+def _read_numbers(value: Any) -> Any:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise _UnfitError from None
+
+
+SIZE = group(
+    whole(at_least=1, at_most=2**14),
+    2,
+    f"(height, width) in pixels, whole numbers of at least 1 and at most {2**14}, such as (224, 224)",
+)
+COLUMN = Rule("a sequence with one entry an image", _items)
+NUMBERS = Rule("numbers", _read_numbers)
+TABLE = mapping(ANY, "a mapping")

@@ -30,7 +30,7 @@ from melanoma_tl.vetting import (
 
 FORMAT_VERSION = 1
 
-PARTS = ("parameters", "classes", "history", "skipped", "fingerprints", "provenance", "tuning")
+PARTS = ("parameters", "classes", "pos_label", "history", "skipped", "fingerprints", "provenance", "tuning")
 """What the document of a model holds.
 
 A later version may add a part, without which older files still load: it goes on this list, and has a default where it

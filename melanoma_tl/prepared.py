@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import PIL
 from numpy.typing import NDArray
 
 from melanoma_tl import cache
 from melanoma_tl.arrays import ArrayStore, StoredArrays
 from melanoma_tl.errors import ImageError
 from melanoma_tl.fingerprints import Fingerprint, fingerprint_images
-from melanoma_tl.images import REDUCING_GAP, ImageLike, load_image, map_threaded
+from melanoma_tl.images import RECIPE, ImageLike, load_image, map_threaded
 
 
 class PreparedStore:
@@ -31,7 +30,7 @@ class PreparedStore:
     def __init__(self, size: tuple[int, int]) -> None:
         height, width = size
         self.size = size
-        self.recipe = f"{height}x{width}_lanczos_gap{REDUCING_GAP}_pillow{PIL.__version__}"
+        self.recipe = f"{height}x{width}_{RECIPE}"
         self._arrays = ArrayStore(cache.folder() / "prepared" / self.recipe, (height, width, 3), np.uint8)
         self.folder = self._arrays.folder
 

@@ -1,76 +1,21 @@
-"""What stands around a score: which label is melanoma, which class a score means, and whether the image was known."""
+"""What stands around a score: which class it means, and whether the image was known."""
 
 from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.multiclass import type_of_target
 
 from melanoma_tl.datasets.leakage import Overlap, Side, compare
-from melanoma_tl.errors import DatasetError, ImageError, ParameterError
+from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.fingerprints import Fingerprints
+from melanoma_tl.inputs import classes_of
 from melanoma_tl.sources import identify, open_source
 
 _MAX_LABELS_SHOWN = 5
-
-
-def encode_labels(labels: NDArray[Any], classes: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Tell the classes apart.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n_images,)
-        Labels of any kind; of two, the second in sorted order is taken for melanoma.
-    classes : ndarray of shape (n_classes,), optional
-        What they are, where that is known from training; not all need occur then.
-
-    Returns
-    -------
-    classes : ndarray of shape (n_classes,)
-        Benign and melanoma, or the diagnoses in sorted order, as they stand in the labels.
-    encoded : ndarray of shape (n_images,) and dtype int64
-        The place of each label among the classes; of two, 0 for benign and 1 for melanoma.
-
-    Raises
-    ------
-    DatasetError
-        If there is only one class, labels are missing, no classes, or none of `classes`, or the first
-        of two is called melanoma.
-
-    Examples
-    --------
-    >>> encode_labels(np.array(["benign", "melanoma", "benign"]))[1].tolist()
-    [0, 1, 0]
-    """
-    missing = pd.isna(labels)
-    if missing.any():
-        raise DatasetError(f"{missing.sum()} of {len(labels)} labels are missing: leave those images out")
-    if classes is not None:
-        found = np.unique(labels)
-        if not np.isin(found, classes).all():
-            raise DatasetError(f"validation classes {found.tolist()} are not those of training, {classes.tolist()}")
-        return classes, np.searchsorted(classes, labels).astype(np.int64)
-    classes, encoded = np.unique(labels, return_inverse=True)
-    kind = type_of_target(labels)
-    if kind not in ("binary", "multiclass") or len(classes) < 2:
-        shown = ", ".join(map(repr, classes[:_MAX_LABELS_SHOWN].tolist()))
-        unknown = "" if kind in ("binary", "multiclass") else f"Unknown label type: {kind}. "
-        raise DatasetError(
-            f"{unknown}Training needs images of two classes, benign and melanoma, or of several diagnoses; got "
-            f"{'1 class' if len(classes) == 1 else f'{len(classes)} values'}: {shown}"
-            f"{', …' if len(classes) > _MAX_LABELS_SHOWN else ''}"
-        )
-    if len(classes) == 2 and str(classes[0]).lower() in ("melanoma", "malignant", "mel"):
-        raise DatasetError(
-            f"the second of the sorted classes is taken for melanoma, but they are {classes.tolist()}: "
-            "give 0 for benign and 1 for melanoma"
-        )
-    return classes, encoded.astype(np.int64)
 
 
 def check_two_classes(classifier: Any, what: str) -> None:
@@ -135,7 +80,7 @@ def silent(classifier: Any) -> Any:
 class ScoringMixin(ClassifierMixin):
     """Classes, accuracy and seen images, for whatever has scores.
 
-    The class needs `predict_proba`, `classes_`, `threshold_`, `verbose`, `fingerprints_`, and
+    The class needs `predict_proba`, `classes_`, `pos_label_`, `threshold_`, `verbose`, `fingerprints_`, and
     `_check_fitted`, which raises where there are none yet.
     """
 
@@ -169,7 +114,9 @@ class ScoringMixin(ClassifierMixin):
             )
         if len(self.classes_) > 2:
             return self.classes_[scores.argmax(axis=1)]
-        return self.classes_[(scores[:, 1] > self.threshold_).astype(int)]
+        known = classes_of(self)
+        benign_and_melanoma = self.classes_[np.argsort(known.codes)]
+        return benign_and_melanoma[(scores[:, known.melanoma] > self.threshold_).astype(int)]
 
     def score(self: Any, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy, as every scikit-learn classifier does; `MetricsReport` says more.
@@ -179,7 +126,7 @@ class ScoringMixin(ClassifierMixin):
         X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
             Images, raw RGB.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none.
+            Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
         sample_weight : array-like of shape (n_images,), optional
             Weights of the images.
 
@@ -187,9 +134,20 @@ class ScoringMixin(ClassifierMixin):
         -------
         float
             Share of images classified correctly, 0 to 1.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        DatasetError, UnknownNameError
+            If a label is missing, or none of the classes.
+        ImageError
+            As `predict`.
         """
-        labels = open_source(X, y).known_labels()
-        return float(accuracy_score(labels, self.predict(X), sample_weight=sample_weight))
+        self._check_fitted()
+        known = classes_of(self)
+        truth = known.encode(open_source(X, y).known_labels())
+        return float(accuracy_score(truth, known.encode(self.predict(X)), sample_weight=sample_weight))
 
     def seen_images(self: Any, X: Any) -> Overlap:
         """Find which images this model was fitted with: in training, as validation data, or to tune it.

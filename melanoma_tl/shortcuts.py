@@ -30,9 +30,9 @@ from scipy.stats import norm
 from melanoma_tl.comparisons import delong, delong_interval
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images import ImageLike, load_image
-from melanoma_tl.inputs import check_fraction
+from melanoma_tl.inputs import check_fraction, classes_of, score_melanoma
 from melanoma_tl.metrics import Metric, describe
-from melanoma_tl.scoring import check_two_classes, encode_labels, silent
+from melanoma_tl.scoring import check_two_classes, silent
 from melanoma_tl.sources import open_source, read_batches
 from melanoma_tl.tables import html_list, html_table, text_table
 
@@ -254,7 +254,7 @@ def check_shortcuts(
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
         Test images, raw RGB; each is scored three times.
     y : array-like of shape (n_images,), optional
-        Their classes, where `X` has none.
+        Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
     masks : sequence of path, PIL.Image.Image or ndarray, optional
         Segmentations, one an image, white where the lesion is, such as those of the ISIC challenges;
         by default `find_lesion` looks for it.
@@ -272,6 +272,8 @@ def check_shortcuts(
         Before `fit` or `load`.
     DatasetError
         If there are no labels, or a class has fewer than two images.
+    UnknownNameError
+        If a label is none of the classes.
     ParameterError
         If there is not one mask an image, or the confidence is not between 0 and 1.
     ImageError
@@ -281,7 +283,8 @@ def check_shortcuts(
     classifier._check_fitted()
     check_two_classes(classifier, "the check for shortcuts")
     source = open_source(X, y)
-    truth = encode_labels(source.known_labels(), classifier.classes_)[1]
+    known = classes_of(classifier)
+    truth = known.encode(source.known_labels())
     if masks is not None and len(masks) != len(truth):
         raise ParameterError(f"masks must be one for each of {len(truth)} images, got {len(masks)}")
     # An ensemble may have members of other sizes: they resize what the first one sees.
@@ -302,7 +305,7 @@ def check_shortcuts(
             [(image, *cover(image, _box(lesion, size))) for image, lesion in zip(batch.pixels, lesions, strict=True)]
         )
         shown += list(views[: _N_SHOWN - len(shown)])
-        scores.append(np.stack([scorer.predict_proba(views[:, place])[:, 1] for place in range(len(VIEWS))]))
+        scores.append(np.stack([score_melanoma(scorer, views[:, place], known) for place in range(len(VIEWS))]))
     auc, survives = _measure(truth, np.concatenate(scores, axis=1), confidence)
     n_melanoma = int(truth.sum())
     return ShortcutCheck(auc, survives, n_melanoma, len(truth) - n_melanoma, n_not_found, confidence, tuple(shown))

@@ -17,6 +17,7 @@ from melanoma_tl.datasets.leakage import Side
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, fingerprint_images
 from melanoma_tl.images import ImageFile, SkippedRow, batched, load_image, map_threaded
+from melanoma_tl.labels import as_labels
 from melanoma_tl.prepared import PreparedStore
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
     Raises
     ------
     DatasetError
-        If `X` is none of these, is empty, or has another length than `y`.
+        If `X` is none of these, is empty, or has another length than `y`, or a label is missing.
     """
     if hasattr(X, "as_numpy_iterator"):
         if y is not None:
@@ -104,7 +105,8 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
     if isinstance(X, str | os.PathLike | Image.Image) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
         raise DatasetError(f"X must be {_WHAT_X_MAY_BE}; got {_shown(X)}")
     is_table = hasattr(X, "image_ids") and hasattr(X, "paths")
-    labels = np.asarray(y) if y is not None else X.labels if is_table else None
+    given = X.labels if y is None and is_table else y
+    labels = None if given is None else as_labels(given)
     items = X.paths if is_table else X
     if len(items) == 0:
         raise DatasetError("X holds no image")
@@ -112,7 +114,7 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
     is_row_of_a_table = isinstance(first, np.ndarray) and first.ndim < 2
     if is_row_of_a_table or not isinstance(first, str | os.PathLike | ImageFile | Image.Image | np.ndarray):
         raise DatasetError(f"X must be {_WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(first)}")
-    if labels is not None and (labels.ndim != 1 or len(labels) != len(items)):
+    if labels is not None and len(labels) != len(items):
         raise DatasetError(f"y must have one class an image: {len(items)} images, y of shape {labels.shape}")
     names = X.image_ids if is_table else _names(items)
     return ImageSource(items, names, labels, len(items))
@@ -369,7 +371,7 @@ def prepare(
         store.open(np.array(slots)),
         tuple(fingerprint.content for fingerprint in found),
         store.recipe,
-        np.array(labels),
+        as_labels(labels),
         Side(name_of(X), names, None, fingerprints, tuple(skipped)),
     )
 

@@ -10,9 +10,9 @@ from melanoma_tl.calibration import Calibration, fit_calibration
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.errors import NotFittedError
 from melanoma_tl.fingerprints import Fingerprints
-from melanoma_tl.inputs import check_classes
+from melanoma_tl.inputs import check_classes, classes_of
 from melanoma_tl.parameters import INSIDE, NONE, checked
-from melanoma_tl.scoring import check_two_classes, encode_labels, remembered
+from melanoma_tl.scoring import check_two_classes, remembered
 from melanoma_tl.sources import identify, open_source
 from melanoma_tl.thresholds import OperatingPoint, choose_threshold
 
@@ -20,7 +20,7 @@ from melanoma_tl.thresholds import OperatingPoint, choose_threshold
 class TuningMixin:
     """Calibration and threshold from validation images, for whatever has scores.
 
-    The class needs `threshold`, `classes_`, `verbose`, `fingerprints_`, `_check_fitted`,
+    The class needs `threshold`, `classes_`, `pos_label_`, `verbose`, `fingerprints_`, `_check_fitted`,
     `_raw_scores(X, tta)`, which scores images before calibration, and `_prevalence_of_scores()`, at which those
     scores would be probabilities.
     """
@@ -42,7 +42,7 @@ class TuningMixin:
         X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
             Validation images: not those of training, and not those of the test.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none.
+            Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
         prevalence : float, optional
             How frequent melanoma is where the probabilities shall hold, between 0 and 1; as among these
             images by default.
@@ -58,6 +58,8 @@ class TuningMixin:
             Before `fit` or `load`.
         DatasetError
             If there are no labels, only one class, or no temperature is the best.
+        UnknownNameError
+            If a label is none of the classes.
         ParameterError
             If the prevalence is not between 0 and 1.
 
@@ -99,7 +101,7 @@ class TuningMixin:
         X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
             Validation images: not those of training, and not those of the test.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none.
+            Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
         sensitivity, specificity, cost_ratio, prevalence, youden, confidence
             As `melanoma_tl.choose_threshold`.
 
@@ -114,6 +116,8 @@ class TuningMixin:
             Before `fit` or `load`.
         DatasetError
             If there are no labels, or only one class.
+        UnknownNameError
+            If a label is none of the classes.
         ParameterError
             If not exactly one rule is given, or it cannot be followed.
 
@@ -165,7 +169,7 @@ class TuningMixin:
         """Give labels and raw scores of the images that can be read, and what they can be recognised by."""
         self._check_fitted()
         check_two_classes(self, "tuning")
-        truth = encode_labels(open_source(X, y).known_labels(), self.classes_)[1]
+        truth = classes_of(self).encode(open_source(X, y).known_labels())
         validation = identify(X, verbose=self.verbose)
         trained_with = remembered("what this model was trained with", {"training": self.fingerprints_["training"]})
         compare(validation, trained_with).warn_if_any(

@@ -80,3 +80,9 @@ def test_public_names_are_all_there():
     for name in melanoma_tl.__all__:
         assert getattr(melanoma_tl, name) is not None
     assert {"ISBIDataset", "Balancer", "Augmenter", "TransferClassifier", "MetricsReport"} <= set(melanoma_tl.__all__)
+
+
+def test_images_are_opened_in_one_place():
+    """With the decoders that are named there, and no others."""
+    for path in PACKAGE.rglob("*.py"):
+        assert path.name == "images.py" or "Image.open(" not in path.read_text(encoding="utf-8"), path.name

@@ -4,9 +4,10 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from melanoma_tl.datasets.near_duplicates import distances
+from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
 from melanoma_tl.datasets.synthetic import draw_lesion
 from melanoma_tl.errors import ImageError
 from melanoma_tl.fingerprints import (
@@ -74,6 +75,30 @@ def test_another_compression_looks_alike(tmp_path, lesion):
     assert fine <= 16
 
 
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_photograph_and_its_copies_with_and_without_orientation_are_near_duplicates(tmp_path, lesion, orientation):
+    """One that was turned upright when it was copied, and one that has lost its tag and was not."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(lesion).save(tmp_path / "camera.jpg", exif=exif, quality=90)
+    camera = Image.open(tmp_path / "camera.jpg")
+    ImageOps.exif_transpose(camera).resize((200, 180)).save(tmp_path / "upright.jpg", quality=80)
+    Image.fromarray(np.asarray(camera)).save(tmp_path / "lost.jpg", quality=80)
+    names = ["camera", "upright", "lost"]
+    labels = [0, 0, 0]
+    dataset = ISBIDataset(names, [tmp_path / f"{name}.jpg" for name in names], labels)
+    pairs = dataset[:1].overlap(dataset[1:], verbose=0).to_frame()
+    assert pairs["right_id"].tolist() == ["upright", "lost"]
+    assert (pairs["distance"] <= 16).all()
+    same_id = ISBIDataset(["camera"], dataset.paths[2:], [0])
+    assert "id" in dataset[:1].overlap(same_id, verbose=0).to_frame()["found_by"].iloc[0]
+    state = json.loads(json.dumps(dataset.identify(verbose=0).fingerprints.to_state()))
+    again = Fingerprints.from_state(state)
+    assert again.looks.shape == (3, 10)
+    assert again.looks[:, 5:].any(axis=1).tolist() == [True, False, False]
+    assert len(find_near_duplicates(again.looks[:1], again.looks[1:])[0]) == 2
+
+
 def test_other_lesions_look_different(lesion):
     for seed in range(8):
         other = draw_lesion(True, random_state=seed + 90)
@@ -107,6 +132,7 @@ def test_a_changed_file_is_looked_at_again(file):
 
 
 def test_ids_of_all_years_are_one():
+    assert normalise_id("le\u0301sion") == normalise_id("l\u00e9sion")
     assert normalise_id("ISIC_0000013_downsampled") == normalise_id("isic_0000013") == "isic_0000013"
     assert normalise_id("ISIC_0000013_DOWNSAMPLED") == "isic_0000013"
 

@@ -110,7 +110,7 @@ def targets(folder, images, labels):
 
     def call(method, *names):
         """Let arguments that are positional stand in front."""
-        return lambda **given: method(*(given.pop(name) for name in names), **given)
+        return lambda **given: method(*[given.pop(name) for name in names], **given)
 
     jobs = {"actors": 1, "cpus": 1, "gpus": 0, "shard_size": 5, "batch_size": 2}
     return [
@@ -136,11 +136,11 @@ def targets(folder, images, labels):
         (5, "fit_resample", mt.Balancer().fit_resample, {"X": images, "y": labels}),
         (2, "class_weight", mt.Balancer().class_weight, {"y": labels}),
         (3, "from_challenge", mt.ISBIDataset.from_challenge,
-         {"root": folder, "year": 2016, "split": "train", "image_dirs": None, "labels_only": False, "on_error": "skip"}),
+         {"root": folder, "year": 2016, "split": "train", "image_dirs": None, "on_error": "skip"}),
         (2, "from_folder", mt.ISBIDataset.from_folder, {"root": folder, "label_map": None, "on_error": "skip"}),
         (2, "first", dataset.first, {"n": 2, "per_class": None}),
         (2, "sample", dataset.sample, {"n": 2, "per_class": None, "random_state": 0}),
-        (3, "split", dataset.split, {"test_size": 0.2, "groups": None, "stratify": True, "random_state": 0, "verbose": 0}),
+        (3, "split", dataset.split, {"test_size": 0.2, "groups": None, "random_state": 0, "verbose": 0}),
         (3, "folds", dataset.folds, {"k": 2, "groups": None, "stratify": True, "random_state": 0, "verbose": 0}),
         (2, "overlap", dataset.overlap, {"other": dataset, "by": "id", "verbose": 0}),
         (2, "identify", dataset.identify, {"kinds": "id", "verbose": 0}),
@@ -165,7 +165,7 @@ def targets(folder, images, labels):
         (1, "to_submission", report.to_submission, {"path": folder / "report.csv", "category": "melanoma"}),
         (1, "attach", report.attach, {"title": "x", "content": pd.DataFrame({"a": [1]})}),
         (1, "save_figures", report.save_figures, {"folder": folder, "formats": "bmp"}),
-        (2, "plot_calibration", report.plot_calibration, {"strategy": "quantile", "ax": None}),
+        (2, "plot_calibration", report.plot_calibration, {"strategy": "quantile"}),
         (3, "MulticlassReport", mt.MulticlassReport.from_scores,
          {"y_true": [0, 1, 2] * 2, "y_score": np.eye(3)[[0, 1, 2] * 2], "classes": [0, 1, 2], "name": ""} | interval),
         (4, "choose_threshold", thresholds.choose_threshold,

@@ -448,7 +448,7 @@ def test_every_column_of_a_users_table_is_kept(tmp_path):
     table = own(tmp_path, text)
     check_table(table)
     assert {name: [None if pd.isna(cell) else cell for cell in table[name]] for name in table} == {
-        "image_id": ["a", "b.c"],
+        "image_id": ["a.JPG", "b.c.png"],
         "label": ["Melanoma", "nv"],
         "camera": ["X1", ""],
         "age": [61, None],
@@ -487,8 +487,12 @@ def test_columns_that_would_have_the_same_name(tmp_path):
 
 def test_columns_without_a_name_and_with_a_datasets_own_are_left_out(tmp_path):
     text = ",image_id,label,path,name,\n0,X,0,/gone/x.jpg,A,\n"
-    assert own(tmp_path, text, id_column="name").to_dict("list") == {"image_id": ["A"], "label": ["0"]}
-    assert list(own(tmp_path, text, label_column="name")) == ["image_id", "label"]
+    assert own(tmp_path, text, id_column="name").to_dict("list") == {
+        "image_id": ["A"],
+        "label": ["0"],
+        "path": ["/gone/x.jpg"],
+    }
+    assert list(own(tmp_path, text, label_column="name")) == ["image_id", "label", "path"]
     assert own(tmp_path, ",label\nA,0\n", id_column="")["image_id"].tolist() == ["A"]
 
 

@@ -43,7 +43,7 @@ def test_a_file_elsewhere_is_read_by_the_same_decoder(tmp_path, photo, bad_image
             assert (elsewhere.value.reason, elsewhere.value.source) == (here.value.reason, "bucket/image")
     with pytest.raises(ImageError, match="bucket/image: no such file"):
         decode(ImageFile("bucket/image", (tmp_path / "none.jpg").read_bytes))
-    with pytest.raises(ImageError, match=r"bucket/folder: cannot be read \(.*directory"):
+    with pytest.raises(ImageError, match="bucket/folder: is a folder"):
         decode(ImageFile("bucket/folder", tmp_path.read_bytes))
 
 
@@ -83,7 +83,7 @@ def test_an_image_with_a_preview_in_it_is_no_animation(tmp_path, photo):
         ("animated.gif", "animated: 3 frames"),
         ("dot.png", "1x1 pixels"),
         ("float.tif", "floating-point"),
-        ("folder.jpg", "damaged|not an image|directory"),
+        ("folder.jpg", "is a folder"),
     ],
 )
 def test_bad_images_say_what_is_wrong(bad_images, name, reason):

@@ -8,7 +8,7 @@ from melanoma_tl.calibration import calibration_metrics, decompose_brier, fit_ca
 from melanoma_tl.comparisons import compare, delong, delong_interval
 from melanoma_tl.decisions import cumulative_gain, decision_curve, score_histogram
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.inputs import check_labels
+from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import average_precision, roc_auc, score_metrics
 from melanoma_tl.report import MetricsReport
 from melanoma_tl.thresholds import choose_threshold, specificity_at_sensitivity
@@ -39,13 +39,13 @@ EVERY = pytest.mark.parametrize("measure", RANKED + SCORED, ids=lambda measure: 
         ([], [], DatasetError, "got 0 melanoma and 0 benign"),
         ([0, 1], [0.2, np.nan], ParameterError, "NaN for 1 of 2 images; leave these out"),
         ([0, 1, 1], [0.2, 0.7], ParameterError, "y_score has 2 rows, but y_true has 3"),
-        ([[0, 1]], [0.2, 0.7], ParameterError, r"y_true must have the shape \(n,\), got \(1, 2\)"),
+        ([[0, 1]], [0.2, 0.7], DatasetError, r"y_true must have the shape \(n,\), one label an image, got \(1, 2\)"),
         ([0, 1], [[0.2, 0.7]], ParameterError, r"y_score must have the shape \(n,\).*got \(1, 2\)"),
-        (["benign", "melanoma"], [0.2, 0.7], ParameterError, r"got \['benign', 'melanoma'\].*pos_label='melanoma'"),
-        ([0, 2], [0.2, 0.7], ParameterError, r"0 for benign and 1 for melanoma, got \[0, 2\]"),
-        ([0, None], [0.2, 0.7], ParameterError, "leave out images without a label"),
+        (["cat", "dog"], [0.2, 0.7], DatasetError, "do not say which of them is melanoma: pass pos_label='cat' or"),
+        ([0, 2], [0.2, 0.7], DatasetError, r"y_true \(0, 2\) do not say which .* or give 0 and 1"),
+        ([0, None], [0.2, 0.7], DatasetError, "1 of 2 labels are missing"),
         ([0, 1], ["low", "high"], ParameterError, "y_score must hold numbers"),
-        ([0, 1], [0.2, np.inf], ParameterError, "got 1 outside, such as inf"),
+        ([0, 1], [0.2, np.inf], ParameterError, "got 1 outside, such as inf|1 that are infinite"),
     ],
 )
 def test_what_every_function_refuses(measure, y_true, y_score, error, message):
@@ -72,12 +72,12 @@ def test_what_needs_an_order_only_takes_any_number(measure):
     ids=["bool", "float", "object", "series", "uint8"],
 )
 def test_labels_of_other_types(labels):
-    assert check_labels(labels).tolist() == [0, 1]
+    assert as_binary(labels).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_a_missing_label_is_not_taken_for_benign(missing):
-    with pytest.raises(ParameterError, match="leave out images without a label"):
+    with pytest.raises(DatasetError, match="1 of 2 labels are missing"):
         MetricsReport.from_scores(["mel", missing], [0.2, 0.7], pos_label="mel")
 
 

@@ -72,13 +72,13 @@ def test_rules_take_what_fits_in_plain_kinds_and_refuse_the_rest(rule, good, bad
         read = check({"p": given}, {"p": rule})["p"]
         assert (type(read), read) == (type(expected), expected)
     for given in bad:
-        with pytest.raises(ParameterError, match="^p must be "):
+        with pytest.raises(ParameterError, match=r"^p must be "):
             check({"p": given}, {"p": rule})
 
 
 def test_a_word_that_is_none_of_them_gets_the_nearest():
     rule = choice("cosine", "constant") | NONE
-    with pytest.raises(UnknownNameError, match="Unknown schedule 'cosin'. Did you mean 'cosine'?"):
+    with pytest.raises(UnknownNameError, match=r"Unknown schedule 'cosin'\. Did you mean 'cosine'\?"):
         check({"schedule": "cosin"}, {"schedule": rule})
     with pytest.raises(ParameterError, match="schedule must be one of 'cosine', 'constant' or None, got 3"):
         check({"schedule": 3}, {"schedule": rule})

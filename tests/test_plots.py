@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.calibration import reliability_curve
 from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics import LABELS, ConfusionCounts
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
@@ -375,15 +375,15 @@ def test_two_classifiers_share_axes(kind):
     ("make", "message"),
     [
         (lambda: DecisionCurveDisplay.from_estimator(Table(), SCORES), "ndarray without labels; pass them as y"),
-        (lambda: MetricsDisplay.from_estimator(Table([1, 0]), SCORES, TRUTH), "second class"),
+        (lambda: MetricsDisplay.from_estimator(Table(["cat", "dog"]), SCORES, TRUTH), "pass pos_label='cat'"),
         (lambda: PredictiveValuesDisplay.from_predictions(TRUTH, SCORES[:-1]), "y_score has 29 rows"),
-        (lambda: ScoreHistogramDisplay.from_predictions(WORDS[TRUTH], SCORES), "pos_label='melanoma'"),
+        (lambda: ScoreHistogramDisplay.from_predictions(np.array(["cat", "dog"])[TRUTH], SCORES), "pos_label='cat'"),
         (lambda: GainCurveDisplay.from_predictions(TRUTH, SCORES, n_resamples=5), "at least 100"),
         (lambda: HistoryDisplay({"accuracy": [0.5]}).plot(), r"got the keys \['accuracy'\]"),
     ],
 )
 def test_a_display_that_cannot_be_made_says_why(make, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises((DatasetError, ParameterError), match=message):
         make()
 
 

@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 from melanoma_tl import ISBIDataset, MetricsReport
@@ -148,11 +147,16 @@ def test_labels_given_as_y_are_preferred_to_those_of_the_dataset(dataset):
     )
 
 
-def test_melanoma_as_first_class_would_turn_every_score_round():
-    y = np.array(["malignant", "nevus"] * 5)
-    model = DummyClassifier().fit(np.zeros((10, 1)), y)
-    with pytest.raises(ParameterError, match="second class"):
-        MetricsReport.from_estimator(model, np.zeros((10, 1)), y, pos_label="malignant")
+def test_melanoma_may_be_the_first_class():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 80)
+    X = rng.normal(truth[:, None], 1, (80, 3))
+    words = np.array(["nevus", "malignant"])[truth]
+    model = LogisticRegression().fit(X, words)
+    assert model.classes_[0] == "malignant"
+    expected = MetricsReport.from_scores(truth, model.predict_proba(X)[:, 0])
+    for options in ({}, {"pos_label": "malignant"}):
+        assert MetricsReport.from_estimator(model, X, words, **options).metrics == expected.metrics
 
 
 def test_images_without_labels_cannot_be_reported():
@@ -187,10 +191,10 @@ def test_scores_of_one_column_are_refused():
             ParameterError,
             r"shape \(n,\), the probability of melanoma, got \(2, 2\)",
         ),
-        (([[0], [1]], [0.1, 0.2]), ParameterError, r"y_true must have the shape \(n,\), got \(2, 1\)"),
-        ((["benign", "melanoma"], [0.1, 0.2]), ParameterError, "say which one is melanoma"),
-        (([1, 2], [0.1, 0.2]), ParameterError, r"0 for benign and 1 for melanoma, got \[1, 2\]"),
-        (([0, np.nan], [0.1, 0.2]), ParameterError, "0 for benign and 1 for melanoma"),
+        (([[0, 1], [1, 0]], [0.1, 0.2]), DatasetError, r"y_true must have the shape \(n,\).* got \(2, 2\); of one-hot"),
+        ((["cat", "dog"], [0.1, 0.2]), DatasetError, "do not say which of them is melanoma"),
+        (([1, 2], [0.1, 0.2]), DatasetError, r"y_true \(1, 2\) do not say which of them is melanoma"),
+        (([0, np.nan], [0.1, 0.2]), DatasetError, "1 of 2 labels are missing"),
         (([1, 1], [0.1, 0.2]), DatasetError, "got 2 melanoma and 0 benign"),
         (([], []), DatasetError, "got 0 melanoma and 0 benign"),
         (([0, 1], [np.nan, np.nan]), DatasetError, "got 0 melanoma and 0 benign"),

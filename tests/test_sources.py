@@ -78,7 +78,7 @@ def test_nothing_readable_is_an_error(bad_images):
         ([1, 2], None, "got list of int"),
         (np.zeros((4, 2, 8, 8, 3), "uint8"), None, r"one class an image|got ndarray|expected the shape"),
         (["a.jpg", "b.jpg"], [0], "2 images, y of shape"),
-        (["a.jpg", "b.jpg"], [[0, 1], [1, 0]], "2 images, y of shape"),
+        (["a.jpg", "b.jpg"], [[0, 1], [1, 0]], r"one label an image, got \(2, 2\); of one-hot labels"),
     ],
 )
 def test_what_is_no_image_collection_is_refused(X, y, message):

@@ -11,7 +11,14 @@ from sklearn.base import clone
 
 from melanoma_tl import Balancer, Ensemble, MetricsReport, TransferClassifier
 from melanoma_tl.calibration import Calibration, fit_calibration
-from melanoma_tl.errors import DatasetError, LeakageWarning, ModelFileError, NotFittedError, ParameterError
+from melanoma_tl.errors import (
+    DatasetError,
+    LeakageWarning,
+    ModelFileError,
+    NotFittedError,
+    ParameterError,
+    UnknownNameError,
+)
 from melanoma_tl.thresholds import choose_threshold
 from melanoma_tl.vetting import STATE_FILE
 
@@ -158,7 +165,7 @@ def test_mistakes_get_an_answer(fitted):
         make().calibrate(VALID, TRUTH)
     with pytest.raises(DatasetError, match="no labels"):
         fitted.tune_threshold(VALID, youden=True)
-    with pytest.raises(DatasetError, match="not those of training"):
+    with pytest.raises(UnknownNameError, match="Unknown class 2"):
         fitted.calibrate(VALID, TRUTH + 1)
     with pytest.raises(ParameterError, match="exactly one rule"):
         fitted.tune_threshold(VALID, TRUTH)

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.synthetic import draw_lesion
+from melanoma_tl.datasets.verification import _why_blank
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,11 @@ def flawed(tmp_path_factory):
     Image.fromarray(draw_lesion(False, random_state=50)).resize((192, 192)).save(files["squashed"])
     files["thumbnail"] = folder / "thumbnail.png"
     Image.fromarray(draw_lesion(False, random_state=51)).resize((40, 30)).save(files["thumbnail"])
+    for name, shade in (("black", 3), ("white", 252), ("flat", 120)):
+        files[name] = folder / f"{name}.png"
+        noise = np.random.default_rng(shade).normal(shade, 1, (192, 256, 3)).clip(0, 255)
+        noise[:2, :3] = 255 - shade  # a few dead pixels
+        Image.fromarray(noise.astype("uint8")).save(files[name])
     files["truncated"] = folder / "truncated.png"
     files["truncated"].write_bytes(files["good_3"].read_bytes()[:2000])
     files["missing"] = folder / "missing.png"
@@ -35,6 +42,9 @@ def test_everything_wrong_is_listed_with_its_reason(flawed):
     assert problems == {
         "truncated": "unreadable",
         "missing": "unreadable",
+        "black": "blank",
+        "white": "blank",
+        "flat": "blank",
         "good_1": "label conflict",
         "conflict": "label conflict",
         "copy": "duplicate",
@@ -45,6 +55,9 @@ def test_everything_wrong_is_listed_with_its_reason(flawed):
     details = dict(zip(found.problems["image_id"], found.problems["detail"], strict=True))
     assert details["missing"] == "no such file"
     assert "truncated" in details["truncated"]
+    assert details["black"].startswith("black: nearly all values are at most ")
+    assert details["white"].startswith("white: nearly all values are at least 2")
+    assert details["flat"].startswith("one colour: nearly all values are within ")
     assert details["copy"] == "same bytes as good_0"
     assert details["conflict"] == "same bytes as good_1, which has the other label"
     assert "differs from good_2 in" in details["twin"]
@@ -55,7 +68,7 @@ def test_the_gravest_problems_are_printed_first(flawed):
     found = flawed.verify(verbose=0)
     assert not found.ok
     assert str(found).startswith(
-        "flawed: 14 images, 2 unreadable, 2 label conflict, 1 duplicate, 1 near-duplicate, 2 odd size"
+        "flawed: 17 images, 2 unreadable, 3 blank, 2 label conflict, 1 duplicate, 1 near-duplicate, 2 odd size"
     )
     assert found.problems["problem"].iloc[0] == "unreadable"
     assert found.problems["problem"].iloc[-1] == "odd size"
@@ -64,8 +77,32 @@ def test_the_gravest_problems_are_printed_first(flawed):
 
 def test_what_cannot_be_used_is_taken_out(flawed):
     kept = flawed.verify(verbose=0).remove_from(flawed)
-    assert set(flawed.image_ids) - set(kept.image_ids) == {"truncated", "missing", "good_1", "conflict", "copy"}
+    assert set(flawed.image_ids) - set(kept.image_ids) == {
+        *("truncated", "missing", "black", "white", "flat"),
+        *("good_1", "conflict", "copy"),
+    }
     assert kept.verify(verbose=0).counts["duplicate"] == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "problem"),
+    [
+        (0, 15, "black"),
+        (0, 17, ""),
+        (240, 255, "white"),
+        (238, 255, ""),
+        (100, 108, "one colour"),
+        (100, 110, ""),
+        (7, 7, "black"),
+        (90, 90, "one colour"),
+    ],
+)
+def test_where_blank_begins(low, high, problem):
+    pixels = np.linspace(low, high, 64 * 64).round().astype("uint8").reshape(64, 64, 1).repeat(3, 2)
+    assert _why_blank(Image.fromarray(pixels)).split(":")[0] == problem
+    coloured = pixels.copy()
+    coloured[..., 2] = 128
+    assert _why_blank(Image.fromarray(coloured)).split(":")[0] in ("", "one colour"), "every channel must be dark"
 
 
 def test_nothing_wrong_is_said_too(flawed):
@@ -79,6 +116,7 @@ def test_the_real_sets_hold_the_known_duplicates(real_data):
     train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").verify(verbose=0)
     assert train.counts == {
         "unreadable": 0,
+        "blank": 0,
         "label conflict": 0,
         "duplicate": 1,
         "near-duplicate": 1,

@@ -118,17 +118,17 @@ def read_table(path: Path, *, id_column: str = "image_id", label_column: str = "
     path : Path
         A file of values separated by commas or tabs, in UTF-8.
     id_column, label_column : str, default="image_id", "label"
-        Names of the two columns. Ids may carry an image suffix.
+        Names of the two columns. Ids may be paths and carry an image suffix.
 
     Returns
     -------
     pandas.DataFrame
-        One row an image, in the order of the file: ``image_id`` and ``label`` (str, the
-        word as it stands); then the other columns. Those that the challenges name in
+        One row an image, in the order of the file: ``image_id``, ``label`` and, where the table has
+        it, ``path`` (str, as they stand); then the other columns. Those that the challenges name in
         several ways (``age_approx``, ``localization``, ``dx``…) get the names and
         values of `read_challenge`, a diagnosis also where it is the label; the others
         are str, as they stand. Left out are columns without a name, and further ones
-        called "image_id", "label" or "path".
+        called "image_id" or "label".
 
     Raises
     ------
@@ -142,10 +142,12 @@ def read_table(path: Path, *, id_column: str = "image_id", label_column: str = "
     ...     path = Path(folder) / "mine.csv"
     ...     _ = path.write_text("image,dx,localization,camera\na.jpg,MEL,back,X1\n")
     ...     read_table(path, id_column="image", label_column="dx").iloc[0].to_dict()
-    {'image_id': 'a', 'label': 'MEL', 'diagnosis': 'melanoma', 'site': 'back', 'camera': 'X1'}
+    {'image_id': 'a.jpg', 'label': 'MEL', 'diagnosis': 'melanoma', 'site': 'back', 'camera': 'X1'}
     """
     table = _read(path, required=[id_column, label_column])
-    facts: dict[str, Sequence[object]] = {"image_id": _ids(table[id_column]), "label": table[label_column]}
+    facts: dict[str, Sequence[object]] = {"image_id": table[id_column], "label": table[label_column]}
+    if "path" in table:
+        facts["path"] = table["path"]
     for column, words in table.items():
         name = COLUMNS.get(column, column)
         if name in facts or (name != column and name in table):  # the column that has the name by right keeps it

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.download import extract, fetch
+from melanoma_tl.datasets.files import list_classes
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_challenge, read_table
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
@@ -34,7 +35,7 @@ from melanoma_tl.fingerprints import (
     normalise_id,
     number_values,
 )
-from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow, find_images
+from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow
 from melanoma_tl.parameters import (
     FLAG,
     INSIDE,
@@ -346,12 +347,13 @@ class ISBIDataset:
             Which folder names mean 0 (benign) and 1 (melanoma); by default
             "benign", "malignant" and "melanoma", "0" and "1".
         on_error : {"raise", "skip"}, default="raise"
-            What to do with a file name that occurs in two classes.
+            What to do with files that cannot be used: stop, or leave them out and list them in `skipped`.
 
         Returns
         -------
         ISBIDataset
-            Sorted by class folder, then by file name, which is the id.
+            Sorted by class folder, then by path: all that is in a class folder or below it. The id is the
+            file name without suffix; where several files have that, the path from `root`, such as "benign/1".
 
         Raises
         ------
@@ -362,23 +364,16 @@ class ISBIDataset:
         """
         folder = existing_folder(root)
         words = label_map or LABEL_WORDS
-        rows: list[tuple[str, str]] = []
-        files: list[str] = []
-        for class_folder in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-            found = find_images([class_folder])
-            if found and class_folder.name.lower() not in {word.lower() for word in words}:
-                raise UnknownNameError(
-                    "class folder", class_folder.name, words, "Name others with label_map={'folder': 0 or 1}."
-                )
-            rows += [(image_id, class_folder.name) for image_id in found]
-            files += map(str, found.values())
-        if not rows:
+        table, flaws = list_classes(folder)
+        for name in table.loc[[not flaw for flaw in flaws], "label"].unique():
+            if name.lower() not in {word.lower() for word in words}:
+                raise UnknownNameError("class folder", name, words, "Name others with label_map={'folder': 0 or 1}.")
+        if table.empty:
             raise DatasetError(
                 f"{folder}: no images found; expected one folder a class, such as benign/ and melanoma/, "
                 f"with files ending in {', '.join(IMAGE_SUFFIXES)}"
             )
-        table = pd.DataFrame(rows, columns=["image_id", "label"]).assign(path=files)
-        return cls._from_table(table, None, label_map=words, name=folder.name, on_error=on_error)
+        return cls._from_table(table, None, label_map=words, name=folder.name, on_error=on_error, flaws=flaws)
 
     @classmethod
     def _from_table(
@@ -389,8 +384,9 @@ class ISBIDataset:
         label_map: Mapping[str, int],
         name: str,
         on_error: str,
+        flaws: Sequence[str] | None = None,
     ) -> Self:
-        rows, skipped = choose_rows(table, image_dirs, label_map=label_map, name=name, on_error=on_error)
+        rows, skipped = choose_rows(table, image_dirs, label_map=label_map, name=name, on_error=on_error, flaws=flaws)
         return cls(
             rows["image_id"],
             rows.get("path"),
@@ -810,7 +806,7 @@ class ISBIDataset:
 
     @checked(verbose=VERBOSE)
     def verify(self, *, verbose: int = 1) -> Verification:
-        """Open every image, and list what is wrong: bad files, duplicates, label conflicts, odd sizes.
+        """Open every image, and list what is wrong: bad files, blank images, duplicates, label conflicts, odd sizes.
 
         Parameters
         ----------

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
+from melanoma_tl.datasets.near_duplicates import coarse_distances, find_near_duplicates
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 from melanoma_tl.fingerprints import KINDS, Fingerprints
 from melanoma_tl.images import SkippedRow
@@ -119,9 +119,7 @@ def _show_other_pictures(
 ) -> NDArray[np.bool_]:
     if left.looks is None or right.looks is None:
         return np.zeros(len(rows_left), dtype=bool)
-    of_left, of_right = left.looks[rows_left], right.looks[rows_right]
-    known = of_left.any(axis=1) & of_right.any(axis=1)
-    return known & (distances(of_left, of_right)[0] > OTHER_PICTURE_DISTANCE)
+    return coarse_distances(left.looks[rows_left], right.looks[rows_right]) > OTHER_PICTURE_DISTANCE
 
 
 class Side(NamedTuple):

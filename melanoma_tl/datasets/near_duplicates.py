@@ -1,12 +1,12 @@
 """Find the images that look alike among very many, without comparing all pairs."""
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.fingerprints import COARSE_WORDS
+from melanoma_tl.fingerprints import COARSE_WORDS, LOOK_WORDS
 
 MAX_COARSE_DISTANCE = 8
 """Largest number of the 64 bits of the coarse hash in which near-duplicates differ."""
@@ -15,6 +15,7 @@ MAX_FINE_DISTANCE = 40
 """Largest number of the 256 bits of the fine hash in which near-duplicates differ."""
 
 _BANDS = 3
+_NOT_KNOWN = 65  # bits of 64
 _CHUNK = 512  # rows at a time: bounds the memory even where thousands of images look the same
 
 
@@ -31,9 +32,10 @@ def find_near_duplicates(
 
     Parameters
     ----------
-    left : ndarray of shape (n_left, 5) and dtype uint64
-        Perceptual hashes, as in `Fingerprints`; rows of zeros match nothing.
-    right : ndarray of shape (n_right, 5) and dtype uint64
+    left : ndarray of shape (n_left, 5) or (n_left, 10) and dtype uint64
+        Perceptual hashes, as in `Fingerprints`; zeros match nothing. Of ten columns, the second five
+        are those of another way to see the same image, and one way that matches is enough.
+    right : ndarray of shape (n_right, 5) or (n_right, 10) and dtype uint64
         Likewise.
 
     Returns
@@ -43,7 +45,24 @@ def find_near_duplicates(
     distances : ndarray of shape (n_pairs,) and dtype int64
         Number of bits of the fine hash, 0 to 256, in which they differ.
     """
+    found = [_find(*ways) for ways in product(_ways(left), _ways(right))]
+    rows = np.concatenate([pairs for pairs, _ in found])
+    bits = np.concatenate([of_pairs for _, of_pairs in found])
+    order = np.lexsort((bits, rows[:, 1], rows[:, 0]))
+    first = np.unique(rows[order], axis=0, return_index=True)[1]
+    kept = order[first]
+    return rows[kept, 0], rows[kept, 1], bits[kept]
+
+
+def _ways(looks: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
+    return np.split(looks, looks.shape[1] // LOOK_WORDS, axis=1)
+
+
+def _find(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Find the pairs by one way of seeing each side, and their distances."""
     left_known, right_known = (np.flatnonzero(looks.any(axis=1)) for looks in (left, right))
+    if not (len(left_known) and len(right_known)):
+        return np.empty((0, 2), dtype=np.intp), np.empty(0, dtype=np.int64)
     pairs = [np.empty((0, 2), dtype=np.intp)]
     for left_band, right_band, width in _bands(left[left_known], right[right_known]):
         for rows_left, rows_right in _candidates(left_band, right_band, width):
@@ -51,7 +70,28 @@ def find_near_duplicates(
             coarse, fine = distances(left[candidates[:, 0]], right[candidates[:, 1]])
             pairs.append(candidates[(coarse <= MAX_COARSE_DISTANCE) & (fine <= MAX_FINE_DISTANCE)])
     found = np.unique(np.concatenate(pairs), axis=0)  # a pair may agree in more than one band
-    return found[:, 0], found[:, 1], distances(left[found[:, 0]], right[found[:, 1]])[1]
+    return found, distances(left[found[:, 0]], right[found[:, 1]])[1]
+
+
+def coarse_distances(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Count the bits in which the coarse hashes differ, in the ways of seeing them that are nearest.
+
+    Parameters
+    ----------
+    left, right : ndarray of shape (n, 5) or (n, 10) and dtype uint64
+        Perceptual hashes, row by row.
+
+    Returns
+    -------
+    ndarray of shape (n,) and dtype int64
+        0 to 64; 0 where a side is not known.
+    """
+    found = [
+        np.where(one.any(axis=1) & other.any(axis=1), distances(one, other)[0], _NOT_KNOWN)
+        for one, other in product(_ways(left), _ways(right))
+    ]
+    nearest = np.min(found, axis=0)
+    return np.where(nearest == _NOT_KNOWN, 0, nearest)
 
 
 def distances(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -93,8 +133,6 @@ def _candidates(
     )
     order = np.argsort(right, kind="stable")
     values, starts, counts = np.unique(right[order], return_index=True, return_counts=True)
-    if not len(values):
-        return
     for first in range(0, len(left), _CHUNK):
         wanted = left[first : first + _CHUNK, np.newaxis] ^ masks
         places = np.minimum(np.searchsorted(values, wanted), len(values) - 1)

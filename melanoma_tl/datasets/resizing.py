@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from melanoma_tl.errors import ImageError
+from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.files import replacing
 from melanoma_tl.images import load_image, map_threaded
 
@@ -47,10 +47,17 @@ def write_resized(
     -------
     list of str or ImageError
         The new file of each image; what is wrong, where it cannot be read.
+
+    Raises
+    ------
+    DatasetError
+        If an id leads out of the folder.
+    ImageError
+        If an image cannot be read and `on_error` is "raise".
     """
 
     def write(row: "ImageRow") -> str | ImageError:
-        path = Path(folder) / f"{row.image_id}.{suffix}"
+        path = _place(Path(folder), f"{row.image_id}.{suffix}")
         try:
             pixels = load_image(row.path, size)
         except ImageError as error:
@@ -62,6 +69,13 @@ def write_resized(
 
     rows = map_threaded(write, dataset)
     return list(tqdm(rows, total=len(dataset), desc=f"Resize {dataset.name}", disable=not verbose))
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Join a name to a folder: an id such as "../a" must not write elsewhere."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise DatasetError(f"{name}: an id that leads out of {folder}; nothing is written there")
+    return folder / name
 
 
 def write_labels(dataset: "ISBIDataset", path: Path) -> None:

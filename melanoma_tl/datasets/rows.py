@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from melanoma_tl.datasets.files import ImageIndex, make_id
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.images import SkippedRow, check_on_error, find_images
+from melanoma_tl.images import SkippedRow, check_on_error
+from melanoma_tl.meanings import is_missing
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ISBIDataset
@@ -29,26 +31,30 @@ def choose_rows(
     label_map: Mapping[str, int],
     name: str,
     on_error: str,
+    flaws: Sequence[str] | None = None,
 ) -> tuple[pd.DataFrame, tuple[SkippedRow, ...]]:
     """Look for the images of a table, and take the rows that can be used.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns ``image_id``, ``label`` (words), perhaps ``path``, and whatever else is known.
+        Columns ``image_id`` (what the table calls the image: a name or a path, with suffix or without), ``label``
+        (words), perhaps ``path`` (where it is, if the id does not say), and whatever else is known.
     image_dirs : sequence of path, or None
-        Folders to look for the images in; None does not look.
+        Folders to look for the images in, and below; None does not look.
     label_map : mapping of str to int
         Which words, in any case, mean 0 and 1.
     name : str
         Name of the dataset, for messages.
     on_error : {"raise", "skip"}
         What to do with rows that cannot be used.
+    flaws : sequence of str, optional
+        From `list_classes`, with its table: ids and files are known, and why some cannot be used.
 
     Returns
     -------
     rows : pandas.DataFrame
-        The same columns, with ``label`` 0 or 1, and ``path`` where images are known.
+        The same columns, with ids from `make_id`, ``label`` 0 or 1, and ``path`` where images are known.
     skipped : tuple of SkippedRow
         The other rows.
 
@@ -58,15 +64,11 @@ def choose_rows(
         If a folder does not exist, no row can be used, or any cannot and `on_error` is "raise".
     """
     check_on_error(on_error)
-    missing = ""
-    if image_dirs is not None:
-        folders = [existing_folder(folder) for folder in image_dirs]
-        found = find_images(folders)
-        table = table.assign(path=[str(found.get(image_id, "")) for image_id in table["image_id"]])
-        missing = f"no image of this name in {', '.join(map(str, folders))}"
+    if flaws is None:
+        table, flaws = _find_files(table, image_dirs)
     words = {word.lower(): label for word, label in label_map.items()}
     labels = [words.get(str(word).lower()) for word in table["label"]]
-    reasons = list(_reasons(table, labels, missing, known=", ".join(label_map)))
+    reasons = list(_reasons(table, labels, flaws, known=", ".join(label_map)))
     paths = table.get("path", pd.Series("", index=table.index))
     skipped = tuple(
         SkippedRow(image_id, path, reason)
@@ -83,19 +85,44 @@ def choose_rows(
     return table.assign(label=classes)[[not reason for reason in reasons]], skipped
 
 
-def _reasons(table: pd.DataFrame, labels: Sequence[int | None], missing: str, *, known: str) -> Iterator[str]:
+def _find_files(
+    table: pd.DataFrame, image_dirs: Sequence[str | os.PathLike[str]] | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Find the file of each row, or say why there is none; make ids of what the table calls the images."""
+    folders = [] if image_dirs is None else [existing_folder(folder) for folder in image_dirs]
+    entries = table["image_id"]
+    table = table.assign(image_id=[make_id(entry, folders) for entry in entries])
+    if image_dirs is None:
+        return table.drop(columns="path", errors="ignore"), [""] * len(table)
+    index = ImageIndex(folders)
+    given = ["" if is_missing(path) else os.fspath(path) for path in table.get("path", [""] * len(table))]
+    found = [index.find(path or entry, is_path=bool(path)) for entry, path in zip(entries, given, strict=True)]
+    where = ", ".join(map(str, folders))
+    flaws = [_why_not_found(files, path, where) for files, path in zip(found, given, strict=True)]
+    return table.assign(path=[files[0] if len(files) == 1 else "" for files in found]), flaws
+
+
+def _why_not_found(files: Sequence[str], path: str, where: str) -> str:
+    if len(files) > 1:
+        shown = ", ".join(files[:3]) + ", …" * (len(files) > 3)
+        return f"{len(files)} files have this name ({shown}); say in the table which, by suffix or path"
+    if files:
+        return ""
+    return f"no image {path!r}, its path in the table, in {where}" if path else f"no image of this name in {where}"
+
+
+def _reasons(table: pd.DataFrame, labels: Sequence[int | None], flaws: Sequence[str], *, known: str) -> Iterator[str]:
     """Say of each row why it cannot be used; nothing if it can."""
     seen: set[str] = set()
-    paths = table["path"] if missing else table["image_id"]
-    for image_id, word, label, path in zip(table["image_id"], table["label"], labels, paths, strict=True):
+    for image_id, word, label, flaw in zip(table["image_id"], table["label"], labels, flaws, strict=True):
         if not image_id:
             yield "the row has no id"
+        elif flaw:
+            yield flaw
         elif image_id in seen:
             yield "the id occurs more than once"
-        elif label is None:
-            yield f"unknown label {word!r}; known: {known}"
         else:
-            yield "" if path else missing
+            yield "" if label is not None else f"unknown label {word!r}; known: {known}"
         seen.add(image_id)
 
 

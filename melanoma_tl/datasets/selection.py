@@ -17,8 +17,9 @@ from tqdm.auto import tqdm
 from melanoma_tl.datasets.rows import unreadable_rows
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.fingerprints import GROUP_KINDS
-from melanoma_tl.images import SkippedRow, load_image, map_threaded
+from melanoma_tl.images import SkippedRow, load_image, map_threaded, open_image
 from melanoma_tl.parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
+from melanoma_tl.pixels import shown_size
 from melanoma_tl.tables import format_p, text_table
 
 if TYPE_CHECKING:
@@ -370,15 +371,16 @@ def _look_at_all(dataset: "ISBIDataset", *, on_error: str, verbose: int) -> tupl
 def _look_at(path: str) -> dict[str, Any]:
     pixels = load_image(path, _THUMBNAIL).astype(float)
     red, _, blue = pixels.mean(axis=(0, 1))
-    with Image.open(path) as image:
-        width, height = image.size
+    with open_image(path) as image:
+        camera = _read_camera(image)  # before anything else: Pillow complains of damaged EXIF data once
+        width, height = shown_size(image)
         return {
             "width": width,
             "height": height,
             "aspect_ratio": width / height,
             "bytes_per_pixel": Path(path).stat().st_size / (width * height),
             "file_format": image.format,
-            "camera": _read_camera(image),
+            "camera": camera,
             "brightness": pixels.mean(),
             "red_minus_blue": red - blue,
             "corner_brightness": pixels[np.ix_(_CORNERS, _CORNERS)].mean(),

@@ -2,11 +2,12 @@
 
 import html
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.leakage import Side, find_relations
@@ -23,8 +24,17 @@ MAX_ASPECT_FACTOR = 1.25
 MAX_AREA_FACTOR = 10.0
 """How far a number of pixels may be from the median before it is odd, as of a thumbnail among photographs."""
 
+DARK, BRIGHT, FLAT = 16, 239, 8
+"""What makes an image blank: the middle 99.8 % of the values of each channel are all below `DARK` (black), all above
+`BRIGHT` (white), or no further apart than `FLAT` (one colour), out of 0 to 255.
+
+So are a lens cap, an empty scan, data of 12 bits read as 16, with the noise of a sensor or of JPEG."""
+
+_IGNORED_SHARE = 0.001  # of the values at either end: dust, dead pixels, a time stamp
+
 PROBLEMS = {
     "unreadable": "cannot be decoded",
+    "blank": "black, white or of one colour",
     "label conflict": "same bytes as an image of the other class",
     "duplicate": "same bytes as an earlier image",
     "near-duplicate": "looks like an earlier image",
@@ -32,7 +42,7 @@ PROBLEMS = {
 }
 """What `verify` looks for, the gravest first."""
 
-_REMOVED = ("unreadable", "label conflict", "duplicate")
+_REMOVED = ("unreadable", "blank", "label conflict", "duplicate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +99,7 @@ class Verification:
         Returns
         -------
         ISBIDataset
-            Without unreadable images, without all images of a label conflict, and with one of
+            Without unreadable and blank images, without all images of a label conflict, and with one of
             each set of duplicates. Near-duplicates stay: keep them together with `split`.
         """
         removed = self.problems.loc[self.problems["problem"].isin(_REMOVED), "image_id"]
@@ -111,9 +121,9 @@ def verify(dataset: "ISBIDataset", *, verbose: int) -> Verification:
     Verification
         All problems, the gravest first.
     """
-    sizes = list(
+    looks = list(
         tqdm(
-            map_threaded(_size, dataset.paths),
+            map_threaded(_look_at, dataset.paths),
             total=len(dataset),
             desc=f"Open {dataset.name}",
             unit="image",
@@ -122,8 +132,9 @@ def verify(dataset: "ISBIDataset", *, verbose: int) -> Verification:
         )
     )
     found = [
-        *((row, "unreadable", size.reason) for row, size in enumerate(sizes) if isinstance(size, ImageError)),
-        *_odd_sizes({row: size for row, size in enumerate(sizes) if not isinstance(size, ImageError)}),
+        *((row, "unreadable", look.reason) for row, look in enumerate(looks) if isinstance(look, ImageError)),
+        *((row, "blank", look.blank) for row, look in enumerate(looks) if isinstance(look, _Look) and look.blank),
+        *_odd_sizes({row: look.size for row, look in enumerate(looks) if isinstance(look, _Look)}),
         *_repeated(dataset.identify(("bytes", "near-duplicate"), verbose=verbose), dataset.labels),
     ]
     order = list(PROBLEMS)
@@ -140,11 +151,31 @@ def verify(dataset: "ISBIDataset", *, verbose: int) -> Verification:
     return Verification(dataset.name, len(dataset), problems)
 
 
-def _size(path: str) -> tuple[int, int] | ImageError:
+class _Look(NamedTuple):
+    size: tuple[int, int]
+    blank: str
+
+
+def _look_at(path: str) -> _Look | ImageError:
     try:
-        return decode(path).size
+        image = decode(path)
     except ImageError as error:
         return error
+    return _Look(image.size, _why_blank(image))
+
+
+def _why_blank(image: Image.Image) -> str:
+    """Say in what way an image is blank, by the rule of `DARK`, `BRIGHT` and `FLAT`; nothing if it is not."""
+    cumulated = np.array(image.histogram()).reshape(3, 256).cumsum(axis=1) / (image.width * image.height)
+    low = (cumulated <= _IGNORED_SHARE).sum(axis=1)
+    high = (cumulated < 1 - _IGNORED_SHARE).sum(axis=1)
+    if high.max() < DARK:
+        return f"black: nearly all values are at most {high.max()} of 255"
+    if low.min() > BRIGHT:
+        return f"white: nearly all values are at least {low.min()} of 255"
+    if (high - low).max() <= FLAT:
+        return f"one colour: nearly all values are within {(high - low).max()} of RGB {tuple(low.tolist())}"
+    return ""
 
 
 def _odd_sizes(sizes: dict[int, tuple[int, int]]) -> list[tuple[int, str, str]]:

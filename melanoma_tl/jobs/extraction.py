@@ -16,7 +16,7 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import list_backbones
 from melanoma_tl.errors import ImageError, JobError
 from melanoma_tl.features import name_store
-from melanoma_tl.images import ImageFile, ImageLike, batched, load_image, map_threaded
+from melanoma_tl.images import ImageFile, ImageLike, batched, load_image, map_threaded, read_content
 from melanoma_tl.jobs.rows import describe_files, schema_with
 from melanoma_tl.parts import FrozenPart, with_precision
 from melanoma_tl.prepared import PreparedStore
@@ -189,13 +189,11 @@ class Extractor:
     def _decode(self, named: tuple[str, ImageLike]) -> _Image:
         path, image = named
         try:
-            content = image.open().getvalue() if isinstance(image, ImageFile) else Path(str(image)).read_bytes()
+            content = read_content(image)
             file = ImageFile(path, lambda: content)  # read once: what is decoded is what is hashed
             return _Image(path, load_image(file, self._size), hashlib.sha256(content).digest())
         except ImageError as error:
             return _Image(path, error=error.reason)
-        except OSError as error:
-            return _Image(path, error="no such file" if isinstance(error, FileNotFoundError) else str(error))
 
     def _compute_views(self, images: list[_Image]) -> Iterator[pa.Table]:
         contents = [image.content for image in images]

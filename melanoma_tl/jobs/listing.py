@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
+from melanoma_tl.datasets.files import is_junk
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images import IMAGE_SUFFIXES, batched
 from melanoma_tl.jobs.filesystems import is_local, resolve
@@ -124,16 +125,16 @@ def _walk(
 
 
 def _entries(filesystem: FileSystem, folder: str) -> Iterator[tuple[str, bool]]:
-    """Give what is in a folder and is not hidden, and whether it is a folder."""
+    """Give what is in a folder and is no junk, and whether it is a folder."""
     if is_local(filesystem):  # PyArrow would take six times the memory, and ask for the size of each file
         try:
             with os.scandir(folder) as entries:
-                yield from ((entry.path, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+                yield from ((entry.path, entry.is_dir()) for entry in entries if not is_junk(entry.name))
         except FileNotFoundError:
             return
         return
     for info in filesystem.get_file_info(FileSelector(folder, allow_not_found=True)):
-        if not info.base_name.startswith("."):
+        if not is_junk(info.base_name):
             yield info.path, info.type == FileType.Directory
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images import ImageLike, load_image
+from melanoma_tl.inputs import classes_of
 from melanoma_tl.jobs.rows import describe_files, schema_with
 
 _NO_NUMBER = "the model gives no number for it"
@@ -77,7 +78,9 @@ class Scorer:
         for member in getattr(classifier, "members_", [classifier]):
             member.set_params(verbose=0, on_error="skip")
         self._classifier, self._tta, self._batch_size = classifier, tta, batch_size
-        classes = classifier.classes_.tolist()
+        known = classes_of(classifier)
+        classes = known.labels.tolist()
+        self._columns = [known.melanoma] if len(classes) == 2 else list(range(len(classes)))
         self._names = ["score"] if len(classes) == 2 else [f"score_{name}" for name in classes]
         self.schema = schema_with((name, pa.float64()) for name in self._names)
 
@@ -114,8 +117,7 @@ class Scorer:
         return scores, errors
 
     def _predict(self, images: Sequence[ImageLike]) -> NDArray[np.float64]:
-        scores = self._classifier.predict_proba(images, tta=self._tta, batch_size=self._batch_size)
-        return scores[:, 1:] if scores.shape[1] == 2 else scores
+        return self._classifier.predict_proba(images, tta=self._tta, batch_size=self._batch_size)[:, self._columns]
 
 
 def load_classifier(file: Path) -> Any:

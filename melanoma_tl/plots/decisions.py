@@ -18,7 +18,8 @@ from melanoma_tl.decisions import (
     predictive_values,
     score_histogram,
 )
-from melanoma_tl.inputs import check_labels, check_scored
+from melanoma_tl.inputs import check_scored
+from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import ConfusionCounts, confusion_counts
 from melanoma_tl.plots.display import ScoresDisplay
 from melanoma_tl.plots.style import BLUE, GREEN, GREY, ORANGE, TEXT_SIZE, dress, shade, square, styled
@@ -76,7 +77,7 @@ class CurveDisplay(ScoresDisplay):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            0 or False benign, 1 or True melanoma; other labels need `pos_label`. Both classes must occur.
+            0 or False benign, 1 or True melanoma, or words that say so; others need `pos_label`. Both must occur.
         y_score : array-like of shape (n,)
             Probabilities of melanoma, 0 to 1.
         pos_label : object, optional
@@ -96,7 +97,7 @@ class CurveDisplay(ScoresDisplay):
         DatasetError, ParameterError
             As `melanoma_tl.metrics.score_metrics`.
         """
-        truth = check_labels(y_true, pos_label)
+        truth = as_binary(y_true, pos_label=pos_label)
         curve = cls._measure(
             truth, y_score, confidence=confidence, n_resamples=n_resamples, random_state=random_state, groups=groups
         )
@@ -303,7 +304,7 @@ class ScoreHistogramDisplay(ScoresDisplay):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            0 or False benign, 1 or True melanoma; other labels need `pos_label`. Both classes must occur.
+            0 or False benign, 1 or True melanoma, or words that say so; others need `pos_label`. Both must occur.
         y_score : array-like of shape (n,)
             Probabilities of melanoma, 0 to 1.
         pos_label : object, optional
@@ -325,7 +326,7 @@ class ScoreHistogramDisplay(ScoresDisplay):
         DatasetError, ParameterError
             As `melanoma_tl.decisions.score_histogram`.
         """
-        histogram = score_histogram(check_labels(y_true, pos_label), y_score, n_bins=n_bins)
+        histogram = score_histogram(as_binary(y_true, pos_label=pos_label), y_score, n_bins=n_bins)
         return cls(histogram, threshold).plot(ax, **style)
 
 
@@ -448,7 +449,7 @@ class PredictiveValuesDisplay(ScoresDisplay):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            0 or False benign, 1 or True melanoma; other labels need `pos_label`. Both classes must occur.
+            0 or False benign, 1 or True melanoma, or words that say so; others need `pos_label`. Both must occur.
         y_score : array-like of shape (n,)
             Probabilities of melanoma, 0 to 1.
         pos_label : object, optional
@@ -470,5 +471,5 @@ class PredictiveValuesDisplay(ScoresDisplay):
         DatasetError, ParameterError
             As `melanoma_tl.decisions.predictive_values`.
         """
-        counts = confusion_counts(*check_scored(check_labels(y_true, pos_label), y_score), threshold)
+        counts = confusion_counts(*check_scored(as_binary(y_true, pos_label=pos_label), y_score), threshold)
         return cls.from_counts(counts, confidence=confidence, ax=ax, **style)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from numpy.typing import ArrayLike
 
-from melanoma_tl.inputs import check_labels, score_melanoma, take_labels, threshold_of
+from melanoma_tl.inputs import read_truth, score_melanoma, threshold_of
 from melanoma_tl.plots.style import new_axes
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ class ScoresDisplay(Display, ABC):
         Parameters
         ----------
         estimator : object
-            Anything with ``predict_proba(X)`` of shape (n, 2), melanoma second.
+            Anything with ``predict_proba(X)`` of shape (n, 2), in the order of its `classes_`.
         X : ISBIDataset or whatever the estimator takes
             Images that the estimator has not seen.
         y : array-like of shape (n,), optional
-            Their classes; ``X.labels`` by default.
+            Their classes, in the estimator's words or as 0 and 1; ``X.labels`` by default.
         pos_label : object, optional
-            The label that means melanoma, when labels are not 0 and 1.
+            The label that means melanoma, where neither the estimator nor the words say so.
         **options : object
             As `from_predictions`. A threshold is that of the estimator by default.
 
@@ -92,10 +92,11 @@ class ScoresDisplay(Display, ABC):
         Raises
         ------
         ParameterError
-            If there are no labels, the scores are not of shape (n, 2), or melanoma is the estimator's first
-            class; further as `from_predictions`.
+            If there are no labels, or the scores are not of shape (n, 2); further as `from_predictions`.
+        DatasetError, UnknownNameError
+            If nothing says which class is melanoma, or a label is none of the estimator's.
         """
-        labels = check_labels(take_labels(X, y), pos_label)
+        truth, known = read_truth(estimator, X, y, pos_label)
         if cls._has_threshold:
             options = {"threshold": threshold_of(estimator)} | options
-        return cls.from_predictions(labels, score_melanoma(estimator, X, pos_label), **options)
+        return cls.from_predictions(truth, score_melanoma(estimator, X, known), **options)

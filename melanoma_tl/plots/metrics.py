@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from melanoma_tl.inputs import check_labels
+from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import LABELS, Metric, score_metrics
 from melanoma_tl.plots.display import ScoresDisplay
 from melanoma_tl.plots.style import BLUE, TEXT_SIZE, dress, new_axes, styled
@@ -102,7 +102,7 @@ class MetricsDisplay(ScoresDisplay):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            0 or False benign, 1 or True melanoma; other labels need `pos_label`. Both classes must occur.
+            0 or False benign, 1 or True melanoma, or words that say so; others need `pos_label`. Both must occur.
         y_score : array-like of shape (n,)
             Probabilities of melanoma, 0 to 1.
         pos_label : object, optional
@@ -123,7 +123,7 @@ class MetricsDisplay(ScoresDisplay):
             As `melanoma_tl.metrics.score_metrics`.
         """
         metrics = score_metrics(
-            check_labels(y_true, pos_label),
+            as_binary(y_true, pos_label=pos_label),
             y_score,
             threshold=threshold,
             confidence=confidence,

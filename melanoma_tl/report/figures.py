@@ -12,7 +12,16 @@ from melanoma_tl.calibration import reliability_curve
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import publishing
 from melanoma_tl.metrics import LABELS, describe
-from melanoma_tl.parameters import COUNT, PATH, TEXT, check, checked, choice, several
+from melanoma_tl.parameters import (
+    COUNT,
+    PATH,
+    STRATEGIES,
+    TEXT,
+    check,
+    checked,
+    choice,
+    several,
+)
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,
@@ -148,6 +157,7 @@ class ReportFigures:
         """
         return MetricsDisplay(self.metrics, self.confidence).plot(ax)
 
+    @checked(strategy=choice(*STRATEGIES))
     def plot_calibration(self: Any, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
         """Draw the reliability diagram: the share of melanomas against the score, in ten bins with intervals.
 

@@ -18,13 +18,13 @@ from melanoma_tl.comparisons import Comparison, compare
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import (
-    check_labels,
     check_lengths,
     check_scores,
+    read_truth,
     score_melanoma,
-    take_labels,
     threshold_of,
 )
+from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import (
     LABELS,
     ConfusionCounts,
@@ -34,7 +34,20 @@ from melanoma_tl.metrics import (
     matrix_metrics,
     score_metrics,
 )
-from melanoma_tl.parameters import BOOTSTRAP, NONE, PROBABILITY, TEXT, checked, group, holding, several, whole
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    NONE,
+    PATH,
+    PROBABILITY,
+    TABLE,
+    TEXT,
+    checked,
+    group,
+    holding,
+    several,
+    whole,
+)
 from melanoma_tl.report.figures import ReportFigures, Scored
 from melanoma_tl.report.page import write_page
 from melanoma_tl.report.writing import (
@@ -46,7 +59,7 @@ from melanoma_tl.report.writing import (
     write_markdown,
     write_text,
 )
-from melanoma_tl.subgroups import Subgroups, measure_subgroups
+from melanoma_tl.subgroups import BANDS, Subgroups, as_table, measure_subgroups
 from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
 from melanoma_tl.versions import library_versions
 
@@ -130,7 +143,17 @@ class MetricsReport(ReportFigures):
     # -- making ----------------------------------------------------------------------------------------------------
 
     @classmethod
-    @checked(threshold=PROBABILITY, name=TEXT, **BOOTSTRAP)
+    @checked(
+        threshold=PROBABILITY,
+        name=TEXT,
+        image_ids=COLUMN | NONE,
+        paths=COLUMN | NONE,
+        groups=COLUMN | NONE,
+        history=TABLE | NONE,
+        provenance=TABLE | NONE,
+        skipped=several(group(TEXT | PATH, 3, "(image_id, path, reason)")),
+        **BOOTSTRAP,
+    )
     def from_scores(
         cls,
         y_true: ArrayLike,
@@ -154,7 +177,7 @@ class MetricsReport(ReportFigures):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            0 or False benign, 1 or True melanoma; other labels need `pos_label`.
+            0 or False benign, 1 or True melanoma, or words that say so; others need `pos_label`.
         y_score : array-like of shape (n,)
             Probabilities of melanoma, 0 to 1. NaN marks an image that has no score: it
             is left out of the figures and listed in `skipped`.
@@ -193,11 +216,11 @@ class MetricsReport(ReportFigures):
         Raises
         ------
         DatasetError
-            If no image has a score, or only one class has.
+            If no image has a score, only one class has, a label is missing, or nothing says which is melanoma.
         ParameterError
-            If lengths differ, scores are no probabilities, or labels are not understood.
+            If lengths differ, scores are no probabilities, or `pos_label` is none of the labels.
         """
-        truth, scores = check_labels(y_true, pos_label), check_scores(y_score)
+        truth, scores = as_binary(y_true, pos_label=pos_label), check_scores(y_score)
         ids = [str(row) for row in range(len(scores))] if image_ids is None else [str(image) for image in image_ids]
         files = None if paths is None else [str(path) for path in paths]
         check_lengths(len(scores), y_true=truth, image_ids=ids, paths=files, groups=groups)
@@ -254,17 +277,18 @@ class MetricsReport(ReportFigures):
         Parameters
         ----------
         estimator : object
-            Anything with ``predict_proba(X)`` of shape (n, 2), melanoma second; its `threshold_` or
-            `threshold`, `calibration_`, `operating_point_`, `history_` and `provenance_` are used
-            where it has them.
+            Anything with ``predict_proba(X)`` of shape (n, 2), in the order of its `classes_`; its `pos_label_`
+            says which of them is melanoma, else their words do. Its `threshold_` or `threshold`,
+            `calibration_`, `operating_point_`, `history_` and `provenance_` are used where it has them.
         X : ISBIDataset or whatever the estimator takes
             Images that the estimator has not seen; `labels`, `image_ids`, `paths`,
             `skipped` and `name` are used where it has them, and `patient_id` of its
             `metadata` as groups, where a patient has several images.
         y : array-like of shape (n,), optional
-            As `y_true` of `from_scores`; ``X.labels`` by default.
+            In the estimator's words, or as 0 and 1; ``X.labels`` by default.
         pos_label : object, optional
-            The label in `y` that means melanoma, when labels are not 0 and 1.
+            The label that means melanoma, in `classes_` or else in `y`, where neither the estimator nor the words
+            say so.
         threshold : float, optional
             The estimator's by default, and 0.5 where it has none.
         confidence, n_resamples, random_state : float, int, int
@@ -287,7 +311,9 @@ class MetricsReport(ReportFigures):
         ------
         DatasetError, ParameterError
             As `from_scores`; also if there are no labels, if the scores are not of
-            shape (n, 2), or if melanoma is the estimator's first class.
+            shape (n, 2), or if nothing says which of the estimator's classes is melanoma.
+        UnknownNameError
+            If a label is none of the estimator's.
 
         Examples
         --------
@@ -296,14 +322,13 @@ class MetricsReport(ReportFigures):
         >>> MetricsReport.from_estimator(LogisticRegression().fit(X, y), X, y).counts
         ConfusionCounts(tn=2, fp=0, fn=0, tp=2)
         """
-        labels = take_labels(X, y)
+        truth, known = read_truth(estimator, X, y, pos_label)
         overlap = estimator.seen_images(X) if hasattr(estimator, "seen_images") else None
         if overlap is not None:
             overlap.warn_if_any("Its figures say little about new images", stacklevel=3)
         report = cls.from_scores(
-            labels,
-            score_melanoma(estimator, X, pos_label),
-            pos_label=pos_label,
+            truth,
+            score_melanoma(estimator, X, known),
             threshold=threshold_of(estimator) if threshold is None else threshold,
             confidence=confidence,
             n_resamples=n_resamples,
@@ -321,7 +346,13 @@ class MetricsReport(ReportFigures):
         return replace(report, provenance={**report.provenance, **_tuning_of(estimator), "seen_by_the_model": seen})
 
     @classmethod
-    @checked(**dict.fromkeys(("tn", "fp", "fn", "tp"), whole(at_least=0)), threshold=PROBABILITY | NONE, **BOOTSTRAP)
+    @checked(
+        **dict.fromkeys(("tn", "fp", "fn", "tp"), whole(at_least=0)),
+        threshold=PROBABILITY | NONE,
+        name=TEXT,
+        provenance=TABLE | NONE,
+        **BOOTSTRAP,
+    )
     def from_confusion(
         cls,
         tn: int,
@@ -421,6 +452,7 @@ class MetricsReport(ReportFigures):
         """
         return write_json(self.to_dict())
 
+    @checked(path=PATH, card=TABLE | NONE)
     def save(self, path: str | os.PathLike[str], *, card: Mapping[str, str] | None = None) -> Path:
         """Write the report into a file, whole or not at all.
 
@@ -458,6 +490,7 @@ class MetricsReport(ReportFigures):
             },
         )
 
+    @checked(path=PATH, category=TEXT)
     def to_submission(self, path: str | os.PathLike[str], *, category: str = "melanoma") -> Path:
         """Write the scores as the challenges take them: a line an image, with its id and its score.
 
@@ -487,6 +520,7 @@ class MetricsReport(ReportFigures):
             )
         return save_submission(Path(path), self.image_ids, {category: y_score})
 
+    @checked(title=TEXT)
     def attach(self, title: str, content: Any) -> Self:
         """Return a report that also holds something else that was found out about the images or the model.
 
@@ -614,7 +648,7 @@ class MetricsReport(ReportFigures):
             **bootstrap,
         )
 
-    @checked(columns=several(TEXT) | NONE)
+    @checked(columns=several(TEXT) | NONE, bands=BANDS | NONE)
     def subgroups(
         self,
         table: Any,
@@ -656,7 +690,7 @@ class MetricsReport(ReportFigures):
         [('female', 2), ('male', 1), ('not given', 1)]
         """
         y_true, y_score, threshold = self._scored("A table of subgroups")
-        facts = self._match(table.to_frame() if hasattr(table, "image_ids") else pd.DataFrame(table))
+        facts = self._match(as_table(table.to_frame() if hasattr(table, "image_ids") else table))
         chosen = [name for name in facts if name not in ("image_id", "path", "label")] if columns is None else columns
         for name in chosen:
             if name not in facts:
@@ -665,6 +699,7 @@ class MetricsReport(ReportFigures):
             y_true, y_score, facts[list(chosen)], bands=bands, threshold=threshold, **self._bootstrap
         )
 
+    @checked(claims=TABLE)
     def check_claims(self, claims: Mapping[str, float | str]) -> ClaimsCheck:
         """Find which figures of a paper cannot come from one confusion matrix.
 

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels import Classes
+from melanoma_tl.meanings import normalise
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
-from melanoma_tl.parameters import BOOTSTRAP, TEXT, checked
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    PATH,
+    TEXT,
+    checked,
+)
 from melanoma_tl.plots.curves import draw_roc_curves
 from melanoma_tl.plots.matrices import draw_class_matrix
 from melanoma_tl.report.metrics_report import MetricsReport
@@ -71,7 +79,7 @@ class MulticlassReport:
     name: str
 
     @classmethod
-    @checked(name=TEXT, **BOOTSTRAP)
+    @checked(y_true=COLUMN, classes=COLUMN, name=TEXT, **BOOTSTRAP)
     def from_scores(
         cls,
         y_true: ArrayLike,
@@ -108,20 +116,16 @@ class MulticlassReport:
         Raises
         ------
         DatasetError
-            If a class has no image.
+            If a class has no image, or a label is missing.
         ParameterError
             If shapes differ, scores are no probabilities, or there are fewer than two classes.
         UnknownNameError
             If a label is none of the classes.
         """
-        labels = np.asarray(y_true)
-        known = {label: number for number, label in enumerate(classes)}
-        if len(known) < 2 or len(known) < len(classes):
+        if len(classes) < 2 or len(set(map(normalise, classes))) < len(classes):
             raise ParameterError(f"classes must be at least two different ones, got {list(classes)}")
-        for label in dict.fromkeys(labels.tolist()):
-            if label not in known:
-                raise UnknownNameError("class", label, map(str, classes))
-        truth = np.array([known[label] for label in labels.tolist()], dtype=np.int64)
+        # Which of them is melanoma has no say here: of two classes, too, each has its own column.
+        truth = Classes(np.asarray(classes), melanoma=None).encode(y_true, name="y_true")
         scores = check_class_scores(truth, y_score, len(classes))
         interval: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
         found = multiclass_metrics(truth, scores, n_classes=len(classes), groups=options.get("groups"), **interval)
@@ -231,6 +235,7 @@ class MulticlassReport:
         """
         return write_json(self.to_dict())
 
+    @checked(path=PATH)
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report into a file, whole or not at all.
 
@@ -255,6 +260,7 @@ class MulticlassReport:
             otherwise="or save the report on a class against the rest, in `against_rest`, also as .html",
         )
 
+    @checked(path=PATH)
     def to_submission(self, path: str | os.PathLike[str]) -> Path:
         """Write the scores as the challenges of 2018 and 2019 take them: a line an image, a column a class.
 

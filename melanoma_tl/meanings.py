@@ -1,0 +1,223 @@
+"""What a single word says: melanoma, another finding, or nothing."""
+
+import re
+import unicodedata
+from enum import Enum
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+
+class Meaning(Enum):
+    """What a single label says about melanoma."""
+
+    MELANOMA = "melanoma"
+    OTHER = "not melanoma"
+    MALIGNANT = "malignant"
+    """Melanoma, or another cancer: only the source of the label knows."""
+    UNKNOWN = "says nothing"
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in text.replace("\n", ",").split(",") if word.strip())
+
+
+_YES = _words("""
+    1, true, t, yes, y, wahr, ja, vrai, oui, verdadero, si, verdadeiro, sim, vero,
+    positive, pos, positiv, positif, positivo
+""")
+_NO = _words("""
+    0, -1, false, f, no, n, falsch, nein, faux, non, falso, nao, negative, neg, negativ, negatif, negativo
+""")
+_ANSWERS = _YES | _NO
+"""To the question "is it a melanoma?"."""
+
+_MISSING = _words("""
+    n/a, na, n.a., n a, <na>, #n/a, #n/a n/a, #na, nan, 1.#qnan, 1.#ind, none, null, nil, nat, ?, ??, ., .., ...,
+    missing, unknown, undefined, pending, tbd, not available, not applicable, not specified, not known, no answer,
+    no data, unbekannt, fehlt, keine angabe, k.a., k. a., inconnu, inconnue, non renseigne, desconocido, desconocida,
+    sin dato, sin datos, desconhecido, desconhecida, nao informado, sconosciuto, sconosciuta, n.d., n/d
+""") | {""}
+
+_MELANOMA = _words("mel, mm, mis, ssm, lmm, alm, mel in situ, mm in situ, schwarzer hautkrebs")
+"""Beside every phrase with a name of melanoma in it."""
+
+_MALIGNANT = _words("mal")
+"""Beside every phrase with a word for cancer in it."""
+
+_OTHER = _words("""
+    ben, bng, nv, nev, mole, moles, muttermal, leberfleck, grain de beaute, lunar, pinta, neo, nei,
+    bcc, scc, sccka, nmsc, ak, ack, akiec, bod, bkl, df, vasc, sek, sk, lplk, unk, inf, ben oth, mal oth, misc,
+    bowen disease, bowens disease, morbus bowen, weisser hautkrebs,
+    actinic keratosis or intraepithelial carcinoma, intraepithelial carcinoma, atypical melanocytic proliferation,
+    freckle, ephelis, cafe au lait macule, vascular lesion, scar, non neoplastic, inflammatory, genodermatoses,
+    healthy, normal, control, gesund, gesunde haut, sain, saine, sano, sana, saudavel, cancer free,
+    other, others, rest, sonstige, andere, autre, autres, otro, otros, outro, outros, altro, altri, miscellaneous,
+    miscellanea, pseudomelanoma
+""")
+"""Codes and names of HAM10000, ISIC 2018 to 2024, MILK10k, PAD-UFES-20, Derm7pt, BCN20000, DDI and Fitzpatrick17k."""
+
+_CODES = (
+    dict.fromkeys(_OTHER | _NO, Meaning.OTHER)
+    | dict.fromkeys(_MALIGNANT, Meaning.MALIGNANT)
+    | dict.fromkeys(_MELANOMA | _YES, Meaning.MELANOMA)
+    | dict.fromkeys(_MISSING, Meaning.UNKNOWN)
+)
+
+_NAME = re.compile(r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i|s)?\b|\blentigo mali(?:gna|gno|n)\b")
+_CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs\w*|cancro)\b")
+_CARCINOMA = re.compile(r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|lymphom|basaliom|spinaliom)")
+_FINDING = re.compile(
+    r"\b(?:benign|benin|gutartig|n(?:ae|e)v(?:us|i|o|os)\b|lentigo\b(?! mali)|lentigines|melanosis|macule)"
+    r"|keratos|cheratos|queratos|angiom|fibrom|histiocytom|lipom|granulom|verruca|\bwart|\bcyst"
+)
+"""Stems of the names of other findings."""
+
+_NEGATIONS = r"no|non|not|without|kein\w*|nicht|ohne|pas|sans|sin|sem|senza|nao|negativ\w*|free|excluded|absent|never"
+_NEGATED = re.compile(rf"\b(?:{_NEGATIONS}|exclude|except|other than|ausgeschlossen|unlikely|pre)\b")
+_DENIED = re.compile(
+    rf"(?:\bnon|\b(?:{_NEGATIONS}|other than)(?: (?:an?|any|un|una|uma|de|of|for|evidence|signs?|malignant))*) ?"
+    r"(?:melanom|lentigo mali|mel\b|mm\b|mal\b|malign|malin\b|bosartig|cancer|cancro|\w*krebs)"
+)
+"""A "no" that is about the cancer itself, unlike that of "melanoma without ulceration"."""
+
+_OR = re.compile(r"\b(?:vs|versus|or|oder|ou|o|und|and|et|e|y)\b|/")
+_DOUBT = re.compile(
+    r"\b(?:suspected|suspicious|suspicion|suspect|verdacht|possible|possibly|potential|potentially|probable|probably|"
+    r"likely|rule out|unclear|history|risk)\b|\?"
+)
+_NOT_QUITE = re.compile(r"\b(?:like|mimic\w*|simulat\w*|juvenile|scar)\b")
+_ASIDE = re.compile(
+    r"\bnot otherwise specified\b|\bn(?:ae|e)vus associated\b"
+    r"|\b(?:associated with|arising (?:in|from|on)|in|with|ex|auf)(?: (?:an?|pre|existing|dysplastic|congenital))* "
+    r"n(?:ae|e)v(?:us|o)\b"
+)
+"""What stands beside a diagnosis without changing it, such as the naevus that a melanoma began in."""
+
+
+def normalise(label: object) -> str:
+    """Write a label the one way in which words are compared.
+
+    Parameters
+    ----------
+    label : object
+        A word, a number or a truth value.
+
+    Returns
+    -------
+    str
+        Lower case, without accents, with single blanks in place of ``_``, ``-`` and other blanks; whole
+        numbers without a decimal point.
+
+    Examples
+    --------
+    >>> normalise(" Mélanome_malin "), normalise(1.0), normalise(np.True_)
+    ('melanome malin', '1', 'true')
+    """
+    if isinstance(label, bytes):
+        label = label.decode("utf-8", errors="replace")
+    if isinstance(label, float | np.floating) and np.isfinite(label) and float(label).is_integer():
+        label = int(label)
+    return _normalise(str(label))
+
+
+@lru_cache(maxsize=4096)
+def _normalise(text: str) -> str:
+    text = unicodedata.normalize("NFKD", text).casefold().replace("\u2019", "'").replace("æ", "ae")
+    text = "".join(character for character in text if not unicodedata.combining(character)).strip()
+    if re.fullmatch(r"[+-]?\d+(?:\.0*)?", text, re.ASCII):
+        return str(int(text.partition(".")[0]))
+    return " ".join(re.split(r"[\s_\-]+", re.sub(r"(?<=\w)'(?=\w)", "", text))).strip()
+
+
+def is_missing(label: object) -> bool:
+    """Tell whether a label, an id or a fact stands for "not known".
+
+    Parameters
+    ----------
+    label : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        True of None, NaN, NaT, ``pandas.NA``, blanks, and words such as "n/a", "?", "missing" and "unknown".
+
+    Examples
+    --------
+    >>> is_missing(float("nan")), is_missing(" N/A "), is_missing("melanoma")
+    (True, True, False)
+    """
+    if isinstance(label, str | bytes):
+        return normalise(label) in _MISSING
+    if label is None or label is pd.NaT or label is pd.NA:
+        return True
+    if isinstance(label, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(label))
+    return isinstance(label, float | np.floating) and bool(np.isnan(label))
+
+
+def is_answer(label: object) -> bool:
+    """Tell whether a label only answers the question "is it a melanoma?", as 0 and 1, or yes and no, do.
+
+    Parameters
+    ----------
+    label : object
+        A word, a number or a truth value.
+
+    Returns
+    -------
+    bool
+        Beside anything but the opposite answer such a label says nothing: 1 may be the first of many classes.
+
+    Examples
+    --------
+    >>> is_answer(1), is_answer("Nein"), is_answer("nevus")
+    (True, True, False)
+    """
+    return normalise(label) in _ANSWERS
+
+
+def read_meaning(label: object) -> Meaning:
+    """Tell what one label says about melanoma, without knowing where it comes from.
+
+    Parameters
+    ----------
+    label : object
+        A word in English, Latin, German, French, Spanish, Portuguese or Italian, a code of a public dataset, 0 or 1,
+        or a truth value.
+
+    Returns
+    -------
+    Meaning
+        "malignant" is not melanoma: it may be another cancer. What is denied is another finding, and what is
+        doubtful says nothing.
+
+    Examples
+    --------
+    >>> read_meaning("superficial spreading melanoma"), read_meaning("NV"), read_meaning("malignant")
+    (<Meaning.MELANOMA: 'melanoma'>, <Meaning.OTHER: 'not melanoma'>, <Meaning.MALIGNANT: 'malignant'>)
+    """
+    return Meaning.UNKNOWN if is_missing(label) else _read_word(normalise(label))
+
+
+@lru_cache(maxsize=4096)
+def _read_word(word: str) -> Meaning:
+    return _CODES.get(word) or _read_phrase(_ASIDE.sub(" ", word))
+
+
+def _read_phrase(phrase: str) -> Meaning:
+    """Read what is no code; a melanoma that another word casts doubt on says nothing."""
+    sides = [side.strip() for side in _OR.split(phrase)]
+    named = [bool(_NAME.search(side)) or side in _MELANOMA for side in sides]
+    is_other = _FINDING.search(phrase) or _CARCINOMA.search(phrase)
+    if _DENIED.search(phrase) and not _DOUBT.search(phrase):
+        return Meaning.OTHER if len(sides) == 1 else Meaning.UNKNOWN
+    if _DOUBT.search(phrase) or _NEGATED.search(phrase):
+        return Meaning.UNKNOWN
+    if any(named):
+        return Meaning.MELANOMA if all(named) and not is_other and not _NOT_QUITE.search(phrase) else Meaning.UNKNOWN
+    if _CANCER.search(phrase) and not _CARCINOMA.search(phrase):
+        return Meaning.MALIGNANT if len(sides) == 1 and not is_other else Meaning.UNKNOWN
+    return Meaning.OTHER if is_other else Meaning.UNKNOWN

@@ -1,0 +1,115 @@
+"""What words say about melanoma: never more than they do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas._libs.parsers import STR_NA_VALUES
+
+from melanoma_tl.meanings import Meaning, is_answer, is_missing, normalise, read_meaning
+
+WORDS = {
+    Meaning.MELANOMA: """
+        melanoma; Melanoma; MELANOMA ; malignant melanoma; malignant_melanoma; MEL; mm; MIS; 1; true; yes; ja; oui
+        melanoma in situ; lentigo maligna; Lentigo maligna, extrafacial; lentigo malin; melanoma metastasis; melanomas
+        Melanoma, NOS; melanoma not otherwise specified; amelanotic melanoma; micromelanoma; nevus-associated melanoma
+        Melanoma Invasive, Associated with a nevus; Melanoma in situ, lentigo maligna type; melanoma arising in a nevus
+        Melanoma Invasive, On chronically sun-exposed skin or lentigo maligna melanoma; melanoma (0.76 to 1.5 mm)
+        Malignant::Malignant melanocytic proliferations (Melanoma)::Melanoma Invasive; melanoma-acral-lentiginous
+        Malignes Melanom; schwarzer Hautkrebs; mélanome malin; MÉLANOME; melanoma maligno; melanomi; melanoma malignum
+        superficial spreading melanoma ssm; nodular-melanoma-(nm); melanoma extensivo superficial
+    """,
+    Meaning.OTHER: """
+        benign; nevus; naevus; nævus; NV; nev; bcc; SCC; akiec; ack; bkl; df; vasc; sek; BEN_OTH; MAL_OTH; SCCKA; 0; -1
+        no; nein; false; common nevus; atypical nevus; Nevus, Atypical, Dysplastic, or Clark; reed or spitz nevus
+        not melanoma; non-melanoma; nonmelanoma; NonMel; no evidence of melanoma; negative for melanoma; not malignant
+        kein Melanom; nicht maligne; pas de mélanome; sin melanoma; sem melanoma; no cancer; non-melanoma skin cancer
+        seborrheic keratosis; seborrhoische Keratose; kératose séborrhéique; queratosis seborreica; cheratosi attinica
+        solar or actinic keratosis; basal cell carcinoma; Basalzellkarzinom; carcinome basocellulaire; Bowen's disease
+        carcinoma espinocelular; squamous-cell-carcinoma-in-situ; kaposi-sarcoma; weißer Hautkrebs; Hämangiom; lentigo
+        Malignant::Malignant epidermal proliferations::Squamous cell carcinoma in situ; dermatofibroma; melanosis
+        lichen planus-like keratosis; pigmented benign keratosis; Benign melanocytic proliferations; cafe-au-lait macule
+        gutartig; bénin; benigno; benigna; healthy; normal; gesund; Muttermal; Leberfleck; grain de beauté; lunar; nevo
+        non-neoplastic; other; rest; misc; pigmented-spindle-cell-nevus-of-reed; acral-melanotic-macule; scar
+    """,
+    Meaning.MALIGNANT: """
+        malignant; malignancy; cancer; Krebs; Hautkrebs; cancro; maligno; maligna; malin; bösartig; mal; skin cancer
+        malignant epidermal; cáncer de piel; cancer de la peau; cancro della pelle
+    """,
+    Meaning.UNKNOWN: """
+        melanoma?; melanoma vs nevus; melanoma or nevus; nevus or melanoma; melanoma/nevus; nevus vs mm; melanoma y nevo
+        suspected melanoma; possible melanoma; Verdacht auf Melanom; melanoma-like nevus; juvenile melanoma; mel?
+        benign juvenile melanoma; melanoma negative; melanoma excluded; atypical nevus, exclude melanoma; melanoma: no
+        clinically melanoma, histologically nevus; family history of melanoma; no melanoma or nevus; not benign
+        not a nevus; pre-malignant; potentially malignant; benign/malignant; malignant blue nevus; indeterminate
+        disease; M; class A; 2; 7; 0.5; xyz; n/a; unknown; missing; ?
+    """,
+}
+
+
+@pytest.mark.parametrize("meaning", WORDS, ids=lambda meaning: meaning.name)
+def test_what_words_say(meaning):
+    words = [word for line in WORDS[meaning].strip().splitlines() for word in line.strip().split("; ")]
+    assert {word: read_meaning(word) for word in words} == dict.fromkeys(words, meaning)
+
+
+@pytest.mark.parametrize(
+    ("label", "meaning"),
+    [
+        (1, Meaning.MELANOMA),
+        (1.0, Meaning.MELANOMA),
+        (np.float32(1), Meaning.MELANOMA),
+        (np.True_, Meaning.MELANOMA),
+        (b"mel", Meaning.MELANOMA),
+        (np.str_("nv"), Meaning.OTHER),
+        (False, Meaning.OTHER),
+        (-1, Meaning.OTHER),
+        (2, Meaning.UNKNOWN),
+        (-5, Meaning.UNKNOWN),
+        (None, Meaning.UNKNOWN),
+        (float("nan"), Meaning.UNKNOWN),
+    ],
+)
+def test_what_other_labels_say(label, meaning):
+    assert read_meaning(label) is meaning
+
+
+def test_the_codes_of_public_datasets_name_one_melanoma_each():
+    datasets = {
+        "HAM10000": "akiec bcc bkl df mel nv vasc",
+        "ISIC 2019": "MEL NV BCC AK BKL DF VASC SCC UNK",
+        "MILK10k": "AKIEC BCC BEN_OTH BKL DF INF MAL_OTH MEL NV SCCKA VASC",
+        "PAD-UFES-20": "ACK BCC MEL NEV SCC SEK",
+        "Derm7pt": "BCC NEV MEL MISC SK",
+    }
+    for name, codes in datasets.items():
+        meanings = [read_meaning(code) for code in codes.split()]
+        assert meanings.count(Meaning.MELANOMA) == 1, name
+        assert set(meanings) == {Meaning.MELANOMA, Meaning.OTHER}, name
+
+
+def test_everything_that_pandas_takes_for_missing_is_missing():
+    assert [word for word in STR_NA_VALUES if not is_missing(word)] == []
+    assert all(map(is_missing, [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), b"", "\t"]))
+    assert not any(map(is_missing, [0, 0.0, False, "0", "no", "benign", "unk", np.datetime64("2020-01-01"), [], ()]))
+
+
+@pytest.mark.parametrize(
+    "word", ["?", " ", "\u00a0", "N/A", "Unbekannt", "inconnu", "desconocido", "NOT AVAILABLE", "None"]
+)
+def test_words_for_missing(word):
+    assert is_missing(word)
+    assert read_meaning(word) is Meaning.UNKNOWN
+
+
+def test_one_spelling_for_comparison():
+    assert normalise("  Seborrheic_Keratosis ") == normalise("seborrheic-keratosis") == "seborrheic keratosis"
+    assert normalise(1) == normalise(1.0) == normalise("1") == normalise("1.0") == normalise(np.int8(1)) == "1"
+    assert normalise(True) != normalise(1)
+    assert normalise(-5) != normalise(5)
+    assert normalise("Clark\u2019s nevus") == normalise("clarks NEVUS")
+    assert normalise(normalise("Évolué -- X")) == normalise("Évolué -- X")
+
+
+def test_answers():
+    assert all(map(is_answer, [0, 1, -1, "0", "Yes", "nein", True, np.False_, "pos", "Negative"]))
+    assert not any(map(is_answer, [2, "mel", "benign", "malignant", "M"]))
