@@ -276,7 +276,8 @@ class Augmenter(BaseEstimator):
         from melanoma_tl.plots.sheets import draw_views
         from melanoma_tl.sources import open_source
 
-        sources = open_source(dataset).items
+        open_source(dataset)
+        sources = getattr(dataset, "paths", dataset)
         names = getattr(dataset, "image_ids", [f"image {i}" for i in range(len(sources))])
         chosen = np.unique(np.linspace(0, len(sources) - 1, min(n, len(sources))).round().astype(int))
         images = np.stack([load_image(sources[position], size) for position in chosen])

@@ -14,7 +14,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import validate_data
 
-from melanoma_tl.errors import DatasetError
+from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.labels import distinguish
 from melanoma_tl.parameters import NONE, SEED, check, choice, real
 
@@ -151,6 +151,8 @@ class Balancer(BaseSampler):
             if _is_table(X):
                 return super().fit_resample(X, y, **params)
             rows, y_resampled = super().fit_resample(np.arange(len(X)).reshape(-1, 1), y, **params)
+        except MelanomaTLError:
+            raise
         except (TypeError, ValueError) as error:
             raise DatasetError(str(error)) from error
         if isinstance(X, list | tuple):
@@ -248,10 +250,7 @@ def _is_table(X: Any) -> bool:
     """Tell a table, the rows of which have cells, from a sequence of other things."""
     if getattr(X, "shape", ()):
         return len(X.shape) == 2
-    if (
-        not hasattr(X, "__len__")
-        or not hasattr(X, "__getitem__")
-        or isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)
-    ):
+    is_one = isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)
+    if is_one or not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
         raise DatasetError(f"X must hold rows, such as an array, a table or a list of paths; got {type(X).__name__}")
     return len(X) > 0 and np.ndim(X[0]) == 1

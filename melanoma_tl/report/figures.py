@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.calibration import reliability_curve
+from melanoma_tl.calibration import STRATEGIES, reliability_curve
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import publishing
 from melanoma_tl.metrics import LABELS, describe
 from melanoma_tl.parameters import (
     COUNT,
     PATH,
-    STRATEGIES,
     TEXT,
     check,
     checked,
