@@ -800,7 +800,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                 raise ParameterError("transpose=True of the augmenter needs a square input_size")
 
     def _size(self) -> tuple[int, int]:
-        height, width = self.input_size or get_backbone(self.backbone).input_size
+        given = get_backbone(self.backbone).input_size if self.input_size is None else self.input_size
+        height, width = map(int, given)
         return height, width
 
     def _prepare(self, X: Any, y: ArrayLike | None, what: str) -> PreparedImages:
@@ -1184,4 +1185,4 @@ def _tuples(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)

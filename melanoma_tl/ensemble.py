@@ -208,12 +208,12 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         DatasetError, ImageError, UnknownNameError, WeightsUnavailableError
             As in `TransferClassifier.fit`.
         """
-        self._check_parameters()
+        classifiers = self._check_parameters()
         if self.combine == "rank" and validation_data is None:
             raise ParameterError(
                 "combine='rank' compares with scores of validation images: pass validation_data to fit"
             )
-        members = [clone(classifier) for classifier in self.classifiers]
+        members = [clone(classifier) for classifier in classifiers]
         _check_agreement(members, X, y, validation_data)
         if self.random_state is not None:
             for member, seed in zip(members, draw_seeds(self.random_state, len(members)), strict=True):
@@ -260,8 +260,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     @property
     def members_(self) -> list[TransferClassifier]:
         """The classifiers that score."""
-        self._check_parameters()
-        members = list(getattr(self, "_trained", self.classifiers))
+        members = list(getattr(self, "_trained", self._check_parameters()))
         for number, member in enumerate(members):
             if not hasattr(member, "classes_"):
                 raise NotFittedError(
@@ -275,14 +274,16 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 )
         return members
 
-    def _check_parameters(self) -> None:
-        check(self.get_params(deep=False), _PARAMETERS)
+    def _check_parameters(self) -> tuple[TransferClassifier, ...]:
+        """Check every parameter, and give the classifiers, of which there may be one alone."""
+        return tuple(check(self.get_params(deep=False), _PARAMETERS)["classifiers"])
 
     def _check_fitted(self) -> None:
         _ = self.members_
 
     def __sklearn_is_fitted__(self) -> bool:
-        return all(hasattr(member, "classes_") for member in getattr(self, "_trained", self.classifiers))
+        members = getattr(self, "_trained", self._check_parameters())
+        return all(hasattr(member, "classes_") for member in members)
 
     # -- prediction ------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 """What parameters may be: the rules, and that each class and function asks for them before anything is done."""
 
+import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from melanoma_tl import (
     Augmenter,
@@ -18,7 +20,7 @@ from melanoma_tl import (
     TransferClassifier,
     cross_validate,
 )
-from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, ParameterError, UnknownNameError
 from melanoma_tl.optimizers import build_optimizer, find_optimizer
 from melanoma_tl.parameters import (
     FLAG,
@@ -194,7 +196,6 @@ def test_so_does_a_balancer_also_inside_a_classifier(images, labels, parameters,
         (lambda: Stage(schedule=None), "schedule"),
         (lambda: Probe(C="1"), "C must be"),
         (lambda: Probe(C=float("inf")), "C must be"),
-        (lambda: Ensemble(make()).fit(["x.jpg"], [0, 1]), "no such|x.jpg|one class|images"),
         (lambda: Ensemble([]).members_, "classifiers"),
         (lambda: Ensemble([make()], combine="median").members_, "combine"),
         (lambda: Ensemble([make()], threshold="0.5").members_, "threshold"),
@@ -269,8 +270,6 @@ def test_adamw_without_decay_is_adam():
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory, images, labels):
-    from PIL import Image
-
     folder = tmp_path_factory.mktemp("table")
     (folder / "images").mkdir()
     for number, image in enumerate(images):
@@ -326,3 +325,95 @@ def test_one_column_is_a_column_and_a_word_is_no_pair_of_names():
             report.compare(report, names=names)
     with pytest.raises(ParameterError, match="columns must be"):
         report.subgroups(table, 3)
+
+
+def test_one_classifier_is_an_ensemble_of_one(images, labels):
+    scores = Ensemble(make(random_state=0), verbose=0).fit(images, labels).predict_proba(images)
+    assert scores.shape == (24, 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda image: image[0], r"got one image \(40, 40, 3\): pass image\[None\]"),
+        (lambda image: image / 255, "dtype uint8, 0 to 255, got float64"),
+        (lambda image: image.astype("float32"), "got float32"),
+        (lambda image: image.astype("int16") - 300, "got int16"),
+        (
+            lambda image: image.transpose(0, 3, 1, 2),
+            r"expected the shape \(n, height, width, 3\), got \(24, 3, 40, 40\)",
+        ),
+        (lambda image: image[..., 0], r"got \(24, 40, 40\)"),
+        (lambda image: Image.fromarray(image[0]), "got one image"),
+        (lambda image: [image[0], image[1][:30]], "one array"),
+        (lambda image: ["a.jpg"], "got <U5"),
+        (lambda image: None, "got object"),
+    ],
+)
+def test_an_augmenter_takes_uint8_images_and_nothing_else(images, wrong, message):
+    given = wrong(images)
+    augmenter = Augmenter(horizontal_flip=True, rotation_range=20, views=2)
+    for call in (lambda: augmenter.augment(given, 0), lambda: augmenter.fixed_views(given, [1] * 24, [1] * 24)):
+        with pytest.raises(ImageError, match=message):
+            call()
+
+
+def test_a_list_of_images_is_an_array_of_them(images):
+    augmenter = Augmenter(horizontal_flip=True, rotation_range=20)
+    expected = augmenter.augment(images[:3], 1)
+    for given in (list(images[:3]), [Image.fromarray(image) for image in images[:3]]):
+        assert np.array_equal(augmenter.augment(given, 1), expected)
+    assert np.array_equal(augmenter.augment(images[:3], (1,)), expected)
+
+
+def test_each_image_needs_a_key_and_a_view(images):
+    for keys, views in (([1], [1, 1]), ([1, 2, 3], [1, 1]), ([1, -2], [1, 1]), ([1, 2], [1, -1]), ([1, "2"], [1, 1])):
+        with pytest.raises(ParameterError, match="keys|view"):
+            Augmenter(horizontal_flip=True, views=2).fixed_views(images[:2], keys, views)
+
+
+PATHS = [f"image_{row}.jpg" for row in range(12)]
+Y = np.array([0] * 9 + [1] * 3)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.Series(PATHS).iloc[1:],
+        pd.Series(PATHS, index=list("lkjihgfedcba")).iloc[1:],
+        pd.DataFrame({"path": PATHS}).iloc[1:],
+        pd.DataFrame({"path": PATHS, "age": [np.nan, 1.0] * 6}).iloc[1:],
+        np.array(PATHS)[1:, None],
+        np.array(PATHS, dtype=object)[1:, None],
+        np.array([[np.nan, row] for row in range(12)])[1:],
+        tuple(PATHS[1:]),
+        [[path, row] for row, path in enumerate(PATHS)][1:],
+    ],
+    ids=["series", "named series", "column", "table", "n by 1", "objects", "gaps", "tuple", "list of rows"],
+)
+def test_rows_are_rows_for_a_balancer(rows):
+    balancer = Balancer(random_state=0)
+    chosen, labels = balancer.fit_resample(rows, Y[1:])
+    table = isinstance(rows, pd.Series | pd.DataFrame)
+    expected = rows.iloc[balancer.sample_indices_] if table else np.array(rows, dtype=object)[balancer.sample_indices_]
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(np.asarray(chosen, dtype=object)),
+        pd.DataFrame(np.asarray(expected, dtype=object)),
+        check_dtype=False,
+    )
+    assert len(chosen) == len(labels) == 12
+
+
+def test_a_balancer_says_so_where_it_leaves_most_rows_out():
+    with pytest.warns(UserWarning, match="keeps 3 of 501 rows, because the smallest class has 1"):
+        Balancer().fit_resample(np.arange(501), np.arange(501) == 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Balancer().fit_resample(np.arange(900), np.arange(900) < 173)
+        Balancer(undersample=None).fit_resample(np.arange(501), np.arange(501) == 0)
+
+
+@pytest.mark.parametrize("rows", [None, 3, "paths", {"path": PATHS}, set(PATHS), iter(PATHS), np.float64(1)])
+def test_what_is_no_sequence_of_rows_is_refused(rows):
+    with pytest.raises(DatasetError):
+        Balancer().fit_resample(rows, Y)
