@@ -242,6 +242,8 @@ class Balancer(BaseSampler):
         {0: 0.6666666666666666, 1: 2.0}
         """
         classes, places = distinguish(y)
+        if not len(classes):
+            raise DatasetError("y holds no label, and weights are of classes")
         weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=places)
         return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 

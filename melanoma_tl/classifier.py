@@ -1103,7 +1103,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         return {
             "recipe": self._recipe,
             "parameters": self._describe_parameters(),
-            "seed": seed if self.random_state is None else self.random_state,
+            "seed": seed if self.random_state is None else int(self.random_state),
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
             "precision": resolve_precision(self.precision)._asdict(),
             "training_data": _describe_data(X, data.training) | {"rows_of_each_class_in_a_pass": chosen},

@@ -175,8 +175,14 @@ def _demand(holds: Any) -> None:
 
 def _bounds(**bounds: float | None) -> str:
     """Put bounds into words."""
-    words = [f"{name.replace('_', ' ')} {value:.10g}" for name, value in bounds.items() if value is not None]
-    return f" {'of ' if words[0].startswith('at') else ''}{' and '.join(words)}" if words else ""
+    given = {name: f"{value:.10g}" for name, value in bounds.items() if value is not None}
+    match given:
+        case {"at_least": low, "at_most": high}:
+            return f" from {low} to {high}"
+        case {"above": low, "below": high}:
+            return f" between {low} and {high} (both excluded)"
+    words = [f"{name.replace('_', ' ')} {value}" for name, value in given.items()]
+    return "" if not words else f" {'of ' if words[0].startswith('at') else ''}{' and '.join(words)}"
 
 
 # -- single values -----------------------------------------------------------------------------------------------------
@@ -306,7 +312,8 @@ def instance(*kinds: type, a: str = "") -> Rule:
         _demand(isinstance(value, kinds))
         return value
 
-    return Rule(a or " or ".join(f"an object of {kind.__name__}" for kind in kinds), read)
+    names = [kind.__name__ for kind in kinds]
+    return Rule(a or " or ".join(f"{'an' if name[0] in 'AEIOU' else 'a'} {name}" for name in names), read)
 
 
 def holding(method: str, a: str) -> Rule:
@@ -432,7 +439,7 @@ def group(rule: Rule, length: int, a: str) -> Rule:
     """
 
     def read(value: Any) -> tuple[Any, ...]:
-        items = _items(value)
+        items = _read_column(value)
         _demand(len(items) == length)
         return tuple(rule.read(item) for item in items)
 
@@ -486,12 +493,18 @@ def mapping(rule: Rule, a: str) -> Rule:
 
 
 def _items(value: Any) -> list[Any]:
-    """List what stands in some order; a word is no sequence of letters."""
-    _demand(isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set))
+    """List what several values hold; a word is no sequence of letters."""
+    _demand(isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping))
     try:
         return list(value)
     except TypeError:  # an array without dimensions
         raise _UnfitError from None
+
+
+def _read_column(value: Any) -> list[Any]:
+    """List what stands in an order, which a set has not."""
+    _demand(not isinstance(value, Set))
+    return _items(value)
 
 
 def _read_numbers(value: Any) -> Any:
@@ -506,6 +519,6 @@ SIZE = group(
     2,
     f"(height, width) in pixels, whole numbers of at least 1 and at most {2**14}, such as (224, 224)",
 )
-COLUMN = Rule("a sequence with one entry an image", _items)
+COLUMN = Rule("a sequence with one entry an image", _read_column)
 NUMBERS = Rule("numbers", _read_numbers)
 TABLE = mapping(ANY, "a mapping")

@@ -143,9 +143,9 @@ class OperatingPoint:
 
 
 @checked(
-    sensitivity=real() | NONE,
-    specificity=real() | NONE,
-    cost_ratio=real() | NONE,
+    sensitivity=PROBABILITY | NONE,
+    specificity=PROBABILITY | NONE,
+    cost_ratio=real(above=0) | NONE,
     prevalence=INSIDE | NONE,
     youden=FLAG,
     confidence=INSIDE,

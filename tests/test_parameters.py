@@ -368,7 +368,7 @@ def test_a_list_of_images_is_an_array_of_them(images):
 
 def test_each_image_needs_a_key_and_a_view(images):
     for keys, views in (([1], [1, 1]), ([1, 2, 3], [1, 1]), ([1, -2], [1, 1]), ([1, 2], [1, -1]), ([1, "2"], [1, 1])):
-        with pytest.raises(ParameterError, match="keys|view"):
+        with pytest.raises(ParameterError, match=r"keys|view"):
             Augmenter(horizontal_flip=True, views=2).fixed_views(images[:2], keys, views)
 
 
@@ -387,7 +387,7 @@ Y = np.array([0] * 9 + [1] * 3)
         np.array(PATHS, dtype=object)[1:, None],
         np.array([[np.nan, row] for row in range(12)])[1:],
         tuple(PATHS[1:]),
-        [[path, row] for row, path in enumerate(PATHS)][1:],
+        [[path, path] for path in PATHS][1:],
     ],
     ids=["series", "named series", "column", "table", "n by 1", "objects", "gaps", "tuple", "list of rows"],
 )

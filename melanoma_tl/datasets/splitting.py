@@ -106,10 +106,12 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
         If there is not one entry an image.
     """
     check({"groups": groups}, {"groups": COLUMN})
-    numbers = number_values(np.asarray(groups, dtype=object))
-    if len(numbers) != n_images:
-        raise DatasetError(f"groups must have one entry an image ({n_images}), got {len(numbers)}")
-    return numbers
+    values = np.asarray(groups, dtype=object)
+    if values.shape != (n_images,):
+        raise DatasetError(
+            f"groups must have one entry an image ({n_images}), got {len(values)} of the shape {values.shape}"
+        )
+    return number_values(values)
 
 
 def divide_into_folds(
