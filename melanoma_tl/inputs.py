@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.labels import Classes, as_binary, find_melanoma
 from melanoma_tl.meanings import normalise
+from melanoma_tl.parameters import BOOTSTRAP, check
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 """How far a probability may lie outside 0 to 1: by the rounding of a network that computes in float32."""
@@ -328,7 +329,11 @@ def check_fraction(name: str, value: object, *, ends: bool = False) -> None:
     ...
     melanoma_tl.errors.ParameterError: confidence must lie between 0 and 1 (both excluded), got 95
     """
-    good = isinstance(value, int | float | np.number) and (0 <= value <= 1 if ends else 0 < value < 1)
+    good = (
+        isinstance(value, int | float | np.number)
+        and not isinstance(value, bool)
+        and (0 <= value <= 1 if ends else 0 < value < 1)
+    )
     if not good:
         which = "included" if ends else "excluded"
         raise ParameterError(f"{name} must lie between 0 and 1 (both {which}), got {value!r}")
@@ -350,5 +355,4 @@ def check_bootstrap(confidence: object, n_resamples: object) -> None:
         If one of them is out of its range.
     """
     check_fraction("confidence", confidence)
-    if not isinstance(n_resamples, int | np.integer) or n_resamples < 100:
-        raise ParameterError(f"n_resamples must be at least 100 for the ends of an interval, got {n_resamples!r}")
+    check({"n_resamples": n_resamples}, BOOTSTRAP)

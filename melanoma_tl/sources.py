@@ -139,7 +139,9 @@ def _names(items: Any) -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     shape = getattr(value, "shape", None)
-    return type(value).__name__ + (f" of shape {shape} and dtype {value.dtype}" if shape is not None else "")
+    return type(value).__name__ + (
+        f" of shape {shape} and dtype {getattr(value, 'dtype', 'of each column')}" if shape is not None else ""
+    )
 
 
 @dataclass(frozen=True)

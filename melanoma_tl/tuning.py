@@ -11,6 +11,7 @@ from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.errors import NotFittedError
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.inputs import check_classes, classes_of
+from melanoma_tl.parameters import INSIDE, NONE, checked
 from melanoma_tl.scoring import check_two_classes, remembered
 from melanoma_tl.sources import identify, open_source
 from melanoma_tl.thresholds import OperatingPoint, choose_threshold
@@ -28,6 +29,7 @@ class TuningMixin:
     _raw_point: OperatingPoint
     _tuned_on: Fingerprints
 
+    @checked(prevalence=INSIDE | NONE)
     def calibrate(self: Any, X: Any, y: ArrayLike | None = None, *, prevalence: float | None = None) -> Calibration:
         """Make probabilities of the scores, by temperature and prior shift, on validation images.
 
@@ -76,6 +78,7 @@ class TuningMixin:
         self._remember_tuning(images)
         return self._calibration
 
+    @checked(confidence=INSIDE)
     def tune_threshold(
         self: Any,
         X: Any,
@@ -170,7 +173,7 @@ class TuningMixin:
         validation = identify(X, verbose=self.verbose)
         trained_with = remembered("what this model was trained with", {"training": self.fingerprints_["training"]})
         compare(validation, trained_with).warn_if_any(
-            "Their scores are too good to tune by: take validation images", stacklevel=3
+            "Their scores are too good to tune by: take validation images", stacklevel=4
         )
         scores = self._raw_scores(X, None)
         readable = ~np.isnan(scores)

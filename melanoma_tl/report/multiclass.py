@@ -14,6 +14,13 @@ from melanoma_tl.labels import Classes
 from melanoma_tl.meanings import normalise
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    PATH,
+    TEXT,
+    checked,
+)
 from melanoma_tl.plots.curves import draw_roc_curves
 from melanoma_tl.plots.matrices import draw_class_matrix
 from melanoma_tl.report.metrics_report import MetricsReport
@@ -72,6 +79,7 @@ class MulticlassReport:
     name: str
 
     @classmethod
+    @checked(y_true=COLUMN, classes=COLUMN, name=TEXT, **BOOTSTRAP)
     def from_scores(
         cls,
         y_true: ArrayLike,
@@ -227,6 +235,7 @@ class MulticlassReport:
         """
         return write_json(self.to_dict())
 
+    @checked(path=PATH)
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report into a file, whole or not at all.
 
@@ -251,6 +260,7 @@ class MulticlassReport:
             otherwise="or save the report on a class against the rest, in `against_rest`, also as .html",
         )
 
+    @checked(path=PATH)
     def to_submission(self, path: str | os.PathLike[str]) -> Path:
         """Write the scores as the challenges of 2018 and 2019 take them: a line an image, a column a class.
 
