@@ -179,7 +179,7 @@ def test_ranks_need_something_to_compare_with(members, dataset):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"classifiers": []}, ParameterError, "at least one classifier"),
+        ({"classifiers": []}, ParameterError, "classifiers must be a sequence"),
         ({"classifiers": None}, ParameterError, "a list of at least one classifier, got None"),
         ({"combine": "ranks"}, UnknownNameError, "Did you mean 'rank'"),
         ({"threshold": 50}, ParameterError, "from 0 to 1, got 50"),
