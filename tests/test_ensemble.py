@@ -180,7 +180,7 @@ def test_ranks_need_something_to_compare_with(members, dataset):
     ("changes", "error", "message"),
     [
         ({"classifiers": []}, ParameterError, "classifiers must be a sequence"),
-        ({"classifiers": None}, ParameterError, "a list of at least one classifier, got None"),
+        ({"classifiers": None}, ParameterError, "classifiers must be a sequence, each a classifier, got None"),
         ({"combine": "ranks"}, UnknownNameError, "Did you mean 'rank'"),
         ({"threshold": 50}, ParameterError, "from 0 to 1, got 50"),
     ],
