@@ -138,10 +138,8 @@ def _names(items: Any) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ + (
-        f" of shape {shape} and dtype {getattr(value, 'dtype', 'of each column')}" if shape is not None else ""
-    )
+    facts = [f"{name} {getattr(value, name)}" for name in ("shape", "dtype") if hasattr(value, name)]
+    return type(value).__name__ + (f" of {' and '.join(facts)}" if facts else "")
 
 
 @dataclass(frozen=True)

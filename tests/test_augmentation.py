@@ -113,7 +113,7 @@ def test_views_of_other_parameters_have_other_keys():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"rotation_range": 200}, "rotation_range must be a number of at least 0 and at most 180"),
+        ({"rotation_range": 200}, "rotation_range must be a number from 0 to 180"),
         ({"zoom_range": (1.2, 0.8)}, r"\(lowest, highest\)"),
         ({"fill_mode": "mirror"}, "Unknown fill_mode 'mirror'"),
         ({"views": 0}, "views must be a whole number of at least 1 or None"),

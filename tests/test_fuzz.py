@@ -21,7 +21,7 @@ from melanoma_tl.datasets.selection import measure_selection_bias
 from melanoma_tl.errors import MelanomaTLError
 from melanoma_tl.plots import decisions as plots
 
-N_CALLS = int(__import__("os").environ.get("N_FUZZ", 2500))
+N_CALLS = 2500
 
 JUNK = [
     *(
@@ -192,7 +192,7 @@ def targets(folder, images, labels):
         (1, "predictive_values", decisions.predictive_values,
          {"counts": report.counts, "prevalence": 0.1, "confidence": 0.9}),
         (2, "measure_subgroups", subgroups.measure_subgroups, scored | interval | {"table": {"sex": ["f", "m"] * 12}}),
-        (2, "DecisionCurveDisplay", plots.DecisionCurveDisplay.from_predictions, scored | interval | {"name": "x"}),
+        (2, "DecisionCurveDisplay", plots.DecisionCurveDisplay.from_predictions, scored | interval),
         (2, "occlusion", explain.occlusion, {"classifier": classifier, "X": images, "grid": 2, "target": None}),
         (1, "grad_cam", explain.grad_cam, {"classifier": classifier, "X": images, "layer": None, "target": None}),
         (1, "explain", explain.explain, {"classifier": classifier, "X": images, "captions": None, "target": None}),

@@ -105,8 +105,7 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
     DatasetError
         If there is not one entry an image.
     """
-    check({"groups": groups}, {"groups": COLUMN})
-    values = np.asarray(groups, dtype=object)
+    values = np.asarray(check({"groups": groups}, {"groups": COLUMN})["groups"], dtype=object)
     if values.shape != (n_images,):
         raise DatasetError(
             f"groups must have one entry an image ({n_images}), got {len(values)} of the shape {values.shape}"
