@@ -623,14 +623,16 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     def _check_labels(self, X: Any, y: ArrayLike | None, validation_data: Any = None) -> Classes | None:
         """Give the classes before images are read, where they are known beforehand; stop at what cannot be used."""
         training = open_source(X, y)
-        if training.labelled_items:
+        labels = training.known_labels()
+        if training.is_stream:
             return None
-        classes = self._tell_classes(training.known_labels())
+        classes = self._tell_classes(labels)
         self._weights_of_classes(classes)
         if validation_data is not None:
             validation = open_source(*_pair(validation_data))
-            if not validation.labelled_items:
-                classes.encode(validation.known_labels(), name=_VALIDATION_LABELS)
+            labels = validation.known_labels()
+            if not validation.is_stream:
+                classes.encode(labels, name=_VALIDATION_LABELS)
         return classes
 
     def _tell_classes(self, labels: NDArray[Any]) -> Classes:

@@ -38,6 +38,7 @@ from melanoma_tl.parameters import (
 )
 from melanoma_tl.persistence import opened
 from melanoma_tl.scoring import ScoringMixin
+from melanoma_tl.sources import open_source
 from melanoma_tl.symmetries import COUNTS
 from melanoma_tl.tuning import TuningMixin
 from melanoma_tl.vetting import check_archive, read_json
@@ -62,6 +63,9 @@ _PARAMETERS = {
     "random_state": SEED,
     "verbose": VERBOSE,
 }
+
+_AT_ONCE = 256
+"""Images of a stream that are in memory at once."""
 
 _MEMBER = re.compile(r"member_\d+\.keras", re.ASCII)
 
@@ -319,8 +323,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 raise ParameterError(
                     "ranks are of one score, that of melanoma: take combine='mean' for several diagnoses"
                 )
-            members = self.members_
-            return np.mean([member.predict_proba(X, tta=tta, batch_size=batch_size) for member in members], axis=0)
+            return np.mean(self._score_members(X, tta, batch_size), axis=0)
         return classes_of(self).to_columns(self._calibrated(self._raw_scores(X, tta, batch_size)))
 
     def _raw_scores(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
@@ -331,11 +334,16 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 "combine='rank' has no scores to compare with: call set_reference with images that no member was "
                 "trained on, or fit with validation_data"
             )
-        scores = [
-            self._rescale(number, score_melanoma(member, X, tta=tta, batch_size=batch_size))
-            for number, member in enumerate(members)
-        ]
-        return np.mean(scores, axis=0)
+        melanoma = classes_of(self).melanoma
+        scores = self._score_members(X, tta, batch_size)
+        return np.mean([self._rescale(number, of_one[:, melanoma]) for number, of_one in enumerate(scores)], axis=0)
+
+    def _score_members(self, X: Any, tta: int | None, batch_size: int | None) -> list[NDArray[np.float64]]:
+        """Let each member score the same images in the same order, which a stream gives only once."""
+        source, members = open_source(X), self.members_
+        parts = source.parts(_AT_ONCE) if source.is_stream else [X]
+        scores = [[member.predict_proba(part, tta=tta, batch_size=batch_size) for member in members] for part in parts]
+        return [np.concatenate(of_member) for of_member in zip(*scores, strict=True)]
 
     def _prevalence_of_scores(self) -> float:
         """Give the prevalence at which the members' scores would be probabilities, on average."""

@@ -222,7 +222,7 @@ def explain(
     images = _load(classifier, X)
     if captions is None:
         scores = classifier.predict_proba(images)[:, _find_class(classifier, target)]
-        captions = [f"{name}: score {score:.3f}" for name, score in zip(open_source(X).names, scores, strict=True)]
+        captions = [f"{name}: score {score:.3f}" for name, score in zip(open_source(X).names, scores, strict=False)]
     if len(captions) != len(images):
         raise ParameterError(f"captions must be one for each of {len(images)} images, got {len(captions)}")
     maps = grad_cam(classifier, images, target=target), occlusion(classifier, images, target=target)

@@ -20,8 +20,7 @@ from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import (
     check_lengths,
     check_scores,
-    read_truth,
-    score_melanoma,
+    score_with_truth,
     threshold_of,
 )
 from melanoma_tl.labels import as_binary
@@ -322,13 +321,13 @@ class MetricsReport(ReportFigures):
         >>> MetricsReport.from_estimator(LogisticRegression().fit(X, y), X, y).counts
         ConfusionCounts(tn=2, fp=0, fn=0, tp=2)
         """
-        truth, known = read_truth(estimator, X, y, pos_label)
+        truth, scores = score_with_truth(estimator, X, y, pos_label)
         overlap = estimator.seen_images(X) if hasattr(estimator, "seen_images") else None
         if overlap is not None:
             overlap.warn_if_any("Its figures say little about new images", stacklevel=3)
         report = cls.from_scores(
             truth,
-            score_melanoma(estimator, X, known),
+            scores,
             threshold=threshold_of(estimator) if threshold is None else threshold,
             confidence=confidence,
             n_resamples=n_resamples,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.labels import Classes
+from melanoma_tl.inputs import check_reads_streams, score_labelled
+from melanoma_tl.labels import Classes, as_labels
 from melanoma_tl.meanings import normalise
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
@@ -151,7 +152,7 @@ class MulticlassReport:
         )
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, y: ArrayLike, **options: Any) -> Self:
+    def from_estimator(cls, estimator: Any, X: Any, y: ArrayLike | None = None, **options: Any) -> Self:
         """Score images with a classifier, and report on the scores.
 
         Parameters
@@ -160,8 +161,8 @@ class MulticlassReport:
             Anything with ``predict_proba(X)`` of shape (n, n_classes) and ``classes_``.
         X : ISBIDataset or whatever the estimator takes
             Images that the estimator has not seen; its ids, paths and name are used where it has them.
-        y : array-like of shape (n,)
-            The diagnoses, such as ``X.metadata["diagnosis"]``.
+        y : array-like of shape (n,), optional
+            The diagnoses, such as ``X.metadata["diagnosis"]``; those that come with the images by default.
         **options : dict
             As `from_scores`.
 
@@ -178,7 +179,9 @@ class MulticlassReport:
         known: dict[str, Any] = {"image_ids": getattr(X, "image_ids", None), "paths": getattr(X, "paths", None)}
         known |= {"skipped": getattr(X, "skipped", ()), "name": getattr(X, "name", "")}
         known["provenance"] = getattr(estimator, "provenance_", {"estimator": str(estimator)})
-        return cls.from_scores(y, estimator.predict_proba(X), classes=list(estimator.classes_), **(known | options))
+        check_reads_streams(estimator, X)
+        labels, scores = score_labelled(estimator.predict_proba, as_labels, X, y)
+        return cls.from_scores(labels, scores, classes=list(estimator.classes_), **(known | options))
 
     def __repr__(self) -> str:
         figure = f"balanced accuracy {describe(self.balanced_accuracy, self.confidence)}"
