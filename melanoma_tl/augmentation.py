@@ -11,8 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.images import load_image, map_threaded
+from melanoma_tl.parameters import (
+    COUNT,
+    FLAG,
+    NONE,
+    SEED,
+    SIZE,
+    check,
+    checked,
+    choice,
+    real,
+    several,
+    span,
+    whole,
+)
 from melanoma_tl.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
 from melanoma_tl.transforms import FILL_MODES, ImageTransform
 
@@ -20,6 +34,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Range = float | tuple[float, float]
+
+_PARAMETERS = {
+    "horizontal_flip": FLAG,
+    "vertical_flip": FLAG,
+    "transpose": FLAG,
+    "rotation_range": real(at_least=0, at_most=180),
+    "width_shift_range": real(at_least=0, at_most=1),
+    "height_shift_range": real(at_least=0, at_most=1),
+    "zoom_range": span(0, 2),
+    "brightness_range": span(-1, 1),
+    "contrast_range": real(at_least=0, at_most=1),
+    "saturation_range": span(0, 10),
+    "fill_mode": choice(*FILL_MODES),
+    "views": COUNT | NONE,
+    "random_state": SEED,
+}
+
+_SEEDS = several(whole(at_least=0), at_least=1)
 
 _DRAWING = 3
 """Number of the way in which views are drawn: views and features that were stored in another way are not taken."""
@@ -107,6 +139,7 @@ class Augmenter(BaseEstimator):
         self.views = views
         self.random_state = random_state
 
+    @checked(seed=_SEEDS)
     def augment(self, images: NDArray[np.uint8], seed: int | Sequence[int]) -> NDArray[np.uint8]:
         """Draw one random view of each image.
 
@@ -124,10 +157,13 @@ class Augmenter(BaseEstimator):
 
         Raises
         ------
+        ImageError
+            If the images are of another shape or dtype.
         ParameterError
             If a parameter of the augmenter cannot be used.
         """
         self.check_parameters()
+        images = _check_images(images)
         if not self._changes() and len(self._symmetries()) == 1:
             return images
         rng = np.random.default_rng(seed)
@@ -151,6 +187,7 @@ class Augmenter(BaseEstimator):
         wanted = {LEFT_RIGHT: self.horizontal_flip, UP_DOWN: self.vertical_flip, TRANSPOSED: self.transpose}
         return [number for number in range(8) if all(wanted[part] for part in wanted if number & part)]
 
+    @checked(keys=several(whole(at_least=0)), views=several(whole(at_least=0)))
     def fixed_views(self, images: NDArray[np.uint8], keys: Sequence[int], views: Sequence[int]) -> NDArray[np.uint8]:
         """Return one of the fixed views of each image.
 
@@ -168,8 +205,18 @@ class Augmenter(BaseEstimator):
         -------
         ndarray of shape (n_images, height, width, 3) and dtype uint8
             Raw RGB, 0 to 255.
+
+        Raises
+        ------
+        ImageError
+            If the images are of another shape or dtype.
+        ParameterError
+            If a parameter of the augmenter cannot be used, or there is not one key and one view an image.
         """
         self.check_parameters()
+        images = _check_images(images)
+        if not len(images) == len(keys) == len(views):
+            raise ParameterError(f"give one key and one view an image: {len(images)}, {len(keys)} and {len(views)}")
         symmetries = self._symmetries()
         transforms = [
             self._draw(
@@ -181,6 +228,7 @@ class Augmenter(BaseEstimator):
         ]
         return self._transform(images, transforms)
 
+    @checked(view=whole(at_least=0))
     def view_key(self, view: int) -> bytes:
         """Compute what tells a fixed view apart from all others of the same image.
 
@@ -197,9 +245,11 @@ class Augmenter(BaseEstimator):
         if view == 0:
             return b""
         drawn_by = [_DRAWING, self.random_state or 0, view]
-        parameters = {name: value for name, value in self.get_params().items() if name not in ("views", "random_state")}
+        parameters = check(self.get_params(), _PARAMETERS)
+        parameters = {name: value for name, value in parameters.items() if name not in ("views", "random_state")}
         return hashlib.sha256(json.dumps([parameters, drawn_by], default=float).encode()).digest()[:16]
 
+    @checked(n=COUNT, views=whole(at_least=0), size=SIZE, seed=SEED)
     def preview(
         self, dataset: Any, *, n: int = 4, views: int = 6, size: tuple[int, int] = (224, 224), seed: int | None = None
     ) -> Figure:
@@ -224,7 +274,9 @@ class Augmenter(BaseEstimator):
             One row an image; save it with ``figure.savefig``.
         """
         from melanoma_tl.plots.sheets import draw_views
+        from melanoma_tl.sources import open_source
 
+        open_source(dataset)
         sources = getattr(dataset, "paths", dataset)
         names = getattr(dataset, "image_ids", [f"image {i}" for i in range(len(sources))])
         chosen = np.unique(np.linspace(0, len(sources) - 1, min(n, len(sources))).round().astype(int))
@@ -259,27 +311,10 @@ class Augmenter(BaseEstimator):
 
         Raises
         ------
-        ParameterError
+        ParameterError, UnknownNameError
             If one cannot be used.
         """
-        bounds: dict[str, tuple[float, float]] = {
-            "rotation_range": (0.0, 180.0),
-            "width_shift_range": (0.0, 1.0),
-            "height_shift_range": (0.0, 1.0),
-            "zoom_range": (0.0, 2.0),
-            "brightness_range": (-1.0, 1.0),
-            "contrast_range": (0.0, 1.0),
-            "saturation_range": (0.0, 10.0),
-        }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            numbers = np.ravel(value)
-            if numbers.size > 2 or not ((numbers >= low) & (numbers <= high)).all() or (np.diff(numbers) < 0).any():
-                raise ParameterError(f"{name} must be within {low:g} to {high:g}, lower bound first, got {value!r}")
-        if self.fill_mode not in FILL_MODES:
-            raise ParameterError(f"fill_mode must be one of {', '.join(FILL_MODES)}, got {self.fill_mode!r}")
-        if self.views is not None and self.views < 1:
-            raise ParameterError(f"views must be None (endless) or at least 1, got {self.views!r}")
+        check(self.get_params(), _PARAMETERS)
         n_symmetries = len(self._symmetries())
         if self.views is not None and self.views > n_symmetries and not self._changes():
             raise ParameterError(
@@ -289,6 +324,21 @@ class Augmenter(BaseEstimator):
 
 
 def _as_range(value: Range, *, around: float) -> tuple[float, float]:
-    if isinstance(value, int | float):
-        return (around - value, around + value)
-    return (float(value[0]), float(value[1]))
+    if isinstance(value, Sequence | np.ndarray):
+        return (float(value[0]), float(value[1]))
+    return (around - value, around + value)
+
+
+def _check_images(images: Any) -> NDArray[np.uint8]:
+    """Stop at what would be taken for other images than it holds."""
+    try:
+        pixels = np.asarray(images)
+    except ValueError as error:  # of several sizes
+        raise ImageError("images", f"expected one array (n, height, width, 3): {error}") from error
+    if pixels.dtype != np.uint8:
+        raise ImageError("images", f"expected raw RGB of dtype uint8, 0 to 255, got {pixels.dtype}; undo any scaling")
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        raise ImageError("images", f"expected (n, height, width, 3), got one image {pixels.shape}: pass image[None]")
+    if pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape[1:]:
+        raise ImageError("images", f"expected the shape (n, height, width, 3), got {pixels.shape}")
+    return pixels

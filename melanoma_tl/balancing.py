@@ -1,17 +1,32 @@
 """`Balancer`: which rows to train on, so that neither class drowns the other."""
 
+import warnings
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from imblearn.base import BaseSampler
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
+from imblearn.utils import check_target_type
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import validate_data
 
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.labels import distinguish
+from melanoma_tl.parameters import NONE, SEED, check, choice, real
+
+_PARAMETERS = {
+    "undersample": real(at_least=1) | NONE,
+    "oversample": real(above=0, at_most=1) | NONE,
+    "selection": choice("first", "random"),
+    "random_state": SEED,
+}
+
+_MOST = 0.5
+"""Share of the rows that may be left out without a warning; the published sampling leaves out 0.42."""
 
 
 class Balancer(BaseSampler):
@@ -33,7 +48,7 @@ class Balancer(BaseSampler):
     selection : {"first", "random"}, default="random"
         Which rows of a cut class stay: the first ones in file order, as published,
         or random ones. File order follows the contributing site, so "first" trains on some cameras only.
-    random_state : int, RandomState or None, default=None
+    random_state : int or None, default=None
         Seed of the draws.
 
     Attributes
@@ -69,7 +84,7 @@ class Balancer(BaseSampler):
         undersample: float | None = 2.0,
         oversample: float | None = 1.0,
         selection: str = "random",
-        random_state: int | np.random.RandomState | None = None,
+        random_state: int | None = None,
     ) -> None:
         self.undersample = undersample
         self.oversample = oversample
@@ -102,7 +117,7 @@ class Balancer(BaseSampler):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Rows of any kind: a table, an array of images, an array or list of paths.
+            Rows of any kind: a table, with gaps or without, an array of images, an array, Series or list of paths.
         y : array-like of shape (n_samples,)
             Classes.
         **params : dict
@@ -118,22 +133,44 @@ class Balancer(BaseSampler):
         Raises
         ------
         DatasetError
-            If a label is missing, or a class is spelled in several ways.
-        ValueError
-            If there is one class only, or a parameter cannot be used.
+            If a label is missing, a class is spelled in several ways, there is one class only, or `X` and `y` are no
+            rows and their classes.
+        ParameterError, UnknownNameError
+            If a parameter cannot be used.
+
+        Warns
+        -----
+        UserWarning
+            If most rows are left out.
         """
-        if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
-            distinguish(y)
-        # scikit-learn's validation knows tables only: anything else is resampled through its row numbers.
-        if getattr(X, "ndim", 1) == 2 or np.ndim(X[0]) == 1:
-            return super().fit_resample(X, y, **params)
-        rows, y_resampled = super().fit_resample(np.arange(len(X)).reshape(-1, 1), y, **params)
-        if isinstance(X, list):
+        self.check_parameters()
+        try:
+            if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
+                distinguish(y)
+            # imbalanced-learn's validation knows tables only: anything else is resampled through its row numbers.
+            if _is_table(X):
+                return super().fit_resample(X, y, **params)
+            rows, y_resampled = super().fit_resample(np.arange(len(X)).reshape(-1, 1), y, **params)
+        except MelanomaTLError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise DatasetError(str(error)) from error
+        if isinstance(X, list | tuple):
             return [X[row] for row in rows[:, 0]], y_resampled
         return getattr(X, "iloc", X)[rows[:, 0]], y_resampled
 
+    def _check_X_y(  # noqa: N802 -- the name that imbalanced-learn calls
+        self, X: Any, y: ArrayLike, accept_sparse: Any = None
+    ) -> tuple[Any, NDArray[Any], bool]:
+        """Check rows as those samplers of imbalanced-learn do that choose and do not compute: cells may be anything."""
+        labels, binarize_y = check_target_type(y, indicate_one_vs_all=True)
+        if not hasattr(X, "iloc"):
+            X = check_array(X, dtype=None, accept_sparse=accept_sparse or ["csr", "csc"], ensure_all_finite=False)
+        check_consistent_length(X, labels)
+        X, labels = validate_data(self, X=X, y=labels, reset=True, skip_check_array=True)
+        return X, np.asarray(labels), binarize_y
+
     def _fit_resample(self, X: Any, y: NDArray[Any], **_params: Any) -> tuple[Any, NDArray[Any]]:
-        self._check_parameters()
         classes, counts = np.unique(y, return_counts=True)
         rng = check_random_state(self.random_state)
         rows = np.arange(len(y))
@@ -141,6 +178,12 @@ class Balancer(BaseSampler):
             largest = int(self.undersample * counts.min())
             sizes = {label: largest for label, count in zip(classes, counts, strict=True) if count > largest}
             rows = rows[self._cut(y, sizes, rng)]
+            if len(rows) < (1 - _MOST) * len(y):
+                warnings.warn(
+                    f"Balancer keeps {len(rows)} of {len(y)} rows, because the smallest class has {counts.min()}: "
+                    "undersample=None keeps all, and class_weight='balanced' of a classifier weighs them instead",
+                    stacklevel=2,
+                )
         if self.oversample is not None:
             classes, counts = np.unique(y[rows], return_counts=True)
             smallest = int(self.oversample * counts.max())
@@ -149,7 +192,7 @@ class Balancer(BaseSampler):
             rows = sampler.fit_resample(rows.reshape(-1, 1), y[rows])[0][:, 0]
         self.sample_indices_ = rows
         self.sampling_strategy_ = dict(zip(*np.unique(y[rows], return_counts=True), strict=True))
-        return X[rows], y[rows]
+        return X.iloc[rows].reset_index(drop=True) if hasattr(X, "iloc") else X[rows], y[rows]
 
     def _cut(self, y: NDArray[Any], sizes: dict[Any, int], rng: np.random.RandomState) -> NDArray[np.intp]:
         """Return the positions that stay, in file order."""
@@ -162,19 +205,21 @@ class Balancer(BaseSampler):
             kept[np.flatnonzero(y == label)[size:]] = False
         return np.flatnonzero(kept)
 
-    def _check_parameters(self) -> None:
-        if self.undersample is not None and not self.undersample >= 1:
-            raise ParameterError(
-                f"undersample must be None or at least 1 (times the minority), got {self.undersample!r}"
-            )
-        if self.oversample is not None and not 0 < self.oversample <= 1:
-            raise ParameterError(f"oversample must be None or in (0, 1] (of the majority), got {self.oversample!r}")
-        if self.selection not in ("first", "random"):
-            raise ParameterError(f"selection must be 'first' or 'random', got {self.selection!r}")
+    def check_parameters(self) -> None:
+        """Check every parameter, without drawing anything.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            If one cannot be used.
+        """
+        check(self.get_params(), _PARAMETERS)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.sampler_tags.sample_indices = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
         return tags
 
     def class_weight(self, y: ArrayLike) -> dict[Any, float]:
@@ -197,5 +242,17 @@ class Balancer(BaseSampler):
         {0: 0.6666666666666666, 1: 2.0}
         """
         classes, places = distinguish(y)
+        if not len(classes):
+            raise DatasetError("y holds no label, and weights are of classes")
         weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=places)
         return dict(zip(classes.tolist(), weights.tolist(), strict=True))
+
+
+def _is_table(X: Any) -> bool:
+    """Tell a table, the rows of which have cells, from a sequence of other things."""
+    if getattr(X, "shape", ()):
+        return len(X.shape) == 2
+    is_one = isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)
+    if is_one or not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
+        raise DatasetError(f"X must hold rows, such as an array, a table or a list of paths; got {type(X).__name__}")
+    return len(X) > 0 and np.ndim(X[0]) == 1

@@ -47,6 +47,17 @@ from scipy.stats import norm
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored, check_scores
 from melanoma_tl.metrics import Metric, wilson_interval
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    INSIDE,
+    NONE,
+    check_fields,
+    checked,
+    choice,
+    real,
+    whole,
+)
 from melanoma_tl.resampling import Tally, draws_of, method_name, number_groups, percentile_interval
 
 CALIBRATION_LABELS = MappingProxyType(
@@ -107,16 +118,13 @@ class Calibration:
     to_prevalence: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.temperature, int | float | np.number) or not 0 < self.temperature < float("inf"):
-            raise ParameterError(f"temperature must be a number above 0, such as 1.5, got {self.temperature!r}")
+        rules = {"temperature": real(above=0), "from_prevalence": INSIDE | NONE, "to_prevalence": INSIDE | NONE}
+        check_fields(self, rules)
         if (self.from_prevalence is None) != (self.to_prevalence is None):
             raise ParameterError(
                 "A prior shift goes from one prevalence to another; give both, such as from_prevalence=0.5 and "
                 f"to_prevalence=0.02, got {self.from_prevalence!r} and {self.to_prevalence!r}"
             )
-        for name in ("from_prevalence", "to_prevalence"):
-            if getattr(self, name) is not None:
-                check_fraction(name, getattr(self, name))
 
     @property
     def shift(self) -> float:
@@ -146,6 +154,7 @@ class Calibration:
         return expit(logit(check_scores(y_score)) / self.temperature + self.shift)
 
 
+@checked(from_prevalence=INSIDE | NONE, to_prevalence=INSIDE | NONE)
 def fit_calibration(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -241,6 +250,7 @@ class ReliabilityCurve(NamedTuple):
     n: NDArray[np.int64]
 
 
+@checked(n_bins=whole(at_least=1, at_most=10_000), strategy=choice(*STRATEGIES), confidence=INSIDE)
 def reliability_curve(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -295,6 +305,7 @@ def reliability_curve(
     return ReliabilityCurve(scores / n, melanomas / n, low, high, n.astype(np.int64))
 
 
+@checked(n_bins=whole(at_least=1, at_most=10_000), groups=COLUMN | NONE, **BOOTSTRAP)
 def calibration_metrics(
     y_true: ArrayLike,
     y_score: ArrayLike,

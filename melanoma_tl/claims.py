@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.metrics import CONFUSION_METRICS, LABELS, ConfusionCounts, confusion_metric
+from melanoma_tl.parameters import TABLE, checked, instance
 from melanoma_tl.tables import markdown_table, text_table
 
 ALIASES = {
@@ -167,6 +168,7 @@ class ClaimsCheck:
         )
 
 
+@checked(counts=instance(ConfusionCounts), claims=TABLE)
 def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> ClaimsCheck:
     """Find which claimed figures cannot come from one confusion matrix.
 

@@ -20,7 +20,7 @@ from melanoma_tl.backbones import BackboneSpec, get_backbone, list_backbones
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
-from melanoma_tl.distribution import ALONE, Replicas, find_replicas
+from melanoma_tl.distribution import ALONE, DISTRIBUTIONS, Replicas, find_replicas
 from melanoma_tl.errors import (
     DatasetError,
     ModelFileError,
@@ -30,20 +30,52 @@ from melanoma_tl.errors import (
 )
 from melanoma_tl.exporting import ExportedModel, export_model
 from melanoma_tl.fingerprints import Fingerprints
-from melanoma_tl.images import SkippedRow, check_on_error
+from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of
 from melanoma_tl.labels import Classes
 from melanoma_tl.mixing import MIXES
-from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze, uncompiled
+from melanoma_tl.network import (
+    HEADS,
+    PREPROCESSINGS,
+    Network,
+    build_network,
+    first_layer_that_learns,
+    freeze,
+    uncompiled,
+)
+from melanoma_tl.parameters import (
+    COUNT,
+    FLAG,
+    FUNCTION,
+    NONE,
+    ON_ERROR,
+    PATH,
+    PROBABILITY,
+    SEED,
+    SHARE,
+    SIZE,
+    TEXT,
+    VERBOSE,
+    check,
+    checked,
+    choice,
+    holding,
+    instance,
+    mapping,
+    one_of,
+    real,
+    several,
+    whole,
+)
 from melanoma_tl.parts import FrozenPart, build_scorer, describe_network, with_calibration
 from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
-from melanoma_tl.precision import computes_on_gpu, resolve_precision
-from melanoma_tl.ranges import check_ranges
+from melanoma_tl.pooling import POOLINGS
+from melanoma_tl.precision import PRECISIONS, computes_on_gpu, resolve_precision
 from melanoma_tl.recipes import get_recipe
 from melanoma_tl.scoring import ScoringMixin
 from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.stages import Probe, Stage
-from melanoma_tl.symmetries import check_tta, symmetric_views
+from melanoma_tl.symmetries import COUNTS, check_tta, symmetric_views
 from melanoma_tl.tuning import TuningMixin
 from melanoma_tl.versions import library_versions
 from melanoma_tl.vetting import show
@@ -57,6 +89,44 @@ logger = logging.getLogger(__name__)
 
 _LOSSES = ("crossentropy", "focal")
 
+_PARAMETERS = {
+    "backbone": TEXT,
+    "weights": PATH | NONE,
+    "preprocessing": choice(*PREPROCESSINGS),
+    "input_size": SIZE | NONE,
+    "head": choice(*HEADS) | FUNCTION,
+    "pooling": choice(*POOLINGS) | NONE,
+    "taps": several(TEXT),
+    "dropout": SHARE,
+    "trainable_from": TEXT | COUNT | NONE,
+    "stages": several(instance(Stage, Probe), at_least=1) | NONE,
+    "train_batch_norm": FLAG,
+    "balancer": instance(Balancer) | NONE,
+    "augmenter": instance(Augmenter) | NONE,
+    "class_weight": choice("balanced") | mapping(real(above=0), "a dict with a number above 0 for each class") | NONE,
+    "loss": choice(*_LOSSES),
+    "label_smoothing": SHARE,
+    "mix": choice(*MIXES) | NONE,
+    "optimizer": TEXT,
+    "learning_rate": real(above=0),
+    "weight_decay": real(at_least=0),
+    "clip_norm": real(above=0) | NONE,
+    "ema_momentum": real(above=0, below=1) | NONE,
+    "batch_size": COUNT,
+    "epochs": COUNT,
+    "steps_per_epoch": COUNT | NONE,
+    "early_stopping": COUNT | NONE,
+    "restore_best": FLAG,
+    "precision": choice("auto", *PRECISIONS),
+    "feature_budget": real(at_least=0) | NONE,
+    "distribution": choice(*DISTRIBUTIONS) | NONE,
+    "threshold": PROBABILITY,
+    "tta": one_of(*COUNTS),
+    "on_error": ON_ERROR,
+    "random_state": SEED,
+    "verbose": VERBOSE,
+}
+
 _PIXELS_AT_ONCE = 16 * 224 * 224
 """Pixels of the images that go through the network at once: bounds the memory, whatever the size of the images. On two
 cores, VGG19 scored 1 % fewer images a second than with twice as many pixels, and took 300 of 1,700 MiB less."""
@@ -67,6 +137,10 @@ _TIMES_AS_MANY_ON_GPU = 4
 _OWN = ("weights", "verbose")
 """Parameters that may be others in each process: weights are compared themselves, not where they lie."""
 
+_CALLBACKS = several(holding("set_model", "a callback of Keras"))
+
+_OF_SCORING = {name: _PARAMETERS[name] for name in ("precision", "tta", "on_error", "verbose")}
+"""What can be set anew after `fit`."""
 _VALIDATION_LABELS = "the validation data"
 
 _PARTS = {"balancer": Balancer, "augmenter": Augmenter}
@@ -295,6 +369,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         self.verbose = verbose
 
     @classmethod
+    @checked(name=TEXT)
     def from_recipe(cls, name: str, **changes: Any) -> Self:
         """Make a classifier from a named, complete set-up.
 
@@ -330,6 +405,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- training --------------------------------------------------------------------------------------------------
 
+    @checked(callbacks=_CALLBACKS, resume=FLAG)
     def fit(
         self,
         X: Any,
@@ -389,8 +465,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         WeightsUnavailableError
             If the weights cannot be found or fetched.
         """
+        self.check_parameters(validated=validation_data is not None)
         replicas = find_replicas(self.distribution)
-        self._check_parameters(validated=validation_data is not None)
         if self.random_state is None and (resume or replicas.n_processes > 1):
             what = "resume=True finds a run again" if resume else "processes that train together begin alike"
             raise ParameterError(f"{what} by its seed: give a random_state")
@@ -421,6 +497,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             raise training.interruption
         return self
 
+    @checked(lowest=real(above=0), highest=real(above=0), steps=whole(at_least=2))
     def find_learning_rate(
         self,
         X: Any,
@@ -458,9 +535,9 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """
         from melanoma_tl.learning_rates import search
 
-        self._check_parameters(validated=True)
-        if not 0 < lowest < highest or steps < 2:
-            raise ParameterError(f"give 0 < lowest < highest and steps >= 2, got {lowest!r}, {highest!r}, {steps!r}")
+        self.check_parameters(validated=True)
+        if not lowest < highest:
+            raise ParameterError(f"lowest must be below highest, got {lowest!r} and {highest!r}")
         self._check_labels(X, y)
         seed = self._draw_seed()
         spec = get_backbone(self.backbone)
@@ -496,7 +573,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """
         from melanoma_tl.fitting import cut_for_stage
 
-        self._check_parameters(validated=True)
+        self.check_parameters(validated=True)
         seed, spec = self._draw_seed(), get_backbone(self.backbone)
         weights, augmenter = find_weights(spec, self.weights), _seeded(self.augmenter, seed)
         n_views = 1 if augmenter is None else augmenter.views
@@ -518,7 +595,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         return int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)
 
     def _stages(self) -> Sequence[Stage | Probe]:
-        return (Stage(self.trainable_from),) if self.stages is None else self.stages
+        stages = Stage(self.trainable_from) if self.stages is None else self.stages
+        return (stages,) if isinstance(stages, Stage | Probe) else stages
 
     def _build(self, spec: BackboneSpec, weights: WeightsFile | None, seed: int, *, n_classes: int = 2) -> Network:
         """Build the network, and try what depends on its layers before any image is read."""
@@ -532,7 +610,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             preprocessing=self.preprocessing,
             head=self.head,
             pooling=self.pooling or spec.pooling,
-            taps=self.taps,
+            taps=(self.taps,) if isinstance(self.taps, str) else self.taps,
             dropout=self.dropout,
             random_state=seed,
             n_classes=n_classes,
@@ -545,14 +623,16 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     def _check_labels(self, X: Any, y: ArrayLike | None, validation_data: Any = None) -> Classes | None:
         """Give the classes before images are read, where they are known beforehand; stop at what cannot be used."""
         training = open_source(X, y)
-        if training.labelled_items:
+        labels = training.known_labels()
+        if training.is_stream:
             return None
-        classes = self._tell_classes(training.known_labels())
+        classes = self._tell_classes(labels)
         self._weights_of_classes(classes)
         if validation_data is not None:
             validation = open_source(*_pair(validation_data))
-            if not validation.labelled_items:
-                classes.encode(validation.known_labels(), name=_VALIDATION_LABELS)
+            labels = validation.known_labels()
+            if not validation.is_stream:
+                classes.encode(labels, name=_VALIDATION_LABELS)
         return classes
 
     def _tell_classes(self, labels: NDArray[Any]) -> Classes:
@@ -575,7 +655,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         compare(validation.identity, training.identity).warn_if_any(
             "The validation figures, and what is chosen by them, are too good: "
             "take the images out with valid.overlap(train).remove_from(valid)",
-            stacklevel=3,
+            stacklevel=4,
         )
         known = TrainingData(training, n_classes, labels, rows, augmenter, validation, validation_labels)
         return known, classes
@@ -689,28 +769,30 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         versions = {f"version of {package}": version for package, version in library_versions().items()}
         return digests | parameters | weights | versions
 
-    def _check_parameters(self, *, validated: bool) -> None:
-        check_ranges(self.get_params(deep=False))
-        for name, known in (("loss", _LOSSES), ("mix", (None, *MIXES))):
-            if getattr(self, name) not in known:
-                raise UnknownNameError(name, getattr(self, name), filter(None, known))
-        check_on_error(self.on_error)
-        resolve_precision(self.precision)
+    def check_parameters(self, *, validated: bool = True) -> None:
+        """Check every parameter, before any image is read.
+
+        Parameters
+        ----------
+        validated : bool, default=True
+            Whether there will be validation data.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            If one cannot be used.
+        """
+        check(self.get_params(deep=False), _PARAMETERS)
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
-        self._check_stages()
-        self._check_views()
-
-    def _check_stages(self) -> None:
-        if self.stages is None:
-            return
-        if not len(self.stages) or not all(isinstance(stage, Stage | Probe) for stage in self.stages):
-            raise ParameterError(f"stages must be None or a sequence of Stage and Probe, got {self.stages!r}")
-        if self.trainable_from is not None:
+        if self.stages is not None and self.trainable_from is not None:
             raise ParameterError(
                 f"trainable_from={self.trainable_from!r} is for training without stages: "
                 "give it to a Stage, such as Stage(trainable_from=...)"
             )
+        if self.balancer is not None:
+            self.balancer.check_parameters()
+        self._check_views()
 
     def _check_views(self) -> None:
         check_tta(self.tta, self._size())
@@ -720,7 +802,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                 raise ParameterError("transpose=True of the augmenter needs a square input_size")
 
     def _size(self) -> tuple[int, int]:
-        height, width = self.input_size or get_backbone(self.backbone).input_size
+        given = get_backbone(self.backbone).input_size if self.input_size is None else self.input_size
+        height, width = map(int, given)
         return height, width
 
     def _prepare(self, X: Any, y: ArrayLike | None, what: str) -> PreparedImages:
@@ -750,6 +833,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
+    @checked(tta=one_of(*COUNTS) | NONE, batch_size=COUNT | NONE)
     def predict_proba(self, X: Any, tta: int | None = None, *, batch_size: int | None = None) -> NDArray[np.float64]:
         """Score images.
 
@@ -800,9 +884,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     def _score_images(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
         """Give what the network gives, of shape (n_images, n_scores), as a mean over views."""
         self._check_fitted()
-        check_on_error(self.on_error)
-        if batch_size is not None:
-            check_ranges({"batch_size": batch_size})
+        check(self.get_params(deep=False), _OF_SCORING)
         network = self._scorer()
         size = tuple(network.inputs[0].shape[1:3])
         n_views = self.tta if tta is None else tta
@@ -854,6 +936,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
+    @checked(path=PATH)
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model, its classes, threshold, calibration, history and provenance into one file.
 
@@ -889,6 +972,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         )
 
     @classmethod
+    @checked(path=PATH)
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a model that `save` wrote, also from somebody you do not know: no code from the file is run.
 
@@ -946,6 +1030,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         classifier._restore_tuning(state.get("tuning"))  # which files of the first version do not have
         return classifier
 
+    @checked(path=PATH)
     def export(self, path: str | os.PathLike[str], *, format: str = "saved_model") -> ExportedModel:  # noqa: A002
         """Write the network for other runtimes, and check there that it gives the same scores.
 
@@ -998,7 +1083,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             if parameters[name] is not None:
                 parameters[name] = parameters[name].get_params()
         if self.stages is not None:
-            parameters["stages"] = [{"kind": type(stage).__name__} | asdict(stage) for stage in self.stages]
+            parameters["stages"] = [{"kind": type(stage).__name__} | asdict(stage) for stage in self._stages()]
         if callable(self.head):
             parameters["head"] = f"function {getattr(self.head, '__name__', type(self.head).__name__)}"
         if isinstance(self.weights, os.PathLike):
@@ -1020,7 +1105,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         return {
             "recipe": self._recipe,
             "parameters": self._describe_parameters(),
-            "seed": seed if self.random_state is None else self.random_state,
+            "seed": seed if self.random_state is None else int(self.random_state),
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
             "precision": resolve_precision(self.precision)._asdict(),
             "training_data": _describe_data(X, data.training) | {"rows_of_each_class_in_a_pass": chosen},
@@ -1102,4 +1187,4 @@ def _tuples(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)

@@ -28,6 +28,16 @@ from scipy.stats import binom, norm, rankdata
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
 from melanoma_tl.metrics import COLLAPSED, LABELS, Metric, tally_metrics
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    INSIDE,
+    NONE,
+    NUMBERS,
+    PROBABILITY,
+    checked,
+    group,
+)
 from melanoma_tl.resampling import Tally, draw_groups, method_name, percentile_interval
 from melanoma_tl.tables import format_p, html_list, html_table, markdown_table, text_table
 
@@ -91,6 +101,7 @@ def delong(y_true: ArrayLike, *y_scores: ArrayLike) -> DeLong:
     return DeLong(outscored.mean(axis=1), covariance)
 
 
+@checked(confidence=INSIDE)
 def delong_interval(y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0.95) -> Metric:
     """Estimate an AUC with DeLong's interval.
 
@@ -143,6 +154,7 @@ class McNemar(NamedTuple):
     mid_p: float
 
 
+@checked(first_right=NUMBERS, second_right=NUMBERS)
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     """Test whether two classifiers are right equally often on the same images [3]_.
 
@@ -309,6 +321,7 @@ class Comparison:
         return header, rows
 
 
+@checked(thresholds=group(PROBABILITY, 2, "two thresholds, such as (0.5, 0.5)"), groups=COLUMN | NONE, **BOOTSTRAP)
 def compare(
     y_true: ArrayLike,
     first_score: ArrayLike,

@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 from melanoma_tl.classifier import TransferClassifier
 from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, number_groups, number_own_groups
 from melanoma_tl.ensemble import COMBINATIONS, CrossValidation, Ensemble, draw_seeds
-from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import score_melanoma
+from melanoma_tl.parameters import NONE, SEED, VERBOSE, checked, choice, instance, whole
 from melanoma_tl.sources import identify, name_of, open_source
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,14 @@ _VALIDATIONS = {
 """What training may watch, and what a report says of it."""
 
 
+@checked(
+    classifier=instance(TransferClassifier, a="a TransferClassifier"),
+    folds=whole(at_least=2),
+    validation=choice("next_fold", "held_out") | NONE,
+    combine=choice(*COMBINATIONS),
+    random_state=SEED,
+    verbose=VERBOSE,
+)
 def cross_validate(
     classifier: TransferClassifier,
     X: Any,
@@ -102,7 +111,7 @@ def cross_validate(
     >>> ensemble.out_of_fold_scores_.shape, ensemble.fold_figures(n_resamples=100)["images"].tolist()
     ((12,), [4, 4, 4])
     """
-    _check(classifier, folds, validation, combine)
+    _check(classifier, folds, validation)
     labels, encoded = _read_labels(classifier, X, y)
     numbers = _number_groups(X, len(labels), groups, verbose=verbose)
     seed = classifier.random_state if random_state is None else random_state
@@ -146,23 +155,15 @@ def cross_validate(
     return ensemble
 
 
-def _check(classifier: TransferClassifier, folds: int, validation: str | None, combine: str) -> None:
-    if not isinstance(classifier, TransferClassifier):
-        raise ParameterError(f"cross_validate needs a TransferClassifier, got {type(classifier).__name__}")
-    if validation not in _VALIDATIONS:
-        raise UnknownNameError("validation", validation, filter(None, _VALIDATIONS), "None watches nothing.")
-    if combine not in COMBINATIONS:
-        raise UnknownNameError("combination", combine, COMBINATIONS)
-    fewest = 3 if validation == "next_fold" else 2
-    if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < fewest:
-        raise ParameterError(
-            f"folds must be a whole number of at least {fewest} with validation={validation!r}, got {folds!r}"
-        )
+def _check(classifier: TransferClassifier, folds: int, validation: str | None) -> None:
+    if validation == "next_fold" and folds < 3:
+        raise ParameterError(f"folds must be at least 3 with validation='next_fold', got {folds}")
     if classifier.early_stopping is not None and validation is None:
         raise ParameterError(
             "early_stopping watches the validation loss: pass validation='next_fold', which takes a fold from the "
             "training images for it, or set early_stopping=None and train each member for all its epochs"
         )
+    classifier.check_parameters(validated=validation is not None)
 
 
 def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -17,9 +17,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_scored
 from melanoma_tl.metrics import ConfusionCounts
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    INSIDE,
+    NONE,
+    NUMBERS,
+    checked,
+    instance,
+    several,
+    whole,
+)
 from melanoma_tl.resampling import Tally, add_up, draws_of, percentile_interval
 
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
@@ -50,6 +60,7 @@ class DecisionCurve(NamedTuple):
     treat_all: NDArray[np.float64]
 
 
+@checked(thresholds=several(INSIDE, at_least=1), groups=COLUMN | NONE, **BOOTSTRAP)
 def decision_curve(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -199,6 +210,7 @@ class ScoreHistogram(NamedTuple):
     melanoma: NDArray[np.int64]
 
 
+@checked(n_bins=whole(at_least=1, at_most=10_000))
 def score_histogram(y_true: ArrayLike, y_score: ArrayLike, *, n_bins: int = 20) -> ScoreHistogram:
     """Count the scores of each class in bins of equal width.
 
@@ -228,8 +240,6 @@ def score_histogram(y_true: ArrayLike, y_score: ArrayLike, *, n_bins: int = 20) 
     ([2, 0], [0, 1])
     """
     truth, scores = check_scored(y_true, y_score)
-    if not isinstance(n_bins, int | np.integer) or n_bins < 1:
-        raise ParameterError(f"n_bins must be a whole number of at least 1, got {n_bins!r}")
     edges = np.linspace(0, 1, n_bins + 1)
     return ScoreHistogram(edges, *(np.histogram(scores[truth == label], edges)[0] for label in (0, 1)))
 
@@ -256,6 +266,7 @@ class PredictiveValues(NamedTuple):
     npv_high: NDArray[np.float64]
 
 
+@checked(counts=instance(ConfusionCounts), prevalence=NUMBERS, confidence=INSIDE)
 def predictive_values(counts: ConfusionCounts, prevalence: ArrayLike, confidence: float = 0.95) -> PredictiveValues:
     """Carry sensitivity and specificity over to other prevalences, by Bayes' theorem.
 

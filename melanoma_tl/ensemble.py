@@ -17,13 +17,29 @@ from sklearn.base import BaseEstimator, clone
 from tqdm.auto import tqdm
 
 from melanoma_tl.classifier import TransferClassifier
-from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError
 from melanoma_tl.files import publishing
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of, score_melanoma
+from melanoma_tl.parameters import (
+    COUNT,
+    NONE,
+    PATH,
+    PROBABILITY,
+    SEED,
+    VERBOSE,
+    check,
+    checked,
+    choice,
+    holding,
+    one_of,
+    several,
+)
 from melanoma_tl.persistence import opened
 from melanoma_tl.scoring import ScoringMixin
+from melanoma_tl.sources import open_source
+from melanoma_tl.symmetries import COUNTS
 from melanoma_tl.tuning import TuningMixin
 from melanoma_tl.vetting import check_archive, read_json
 
@@ -39,6 +55,17 @@ FORMAT_VERSION = 1
 
 MAX_STATE_BYTES = 2**28
 """What the part that is no member may take: fingerprints of a million images need 120 MB."""
+
+_PARAMETERS = {
+    "classifiers": several(holding("predict_proba", "a classifier"), at_least=1),
+    "combine": choice(*COMBINATIONS),
+    "threshold": PROBABILITY,
+    "random_state": SEED,
+    "verbose": VERBOSE,
+}
+
+_AT_ONCE = 256
+"""Images of a stream that are in memory at once."""
 
 _MEMBER = re.compile(r"member_\d+\.keras", re.ASCII)
 
@@ -185,12 +212,12 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         DatasetError, ImageError, UnknownNameError, WeightsUnavailableError
             As in `TransferClassifier.fit`.
         """
-        self._check_parameters()
+        classifiers = self._check_parameters()
         if self.combine == "rank" and validation_data is None:
             raise ParameterError(
                 "combine='rank' compares with scores of validation images: pass validation_data to fit"
             )
-        members = [clone(classifier) for classifier in self.classifiers]
+        members = [clone(classifier) for classifier in classifiers]
         _check_agreement(members, X, y, validation_data)
         if self.random_state is not None:
             for member, seed in zip(members, draw_seeds(self.random_state, len(members)), strict=True):
@@ -237,8 +264,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     @property
     def members_(self) -> list[TransferClassifier]:
         """The classifiers that score."""
-        self._check_parameters()
-        members = list(getattr(self, "_trained", self.classifiers))
+        members = list(getattr(self, "_trained", self._check_parameters()))
         for number, member in enumerate(members):
             if not hasattr(member, "classes_"):
                 raise NotFittedError(
@@ -252,22 +278,20 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 )
         return members
 
-    def _check_parameters(self) -> None:
-        if not isinstance(self.classifiers, Sequence) or not len(self.classifiers):
-            raise ParameterError(f"classifiers must be a list of at least one classifier, got {self.classifiers!r}")
-        if self.combine not in COMBINATIONS:
-            raise UnknownNameError("combination", self.combine, COMBINATIONS)
-        if not 0 <= self.threshold <= 1:
-            raise ParameterError(f"threshold must be from 0 to 1, got {self.threshold!r}")
+    def _check_parameters(self) -> tuple[TransferClassifier, ...]:
+        """Check every parameter, and give the classifiers, of which there may be one alone."""
+        return tuple(check(self.get_params(deep=False), _PARAMETERS)["classifiers"])
 
     def _check_fitted(self) -> None:
         _ = self.members_
 
     def __sklearn_is_fitted__(self) -> bool:
-        return all(hasattr(member, "classes_") for member in getattr(self, "_trained", self.classifiers))
+        members = getattr(self, "_trained", self._check_parameters())
+        return all(hasattr(member, "classes_") for member in members)
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
+    @checked(tta=one_of(*COUNTS) | NONE, batch_size=COUNT | NONE)
     def predict_proba(self, X: Any, tta: int | None = None, *, batch_size: int | None = None) -> NDArray[np.float64]:
         """Score images with every member, and combine.
 
@@ -299,8 +323,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 raise ParameterError(
                     "ranks are of one score, that of melanoma: take combine='mean' for several diagnoses"
                 )
-            members = self.members_
-            return np.mean([member.predict_proba(X, tta=tta, batch_size=batch_size) for member in members], axis=0)
+            return np.mean(self._score_members(X, tta, batch_size), axis=0)
         return classes_of(self).to_columns(self._calibrated(self._raw_scores(X, tta, batch_size)))
 
     def _raw_scores(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
@@ -311,11 +334,16 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 "combine='rank' has no scores to compare with: call set_reference with images that no member was "
                 "trained on, or fit with validation_data"
             )
-        scores = [
-            self._rescale(number, score_melanoma(member, X, tta=tta, batch_size=batch_size))
-            for number, member in enumerate(members)
-        ]
-        return np.mean(scores, axis=0)
+        melanoma = classes_of(self).melanoma
+        scores = self._score_members(X, tta, batch_size)
+        return np.mean([self._rescale(number, of_one[:, melanoma]) for number, of_one in enumerate(scores)], axis=0)
+
+    def _score_members(self, X: Any, tta: int | None, batch_size: int | None) -> list[NDArray[np.float64]]:
+        """Let each member score the same images in the same order, which a stream gives only once."""
+        source, members = open_source(X), self.members_
+        parts = source.parts(_AT_ONCE) if source.is_stream else [X]
+        scores = [[member.predict_proba(part, tta=tta, batch_size=batch_size) for member in members] for part in parts]
+        return [np.concatenate(of_member) for of_member in zip(*scores, strict=True)]
 
     def _prevalence_of_scores(self) -> float:
         """Give the prevalence at which the members' scores would be probabilities, on average."""
@@ -466,6 +494,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
+    @checked(path=PATH)
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the members, how they are combined, and what cross-validation found, into one file.
 
@@ -519,6 +548,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         }
 
     @classmethod
+    @checked(path=PATH)
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read an ensemble that `save` wrote; no code from the file is run.
 

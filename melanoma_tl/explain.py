@@ -25,6 +25,16 @@ from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images import load_image
 from melanoma_tl.inputs import classes_of
+from melanoma_tl.parameters import (
+    COUNT,
+    NONE,
+    SCORER,
+    TEXT,
+    checked,
+    holding,
+    several,
+    whole,
+)
 from melanoma_tl.scoring import silent
 from melanoma_tl.sources import open_source
 from melanoma_tl.tables import html_list
@@ -36,6 +46,7 @@ if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport
 
 
+@checked(classifier=SCORER, layer=TEXT | NONE)
 def grad_cam(
     classifier: "TransferClassifier", X: Any, *, layer: str | None = None, target: Any = None
 ) -> NDArray[np.float32]:
@@ -88,6 +99,7 @@ def grad_cam(
     return np.stack([_weigh(maps, sign * slopes, size) for (maps, slopes), size in measured])
 
 
+@checked(classifier=SCORER, grid=whole(at_least=2, at_most=64))
 def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target: Any = None) -> NDArray[np.float32]:
     """Measure how much of a score goes when a part of the image is covered.
 
@@ -117,8 +129,6 @@ def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target
     ImageError
         If an image cannot be read.
     """
-    if not isinstance(grid, int) or grid < 2:
-        raise ParameterError(f"grid must be a whole number of at least 2, got {grid!r}")
     images = _load(classifier, X)
     of_class = _find_class(classifier, target)
     rows, columns = (np.linspace(0, side, grid + 1).round().astype(int) for side in images.shape[1:3])
@@ -182,6 +192,7 @@ class Explanations:
         return draw_explanations(self.captions, self.images, self.grad_cam, self.occlusion)
 
 
+@checked(classifier=SCORER, captions=several(TEXT) | NONE)
 def explain(
     classifier: "TransferClassifier", X: Any, *, captions: Sequence[str] | None = None, target: Any = None
 ) -> Explanations:
@@ -211,13 +222,14 @@ def explain(
     images = _load(classifier, X)
     if captions is None:
         scores = classifier.predict_proba(images)[:, _find_class(classifier, target)]
-        captions = [f"{name}: score {score:.3f}" for name, score in zip(open_source(X).names, scores, strict=True)]
+        captions = [f"{name}: score {score:.3f}" for name, score in zip(open_source(X).names, scores, strict=False)]
     if len(captions) != len(images):
         raise ParameterError(f"captions must be one for each of {len(images)} images, got {len(captions)}")
     maps = grad_cam(classifier, images, target=target), occlusion(classifier, images, target=target)
     return Explanations(tuple(captions), images, *maps)
 
 
+@checked(classifier=SCORER, report=holding("examples", "a MetricsReport"), n=COUNT)
 def explain_errors(classifier: "TransferClassifier", report: "MetricsReport", *, n: int = 3) -> Explanations:
     """Explain the errors that the classifier was most confident of.
 

@@ -1,5 +1,6 @@
 """Labels and scores as they come from outside, checked once for everything that counts with them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.labels import Classes, as_binary, find_melanoma
 from melanoma_tl.meanings import normalise
+from melanoma_tl.parameters import BOOTSTRAP, check
+from melanoma_tl.sources import open_source
+from melanoma_tl.streams import is_stream
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 """How far a probability may lie outside 0 to 1: by the rounding of a network that computes in float32."""
@@ -114,6 +118,47 @@ def check_scored(
     return truth, scores
 
 
+def score_labelled(
+    score: Callable[[Any], NDArray[Any]], read: Callable[[ArrayLike], NDArray[np.int64]], X: Any, y: ArrayLike | None
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Score images and read their labels, in one pass where both come together.
+
+    Parameters
+    ----------
+    score : callable
+        Scores `X`, or an ImageSource in its place.
+    read : callable
+        Turns labels into codes, or objects.
+    X : object
+        What is scored.
+    y : array-like of shape (n,) or None
+        The labels, where `X` has none.
+
+    Returns
+    -------
+    truth : ndarray of int64 of shape (n,)
+        What `read` makes of the labels.
+    scores : ndarray of shape (n, ...)
+        What `score` gives.
+
+    Raises
+    ------
+    DatasetError
+        If `X` is a tf.data.Dataset and labels are beside it, or there are none in it.
+    ParameterError
+        If there are no labels, or not one a score.
+    """
+    if is_stream(X):
+        source = open_source(X, y)
+        source.known_labels()  # stops where none will come
+        scores = score(source)
+        return read(source.known_labels()), scores
+    truth = read(take_labels(X, y))  # first: scoring takes longer
+    scores = score(X)
+    check_lengths(len(scores), y=truth)
+    return truth, scores
+
+
 def take_labels(X: Any, y: ArrayLike | None) -> ArrayLike:
     """Take the labels of images, from beside them or from what holds both.
 
@@ -171,10 +216,10 @@ def classes_of(estimator: Any, pos_label: object = None) -> Classes:
     return Classes(labels, find_melanoma(labels.tolist(), pos_label=chosen, name=name))
 
 
-def read_truth(
+def score_with_truth(
     estimator: Any, X: Any, y: ArrayLike | None = None, pos_label: object = None
-) -> tuple[NDArray[np.int64], Classes]:
-    """Read the labels of images as a classifier of two classes does, before it scores them.
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Let any classifier of two classes score images, and read their labels as it does.
 
     Parameters
     ----------
@@ -191,23 +236,50 @@ def read_truth(
     -------
     truth : ndarray of int64 of shape (n,)
         1 melanoma, 0 the other class.
-    known : Classes
-        Those of the classifier.
+    scores : ndarray of float64 of shape (n,)
+        Probabilities of melanoma.
 
     Raises
     ------
     DatasetError, ParameterError, UnknownNameError
-        As `classes_of`, `take_labels` and `Classes.encode`; also if there are more than two classes.
+        As `classes_of`, `score_labelled`, `score_melanoma` and `Classes.encode`; also if there are more than two
+        classes.
     """
-    labels = take_labels(X, y)
+    check_reads_streams(estimator, X)
     names = np.asarray(getattr(estimator, "classes_", (0, 1))).tolist()
     is_class = pos_label is not None and normalise(pos_label) in map(normalise, names)
     known = classes_of(estimator, pos_label if is_class else None)
     if len(names) != 2:
         raise ParameterError(_not_binary(f"{len(names)} classes"))
-    if pos_label is not None and not is_class:
-        return as_binary(labels, pos_label=pos_label, name="y"), known
-    return known.encode(labels, name="y"), known
+
+    def read(labels: ArrayLike) -> NDArray[np.int64]:
+        if pos_label is not None and not is_class:
+            return as_binary(labels, pos_label=pos_label, name="y")
+        return known.encode(labels, name="y")
+
+    return score_labelled(lambda images: score_melanoma(estimator, images, known), read, X, y)
+
+
+def check_reads_streams(estimator: Any, X: Any) -> None:
+    """Stop where a tf.data.Dataset is given to a classifier of others, which cannot note labels while it scores.
+
+    Parameters
+    ----------
+    estimator : object
+        Any classifier.
+    X : object
+        What it shall score.
+
+    Raises
+    ------
+    ParameterError
+        If it is not one of this library's.
+    """
+    if is_stream(X) and not hasattr(estimator, "seen_images"):
+        raise ParameterError(
+            f"{type(estimator).__name__} cannot read images and labels of a tf.data.Dataset in one pass, and in two "
+            "their order may differ: pass its scores and labels to from_scores or from_predictions, or arrays"
+        )
 
 
 def score_melanoma(estimator: Any, X: Any, known: Classes | None = None, **options: Any) -> NDArray[np.float64]:
@@ -328,7 +400,11 @@ def check_fraction(name: str, value: object, *, ends: bool = False) -> None:
     ...
     melanoma_tl.errors.ParameterError: confidence must lie between 0 and 1 (both excluded), got 95
     """
-    good = isinstance(value, int | float | np.number) and (0 <= value <= 1 if ends else 0 < value < 1)
+    good = (
+        isinstance(value, int | float | np.number)
+        and not isinstance(value, bool)
+        and (0 <= value <= 1 if ends else 0 < value < 1)
+    )
     if not good:
         which = "included" if ends else "excluded"
         raise ParameterError(f"{name} must lie between 0 and 1 (both {which}), got {value!r}")
@@ -350,5 +426,4 @@ def check_bootstrap(confidence: object, n_resamples: object) -> None:
         If one of them is out of its range.
     """
     check_fraction("confidence", confidence)
-    if not isinstance(n_resamples, int | np.integer) or n_resamples < 100:
-        raise ParameterError(f"n_resamples must be at least 100 for the ends of an interval, got {n_resamples!r}")
+    check({"n_resamples": n_resamples}, BOOTSTRAP)

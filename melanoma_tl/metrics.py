@@ -36,7 +36,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored
+from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored, check_scores
+from melanoma_tl.labels import as_binary
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    INSIDE,
+    NONE,
+    NUMBERS,
+    PROBABILITY,
+    checked,
+)
 from melanoma_tl.resampling import Draws, Tally, draw_images, draws_of, method_name, percentile_interval
 
 LABELS = MappingProxyType(
@@ -174,6 +184,7 @@ def describe(metric: Metric, confidence: float) -> str:
     return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}, n = {metric.n})"
 
 
+@checked(successes=NUMBERS, n=NUMBERS, confidence=INSIDE)
 def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Any, Any]:
     """Wilson's score interval of one or many proportions.
 
@@ -209,6 +220,7 @@ def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95
     return (low, high) if low.ndim else (float(low), float(high))
 
 
+@checked(threshold=PROBABILITY)
 def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0.5) -> ConfusionCounts:
     """Count the four outcomes at a threshold.
 
@@ -231,8 +243,8 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0
     >>> confusion_counts([0, 0, 1, 1], [0.1, 0.6, 0.5, 0.9])
     ConfusionCounts(tn=1, fp=1, fn=1, tp=1)
     """
-    truth = np.asarray(y_true, dtype=bool)
-    predicted = np.asarray(y_score, dtype=np.float64) > threshold
+    truth, predicted = as_binary(y_true), check_scores(y_score) > threshold
+    check_lengths(len(predicted), y_true=truth)
     cells = np.bincount(2 * truth + predicted, minlength=4)
     return ConfusionCounts(*map(int, cells))
 
@@ -347,6 +359,7 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
     return float(_average_precision(tally.melanoma, tally.benign))
 
 
+@checked(threshold=PROBABILITY, groups=COLUMN | NONE, **BOOTSTRAP)
 def score_metrics(
     y_true: ArrayLike,
     y_score: ArrayLike,

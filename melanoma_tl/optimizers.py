@@ -8,6 +8,9 @@ import keras
 from melanoma_tl.errors import UnknownNameError
 from melanoma_tl.stages import Stage
 
+_NO_RULES = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap")
+"""Optimizers of Keras that have no rule of their own: their base class, and those made of others."""
+
 
 def find_optimizer(name: str) -> type:
     """Look up an optimizer of Keras.
@@ -30,7 +33,7 @@ def find_optimizer(name: str) -> type:
     known = {
         key.lower(): value
         for key, value in vars(keras.optimizers).items()
-        if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer)
+        if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer) and key not in _NO_RULES
     }
     if str(name).lower() not in known:
         raise UnknownNameError("optimizer", name, known)
@@ -99,7 +102,8 @@ def build_optimizer(
     kind = find_optimizer(name)
     optimizer = (kind if rates is None else _with_rates(kind, rates))(
         learning_rate=learning_rate,
-        weight_decay=weight_decay or None,
+        # Of Keras's, AdamW alone must be told that there is none.
+        weight_decay=weight_decay or (0.0 if issubclass(kind, keras.optimizers.AdamW) else None),
         global_clipnorm=clip_norm,
         use_ema=ema_momentum is not None,
         **({} if ema_momentum is None else {"ema_momentum": ema_momentum}),

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.stats import norm
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.inputs import check_fraction
 from melanoma_tl.metrics import Metric, wilson_interval
+from melanoma_tl.parameters import COUNT, INSIDE, NONE, PROBABILITY, checked
 
 
 def auc_standard_error(auc: float, n_melanoma: float, n_benign: float) -> float:
@@ -44,6 +44,14 @@ def auc_standard_error(auc: float, n_melanoma: float, n_benign: float) -> float:
     return float(np.sqrt(variance / (n_melanoma * n_benign)))
 
 
+@checked(
+    n_melanoma=COUNT,
+    n_benign=COUNT,
+    sensitivity=PROBABILITY | NONE,
+    specificity=PROBABILITY | NONE,
+    auc=PROBABILITY | NONE,
+    confidence=INSIDE,
+)
 def expected_intervals(
     n_melanoma: int,
     n_benign: int,
@@ -80,10 +88,6 @@ def expected_intervals(
     >>> {name: f"{metric.low:.2f}-{metric.high:.2f}" for name, metric in foreseen.items()}
     {'sensitivity': '0.83-0.94', 'auc': '0.83-0.91'}
     """
-    check_fraction("confidence", confidence)
-    for name, n in (("n_melanoma", n_melanoma), ("n_benign", n_benign)):
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise ParameterError(f"{name} must be a whole number of at least 1, got {n!r}")
     figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
     sizes = {"sensitivity": n_melanoma, "specificity": n_benign, "auc": n_melanoma + n_benign}
     method = {"auc": "hanley-mcneil"}
@@ -98,6 +102,14 @@ def expected_intervals(
     }
 
 
+@checked(
+    width=INSIDE,
+    prevalence=INSIDE,
+    sensitivity=PROBABILITY | NONE,
+    specificity=PROBABILITY | NONE,
+    auc=PROBABILITY | NONE,
+    confidence=INSIDE,
+)
 def images_needed(
     width: float,
     *,
@@ -135,8 +147,6 @@ def images_needed(
     >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9)
     705
     """
-    for parameter, given in (("width", width), ("prevalence", prevalence), ("confidence", confidence)):
-        check_fraction(parameter, given)
     figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
     if len(figures) != 1:
         raise ParameterError(f"Give exactly one of sensitivity, specificity and auc, got {' and '.join(figures)}")
@@ -151,8 +161,6 @@ def images_needed(
 
 def _given(**figures: float | None) -> dict[str, float]:
     given = {name: float(value) for name, value in figures.items() if value is not None}
-    for name, value in given.items():
-        check_fraction(name, value, ends=True)
     if not given:
         raise ParameterError(f"Give the figure that is expected, one of {', '.join(figures)}, such as auc=0.85")
     return given

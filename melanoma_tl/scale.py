@@ -17,7 +17,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from melanoma_tl.errors import JobError, MissingPackageError, ModelFileError, ParameterError
-from melanoma_tl.ranges import check_ranges
+from melanoma_tl.parameters import COUNT, NONE, PATH, VERBOSE, checked, holding, one_of, real
+from melanoma_tl.symmetries import COUNTS
 
 if TYPE_CHECKING:
     from melanoma_tl.classifier import TransferClassifier
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["JobResult", "extract", "score", "store_features"]
 
 logger = logging.getLogger(__name__)
+
+_JOB = {
+    "out": PATH,
+    "batch_size": COUNT | NONE,
+    "actors": COUNT | NONE,
+    "cpus": COUNT | NONE,
+    "gpus": real(at_least=0) | NONE,
+    "shard_size": COUNT,
+    "verbose": VERBOSE,
+}
 
 _ROWS_AT_ONCE = 64
 """Features that are copied at once: the largest take 1.6 MB each."""
@@ -80,6 +91,7 @@ class JobResult:
         )
 
 
+@checked(model=PATH, tta=one_of(*COUNTS) | NONE, **_JOB)
 def score(
     images: str | os.PathLike[str] | Iterable[Any],
     model: str | os.PathLike[str],
@@ -158,8 +170,6 @@ def score(
     from melanoma_tl.jobs.running import Actors
     from melanoma_tl.jobs.scoring import Scoring
 
-    if batch_size is not None:
-        check_ranges({"batch_size": batch_size})
     name, content = _read_model(model)
     job = {"kind": "score", "model": hashlib.sha256(content).hexdigest(), "tta": tta, "batch_size": batch_size}
     return _run(
@@ -175,6 +185,7 @@ def score(
     )
 
 
+@checked(classifier=holding("frozen_part", "a TransferClassifier"), **_JOB)
 def extract(
     images: str | os.PathLike[str] | Iterable[Any],
     classifier: "TransferClassifier",
@@ -229,8 +240,6 @@ def extract(
     from melanoma_tl.jobs.running import Actors
 
     part = classifier.frozen_part()
-    if batch_size is not None:
-        check_ranges({"batch_size": batch_size})
     task = Extraction.of(part, batch_size or count_images_at_once(part.network.inputs[0].shape[1:3]))
     return _run(
         task,
@@ -245,6 +254,7 @@ def extract(
     )
 
 
+@checked(out=PATH, verbose=VERBOSE)
 def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, verbose: int = 1) -> int:
     """Copy extracted features into the cache folder of this machine, where `TransferClassifier.fit` finds them.
 
@@ -341,7 +351,6 @@ def _run(
     from melanoma_tl.jobs.workers import Work
 
     start = time.monotonic()
-    check_ranges({"actors": actors.number, "cpus": actors.cpus, "gpus": actors.gpus, "shard_size": shard_size})
     names = find(images, filesystem)
     folder = JobFolder(*resolve(out, out_filesystem))
     with folder.taken() as lock:

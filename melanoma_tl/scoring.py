@@ -10,9 +10,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 
 from melanoma_tl.datasets.leakage import Overlap, Side, compare
-from melanoma_tl.errors import ImageError, ParameterError
+from melanoma_tl.errors import DatasetError, ImageError, ParameterError
 from melanoma_tl.fingerprints import Fingerprints
-from melanoma_tl.inputs import classes_of
+from melanoma_tl.inputs import classes_of, score_labelled
 from melanoma_tl.sources import identify, open_source
 
 _MAX_LABELS_SHOWN = 5
@@ -146,8 +146,12 @@ class ScoringMixin(ClassifierMixin):
         """
         self._check_fitted()
         known = classes_of(self)
-        truth = known.encode(open_source(X, y).known_labels())
-        return float(accuracy_score(truth, known.encode(self.predict(X)), sample_weight=sample_weight))
+        source = open_source(X, y)
+        if source.is_stream and sample_weight is not None:
+            raise DatasetError("the order of a tf.data.Dataset may be another each time: it cannot have sample_weight")
+        source.known_labels()
+        truth, predicted = score_labelled(self.predict, known.encode, X, y)
+        return float(accuracy_score(truth, known.encode(predicted), sample_weight=sample_weight))
 
     def seen_images(self: Any, X: Any) -> Overlap:
         """Find which images this model was fitted with: in training, as validation data, or to tune it.

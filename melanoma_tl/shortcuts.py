@@ -28,7 +28,7 @@ from scipy import ndimage
 from scipy.stats import norm
 
 from melanoma_tl.comparisons import delong, delong_interval
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images import ImageLike, load_image
 from melanoma_tl.inputs import check_fraction, classes_of, score_melanoma
 from melanoma_tl.metrics import Metric, describe
@@ -285,8 +285,10 @@ def check_shortcuts(
     source = open_source(X, y)
     known = classes_of(classifier)
     truth = known.encode(source.known_labels())
-    if masks is not None and len(masks) != len(truth):
-        raise ParameterError(f"masks must be one for each of {len(truth)} images, got {len(masks)}")
+    if masks is not None and len(masks) != source.length:
+        raise ParameterError(f"masks must be one for each of {source.length} images, got {len(masks)}")
+    if masks is not None and source.is_stream:
+        raise DatasetError("the order of a tf.data.Dataset may be another each time: it cannot have masks beside it")
     # An ensemble may have members of other sizes: they resize what the first one sees.
     size = tuple(getattr(classifier, "members_", [classifier])[0].model_.inputs[0].shape[1:3])
     scores: list[NDArray[np.float64]] = []
@@ -306,6 +308,8 @@ def check_shortcuts(
         )
         shown += list(views[: _N_SHOWN - len(shown)])
         scores.append(np.stack([score_melanoma(scorer, views[:, place], known) for place in range(len(VIEWS))]))
+    if source.is_stream:  # its labels have come with the images
+        truth = known.encode(source.known_labels())
     auc, survives = _measure(truth, np.concatenate(scores, axis=1), confidence)
     n_melanoma = int(truth.sum())
     return ShortcutCheck(auc, survives, n_melanoma, len(truth) - n_melanoma, n_not_found, confidence, tuple(shown))

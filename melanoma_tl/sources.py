@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -9,26 +10,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 from tqdm.auto import tqdm
 
 from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.leakage import Side
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, fingerprint_images
+from melanoma_tl.image_lists import is_table, list_images, name_item
 from melanoma_tl.images import ImageFile, SkippedRow, batched, load_image, map_threaded
 from melanoma_tl.labels import as_labels
 from melanoma_tl.prepared import PreparedStore
+from melanoma_tl.streams import Stream, is_stream
 
 logger = logging.getLogger(__name__)
 
 _MOST_AT_ONCE, _BYTES_AT_ONCE = 256, 2**26
 """Images decoded before they are written: bounds the memory, and what an interruption loses."""
 
-_WHAT_X_MAY_BE = (
-    "an ISBIDataset, a list or array of paths, a list of PIL images, a uint8 array of shape (n, height, width, 3), "
-    "or a tf.data.Dataset of images or of (image, label)"
-)
+_N_LOOKED_AT_AGAIN = 4
+"""Images of a tf.data.Dataset that are read a second time: in whatever order, they must be among those of the first."""
 
 
 @dataclass(frozen=True)
@@ -38,44 +38,67 @@ class ImageSource:
     Attributes
     ----------
     items : iterable
-        Paths, PIL images or uint8 arrays; with its label beside it where `labelled_items` is true.
+        Paths, bytes, `ImageFile`, PIL images or uint8 arrays; what is none of these is a bad image.
     names : iterable of str
         Id or position of each.
-    labels : ndarray of shape (n_images,) or None
+    given_labels : ndarray of shape (n_images,) or None
         Classes, where they are known beforehand.
     length : int or None
         Number of images, where it is known beforehand.
-    labelled_items : bool
-        Whether the items are pairs of image and label.
     """
 
     items: Iterable[Any]
     names: Iterable[str]
-    labels: NDArray[Any] | None = None
+    given_labels: NDArray[Any] | None = None
     length: int | None = None
-    labelled_items: bool = False
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether another pass may give the images in another order, so that labels are those of the last pass."""
+        return isinstance(self.items, Stream)
 
     def known_labels(self) -> NDArray[Any]:
-        """Give the classes of the images, which must be known before any of them is decoded.
+        """Give the classes of the images.
 
         Returns
         -------
         ndarray of shape (n_images,)
-            As the user gave them.
+            As the user gave them; of a stream, those of the images that have passed.
 
         Raises
         ------
         DatasetError
-            If there are none, or they come with the images one by one.
+            If none are given, and none come with the images.
         """
-        if self.labels is not None:
-            return self.labels
-        if self.labelled_items:
+        if isinstance(self.items, Stream) and self.items.labelled:
+            return self.items.labels()
+        if self.given_labels is None:
             raise DatasetError(
-                "the labels of a tf.data.Dataset are not known beforehand: pass an ISBIDataset, paths, PIL images or "
-                "an array, and y"
+                "there are no labels: "
+                + (
+                    "zip them in, tf.data.Dataset.zip((images, labels))"
+                    if self.is_stream
+                    else "pass y, or an X that has them, such as an ISBIDataset"
+                )
             )
-        raise DatasetError("there are no labels: pass y, or an X that has them, such as an ISBIDataset")
+        return self.given_labels
+
+    def parts(self, n: int) -> Iterator["ImageSource"]:
+        """Cut it into sources of a few images, which may be passed over as often as one likes.
+
+        Parameters
+        ----------
+        n : int
+            Images in each.
+
+        Yields
+        ------
+        ImageSource
+            In the order of one pass.
+        """
+        for part in batched(zip(self.items, self.names, strict=False), n):
+            items, names = zip(*part, strict=True)
+            yield ImageSource(items, names, None, len(items))
 
 
 def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
@@ -83,8 +106,8 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
 
     Parameters
     ----------
-    X : ISBIDataset, sequence of paths or PIL images, uint8 array, or tf.data.Dataset
-        The images.
+    X : object
+        The images, as `melanoma_tl.image_lists.list_images` knows them, or an ImageSource.
     y : array-like of shape (n_images,), optional
         Their classes; taken from `X` where that has them.
 
@@ -96,50 +119,28 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
     Raises
     ------
     DatasetError
-        If `X` is none of these, is empty, or has another length than `y`, or a label is missing.
+        If `X` is none of these, is empty or never ends, or has another length than `y`; if a label is missing.
     """
-    if hasattr(X, "as_numpy_iterator"):
+    if isinstance(X, ImageSource):
+        return X
+    if is_stream(X):
+        stream = Stream(X)
         if y is not None:
-            raise DatasetError("a tf.data.Dataset brings its own labels: pass no y")
-        return _open_tf_data(X)
-    if isinstance(X, str | os.PathLike | Image.Image) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
-        raise DatasetError(f"X must be {_WHAT_X_MAY_BE}; got {_shown(X)}")
-    is_table = hasattr(X, "image_ids") and hasattr(X, "paths")
-    given = X.labels if y is None and is_table else y
+            own = (
+                "brings its own labels: pass no y" if stream.labelled else "takes its labels in: zip((images, labels))"
+            )
+            raise DatasetError(
+                f"a tf.data.Dataset {own}. Its order may be another each time it is read, and labels beside it "
+                "would be those of other images"
+            )
+        return ImageSource(stream, (f"image {i}" for i in count()), None, stream.length)
+    items = list_images(X)
+    given = getattr(X, "labels", None) if y is None and is_table(X) else y
     labels = None if given is None else as_labels(given)
-    items = X.paths if is_table else X
-    if len(items) == 0:
-        raise DatasetError("X holds no image")
-    first = items[0] if not hasattr(items, "iloc") else items.iloc[0]
-    is_row_of_a_table = isinstance(first, np.ndarray) and first.ndim < 2
-    if is_row_of_a_table or not isinstance(first, str | os.PathLike | ImageFile | Image.Image | np.ndarray):
-        raise DatasetError(f"X must be {_WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(first)}")
     if labels is not None and len(labels) != len(items):
         raise DatasetError(f"y must have one class an image: {len(items)} images, y of shape {labels.shape}")
-    names = X.image_ids if is_table else _names(items)
+    names = X.image_ids if is_table(X) else (name_item(item, position) for position, item in enumerate(items))
     return ImageSource(items, names, labels, len(items))
-
-
-def _open_tf_data(dataset: Any) -> ImageSource:
-    spec = dataset.element_spec
-    labelled = isinstance(spec, tuple)
-    rank = (spec[0] if labelled else spec).shape.rank
-    if rank not in (3, 4):
-        raise DatasetError(f"a tf.data.Dataset must give images (height, width, 3) or batches of them, got {spec}")
-    items = (dataset.unbatch() if rank == 4 else dataset).as_numpy_iterator()
-    return ImageSource(items, (f"image {i}" for i in count()), labelled_items=labelled)
-
-
-def _names(items: Any) -> Iterator[str]:
-    return (
-        os.path.basename(item) if isinstance(item, str | os.PathLike) else f"image {position}"  # noqa: PTH119
-        for position, item in enumerate(items)
-    )
-
-
-def _shown(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ + (f" of shape {shape} and dtype {value.dtype}" if shape is not None else "")
 
 
 @dataclass(frozen=True)
@@ -152,15 +153,12 @@ class ImageBatch:
         Raw RGB, 0 to 255.
     readable : ndarray of bool of shape (n_images,)
         Which images could be decoded.
-    labels : list
-        Class of each image, of those that could not be decoded too; empty where unknown.
     skipped : tuple of SkippedRow
         The images that could not be decoded, with the reasons.
     """
 
     pixels: NDArray[np.uint8]
     readable: NDArray[np.bool_]
-    labels: list[Any]
     skipped: tuple[SkippedRow, ...]
 
 
@@ -195,31 +193,27 @@ def read_batches(
         At the first bad image, if `on_error` is "raise".
     """
 
-    def read(named: tuple[Any, str]) -> tuple[NDArray[np.uint8] | SkippedRow, Any]:
-        item, name = named
-        image, label = item if source.labelled_items else (item, None)
+    def read(named: tuple[Any, str]) -> NDArray[np.uint8] | SkippedRow:
+        image, name = named
         try:
-            return load_image(image, size), label
+            return load_image(image, size)
         except ImageError as error:
-            return _skip(image, name, error, on_error), label
+            return _skip(image, name, error, on_error)
 
     rows = map_threaded(read, zip(source.items, source.names, strict=False), window=2 * batch_size)
     progress = tqdm(rows, total=source.length, desc=desc, unit="image", disable=not verbose, leave=False)
     for rows_of_batch in batched(progress, batch_size):
-        images = [image for image, _ in rows_of_batch if not isinstance(image, SkippedRow)]
+        images = [image for image in rows_of_batch if not isinstance(image, SkippedRow)]
         yield ImageBatch(
             np.stack(images) if images else np.empty((0, *size, 3), np.uint8),
-            np.array([not isinstance(image, SkippedRow) for image, _ in rows_of_batch]),
-            [label for _, label in rows_of_batch] if source.labelled_items else [],
-            tuple(image for image, _ in rows_of_batch if isinstance(image, SkippedRow)),
+            np.array([not isinstance(image, SkippedRow) for image in rows_of_batch]),
+            tuple(image for image in rows_of_batch if isinstance(image, SkippedRow)),
         )
 
 
 def _skip(image: Any, name: str, error: ImageError, on_error: str) -> SkippedRow:
     """List a bad image, or stop at it."""
-    path = (
-        os.fspath(image) if isinstance(image, str | os.PathLike) else image.name if isinstance(image, ImageFile) else ""
-    )
+    path = error.source if isinstance(image, str | os.PathLike | ImageFile) else ""
     if on_error == "raise":
         raise (error if path else ImageError(name, error.reason)) from None
     return SkippedRow(str(name), path, error.reason)
@@ -243,11 +237,11 @@ def identify(X: Any, *, verbose: int) -> Side:
     if hasattr(X, "identify"):
         return X.identify(verbose=verbose)
     source = open_source(X)
-    images = (item[0] for item in source.items) if source.labelled_items else source.items
-    progress = tqdm(images, total=source.length, desc="Fingerprint images", disable=not verbose, leave=False)
+    progress = tqdm(source.items, total=source.length, desc="Fingerprint images", disable=not verbose, leave=False)
     found = list(fingerprint_images(progress))
     names = tuple(str(name) for name, _ in zip(source.names, found, strict=False))
     bad = [(name, image) for name, image in zip(names, found, strict=True) if isinstance(image, ImageError)]
+    _warn_if_drawn_anew(source, found, "they are taken as they came once")
     return Side(
         name_of(X),
         names,
@@ -255,6 +249,20 @@ def identify(X: Any, *, verbose: int) -> Side:
         Fingerprints.join({}, found),
         tuple(SkippedRow(name, "", error.reason) for name, error in bad),
     )
+
+
+def _warn_if_drawn_anew(source: ImageSource, found: Iterable[Fingerprint | ImageError], so: str) -> None:
+    """Say where a tf.data.Dataset gives other images each time, as with random augmentation inside of it."""
+    if not isinstance(source.items, Stream):
+        return
+    known = {one.content for one in found if isinstance(one, Fingerprint)}
+    again = fingerprint_images(source.items.peek(_N_LOOKED_AT_AGAIN))
+    if any(isinstance(one, Fingerprint) and one.content not in known for one in again):
+        warnings.warn(
+            "this tf.data.Dataset gives other images each time it is read, as with random augmentation inside of it: "
+            + so,
+            stacklevel=4,
+        )
 
 
 def name_of(X: Any) -> str:
@@ -339,24 +347,20 @@ def prepare(
         At the first bad image, if `on_error` is "raise".
     """
     source = open_source(X, y)
-    if not source.labelled_items:
-        source.known_labels()
+    source.known_labels()  # stops where there are none
     store = PreparedStore(size)
     at_once = max(1, min(_MOST_AT_ONCE, _BYTES_AT_ONCE // (size[0] * size[1] * 3)))
-    labels: list[Any] = []
     kept: list[tuple[int, str, tuple[int, Fingerprint]]] = []
     skipped: list[SkippedRow] = []
     with tqdm(total=source.length, desc=desc, unit="image", disable=not verbose, leave=False) as progress:
         for batch in batched(zip(source.items, source.names, strict=False), at_once):
-            items = [item for item, _ in batch]
-            images = [image for image, _ in items] if source.labelled_items else items
-            for image, (item, name), result in zip(images, batch, store.prepare(images), strict=True):
+            results_of_batch = store.prepare([image for image, _ in batch])
+            for (image, name), result in zip(batch, results_of_batch, strict=True):
                 position = len(kept) + len(skipped)
                 if isinstance(result, ImageError):
                     skipped.append(_skip(image, name, result, on_error))
                 else:
                     kept.append((position, str(name), result))
-                    labels.append(item[1] if source.labels is None else source.labels[position])
             progress.update(len(batch))
     if skipped:
         n_images = len(kept) + len(skipped)
@@ -366,12 +370,18 @@ def prepare(
     logger.info("%s: %d images of %dx%d pixels lie in %s", desc, len(kept), *size, store.folder)
     positions, names, results = zip(*kept, strict=True)
     slots, found = zip(*results, strict=True)
+    _warn_if_drawn_anew(
+        source,
+        found,
+        "each was drawn once, and training sees it alike in every epoch; take out what is random and pass "
+        "augmenter=Augmenter(...)",
+    )
     fingerprints = Fingerprints.join(_known_keys(X, np.array(positions)), found)
     return PreparedImages(
         store.open(np.array(slots)),
         tuple(fingerprint.content for fingerprint in found),
         store.recipe,
-        as_labels(labels),
+        source.known_labels()[np.array(positions)],
         Side(name_of(X), names, None, fingerprints, tuple(skipped)),
     )
 

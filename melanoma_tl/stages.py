@@ -2,9 +2,19 @@
 
 from dataclasses import dataclass
 
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.parameters import COUNT, NONE, SHARE, TEXT, check_fields, choice, real
 
 SCHEDULES = ("constant", "cosine")
+
+_STAGE = {
+    "trainable_from": COUNT | TEXT | NONE,
+    "epochs": COUNT | NONE,
+    "learning_rate": real(above=0) | NONE,
+    "schedule": choice(*SCHEDULES),
+    "warmup": SHARE,
+    "layer_decay": real(above=0, at_most=1),
+}
+_PROBE = {"C": real(above=0)}
 
 
 @dataclass(frozen=True)
@@ -44,16 +54,7 @@ class Stage:
     layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.epochs is not None and not (isinstance(self.epochs, int) and self.epochs >= 1):
-            raise ParameterError(f"epochs of a stage must be None or a whole number of at least 1, got {self.epochs!r}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ParameterError(f"learning_rate of a stage must be None or above 0, got {self.learning_rate!r}")
-        if self.schedule not in SCHEDULES:
-            raise UnknownNameError("schedule", self.schedule, SCHEDULES)
-        if not 0 <= self.warmup < 1:
-            raise ParameterError(f"warmup must be a share of the steps, 0 up to but not 1, got {self.warmup!r}")
-        if not 0 < self.layer_decay <= 1:
-            raise ParameterError(f"layer_decay must be above 0 and at most 1, got {self.layer_decay!r}")
+        check_fields(self, _STAGE)
 
 
 @dataclass(frozen=True)
@@ -79,5 +80,4 @@ class Probe:
     C: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.C > 0:
-            raise ParameterError(f"C of a probe must be above 0, got {self.C!r}")
+        check_fields(self, _PROBE)

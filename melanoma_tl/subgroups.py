@@ -19,6 +19,16 @@ from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scores
 from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import FEW, LABELS, Metric, resampled_metrics
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    NONE,
+    PROBABILITY,
+    checked,
+    mapping,
+    real,
+    several,
+)
 from melanoma_tl.tables import html_table, markdown_table, text_table
 
 NOT_GIVEN = "not given"
@@ -27,6 +37,10 @@ NOT_GIVEN = "not given"
 _SHOWN = ("auc", "sensitivity", "specificity")
 # More groups than this are identifiers or measurements, not groups.
 _MAX_GROUPS = 30
+
+
+BANDS = mapping(several(real(), at_least=1), "a mapping of columns to rising numbers, such as {'age': (30, 50)}")
+"""Where columns of numbers are cut."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +165,7 @@ class Subgroups:
         return notes
 
 
+@checked(bands=BANDS | NONE, threshold=PROBABILITY, groups=COLUMN | NONE, **BOOTSTRAP)
 def measure_subgroups(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -201,7 +216,7 @@ def measure_subgroups(
     >>> [(row.value, row.n, row.small) for row in found]
     [('below 50', 1, True), ('50 and above', 2, True), ('not given', 1, True)]
     """
-    truth, scores, facts = as_binary(y_true), check_scores(y_score), pd.DataFrame(table)
+    truth, scores, facts = as_binary(y_true), check_scores(y_score), as_table(table)
     check_lengths(len(scores), y_true=truth, table=facts, groups=groups)
     if np.isnan(scores).any():
         raise ParameterError(f"y_score is NaN for {int(np.isnan(scores).sum())} images; leave these out")
@@ -225,6 +240,30 @@ def measure_subgroups(
                 metrics = resampled_metrics(truth[inside], scores[inside], threshold, within, **bootstrap)
             rows.append(Subgroup(str(name), value, n_melanoma, n - n_melanoma, metrics))
     return Subgroups(tuple(rows), float(threshold), confidence)
+
+
+def as_table(table: Any) -> pd.DataFrame:
+    """Read a table, whatever it is given as.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame or mapping of str to array-like of shape (n,)
+        One column a fact.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table.
+
+    Raises
+    ------
+    ParameterError
+        If it is none.
+    """
+    try:
+        return pd.DataFrame(table)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"table must be a DataFrame or a mapping of names to columns: {error}") from error
 
 
 def _group_values(column: pd.Series, name: str, edges: Sequence[float] | None) -> tuple[NDArray[np.object_], list[str]]:

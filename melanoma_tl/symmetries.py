@@ -22,18 +22,16 @@ def check_tta(tta: int, size: tuple[int, int]) -> None:
 
     Parameters
     ----------
-    tta : int
-        One of `COUNTS`.
+    tta : {1, 2, 4, 8}
+        How many.
     size : tuple of int
         (height, width) of the images in pixels.
 
     Raises
     ------
     ParameterError
-        If it is none of these, or transposes are asked for and the images are not square.
+        If transposes are asked for and the images are not square.
     """
-    if isinstance(tta, bool) or not isinstance(tta, int | np.integer) or tta not in COUNTS:
-        raise ParameterError(f"tta must be the number of views to average, 1, 2, 4 or 8, got {tta!r}")
     if tta == 8 and size[0] != size[1]:
         raise ParameterError(
             f"tta=8 turns images by 90 degrees, which needs a square input_size, got {size[0]}x{size[1]}; take tta=4"

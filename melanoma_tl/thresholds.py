@@ -31,6 +31,17 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_scored
 from melanoma_tl.metrics import ConfusionCounts, Metric, describe, proportion_metrics
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    FLAG,
+    INSIDE,
+    NONE,
+    PROBABILITY,
+    checked,
+    real,
+    several,
+)
 from melanoma_tl.resampling import Tally, add_up, draws_of, method_name, percentile_interval
 
 SENSITIVITIES = (0.80, 0.82, 0.89, 0.90, 0.95)
@@ -131,6 +142,14 @@ class OperatingPoint:
         )
 
 
+@checked(
+    sensitivity=PROBABILITY | NONE,
+    specificity=PROBABILITY | NONE,
+    cost_ratio=real(above=0) | NONE,
+    prevalence=INSIDE | NONE,
+    youden=FLAG,
+    confidence=INSIDE,
+)
 def choose_threshold(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -233,6 +252,7 @@ class SpecificityAtSensitivity(NamedTuple):
     interpolated: Metric
 
 
+@checked(sensitivities=several(PROBABILITY, at_least=1), groups=COLUMN | NONE, **BOOTSTRAP)
 def specificity_at_sensitivity(
     y_true: ArrayLike,
     y_score: ArrayLike,

@@ -10,7 +10,8 @@ from melanoma_tl.calibration import Calibration, fit_calibration
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.errors import NotFittedError
 from melanoma_tl.fingerprints import Fingerprints
-from melanoma_tl.inputs import check_classes, classes_of
+from melanoma_tl.inputs import check_classes, classes_of, score_labelled
+from melanoma_tl.parameters import INSIDE, NONE, checked
 from melanoma_tl.scoring import check_two_classes, remembered
 from melanoma_tl.sources import identify, open_source
 from melanoma_tl.thresholds import OperatingPoint, choose_threshold
@@ -28,6 +29,7 @@ class TuningMixin:
     _raw_point: OperatingPoint
     _tuned_on: Fingerprints
 
+    @checked(prevalence=INSIDE | NONE)
     def calibrate(self: Any, X: Any, y: ArrayLike | None = None, *, prevalence: float | None = None) -> Calibration:
         """Make probabilities of the scores, by temperature and prior shift, on validation images.
 
@@ -76,6 +78,7 @@ class TuningMixin:
         self._remember_tuning(images)
         return self._calibration
 
+    @checked(confidence=INSIDE)
     def tune_threshold(
         self: Any,
         X: Any,
@@ -166,13 +169,13 @@ class TuningMixin:
         """Give labels and raw scores of the images that can be read, and what they can be recognised by."""
         self._check_fitted()
         check_two_classes(self, "tuning")
-        truth = classes_of(self).encode(open_source(X, y).known_labels())
+        open_source(X, y).known_labels()  # stops where there are none, before anything is computed
         validation = identify(X, verbose=self.verbose)
         trained_with = remembered("what this model was trained with", {"training": self.fingerprints_["training"]})
         compare(validation, trained_with).warn_if_any(
-            "Their scores are too good to tune by: take validation images", stacklevel=3
+            "Their scores are too good to tune by: take validation images", stacklevel=4
         )
-        scores = self._raw_scores(X, None)
+        truth, scores = score_labelled(lambda images: self._raw_scores(images, None), classes_of(self).encode, X, y)
         readable = ~np.isnan(scores)
         n_melanoma = int(truth[readable].sum())
         check_classes(n_melanoma, int(readable.sum()) - n_melanoma)

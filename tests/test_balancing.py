@@ -3,7 +3,7 @@ import pytest
 from imblearn.utils.estimator_checks import parametrize_with_checks
 
 from melanoma_tl import Balancer
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import ParameterError, UnknownNameError
 
 
 @parametrize_with_checks([Balancer(random_state=0), Balancer(undersample=None, selection="first", random_state=0)])
@@ -64,13 +64,13 @@ def test_class_weights_give_each_class_the_same_total():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"undersample": 0.5}, "undersample must be None or at least 1"),
-        ({"oversample": 1.5}, "oversample must be None or in"),
-        ({"selection": "last"}, "selection must be 'first' or 'random', got 'last'"),
+        ({"undersample": 0.5}, "undersample must be a number of at least 1 or None"),
+        ({"oversample": 1.5}, "oversample must be a number above 0 and at most 1 or None"),
+        ({"selection": "last"}, "Unknown selection 'last'"),
     ],
 )
 def test_impossible_parameters_are_named(parameters, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises((ParameterError, UnknownNameError), match=message):
         Balancer(**parameters).fit_resample(np.arange(900), Y_2016)
 
 

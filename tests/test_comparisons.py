@@ -298,8 +298,8 @@ def test_a_comparison_can_be_read(capsys):
     [
         ({"second_score": [0.1, 0.2, 0.3]}, "y_score has 3 rows, but y_true has 4"),
         ({"second_score": [0.1, 0.2, 0.3, np.nan]}, "NaN for 1 of 4 images"),
-        ({"thresholds": (0.5, 2)}, "thresholds must lie between 0 and 1"),
-        ({"confidence": 95}, "confidence must lie between 0 and 1"),
+        ({"thresholds": (0.5, 2)}, "thresholds must be two thresholds"),
+        ({"confidence": 95}, "confidence must be a number between 0 and 1"),
         ({"groups": ["a", "b"]}, "groups has 2"),
         ({"groups": ["a"] * 4}, "more than one patient"),
     ],

@@ -196,7 +196,7 @@ def test_unreadable_images_have_no_score_and_are_listed(dataset, bad_images):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"folds": 1}, ParameterError, "at least 2 with validation=None, got 1"),
+        ({"folds": 1}, ParameterError, "folds must be a whole number of at least 2, got 1"),
         ({"folds": 2, "validation": "next_fold"}, ParameterError, "at least 3 with validation='next_fold'"),
         ({"folds": 2.0}, ParameterError, "whole number"),
         ({"folds": 20}, DatasetError, "20 folds need at least as many groups"),
@@ -214,7 +214,7 @@ def test_what_cannot_be_done_says_why(patients, arguments, error, message):
 
 
 def test_what_it_does_not_take_is_named(dataset, images):
-    with pytest.raises(ParameterError, match="needs a TransferClassifier, got Ensemble"):
+    with pytest.raises(ParameterError, match="classifier must be a TransferClassifier, got Ensemble"):
         cross_validate(Ensemble([make()]), dataset)
     with pytest.raises(DatasetError, match=r"a tf\.data\.Dataset cannot be divided"):
         cross_validate(make(), tf.data.Dataset.from_tensor_slices(images))

@@ -105,7 +105,7 @@ def test_every_score_is_in_one_bin(data, n_bins):
 
 
 def test_bins_must_be_bins():
-    with pytest.raises(ParameterError, match="n_bins must be a whole number of at least 1, got 0"):
+    with pytest.raises(ParameterError, match="n_bins must be a whole number from 1 to 10000, got 0"):
         score_histogram([0, 1], [0.2, 0.7], n_bins=0)
 
 
@@ -177,9 +177,13 @@ def test_what_is_never_predicted_has_no_predictive_value():
         (
             lambda: predictive_values(ConfusionCounts(5, 0, 0, 5), 0.1, 95),
             ParameterError,
-            "confidence must lie between",
+            "confidence must be a number between",
         ),
-        (lambda: decision_curve([0, 1], [0.2, 0.7], [0]), ParameterError, "thresholds must lie between 0 and 1"),
+        (
+            lambda: decision_curve([0, 1], [0.2, 0.7], [0]),
+            ParameterError,
+            "thresholds must be a sequence",
+        ),
     ],
 )
 def test_what_cannot_be_carried_over(call, error, message):

@@ -272,7 +272,7 @@ def test_resizing_lists_what_it_could_not_read(tmp_path, bad_images, dataset):
     resized = mixed.resize_to(tmp_path, on_error="skip", format="jpg", verbose=0)
     assert resized.image_ids.tolist() == ["good"]
     assert [row.image_id for row in resized.skipped] == ["cut"]
-    with pytest.raises(ParameterError, match="format must be"):
+    with pytest.raises(UnknownNameError, match="Unknown format"):
         mixed.resize_to(tmp_path, format="bmp")
 
 

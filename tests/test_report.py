@@ -213,7 +213,7 @@ def test_ids_and_paths_must_match_the_scores(column):
 
 @pytest.mark.parametrize("counts", [(1, 2, 3, -1), (1, 2, 3, 4.5), (1, 2, 3, "4")])
 def test_counts_must_be_counts(counts):
-    with pytest.raises(ParameterError, match="whole numbers"):
+    with pytest.raises(ParameterError, match="whole number"):
         MetricsReport.from_confusion(*counts)
 
 

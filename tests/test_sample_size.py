@@ -71,11 +71,11 @@ def test_rarer_melanomas_and_narrower_intervals_need_more_images():
         (lambda: expected_intervals(10, 10), "Give the figure that is expected, one of sensitivity, specificity, auc"),
         (lambda: expected_intervals(0, 10, auc=0.9), "n_melanoma must be a whole number of at least 1"),
         (lambda: expected_intervals(10, 1.5, auc=0.9), "n_benign must be a whole number of at least 1"),
-        (lambda: expected_intervals(10, 10, auc=90), "auc must lie between 0 and 1"),
+        (lambda: expected_intervals(10, 10, auc=90), "auc must be a number from 0 to 1"),
         (lambda: images_needed(0.1, prevalence=0.2), "Give the figure that is expected"),
         (lambda: images_needed(0.1, prevalence=0.2, auc=0.9, sensitivity=0.9), "exactly one.*got sensitivity and auc"),
-        (lambda: images_needed(0, prevalence=0.2, auc=0.9), "width must lie between 0 and 1"),
-        (lambda: images_needed(0.1, prevalence=1, auc=0.9), "prevalence must lie between 0 and 1"),
+        (lambda: images_needed(0, prevalence=0.2, auc=0.9), "width must be a number between 0 and 1"),
+        (lambda: images_needed(0.1, prevalence=1, auc=0.9), "prevalence must be a number between 0 and 1"),
     ],
 )
 def test_plans_that_cannot_be_made(call, message):

@@ -72,7 +72,7 @@ def test_nothing_readable_is_an_error(bad_images):
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [
-        ("image.jpg", None, "X must be an ISBIDataset"),
+        ("image.jpg", None, r"X is one path.*wrap it in a list, \[X\]"),
         (42, None, "X must be an ISBIDataset"),
         ([], None, "holds no image"),
         ([1, 2], None, "got list of int"),
@@ -94,7 +94,7 @@ def test_a_table_of_numbers_is_refused():
 def test_labels_are_needed_and_not_given_twice(images):
     with pytest.raises(DatasetError, match="there are no labels"):
         prepared(images)
-    with pytest.raises(DatasetError, match="brings its own labels"):
+    with pytest.raises(DatasetError, match="brings its own labels: pass no y"):
         prepared(tf.data.Dataset.from_tensor_slices((images, np.zeros(24))), np.zeros(24))
     with pytest.raises(DatasetError, match="must give images"):
         prepared(tf.data.Dataset.range(3))

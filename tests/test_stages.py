@@ -69,8 +69,8 @@ def test_stages_survive_the_model_file(images, labels, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"stages": ()}, ParameterError, "sequence of Stage and Probe"),
-        ({"stages": ["head"]}, ParameterError, "sequence of Stage and Probe"),
+        ({"stages": ()}, ParameterError, "a sequence, each a Stage or a Probe"),
+        ({"stages": ["head"]}, ParameterError, "a sequence, each a Stage or a Probe"),
         ({"stages": (Stage(),), "trainable_from": "conv2"}, ParameterError, "give it to a Stage"),
         ({"stages": (Stage(trainable_from="conv9"),)}, UnknownNameError, "Did you mean 'conv[12]'"),
         ({"stages": (Stage(trainable_from=3),)}, ParameterError, "has 2 .conv2, conv1."),
@@ -79,11 +79,11 @@ def test_stages_survive_the_model_file(images, labels, tmp_path):
         ({"stages": (Probe(),), "feature_budget": 0}, ParameterError, "give a larger feature_budget"),
         ({"loss": "hinge"}, UnknownNameError, "Unknown loss 'hinge'"),
         ({"mix": "mixip"}, UnknownNameError, "Did you mean 'mixup'"),
-        ({"dropout": 1.0}, ParameterError, "dropout must be a share"),
-        ({"label_smoothing": -0.1}, ParameterError, "label_smoothing must be a share"),
-        ({"weight_decay": -1}, ParameterError, "weight_decay must be at least 0"),
-        ({"clip_norm": 0}, ParameterError, "clip_norm must be None or above 0"),
-        ({"ema_momentum": 1}, ParameterError, "ema_momentum must be None or between"),
+        ({"dropout": 1.0}, ParameterError, "dropout must be a number of at least 0 and below 1"),
+        ({"label_smoothing": -0.1}, ParameterError, "label_smoothing must be a number of at least 0 and below 1"),
+        ({"weight_decay": -1}, ParameterError, "weight_decay must be a number of at least 0"),
+        ({"clip_norm": 0}, ParameterError, "clip_norm must be a number above 0 or None"),
+        ({"ema_momentum": 1}, ParameterError, "ema_momentum must be a number between 0 and 1"),
     ],
 )
 def test_wrong_parameters_are_named(images, labels, changes, error, message):
@@ -94,8 +94,8 @@ def test_wrong_parameters_are_named(images, labels, changes, error, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"epochs": 0}, "epochs of a stage"),
-        ({"learning_rate": 0}, "learning_rate of a stage"),
+        ({"epochs": 0}, "epochs must be"),
+        ({"learning_rate": 0}, "learning_rate must be"),
         ({"warmup": 1.0}, "warmup must be"),
         ({"layer_decay": 0}, "layer_decay must be"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
@@ -104,7 +104,7 @@ def test_wrong_parameters_are_named(images, labels, changes, error, message):
 def test_a_wrong_stage_cannot_be_made(wrong, message):
     with pytest.raises((ParameterError, UnknownNameError), match=message):
         Stage(**wrong)
-    with pytest.raises(ParameterError, match="C of a probe"):
+    with pytest.raises(ParameterError, match="C must be a number above 0"):
         Probe(C=0)
 
 
@@ -364,7 +364,7 @@ def test_a_learning_rate_is_found(images, labels, tmp_path):
 def test_a_probe_has_no_learning_rate(images, labels):
     with pytest.raises(ParameterError, match="a Probe has no learning rate"):
         make(stages=(Probe(),)).find_learning_rate(images, labels)
-    with pytest.raises(ParameterError, match="lowest < highest"):
+    with pytest.raises(ParameterError, match="lowest must be below highest"):
         make().find_learning_rate(images, labels, lowest=1.0, highest=0.1)
     assert make(stages=(Probe(), Stage())).find_learning_rate(images, labels, steps=20).suggestion > 0
 

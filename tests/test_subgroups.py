@@ -139,7 +139,7 @@ def test_groups_can_be_read_and_asked(data):
         ({"table": {"age": range(3)}}, ParameterError, "table has 3"),
         ({"y_score": [0.1, np.nan, 0.3, 0.4]}, ParameterError, "NaN for 1 images"),
         ({"groups": ["a"]}, ParameterError, "groups has 1"),
-        ({"threshold": 2}, ParameterError, "threshold must lie between"),
+        ({"threshold": 2}, ParameterError, "threshold must be a number from 0 to 1"),
     ],
 )
 def test_tables_that_cannot_be_grouped_by(changed, error, message):

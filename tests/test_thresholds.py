@@ -144,12 +144,12 @@ def test_an_operating_point_says_what_it_reaches():
         ({}, "exactly one rule.*got none"),
         ({"sensitivity": 0.9, "youden": True}, "got sensitivity and youden"),
         ({"sensitivity": 0}, "sensitivity must be above 0"),
-        ({"sensitivity": 95}, "sensitivity must lie between 0 and 1"),
-        ({"specificity": -0.1}, "specificity must lie between 0 and 1"),
+        ({"sensitivity": 95}, "sensitivity must be a number from 0 to 1"),
+        ({"specificity": -0.1}, "specificity must be a number from 0 to 1"),
         ({"cost_ratio": 0}, "cost_ratio must be a number above 0"),
         ({"cost_ratio": float("inf")}, "cost_ratio must be a number above 0"),
-        ({"cost_ratio": 5, "prevalence": 0}, "prevalence must lie between 0 and 1"),
-        ({"youden": True, "confidence": 95}, "confidence must lie between 0 and 1"),
+        ({"cost_ratio": 5, "prevalence": 0}, "prevalence must be a number between 0 and 1"),
+        ({"youden": True, "confidence": 95}, "confidence must be a number between 0 and 1"),
     ],
 )
 def test_rules_that_cannot_be_followed(rules, message):
@@ -243,7 +243,7 @@ def test_sensitivities_default_to_those_of_the_challenge_and_round_ones():
     ("arguments", "error", "message"),
     [
         (([1, 1], [0.2, 0.7]), DatasetError, "got 2 melanoma and 0 benign"),
-        (([0, 1], [0.2, 0.7], [95]), ParameterError, "sensitivities must lie between 0 and 1"),
+        (([0, 1], [0.2, 0.7], [95]), ParameterError, "sensitivities must be a sequence, each a number from 0 to 1"),
         (([0, 1], [0.2, 0.7], [0]), ParameterError, "sensitivities must be above 0"),
     ],
 )

@@ -8,6 +8,10 @@ from typing import Any
 
 from melanoma_tl.backbones.plugins import load_plugins
 from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, UnknownNameError
+from melanoma_tl.parameters import (
+    TEXT,
+    checked,
+)
 
 KERASHUB = "kerashub:"
 """What the names of KerasHub's presets begin with."""
@@ -186,6 +190,7 @@ def register_backbone(
     return register
 
 
+@checked(name=TEXT)
 def get_backbone(name: str) -> BackboneSpec:
     """Look up a backbone.
 
@@ -251,6 +256,7 @@ def is_backbone(name: str) -> bool:
     return True
 
 
+@checked(pattern=TEXT)
 def list_backbones(pattern: str = "*") -> list[str]:
     """List the names of the registered backbones.
 

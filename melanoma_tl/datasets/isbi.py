@@ -35,13 +35,34 @@ from melanoma_tl.fingerprints import (
     normalise_id,
     number_values,
 )
-from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow, check_on_error
+from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow
 from melanoma_tl.meanings import Meaning, read_meaning
+from melanoma_tl.parameters import (
+    FLAG,
+    INSIDE,
+    NONE,
+    ON_ERROR,
+    PATH,
+    SEED,
+    SIZE,
+    TEXT,
+    VERBOSE,
+    checked,
+    choice,
+    holding,
+    mapping,
+    one_of,
+    several,
+    whole,
+)
 from melanoma_tl.sources import prepare
 
 logger = logging.getLogger(__name__)
 
 CLASS_NAMES = ("benign", "melanoma")
+
+_FOLDERS = several(PATH) | NONE
+_LABELS = mapping(one_of(0, 1), "a mapping of words to 0 (benign) and 1 (melanoma)") | NONE
 
 PathLike = str | os.PathLike[str]
 PerClass = int | Mapping[str | int, int]
@@ -129,6 +150,7 @@ class ISBIDataset:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     @classmethod
+    @checked(root=PATH, year=whole() | TEXT, split=TEXT, image_dirs=_FOLDERS, labels_only=FLAG, on_error=ON_ERROR)
     def from_challenge(
         cls,
         root: PathLike,
@@ -194,6 +216,7 @@ class ISBIDataset:
         return dataset
 
     @classmethod
+    @checked(folder=PATH, on_error=ON_ERROR)
     def from_archive(cls, folder: PathLike, *, on_error: str = "raise") -> Self:
         """Read a download of the ISIC Archive: images, and ``metadata.csv`` beside them.
 
@@ -229,6 +252,7 @@ class ISBIDataset:
         return dataset
 
     @classmethod
+    @checked(root=PATH, year=whole() | TEXT, split=TEXT, source=PATH | NONE, images=FLAG, verbose=VERBOSE)
     def download(
         cls,
         root: PathLike,
@@ -295,6 +319,15 @@ class ISBIDataset:
         return read()
 
     @classmethod
+    @checked(
+        path=PATH,
+        image_dirs=_FOLDERS,
+        id_column=TEXT,
+        label_column=TEXT,
+        label_map=_LABELS,
+        labels_only=FLAG,
+        on_error=ON_ERROR,
+    )
     def from_csv(
         cls,
         path: PathLike,
@@ -344,6 +377,7 @@ class ISBIDataset:
         )
 
     @classmethod
+    @checked(root=PATH, label_map=_LABELS, on_error=ON_ERROR)
     def from_folder(
         cls, root: PathLike, *, label_map: Mapping[str, int] | None = None, on_error: str = "raise"
     ) -> Self:
@@ -572,12 +606,13 @@ class ISBIDataset:
             return self[:n]
         return self._choose(self._count_per_class(n, per_class), lambda members, count: members[:count])
 
+    @checked(random_state=SEED)
     def sample(
         self,
         n: int | None = None,
         *,
         per_class: PerClass | None = None,
-        random_state: int | np.random.Generator | None = None,
+        random_state: int | None = None,
     ) -> Self:
         """Draw images at random, without replacement.
 
@@ -589,7 +624,7 @@ class ISBIDataset:
         per_class : int or mapping of class to int, optional
             How many of each class, in place of `n`; a class is named or numbered. The share of
             melanomas is then yours and not that of the patients.
-        random_state : int or numpy.random.Generator, optional
+        random_state : int, optional
             Seed of the draw.
 
         Returns
@@ -653,6 +688,7 @@ class ISBIDataset:
 
     # -- dividing --------------------------------------------------------------------------------------------------
 
+    @checked(test_size=INSIDE, stratify=FLAG, random_state=SEED, verbose=VERBOSE)
     def split(
         self,
         test_size: float = 0.2,
@@ -707,6 +743,7 @@ class ISBIDataset:
         test = divide_in_two(self.labels, numbers, test_size, stratify=stratify, seed=_seed(random_state))
         return self._part(np.setdiff1d(np.arange(len(self)), test), "train"), self._part(test, "test")
 
+    @checked(k=whole(at_least=2), stratify=FLAG, random_state=SEED, verbose=VERBOSE)
     def folds(
         self,
         k: int = 5,
@@ -735,8 +772,6 @@ class ISBIDataset:
         DatasetError, ParameterError
             As `split`.
         """
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
-            raise ParameterError(f"k must be a whole number of at least 2, got {k!r}")
         numbers = number_groups(self, groups, verbose=verbose)
         folds = divide_into_folds(self.labels, numbers, k, stratify=stratify, seed=_seed(random_state))
         everything = np.arange(len(self))
@@ -752,6 +787,7 @@ class ISBIDataset:
 
     # -- comparing and writing -------------------------------------------------------------------------------------
 
+    @checked(other=holding("identify", "an ISBIDataset"), by=several(choice(*KINDS)) | NONE, verbose=VERBOSE)
     def overlap(self, other: "ISBIDataset", *, by: str | Iterable[str] | None = None, verbose: int = 1) -> Overlap:
         """Find what another dataset shares with this one: images, near-duplicates, lesions, patients.
 
@@ -790,6 +826,7 @@ class ISBIDataset:
         kinds = choose_kinds(self, other, by)
         return compare(self.identify(kinds, verbose=verbose), other.identify(kinds, verbose=verbose))
 
+    @checked(kinds=several(choice(*KINDS)) | NONE, verbose=VERBOSE)
     def identify(self, kinds: Iterable[str] | None = None, *, verbose: int = 1) -> Side:
         """Compute what the images can be recognised by; kept in the cache folder.
 
@@ -817,6 +854,7 @@ class ISBIDataset:
         fingerprints = Fingerprints.join(keys, images).only(kinds)
         return Side(self.name, self.image_ids, self._paths, fingerprints, unreadable_rows(self, images))
 
+    @checked(verbose=VERBOSE)
     def verify(self, *, verbose: int = 1) -> Verification:
         """Open every image, and list what is wrong: bad files, blank images, duplicates, label conflicts, odd sizes.
 
@@ -838,7 +876,7 @@ class ISBIDataset:
         subset: Self | None = None,
         *,
         alpha: float = 0.05,
-        random_state: int | np.random.Generator | None = 0,
+        random_state: int | None = 0,
         verbose: int = 1,
         on_error: str = "skip",
     ) -> SelectionBias:
@@ -873,6 +911,7 @@ class ISBIDataset:
             self, subset, alpha=alpha, random_state=random_state, verbose=verbose, on_error=on_error
         )
 
+    @checked(size=SIZE, verbose=VERBOSE)
     def images(self, size: tuple[int, int] = (224, 224), *, verbose: int = 1) -> StoredArrays:
         """Decode and resize every image once, and read the pixels from the cache folder from then on.
 
@@ -896,9 +935,9 @@ class ISBIDataset:
         ParameterError
             If the size cannot be used.
         """
-        _check_size(size)
         return prepare(self, None, size, on_error="raise", desc=f"Prepare {self.name}", verbose=verbose).pixels
 
+    @checked(folder=PATH, size=SIZE, format=choice("png", "jpg"), on_error=ON_ERROR, verbose=VERBOSE)
     def resize_to(
         self,
         folder: PathLike,
@@ -938,10 +977,6 @@ class ISBIDataset:
         ParameterError
             If the format or the size cannot be used.
         """
-        check_on_error(on_error)
-        if format not in ("png", "jpg"):
-            raise ParameterError(f"format must be 'png' or 'jpg', got {format!r}")
-        _check_size(size)
         _ = self.paths  # a dataset without images stops here, with its own message
         results = write_resized(self, folder, size=size, suffix=format, on_error=on_error, verbose=verbose)
         kept = np.array([isinstance(result, str) for result in results])
@@ -958,11 +993,6 @@ class ISBIDataset:
         )
         write_labels(resized, Path(folder) / "labels.csv")
         return resized
-
-
-def _check_size(size: tuple[int, int]) -> None:
-    if len(size) != 2 or min(size) < 1:
-        raise ParameterError(f"size must be (height, width) in pixels, got {size!r}")
 
 
 def _seed(random_state: int | None) -> int:

@@ -14,9 +14,10 @@ from PIL.ExifTags import Base
 from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.rows import unreadable_rows
-from melanoma_tl.errors import DatasetError, ImageError, ParameterError
+from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.fingerprints import GROUP_KINDS
-from melanoma_tl.images import SkippedRow, check_on_error, load_image, map_threaded, open_image, read_content
+from melanoma_tl.images import SkippedRow, load_image, map_threaded, open_image, read_content
+from melanoma_tl.parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
 from melanoma_tl.pixels import shown_size
 from melanoma_tl.tables import format_p, text_table
 
@@ -48,12 +49,20 @@ _KEYS = ["image_id", "class", "in_subset"]
 _ORDER = "class by file order"
 
 
+@checked(
+    dataset=holding("identify", "an ISBIDataset"),
+    subset=holding("identify", "an ISBIDataset"),
+    alpha=INSIDE,
+    random_state=SEED,
+    verbose=VERBOSE,
+    on_error=ON_ERROR,
+)
 def measure_selection_bias(
     dataset: "ISBIDataset",
     subset: "ISBIDataset",
     *,
     alpha: float = 0.05,
-    random_state: int | np.random.Generator | None = 0,
+    random_state: int | None = 0,
     verbose: int = 1,
     on_error: str = "skip",
 ) -> "SelectionBias":
@@ -67,7 +76,7 @@ def measure_selection_bias(
         Some of them, in any order.
     alpha : float, default=0.05
         Chance, between 0 and 1, that a random subset is said to differ in anything at all.
-    random_state : int, numpy.random.Generator or None, default=0
+    random_state : int or None, default=0
         Seed of the random subsets.
     verbose : int, default=1
         0 shows no progress bar.
@@ -129,9 +138,6 @@ def measure_selection_bias(
     >>> bool(measure_selection_bias(dataset, dataset.sample(per_class=20, random_state=0)))
     False
     """
-    check_on_error(on_error)
-    if not 0 < alpha < 1:
-        raise ParameterError(f"alpha must lie between 0 and 1, got {alpha!r}")
     images, skipped = _describe_images(dataset, _locate(dataset, subset), on_error=on_error, verbose=verbose)
 
     by_class = {name: images[images["class"] == name] for name in dataset.class_names}

@@ -12,6 +12,7 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGro
 from melanoma_tl.datasets.leakage import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, number_values
+from melanoma_tl.parameters import COLUMN, check
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ISBIDataset
@@ -104,10 +105,12 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
     DatasetError
         If there is not one entry an image.
     """
-    numbers = number_values(np.asarray(groups, dtype=object))
-    if len(numbers) != n_images:
-        raise DatasetError(f"groups must have one entry an image ({n_images}), got {len(numbers)}")
-    return numbers
+    values = np.asarray(check({"groups": groups}, {"groups": COLUMN})["groups"], dtype=object)
+    if values.shape != (n_images,):
+        raise DatasetError(
+            f"groups must have one entry an image ({n_images}), got {len(values)} of the shape {values.shape}"
+        )
+    return number_values(values)
 
 
 def divide_into_folds(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from numpy.typing import ArrayLike
 
-from melanoma_tl.inputs import read_truth, score_melanoma, threshold_of
+from melanoma_tl.inputs import score_with_truth, threshold_of
 from melanoma_tl.plots.style import new_axes
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class ScoresDisplay(Display, ABC):
         DatasetError, UnknownNameError
             If nothing says which class is melanoma, or a label is none of the estimator's.
         """
-        truth, known = read_truth(estimator, X, y, pos_label)
+        truth, scores = score_with_truth(estimator, X, y, pos_label)
         if cls._has_threshold:
             options = {"threshold": threshold_of(estimator)} | options
-        return cls.from_predictions(truth, score_melanoma(estimator, X, known), **options)
+        return cls.from_predictions(truth, scores, **options)

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.calibration import reliability_curve
+from melanoma_tl.calibration import STRATEGIES, reliability_curve
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import publishing
 from melanoma_tl.metrics import LABELS, describe
+from melanoma_tl.parameters import (
+    COUNT,
+    PATH,
+    TEXT,
+    check,
+    checked,
+    choice,
+    several,
+)
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,
@@ -147,6 +156,7 @@ class ReportFigures:
         """
         return MetricsDisplay(self.metrics, self.confidence).plot(ax)
 
+    @checked(strategy=choice(*STRATEGIES))
     def plot_calibration(self: Any, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
         """Draw the reliability diagram: the share of melanomas against the score, in ten bins with intervals.
 
@@ -298,6 +308,7 @@ class ReportFigures:
         titled = {f"{name.capitalize()} ({totals[name]})": shown for name, shown in self.examples(n).items()}
         return draw_examples(titled, columns=n, threshold=cast("float", self.threshold))
 
+    @checked(folder=PATH, formats=several(TEXT))
     def save_figures(self: Any, folder: str | os.PathLike[str], formats: Sequence[str] = ("png",)) -> list[Path]:
         """Write every figure that this report can draw.
 
@@ -323,8 +334,7 @@ class ReportFigures:
         from matplotlib.figure import Figure
 
         known = set(Figure().canvas.get_supported_filetypes())
-        if isinstance(formats, str) or not set(formats) <= known:
-            raise ParameterError(f"formats must be a sequence of some of {', '.join(sorted(known))}, got {formats!r}")
+        check({"formats": formats}, {"formats": several(choice(*known))})
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = []
@@ -423,6 +433,7 @@ class ReportFigures:
             self.plot_scores().figure_,
         )
 
+    @checked(n=COUNT)
     def examples(self: Any, n: int = 4) -> dict[str, list[Example]]:
         """Find the images of each outcome that the classifier was most confident of.
 
@@ -442,8 +453,6 @@ class ReportFigures:
         ParameterError
             If the report has no scores or no paths, or `n` is below 1.
         """
-        if n < 1:
-            raise ParameterError(f"n must be at least 1 image of each outcome, got {n!r}")
         y_true, y_score, threshold = self._scored("A list of examples")
         if self.paths is None:
             raise ParameterError("A list of examples needs the image files; pass paths=[...] with the scores")

@@ -20,8 +20,7 @@ from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import (
     check_lengths,
     check_scores,
-    read_truth,
-    score_melanoma,
+    score_with_truth,
     threshold_of,
 )
 from melanoma_tl.labels import as_binary
@@ -34,6 +33,20 @@ from melanoma_tl.metrics import (
     matrix_metrics,
     score_metrics,
 )
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    NONE,
+    PATH,
+    PROBABILITY,
+    TABLE,
+    TEXT,
+    checked,
+    group,
+    holding,
+    several,
+    whole,
+)
 from melanoma_tl.report.figures import ReportFigures, Scored
 from melanoma_tl.report.page import write_page
 from melanoma_tl.report.writing import (
@@ -45,7 +58,7 @@ from melanoma_tl.report.writing import (
     write_markdown,
     write_text,
 )
-from melanoma_tl.subgroups import Subgroups, measure_subgroups
+from melanoma_tl.subgroups import BANDS, Subgroups, as_table, measure_subgroups
 from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
 from melanoma_tl.versions import library_versions
 
@@ -129,6 +142,17 @@ class MetricsReport(ReportFigures):
     # -- making ----------------------------------------------------------------------------------------------------
 
     @classmethod
+    @checked(
+        threshold=PROBABILITY,
+        name=TEXT,
+        image_ids=COLUMN | NONE,
+        paths=COLUMN | NONE,
+        groups=COLUMN | NONE,
+        history=TABLE | NONE,
+        provenance=TABLE | NONE,
+        skipped=several(group(TEXT | PATH, 3, "(image_id, path, reason)")),
+        **BOOTSTRAP,
+    )
     def from_scores(
         cls,
         y_true: ArrayLike,
@@ -233,6 +257,7 @@ class MetricsReport(ReportFigures):
         )
 
     @classmethod
+    @checked(threshold=PROBABILITY | NONE, name=TEXT | NONE, **BOOTSTRAP)
     def from_estimator(
         cls,
         estimator: Any,
@@ -296,13 +321,13 @@ class MetricsReport(ReportFigures):
         >>> MetricsReport.from_estimator(LogisticRegression().fit(X, y), X, y).counts
         ConfusionCounts(tn=2, fp=0, fn=0, tp=2)
         """
-        truth, known = read_truth(estimator, X, y, pos_label)
+        truth, scores = score_with_truth(estimator, X, y, pos_label)
         overlap = estimator.seen_images(X) if hasattr(estimator, "seen_images") else None
         if overlap is not None:
-            overlap.warn_if_any("Its figures say little about new images", stacklevel=2)
+            overlap.warn_if_any("Its figures say little about new images", stacklevel=3)
         report = cls.from_scores(
             truth,
-            score_melanoma(estimator, X, known),
+            scores,
             threshold=threshold_of(estimator) if threshold is None else threshold,
             confidence=confidence,
             n_resamples=n_resamples,
@@ -320,6 +345,13 @@ class MetricsReport(ReportFigures):
         return replace(report, provenance={**report.provenance, **_tuning_of(estimator), "seen_by_the_model": seen})
 
     @classmethod
+    @checked(
+        **dict.fromkeys(("tn", "fp", "fn", "tp"), whole(at_least=0)),
+        threshold=PROBABILITY | NONE,
+        name=TEXT,
+        provenance=TABLE | NONE,
+        **BOOTSTRAP,
+    )
     def from_confusion(
         cls,
         tn: int,
@@ -365,9 +397,6 @@ class MetricsReport(ReportFigures):
         0.7733
         """
         counts = ConfusionCounts(tn, fp, fn, tp)
-        if any(isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0 for count in counts):
-            raise ParameterError(f"The four counts must be whole numbers of at least 0, got {counts}")
-        counts = ConfusionCounts(*map(int, counts))
         return cls(
             metrics=matrix_metrics(counts, confidence=confidence, n_resamples=n_resamples, random_state=random_state),
             counts=counts,
@@ -422,6 +451,7 @@ class MetricsReport(ReportFigures):
         """
         return write_json(self.to_dict())
 
+    @checked(path=PATH, card=TABLE | NONE)
     def save(self, path: str | os.PathLike[str], *, card: Mapping[str, str] | None = None) -> Path:
         """Write the report into a file, whole or not at all.
 
@@ -459,6 +489,7 @@ class MetricsReport(ReportFigures):
             },
         )
 
+    @checked(path=PATH, category=TEXT)
     def to_submission(self, path: str | os.PathLike[str], *, category: str = "melanoma") -> Path:
         """Write the scores as the challenges take them: a line an image, with its id and its score.
 
@@ -488,6 +519,7 @@ class MetricsReport(ReportFigures):
             )
         return save_submission(Path(path), self.image_ids, {category: y_score})
 
+    @checked(title=TEXT)
     def attach(self, title: str, content: Any) -> Self:
         """Return a report that also holds something else that was found out about the images or the model.
 
@@ -549,6 +581,7 @@ class MetricsReport(ReportFigures):
         y_true, y_score, _ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
 
+    @checked(other=holding("y_score", "a MetricsReport"), names=group(TEXT, 2, "two names, such as ('new', 'old')"))
     def compare(self, other: "MetricsReport", *, names: tuple[str, str] = ("this", "other")) -> Comparison:
         """Compare with another classifier on the same images.
 
@@ -614,6 +647,7 @@ class MetricsReport(ReportFigures):
             **bootstrap,
         )
 
+    @checked(columns=several(TEXT) | NONE, bands=BANDS | NONE)
     def subgroups(
         self,
         table: Any,
@@ -655,7 +689,7 @@ class MetricsReport(ReportFigures):
         [('female', 2), ('male', 1), ('not given', 1)]
         """
         y_true, y_score, threshold = self._scored("A table of subgroups")
-        facts = self._match(table.to_frame() if hasattr(table, "image_ids") else pd.DataFrame(table))
+        facts = self._match(as_table(table.to_frame() if hasattr(table, "image_ids") else table))
         chosen = [name for name in facts if name not in ("image_id", "path", "label")] if columns is None else columns
         for name in chosen:
             if name not in facts:
@@ -664,6 +698,7 @@ class MetricsReport(ReportFigures):
             y_true, y_score, facts[list(chosen)], bands=bands, threshold=threshold, **self._bootstrap
         )
 
+    @checked(claims=TABLE)
     def check_claims(self, claims: Mapping[str, float | str]) -> ClaimsCheck:
         """Find which figures of a paper cannot come from one confusion matrix.
 

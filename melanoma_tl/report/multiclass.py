@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.labels import Classes
+from melanoma_tl.inputs import check_reads_streams, score_labelled
+from melanoma_tl.labels import Classes, as_labels
 from melanoma_tl.meanings import normalise
 from melanoma_tl.metrics import LABELS, Metric, describe
 from melanoma_tl.multiclass import NO_CLASS, check_class_scores, multiclass_metrics, predict_classes
+from melanoma_tl.parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    PATH,
+    TEXT,
+    checked,
+)
 from melanoma_tl.plots.curves import draw_roc_curves
 from melanoma_tl.plots.matrices import draw_class_matrix
 from melanoma_tl.report.metrics_report import MetricsReport
@@ -72,6 +80,7 @@ class MulticlassReport:
     name: str
 
     @classmethod
+    @checked(y_true=COLUMN, classes=COLUMN, name=TEXT, **BOOTSTRAP)
     def from_scores(
         cls,
         y_true: ArrayLike,
@@ -143,7 +152,7 @@ class MulticlassReport:
         )
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, y: ArrayLike, **options: Any) -> Self:
+    def from_estimator(cls, estimator: Any, X: Any, y: ArrayLike | None = None, **options: Any) -> Self:
         """Score images with a classifier, and report on the scores.
 
         Parameters
@@ -152,8 +161,8 @@ class MulticlassReport:
             Anything with ``predict_proba(X)`` of shape (n, n_classes) and ``classes_``.
         X : ISBIDataset or whatever the estimator takes
             Images that the estimator has not seen; its ids, paths and name are used where it has them.
-        y : array-like of shape (n,)
-            The diagnoses, such as ``X.metadata["diagnosis"]``.
+        y : array-like of shape (n,), optional
+            The diagnoses, such as ``X.metadata["diagnosis"]``; those that come with the images by default.
         **options : dict
             As `from_scores`.
 
@@ -170,7 +179,9 @@ class MulticlassReport:
         known: dict[str, Any] = {"image_ids": getattr(X, "image_ids", None), "paths": getattr(X, "paths", None)}
         known |= {"skipped": getattr(X, "skipped", ()), "name": getattr(X, "name", "")}
         known["provenance"] = getattr(estimator, "provenance_", {"estimator": str(estimator)})
-        return cls.from_scores(y, estimator.predict_proba(X), classes=list(estimator.classes_), **(known | options))
+        check_reads_streams(estimator, X)
+        labels, scores = score_labelled(estimator.predict_proba, as_labels, X, y)
+        return cls.from_scores(labels, scores, classes=list(estimator.classes_), **(known | options))
 
     def __repr__(self) -> str:
         figure = f"balanced accuracy {describe(self.balanced_accuracy, self.confidence)}"
@@ -227,6 +238,7 @@ class MulticlassReport:
         """
         return write_json(self.to_dict())
 
+    @checked(path=PATH)
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report into a file, whole or not at all.
 
@@ -251,6 +263,7 @@ class MulticlassReport:
             otherwise="or save the report on a class against the rest, in `against_rest`, also as .html",
         )
 
+    @checked(path=PATH)
     def to_submission(self, path: str | os.PathLike[str]) -> Path:
         """Write the scores as the challenges of 2018 and 2019 take them: a line an image, a column a class.
 

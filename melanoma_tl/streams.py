@@ -1,0 +1,220 @@
+"""Images and labels that a `tf.data.Dataset` gives one after the other, in an order that may be new each time."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.labels import as_labels
+
+_INFINITE, _UNKNOWN = -1, -2
+"""What `cardinality()` says of a dataset that is repeated for ever, and of one whose end cannot be foreseen."""
+
+_FEWEST_REPEATS = 1000
+"""Images in a row that were all there before, after which a dataset of unknown length may be called endless."""
+
+
+def is_stream(X: Any) -> bool:
+    """Tell whether something is a `tf.data.Dataset`.
+
+    Parameters
+    ----------
+    X : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        Without importing TensorFlow.
+    """
+    return hasattr(X, "as_numpy_iterator") and hasattr(X, "element_spec")
+
+
+class Stream:
+    """The images of a `tf.data.Dataset`, batched or not; their labels are noted as they pass.
+
+    Labels and images must come from one pass: a dataset that shuffles, as those of Keras do, has another order
+    in the next.
+
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        Of uint8 images (height, width, 3) or batches of them, alone or as (image, label).
+
+    Attributes
+    ----------
+    labelled : bool
+        Whether labels come with the images.
+    length : int or None
+        Number of images, where it is known beforehand.
+
+    Raises
+    ------
+    DatasetError
+        If it gives something else, is empty or never ends.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        image, self.labelled = _read_spec(dataset)
+        self._dataset = dataset
+        self._labels: list[Any] = []
+        self._n_elements = int(dataset.cardinality())
+        if self._n_elements == _INFINITE:
+            raise DatasetError(
+                "this tf.data.Dataset never ends (repeat() without a number): leave repeat out, or end it with take(n)"
+            )
+        if self._n_elements == 0:
+            raise DatasetError("X holds no image: the tf.data.Dataset is empty")
+        is_known = self._n_elements > 0 and image.shape.rank == 3
+        self.length = self._n_elements if is_known else None
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Give the images, from the first one on."""
+        self._labels = []
+        pairs = self._pairs() if self._n_elements >= 0 else _ending(self._pairs())
+        for image, label in pairs:
+            if self.labelled:
+                self._labels.append(_one_label(label))
+            yield image
+
+    def _pairs(self) -> Iterator[tuple[NDArray[Any], Any]]:
+        n_images = 0
+        try:
+            for element in self._dataset.as_numpy_iterator():
+                images, *labels = element if isinstance(element, tuple) else (element,)
+                batch = (images, *labels) if images.ndim == 4 else ([images], *([label] for label in labels))
+                for image, *label in zip(*batch, strict=True):
+                    n_images += 1
+                    yield image, label[0] if label else None
+        except Exception as error:
+            if not type(error).__module__.startswith("tensorflow"):
+                raise
+            raise DatasetError(
+                f"the tf.data.Dataset broke off after {n_images} images: {str(error).splitlines()[0]}; "
+                "dataset.ignore_errors() leaves out what cannot be read"
+            ) from error
+        if not n_images:
+            raise DatasetError("X holds no image: the tf.data.Dataset is empty")
+
+    def labels(self) -> NDArray[Any]:
+        """Give the labels of the images that have passed.
+
+        Returns
+        -------
+        ndarray of shape (n_images,)
+            Classes, in the order of the images; of one-hot labels the place of the 1.
+
+        Raises
+        ------
+        DatasetError
+            If one is missing, or they are no classes.
+        """
+        return as_labels(self._labels, name="the labels of the tf.data.Dataset")
+
+    def peek(self, n: int) -> list[NDArray[Any]]:
+        """Read the first images of another pass.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        list of ndarray
+            In whatever order that pass has; no label is noted.
+        """
+        return [image for image, _ in islice(self._pairs(), n)]
+
+
+def _read_spec(dataset: Any) -> tuple[Any, bool]:
+    """Give what the images are, and whether labels are beside them."""
+    spec = dataset.element_spec
+    if isinstance(spec, Mapping):
+        raise DatasetError(_of_a_mapping(spec))
+    parts = spec if isinstance(spec, tuple) else (spec,)
+    if len(parts) == 3:
+        raise DatasetError(
+            "a tf.data.Dataset of (image, label, weight) is given, and weights of single images are not used: take "
+            "dataset.map(lambda image, label, weight: (image, label)), and class_weight= or a Balancer"
+        )
+    if len(parts) > 3 or not parts:
+        raise DatasetError(f"a tf.data.Dataset must give images or (image, label), got tuples of {len(parts)}")
+    for what, part in zip(("the image", "the label"), parts, strict=False):
+        if isinstance(part, Mapping | tuple | list):
+            raise DatasetError(
+                f"a tf.data.Dataset must give one image and one label, but {what} is a {type(part).__name__}: "
+                "choose one with dataset.map(lambda image, label: ...)"
+            )
+        if type(part).__name__ != "TensorSpec":
+            raise DatasetError(
+                f"a tf.data.Dataset must give dense tensors, but {what} is a {type(part).__name__}: take "
+                "dataset.unbatch(), and batches of images of one size or none"
+            )
+    _check_images(dataset, parts[0], labelled=len(parts) == 2)
+    return parts[0], len(parts) == 2
+
+
+def _check_images(dataset: Any, image: Any, *, labelled: bool) -> None:
+    shape = tuple(image.shape) if image.shape.rank is not None else None
+    if shape is not None and (len(shape) not in (3, 4) or shape[-1] not in (3, None)):
+        raise DatasetError(
+            f"a tf.data.Dataset must give images (height, width, 3) or batches of them, got {image.dtype.name} of "
+            f"shape {shape}"
+        )
+    if image.dtype.name == "uint8":
+        return
+    lambda_ = "image, label: (tf.cast(image, tf.uint8), label)" if labelled else "image: tf.cast(image, tf.uint8)"
+    names = getattr(dataset, "class_names", None)
+    of_keras = "" if not names else f". Its labels number the folders: {', '.join(map(_numbered, enumerate(names)))}"
+    raise DatasetError(
+        f"expected raw RGB of dtype uint8, 0 to 255, got a tf.data.Dataset of {image.dtype.name}: where it holds 0 to "
+        f"255, as Keras gives them, take dataset.map(lambda {lambda_}); undo any other scaling first{of_keras}"
+    )
+
+
+def _numbered(pair: tuple[int, str]) -> str:
+    return f"{pair[0]} is {pair[1]!r}"
+
+
+def _of_a_mapping(spec: Mapping[str, Any]) -> str:
+    names = list(spec)
+    image = next((name for name in names if "im" in str(name).lower()), "image")
+    label = next((name for name in names if str(name).lower() in ("label", "labels", "target", "y")), "label")
+    return (
+        f"a tf.data.Dataset of dictionaries ({', '.join(map(repr, names))}) is given: say which is the image and which "
+        f"the label, dataset.map(lambda row: (row[{image!r}], row[{label!r}]))"
+    )
+
+
+def _one_label(label: Any) -> Any:
+    """Take the class out of what stands beside an image: itself, an array of it alone, or one-hot."""
+    array = np.asarray(label)
+    if array.size == 1:
+        return array.item()
+    if array.ndim == 1 and array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all() and array.sum() == 1:
+        return int(array.argmax())
+    raise DatasetError(
+        f"a tf.data.Dataset must give one label an image, or one-hot labels, got {array.dtype} of shape {array.shape}"
+        + (f" ({array.tolist()})" if array.size < 9 else "")
+    )
+
+
+def _ending(pairs: Iterator[tuple[NDArray[Any], Any]]) -> Iterator[tuple[NDArray[Any], Any]]:
+    """Stop where a dataset of unknown length gives nothing but what it has given before."""
+    seen: set[bytes] = set()
+    n_repeats = 0
+    for image, label in pairs:
+        content = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+        n_repeats = n_repeats + 1 if content in seen else 0
+        seen.add(content)
+        if n_repeats > max(_FEWEST_REPEATS, len(seen)):
+            raise DatasetError(
+                f"this tf.data.Dataset repeats its {len(seen)} images and may never end: end it with take(n), or say "
+                "its length with dataset.apply(tf.data.experimental.assert_cardinality(n))"
+            )
+        yield image, label
