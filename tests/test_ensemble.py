@@ -267,7 +267,7 @@ def changed(**entries):
         (changed(members=4), "names 4 members and holds 1"),
         (changed(members=0), "names 0 members and holds 1"),
         (changed(parameters={"combine": "mean", "weights": []}), "does not describe an ensemble"),
-        (changed(parameters={"combine": "median"}), "combination 'median'"),
+        (changed(parameters={"combine": "median"}), "combine 'median'"),
         (changed(reference_scores=None, cross_validation={}), "does not describe an ensemble"),
         (lambda parts: parts.update({"member_0.keras": b"nothing"}), "not a model file"),
         (lambda parts: parts.pop("member_0.keras"), "names 1 members and holds 0"),

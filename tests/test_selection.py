@@ -60,7 +60,7 @@ def row(bias, characteristic, class_name):
 
 
 def test_the_first_images_come_from_one_camera(two_cameras):
-    bias = measure(two_cameras, two_cameras.first(15))
+    bias = measure(two_cameras, two_cameras.first(per_class=15))
     assert bias
     assert set(bias.differing) == OF_FILES
     camera = row(bias, "camera", "melanoma")
@@ -75,7 +75,7 @@ def test_the_first_images_come_from_one_camera(two_cameras):
 
 
 def test_images_are_described_in_their_units(two_cameras):
-    images = measure(two_cameras, two_cameras.first(15)).images
+    images = measure(two_cameras, two_cameras.first(per_class=15)).images
     assert images["image_id"].tolist() == two_cameras.image_ids.tolist()
     first = images.iloc[0]
     assert (first["width"], first["height"], first["aspect_ratio"]) == (30, 40, 0.75)
@@ -97,7 +97,7 @@ def test_false_alarms_are_as_rare_as_promised():
     rng = np.random.default_rng(0)
     site = np.r_[rng.choice(["back", "leg"], 200), rng.choice(["arm", "face", "back"], 200)]
     dataset = table(site=site, age=np.arange(400) / 8 + rng.normal(0, 5, 400))
-    assert set(measure(dataset, dataset.first(40)).differing) == {"site", "age"}
+    assert set(measure(dataset, dataset.first(per_class=40)).differing) == {"site", "age"}
     # At most 1 in 20 on the average; more than 3 by chance once in 60 such tests.
     assert sum(bool(measure(dataset, dataset.sample(per_class=40, random_state=seed))) for seed in range(20)) <= 3
 
@@ -116,7 +116,7 @@ def test_unknown_values_are_a_difference():
     known_later = np.where(np.arange(400) < 200, np.nan, rng.normal(50, 10, 400))
     always_the_same = pd.array([None] * 200 + [60] * 200, dtype="Int64")
     dataset = table(age=known_later, year=always_the_same, site=np.where(np.arange(400) < 200, None, "back"))
-    assert set(measure(dataset, dataset.first(40)).differing) == {"age", "year", "site"}
+    assert set(measure(dataset, dataset.first(per_class=40)).differing) == {"age", "year", "site"}
 
 
 def test_equal_shares_have_no_effect():
@@ -141,7 +141,7 @@ def test_sorted_labels_are_told_but_are_no_difference_of_a_random_subset():
 def test_shuffled_labels_do_not_follow_the_file_order():
     rng = np.random.default_rng(0)
     dataset = table(labels=rng.permutation(np.arange(400) >= 300), age=rng.normal(50, 10, 400))
-    bias = measure(dataset, dataset.first(40))
+    bias = measure(dataset, dataset.first(per_class=40))
     assert not row(bias, "class by file order", "both")["differs"]
     assert not bias
     assert "The classes follow" not in str(bias)
@@ -151,7 +151,7 @@ def test_a_tiny_difference_of_many_images_does_not_count():
     n = 40_000
     age = np.random.default_rng(0).normal(50, 10, n) + np.where(np.arange(n) < n // 2, 0.0, 1.0)
     dataset = table(n, age=age)
-    age_row = row(measure(dataset, dataset.first(5_000)), "age", "benign")
+    age_row = row(measure(dataset, dataset.first(per_class=5_000)), "age", "benign")
     assert age_row["p_value"] < 0.01
     assert age_row["effect"] < 0.1
     assert not age_row["differs"]
@@ -205,7 +205,7 @@ def test_p_values_are_corrected_as_holm_does():
 
 
 def test_the_order_of_the_subset_does_not_matter(two_cameras):
-    subset = two_cameras.first(15)
+    subset = two_cameras.first(per_class=15)
     shuffled = subset[np.random.default_rng(0).permutation(len(subset))]
     assert str(measure(two_cameras, shuffled)) == str(measure(two_cameras, subset))
 
@@ -221,7 +221,7 @@ def test_one_seed_one_result():
 
 
 def test_alpha_is_the_level(two_cameras):
-    subset = two_cameras.first(15)
+    subset = two_cameras.first(per_class=15)
     p_value = row(measure(two_cameras, subset), "width", "benign")["p_value"]
     assert row(measure(two_cameras, subset, alpha=1.01 * p_value), "width", "benign")["differs"]
     assert not row(measure(two_cameras, subset, alpha=0.99 * p_value), "width", "benign")["differs"]
@@ -232,12 +232,15 @@ def test_alpha_is_the_level(two_cameras):
 
 def test_without_images_only_the_metadata_is_compared():
     dataset = table(site=["back", "leg"] * 200)
-    assert set(measure(dataset, dataset.first(40)).to_frame()["characteristic"]) == {"site", "class by file order"}
+    assert set(measure(dataset, dataset.first(per_class=40)).to_frame()["characteristic"]) == {
+        "site",
+        "class by file order",
+    }
 
 
 def test_with_nothing_to_compare_it_says_so():
     dataset = table()
-    bias = measure(dataset, dataset.first(40))
+    bias = measure(dataset, dataset.first(per_class=40))
     assert not bias
     assert "no characteristic is known that varies" in str(bias)
     with pytest.raises(DatasetError, match="nothing to draw"):
@@ -253,7 +256,7 @@ def test_characteristics_that_cannot_be_compared_are_listed():
         patient_id=np.arange(400) // 100,
         site=["back", "leg"] * 200,
     )
-    bias = measure(everywhere, everywhere.first(40))
+    bias = measure(everywhere, everywhere.first(per_class=40))
     assert bias.left_out == {
         "constant": "always 1",
         "empty": "always unknown",
@@ -266,7 +269,7 @@ def test_characteristics_that_cannot_be_compared_are_listed():
 def test_what_varies_in_one_class_is_compared_there():
     diagnosis = np.where(np.arange(400) % 4 == 0, "melanoma", np.where(np.arange(400) < 200, "nevus", "keratosis"))
     dataset = table(diagnosis=diagnosis)
-    bias = measure(dataset, dataset.first(40))
+    bias = measure(dataset, dataset.first(per_class=40))
     assert bias.to_frame()["class"].tolist() == ["benign", "both"]
     assert bias.differing == ("diagnosis",)
 
@@ -284,7 +287,7 @@ def test_a_class_that_is_taken_whole_is_not_compared():
 def test_subsets_without_counterparts_are_refused(counts):
     dataset = table(age=np.arange(400.0))
     with pytest.raises(DatasetError, match=r"benign images: \d+ in the subset and \d+ in the rest, fewer than 5"):
-        measure(dataset, dataset.first(counts))
+        measure(dataset, dataset.first(per_class=counts))
 
 
 def test_foreign_images_are_refused(two_cameras):
@@ -302,20 +305,20 @@ def test_images_that_cannot_be_read_are_listed(two_cameras, bad_images):
     paths = two_cameras.paths.tolist()
     paths[3], paths[50] = str(bad_images / "truncated.jpg"), str(bad_images / "gone.jpg")
     dataset = ISBIDataset(two_cameras.image_ids, paths, two_cameras.labels, name="holed")
-    bias = measure(dataset, dataset.first(15))
+    bias = measure(dataset, dataset.first(per_class=15))
     assert [(skipped.image_id, skipped.path) for skipped in bias.skipped] == [("003", paths[3]), ("050", paths[50])]
     assert bias.skipped[1].reason == "no such file"
     assert len(bias.images) == N - 2
     assert set(bias.differing) == OF_FILES
     assert "050: no such file" in str(bias)
     with pytest.raises(ImageError, match="truncated"):
-        measure(dataset, dataset.first(15), on_error="raise")
+        measure(dataset, dataset.first(per_class=15), on_error="raise")
 
 
 def test_images_none_of_which_can_be_read_are_refused():
     dataset = ISBIDataset([str(i) for i in range(20)], ["gone.png"] * 20, [0, 1] * 10)
     with pytest.raises(DatasetError, match="20 images skipped"):
-        measure(dataset, dataset.first(5))
+        measure(dataset, dataset.first(per_class=5))
 
 
 def test_damaged_camera_data_do_not_stop_the_comparison(tmp_path):
@@ -329,7 +332,7 @@ def test_damaged_camera_data_do_not_stop_the_comparison(tmp_path):
 
 
 def test_each_panel_shows_a_difference_with_the_subset_shaded(two_cameras):
-    bias = measure(two_cameras, two_cameras.first(15))
+    bias = measure(two_cameras, two_cameras.first(per_class=15))
     figure = bias.plot(n=4)
     assert len(figure.axes) == 4
     found = bias.to_frame().sort_values("effect", ascending=False, kind="stable").head(4)
@@ -343,7 +346,7 @@ def test_each_panel_shows_a_difference_with_the_subset_shaded(two_cameras):
 def test_words_are_drawn_as_shares_of_each_tenth():
     site = np.where(np.arange(400) < 200, "back", "leg")
     dataset = table(site=site)
-    panel = measure(dataset, dataset.first(40)).plot().axes[0]
+    panel = measure(dataset, dataset.first(per_class=40)).plot().axes[0]
     heights = {str(bars.get_label()): [bar.get_height() for bar in bars] for bars in panel.containers}
     assert heights == {"leg": [0] * 5 + [1] * 5, "back": [1] * 5 + [0] * 5}
 
@@ -351,7 +354,7 @@ def test_words_are_drawn_as_shares_of_each_tenth():
 def test_words_beyond_the_colours_are_drawn_together():
     rng = np.random.default_rng(0)
     dataset = table(site=np.where(np.arange(400) < 100, "face", rng.choice(list("abcdefgh"), 400)))
-    panel = measure(dataset, dataset.first(40)).plot().axes[0]
+    panel = measure(dataset, dataset.first(per_class=40)).plot().axes[0]
     heights = np.array([[bar.get_height() for bar in bars] for bars in panel.containers])
     assert panel.containers[-1].get_label() == "others"
     assert len(heights) == 7

@@ -169,7 +169,7 @@ def test_mistakes_get_an_answer(fitted):
         fitted.calibrate(VALID, TRUTH + 1)
     with pytest.raises(ParameterError, match="exactly one rule"):
         fitted.tune_threshold(VALID, TRUTH)
-    with pytest.raises(ParameterError, match="to_prevalence"):
+    with pytest.raises(ParameterError, match="prevalence must be a number between 0 and 1"):
         fitted.calibrate(VALID, TRUTH, prevalence=2)
     with pytest.raises(DatasetError, match="class"):
         fitted.calibrate(VALID, np.zeros(30, int))
