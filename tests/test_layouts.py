@@ -444,10 +444,13 @@ def test_counts_add_up_to_those_of_the_papers(title, n_images):
         ([], "indeterminate", "no diagnosis"),
         (["melanoma"], "benign", "melanoma, but malignant=benign"),
         (["melanoma"], "0", "melanoma, but malignant=0"),
+        (["Malignant", "Malignant adnexal epithelial proliferations"], "benign", "Malignant, but malignant=benign"),
         (["Benign", "", "Melanoma in situ"], "", "Melanoma in situ, but also Benign"),
         (["Indeterminate"], "", "Indeterminate: melanoma or not"),
         (["Indeterminate", "Atypical intraepithelial melanocytic proliferation"], "",
          "Atypical intraepithelial melanocytic proliferation: melanoma or not"),
+        (["Indeterminate", "Indeterminate melanocytic proliferations"], "0", "benign"),
+        (["Indeterminate"], "1", "Indeterminate: melanoma or not"),
         (["melanoma vs nevus"], "", "melanoma vs nevus: melanoma or not"),
         (["Malignant", "Collision - At least one malignant proliferation"], "",
          "Collision - At least one malignant proliferation: melanoma or not"),
@@ -455,6 +458,29 @@ def test_counts_add_up_to_those_of_the_papers(title, n_images):
 )  # fmt: skip
 def test_the_class_follows_from_the_diagnosis_alone(levels, malignant, expected):
     assert read_class(levels, malignant=malignant) == expected
+
+
+def test_the_undecided_follow_the_rule_of_their_source():
+    levels = ["Indeterminate", "Indeterminate melanocytic proliferations", "Atypical melanocytic neoplasm"]
+    assert read_class(levels, undecided="benign") == "benign"
+    assert "melanoma or not" in read_class(levels, malignant="1", undecided="benign")
+    assert read_class(["Malignant"], undecided="benign") == "Malignant, but not which cancer"
+
+
+@pytest.mark.parametrize(
+    "file", ["train-metadata.csv", "ISIC_2024_Training_Supplement.csv"], ids=["with target", "without"]
+)
+def test_the_indeterminate_of_2024_are_benign_as_in_the_challenge(tmp_path, file):
+    text = ISIC_2024.replace(
+        "x,Malignant,Malignant adnexal epithelial proliferations - Follicular", "x,Indeterminate,x"
+    )
+    text = text.replace("ISIC_2,1", "ISIC_2,0").replace("Basal cell carcinoma", "Atypical melanocytic neoplasm")
+    if "Supplement" in file:
+        text = "\n".join(line.partition(",")[0] + "," + line.split(",", 2)[2] for line in text.splitlines())
+    (tmp_path / file).write_text(text)
+    dataset = ISBIDataset.from_challenge(tmp_path, year=2024, split="train", labels_only=True)
+    assert dataset.labels.tolist() == [0, 0, 1]
+    assert dataset.metadata["diagnosis"].tolist() == ["unknown", "atypical melanocytic neoplasm", "melanoma"]
 
 
 @pytest.mark.parametrize(
@@ -465,7 +491,7 @@ def test_the_class_follows_from_the_diagnosis_alone(levels, malignant, expected)
         ("archive until 2024", "malignant,melanoma", "benign,melanoma", "malignant=benign"),
         ("archive until 2024", "benign,,", "malignant,,", "not which cancer"),
         ("ISIC 2024 on Kaggle", "ISIC_3,1", "ISIC_3,0", "malignant=0"),
-        ("ISIC 2024 on Kaggle", "Benign,Benign", "Malignant,Malignant", "not which cancer"),
+        ("ISIC 2024 on Kaggle", "Benign,Benign", "Malignant,Malignant", "Malignant, but malignant=0"),
         ("SIIM-ISIC 2020 on Kaggle", "unknown,benign,0", "unknown,benign,1", "1, but the diagnosis is unknown"),
         ("SIIM-ISIC 2020 on Kaggle", "melanoma,malignant,1", "melanoma,benign,0", "0, but the diagnosis is melanoma"),
         ("PAD-UFES-20", "NEV", "NEVUS?", "NEVUS?"),

@@ -137,7 +137,8 @@ class Challenge:
     diagnoses : mapping of str to str
         The diagnosis, as `DIAGNOSES` has it, for each official word in lower case.
     otherwise : str or None
-        The diagnosis where the file names none. None: each row must have one, and from `diagnoses`.
+        The diagnosis where the file names none; "indeterminate" is then benign, as in the challenge. None: each row
+        must have one, and without `levels` from `diagnoses`.
     rows_file : str or None
         File whose column ``indexes`` counts, from 0, the rows of the ground truth that are this split.
     images_file : str or None

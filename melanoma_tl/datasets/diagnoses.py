@@ -9,7 +9,7 @@ _UNDECIDED = re.compile(r"melanom|melanocyt|indeterminate|collision")
 """What a diagnosis that is neither melanoma nor another one is called."""
 
 
-def read_class(levels: Sequence[str], *, malignant: str = "") -> str:
+def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "") -> str:
     """Tell whether a diagnosis is melanoma; that something is malignant does not make it one.
 
     Parameters
@@ -19,6 +19,8 @@ def read_class(levels: Sequence[str], *, malignant: str = "") -> str:
         cell carcinoma, Invasive"; missing levels are empty.
     malignant : str, default=""
         What the table says about malignancy: "malignant" or "benign", 1 or 0, true or false; empty if nothing.
+    undecided : str, default=""
+        The class of "indeterminate" and the like where the source has a rule for them, if nothing calls them malignant.
 
     Returns
     -------
@@ -37,25 +39,28 @@ def read_class(levels: Sequence[str], *, malignant: str = "") -> str:
     words = [word for word in levels if not is_missing(word)]
     meanings = [read_meaning(word) for word in words]
     malignancy = _read_malignancy(malignant)
-    if Meaning.MELANOMA in meanings:
-        name = words[meanings.index(Meaning.MELANOMA)]
-        if malignancy is Meaning.OTHER:
-            return f"{name}, but malignant={malignant}"
-        if Meaning.OTHER in meanings:
-            return f"{name}, but also {words[meanings.index(Meaning.OTHER)]}"
-        return "melanoma"
+    named = dict(zip(reversed(meanings), reversed(words), strict=True))
+    cancer = named.get(Meaning.MELANOMA) or named.get(Meaning.MALIGNANT)
+    if cancer and malignancy is Meaning.OTHER:
+        return f"{cancer}, but malignant={malignant}"
+    if Meaning.MELANOMA in named:
+        return "melanoma" if Meaning.OTHER not in named else f"{cancer}, but also {named[Meaning.OTHER]}"
     if not words:
         return {Meaning.OTHER: "benign", Meaning.MALIGNANT: "malignant, but not which cancer"}.get(
             malignancy, "no diagnosis"
         )
-    if Meaning.OTHER in meanings:
+    if Meaning.OTHER in (malignancy, *meanings):
         return "benign"
-    finest = words[-1]
-    if _UNDECIDED.search(normalise(finest)):
-        return f"{finest}: melanoma or not"
+    return _read_unclear(words[-1], undecided if malignancy is Meaning.UNKNOWN else "")
+
+
+def _read_unclear(word: str, undecided: str) -> str:
+    """Read a diagnosis that is no known name of melanoma or of another finding."""
+    if _UNDECIDED.search(normalise(word)):
+        return undecided or f"{word}: melanoma or not"
     # "Malignant epidermal proliferations" are another cancer, and "malignant" alone is any.
-    if meanings[-1] is Meaning.MALIGNANT and "proliferation" not in normalise(finest):
-        return f"{finest}, but not which cancer"
+    if read_meaning(word) is Meaning.MALIGNANT and "proliferation" not in normalise(word):
+        return f"{word}, but not which cancer"
     return "benign"
 
 

@@ -219,7 +219,10 @@ def _classify(challenge: Challenge, table: Mapping[str, Sequence[str]]) -> list[
     n_rows = len(table[challenge.levels[0]])
     malignant = table.get(challenge.malignant_column or "", [""] * n_rows)
     rows = zip(*(table.get(column, [""] * n_rows) for column in challenge.levels), strict=True)
-    return [read_class(levels, malignant=word) for levels, word in zip(rows, malignant, strict=True)]
+    undecided = "benign" if challenge.otherwise else ""
+    return [
+        read_class(levels, malignant=word, undecided=undecided) for levels, word in zip(rows, malignant, strict=True)
+    ]
 
 
 def _diagnose_all(challenge: Challenge, table: Mapping[str, Sequence[str]]) -> tuple[list[str], Sequence[str | None]]:
