@@ -13,8 +13,9 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.challenges import CHALLENGES, COLUMNS, DIAGNOSES, get_challenge
-from melanoma_tl.datasets.ground_truth import METADATA, find_image_dirs, read_challenge, read_table
-from melanoma_tl.datasets.rows import LABEL_WORDS
+from melanoma_tl.datasets.columns import arrange
+from melanoma_tl.datasets.ground_truth import METADATA, find_image_dirs, read_challenge
+from melanoma_tl.datasets.tables import read_table
 from melanoma_tl.errors import DatasetError
 
 # --- official-looking files -------------------------------------------------------------------------------------------
@@ -217,10 +218,13 @@ def write(root, files, mangle=str):
     return root
 
 
+CLASSES = {"benign": 0, "malignant": 1, "melanoma": 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1}
+
+
 def content(table):
     """Return the columns as lists, with the classes for the labels and None for what is missing."""
     columns = {name: [None if pd.isna(cell) else cell for cell in table[name]] for name in table}
-    return columns | {"class": [LABEL_WORDS[word.lower()] for word in columns.pop("label")]}
+    return columns | {"class": [CLASSES[word.lower()] for word in columns.pop("label")]}
 
 
 def check_table(table):
@@ -436,7 +440,7 @@ def test_real_files_hold_the_official_counts(real_data, year, split):
 
 def own(folder, text, **columns):
     (folder / "mine.csv").write_text(text, encoding="utf-8", newline="")
-    return read_table(folder / "mine.csv", **columns)
+    return arrange(read_table(folder / "mine.csv"), name="mine.csv", **columns).table
 
 
 def test_every_column_of_a_users_table_is_kept(tmp_path):
