@@ -183,7 +183,7 @@ def arrange(table: pd.DataFrame, *, name: str, **given: str | None) -> Arranged:
     _warn_of_groups(table, sources, name)
     used = set(sources.values()) - set(levels)
     facts |= {
-        column: table[column].to_numpy()
+        column: table[column].array
         for column in map(str, table.columns)
         if column not in used and column not in facts and column not in OWN_COLUMNS
     }
@@ -191,7 +191,9 @@ def arrange(table: pd.DataFrame, *, name: str, **given: str | None) -> Arranged:
     if sources.get("diagnosis", sources["label"]) != sources["label"]:
         further = (_word(cell) for cell in table[sources["diagnosis"]])
         diagnoses = [(*known, *([word] if word else [])) for known, word in zip(diagnoses, further, strict=True)]
-    return Arranged(pd.DataFrame(facts, index=range(len(table))), sources["label"], diagnoses)
+    # Types must not depend on what happens to stand in the cells: pandas would guess them anew.
+    columns = {column: pd.Series(cells, dtype=getattr(cells, "dtype", "float64")) for column, cells in facts.items()}
+    return Arranged(pd.DataFrame(columns), sources["label"], diagnoses)
 
 
 def _check_header(table: pd.DataFrame, name: str) -> None:

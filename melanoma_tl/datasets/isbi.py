@@ -571,7 +571,7 @@ class ISBIDataset:
         if isinstance(key, int | np.integer) and not isinstance(key, bool):
             return self._row(int(key))
         if not isinstance(key, slice):
-            key = check_key(key, set(self._metadata), len(self))
+            key = check_key(key, self._metadata.columns.tolist(), len(self))
         return type(self)(
             self.image_ids[key],
             None if self._paths is None else self._paths[key],

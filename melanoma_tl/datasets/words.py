@@ -169,10 +169,10 @@ def _read_by_meaning(distinct: Mapping[str, object], *, of_malignancy: bool) -> 
         if is_missing(word):
             return "the label is missing"
         if is_answer(word) and are_codes:
-            return f"unknown label {word!r}: beside the other labels it may mean anything"
+            return f"unknown label {word!r}: beside the other labels it may mean anything; say so with label_map"
         if is_answer(word) and meaning is Meaning.MELANOMA and of_malignancy:
             return Meaning.MALIGNANT
-        return f"unknown label {word!r}" if meaning is Meaning.UNKNOWN else meaning
+        return f"unknown label {word!r}; say what it means with label_map" if meaning is Meaning.UNKNOWN else meaning
 
     return {key: read(word) for key, word in distinct.items()}
 
