@@ -1,23 +1,21 @@
-"""Find and read tables of labels: the challenges' official files, each as it is, and tables of users' own."""
+"""Find and read the challenges' official files, each as it is."""
 
-import csv
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from melanoma_tl.datasets.challenges import COLUMNS, DIAGNOSES, Challenge
+from melanoma_tl.datasets.tables import read_columns, read_rows
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images import IMAGE_SUFFIXES
 
 METADATA = tuple(dict.fromkeys(COLUMNS.values()))
 """The facts about an image that have one name and one spelling in every table."""
 
-_OWN_COLUMNS = ("image_id", "label", "path")  # of a dataset: no fact of the user's can have these names
 _NO_ANSWER = {"", "n/a", "na", "nan", "none", "null", "unknown"}
 _SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 _SUFFIX = re.compile(f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
@@ -88,11 +86,11 @@ def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:
         return _read_pairs(path)
 
     diagnosed_by = challenge.one_hot or [column for column, name in challenge.metadata.items() if name == "diagnosis"]
-    table = _read(
+    table = read_columns(
         path,
         required=[challenge.id_column, *([challenge.label_column] if challenge.label_column else diagnosed_by)],
         wanted=[*diagnosed_by, *challenge.metadata],
-        separator=challenge.separator,
+        separator=None if challenge.separator == "," else challenge.separator,  # Dataverse serves tabs for commas
     )
     ids = _ids(table[challenge.id_column])
     labels = table[challenge.label_column] if challenge.label_column else []
@@ -108,54 +106,6 @@ def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:
         if further is not None:
             facts = _look_up(further, challenge.id_column, challenge.metadata, ids) | facts
     return _frame({"image_id": ids, "label": labels} | {name: facts[name] for name in METADATA if name in facts})
-
-
-def read_table(path: Path, *, id_column: str = "image_id", label_column: str = "label") -> pd.DataFrame:
-    r"""Read ids, labels and whatever else a table with a header holds.
-
-    Parameters
-    ----------
-    path : Path
-        A file of values separated by commas or tabs, in UTF-8.
-    id_column, label_column : str, default="image_id", "label"
-        Names of the two columns. Ids may be paths and carry an image suffix.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row an image, in the order of the file: ``image_id``, ``label`` and, where the table has
-        it, ``path`` (str, as they stand); then the other columns. Those that the challenges name in
-        several ways (``age_approx``, ``localization``, ``dx``…) get the names and
-        values of `read_challenge`, a diagnosis also where it is the label; the others
-        are str, as they stand. Left out are columns without a name, and further ones
-        called "image_id" or "label".
-
-    Raises
-    ------
-    DatasetError
-        If there is no such file, or it is not such a table.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "mine.csv"
-    ...     _ = path.write_text("image,dx,localization,camera\na.jpg,MEL,back,X1\n")
-    ...     read_table(path, id_column="image", label_column="dx").iloc[0].to_dict()
-    {'image_id': 'a.jpg', 'label': 'MEL', 'diagnosis': 'melanoma', 'site': 'back', 'camera': 'X1'}
-    """
-    table = _read(path, required=[id_column, label_column])
-    facts: dict[str, Sequence[object]] = {"image_id": table[id_column], "label": table[label_column]}
-    if "path" in table:
-        facts["path"] = table["path"]
-    for column, words in table.items():
-        name = COLUMNS.get(column, column)
-        if name in facts or (name != column and name in table):  # the column that has the name by right keeps it
-            name = column
-        if column in _OWN_COLUMNS or column == id_column or (column == label_column and name not in METADATA):
-            continue
-        facts[name] = [_tidy(name, word) for word in words] if name in METADATA else words
-    return _frame(facts)
 
 
 # -- what the cells mean -----------------------------------------------------------------------------------------------
@@ -180,7 +130,7 @@ def _diagnose(challenge: Challenge, cells: Sequence[str]) -> tuple[str | None, s
 
 def _look_up(path: Path, id_column: str, names: Mapping[str, str], ids: Sequence[str]) -> dict[str, Sequence[object]]:
     """Read the facts about some images from a table that may hold others, in another order, or lack some."""
-    table = _read(path, required=[id_column], wanted=names)
+    table = read_columns(path, required=[id_column], wanted=names)
     known = _ids(table[id_column])
     position = dict(zip(reversed(known), reversed(range(len(known))), strict=True))  # of the first row with the id
     return {
@@ -236,7 +186,7 @@ def _find(challenge: Challenge, root: Path, *names: str) -> Path | None:
 
 def _read_pairs(path: Path) -> pd.DataFrame:
     """Read a file without header, of an id and a label in each row."""
-    rows = [[cell.strip() for cell in row] for row in _rows(path)]
+    rows = [[cell.strip() for cell in row] for row in read_rows(path)]
     if not rows:
         raise DatasetError(f"{path}: the file is empty")
     if len(rows[0]) != 2:
@@ -244,72 +194,3 @@ def _read_pairs(path: Path) -> pd.DataFrame:
     if rows[0][0].lower() in ("image", "image_id", "isic_id"):
         raise DatasetError(f"{path}: starts with a header; the official file of this challenge has none")
     return _frame({"image_id": _ids(image_id for image_id, _ in rows), "label": [label for _, label in rows]})
-
-
-def _read(
-    path: Path, *, required: Sequence[str], wanted: Collection[str] | None = None, separator: str = ","
-) -> dict[str, list[str]]:
-    """Read columns of a file with a header: the required ones, and the wanted ones that there are (by default all)."""
-    rows = _rows(path, separator)
-    header = [name.strip() for name in next(rows, [])]
-    if not header:
-        raise DatasetError(f"{path}: the file is empty")
-    if not set(required) <= set(header):
-        *others, last = map(repr, required)
-        names = f"columns {', '.join(others)} and {last}" if others else f"column {last}"
-        got = ", ".join(map(repr, header))
-        raise DatasetError(f"{path}: the header must name the {names}, got {got[:500]}{'…' * (len(got) > 500)}")
-    twice = sorted({column for column in header if column and header.count(column) > 1})
-    if twice:
-        raise DatasetError(f"{path}: the header names {', '.join(map(repr, twice))} more than once")
-    chosen = {
-        column: place
-        for place, column in enumerate(header)
-        if column in required or (column and (wanted is None or column in wanted))
-    }
-    table: dict[str, list[str]] = {column: [] for column in chosen}
-    for row in rows:
-        for column, place in chosen.items():
-            table[column].append(row[place].strip())
-    if not table[required[0]]:
-        raise DatasetError(f"{path}: the file has a header but no rows")
-    return table
-
-
-def _rows(path: Path, separator: str = ",") -> Iterator[list[str]]:
-    """Read the rows of a file, all of the same length; spaces around cells are left to the reader of each."""
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such file; the labels are read from it")
-    width = None
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for row in filter(None, _split(_text_only(file), separator)):
-                width = width or len(row)
-                if len(row) != width:
-                    raise DatasetError(
-                        f"{path}: not a CSV file ({width} columns at first, "
-                        f"but {len(row)} in the row of {row[0][:40]!r})"
-                    )
-                yield row
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: not a CSV file ({error})") from error
-
-
-def _text_only(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        if "\0" in line:  # binary, or text in UTF-16
-            raise csv.Error("it holds NUL bytes; save it as UTF-8")
-        yield line
-
-
-def _split(lines: Iterator[str], separator: str) -> Iterable[list[str]]:
-    if separator != ",":  # rows stand between separators, among lines of explanation
-        stripped = (line.strip() for line in lines)
-        return (
-            line.removeprefix(separator).removesuffix(separator).split(separator)
-            for line in stripped
-            if line.startswith(separator)
-        )
-    first = next(lines, "")
-    delimiter = "\t" if "\t" in first and "," not in first else ","
-    return csv.reader(chain([first], lines), delimiter=delimiter, skipinitialspace=True, strict=True)
