@@ -116,9 +116,10 @@ def check_leaks(names):
 
 
 def check_own_data(names):
-    for dataset in (names["by_folder"], names["by_table"], names["by_other"]):
+    for dataset in (names["by_folder"], names["by_table"], names["by_other"], names["by_frame"]):
         assert dataset.image_ids.tolist() == ["IMG_0", "IMG_1"]
         assert dataset.labels.tolist() == [0, 1]
+    assert names["by_other"].metadata["patient_id"].tolist() == ["P1", "P2"]
 
 
 def check_performance(names):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.files import ImageIndex, find_images, is_junk, make_id, split_suffix
-from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError
 from melanoma_tl.images import load_image
 
 FORMATS = {".jpg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".jp2": "JPEG2000", ".tif": "TIFF", "": "PNG"}
@@ -339,7 +339,7 @@ def test_an_unknown_class_is_named_and_an_empty_or_textual_folder_is_none(tmp_pa
     table(tmp_path / "tables", ["a,1"])
     assert len(ISBIDataset.from_folder(tmp_path)) == 2
     draw(tmp_path / "tables" / "c.png")
-    with pytest.raises(UnknownNameError, match="'tables'"):
+    with pytest.raises(DatasetError, match="unknown label 'tables'; say what it means with label_map"):
         ISBIDataset.from_folder(tmp_path)
 
 
@@ -468,7 +468,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
 def test_a_frame_of_paths_that_are_missing_is_looked_up_by_id(tmp_path):
     photo = draw(tmp_path / "a.png")
     frame = pd.DataFrame({"image_id": ["a"], "path": [np.nan], "label": ["1"]}, dtype=object)
-    dataset = ISBIDataset._from_table(frame, [tmp_path], label_map={"1": 1}, name="x", on_error="raise")
+    dataset = ISBIDataset._from_table(frame, [tmp_path], labels=[1], name="x", on_error="raise")
     assert dataset.paths.tolist() == [photo]
 
 

@@ -88,7 +88,7 @@ def test_a_file_that_is_no_text_is_a_clear_error(tmp_path):
     challenge = get_challenge(2016, "train")
     write_challenge(tmp_path, challenge)
     (tmp_path / challenge.ground_truth).write_bytes(b"\xff\xfe\x00\x81" * 10)
-    with pytest.raises(DatasetError, match="not a CSV file"):
+    with pytest.raises(DatasetError, match=r"not a CSV file|expected two columns"):
         read(tmp_path, challenge)
 
 
@@ -152,8 +152,7 @@ def test_a_folder_a_class(tmp_path):
     ]
     (tmp_path / "nevus").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "nevus" / "d.png")
-    with pytest.raises(UnknownNameError, match=r"'nevus'.*label_map="):
-        ISBIDataset.from_folder(tmp_path)
+    assert ISBIDataset.from_folder(tmp_path).metadata["diagnosis"].tolist() == ["Melanoma", "benign", "benign", "nevus"]
     words = {"benign": 0, "nevus": 0, "melanoma": 1}
     assert ISBIDataset.from_folder(tmp_path, label_map=words).class_counts == {"benign": 3, "melanoma": 1}
 

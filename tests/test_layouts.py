@@ -596,7 +596,7 @@ def test_the_set_of_kaggle_is_read_with_a_warning(tmp_path, caplog):
     dataset = ISBIDataset.from_folder(tmp_path)
     assert dataset.image_ids.tolist() == ["benign/1", "2", "malignant/1"]
     assert dataset.labels.tolist() == [0, 0, 1]
-    assert "malignant, which is read as melanoma" in caplog.text
+    assert "taken for melanomas: the 1 images labelled 'malignant'" in caplog.text
     caplog.clear()
     ISBIDataset.from_folder(tmp_path, label_map={"benign": 0, "malignant": 1})
     assert not caplog.text, "who says what the words mean needs no warning"

@@ -12,11 +12,13 @@ for label, name in enumerate(("benign", "melanoma")):
         draw_lesion(bool(label), size=64, random_state=label)
     )
     lesion.save(Path("images", name, f"IMG_{label}.jpg"))
-    lesion.save(Path("images", f"IMG_{label}.jpg"))
 Path("labels.csv").write_text(
     "image_id,label\nIMG_0,benign\nIMG_1,melanoma\n"
 )
-Path("hospital.csv").write_text("name,dx\nIMG_0.jpg,NV\nIMG_1.jpg,MEL\n")
+Path("hospital.csv").write_text(
+    "Datei;Befund;PatientID\nIMG_0.jpg;NV;P1\nIMG_1.jpg;MEL;P2\n",
+    encoding="utf-16",
+)
 
 # --8<-- [start:example]
 from melanoma_tl import ISBIDataset
@@ -27,13 +29,17 @@ by_folder = ISBIDataset.from_folder("images")
 # a table with the columns image_id and label
 by_table = ISBIDataset.from_csv("labels.csv", image_dirs=["images"])
 
-# another table, with names and words of its own
-own_words = {"NV": 0, "MEL": 1}
+# a table of your own: other columns, another separator, "Unicode text"
+# of Excel; what is not "MEL" is benign, patients are found by their column
 by_other = ISBIDataset.from_csv(
     "hospital.csv",
     image_dirs=["images"],
-    id_column="name",
-    label_column="dx",
-    label_map=own_words,
+    id_column="Datei",
+    label_column="Befund",
+    positive="MEL",
 )
+
+# a pandas.DataFrame with the paths of the files
+table = by_table.to_frame()[["path", "label"]]
+by_frame = ISBIDataset.from_frame(table, path_column="path")
 # --8<-- [end:example]

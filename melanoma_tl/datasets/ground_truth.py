@@ -1,10 +1,8 @@
-"""Find and read tables of labels: the challenges' official files, each as it is, and tables of users' own."""
+"""Find and read the challenges' official files, each as it is."""
 
-import csv
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pandas as pd
 
 from melanoma_tl.datasets.challenges import COLUMNS, DIAGNOSES, Challenge
 from melanoma_tl.datasets.diagnoses import finest, read_class
+from melanoma_tl.datasets.tables import read_columns, read_rows
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.hdf5 import is_hdf5
 from melanoma_tl.images import IMAGE_SUFFIXES
@@ -125,7 +124,8 @@ def read_archive(folder: Path) -> pd.DataFrame:
     pandas.DataFrame
         One row an image, in the order of the file: ``image_id`` and ``label`` ("benign" or "melanoma", by
         `read_class`, or why it is neither); then the facts of `read_challenge`, of which ``diagnosis`` is the
-        finest that is known; then the other columns (str, None where empty).
+        finest that is known; then the other columns (str, None where empty), but for ``benign_malignant``, which
+        beside ``label`` would be a second one.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def read_archive(folder: Path) -> pd.DataFrame:
         raise DatasetError(
             f"{folder / 'metadata.csv'}: no such file; a download of the ISIC Archive has it beside the images"
         )
-    table = _read(path, required=["isic_id"])
+    table = read_columns(path, required=["isic_id"])
     levels = [table[column] for column in _ARCHIVE_LEVELS if column in table]
     if not levels:
         raise DatasetError(
@@ -151,60 +151,12 @@ def read_archive(folder: Path) -> pd.DataFrame:
     facts: dict[str, Sequence[object]] = {
         COLUMNS.get(column, column): [_tidy(COLUMNS.get(column, column), word) for word in words]
         for column, words in table.items()
-        if column not in ("isic_id", *_OWN_COLUMNS)
+        if column not in ("isic_id", "benign_malignant", *_OWN_COLUMNS)
     }
     facts["diagnosis"] = [_tidy("diagnosis", finest(row)) for row in rows]
     ordered = [name for name in METADATA if name in facts]
     ordered += [name for name in facts if name not in METADATA]
     return _frame({"image_id": _ids(table["isic_id"]), "label": labels} | {name: facts[name] for name in ordered})
-
-
-def read_table(path: Path, *, id_column: str = "image_id", label_column: str = "label") -> pd.DataFrame:
-    r"""Read ids, labels and whatever else a table with a header holds.
-
-    Parameters
-    ----------
-    path : Path
-        A file of values separated by commas or tabs, in UTF-8.
-    id_column, label_column : str, default="image_id", "label"
-        Names of the two columns. Ids may be paths and carry an image suffix.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row an image, in the order of the file: ``image_id``, ``label`` and, where the table has
-        it, ``path`` (str, as they stand); then the other columns. Those that the challenges name in
-        several ways (``age_approx``, ``localization``, ``dx``…) get the names and
-        values of `read_challenge`, a diagnosis also where it is the label; the others
-        are str, as they stand. Left out are columns without a name, and further ones
-        called "image_id" or "label".
-
-    Raises
-    ------
-    DatasetError
-        If there is no such file, or it is not such a table.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "mine.csv"
-    ...     _ = path.write_text("image,dx,localization,camera\na.jpg,MEL,back,X1\n")
-    ...     read_table(path, id_column="image", label_column="dx").iloc[0].to_dict()
-    {'image_id': 'a.jpg', 'label': 'MEL', 'diagnosis': 'melanoma', 'site': 'back', 'camera': 'X1'}
-    """
-    table = _read(path, required=[id_column, label_column])
-    facts: dict[str, Sequence[object]] = {"image_id": table[id_column], "label": table[label_column]}
-    if "path" in table:
-        facts["path"] = table["path"]
-    for column, words in table.items():
-        name = COLUMNS.get(column, column)
-        if name in facts or (name != column and name in table):  # the column that has the name by right keeps it
-            name = column
-        if column in _OWN_COLUMNS or column == id_column or (column == label_column and name not in METADATA):
-            continue
-        facts[name] = [_tidy(name, word) for word in words] if name in METADATA else words
-    return _frame(facts)
 
 
 # -- what the cells mean -----------------------------------------------------------------------------------------------
@@ -263,7 +215,7 @@ def _diagnose(challenge: Challenge, cells: Sequence[str]) -> tuple[str | None, s
 
 def _look_up(path: Path, id_column: str, names: Mapping[str, str], ids: Sequence[str]) -> dict[str, Sequence[object]]:
     """Read the facts about some images from a table that may hold others, in another order, or lack some."""
-    table = _read(path, required=[id_column], wanted=names)
+    table = read_columns(path, required=[id_column], wanted=names)
     known = _ids(table[id_column])
     position = dict(zip(reversed(known), reversed(range(len(known))), strict=True))  # of the first row with the id
     return {
@@ -316,11 +268,11 @@ def _read_truth(challenge: Challenge, root: Path, path: Path) -> dict[str, list[
         [challenge.label_column] if challenge.label_column else [*(challenge.levels[:1] or _diagnosed_by(challenge))]
     )
     optional = [challenge.malignant_column] if challenge.malignant_column else []
-    table = _read(
+    table = read_columns(
         path,
         required=["lesion_id" if of_lesions else str(challenge.id_column), *classes],
         wanted=[*_diagnosed_by(challenge), *challenge.levels, *optional, *challenge.metadata],
-        separator=challenge.separator,
+        separator=None if challenge.separator == "," else challenge.separator,  # Dataverse serves tabs for commas
     )
     if challenge.rows_file is not None:
         positions = _positions(_existing(challenge, root, challenge.rows_file), len(table[classes[0]]))
@@ -329,7 +281,7 @@ def _read_truth(challenge: Challenge, root: Path, path: Path) -> dict[str, list[
 
 
 def _positions(path: Path, n_rows: int) -> list[int]:
-    words = _read(path, required=["indexes"])["indexes"]
+    words = read_columns(path, required=["indexes"])["indexes"]
     if not all(word.isdecimal() and int(word) < n_rows for word in words):
         raise DatasetError(f"{path}: 'indexes' must hold positions of rows of the table, 0 to {n_rows - 1}")
     return [int(word) for word in words]
@@ -338,7 +290,7 @@ def _positions(path: Path, n_rows: int) -> list[int]:
 def _spread(challenge: Challenge, table: Mapping[str, Sequence[str]], path: Path) -> dict[str, list[str]]:
     """Make a row an image of a row a lesion, in the order of the images."""
     id_column = str(challenge.id_column)
-    images = _read(path, required=[id_column, "lesion_id", "image_type"], wanted=challenge.metadata)
+    images = read_columns(path, required=[id_column, "lesion_id", "image_type"], wanted=challenge.metadata)
     chosen = [row for row, word in enumerate(images["image_type"]) if word == challenge.image_type]
     lesions = {lesion: row for row, lesion in enumerate(table["lesion_id"])}
     rows = [lesions.get(images["lesion_id"][row]) for row in chosen]
@@ -372,7 +324,7 @@ def _find(challenge: Challenge, root: Path, *names: str) -> Path | None:
 
 def _read_pairs(path: Path) -> pd.DataFrame:
     """Read a file without header, of an id and a label in each row."""
-    rows = [[cell.strip() for cell in row] for row in _rows(path)]
+    rows = [[cell.strip() for cell in row] for row in read_rows(path)]
     if not rows:
         raise DatasetError(f"{path}: the file is empty")
     if len(rows[0]) != 2:
@@ -380,72 +332,3 @@ def _read_pairs(path: Path) -> pd.DataFrame:
     if rows[0][0].lower() in ("image", "image_id", "isic_id"):
         raise DatasetError(f"{path}: starts with a header; the official file of this challenge has none")
     return _frame({"image_id": _ids(image_id for image_id, _ in rows), "label": [label for _, label in rows]})
-
-
-def _read(
-    path: Path, *, required: Sequence[str], wanted: Collection[str] | None = None, separator: str = ","
-) -> dict[str, list[str]]:
-    """Read columns of a file with a header: the required ones, and the wanted ones that there are (by default all)."""
-    rows = _rows(path, separator)
-    header = [name.strip() for name in next(rows, [])]
-    if not header:
-        raise DatasetError(f"{path}: the file is empty")
-    if not set(required) <= set(header):
-        *others, last = map(repr, required)
-        names = f"columns {', '.join(others)} and {last}" if others else f"column {last}"
-        got = ", ".join(map(repr, header))
-        raise DatasetError(f"{path}: the header must name the {names}, got {got[:500]}{'…' * (len(got) > 500)}")
-    twice = sorted({column for column in header if column and header.count(column) > 1})
-    if twice:
-        raise DatasetError(f"{path}: the header names {', '.join(map(repr, twice))} more than once")
-    chosen = {
-        column: place
-        for place, column in enumerate(header)
-        if column in required or (column and (wanted is None or column in wanted))
-    }
-    table: dict[str, list[str]] = {column: [] for column in chosen}
-    for row in rows:
-        for column, place in chosen.items():
-            table[column].append(row[place].strip())
-    if not table[required[0]]:
-        raise DatasetError(f"{path}: the file has a header but no rows")
-    return table
-
-
-def _rows(path: Path, separator: str = ",") -> Iterator[list[str]]:
-    """Read the rows of a file, all of the same length; spaces around cells are left to the reader of each."""
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such file; the labels are read from it")
-    width = None
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for row in filter(None, _split(_text_only(file), separator)):
-                width = width or len(row)
-                if len(row) != width:
-                    raise DatasetError(
-                        f"{path}: not a CSV file ({width} columns at first, "
-                        f"but {len(row)} in the row of {row[0][:40]!r})"
-                    )
-                yield row
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: not a CSV file ({error})") from error
-
-
-def _text_only(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        if "\0" in line:  # binary, or text in UTF-16
-            raise csv.Error("it holds NUL bytes; save it as UTF-8")
-        yield line
-
-
-def _split(lines: Iterator[str], separator: str) -> Iterable[list[str]]:
-    if separator != ",":  # rows stand between separators, among lines of explanation
-        stripped = (line.strip() for line in lines)
-        return (
-            line.removeprefix(separator).removesuffix(separator).split(separator)
-            for line in stripped
-            if line.startswith(separator)
-        )
-    first = next(lines, "")
-    delimiter = "\t" if "\t" in first and "," not in first else ","
-    return csv.reader(chain([first], lines), delimiter=delimiter, skipinitialspace=True, strict=True)

@@ -16,15 +16,19 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
+from melanoma_tl.datasets.checks import check_key, check_parts
+from melanoma_tl.datasets.columns import arrange, names_malignancy
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.files import list_classes
-from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge, read_table
+from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
-from melanoma_tl.datasets.rows import LABEL_WORDS, choose_rows, describe_skipped, existing_folder, unreadable_rows
+from melanoma_tl.datasets.rows import choose_rows, describe_skipped, existing_folder, unreadable_rows
 from melanoma_tl.datasets.selection import SelectionBias, measure_selection_bias
 from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
+from melanoma_tl.datasets.tables import read_table
 from melanoma_tl.datasets.verification import Verification, verify
+from melanoma_tl.datasets.words import LabelMap, name_more_than_classes, read_labels
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.fingerprints import (
     GROUP_KINDS,
@@ -36,7 +40,6 @@ from melanoma_tl.fingerprints import (
     number_values,
 )
 from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow
-from melanoma_tl.meanings import Meaning, read_meaning
 from melanoma_tl.parameters import (
     FLAG,
     INSIDE,
@@ -50,8 +53,6 @@ from melanoma_tl.parameters import (
     checked,
     choice,
     holding,
-    mapping,
-    one_of,
     several,
     whole,
 )
@@ -62,18 +63,25 @@ logger = logging.getLogger(__name__)
 CLASS_NAMES = ("benign", "melanoma")
 
 _FOLDERS = several(PATH) | NONE
-_LABELS = mapping(one_of(0, 1), "a mapping of words to 0 (benign) and 1 (melanoma)") | NONE
+_COLUMN = TEXT | NONE
+
+_OFFICIAL_WORDS = {"benign": 0, "melanoma": 1, 0: 0, 1: 1}
+"""How the challenges write the two classes; the malignant images of ISBI 2016 are all melanomas."""
 
 PathLike = str | os.PathLike[str]
 PerClass = int | Mapping[str | int, int]
 
 
 class ImageRow(NamedTuple):
-    """One row of an `ISBIDataset`."""
+    """One row of an `ISBIDataset`; also the path of its image, so that a list of rows is a list of images."""
 
     image_id: str
     path: str
     label: int
+
+    def __fspath__(self) -> str:
+        """Return the path."""
+        return self.path
 
 
 class ISBIDataset:
@@ -105,7 +113,8 @@ class ISBIDataset:
     Raises
     ------
     DatasetError
-        If the lengths differ or a label is neither 0 nor 1.
+        If the lengths differ, an id or a path is missing, an id occurs twice, a label is neither 0 nor 1, or
+        `metadata` has columns of the dataset itself.
 
     Examples
     --------
@@ -128,22 +137,7 @@ class ISBIDataset:
         skipped: Sequence[SkippedRow] = (),
         metadata: pd.DataFrame | None = None,
     ) -> None:
-        ids = np.array(image_ids, dtype=np.str_)
-        files = None if paths is None else np.array([os.fspath(path) for path in np.asarray(paths)], dtype=np.str_)
-        classes = np.array(labels, dtype=np.int64)
-        if not len(ids) == len(classes) == len(ids if files is None else files):
-            raise DatasetError(
-                f"image_ids, paths and labels must have one entry an image, got lengths {len(ids)}, "
-                f"{'none' if files is None else len(files)} and {len(classes)}"
-            )
-        if not np.isin(classes, (0, 1)).all():
-            raise DatasetError(f"labels must be 0 (benign) or 1 (melanoma), got {np.unique(classes).tolist()}")
-        for array in (ids, files, classes):
-            if array is not None:
-                array.flags.writeable = False
-        facts = pd.DataFrame(index=range(len(ids))) if metadata is None else metadata.reset_index(drop=True)
-        if len(facts) != len(ids):
-            raise DatasetError(f"metadata must have one row an image: {len(ids)} images, {len(facts)} rows")
+        ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata)
         self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
         self._name, self._skipped = name, tuple(skipped)
 
@@ -199,10 +193,12 @@ class ISBIDataset:
         """
         challenge = get_challenge(year, split)
         folder = existing_folder(root)
+        table = read_challenge(challenge, folder)
+        words = _OFFICIAL_WORDS | ({"malignant": 1} if challenge.year == 2016 else {})
         dataset = cls._from_table(
-            read_challenge(challenge, folder),
+            table,
             None if labels_only else find_image_dirs(challenge, folder) if image_dirs is None else image_dirs,
-            label_map=LABEL_WORDS,
+            labels=read_labels(table["label"].tolist(), name=challenge.title, label_map=words),
             name=challenge.title,
             on_error=on_error,
         )
@@ -242,9 +238,9 @@ class ISBIDataset:
             "raise".
         """
         root = existing_folder(folder)
-        dataset = cls._from_table(
-            read_archive(root), [root], label_map={"benign": 0, "melanoma": 1}, name=root.name, on_error=on_error
-        )
+        table = read_archive(root)
+        labels = read_labels(table["label"].tolist(), name=root.name, label_map=_OFFICIAL_WORDS)
+        dataset = cls._from_table(table, [root], labels=labels, name=root.name, on_error=on_error)
         kinds = dataset.metadata.get("image_type", pd.Series(dtype=object)).value_counts()
         if len(kinds) > 1:
             shown = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
@@ -320,42 +316,129 @@ class ISBIDataset:
 
     @classmethod
     @checked(
-        path=PATH,
+        path_column=_COLUMN,
+        id_column=_COLUMN,
+        label_column=_COLUMN,
+        patient_column=_COLUMN,
+        lesion_column=_COLUMN,
+        diagnosis_column=_COLUMN,
         image_dirs=_FOLDERS,
-        id_column=TEXT,
-        label_column=TEXT,
-        label_map=_LABELS,
         labels_only=FLAG,
         on_error=ON_ERROR,
+        name=TEXT,
     )
+    def from_frame(
+        cls,
+        dataframe: pd.DataFrame,
+        *,
+        path_column: str | None = None,
+        id_column: str | None = None,
+        label_column: str | None = None,
+        patient_column: str | None = None,
+        lesion_column: str | None = None,
+        diagnosis_column: str | None = None,
+        positive: object = None,
+        label_map: LabelMap | None = None,
+        image_dirs: Sequence[PathLike] | None = None,
+        labels_only: bool = False,
+        on_error: str = "raise",
+        name: str = "table",
+    ) -> Self:
+        """Read a table of images and labels.
+
+        Class 1 is melanoma, and nothing else is. Labels that contradict a diagnosis in the same row stop the
+        read, and so does "malignant" beside the diagnosis of another cancer; where no diagnosis is known,
+        "malignant" is taken for melanoma, with a warning.
+
+        Parameters
+        ----------
+        dataframe : pandas.DataFrame
+            One row an image.
+        path_column, id_column, label_column, patient_column, lesion_column, diagnosis_column : str, optional
+            Names of the columns; by default those with a known name, such as "image_id", "isic_id", "PatientID" or
+            "dx". Ids may be paths, carry an image suffix, and are those of the files where there are only paths.
+            Without a label, the diagnosis is it.
+        positive : scalar or iterable of scalars, optional
+            The labels that mean melanoma; every other one that is not missing is benign then. By default
+            `melanoma_tl.meanings.read_meaning` reads them.
+        label_map : mapping, Series or callable, optional
+            What each label means, such as ``{"NV": 0, "MEL": 1}``; "benign" and "melanoma" stand for 0 and 1.
+        image_dirs : sequence of path, optional
+            Folders to look for the images in; by default paths are taken as they are.
+        labels_only : bool, default=False
+            Read ids and labels without looking for images.
+        on_error : {"raise", "skip"}, default="raise"
+            As in `from_challenge`.
+        name : str, default="table"
+            Name for people.
+
+        Returns
+        -------
+        ISBIDataset
+            In the order of the table. `metadata` holds the other columns; ``diagnosis`` in the table's own words,
+            also where these are the labels and more than two.
+
+        Raises
+        ------
+        DatasetError
+            As in `from_challenge`; if a column is not there, or several could be meant.
+        ParameterError, UnknownNameError
+            If `label_map` or `positive` cannot be used.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"image": ["a", "b", "c"], "dx": ["nv", "mel", "bcc"], "PatientID": [1, 2, 2]})
+        >>> dataset = ISBIDataset.from_frame(table, labels_only=True)
+        >>> dataset.labels.tolist(), dataset.metadata["patient_id"].tolist()
+        ([0, 1, 0], ['1', '2', '2'])
+        """
+        if not isinstance(dataframe, pd.DataFrame):
+            raise ParameterError(f"from_frame reads a pandas.DataFrame, got {type(dataframe).__name__}")
+        columns = {
+            "path_column": path_column,
+            "id_column": id_column,
+            "label_column": label_column,
+            "patient_column": patient_column,
+            "lesion_column": lesion_column,
+            "diagnosis_column": diagnosis_column,
+        }
+        table, source, diagnoses = arrange(dataframe, name=name, **columns)
+        labels = read_labels(
+            table["label"].tolist(),
+            name=name,
+            label_map=label_map,
+            positive=positive,
+            diagnoses=diagnoses,
+            of_malignancy=names_malignancy(source),
+        )
+        folders = None if labels_only else image_dirs or []
+        return cls._from_table(table, folders, labels=labels, name=name, on_error=on_error)
+
+    @classmethod
+    @checked(sep=_COLUMN, encoding=_COLUMN, image_dirs=_FOLDERS)
     def from_csv(
         cls,
         path: PathLike,
         *,
+        sep: str | None = None,
+        encoding: str | None = None,
         image_dirs: Sequence[PathLike] | None = None,
-        id_column: str = "image_id",
-        label_column: str = "label",
-        label_map: Mapping[str, int] | None = None,
-        labels_only: bool = False,
-        on_error: str = "raise",
+        **options: Any,
     ) -> Self:
-        """Read a table of ids and labels from a CSV file with a header.
+        """Read a table of images and labels from a text file with a header.
 
         Parameters
         ----------
         path : path
             The file.
+        sep, encoding : str, optional
+            What stands between cells, and how the text is written. By default comma, semicolon, tab or bar, in
+            UTF-8, UTF-16 with its mark or Windows-1252, whichever makes a table of it; what does not is an error.
         image_dirs : sequence of path, optional
             Folders to look for the images in; by default the folder of the file.
-        id_column, label_column : str, default="image_id", "label"
-            Names of the two columns. Ids may carry an image suffix.
-        label_map : mapping of str to int, optional
-            Which words mean 0 (benign) and 1 (melanoma), such as
-            ``{"NV": 0, "MEL": 1}``; by default those of the challenges.
-        labels_only : bool, default=False
-            Read ids and labels without looking for images.
-        on_error : {"raise", "skip"}, default="raise"
-            As in `from_challenge`.
+        **options
+            As `from_frame`: columns, ``positive``, ``label_map``, ``labels_only``, ``on_error``, ``name`` (by default
+            that of the file).
 
         Returns
         -------
@@ -364,22 +447,69 @@ class ISBIDataset:
 
         Raises
         ------
-        DatasetError
-            As in `from_challenge`.
+        DatasetError, ParameterError, UnknownNameError
+            As in `from_frame`; if there is no such file, or it is not such a table.
         """
+        if isinstance(path, pd.DataFrame):
+            raise ParameterError("from_csv reads a file; a DataFrame is read by ISBIDataset.from_frame")
+        if not isinstance(path, str | os.PathLike):
+            raise ParameterError(f"path must be that of a text file, got {type(path).__name__}")
         file = Path(path)
-        return cls._from_table(
-            read_table(file, id_column=id_column, label_column=label_column),
-            None if labels_only else [file.parent] if image_dirs is None else image_dirs,
-            label_map=label_map or LABEL_WORDS,
-            name=file.stem,
-            on_error=on_error,
-        )
+        table = read_table(file, separator=sep, encoding=encoding)
+        options = {"name": file.stem, "image_dirs": [file.parent] if image_dirs is None else image_dirs} | options
+        return cls.from_frame(table, **options)
 
     @classmethod
-    @checked(root=PATH, label_map=_LABELS, on_error=ON_ERROR)
+    def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None) -> Self:
+        """Put datasets one after the other; ``a + b`` is short for two.
+
+        Parameters
+        ----------
+        datasets : iterable of ISBIDataset
+            At least one. All with images, or all without.
+        name : str, optional
+            Name for people; by default theirs.
+
+        Returns
+        -------
+        ISBIDataset
+            All rows, skipped ones too; a fact that only some of them know is missing in the others.
+
+        Raises
+        ------
+        DatasetError
+            If an id is in several of them, or only some have images.
+
+        Examples
+        --------
+        >>> first, second = ISBIDataset(["a"], None, [0], name="x"), ISBIDataset(["b"], None, [1], name="y")
+        >>> first + second
+        ISBIDataset('x + y', 2 images: 1 benign, 1 melanoma)
+        """
+        parts = list(datasets)
+        wrong = next((part for part in parts if not isinstance(part, ISBIDataset)), None)
+        if wrong is not None or not parts:
+            raise ParameterError(f"datasets must be some of ISBIDataset, got {type(wrong or parts).__name__}")
+        n_without = sum(part._paths is None for part in parts)
+        if n_without not in (0, len(parts)):
+            raise DatasetError(f"{n_without} of {len(parts)} datasets have no images: read all of them alike")
+        return cls(
+            np.concatenate([part.image_ids for part in parts]),
+            None if n_without else np.concatenate([part.paths for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            name=name or " + ".join(part.name for part in parts),
+            skipped=[row for part in parts for row in part.skipped],
+            metadata=pd.concat([part._metadata for part in parts], ignore_index=True),
+        )
+
+    def __add__(self, other: "ISBIDataset") -> Self:
+        """Put two datasets one after the other."""
+        return self.concat([self, other]) if isinstance(other, ISBIDataset) else NotImplemented
+
+    @classmethod
+    @checked(root=PATH, on_error=ON_ERROR)
     def from_folder(
-        cls, root: PathLike, *, label_map: Mapping[str, int] | None = None, on_error: str = "raise"
+        cls, root: PathLike, *, label_map: LabelMap | None = None, positive: object = None, on_error: str = "raise"
     ) -> Self:
         """Read a folder with one folder of images a class.
 
@@ -387,9 +517,8 @@ class ISBIDataset:
         ----------
         root : path
             The folder.
-        label_map : mapping of str to int, optional
-            Which folder names mean 0 (benign) and 1 (melanoma); by default
-            "benign", "malignant" and "melanoma", "0" and "1".
+        label_map, positive : optional
+            What the names of the folders mean, as in `from_frame`.
         on_error : {"raise", "skip"}, default="raise"
             What to do with files that cannot be used: stop, or leave them out and list them in `skipped`.
 
@@ -398,6 +527,7 @@ class ISBIDataset:
         ISBIDataset
             Sorted by class folder, then by path: all that is in a class folder or below it. The id is the
             file name without suffix; where several files have that, the path from `root`, such as "benign/1".
+            Where there are more than two class folders, their names are the ``diagnosis`` in `metadata`.
 
         Raises
         ------
@@ -407,23 +537,14 @@ class ISBIDataset:
             If a folder's name is no known class.
         """
         folder = existing_folder(root)
-        words = label_map or LABEL_WORDS
         table, flaws = list_classes(folder)
-        if label_map is None and any(read_meaning(name) is Meaning.MALIGNANT for name in table["label"].unique()):
-            logger.warning(
-                "%s: a folder says malignant, which is read as melanoma; where it holds carcinomas too, as the set of "
-                "Kaggle does, what is learned and measured is malignancy",
-                folder,
-            )
-        for name in table.loc[[not flaw for flaw in flaws], "label"].unique():
-            if name.lower() not in {word.lower() for word in words}:
-                raise UnknownNameError("class folder", name, words, "Name others with label_map={'folder': 0 or 1}.")
         if table.empty:
             raise DatasetError(
                 f"{folder}: no images found; expected one folder a class, such as benign/ and melanoma/, "
                 f"with files ending in {', '.join(IMAGE_SUFFIXES)}"
             )
-        return cls._from_table(table, None, label_map=words, name=folder.name, on_error=on_error, flaws=flaws)
+        labels = read_labels(table["label"].tolist(), name=folder.name, label_map=label_map, positive=positive)
+        return cls._from_table(table, None, labels=labels, name=folder.name, on_error=on_error, flaws=flaws)
 
     @classmethod
     def _from_table(
@@ -431,12 +552,14 @@ class ISBIDataset:
         table: pd.DataFrame,
         image_dirs: Sequence[PathLike] | None,
         *,
-        label_map: Mapping[str, int],
+        labels: Sequence[int | str],
         name: str,
         on_error: str,
         flaws: Sequence[str] | None = None,
     ) -> Self:
-        rows, skipped = choose_rows(table, image_dirs, label_map=label_map, name=name, on_error=on_error, flaws=flaws)
+        if "diagnosis" not in table and name_more_than_classes(table["label"].tolist(), labels):
+            table = table.assign(diagnosis=table["label"])
+        rows, skipped = choose_rows(table, image_dirs, labels=labels, name=name, on_error=on_error, flaws=flaws)
         return cls(
             rows["image_id"],
             rows.get("path"),
@@ -523,14 +646,10 @@ class ISBIDataset:
 
     def __getitem__(self, key: Any) -> Any:
         """Return one row for an int, a dataset for a slice, a boolean mask or an array of positions."""
-        if isinstance(key, int | np.integer):
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
             return self._row(int(key))
         if not isinstance(key, slice):
-            key = np.asarray(key)
-            if key.dtype == bool and key.shape != self.labels.shape:
-                raise DatasetError(f"a mask must have one entry an image ({len(self)}), got the shape {key.shape}")
-            if key.size == 0:
-                key = key.astype(np.intp)
+            key = check_key(key, self._metadata.columns.tolist(), len(self))
         return type(self)(
             self.image_ids[key],
             None if self._paths is None else self._paths[key],

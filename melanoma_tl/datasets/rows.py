@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LABEL_WORDS: Mapping[str, int] = {"benign": 0, "malignant": 1, "melanoma": 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1}
-"""How the challenges write the two classes; ISBI 2016 says "malignant" and its malignant images are all melanomas."""
+_N_REASONS = 6
 
 _HOW_TO_SKIP = "Put it right, or pass on_error='skip' to leave such rows out; they are then listed in .skipped"
 
@@ -29,7 +29,7 @@ def choose_rows(
     table: pd.DataFrame,
     image_dirs: Sequence[str | os.PathLike[str]] | None,
     *,
-    label_map: Mapping[str, int],
+    labels: Sequence[int | str],
     name: str,
     on_error: str,
     flaws: Sequence[str] | None = None,
@@ -39,12 +39,12 @@ def choose_rows(
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns ``image_id`` (what the table calls the image: a name or a path, with suffix or without), ``label``
-        (words), perhaps ``path`` (where it is, if the id does not say), and whatever else is known.
+        Columns ``image_id`` (what the table calls the image: a name or a path, with suffix or without), perhaps
+        ``path`` (where it is, if the id does not say), and whatever else is known.
     image_dirs : sequence of path, or None
         Folders to look for the images in, and below; None does not look.
-    label_map : mapping of str to int
-        Which words, in any case, mean 0 and 1.
+    labels : sequence of int or str of length n_rows
+        From `read_labels`: 0 or 1, or why neither is known.
     name : str
         Name of the dataset, for messages.
     on_error : {"raise", "skip"}
@@ -67,9 +67,7 @@ def choose_rows(
     check_on_error(on_error)
     if flaws is None:
         table, flaws = _find_files(table, image_dirs)
-    words = {word.lower(): label for word, label in label_map.items()}
-    labels = [words.get(str(word).lower()) for word in table["label"]]
-    reasons = list(_reasons(table, labels, flaws, known=", ".join(label_map)))
+    reasons = list(_reasons(table, labels, flaws))
     paths = table.get("path", pd.Series("", index=table.index))
     skipped = tuple(
         SkippedRow(image_id, path, reason)
@@ -117,10 +115,10 @@ def _why_not_found(files: Sequence[str], path: str, where: str) -> str:
     return f"no image {path!r}, its path in the table, in {where}" if path else f"no image of this name in {where}"
 
 
-def _reasons(table: pd.DataFrame, labels: Sequence[int | None], flaws: Sequence[str], *, known: str) -> Iterator[str]:
+def _reasons(table: pd.DataFrame, labels: Sequence[int | str], flaws: Sequence[str]) -> Iterator[str]:
     """Say of each row why it cannot be used; nothing if it can."""
     seen: set[str] = set()
-    for image_id, word, label, flaw in zip(table["image_id"], table["label"], labels, flaws, strict=True):
+    for image_id, label, flaw in zip(table["image_id"], labels, flaws, strict=True):
         if not image_id:
             yield "the row has no id"
         elif flaw:
@@ -129,7 +127,7 @@ def _reasons(table: pd.DataFrame, labels: Sequence[int | None], flaws: Sequence[
             yield "the id occurs more than once"
         else:
             seen.add(image_id)
-            yield "" if label is not None else f"unknown label {word!r}; known: {known}"
+            yield label if isinstance(label, str) else ""
 
 
 def unreadable_rows(dataset: "ISBIDataset", results: Iterable[object]) -> tuple[SkippedRow, ...]:
@@ -155,7 +153,7 @@ def unreadable_rows(dataset: "ISBIDataset", results: Iterable[object]) -> tuple[
 
 
 def describe_skipped(skipped: Sequence[SkippedRow], total: int) -> str:
-    """Write how many rows cannot be used, and the first reasons.
+    """Write how many rows cannot be used, and why, each reason once.
 
     Parameters
     ----------
@@ -169,8 +167,15 @@ def describe_skipped(skipped: Sequence[SkippedRow], total: int) -> str:
     str
         One line.
     """
-    shown = "; ".join(f"{row.image_id or '(no id)'}: {row.reason}" for row in skipped[:3])
-    more = f"; … and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    alike: dict[str, list[SkippedRow]] = {}
+    for row in skipped:
+        alike.setdefault(row.reason, []).append(row)
+    shown = "; ".join(
+        f"{rows[0].image_id or '(no id)'}{f' and {len(rows) - 1} more' * (len(rows) > 1)}: {reason}"
+        for reason, rows in islice(alike.items(), _N_REASONS)
+    )
+    n_more = sum(map(len, islice(alike.values(), _N_REASONS, None)))
+    more = f"; … and {n_more} more" if n_more else ""
     return f"{len(skipped)} of {total} rows cannot be used ({shown}{more})"
 
 

@@ -1,0 +1,139 @@
+"""What a dataset may be made of, checked where it is made."""
+
+import os
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS, read_id
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.labels import as_labels
+
+_N_SHOWN = 5
+
+
+def check_parts(
+    image_ids: Any, paths: Any, labels: Any, metadata: pd.DataFrame | None
+) -> tuple[NDArray[np.str_], NDArray[np.str_] | None, NDArray[np.int64], pd.DataFrame]:
+    """Check what a dataset is made of, and give it its types.
+
+    Parameters
+    ----------
+    image_ids, paths, labels : array-like of shape (n_images,)
+        As `ISBIDataset`.
+    metadata : pandas.DataFrame, optional
+        As `ISBIDataset`.
+
+    Returns
+    -------
+    image_ids, paths, labels, metadata
+        Arrays that cannot be written to; a table of its own.
+
+    Raises
+    ------
+    DatasetError
+        If they do not fit together, or something in them cannot be used.
+    """
+    ids = _check_words(image_ids, "image_ids")
+    files = None if paths is None else _check_words(paths, "paths")
+    classes = _check_labels(labels)
+    if not len(ids) == len(classes) == len(ids if files is None else files):
+        raise DatasetError(
+            f"image_ids, paths and labels must have one entry an image, got lengths {len(ids)}, "
+            f"{'none' if files is None else len(files)} and {len(classes)}"
+        )
+    distinct, counts = np.unique(ids, return_counts=True)
+    if len(distinct) < len(ids):
+        raise DatasetError(f"every id must stand for one image; several have {_show(distinct[counts > 1])}")
+    for array in (ids, files, classes):
+        if array is not None:
+            array.flags.writeable = False
+    return ids, files, classes, _check_facts(metadata, len(ids))
+
+
+def _check_words(values: Any, name: str) -> NDArray[np.str_]:
+    array = np.asarray(values, dtype=object)
+    if array.ndim != 1:
+        raise DatasetError(f"{name} must be a sequence of one entry an image, got the shape {array.shape}")
+    words = [_as_text(value) for value in array]
+    missing = [place for place, word in enumerate(words) if not word]
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} of {len(words)} {name} are missing or no text (row {missing[0]} is {array[missing[0]]!r})"
+        )
+    return np.array(words, dtype=np.str_)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str | os.PathLike):
+        return os.fsdecode(value)
+    return str(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else ""
+
+
+def _check_labels(labels: Any) -> NDArray[np.int64]:
+    if np.size(labels) == 0:
+        return np.empty(0, dtype=np.int64)
+    classes = as_labels(labels, name="labels")
+    if classes.dtype.kind not in "biuf" or not np.isin(classes, (0, 1)).all():
+        raise DatasetError(f"labels must be 0 (benign) or 1 (melanoma), got {_show(np.unique(classes))}")
+    return classes.astype(np.int64)
+
+
+def _check_facts(metadata: pd.DataFrame | None, n_images: int) -> pd.DataFrame:
+    if metadata is None:
+        return pd.DataFrame(index=range(n_images))
+    if not isinstance(metadata, pd.DataFrame):
+        raise DatasetError(f"metadata must be a pandas.DataFrame, got {type(metadata).__name__}")
+    if len(metadata) != n_images:
+        raise DatasetError(f"metadata must have one row an image: {n_images} images, {len(metadata)} rows")
+    wrong = [column for column in metadata.columns if not isinstance(column, str) or column in OWN_COLUMNS]
+    wrong += metadata.columns[metadata.columns.duplicated()].tolist()
+    if wrong:
+        raise DatasetError(
+            f"metadata must have columns of distinct names, none of them {', '.join(OWN_COLUMNS)}: got {_show(wrong)}"
+        )
+    facts = metadata.reset_index(drop=True)
+    for column in set(GROUPS) & set(facts.columns):
+        facts[column] = facts[column].map(read_id).astype(object)
+    return facts
+
+
+def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
+    """Check what a dataset is indexed with, where that is neither a position nor a slice.
+
+    Parameters
+    ----------
+    key : object
+        Positions, or a mask.
+    columns : collection of str
+        The columns of its metadata, for messages.
+    length : int
+        Number of images.
+
+    Returns
+    -------
+    ndarray of int or bool
+        The same.
+
+    Raises
+    ------
+    DatasetError
+        If it is anything else.
+    """
+    array = np.asarray(key)
+    if array.size == 0:
+        return array.astype(np.intp)
+    if array.dtype == bool and array.shape != (length,):
+        raise DatasetError(f"a mask must have one entry an image ({length}), got the shape {array.shape}")
+    if array.ndim != 1 or array.dtype.kind not in "biu":
+        hint = f"; the column is dataset.metadata[{key!r}]" if isinstance(key, str) and key in columns else ""
+        raise DatasetError(f"a dataset is indexed with positions, a slice or a mask of its images, got {key!r}{hint}")
+    return array
+
+
+def _show(values: Any) -> str:
+    listed = np.asarray(values, dtype=object).tolist()
+    return ", ".join(map(repr, listed[:_N_SHOWN])) + ", …" * (len(listed) > _N_SHOWN)

@@ -1,0 +1,279 @@
+"""Read text files that hold a table, whatever program wrote them: encoding, separator, rows of one length."""
+
+import codecs
+import csv
+import io
+import logging
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+from melanoma_tl.errors import DatasetError, ParameterError
+
+logger = logging.getLogger(__name__)
+
+SEPARATORS = (",", ";", "\t", "|")
+"""Those that are looked for where none is given."""
+
+_N_PROBED = 200
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # starts like that of UTF-16, so it comes first
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_DECLARED = re.compile(r"""["']?sep=(.)["']?[,;\s]*""", re.IGNORECASE)  # programs fill up the line
+_WESTERN = r"ÄÖÜäöüßÀÁÂÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕØÙÚÛàáâãåæçèéêëìíîïñòóôõøùúûÿŒœ"
+_NOT_WESTERN = re.compile(
+    rf"[^\x00-\x7f{_WESTERN}°µ§€£±²³·«»…\u2013\u2014\u2019ªº\xa0]"  # signs that such tables hold
+    rf"|[{_WESTERN}]{{3}}|(?<!\w)[{_WESTERN}]{{2,}}(?!\w)"  # letters of another script come in whole words
+)
+"""What betrays that a text which is no UTF-8 is no Windows-1252 either."""
+
+
+def read_table(path: Path, *, separator: str | None = None, encoding: str | None = None) -> pd.DataFrame:
+    r"""Read a table with a header.
+
+    Parameters
+    ----------
+    path : Path
+        A text file.
+    separator, encoding : str, optional
+        As `read_rows`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All cells as they stand, without blanks around them (str); columns without a name are left out.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such file, or it is not such a table.
+    ParameterError
+        If the separator or the encoding cannot be used.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "mine.csv"
+    ...     _ = path.write_text("sep=;\nBild;Diagnose\na.jpg;Nävus\n", encoding="utf-16")
+    ...     read_table(path).to_dict("list")
+    {'Bild': ['a.jpg'], 'Diagnose': ['Nävus']}
+    """
+    return pd.DataFrame(read_columns(path, separator=separator, encoding=encoding), dtype=object)
+
+
+def read_columns(
+    path: Path,
+    *,
+    required: Sequence[str] = (),
+    wanted: Collection[str] | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+) -> dict[str, list[str]]:
+    """Read columns of a file with a header: the required ones, and the wanted ones that there are (by default all).
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    required : sequence of str
+        Names that the header must hold.
+    wanted : collection of str, optional
+        Further names.
+    separator, encoding : str, optional
+        As `read_rows`.
+
+    Returns
+    -------
+    dict of str to list of str
+        The cells of each column.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `read_table`.
+    """
+    rows = read_rows(path, separator=separator, encoding=encoding)
+    header = [name.strip() for name in next(rows, [])]
+    if not header:
+        raise DatasetError(f"{path}: the file is empty")
+    check_columns(header, required, where=f"{path}: the header")
+    twice = sorted({column for column in header if column and header.count(column) > 1})
+    if twice:
+        raise DatasetError(f"{path}: the header names {', '.join(map(repr, twice))} more than once")
+    chosen = {
+        column: place
+        for place, column in enumerate(header)
+        if column in required or (column and (wanted is None or column in wanted))
+    }
+    table: dict[str, list[str]] = {column: [] for column in chosen}
+    empty = True
+    for row in rows:
+        empty = False
+        for column, place in chosen.items():
+            table[column].append(row[place].strip())
+    if empty:
+        raise DatasetError(f"{path}: the file has a header but no rows")
+    return table
+
+
+def check_columns(header: Iterable[str], required: Sequence[str], *, where: str) -> None:
+    """Check that a table has the columns that are needed.
+
+    Parameters
+    ----------
+    header : iterable of str
+        The names of its columns.
+    required : sequence of str
+        Those that it must have.
+    where : str
+        What names them, for the message.
+
+    Raises
+    ------
+    DatasetError
+        If one is not there.
+    """
+    known = list(map(str, header))
+    if set(required) <= set(known):
+        return
+    *others, last = map(repr, required)
+    names = f"columns {', '.join(others)} and {last}" if others else f"column {last}"
+    got = ", ".join(map(repr, known))
+    raise DatasetError(f"{where} must name the {names}, got {got[:500]}{'…' * (len(got) > 500)}")
+
+
+def read_rows(path: Path, *, separator: str | None = None, encoding: str | None = None) -> Iterator[list[str]]:
+    """Read the rows of a file, all of the same length; spaces around cells are left to the reader of each.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    separator : str, optional
+        What stands between cells; by default that of `SEPARATORS` which makes a table of it, or what a first line
+        ``sep=;`` says. Of several characters, such as "||", it also stands around each row, and other lines are
+        explanations.
+    encoding : str, optional
+        By default UTF-8; UTF-16 where a byte-order mark says so; else Windows-1252, where it makes sense.
+
+    Yields
+    ------
+    list of str
+        The cells of each row that is not empty.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such file, its text cannot be read, several separators would make a table of it, or rows
+        have several lengths.
+    ParameterError
+        If the separator or the encoding cannot be used.
+    """
+    if separator is not None and (not isinstance(separator, str) or not separator or separator in '"\r\n'):
+        raise ParameterError(f"sep must be what stands between cells, such as ';' or '\\t', got {separator!r}")
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; the labels are read from it")
+    lines = list(io.StringIO(_read_text(path, encoding), newline="")) or [""]
+    if separator is not None and len(separator) > 1:
+        rows = _split_at(separator, lines)
+    else:
+        declared = _DECLARED.fullmatch(lines[0])
+        if declared:
+            lines, separator = lines[1:], separator or declared[1]
+        rows = _split(lines, separator or _find_separator(lines, path))
+    try:
+        yield from _of_one_length(rows, path)
+    except csv.Error as error:
+        raise DatasetError(f"{path}: not a CSV file ({error})") from error
+
+
+def _of_one_length(rows: Iterable[list[str]], path: Path) -> Iterator[list[str]]:
+    width = None
+    for row in filter(None, rows):
+        width = width or len(row)
+        if len(row) != width:
+            raise DatasetError(
+                f"{path}: not a CSV file ({width} columns at first, but {len(row)} in the row of {row[0][:40]!r})"
+            )
+        yield row
+
+
+def _split(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
+    return csv.reader(lines, delimiter=separator, skipinitialspace=not separator.isspace(), strict=True)
+
+
+def _split_at(separator: str, lines: Iterable[str]) -> Iterator[list[str]]:
+    stripped = (line.strip() for line in lines)
+    return (
+        line.removeprefix(separator).removesuffix(separator).split(separator)
+        for line in stripped
+        if line.startswith(separator)
+    )
+
+
+# -- guesses that are proved -------------------------------------------------------------------------------------------
+
+
+def _find_separator(lines: Sequence[str], path: Path) -> str:
+    """Find the one separator that makes rows of one length of the first lines."""
+    widths = {separator: _width(lines, separator) for separator in SEPARATORS}
+    fitting = [separator for separator, (width, even) in widths.items() if even and width > 1]
+    if len(fitting) > 1:
+        raise DatasetError(
+            f"{path}: {' and '.join(map(repr, fitting))} would both make a table of it: say which with sep="
+        )
+    # Where none fits, the one that parts the header decides what the message is about.
+    return fitting[0] if fitting else max(SEPARATORS, key=lambda separator: widths[separator][0])
+
+
+def _width(lines: Sequence[str], separator: str) -> tuple[int, bool]:
+    """Count the cells of the header, and tell whether the rows that follow have as many."""
+    width = 0
+    # A quoted cell may go on over lines: the last row of a piece of the file proves nothing.
+    rows = _split(lines[:_N_PROBED], separator)
+    try:
+        for row in islice(filter(None, rows), _N_PROBED // 2):
+            width = width or len(row)
+            if len(row) != width:
+                return width, False
+    except csv.Error:
+        return width, False
+    return width, True
+
+
+def _read_text(path: Path, encoding: str | None) -> str:
+    content = path.read_bytes()
+    mark = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    try:
+        text = content.decode(encoding or mark or "utf-8")
+    except LookupError:
+        raise ParameterError(
+            f"encoding must be the name of one, such as 'utf-8' or 'cp1252', got {encoding!r}"
+        ) from None
+    except UnicodeError as error:
+        if encoding or mark or b"\0" in content:
+            raise DatasetError(f"{path}: not a CSV file ({error})") from error
+        text = _decode_western(content, path)
+    if "\0" in text:  # binary, or UTF-16 without its mark
+        raise DatasetError(f"{path}: not a CSV file (it holds NUL bytes; give its encoding=, such as 'utf-16-le')")
+    return text.removeprefix("\ufeff")
+
+
+def _decode_western(content: bytes, path: Path) -> str:
+    how = "no UTF-8, and nothing says what else: save it as UTF-8, or give its encoding="
+    try:
+        text = content.decode("cp1252")
+    except UnicodeError:
+        raise DatasetError(f"{path}: not a CSV file that can be read ({how})") from None
+    if _NOT_WESTERN.search(text):
+        raise DatasetError(f"{path}: not a CSV file that can be read ({how})")
+    logger.warning("%s: no UTF-8; read as Windows-1252, as Western European programs write it", path)
+    return text
