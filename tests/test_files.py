@@ -14,7 +14,7 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.files import ImageIndex, find_images, is_junk, make_id, split_suffix
-from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError
 from melanoma_tl.images import load_image
 
 FORMATS = {".jpg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".jp2": "JPEG2000", ".tif": "TIFF", "": "PNG"}

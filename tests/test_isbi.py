@@ -88,7 +88,7 @@ def test_a_file_that_is_no_text_is_a_clear_error(tmp_path):
     challenge = get_challenge(2016, "train")
     write_challenge(tmp_path, challenge)
     (tmp_path / challenge.ground_truth).write_bytes(b"\xff\xfe\x00\x81" * 10)
-    with pytest.raises(DatasetError, match="not a CSV file|expected two columns"):
+    with pytest.raises(DatasetError, match=r"not a CSV file|expected two columns"):
         read(tmp_path, challenge)
 
 

@@ -239,20 +239,21 @@ def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str) -> d
                 f"{name}: {' and '.join(map(repr, columns))} could each be the {role.replace('_', ' ')}, and do not "
                 f"say the same: say which it is with {_PARAMETERS[role]}="
             )
-        if columns and (role not in GROUPS or _can_be(role, table[columns[0]])):
+        if columns:
             sources[role] = columns[0]
     return sources
 
 
 def _can_be(role: str, cells: pd.Series) -> bool:
-    """Tell whether anything stands in a column; of a lesion or patient, whether it is an id and no finding."""
+    """Tell whether anything stands in a column; of a lesion or patient, whether anything may be an id."""
     words = set(map(_word, cells)) - {""}
-    if role not in GROUPS:
-        return bool(words)
-    ids = [word for word in words if not _is_no_id(word)]
-    return bool(ids) and not all(
-        _NUMBER.fullmatch(word) is None and read_meaning(word) is not Meaning.UNKNOWN for word in ids
-    )
+    return any(not _is_no_id(word) for word in words) if role in GROUPS else bool(words)
+
+
+def _names_findings(cells: pd.Series) -> bool:
+    """Tell whether a column called "lesion" says what lesions are, and not which."""
+    words = {word for word in map(_word, cells) if not _is_no_id(word) and not _NUMBER.fullmatch(word)}
+    return bool(words) and all(read_meaning(word) is not Meaning.UNKNOWN for word in words)
 
 
 def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:
