@@ -174,17 +174,20 @@ def arrange(table: pd.DataFrame, *, name: str, **given: str | None) -> Arranged:
     sources = _find_sources(table, sources, name)
     if "label" not in sources and "diagnosis" in sources:
         sources["label"] = sources["diagnosis"]
+    levels = sorted(filter(_LEVEL.fullmatch, table.columns), key=lambda column: column[-1], reverse=True)
+    if "label" not in sources and levels:
+        finest = [known[0] if known else "" for known in _read_diagnoses(table, levels)]
+        table, sources["label"] = table.assign(label=finest), "label"
     if "image_id" not in sources and "path" not in sources:
         raise _lacks(table, "image_id", name)
     if "label" not in sources:
         raise _lacks(table, "label", name)
-    levels = sorted(filter(_LEVEL.fullmatch, map(str, table.columns)), key=lambda column: column[-1], reverse=True)
     facts = _read_facts(table, sources, levels, name)
     _warn_of_groups(table, sources, name)
     used = set(sources.values()) - set(levels)
     facts |= {
         column: table[column].array
-        for column in map(str, table.columns)
+        for column in table.columns
         if column not in used and column not in facts and column not in OWN_COLUMNS
     }
     diagnoses = _read_diagnoses(table, [column for column in levels if column != sources["label"]])
