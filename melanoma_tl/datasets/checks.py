@@ -97,7 +97,7 @@ def _check_facts(metadata: pd.DataFrame | None, n_images: int) -> pd.DataFrame:
         )
     facts = metadata.reset_index(drop=True)
     for column in set(GROUPS) & set(facts.columns):
-        facts[column] = facts[column].map(read_id).astype(object)
+        facts[column] = pd.Series([read_id(cell) for cell in facts[column]], dtype=object)
     return facts
 
 

@@ -174,17 +174,20 @@ def arrange(table: pd.DataFrame, *, name: str, **given: str | None) -> Arranged:
     sources = _find_sources(table, sources, name)
     if "label" not in sources and "diagnosis" in sources:
         sources["label"] = sources["diagnosis"]
+    levels = sorted(filter(_LEVEL.fullmatch, table.columns), key=lambda column: column[-1], reverse=True)
+    if "label" not in sources and levels:
+        finest = [known[0] if known else "" for known in _read_diagnoses(table, levels)]
+        table, sources["label"] = table.assign(label=finest), "label"
     if "image_id" not in sources and "path" not in sources:
         raise _lacks(table, "image_id", name)
     if "label" not in sources:
         raise _lacks(table, "label", name)
-    levels = sorted(filter(_LEVEL.fullmatch, map(str, table.columns)), key=lambda column: column[-1], reverse=True)
     facts = _read_facts(table, sources, levels, name)
     _warn_of_groups(table, sources, name)
     used = set(sources.values()) - set(levels)
     facts |= {
         column: table[column].array
-        for column in map(str, table.columns)
+        for column in table.columns
         if column not in used and column not in facts and column not in OWN_COLUMNS
     }
     diagnoses = _read_diagnoses(table, [column for column in levels if column != sources["label"]])
@@ -239,20 +242,21 @@ def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str) -> d
                 f"{name}: {' and '.join(map(repr, columns))} could each be the {role.replace('_', ' ')}, and do not "
                 f"say the same: say which it is with {_PARAMETERS[role]}="
             )
-        if columns and (role not in GROUPS or _can_be(role, table[columns[0]])):
+        if columns:
             sources[role] = columns[0]
     return sources
 
 
 def _can_be(role: str, cells: pd.Series) -> bool:
-    """Tell whether anything stands in a column; of a lesion or patient, whether it is an id and no finding."""
+    """Tell whether anything stands in a column; of a lesion or patient, whether anything may be an id."""
     words = set(map(_word, cells)) - {""}
-    if role not in GROUPS:
-        return bool(words)
-    ids = [word for word in words if not _is_no_id(word)]
-    return bool(ids) and not all(
-        _NUMBER.fullmatch(word) is None and read_meaning(word) is not Meaning.UNKNOWN for word in ids
-    )
+    return any(not _is_no_id(word) for word in words) if role in GROUPS else bool(words)
+
+
+def _names_findings(cells: pd.Series) -> bool:
+    """Tell whether a column called "lesion" says what lesions are, and not which."""
+    words = {word for word in map(_word, cells) if not _is_no_id(word) and not _NUMBER.fullmatch(word)}
+    return bool(words) and all(read_meaning(word) is not Meaning.UNKNOWN for word in words)
 
 
 def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:

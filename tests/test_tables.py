@@ -1,0 +1,547 @@
+"""Tables of users' own: whatever program wrote them and whatever their columns are called, nothing is misread."""
+
+import csv
+import io
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.columns import read_ages, read_ids, read_sexes
+from melanoma_tl.datasets.tables import read_table
+from melanoma_tl.datasets.words import read_labels
+from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError, UnknownNameError
+
+
+def frame(**columns):
+    n = len(next(iter(columns.values())))
+    return pd.DataFrame({"image_id": [f"i{k}" for k in range(n)]} | columns)
+
+
+def read(table, **options):
+    return ISBIDataset.from_frame(table, labels_only=True, **options)
+
+
+def reasons(dataset):
+    return {row.image_id: row.reason for row in dataset.skipped}
+
+
+# -- dialect and encoding ----------------------------------------------------------------------------------------------
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "cp1252"]
+MISSING = ["", "NA", "n/a", "-1", "?", "missing", "#N/A", "<NA>", "nan", "None"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator", "declared"), [*product(ENCODINGS, [",", ";", "\t", "|"], [False, True])]
+)
+def test_any_dialect_gives_the_same_dataset(tmp_path, encoding, separator, declared):
+    n = len(MISSING)
+    table = frame(
+        label=["benign", "melanoma"] * (n // 2),
+        PatientID=MISSING,
+        age=["45,5" if separator == ";" else "45.5", *["60"] * (n - 1)],
+        site=["Rücken", *["a, b; c|d"] * (n - 1)],
+    )
+    text = f"sep={separator}\n" * declared + table.to_csv(index=False, sep=separator)
+    (tmp_path / "mine.csv").write_bytes(text.encode(encoding))
+    for options in ({}, {"sep": separator, "encoding": encoding}):
+        dataset = ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True, **options)
+        assert dataset.image_ids.tolist() == table["image_id"].tolist()
+        assert dataset.labels.tolist() == [0, 1] * (n // 2)
+        assert dataset.metadata["patient_id"].tolist() == [None] * n
+        assert dataset.metadata["age"].tolist() == [45.5, *[60.0] * (n - 1)]
+        assert dataset.metadata["site"].tolist() == table["site"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"image_id,label\n\xe3\xeb\xe0,0\n", "no UTF-8, and nothing says what else"),
+        ("image_id,label\nétat,0\n".encode("mac-roman"), "no UTF-8, and nothing says what else"),
+        ("image_id,label\nmüde,0\n".encode("cp850"), "no UTF-8, and nothing says what else"),
+        ("image_id,label\nzażółć,0\n".encode("cp1250"), "no UTF-8, and nothing says what else"),
+        ("image_id,label\n病,0\n".encode("shift-jis"), "no UTF-8, and nothing says what else"),
+        ("image_id,label\nA,0\n".encode("utf-16-be"), "NUL bytes; give its encoding="),
+        (b"image_id,label;site\nA,0;back\n", "',' and ';' would both make a table of it: say which with sep="),
+        (b"image_id label\nA 0\n", "must name the column 'image_id'"),
+        (b"image_id;label\nA;0\nB,1\n", "2 columns at first, but 1"),
+    ],
+)
+def test_a_guess_that_may_be_wrong_is_an_error(tmp_path, content, message):
+    (tmp_path / "mine.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=message):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True)
+
+
+def test_what_is_given_is_not_guessed(tmp_path):
+    (tmp_path / "mine.csv").write_text("image_id,label;site\nA,0;back\n", encoding="utf-16-le")
+    with pytest.raises(DatasetError, match="column 'image_id'"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", sep=";", encoding="utf-16-le")
+    assert read_table(tmp_path / "mine.csv", separator=",", encoding="utf-16-le").shape == (1, 2)
+    for options in ({"encoding": "nonsense"}, {"sep": ""}, {"sep": '"'}, {"sep": 3}):
+        with pytest.raises(ParameterError, match="must be"):
+            ISBIDataset.from_csv(tmp_path / "mine.csv", **options)
+    with pytest.raises(DatasetError, match="not a CSV file"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", encoding="ascii")
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(*[st.text(st.characters(codec="cp1252"), max_size=5)] * 3), min_size=1, max_size=6),
+    separator=st.sampled_from([",", ";", "\t", "|"]),
+    encoding=st.sampled_from(ENCODINGS),
+)
+def test_what_the_csv_module_writes_is_read_as_it_was_or_refused(tmp_path_factory, rows, separator, encoding):
+    file = tmp_path_factory.mktemp("csv") / "t.csv"
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=separator).writerows([("image_id", "label", "note"), *rows])
+    file.write_bytes(text.getvalue().encode(encoding))
+    try:
+        table = read_table(file)
+    except DatasetError:
+        return
+    assert table.columns.tolist() == ["image_id", "label", "note"]
+    assert table.to_numpy().tolist() == [[cell.strip() for cell in row] for row in rows]
+
+
+# -- columns -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["patient_id", "patient", "PatientID", "Patient ID", "subject_id", "pid", "PATIENT-ID", "Patienten-ID", "mrn"],
+)
+def test_patients_are_known_whatever_the_column_is_called(name):
+    table = frame(label=[0, 1] * 6)
+    table[name] = np.repeat([11, 12, 13, 14], 3)
+    dataset = read(table)
+    assert dataset.metadata["patient_id"].tolist() == [str(number) for number in table[name]]
+    assert name == "patient_id" or name not in dataset.metadata
+    train, test = dataset.split(0.5, random_state=0)
+    assert not set(train.metadata["patient_id"]) & set(test.metadata["patient_id"])
+
+
+@pytest.mark.parametrize("name", ["lesion_id", "lesion", "LesionID", "Läsions-ID", "lesion no", "mole_id"])
+def test_so_are_lesions(name):
+    table = frame(label=[0, 1, 0, 1])
+    table[name] = ["L1", "L1", "L2", "unknown"]
+    assert read(table).metadata["lesion_id"].tolist() == ["L1", "L1", "L2", None]
+
+
+@pytest.mark.parametrize("name", ["isic_id", "image", "image_name", "img_id", "Image ID", "filename", "Bild"])
+def test_and_images(name):
+    table = pd.DataFrame({name: ["a.jpg", "b.jpg"], "label": [0, 1]})
+    assert read(table).image_ids.tolist() == ["a", "b"]
+
+
+def test_columns_that_the_user_names():
+    table = pd.DataFrame({"x": ["a", "b"], "y1": ["mel", "nv"], "z": [1, 1], "u": [5, 6], "w": ["melanoma", "naevus"]})
+    names = {"id": "x", "label": "y1", "patient": "z", "lesion": "u", "diagnosis": "w"}
+    dataset = read(table, **{f"{role}_column": name for role, name in names.items()})
+    assert dataset.to_frame().drop(columns="path").to_dict("list") == {
+        "image_id": ["a", "b"],
+        "label": [1, 0],
+        "diagnosis": ["melanoma", "naevus"],
+        "patient_id": ["1", "1"],
+        "lesion_id": ["5", "6"],
+    }
+    with pytest.raises(DatasetError, match="must name the column 'nothing'"):
+        read(table, id_column="nothing")
+
+
+@pytest.mark.parametrize(
+    ("columns", "parameter"),
+    [
+        ({"patient": [1, 1], "subject_id": [1, 2]}, "patient_column="),
+        ({"patient_id": [1, 1], "PatientID": [1, 2]}, "patient_column="),
+        ({"isic_id": ["x", "y"]}, "id_column="),
+        ({"target": [1, 1]}, "label_column="),
+        ({"lesion": ["a", "a"], "LesionID": ["a", "b"]}, "lesion_column="),
+    ],
+)
+def test_two_columns_that_disagree_are_named(columns, parameter):
+    table = frame(label=[0, 1], **columns)
+    with pytest.raises(DatasetError, match=f"could each be the .*{parameter}"):
+        read(table)
+
+
+def test_two_columns_that_agree_or_of_which_one_is_empty_are_one():
+    table = frame(label=[0, 1], patient=[7, 8], subject=["p7", "p8"], lesion_id=["?", ""], LesionID=["a", "b"])
+    assert read(table).metadata["patient_id"].tolist() == ["7", "8"]
+    assert read(table).metadata["lesion_id"].tolist() == ["a", "b"]
+
+
+def test_a_column_that_looks_like_patients_and_is_not_used_is_said(caplog):
+    n = 12
+    looks = {"patient_hash": np.repeat(["x", "y", "z", "u"], 3), "grp": [f"PAT_{k // 2}" for k in range(n)]}
+    for name, values in looks.items():
+        caplog.clear()
+        read(frame(label=[0, 1] * 6, **{name: values}))
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert f"'{name}'" in caplog.text
+        assert "patient_column=" in caplog.text
+    caplog.clear()
+    others = {"camera": ["X1", "X2"] * 6, "patient_age": [30, 40, 50] * 4, "lesion": ["nevus", "melanoma", "bcc"] * 4}
+    read(frame(label=[0, 1] * 6, **others))
+    assert "come back" not in caplog.text.replace("'lesion'", "")
+
+
+# -- ids, sexes and ages -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", [*MISSING, None, np.nan, pd.NA, pd.NaT, -1, "0", 0, "-9", "unbekannt", " ? "])
+def test_missing_patients_are_missing(missing):
+    ids = pd.Series(["P1", "P2", missing, missing, missing, "P1"], dtype=object)
+    dataset = read(frame(label=[0, 1] * 3, patient=ids))
+    assert dataset.metadata["patient_id"].tolist() == ["P1", "P2", None, None, None, "P1"]
+
+
+def test_a_patient_may_be_called_0():
+    assert read_ids([0, 0, 1, 1, 2, 2]) == ["0", "0", "1", "1", "2", "2"]
+    assert read_ids([0, 0, 0, 1, 1, 2]) == [None, None, None, "1", "1", "2"]
+    assert read_ids(["0", "0"]) == [None, None]
+    assert read_ids(["7.0", 7.0, "07", np.int64(7)]) == ["7", "7", "07", "7"]
+
+
+def test_sexes_in_several_languages():
+    assert read_sexes(["W", "weiblich", "femme", "mujer", "donna", "FEMALE", "Féminin"]) == ["female"] * 7
+    assert read_sexes(["M", "männlich", "homme", "hombre", "uomo", "Male "]) == ["male"] * 6
+    assert read_sexes(["H", "M"]) == ["male", "female"]
+    assert read_sexes(["1", "d", "", None, "unknown"]) == [None] * 5
+
+
+def test_ages_that_are_plain_are_read():
+    words = ["45", 45, "45 years", "45 Jahre", "45 ans", "45y", "85+", "45,5", "0", 120]
+    assert read_ages(words) == [45, 45, 45, 45, 45, 45, 85, 45.5, 0, 120]
+    assert np.isnan(read_ages(["-1", -1, 999, "999", "40-45", "6 months", "1e2", "inf", "", None, "sixty"])).all()
+
+
+def test_what_is_not_understood_is_counted_once(caplog):
+    read(frame(label=[0, 1, 0], age=[999, -1, 40], sex=["x", "f", "x"], patient=["a", "-1", "b"]))
+    (record,) = caplog.records
+    assert "age of 2 rows ('999', '-1'); sex of 2 rows ('x'); id of 1 rows ('-1')" in record.getMessage()
+
+
+# -- labels ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "label_map"),
+    [
+        ([1, 0], {1: 1, 0: 0}),
+        ([True, False], {True: 1, False: 0}),
+        (["M", "B"], {"M": "melanoma", "B": "benign"}),
+        (["1", "0"], {1.0: True, 0.0: False}),
+        (["M", "B"], pd.Series({"M": 1, "B": 0})),
+        (["M", "B"], lambda word: int(word == "M")),
+        (["M", "B"], {"m ": 1, "b": 0}.get and (lambda word: {"M": "melanoma", "B": 0}[word])),
+        (pd.Categorical(["M", "B"]), {"M": np.int64(1), "B": np.float64(0)}),
+    ],
+)
+def test_label_maps_of_all_kinds(labels, label_map):
+    assert read(frame(label=labels), label_map=label_map).labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("label_map", "message"),
+    [
+        ("melanoma", "got str"),
+        (["M"], "got list"),
+        (3, "got int"),
+        ({"M": 2}, r"label_map\['M'\] must be 0"),
+        ({"M": "yes"}, r"label_map\['M'\] must be 0"),
+        ({"M": 1, "m": 0}, "two things"),
+        (lambda _: 2, "must be 0"),
+        (lambda _: 1 / 0, "cannot read the label 'M': ZeroDivisionError"),
+        ({"melanoma": 0, "M": 1}, "calls 'melanoma' benign"),
+        ({"M": 1, "bcc": 1}, "calls 'bcc' melanoma"),
+    ],
+)
+def test_other_label_maps_are_refused_by_name(label_map, message):
+    with pytest.raises(ParameterError, match=message):
+        read(frame(label=["M", "B"]), label_map=label_map)
+    with pytest.raises(DatasetError, match="unknown label 'B'; known: 'M'"):
+        read(frame(label=["M", "B"]), label_map={"M": 1})
+
+
+def test_all_else_is_benign():
+    dx = ["nv", "mel", "bkl", "zzz", None, "?"]
+    dataset = read(frame(dx=dx), positive="mel", on_error="skip")
+    assert dataset.labels.tolist() == [0, 1, 0, 0]
+    assert reasons(dataset) == {"i4": "the label is missing", "i5": "the label is missing"}
+    two = read(frame(label=[3, 1, 2]), positive=[1, 2])
+    assert two.labels.tolist() == [0, 1, 1]
+    with pytest.raises(UnknownNameError, match="Unknown label in positive 'mal'"):
+        read(frame(dx=["nv", "mel"]), positive="mal")
+    with pytest.raises(ParameterError, match="positive calls 'melanoma in situ' benign"):
+        read(frame(dx=["nv", "mel", "melanoma in situ"]), positive="mel")
+    with pytest.raises(ParameterError, match="either label_map"):
+        read(frame(dx=["nv", "mel"]), positive="mel", label_map={"nv": 0, "mel": 1})
+    with pytest.raises(ParameterError, match="got none"):
+        read(frame(dx=["nv", "mel"]), positive=[])
+
+
+def test_answers_beside_other_classes_say_nothing():
+    assert read_labels([0, 1, "maybe"], name="x")[:2] == [0, 1]
+    assert read_labels(["0", "benign", "1", "melanoma"], name="x") == [0, 0, 1, 1]
+    for words in ([0, 1, 2], ["-1", "0", "1"], ["1", "nevus"], ["no", "0", "1"]):
+        assert "unknown label" in str(read_labels(words, name="x")[0])
+
+
+# -- melanoma is not malignancy ----------------------------------------------------------------------------------------
+
+ARCHIVE = pd.DataFrame(
+    {
+        "isic_id": [f"ISIC_{k}" for k in range(5)],
+        "diagnosis_1": ["Malignant", "Malignant", "Benign", "Malignant", "Benign"],
+        "diagnosis_2": [
+            "Malignant melanocytic proliferations (Melanoma)",
+            "Malignant epidermal proliferations",
+            "Benign melanocytic proliferations",
+            "Malignant adnexal epithelial proliferations - Follicular",
+            "Benign epidermal proliferations",
+        ],
+        "diagnosis_3": ["Melanoma Invasive", "Squamous cell carcinoma, NOS", "Nevus", "Basal cell carcinoma", None],
+    }
+)
+
+
+def test_the_archives_table_is_read_from_its_finest_level():
+    dataset = read(ARCHIVE)
+    assert dataset.labels.tolist() == [1, 0, 0, 0, 0]
+    assert dataset.metadata["diagnosis"].tolist() == [
+        *ARCHIVE["diagnosis_3"][:4],
+        "Benign epidermal proliferations",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "label_column"),
+    [
+        ("diagnosis_1", None, "diagnosis_1"),
+        ("benign_malignant", ["malignant", "malignant", "benign", "malignant", "benign"], None),
+        ("target", [1, 1, 0, 1, 0], None),
+        ("malignant", [True, True, False, True, False], None),
+        ("label", ["malignant", "malignant", "benign", "malignant", "benign"], None),
+        ("melanoma", [1, 1, 0, 1, 0], None),
+    ],
+)
+def test_labels_of_malignancy_never_make_melanomas_of_carcinomas(column, values, label_column):
+    table = ARCHIVE if values is None else ARCHIVE.assign(**{column: values})
+    with pytest.raises(DatasetError, match=r"2 of 5 rows.*'Squamous cell carcinoma, NOS'.*'Basal cell carcinoma'"):
+        read(table, label_column=label_column)
+    dataset = read(table, label_column=label_column, on_error="skip")
+    assert dict(zip(dataset.image_ids, dataset.labels, strict=True)) == {"ISIC_0": 1, "ISIC_2": 0, "ISIC_4": 0}
+    assert set(reasons(dataset)) == {"ISIC_1", "ISIC_3"}
+
+
+def test_contradictions_are_named_with_their_numbers():
+    with pytest.raises(DatasetError, match=r"i0 and 2 more: labelled 'melanoma', but diagnosed as 'nevus'"):
+        read(frame(label=["melanoma"] * 3 + ["benign"], dx=["nevus"] * 3 + ["nevus"]))
+    with pytest.raises(DatasetError, match="labelled 'benign', but diagnosed as 'melanoma'"):
+        read(frame(label=["benign", "benign"], diagnosis=["melanoma", "nevus"]))
+    with pytest.raises(DatasetError, match="and no diagnosis says whether"):
+        read(frame(label=["malignant", "malignant"], diagnosis=["melanoma", None]))
+    with pytest.raises(DatasetError, match="contradict each other"):
+        read(frame(label=[1, 0], dx=["mel", "nv"], diagnosis_3=["Nevus", "Nevus"]), diagnosis_column="dx")
+
+
+def test_malignant_alone_is_taken_for_melanoma_with_a_warning(caplog):
+    assert read(frame(label=["malignant", "benign"])).labels.tolist() == [1, 0]
+    assert "no diagnosis tells melanomas from other cancers" in caplog.text
+    caplog.clear()
+    assert read(frame(target=[1, 0])).labels.tolist() == [1, 0]
+    assert "no diagnosis tells" in caplog.text
+    caplog.clear()
+    assert read(frame(target=[1, 0], diagnosis=["melanoma", "unknown"])).labels.tolist() == [1, 0]
+    assert not caplog.text
+
+
+def test_several_diagnoses_come_back_in_the_users_own_words(tmp_path):
+    words = ["nevus", "melanoma", "seborrheic_keratosis"]
+    for column in ("label", "dx", "lesion type"):
+        dataset = read(frame(**{column: words}), label_column=column)
+        assert dataset.metadata["diagnosis"].tolist() == words
+        assert dataset.labels.tolist() == [0, 1, 0]
+    for number, word in enumerate(words):
+        (tmp_path / word).mkdir()
+        Image.new("RGB", (32, 32)).save(tmp_path / word / f"{number}.png")
+    dataset = ISBIDataset.from_folder(tmp_path)
+    assert dict(zip(dataset.image_ids, dataset.metadata["diagnosis"], strict=True)) == dict(
+        zip("012", words, strict=True)
+    )
+    assert dataset.class_counts == {"benign": 2, "melanoma": 1}
+
+
+# -- the constructor ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((["a", "b", "c"], None, [0.7, 0.2, 1.0]), "continuous"),
+        ((["a", "b"], None, [0, 2]), "labels must be 0"),
+        ((["a", "b"], None, ["benign", "melanoma"]), "labels must be 0"),
+        ((["a", "b"], None, [0, np.nan]), "labels are missing"),
+        ((["a", "b"], None, [[1, 0], [0, 1]]), "one-hot"),
+        ((["a", "a"], None, [0, 1]), "several have 'a'"),
+        (([1, 1], None, [0, 1]), "several have '1'"),
+        ((["a", None], None, [0, 1]), "1 of 2 image_ids are missing"),
+        ((["a", ""], None, [0, 1]), "1 of 2 image_ids are missing"),
+        ((["a", "b"], ["a.png", np.nan], [0, 1]), "1 of 2 paths are missing"),
+        ((["a", "b"], ["a.png", None], [0, 1]), "1 of 2 paths are missing"),
+        (([["a"], ["b"]], None, [0, 1]), "shape"),
+    ],
+)
+def test_a_dataset_is_checked_where_it_is_made(parts, message):
+    with pytest.raises(DatasetError, match=message):
+        ISBIDataset(*parts)
+
+
+def test_metadata_are_checked_too():
+    for column in ("label", "image_id", "path", 3):
+        with pytest.raises(DatasetError, match="metadata must have columns of distinct names"):
+            ISBIDataset(["a"], None, [0], metadata=pd.DataFrame({column: [1]}))
+    with pytest.raises(DatasetError, match=r"must be a pandas\.DataFrame, got dict"):
+        ISBIDataset(["a"], None, [0], metadata={"age": [1]})
+    ids = pd.DataFrame({"patient_id": [7.0, "-1", "?", 7]})
+    dataset = ISBIDataset(list("abcd"), None, [0, 1, 0, 1], metadata=ids)
+    assert dataset.metadata["patient_id"].tolist() == ["7", None, None, "7"]
+
+
+def test_labels_of_one_column_are_labels():
+    assert ISBIDataset(["a", "b"], None, np.array([[0], [1]])).labels.tolist() == [0, 1]
+    assert ISBIDataset(["a", "b"], None, [False, True]).labels.tolist() == [0, 1]
+    assert ISBIDataset(["a", "b"], None, [0.0, 1.0]).labels.tolist() == [0, 1]
+    assert len(ISBIDataset([], [], [])) == 0
+
+
+def test_what_is_no_position_gives_a_plain_message():
+    dataset = read(frame(label=[0, 1], age=[30, 40]))
+    with pytest.raises(DatasetError, match=r"got 'age'; the column is dataset.metadata\['age'\]"):
+        dataset["age"]
+    for key in (1.5, ["a"], None, (0, 1.5), [[0, 1]], [True]):
+        with pytest.raises(DatasetError, match=r"indexed with|mask"):
+            dataset[key]
+    assert dataset[[]].class_counts == {"benign": 0, "melanoma": 0}
+
+
+def test_a_frame_is_no_file_and_a_file_no_frame(tmp_path):
+    with pytest.raises(ParameterError, match="from_frame"):
+        ISBIDataset.from_csv(frame(label=[0, 1]))
+    for value in (3, None, ["a.csv"]):
+        with pytest.raises(ParameterError, match="path must be"):
+            ISBIDataset.from_csv(value)
+    with pytest.raises(ParameterError, match="got str"):
+        ISBIDataset.from_frame("labels.csv")
+    for table in (pd.DataFrame(), pd.DataFrame({0: ["a"], 1: [1]}), frame(label=[0])[:0]):
+        with pytest.raises(DatasetError):
+            ISBIDataset.from_frame(table)
+
+
+# -- together ----------------------------------------------------------------------------------------------------------
+
+
+def test_datasets_are_put_together():
+    first = read(frame(label=[0, 1, "?"], age=[30, 40, 50]), on_error="skip", name="first")
+    second = ISBIDataset(["x"], None, [1], name="second", metadata=pd.DataFrame({"site": ["back"]}))
+    both = first + second
+    assert repr(both) == "ISBIDataset('first + second', 3 images: 1 benign, 2 melanoma; 1 skipped)"
+    assert both.image_ids.tolist() == ["i0", "i1", "x"]
+    assert both.metadata["age"].tolist()[:2] == [30.0, 40.0]
+    assert both.metadata.isna().to_numpy().tolist() == [[False, True], [False, True], [True, False]]
+    assert ISBIDataset.concat([first], name="one").name == "one"
+    with pytest.raises(DatasetError, match="several have 'i0', 'i1'"):
+        first + first
+    with pytest.raises(DatasetError, match="1 of 2 datasets have no images"):
+        first + ISBIDataset(["y"], ["y.png"], [0])
+    for wrong in ([], [first, "x"]):
+        with pytest.raises(ParameterError, match="must be some of ISBIDataset"):
+            ISBIDataset.concat(wrong)
+    with pytest.raises(TypeError):
+        first + 3
+
+
+def test_a_table_comes_back_equal(tmp_path):
+    paths = []
+    for number in range(4):
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / f"i{number}.png")
+        paths.append(tmp_path / f"i{number}.png")
+    table = frame(dx=["nevus", "melanoma", "seborrheic_keratosis", "nevus"], path=paths, PatientID=[1, 1, 0, None])
+    table = table.assign(age=[45.5, None, 3, 85], sex=["w", "m", None, "?"], note=["a, b", "", '"x"', "é"])
+    dataset = ISBIDataset.from_frame(table)
+    dataset.to_frame().to_csv(tmp_path / "again.csv", index=False)
+    again = ISBIDataset.from_csv(tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(again.to_frame(), dataset.to_frame(), check_dtype=False)
+    assert again.paths.tolist() == list(map(str, paths))
+
+
+def test_a_frame_of_paths_alone_is_enough(tmp_path):
+    for name in ("a/1.png", "b/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    paths = [str(tmp_path / name) for name in ("a/1.png", "b/2.png")]
+    dataset = ISBIDataset.from_frame(pd.DataFrame({"path": paths, "label": [0, 1]}))
+    assert (dataset.image_ids.tolist(), dataset.paths.tolist()) == (["1", "2"], paths)
+    paths = [str(tmp_path / name) for name in ("a/1.png", "b/1.png")]
+    dataset = ISBIDataset.from_frame(
+        pd.DataFrame({"photo": paths, "y": [0, 1]}), path_column="photo", image_dirs=[tmp_path]
+    )
+    assert (dataset.image_ids.tolist(), dataset.paths.tolist()) == (["a/1", "b/1"], paths)
+    gone = pd.DataFrame({"path": [*paths, "gone.png"], "label": [0, 1, 1]})
+    assert len(ISBIDataset.from_frame(gone, on_error="skip").skipped) == 1
+
+
+# -- any table ---------------------------------------------------------------------------------------------------------
+
+WORDS = {"benign": 0, "melanoma": 1, "nevus": 0, "MEL": 1, "Naevus": 0, " bcc": 0}
+CELLS = st.sampled_from([*WORDS, "", "?", "n/a", "zzz", "malignant"])
+PATIENTS = st.sampled_from(["P1", "P2", "p 3", "17", "", "?", "-1", "#N/A"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.from_regex(r"[a-c]{1,2}", fullmatch=True), CELLS, PATIENTS), min_size=1, max_size=8),
+    names=st.tuples(*map(st.sampled_from, (["image_id", "Image"], ["label", "dx"], ["patient_id", "Patient ID"]))),
+    separator=st.sampled_from([",", ";", "\t"]),
+    encoding=st.sampled_from(ENCODINGS),
+    on_error=st.sampled_from(["raise", "skip"]),
+)
+def test_any_table_gives_what_a_plain_reader_gives(tmp_path_factory, rows, names, separator, encoding, on_error):
+    file = tmp_path_factory.mktemp("any") / "t.csv"
+    pd.DataFrame(rows, columns=names).to_csv(file, index=False, sep=separator, encoding=encoding)
+    expected, rest, seen = {}, [], set()
+    for image_id, word, patient in rows:
+        if image_id in seen or word not in {*WORDS, "malignant"}:
+            rest.append(image_id)
+        else:
+            known = patient if patient in ("P1", "P2", "p 3", "17") else None
+            expected[image_id] = (WORDS.get(word, 1), known)
+        seen.add(image_id)
+    try:
+        dataset = ISBIDataset.from_csv(file, labels_only=True, on_error=on_error)
+    except MelanomaTLError:
+        assert rest or any(word == "malignant" for _, word, _ in rows)
+        assert on_error == "raise" or not expected
+        return
+    assert on_error == "skip" or not rest
+    patients = dataset.metadata["patient_id"] if "patient_id" in dataset.metadata else [None] * len(dataset)
+    found = dict(zip(dataset.image_ids, zip(dataset.labels.tolist(), patients, strict=True), strict=True))
+    assert found == expected
+    assert sorted(row.image_id for row in dataset.skipped) == sorted(rest)
+
+
+def test_a_grid_search_runs_over_a_dataset(dataset):
+    from sklearn.model_selection import GridSearchCV
+
+    from melanoma_tl import Probe, TransferClassifier
+
+    clf = TransferClassifier("tiny", weights=None, stages=[Probe()], input_size=(32, 32), random_state=0, verbose=0)
+    search = GridSearchCV(clf, {"dropout": [0.0, 0.2]}, cv=2, error_score="raise").fit(dataset, dataset.labels)
+    assert search.predict_proba(dataset).shape == (len(dataset), 2)
