@@ -251,7 +251,7 @@ def check_shortcuts(
     ----------
     classifier : TransferClassifier or Ensemble
         Fitted.
-    X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
+    X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
         Test images, raw RGB; each is scored three times.
     y : array-like of shape (n_images,), optional
         Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.

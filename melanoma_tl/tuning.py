@@ -39,7 +39,7 @@ class TuningMixin:
 
         Parameters
         ----------
-        X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
             Validation images: not those of training, and not those of the test.
         y : array-like of shape (n_images,), optional
             Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
@@ -98,7 +98,7 @@ class TuningMixin:
 
         Parameters
         ----------
-        X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
             Validation images: not those of training, and not those of the test.
         y : array-like of shape (n_images,), optional
             Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
