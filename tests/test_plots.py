@@ -266,8 +266,7 @@ def test_real_images_are_shown(real_data):
         (lambda matrix: matrix.plot_scores(), "needs scores"),
         (lambda matrix: matrix.plot_examples(0), "at least 1"),
         (lambda matrix: matrix.plot_history(), "no training history; pass history="),
-        (lambda matrix: matrix.save_figures("nowhere", formats="png"), "sequence of some of .*png.*, got 'png'"),
-        (lambda matrix: matrix.save_figures("nowhere", formats=["bmpx"]), r"got \['bmpx'\]"),
+        (lambda matrix: matrix.save_figures("nowhere", formats=["bmpx"]), r"'png'.* got \('bmpx',\)"),
     ],
 )
 def test_a_figure_that_cannot_be_drawn_says_why(matrix, draw, message):
@@ -378,7 +377,7 @@ def test_two_classifiers_share_axes(kind):
         (lambda: MetricsDisplay.from_estimator(Table(["cat", "dog"]), SCORES, TRUTH), "pass pos_label='cat'"),
         (lambda: PredictiveValuesDisplay.from_predictions(TRUTH, SCORES[:-1]), "y_score has 29 rows"),
         (lambda: ScoreHistogramDisplay.from_predictions(np.array(["cat", "dog"])[TRUTH], SCORES), "pos_label='cat'"),
-        (lambda: GainCurveDisplay.from_predictions(TRUTH, SCORES, n_resamples=5), "at least 100"),
+        (lambda: GainCurveDisplay.from_predictions(TRUTH, SCORES, n_resamples=5), "from 100 to"),
         (lambda: HistoryDisplay({"accuracy": [0.5]}).plot(), r"got the keys \['accuracy'\]"),
     ],
 )

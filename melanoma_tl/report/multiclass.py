@@ -80,7 +80,7 @@ class MulticlassReport:
     name: str
 
     @classmethod
-    @checked(y_true=COLUMN, classes=COLUMN, name=TEXT, **BOOTSTRAP)
+    @checked(classes=COLUMN, name=TEXT, **BOOTSTRAP)
     def from_scores(
         cls,
         y_true: ArrayLike,
