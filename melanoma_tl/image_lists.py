@@ -65,10 +65,10 @@ def list_images(X: Any) -> Sequence[Any]:
     """
     if is_table(X):
         return _not_empty(X.paths)
-    _refuse_one_image(X)
+    _refuse_one_image(X.item() if isinstance(X, np.ndarray) and not X.ndim else X)
     if isinstance(X, Mapping | pd.DataFrame):
         X = _column(X)
-    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
+    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) or getattr(X, "ndim", 1) == 0:
         given = "a generator or another iterator: pass list(X)" if isinstance(X, Iterator) else _shown(X)
         raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {given}")
     if _rank(X) > 1:

@@ -91,7 +91,7 @@ class JobResult:
         )
 
 
-@checked(model=PATH, tta=one_of(*COUNTS) | NONE, **_JOB)
+@checked(tta=one_of(*COUNTS) | NONE, **_JOB)
 def score(
     images: str | os.PathLike[str] | Iterable[Any],
     model: str | os.PathLike[str],

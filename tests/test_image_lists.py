@@ -150,6 +150,7 @@ def png():
 
 ONE = {
     "str": ("a.jpg", "one path"),
+    "0-d": (np.array("a.jpg"), "one path"),
     "Path": (Path("a.jpg"), "one path"),
     "PIL": (Image.fromarray(IMAGE), "one Image"),
     "bytes": (png(), "the bytes of one file"),

@@ -33,7 +33,7 @@ def load_plugins(table: dict[str, Any]) -> None:
             warnings.warn(
                 f"the backbones of {_describe(plugin)} are left out: {type(error).__name__}: {error}",
                 PluginWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
