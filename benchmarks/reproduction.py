@@ -39,7 +39,7 @@ def main(path: str) -> None:
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     KEPT.write_text(json.dumps(course, indent=1), encoding="utf-8")
     draw(course).savefig(PICTURE, dpi=150)
-    print(training_table(course), metrics_table(course), sep="\n\n")
+    print(training_table(course), metrics_table(course), comparison(course), sep="\n\n")
 
 
 def draw(course: list[dict[str, Any]]) -> Any:
@@ -82,6 +82,12 @@ def metrics_table(course: list[dict[str, Any]]) -> str:
         if metric in metrics
     ]
     return markdown_table(["set", "metric", *(f"epoch {after['epoch']}" for after in course)], rows)
+
+
+def comparison(course: list[dict[str, Any]]) -> str:
+    """Write the published figures beside those after the last epoch."""
+    rows = course[-1]["rows"]
+    return markdown_table(list(rows[0]), [[str(cell) for cell in row.values()] for row in rows])
 
 
 def _cell(metric: str, cell: dict[str, float]) -> str:

@@ -20,7 +20,6 @@ from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.fingerprints import fingerprint_images
 from melanoma_tl.hdf5 import split_member
 from melanoma_tl.images import decode, load_image, read_content
-from melanoma_tl.jobs.rows import describe_files
 from melanoma_tl.prepared import PreparedStore
 
 # --- the layouts ------------------------------------------------------------------------------------------------------
@@ -617,7 +616,11 @@ def test_an_image_in_an_hdf5_file_is_an_image_like_any_other(in_hdf5, tmp_path):
     assert split_member(path) == (str(tmp_path / "train-image.hdf5"), "ISIC_2")
     assert read_content(path) == jpeg(1)
     np.testing.assert_array_equal(np.asarray(decode(Path(path))), np.asarray(Image.open(io.BytesIO(jpeg(1)))))
-    assert describe_files(in_hdf5.paths.tolist())["id"] == ["ISIC_1", "ISIC_2", "ISIC_3"]
+
+
+def test_jobs_name_an_image_in_an_hdf5_file_by_its_member(in_hdf5):
+    rows = pytest.importorskip("melanoma_tl.jobs.rows", reason="the ray extra is not installed")
+    assert rows.describe_files(in_hdf5.paths.tolist())["id"] == ["ISIC_1", "ISIC_2", "ISIC_3"]
 
 
 def test_images_in_an_hdf5_file_are_compared_as_files_are(tmp_path):
