@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -276,17 +277,19 @@ class Augmenter(BaseEstimator):
         from melanoma_tl.plots.sheets import draw_views
         from melanoma_tl.sources import open_source
 
-        open_source(dataset)
-        sources = getattr(dataset, "paths", dataset)
-        names = getattr(dataset, "image_ids", [f"image {i}" for i in range(len(sources))])
-        chosen = np.unique(np.linspace(0, len(sources) - 1, min(n, len(sources))).round().astype(int))
-        images = np.stack([load_image(sources[position], size) for position in chosen])
+        source = open_source(dataset)
+        shown = None
+        if source.length is not None and not source.is_stream:
+            shown = set(np.linspace(0, source.length - 1, min(n, source.length)).round().astype(int).tolist())
+        pairs = zip(source.items, source.names, strict=False)
+        chosen = list(islice((pair for row, pair in enumerate(pairs) if shown is None or row in shown), n))
+        images = np.stack([load_image(item, size) for item, _ in chosen])
         start = (self.random_state or 0) if seed is None else seed
         columns = [images] + [self.augment(images, (start, view)) for view in range(1, views + 1)]
         return draw_views(
             list(np.stack(columns, axis=1)),
             titles=["untouched", *(f"view {view}" for view in range(1, views + 1))],
-            names=[str(names[position]) for position in chosen],
+            names=[str(name) for _, name in chosen],
             side=1.5,
         )
 

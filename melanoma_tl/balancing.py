@@ -15,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import validate_data
 
 from melanoma_tl.errors import DatasetError, MelanomaTLError
+from melanoma_tl.image_lists import is_table as is_image_table
 from melanoma_tl.labels import distinguish
 from melanoma_tl.parameters import NONE, SEED, check, choice, real
 
@@ -255,4 +256,4 @@ def _is_table(X: Any) -> bool:
     is_one = isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)
     if is_one or not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
         raise DatasetError(f"X must hold rows, such as an array, a table or a list of paths; got {type(X).__name__}")
-    return len(X) > 0 and np.ndim(X[0]) == 1
+    return len(X) > 0 and not is_image_table(X) and np.ndim(X[0]) == 1

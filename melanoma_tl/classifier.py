@@ -32,7 +32,7 @@ from melanoma_tl.exporting import ExportedModel, export_model
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of
-from melanoma_tl.labels import Classes
+from melanoma_tl.labels import Classes, as_labels
 from melanoma_tl.mixing import MIXES
 from melanoma_tl.network import (
     HEADS,
@@ -1089,7 +1089,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         if isinstance(self.weights, os.PathLike):
             parameters["weights"] = os.fspath(self.weights)
         if isinstance(self.class_weight, Mapping):  # JSON knows no other keys
-            parameters["class_weight"] = {str(label): weight for label, weight in self.class_weight.items()}
+            labels = as_labels(list(self.class_weight), name="class_weight").tolist()
+            parameters["class_weight"] = dict(zip(map(str, labels), self.class_weight.values(), strict=True))
         return json.loads(json.dumps(parameters, default=_plain))
 
     def _describe_training(

@@ -117,8 +117,8 @@ def cross_validate(
     seed = classifier.random_state if random_state is None else random_state
     if seed is None:
         (seed,) = draw_seeds(None, 1)  # so that the report names it
-    seed_of_folds, *seeds = draw_seeds(seed, folds + 1)
-    held_out = divide_into_folds(encoded, numbers, folds, stratify=True, seed=seed_of_folds)
+    held_out = divide_into_folds(encoded, numbers, folds, stratify=True, seed=draw_seeds(seed, 1)[0])
+    _, *seeds = draw_seeds(seed, folds + 1)
     everything = np.arange(len(labels))
     scores, of_fold = np.full(len(labels), np.nan), np.empty(len(labels), dtype=np.intp)
     members = []

@@ -194,7 +194,9 @@ def _rows(X: Any) -> Sequence[Any]:
 
 def _plain(X: Any) -> Iterator[Any]:
     if isinstance(X, np.ma.MaskedArray):
-        X = np.ma.filled(X.astype(object), None)
+        filled = np.ma.getdata(X).astype(object)
+        filled[np.ma.getmaskarray(X)] = None  # np.ma.filled(..., None) would take the fill value
+        X = filled
     if isinstance(X, np.ndarray) and X.dtype.kind == "S":
         raise DatasetError(
             f"X is an array of dtype {X.dtype}, which cuts zeros off the end of a file: pass a list of bytes or paths"

@@ -88,7 +88,9 @@ def as_labels(labels: ArrayLike, *, name: str = "y") -> NDArray[Any]:
 def _to_column(labels: Any, name: str) -> NDArray[Any]:
     """Give an array of one dimension, of objects where NumPy would make the word "nan" of what is missing."""
     if isinstance(labels, np.ma.MaskedArray):
-        labels = np.ma.filled(labels.astype(object), None)
+        filled = np.ma.getdata(labels).astype(object)
+        filled[np.ma.getmaskarray(labels)] = None  # np.ma.filled(..., None) would take the fill value
+        labels = filled
     if isinstance(labels, np.ndarray):
         array = labels
     elif hasattr(labels, "__array__"):

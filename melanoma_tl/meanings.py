@@ -122,10 +122,20 @@ def normalise(label: object) -> str:
     return _normalise(str(label))
 
 
+_QUOTES = "\"'\u2018\u201c\u201d\u201e\u00ab\u00bb"
+
+
 @lru_cache(maxsize=4096)
 def _normalise(text: str) -> str:
     text = unicodedata.normalize("NFKD", text).casefold().replace("\u2019", "'").replace("æ", "ae")
-    text = "".join(character for character in text if not unicodedata.combining(character)).strip()
+    # Neither accents, nor quotes, nor what nobody sees (marks of byte order, blanks of no width) tell words apart.
+    unseen = ("Mn", "Cf")
+    text = (
+        "".join(character for character in text if unicodedata.category(character) not in unseen)
+        .strip()
+        .strip(_QUOTES)
+        .strip()
+    )
     if re.fullmatch(r"[+-]?\d+(?:\.0*)?", text, re.ASCII):
         return str(int(text.partition(".")[0]))
     return " ".join(re.split(r"[\s_\-]+", re.sub(r"(?<=\w)'(?=\w)", "", text))).strip()

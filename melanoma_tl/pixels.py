@@ -128,7 +128,14 @@ def _to_eight_bits(image: Image.Image, name: str) -> Image.Image:
 
 def _checked(image: Image.Image, bits: int, name: str) -> Image.Image:
     """Check the range of a colour image of which Pillow keeps the upper eight bits: the uppermost is among them."""
-    check_range(max(_highest(image)), 8, name, shift=bits - 8)
+    highest = max(_highest(image))
+    if not highest:
+        raise ImageError(
+            name,
+            f"no value reaches the upper eight of its {bits} bits: it is black, or holds 8-bit data; "
+            "save it as 8-bit RGB",
+        )
+    check_range(highest, 8, name, shift=bits - 8)
     if "transparency" in image.info:  # one colour of 16 bits, which has no counterpart among those of 8
         image = image.copy()
         del image.info["transparency"]
@@ -149,7 +156,10 @@ def _declared_bits(image: Image.Image) -> int | None:
         return 16
     if image.mode == "I":
         return None
-    return 16 if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) and image.format == "PNG" else 8
+    arguments = [tile[3] for tile in getattr(image, "tile", ())]
+    if image.format == "PPM":  # a largest value of its own, to which Pillow scales
+        return max([8, *(one[1].bit_length() for one in arguments if isinstance(one, tuple))])
+    return 16 if image.format == "PNG" and any(";16" in str(one) for one in arguments) else 8
 
 
 def _tags(image: Image.Image) -> Any:

@@ -3,6 +3,7 @@ import sys
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
 from keras.src.layers import RandomContrast, RandomSaturation
 from keras.src.legacy.preprocessing.image import apply_affine_transform
@@ -281,3 +282,8 @@ def test_views_stored_by_an_earlier_way_of_drawing_are_not_taken(monkeypatch):
     assert keys[0] != keys[1]
     monkeypatch.undo()
     assert Augmenter(**PUBLISHED_CODE, views=3).view_key(1) == keys[1], "3 is the present way: one map"
+
+
+def test_the_preview_takes_what_the_classifier_takes(lesions, dataset):
+    for images in (lesions, pd.Series(dataset.paths).iloc[1:], pd.DataFrame({"path": dataset.paths})):
+        assert len(Augmenter(horizontal_flip=True).preview(images, n=2, views=1, size=(32, 32)).axes) == 2 * 2

@@ -77,3 +77,10 @@ def test_impossible_parameters_are_named(parameters, message):
 def test_one_class_cannot_be_balanced():
     with pytest.raises(ValueError, match="more than 1 class"):
         Balancer().fit_resample(np.arange(5), np.zeros(5, int))
+
+
+def test_a_dataset_stays_a_dataset(dataset):
+    some = dataset.first(per_class={"benign": 12, "melanoma": 4})
+    balanced, labels = Balancer(undersample=1.0, random_state=0).fit_resample(some, some.labels)
+    assert isinstance(balanced, type(some))
+    assert balanced.labels.tolist() == labels.tolist()

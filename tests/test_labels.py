@@ -746,3 +746,23 @@ def test_what_is_further_outside_is_shown_as_it_is(bad):
     ):
         with pytest.raises(ParameterError, match=f"outside, such as {bad!r}; pass predict_proba"):
             report()
+
+
+@pytest.mark.parametrize("fill_value", [None, 0, 1])
+def test_what_is_masked_is_missing_whatever_fills_it(fill_value):
+    labels = np.ma.masked_array([0, 1, 0, 1], [False, False, False, True], fill_value=fill_value)
+    with pytest.raises(DatasetError, match="1 of 4 labels are missing"):
+        Classes.of(labels)
+
+
+@pytest.mark.parametrize("spelled", ["\ufeffmelanoma", "melanoma\u200b", '"melanoma"', "\u201emelanoma\u201c"])
+def test_characters_that_nobody_sees_make_no_class(spelled):
+    with pytest.raises(DatasetError, match="writes one label in several ways"):
+        Classes.of([spelled, "melanoma", "benign"])
+
+
+def test_weights_of_bytes_are_saved_as_words(images, tmp_path):
+    words = ["benign", "melanoma"] * 12
+    classifier = make(class_weight={b"benign": 1, b"melanoma": 2}, epochs=1).fit(images, words)
+    classifier.save(tmp_path / "model.keras")
+    assert TransferClassifier.load(tmp_path / "model.keras").class_weight == {"benign": 1, "melanoma": 2}

@@ -258,8 +258,10 @@ def test_the_message_says_what_is_wrong_and_what_to_do():
 
 
 def test_a_black_image_is_black_at_any_depth():
-    for data in (png(np.zeros_like(GREY16), 0), png(colour(np.zeros_like(GREY16)), 2), tiff(np.zeros_like(GREY16))):
+    for data in (png(np.zeros_like(GREY16), 0), tiff(np.zeros_like(GREY16))):
         assert not load_image(data).any()
+    # Of colours Pillow keeps the upper bytes alone: these may be black, or hold 8-bit data.
+    assert "it is black, or holds 8-bit data" in reason(png(colour(np.zeros_like(GREY16)), 2))
 
 
 @pytest.mark.parametrize("values", [RAMP.astype("float32"), (RAMP * 255).astype("int32"), (RAMP * 255).astype("int16")])
@@ -430,3 +432,14 @@ def test_the_content_of_a_file_is_read_or_an_image_error(tmp_path):
     for source in (tmp_path, tmp_path / "none", "a\0b", PHOTO, None):
         with pytest.raises(ImageError):
             read_content(source)
+
+
+def test_colours_of_16_bits_that_hold_fewer_are_refused(tmp_path):
+    dark = np.random.default_rng(0).integers(0, 4096, (48, 48, 3)).astype(">u2")
+    (tmp_path / "a.ppm").write_bytes(b"P6 48 48 65535\n" + dark.tobytes())
+    (tmp_path / "b.ppm").write_bytes(b"P6 48 48 65535\n" + (dark >> 4).astype(">u2").tobytes())
+    for name in ("a.ppm", "b.ppm"):
+        with pytest.raises(ImageError, match="save it as 8-bit RGB"):
+            load_image(tmp_path / name)
+    (tmp_path / "c.ppm").write_bytes(b"P6 48 48 4095\n" + dark.tobytes())
+    assert np.abs(load_image(tmp_path / "c.ppm") - dark / 4095 * 255).max() <= 1
