@@ -21,6 +21,7 @@ from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.distribution import ALONE, DISTRIBUTIONS, Replicas, find_replicas
+from melanoma_tl.documents import LABEL, read_parts
 from melanoma_tl.errors import (
     DatasetError,
     ModelFileError,
@@ -29,7 +30,6 @@ from melanoma_tl.errors import (
     UnknownNameError,
 )
 from melanoma_tl.exporting import ExportedModel, export_model
-from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of
 from melanoma_tl.labels import Classes, as_labels
@@ -54,6 +54,7 @@ from melanoma_tl.parameters import (
     SEED,
     SHARE,
     SIZE,
+    TABLE,
     TEXT,
     VERBOSE,
     check,
@@ -61,6 +62,7 @@ from melanoma_tl.parameters import (
     choice,
     holding,
     instance,
+    listed,
     mapping,
     one_of,
     real,
@@ -68,7 +70,7 @@ from melanoma_tl.parameters import (
     whole,
 )
 from melanoma_tl.parts import FrozenPart, build_scorer, describe_network, with_calibration
-from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
+from melanoma_tl.persistence import how_to_read, load_model, save_model
 from melanoma_tl.pooling import POOLINGS
 from melanoma_tl.precision import PRECISIONS, computes_on_gpu, resolve_precision
 from melanoma_tl.recipes import get_recipe
@@ -78,7 +80,7 @@ from melanoma_tl.stages import Probe, Stage
 from melanoma_tl.symmetries import COUNTS, check_tta, symmetric_views
 from melanoma_tl.tuning import TuningMixin
 from melanoma_tl.versions import library_versions
-from melanoma_tl.vetting import show
+from melanoma_tl.vetting import Interface, show
 
 if TYPE_CHECKING:
     from melanoma_tl.fitting import StagedTraining, TrainingData
@@ -969,6 +971,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                 "tuning": self._tuning_to_state(),
             },
             Path(path),
+            self._read,
         )
 
     @classmethod
@@ -994,40 +997,29 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
         """
         list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
-        saved = load_model(Path(path))
-        try:
-            return cls._restore(saved)
-        except ModelFileError as error:
-            raise ModelFileError(f"{path}: {error}") from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{path}: does not describe a classifier ({type(error).__name__}: {error})") from error
+        saved = load_model(Path(path), cls._read)
+        saved.content.model_ = saved.model
+        return saved.content
 
     @classmethod
-    def _restore(cls, saved: SavedModel) -> Self:
-        state = saved.state
-        classes, pos_label = np.array(state["classes"]), state["pos_label"]
-        n_scores = saved.model.outputs[0].shape[-1]
-        if classes.ndim != 1 or len(classes) != (2 if n_scores == 1 else n_scores):
-            raise ModelFileError(f"has classes of the shape {classes.shape}, but {n_scores} scores")
-        if pos_label not in state["classes"] and (n_scores == 1 or pos_label is not None):
-            raise ModelFileError(f"takes {pos_label!r:.40} for melanoma, which is none of its classes")
-        parameters = dict(state["parameters"])
-        for name, kind in _PARTS.items():
-            if parameters.get(name) is not None:
-                parameters[name] = _make(kind, parameters[name], state)
-        if parameters.get("stages") is not None:
-            parameters["stages"] = tuple(_make_stage(stage, state) for stage in parameters["stages"])
-        classifier = _make(cls, parameters, state)
-        classifier.model_ = saved.model
-        classifier.classes_, classifier.pos_label_ = classes, pos_label
+    def _read(cls, state: dict[str, Any], interface: Interface) -> Self:
+        """Make a classifier of the document of a model file; it has everything but the network."""
+        parts = read_parts(state, interface.n_scores)
+        classifier = _make(cls, _unfold(parts["parameters"], state), state)
+        # The backbone and the function that made the head need not be known here: both are in the graph.
+        check(classifier.get_params(deep=False), _PARAMETERS | {"head": TEXT, "pos_label": LABEL | NONE})
+        for part in filter(None, (classifier.balancer, classifier.augmenter)):
+            part.check_parameters()
+        check_tta(classifier.tta, interface.size)
+        classes = parts["classes"]
+        classifier.classes_, classifier.pos_label_ = np.array(state["classes"]), classes.pos_label
         if isinstance(classifier.class_weight, dict):  # JSON turned its keys into words
-            weights = _by_class(classifier.class_weight, classes_of(classifier))
+            weights = _by_class(classifier.class_weight, classes)
             classifier.class_weight = dict(zip(state["classes"], weights, strict=True))
-        classifier.history_ = state["history"]
-        classifier.skipped_ = tuple(SkippedRow(*row) for row in state["skipped"])
-        classifier.provenance_ = state["provenance"]
-        classifier.fingerprints_ = {role: Fingerprints.from_state(kept) for role, kept in state["fingerprints"].items()}
-        classifier._restore_tuning(state.get("tuning"))  # which files of the first version do not have
+        classifier.history_, classifier.provenance_ = state["history"], state["provenance"]
+        classifier.skipped_ = tuple(SkippedRow(*row) for row in parts["skipped"])
+        classifier.fingerprints_ = parts["fingerprints"]
+        classifier._restore_tuning(parts["tuning"])
         return classifier
 
     @checked(path=PATH)
@@ -1177,9 +1169,22 @@ def _make(kind: type[Any], parameters: dict[str, Any], state: dict[str, Any]) ->
     return kind(**_tuples(parameters))
 
 
+def _unfold(parameters: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Make the objects that are described among parameters."""
+    unfolded = dict(parameters)
+    for name, kind in _PARTS.items():
+        if unfolded.get(name) is not None:
+            unfolded[name] = _make(kind, check(unfolded, {name: TABLE})[name], state)
+    if unfolded.get("stages") is not None:
+        stages = check(unfolded, {"stages": listed(TABLE, at_least=1)})["stages"]
+        unfolded["stages"] = tuple(_make_stage(stage, state) for stage in stages)
+    return unfolded
+
+
 def _make_stage(described: dict[str, Any], state: dict[str, Any]) -> Stage | Probe:
-    kinds = {"Stage": Stage, "Probe": Probe}
-    return _make(kinds[described["kind"]], {key: value for key, value in described.items() if key != "kind"}, state)
+    kinds: dict[str, type[Any]] = {"Stage": Stage, "Probe": Probe}
+    kind = check(described, {"kind": choice(*kinds)})["kind"]
+    return _make(kinds[kind], {key: value for key, value in described.items() if key != "kind"}, state)
 
 
 def _tuples(parameters: dict[str, Any]) -> dict[str, Any]:
