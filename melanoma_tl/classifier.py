@@ -29,7 +29,8 @@ from melanoma_tl.errors import (
     ParameterError,
     UnknownNameError,
 )
-from melanoma_tl.exporting import ExportedModel, export_model
+from melanoma_tl.exporting import Exportable, ExportedModel, export_model
+from melanoma_tl.graphs import with_calibration, with_tuning, without_calibration
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of
 from melanoma_tl.labels import Classes, as_labels
@@ -69,12 +70,12 @@ from melanoma_tl.parameters import (
     several,
     whole,
 )
-from melanoma_tl.parts import FrozenPart, build_scorer, describe_network, with_calibration
+from melanoma_tl.parts import FrozenPart, build_scorer, describe_network
 from melanoma_tl.persistence import how_to_read, load_model, save_model
 from melanoma_tl.pooling import POOLINGS
 from melanoma_tl.precision import PRECISIONS, computes_on_gpu, resolve_precision
 from melanoma_tl.recipes import get_recipe
-from melanoma_tl.scoring import ScoringMixin
+from melanoma_tl.scoring import ScoringMixin, describe_scores, scores_of
 from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.stages import Probe, Stage
 from melanoma_tl.symmetries import COUNTS, check_tta, symmetric_views
@@ -945,8 +946,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         Parameters
         ----------
         path : path
-            Must end in ``.keras``. Plain Keras opens the file too, in its safe mode; the scores of
-            that network are not calibrated.
+            Must end in ``.keras``. Plain Keras opens the file too, in its safe mode: a network that scores one view
+            of an image, in float32, calibrated if `calibrate` was called.
 
         Raises
         ------
@@ -959,7 +960,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """
         self._check_fitted()
         save_model(
-            self.model_,
+            with_calibration(self.model_, getattr(self, "_calibration", None)),
             {
                 "parameters": self._describe_parameters(),
                 "classes": self.classes_.tolist(),
@@ -998,7 +999,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """
         list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
         saved = load_model(Path(path), cls._read)
-        saved.content.model_ = saved.model
+        saved.content.model_ = without_calibration(saved.model)
         return saved.content
 
     @classmethod
@@ -1023,50 +1024,53 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         return classifier
 
     @checked(path=PATH)
-    def export(self, path: str | os.PathLike[str], *, format: str = "saved_model") -> ExportedModel:  # noqa: A002
+    def export(self, path: str | os.PathLike[str], *, format: str | None = None) -> ExportedModel:  # noqa: A002
         """Write the network for other runtimes, and check there that it gives the same scores.
 
         Raw RGB of 0 to 255 goes in as float32, of shape (n, height, width, 3) and the size that
-        ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1), calibrated
-        if `calibrate` was called. That file names the class of each score, and the label of melanoma. The
-        network computes in float32, whatever `precision` is, and scores one view of an image, whatever `tta` is.
+        ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1): the mean over
+        the views that `tta` says, calibrated if `calibrate` was called. That file names the class of each score, the
+        label of melanoma and the threshold, says how image files are decoded and resized, and holds images with their
+        scores to check a program by. The exported network computes in float32, whatever `precision` is.
 
         Parameters
         ----------
         path : path
-            Where to: a folder for "saved_model", a file that ends in ``.tflite`` for "litert" or in
-            ``.onnx`` for "onnx".
-        format : {"saved_model", "litert", "onnx"}, default="saved_model"
-            TensorFlow's SavedModel, LiteRT (once TensorFlow Lite) or ONNX. The last two need
-            ``pip install 'melanoma_tl[export]'``.
+            Where to: a file that ends in ``.tflite`` or ``.onnx``, or a folder for a SavedModel.
+        format : {"saved_model", "litert", "onnx"}, optional
+            TensorFlow's SavedModel, LiteRT (once TensorFlow Lite) or ONNX; by default what the suffix says. The last
+            two need ``pip install 'melanoma_tl[export]'``.
 
         Returns
         -------
         ExportedModel
-            Path, format, largest difference of a score, and bytes.
+            Path, format, largest difference from `predict_proba` as this classifier is set, and bytes.
 
         Raises
         ------
         NotFittedError
             Before `fit` or `load`.
         ExportError
-            If packages are missing, the network cannot be exported, or the exported one gives other
-            scores; what stood at the path is still there.
+            If path and format contradict each other, packages are missing, the network cannot be exported, or the
+            exported one gives other scores; what stood at the path is still there.
         UnknownNameError
             If there is no such format.
         """
         self._check_fitted()
-        classes, is_binary = self.classes_.tolist(), len(self.classes_) == 2
-        tuning = {"threshold": self.threshold_, **self._describe_tuning()} if is_binary else {}
-        description = {
-            "classes": classes,
-            "melanoma": self.pos_label_,
-            "scores": [self.pos_label_] if is_binary else classes,
-            **tuning,
-            "provenance": self.provenance_,
-        }
-        network = with_calibration(self.model_, self.calibration_) if hasattr(self, "calibration_") else self.model_
-        return export_model(network, Path(path), format, description)
+        return export_model(self._exportable(), Path(path), format)
+
+    def _exportable(self) -> Exportable:
+        """Give the graph that scores as `predict_proba` does, and what is to be known of its scores."""
+        size = tuple(self.model_.inputs[0].shape[1:3])
+        check_tta(self.tta, size)
+        precision = resolve_precision(self.precision)
+        return Exportable(
+            with_tuning(self.model_, self.tta, getattr(self, "_calibration", None)),
+            scores_of(self),
+            (self.tta,),
+            next(name for name, known in PRECISIONS.items() if known == precision),
+            describe_scores(self),
+        )
 
     def _describe_parameters(self) -> dict[str, Any]:
         """Give the parameters as JSON can hold them."""

@@ -17,9 +17,11 @@ from sklearn.base import BaseEstimator, clone
 from tqdm.auto import tqdm
 
 from melanoma_tl.classifier import TransferClassifier
-from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError
+from melanoma_tl.errors import DatasetError, ExportError, ModelFileError, NotFittedError, ParameterError
+from melanoma_tl.exporting import Exportable, ExportedModel, export_model
 from melanoma_tl.files import publishing
 from melanoma_tl.fingerprints import Fingerprints
+from melanoma_tl.graphs import average, with_calibration
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of, score_melanoma
 from melanoma_tl.parameters import (
@@ -37,7 +39,7 @@ from melanoma_tl.parameters import (
     several,
 )
 from melanoma_tl.persistence import opened
-from melanoma_tl.scoring import ScoringMixin
+from melanoma_tl.scoring import ScoringMixin, describe_scores, scores_of
 from melanoma_tl.sources import open_source
 from melanoma_tl.symmetries import COUNTS
 from melanoma_tl.tuning import TuningMixin
@@ -546,6 +548,55 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             "name": known.name,
             "settings": dict(known.settings),
         }
+
+    @checked(path=PATH)
+    def export(self, path: str | os.PathLike[str], *, format: str | None = None) -> ExportedModel:  # noqa: A002
+        """Write the members as one network for other runtimes, and check there that it gives the same scores.
+
+        Parameters
+        ----------
+        path, format
+            As `TransferClassifier.export`.
+
+        Returns
+        -------
+        ExportedModel
+            As of `TransferClassifier.export`; `views` has the number of each member.
+
+        Raises
+        ------
+        NotFittedError
+            If a member is not fitted.
+        ExportError
+            As `TransferClassifier.export`; or if ``combine="rank"``, a member is no `TransferClassifier`, or the
+            members take images of different sizes.
+        UnknownNameError
+            If there is no such format.
+        """
+        members = self.members_
+        if self.combine == "rank":
+            raise ExportError(
+                "ranks among reference scores turn the rounding of other runtimes into other ranks: "
+                "take combine='mean', or export the members"
+            )
+        if not all(isinstance(member, TransferClassifier) for member in members):
+            raise ExportError("only an ensemble of TransferClassifier is exported: export such members by themselves")
+        sizes = sorted({tuple(member.model_.inputs[0].shape[1:3]) for member in members})
+        if len(sizes) > 1:
+            raise ExportError(
+                f"the members take images of {' and '.join(f'{height}x{width}' for height, width in sizes)} pixels, "
+                "resized from the file for each: export the members, and take the mean of their scores"
+            )
+        parts = [member._exportable() for member in members]
+        precisions = {part.precision for part in parts}
+        exportable = Exportable(
+            with_calibration(average([part.network for part in parts]), getattr(self, "_calibration", None)),
+            scores_of(self),
+            tuple(part.views[0] for part in parts),
+            "float32" if precisions == {"float32"} else max(precisions - {"float32"}),
+            describe_scores(self),
+        )
+        return export_model(exportable, Path(path), format)
 
     @classmethod
     @checked(path=PATH)

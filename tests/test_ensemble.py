@@ -4,8 +4,10 @@ import warnings
 import zipfile
 from copy import copy
 
+import keras
 import numpy as np
 import pytest
+from conftest import draw_images, only_tensorflow
 from model_files import declare_size, overwrite_directory, rewrite
 from scipy.stats import rankdata
 from sklearn.base import clone
@@ -16,6 +18,7 @@ from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
 from melanoma_tl.ensemble import MAX_STATE_BYTES, STATE_FILE, rank_among
 from melanoma_tl.errors import (
     DatasetError,
+    ExportError,
     ImageError,
     LeakageWarning,
     ModelFileError,
@@ -334,3 +337,59 @@ def test_only_cross_validation_makes_folds(ensemble):
     for ask in (lambda: ensemble.folds_, ensemble.out_of_fold_report, ensemble.fold_figures):
         with pytest.raises(NotFittedError, match="only cross_validate"):
             ask()
+
+
+# -- for other runtimes --
+
+
+def train_two(images, labels):
+    return [
+        TransferClassifier("tiny", weights=None, random_state=seed, verbose=0, epochs=1, precision="float32")
+        .fit(images, labels)
+        .set_params(tta=tta)
+        for seed, tta in enumerate((1, 4))
+    ]
+
+
+@only_tensorflow
+def test_an_ensemble_is_exported_as_one_network(images, labels, tmp_path):
+    ensemble = Ensemble(train_two(images, labels), verbose=0)
+    small = np.ascontiguousarray(images[:5, :32, :32])
+    for calibrated in (False, True):
+        if calibrated:
+            ensemble.calibrate(draw_images(30, seed=3), np.arange(30) % 3 == 0)
+            ensemble.tune_threshold(draw_images(30, seed=3), np.arange(30) % 3 == 0, sensitivity=0.9)
+        result = ensemble.export(tmp_path / "model")
+        assert result.views == (1, 4)
+        assert result.largest_difference <= 1e-4
+        layer = keras.layers.TFSMLayer(str(result.path), call_endpoint="serve")
+        scores = keras.ops.convert_to_numpy(layer(small.astype("float32")))[:, 0]
+        np.testing.assert_allclose(scores, ensemble.predict_proba(small)[:, 1], atol=1e-5)
+        document = json.loads((tmp_path / "model.json").read_text())
+        assert document["threshold"] == ensemble.threshold_
+        assert document["provenance"]["ensemble"]["size"] == 2
+        assert (document["calibration"] is not None) == calibrated
+
+
+@only_tensorflow
+def test_an_ensemble_for_several_diagnoses_is_exported(images, tmp_path):
+    ensemble = Ensemble(train_two(images, np.array(["melanoma", "nevus", "bcc"] * 8)), verbose=0)
+    result = ensemble.export(tmp_path / "model.tflite")
+    assert result.conversion_difference <= 1e-5
+    assert json.loads((tmp_path / "model.tflite.json").read_text())["output"]["shape"] == ["n", 3]
+
+
+def test_what_an_ensemble_cannot_export_it_says(images, labels, tmp_path):
+    fitted = train_two(images, labels)
+    ranked = Ensemble(fitted, combine="rank", verbose=0).set_reference(images)
+    with pytest.raises(ExportError, match="take combine='mean', or export the members"):
+        ranked.export(tmp_path / "model")
+    other = TransferClassifier("tiny", weights=None, input_size=(40, 48), epochs=1, verbose=0).fit(images, labels)
+    with pytest.raises(ExportError, match="the members take images of 32x32 and 40x48 pixels"):
+        Ensemble([*fitted, other], verbose=0).export(tmp_path / "model")
+    with pytest.raises(ExportError, match="only an ensemble of TransferClassifier is exported"):
+        Ensemble([*fitted, FrozenEstimator(fitted[0])], verbose=0).export(tmp_path / "model")
+    with pytest.raises(NotFittedError):
+        Ensemble([TransferClassifier("tiny")], verbose=0).export(tmp_path / "model")
+    with pytest.raises(ExportError, match="ends in none of"):
+        Ensemble(fitted, verbose=0).export(tmp_path / "model.keras")
