@@ -440,11 +440,14 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             Watched after each epoch; never balanced nor augmented. Its labels are in the words of the
             training labels, or 0 and 1, where 1 is melanoma.
         callbacks : sequence of keras.callbacks.Callback, default=()
-            Called while each stage is trained, on the part of the network that learns.
+            Called while each stage is trained, on the part of the network that learns; epochs are counted on from
+            stage to stage. What ``model.save`` writes in a callback, and so ``ModelCheckpoint``, is the whole network,
+            which plain Keras opens; a ``CSVLogger`` has the rows of all stages.
         resume : bool, default=False
             Keep each finished epoch in the cache folder until training is over. The same call,
             made again after the process was killed, then goes on after the last finished epoch and
-            ends with the weights of an unbroken run. Needs a `random_state`; nothing is kept
+            ends with the weights of an unbroken run. What Keras's own callbacks remember is kept with it, what
+            callbacks of yours remember is not, and the log says so. Needs a `random_state`; nothing is kept
             where the first call did not ask for it.
 
         Returns
@@ -460,7 +463,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         ImageError
             If an image cannot be read and `on_error` is "raise".
         ParameterError
-            If a parameter cannot be used.
+            If a parameter or a callback cannot be used.
         UnknownNameError
             If a validation label is none of the training labels.
         TrainingError
@@ -468,7 +471,10 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         WeightsUnavailableError
             If the weights cannot be found or fetched.
         """
+        from melanoma_tl.callbacks import check_callbacks
+
         self.check_parameters(validated=validation_data is not None)
+        check_callbacks(callbacks, resume=resume)
         replicas = find_replicas(self.distribution)
         if self.random_state is None and (resume or replicas.n_processes > 1):
             what = "resume=True finds a run again" if resume else "processes that train together begin alike"
@@ -713,11 +719,12 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         self, training: "StagedTraining", plans: list["TrainingPlan"], callbacks: Sequence[Any], *, resume: bool
     ) -> "Training":
         """Go through the stages, and put their histories one after the other."""
+        from melanoma_tl.callbacks import UserCallbacks
         from melanoma_tl.checkpoints import RunFolder
         from melanoma_tl.training import Training, naming_full_memory
 
         run = RunFolder(self._describe_run(training, plans), training.options.replicas) if resume else None
-        whole = Training()
+        whole, has_begun = Training(), False
         for number, (stage, plan) in enumerate(zip(self._stages(), plans, strict=True)):
             logger.info("stage %d of %d: %s", number + 1, len(plans), stage)
             with naming_full_memory(plan):
@@ -725,8 +732,13 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                     part = training.solve(stage, plan)
                 else:
                     part = training.learn(
-                        plan, train_batch_norm=self.train_batch_norm, callbacks=callbacks, run=run, number=number
+                        plan,
+                        train_batch_norm=self.train_batch_norm,
+                        callbacks=UserCallbacks(callbacks, len(whole.history.get("loss", ())), has_begun),
+                        run=run,
+                        number=number,
                     )
+                    has_begun = True
             for name, values in part.history.items():
                 whole.history.setdefault(name, []).extend(values)
             if part.interruption is not None:
