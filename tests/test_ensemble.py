@@ -357,11 +357,13 @@ def test_an_ensemble_is_exported_as_one_network(images, labels, tmp_path):
     small = np.ascontiguousarray(images[:5, :32, :32])
     for calibrated in (False, True):
         if calibrated:
-            ensemble.calibrate(draw_images(30, seed=3), np.arange(30) % 3 == 0)
-            ensemble.tune_threshold(draw_images(30, seed=3), np.arange(30) % 3 == 0, sensitivity=0.9)
+            truth = (np.arange(30) % 2) ^ (np.arange(30) % 7 == 0)
+            ensemble.calibrate(draw_images(30, seed=3), truth)
+            ensemble.tune_threshold(draw_images(30, seed=3), truth, sensitivity=0.9)
         result = ensemble.export(tmp_path / "model")
         assert result.views == (1, 4)
         assert result.largest_difference <= 1e-4
+        assert result.conversion_difference <= 1e-5
         layer = keras.layers.TFSMLayer(str(result.path), call_endpoint="serve")
         scores = keras.ops.convert_to_numpy(layer(small.astype("float32")))[:, 0]
         np.testing.assert_allclose(scores, ensemble.predict_proba(small)[:, 1], atol=1e-5)
