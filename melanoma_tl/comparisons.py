@@ -32,6 +32,7 @@ from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
     INSIDE,
+    NAMES,
     NONE,
     NUMBERS,
     PROBABILITY,
@@ -321,7 +322,12 @@ class Comparison:
         return header, rows
 
 
-@checked(thresholds=group(PROBABILITY, 2, "two thresholds, such as (0.5, 0.5)"), groups=COLUMN | NONE, **BOOTSTRAP)
+@checked(
+    thresholds=group(PROBABILITY, 2, "two thresholds, such as (0.5, 0.5)"),
+    names=NAMES,
+    groups=COLUMN | NONE,
+    **BOOTSTRAP,
+)
 def compare(
     y_true: ArrayLike,
     first_score: ArrayLike,

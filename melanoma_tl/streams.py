@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.errors import DatasetError
+from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.labels import as_labels
 
 _INFINITE, _UNKNOWN = -1, -2
@@ -86,13 +86,12 @@ class Stream:
         try:
             for element in self._dataset.as_numpy_iterator():
                 images, *labels = element if isinstance(element, tuple) else (element,)
-                batch = (images, *labels) if images.ndim == 4 else ([images], *([label] for label in labels))
-                for image, *label in zip(*batch, strict=True):
+                for image, label in _take_apart(images, labels[0] if labels else None):
                     n_images += 1
-                    yield image, label[0] if label else None
-        except Exception as error:
-            if not type(error).__module__.startswith("tensorflow"):
-                raise
+                    yield image, label
+        except MelanomaTLError:
+            raise
+        except Exception as error:  # whatever the functions of the user do inside of it
             raise DatasetError(
                 f"the tf.data.Dataset broke off after {n_images} images: {str(error).splitlines()[0]}; "
                 "dataset.ignore_errors() leaves out what cannot be read"
@@ -129,6 +128,21 @@ class Stream:
             In whatever order that pass has; no label is noted.
         """
         return [image for image, _ in islice(self._pairs(), n)]
+
+
+def _take_apart(images: NDArray[Any], labels: Any) -> Iterator[tuple[NDArray[Any], Any]]:
+    """Give the images of an element, a batch or one image, each with its label."""
+    if images.ndim == 3:
+        yield images, labels
+    elif labels is None:
+        yield from ((image, None) for image in images)
+    elif np.shape(labels)[:1] != images.shape[:1]:
+        raise DatasetError(
+            f"a tf.data.Dataset must give one label an image, got a batch of {len(images)} images with labels of shape "
+            f"{np.shape(labels)}"
+        )
+    else:
+        yield from zip(images, labels, strict=True)
 
 
 def _read_spec(dataset: Any) -> tuple[Any, bool]:

@@ -182,7 +182,7 @@ def test_what_is_never_predicted_has_no_predictive_value():
         (
             lambda: decision_curve([0, 1], [0.2, 0.7], [0]),
             ParameterError,
-            "thresholds must be a sequence",
+            "thresholds must be a number between 0 and 1.*or several in a list",
         ),
     ],
 )

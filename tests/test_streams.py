@@ -240,6 +240,14 @@ REFUSED = {
         lambda: pairs(ZEROS, [0, 1, 0, 1]).repeat().filter(lambda _, y: y < 2),
         "never ends|repeats its 1 images",
     ),
+    "fewer labels than images": (
+        lambda: pairs(ZEROS, [0, 1, 0, 1]).batch(4).map(lambda x, y: (x, y[:3])),
+        r"batch of 4 images with labels of shape \(3,\)",
+    ),
+    "one label for a batch": (
+        lambda: pairs(ZEROS, [0, 1, 0, 1]).batch(4).map(lambda x, y: (x, y[0])),
+        r"batch of 4 images with labels of shape \(\)",
+    ),
     "broken": (broken, "broke off after 3 images.*ignore_errors"),
 }
 

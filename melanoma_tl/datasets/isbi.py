@@ -63,6 +63,7 @@ logger = logging.getLogger(__name__)
 CLASS_NAMES = ("benign", "melanoma")
 
 _FOLDERS = several(PATH) | NONE
+_RELATIONS = several(choice(*KINDS), at_least=1) | NONE
 _COLUMN = TEXT | NONE
 
 _OFFICIAL_WORDS = {"benign": 0, "melanoma": 1, 0: 0, 1: 1}
@@ -906,7 +907,7 @@ class ISBIDataset:
 
     # -- comparing and writing -------------------------------------------------------------------------------------
 
-    @checked(other=holding("identify", "an ISBIDataset"), by=several(choice(*KINDS)) | NONE, verbose=VERBOSE)
+    @checked(other=holding("identify", "an ISBIDataset"), by=_RELATIONS, verbose=VERBOSE)
     def overlap(self, other: "ISBIDataset", *, by: str | Iterable[str] | None = None, verbose: int = 1) -> Overlap:
         """Find what another dataset shares with this one: images, near-duplicates, lesions, patients.
 

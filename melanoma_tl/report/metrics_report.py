@@ -36,6 +36,8 @@ from melanoma_tl.metrics import (
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
+    HISTORY,
+    NAMES,
     NONE,
     PATH,
     PROBABILITY,
@@ -148,7 +150,7 @@ class MetricsReport(ReportFigures):
         image_ids=COLUMN | NONE,
         paths=COLUMN | NONE,
         groups=COLUMN | NONE,
-        history=TABLE | NONE,
+        history=HISTORY | NONE,
         provenance=TABLE | NONE,
         skipped=several(group(TEXT | PATH, 3, "(image_id, path, reason)")),
         **BOOTSTRAP,
@@ -581,7 +583,7 @@ class MetricsReport(ReportFigures):
         y_true, y_score, _ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
 
-    @checked(other=holding("y_score", "a MetricsReport"), names=group(TEXT, 2, "two names, such as ('new', 'old')"))
+    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES)
     def compare(self, other: "MetricsReport", *, names: tuple[str, str] = ("this", "other")) -> Comparison:
         """Compare with another classifier on the same images.
 
@@ -647,7 +649,7 @@ class MetricsReport(ReportFigures):
             **bootstrap,
         )
 
-    @checked(columns=several(TEXT) | NONE, bands=BANDS | NONE)
+    @checked(columns=several(TEXT, at_least=1) | NONE, bands=BANDS | NONE)
     def subgroups(
         self,
         table: Any,
