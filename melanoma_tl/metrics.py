@@ -138,7 +138,7 @@ class Metric:
         predicted benign for NPV, all images for the others.
     method : str
         How the interval was made: "wilson", "bootstrap", "cluster bootstrap", and, outside
-        `score_metrics`, "bootstrap bound", "likelihood", "sandwich", "delong" or "hanley-mcneil".
+        `score_metrics`, "bootstrap bound", "sandwich", "delong" or "hanley-mcneil".
     """
 
     value: float

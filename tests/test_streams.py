@@ -70,9 +70,9 @@ def test_figures_of_a_shuffling_dataset_are_those_of_its_images(model, shuffling
 def test_tuning_on_a_shuffling_dataset_is_tuning_on_its_images(model, images):
     scores = model.predict_proba(images)[:, 1]
     noisy = (scores > np.median(scores)).astype(int)
-    noisy[np.argsort(scores)[[2, 20]]] ^= 1  # a temperature exists where most is right, and not everything
+    noisy[np.argsort(scores)[[2, 20]]] ^= 1
     other = pairs(images, noisy).shuffle(24, seed=1, reshuffle_each_iteration=True).batch(5)
-    calibrated = [model.calibrate(other).temperature, model.calibrate(images, noisy).temperature]
+    calibrated = [model.calibrate(other).slope, model.calibrate(images, noisy).slope]
     assert calibrated[0] == pytest.approx(calibrated[1], rel=1e-4)
     tuned = [model.tune_threshold(*data, youden=True).threshold for data in ((other,), (images, noisy))]
     assert tuned[0] == pytest.approx(tuned[1], abs=1e-6)

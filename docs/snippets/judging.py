@@ -69,7 +69,10 @@ print(elsewhere.ppv.round(3), elsewhere.npv.round(4))
 
 # probabilities for a place where 2 % of the lesions are melanomas
 rarer = Calibration(
-    calibration.temperature, from_prevalence=0.195, to_prevalence=0.02
+    calibration.slope,
+    calibration.intercept,
+    from_prevalence=0.198,
+    to_prevalence=0.02,
 )
 print(rarer.apply([0.1, 0.5, 0.9]).round(3))
 # --8<-- [end:elsewhere]

@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.calibration import Calibration
+from melanoma_tl.errors import MelanomaTLError, UnknownNameError
 from melanoma_tl.metrics import describe
 from melanoma_tl.report.writing import NOTICE, inline
 
@@ -156,8 +157,15 @@ def _threshold_and_calibration(report: "MetricsReport") -> str:
         + (f"chosen on validation images by the rule: {point['rule']}." if point else "which was set beforehand.")
     ]
     if calibration:
-        told.append(f"Calibrated on validation images: {inline(calibration)}.")
+        told.append(f"Calibrated on validation images: {_describe_calibration(calibration)}.")
     return " ".join(told)
+
+
+def _describe_calibration(calibration: Any) -> str:
+    try:
+        return str(Calibration(**calibration))
+    except (MelanomaTLError, TypeError):  # what a caller wrote into the provenance
+        return inline(calibration)
 
 
 def _independence(report: "MetricsReport") -> str:
