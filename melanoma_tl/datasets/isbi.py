@@ -21,6 +21,7 @@ from melanoma_tl.datasets.columns import arrange, names_malignancy
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.files import list_classes
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
+from melanoma_tl.datasets.history import Step, name_key
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
 from melanoma_tl.datasets.rows import choose_rows, describe_skipped, existing_folder, unreadable_rows
@@ -141,6 +142,7 @@ class ISBIDataset:
         ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata)
         self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
         self._name, self._skipped = name, tuple(skipped)
+        self._history: tuple[Step, ...] = (Step(f"read {name}", len(ids) + len(self._skipped), len(ids)),)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -494,7 +496,7 @@ class ISBIDataset:
         n_without = sum(part._paths is None for part in parts)
         if n_without not in (0, len(parts)):
             raise DatasetError(f"{n_without} of {len(parts)} datasets have no images: read all of them alike")
-        return cls(
+        together = cls(
             np.concatenate([part.image_ids for part in parts]),
             None if n_without else np.concatenate([part.paths for part in parts]),
             np.concatenate([part.labels for part in parts]),
@@ -502,6 +504,9 @@ class ISBIDataset:
             skipped=[row for part in parts for row in part.skipped],
             metadata=pd.concat([part._metadata for part in parts], ignore_index=True),
         )
+        joined = Step(f"put together as {together.name}", len(together), len(together))
+        together._history = (*(step for part in parts for step in part.history), joined)
+        return together
 
     def __add__(self, other: "ISBIDataset") -> Self:
         """Put two datasets one after the other."""
@@ -593,6 +598,11 @@ class ISBIDataset:
         return self._skipped
 
     @property
+    def history(self) -> tuple[Step, ...]:
+        """How the images were read and chosen, from the first step to the last; reports say it of their images."""
+        return self._history
+
+    @property
     def paths(self) -> NDArray[np.str_]:
         """Files of the images, an ndarray of str of shape (n_images,).
 
@@ -651,7 +661,34 @@ class ISBIDataset:
             return self._row(int(key))
         if not isinstance(key, slice):
             key = check_key(key, self._metadata.columns.tolist(), len(self))
-        return type(self)(
+        return self.keep(key, name_key(key))
+
+    def keep(self, key: Any, what: str, *, sets_prevalence: bool = False) -> Self:
+        """Take rows, and say why; `history` remembers it.
+
+        Parameters
+        ----------
+        key : slice, or array-like of bool of shape (n_images,) or of int
+            Which rows, as in brackets.
+        what : str
+            How they were chosen, such as "without images of scars".
+        sets_prevalence : bool, default=False
+            Whether the share of melanomas is then yours and no longer that of the source.
+
+        Returns
+        -------
+        ISBIDataset
+            In the order of the key.
+
+        Examples
+        --------
+        >>> dataset = ISBIDataset(["a", "b"], None, [0, 1], name="mine")
+        >>> [str(step) for step in dataset.keep([True, False], "without b").history]
+        ['read mine: 2 of 2', 'without b: 1 of 2']
+        """
+        if not isinstance(key, slice):
+            key = check_key(key, self._metadata.columns.tolist(), len(self))
+        part = type(self)(
             self.image_ids[key],
             None if self._paths is None else self._paths[key],
             self.labels[key],
@@ -659,6 +696,8 @@ class ISBIDataset:
             skipped=self.skipped,
             metadata=self._metadata.iloc[key],
         )
+        part._history = (*self._history, Step(what, len(self), len(part), sets_prevalence))
+        return part
 
     def _row(self, position: int) -> ImageRow:
         path = "" if self._paths is None else str(self._paths[position])
@@ -723,8 +762,9 @@ class ISBIDataset:
         """
         if n is not None and per_class is None:
             self._check_count(n, len(self), "images")
-            return self[:n]
-        return self._choose(self._count_per_class(n, per_class), lambda members, count: members[:count])
+            return self.keep(slice(n), f"first({n})")
+        what = f"first(per_class={per_class!r})"
+        return self._choose(self._count_per_class(n, per_class), lambda members, count: members[:count], what, True)
 
     @checked(random_state=SEED)
     def sample(
@@ -770,9 +810,15 @@ class ISBIDataset:
             self._check_count(n, len(self), "images")
             n_melanoma = round(n * self.labels.mean()) if n else 0
             counts = {0: n - n_melanoma, 1: n_melanoma}
+            what = f"sample({n}, random_state={random_state})"
         else:
             counts = self._count_per_class(n, per_class)
-        return self._choose(counts, lambda members, count: rng.choice(members, size=count, replace=False))
+            what = f"sample(per_class={per_class!r}, random_state={random_state})"
+
+        def draw(members: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+            return rng.choice(members, size=count, replace=False)
+
+        return self._choose(counts, draw, what, per_class is not None)
 
     def _count_per_class(self, n: object, per_class: PerClass | None) -> dict[int, int]:
         """Say how many images of each class are asked for, by its label."""
@@ -802,9 +848,10 @@ class ISBIDataset:
         if count > available:
             raise DatasetError(f"{self.name} has {available} {what}, {count} were asked for")
 
-    def _choose(self, counts: Mapping[int, int], choose: Any) -> Self:
+    def _choose(self, counts: Mapping[int, int], choose: Any, what: str, sets_prevalence: bool) -> Self:
         chosen = [choose(np.flatnonzero(self.labels == label), count) for label, count in counts.items()]
-        return self[np.sort(np.concatenate(chosen))] if chosen else self[:0]
+        rows = np.sort(np.concatenate(chosen)) if chosen else slice(0)
+        return self.keep(rows, what, sets_prevalence=sets_prevalence)
 
     # -- dividing --------------------------------------------------------------------------------------------------
 
@@ -861,7 +908,9 @@ class ISBIDataset:
         """
         numbers = number_groups(self, groups, verbose=verbose)
         test = divide_in_two(self.labels, numbers, test_size, stratify=stratify, seed=_seed(random_state))
-        return self._part(np.setdiff1d(np.arange(len(self)), test), "train"), self._part(test, "test")
+        what = f"split({test_size:g}, {_name_groups(groups)}, stratify={stratify}, random_state={random_state})"
+        train = np.setdiff1d(np.arange(len(self)), test)
+        return self._part(train, "train", what), self._part(test, "test", what)
 
     @checked(k=whole(at_least=2), stratify=FLAG, random_state=SEED, verbose=VERBOSE)
     def folds(
@@ -895,13 +944,14 @@ class ISBIDataset:
         numbers = number_groups(self, groups, verbose=verbose)
         folds = divide_into_folds(self.labels, numbers, k, stratify=stratify, seed=_seed(random_state))
         everything = np.arange(len(self))
+        what = f"folds({k}, {_name_groups(groups)}, stratify={stratify}, random_state={random_state})"
         return [
-            (self._part(np.setdiff1d(everything, fold), f"all but fold {n}"), self._part(fold, f"fold {n}"))
+            (self._part(np.setdiff1d(everything, fold), f"all but fold {n}", what), self._part(fold, f"fold {n}", what))
             for n, fold in enumerate(folds, start=1)
         ]
 
-    def _part(self, rows: NDArray[np.intp], name: str) -> Self:
-        part = self[rows]
+    def _part(self, rows: NDArray[np.intp], name: str, what: str) -> Self:
+        part = self.keep(rows, f"{name} of {what}")
         part._name = f"{self.name}, {name}"
         return part
 
@@ -1111,8 +1161,13 @@ class ISBIDataset:
             skipped=self.skipped + failures,
             metadata=self._metadata[kept],
         )
+        resized._history = (*self._history, Step(f"resized to {size}", len(self), len(resized)))
         write_labels(resized, Path(folder) / "labels.csv")
         return resized
+
+
+def _name_groups(groups: Any) -> str:
+    return f"groups={groups!r}" if groups is None or isinstance(groups, str) else "groups of the user's"
 
 
 def _seed(random_state: int | None) -> int:
