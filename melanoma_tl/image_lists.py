@@ -172,6 +172,8 @@ def _holds_images(table: Any, name: Any, place: int) -> bool:
 def _rows(X: Any) -> Sequence[Any]:
     """Take an array of several dimensions apart, without loading more than one image of what lies in a file."""
     shape, dtype = tuple(X.shape), str(X.dtype).removeprefix("torch.").removeprefix("<dtype: '").rstrip("'>")
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X) and len(shape) > 2:
+        raise DatasetError("X is a masked array, and pixels cannot be missing: fill them, or leave these images out")
     if len(shape) == 2 and shape[1] == 1:
         return list_images(np.asarray(X)[:, 0])
     if dtype not in ("uint8", "object") and len(shape) in (3, 4):

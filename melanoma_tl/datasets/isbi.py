@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.checks import check_key, check_parts
-from melanoma_tl.datasets.columns import arrange, names_malignancy
+from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.files import list_classes
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
@@ -51,8 +51,10 @@ from melanoma_tl.parameters import (
     SIZE,
     TEXT,
     VERBOSE,
+    check,
     checked,
     choice,
+    group,
     holding,
     several,
     whole,
@@ -66,6 +68,8 @@ CLASS_NAMES = ("benign", "melanoma")
 _FOLDERS = several(PATH) | NONE
 _RELATIONS = several(choice(*KINDS), at_least=1) | NONE
 _COLUMN = TEXT | NONE
+_DATASETS = {"datasets": several(holding("identify", "an ISBIDataset"), at_least=1)}
+_DESCRIPTION = {"name": TEXT, "skipped": several(group(TEXT | PATH, 3, "(image_id, path, reason)"))}
 
 _OFFICIAL_WORDS = {"benign": 0, "melanoma": 1, 0: 0, 1: 1}
 """How the challenges write the two classes; the malignant images of ISBI 2016 are all melanomas."""
@@ -139,6 +143,7 @@ class ISBIDataset:
         skipped: Sequence[SkippedRow] = (),
         metadata: pd.DataFrame | None = None,
     ) -> None:
+        check({"name": name, "skipped": skipped}, _DESCRIPTION)
         ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata)
         self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
         self._name, self._skipped = name, tuple(skipped)
@@ -201,7 +206,7 @@ class ISBIDataset:
         dataset = cls._from_table(
             table,
             None if labels_only else find_image_dirs(challenge, folder) if image_dirs is None else image_dirs,
-            labels=read_labels(table["label"].tolist(), name=challenge.title, label_map=words),
+            labels=_read_official(table["label"], challenge.title, words, is_read=bool(challenge.levels)),
             name=challenge.title,
             on_error=on_error,
         )
@@ -242,7 +247,7 @@ class ISBIDataset:
         """
         root = existing_folder(folder)
         table = read_archive(root)
-        labels = read_labels(table["label"].tolist(), name=root.name, label_map=_OFFICIAL_WORDS)
+        labels = _read_official(table["label"], root.name, _OFFICIAL_WORDS, is_read=True)
         dataset = cls._from_table(table, [root], labels=labels, name=root.name, on_error=on_error)
         kinds = dataset.metadata.get("image_type", pd.Series(dtype=object)).value_counts()
         if len(kinds) > 1:
@@ -412,7 +417,7 @@ class ISBIDataset:
             label_map=label_map,
             positive=positive,
             diagnoses=diagnoses,
-            of_malignancy=names_malignancy(source),
+            column=source,
         )
         folders = None if labels_only else image_dirs or []
         return cls._from_table(table, folders, labels=labels, name=name, on_error=on_error)
@@ -463,7 +468,8 @@ class ISBIDataset:
         return cls.from_frame(table, **options)
 
     @classmethod
-    def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None) -> Self:
+    @checked(name=_COLUMN, prefix_ids=FLAG)
+    def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None, prefix_ids: bool = False) -> Self:
         """Put datasets one after the other; ``a + b`` is short for two.
 
         Parameters
@@ -472,6 +478,9 @@ class ISBIDataset:
             At least one. All with images, or all without.
         name : str, optional
             Name for people; by default theirs.
+        prefix_ids : bool, default=False
+            Put the name of its dataset before each id, such as "train/a1": for folders in which other images have
+            the same names. Ids of patients and lesions stay as they are, and are one where they are equal.
 
         Returns
         -------
@@ -482,6 +491,8 @@ class ISBIDataset:
         ------
         DatasetError
             If an id is in several of them, or only some have images.
+        ParameterError
+            If something is no dataset.
 
         Examples
         --------
@@ -489,15 +500,22 @@ class ISBIDataset:
         >>> first + second
         ISBIDataset('x + y', 2 images: 1 benign, 1 melanoma)
         """
-        parts = list(datasets)
-        wrong = next((part for part in parts if not isinstance(part, ISBIDataset)), None)
-        if wrong is not None or not parts:
-            raise ParameterError(f"datasets must be some of ISBIDataset, got {type(wrong or parts).__name__}")
+        parts: list[ISBIDataset] = list(check({"datasets": datasets}, _DATASETS)["datasets"])
         n_without = sum(part._paths is None for part in parts)
         if n_without not in (0, len(parts)):
             raise DatasetError(f"{n_without} of {len(parts)} datasets have no images: read all of them alike")
+        ids = np.concatenate(
+            [[f"{part.name}/{image}" for image in part.image_ids] if prefix_ids else part.image_ids for part in parts]
+        )
+        distinct, counts = np.unique(ids, return_counts=True)
+        if len(distinct) < len(ids):
+            raise DatasetError(
+                f"{int((counts > 1).sum())} ids are in several datasets, such as {str(distinct[counts > 1][0])!r}: "
+                "if these are the same images, take them out of one with b.overlap(a).remove_from(b); if they are "
+                "others, tell them apart with ISBIDataset.concat([a, b], prefix_ids=True)"
+            )
         together = cls(
-            np.concatenate([part.image_ids for part in parts]),
+            ids,
             None if n_without else np.concatenate([part.paths for part in parts]),
             np.concatenate([part.labels for part in parts]),
             name=name or " + ".join(part.name for part in parts),
@@ -511,6 +529,10 @@ class ISBIDataset:
     def __add__(self, other: "ISBIDataset") -> Self:
         """Put two datasets one after the other."""
         return self.concat([self, other]) if isinstance(other, ISBIDataset) else NotImplemented
+
+    def __radd__(self, other: object) -> Self:
+        """Begin with nothing, as `sum` does."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     @classmethod
     @checked(root=PATH, on_error=ON_ERROR)
@@ -831,9 +853,9 @@ class ISBIDataset:
         for key, count in (
             per_class if isinstance(per_class, Mapping) else dict.fromkeys(CLASS_NAMES, per_class)
         ).items():
-            label = CLASS_NAMES.index(key) if key in CLASS_NAMES else key
-            if label not in (0, 1):
-                raise UnknownNameError("class", key, CLASS_NAMES)
+            label = CLASS_NAMES.index(key) if isinstance(key, str) and key in CLASS_NAMES else key
+            if not isinstance(label, int | np.integer) or label not in (0, 1):
+                raise UnknownNameError("class", str(key), CLASS_NAMES)
             if label in counts:
                 raise ParameterError(f"per_class names {CLASS_NAMES[int(label)]!r} twice: {per_class!r}")
             self._check_count(count, int((self.labels == label).sum()), f"{CLASS_NAMES[int(label)]} images")
@@ -1164,6 +1186,13 @@ class ISBIDataset:
         resized._history = (*self._history, Step(f"resized to {size}", len(self), len(resized)))
         write_labels(resized, Path(folder) / "labels.csv")
         return resized
+
+
+def _read_official(words: pd.Series, name: str, known: Mapping[Any, int], *, is_read: bool) -> Sequence[int | str]:
+    """Read the labels of an official file; where they follow from a diagnosis, what is no class is a reason."""
+    if is_read:
+        return [known.get(word, word) for word in words]
+    return read_labels(words.tolist(), name=name, label_map=known)
 
 
 def _name_groups(groups: Any) -> str:
