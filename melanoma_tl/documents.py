@@ -1,6 +1,7 @@
 """What the document in a model file may hold: rules for each part, read before any network is built."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from melanoma_tl.calibration import Calibration
@@ -52,7 +53,7 @@ _TRAINED_WITH = {
 }
 _TUNING = {"calibration": TABLE | NONE, "operating_point": TABLE | NONE, "fingerprints": _FINGERPRINTS}
 _POINT = {"threshold": PROBABILITY, "rule": TEXT, "confidence": INSIDE, "confusion_matrix": mapping(_COUNT, "counts")}
-_CALIBRATION = ("temperature", "from_prevalence", "to_prevalence")
+_CALIBRATION = tuple(field.name for field in fields(Calibration))
 
 
 def read_parts(state: Mapping[str, Any], n_scores: int) -> dict[str, Any]:

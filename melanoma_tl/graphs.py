@@ -39,7 +39,7 @@ def with_tuning(model: Any, n_views: int, calibration: Calibration | None) -> An
     network = keras.Model(model.inputs[0], linear(layer.input), name=model.name)
     linear.set_weights(layer.get_weights())
     network = _with_views(network, n_views, _log_odds_of_mean)
-    calibrated = keras.ops.sigmoid(network.outputs[0] / calibration.temperature + calibration.shift)
+    calibrated = keras.ops.sigmoid(network.outputs[0] * calibration.slope + calibration.shift)
     return keras.Model(network.inputs[0], calibrated, name=network.name)
 
 
@@ -103,7 +103,7 @@ def with_calibration(model: Any, calibration: Calibration | None) -> Any:
         return model
     scores = model.outputs[0]
     log_odds = keras.ops.log(scores) - keras.ops.log(1.0 - scores)
-    calibrated = keras.ops.sigmoid(log_odds / calibration.temperature + calibration.shift)
+    calibrated = keras.ops.sigmoid(log_odds * calibration.slope + calibration.shift)
     return keras.Model(model.inputs[0], calibrated, name=model.name)
 
 

@@ -277,8 +277,19 @@ def tuned(calibration=None, point=None, **changes):
     return at("tuning", to={"calibration": calibration, "operating_point": point, "fingerprints": {"id": ""}} | changes)
 
 
-def temperature(value, low=None, high=None):
-    return tuned({"temperature": value, "from_prevalence": low, "to_prevalence": high})
+CALIBRATION = {
+    "slope": 1.0,
+    "intercept": 0.0,
+    "from_prevalence": None,
+    "to_prevalence": None,
+    "method": "sigmoid",
+    "n_benign": 5,
+    "n_melanoma": 5,
+}
+
+
+def calibrated(**changes):
+    return tuned(CALIBRATION | changes)
 
 
 def parameter(name, value):
@@ -317,11 +328,14 @@ DOCUMENTS = {
     "training counts of one class": at("provenance", "training_data", "rows_of_each_class_in_a_pass", to=[1]),
     "class weights of another kind": at("provenance", "parameters", "class_weight", to=7),
     "versions that are numbers": at("provenance", "versions", to={"keras": 3}),
-    **{f"temperature {value!r}": temperature(value) for value in (0, -1, "1", float("nan"), None, [1])},
-    "half a shift": temperature(1.0, 0.5),
-    "a prevalence of 1": temperature(1.0, 0.5, 1),
-    "a calibration with more": tuned({"temperature": 1.0, "from_prevalence": None, "to_prevalence": None, "code": "x"}),
-    "a calibration with less": tuned({"temperature": 1.0}),
+    **{f"slope {value!r}": calibrated(slope=value) for value in (0, -1, "1", float("nan"), None, [1])},
+    **{f"intercept {value!r}": calibrated(intercept=value) for value in ("0", float("inf"), None)},
+    "another method": calibrated(method="eval"),
+    "half an image": calibrated(n_benign=0.5),
+    "half a shift": calibrated(from_prevalence=0.5),
+    "a prevalence of 1": calibrated(from_prevalence=0.5, to_prevalence=1),
+    "a calibration with more": calibrated(code="x"),
+    "a calibration with less": tuned({"slope": 1.0}),
     **{f"an operating point with {name}={value!r}": tuned(point=POINT | {name: value}) for name, value in (
         ("threshold", "abc"), ("threshold", 2), ("threshold", float("nan")), ("confidence", 1), ("rule", 5),
         ("confusion_matrix", {"tn": 1}), ("confusion_matrix", [1, 1, 1, 1]),

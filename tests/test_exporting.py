@@ -280,7 +280,7 @@ def test_views_and_calibration_are_in_the_exported_graph(of_views, tmp_path, for
     np.testing.assert_allclose(read(tmp_path / file_name)(TEXTURES.astype("float32")), scores, atol=1e-5)
     beside = json.loads((tmp_path / f"{file_name}.json").read_text())
     assert beside["views"] == [tta]
-    assert beside["calibration"]["temperature"] == of_views.calibration_.temperature
+    assert beside["calibration"]["slope"] == of_views.calibration_.slope
 
 
 @only_tensorflow
@@ -292,7 +292,7 @@ def test_scores_that_float32_takes_for_1_are_the_same_in_every_runtime(fitted, t
     for module in modules:
         pytest.importorskip(module)
     sure = copy(fitted).set_params(tta=tta, precision="float32")
-    sure._calibration = Calibration(20.0, 0.5, 0.2)
+    sure._calibration = Calibration(0.05, 0.1)
     result = sure.export(tmp_path / file_name)
     assert result.conversion_difference <= 1e-5
     assert result.largest_difference > TOLERANCE
@@ -312,7 +312,7 @@ def test_the_views_of_the_graph_are_those_of_predict_proba(tta):
 
 def test_calibration_keeps_the_ends():
     given = keras.Input((1,), name="image")
-    calibration = Calibration(2.5, 0.5, 0.1)
+    calibration = Calibration(0.4, 0.3, 0.5, 0.1)
     scores = np.array([[0.0], [1e-6], [0.3], [0.999999], [1.0]], "float32")
     found = with_calibration(keras.Model(given, keras.layers.Activation("linear")(given)), calibration)
     np.testing.assert_allclose(found.predict_on_batch(scores)[:, 0], calibration.apply(scores[:, 0]), atol=1e-6)
