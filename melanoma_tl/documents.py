@@ -119,7 +119,7 @@ def take(state: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     """
     missing = sorted(rules.keys() - _OPTIONAL - state.keys())
     if missing:
-        raise ModelFileError(f"does not describe a classifier: {', '.join(missing)} is missing")
+        raise ModelFileError(f"incomplete, its document lacks {', '.join(missing)}")
     return check(state, rules)
 
 

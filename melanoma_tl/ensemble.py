@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, clone
 from tqdm.auto import tqdm
 
 from melanoma_tl.classifier import TransferClassifier
+from melanoma_tl.documents import take
 from melanoma_tl.errors import DatasetError, ExportError, ModelFileError, NotFittedError, ParameterError
 from melanoma_tl.exporting import Exportable, ExportedModel, export_model
 from melanoma_tl.files import publishing
@@ -30,15 +31,19 @@ from melanoma_tl.parameters import (
     PATH,
     PROBABILITY,
     SEED,
+    TABLE,
+    TEXT,
     VERBOSE,
     check,
     checked,
     choice,
     holding,
+    listed,
     one_of,
     several,
+    whole,
 )
-from melanoma_tl.persistence import opened
+from melanoma_tl.persistence import describing, opened
 from melanoma_tl.scoring import ScoringMixin, describe_scores, scores_of
 from melanoma_tl.sources import open_source
 from melanoma_tl.symmetries import COUNTS
@@ -65,6 +70,20 @@ _PARAMETERS = {
     "random_state": SEED,
     "verbose": VERBOSE,
 }
+
+_PARTS = {
+    "parameters": TABLE,
+    "reference_scores": listed(listed(PROBABILITY, at_least=1)),
+    "cross_validation": TABLE | NONE,
+    "tuning": TABLE | NONE,
+}
+_CROSS_VALIDATION = {
+    "scores": listed(PROBABILITY | NONE, at_least=1),
+    "labels": listed(whole(at_least=0, at_most=1), at_least=1),
+    "name": TEXT,
+    "settings": TABLE,
+}
+"""What the part that is no member holds."""
 
 _AT_ONCE = 256
 """Images of a stream that are in memory at once."""
@@ -626,18 +645,20 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 extracted = archive.extract(_member_file(number), folder)
                 members.append(TransferClassifier.load(extracted))
                 Path(extracted).unlink()
-            try:
-                ensemble = cls(members, **state["parameters"])._restore(state)
-                ensemble._check_fitted()
-            except (AttributeError, KeyError, TypeError) as error:
-                raise ModelFileError(f"does not describe an ensemble ({type(error).__name__}: {error})") from error
-        return ensemble
+            return describing(lambda: cls(members, **state["parameters"])._restore(state))
 
     def _restore(self, state: Mapping[str, Any]) -> Self:
-        self._restore_tuning(state.get("tuning"))  # which files of the first version do not have
-        if state["reference_scores"]:
-            self.reference_scores_ = [np.array(scores, dtype=np.float64) for scores in state["reference_scores"]]
-        known = state["cross_validation"]
+        """Take up what a file holds; each part is checked."""
+        self._check_parameters()
+        self._check_fitted()
+        parts = {"tuning": None} | take(state, _PARTS)  # which files of the first version do not have
+        self._restore_tuning(parts["tuning"])
+        scores = parts["reference_scores"]
+        if (scores or self.combine == "rank") and len(scores) != len(self.members_):
+            raise ModelFileError(f"has reference scores of {len(scores)} members, and {len(self.members_)} members")
+        if scores:
+            self.reference_scores_ = [np.array(of_member, dtype=np.float64) for of_member in scores]
+        known = _check_cross_validation(parts["cross_validation"], len(self.members_))
         if known is not None:
             self.cross_validation_ = CrossValidation(
                 scores=np.array(known["scores"], dtype=np.float64),
@@ -647,6 +668,16 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 settings=known["settings"],
             )
         return self
+
+
+def _check_cross_validation(known: Mapping[str, Any] | None, n_members: int) -> dict[str, Any] | None:
+    """Check what a file says of a cross-validation."""
+    if known is None:
+        return None
+    parts = take(known, _CROSS_VALIDATION | {"folds": listed(whole(at_least=0, at_most=n_members - 1), at_least=1)})
+    if len({len(parts[name]) for name in ("scores", "folds", "labels")}) > 1:
+        raise ModelFileError("has another number of scores, folds or labels than images of its cross-validation")
+    return parts
 
 
 def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, validation_data: Any) -> None:
@@ -737,7 +768,7 @@ def _read_state(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, Any]:
         raise ModelFileError("not a file that Ensemble.save wrote: its parts are compressed")
     state = read_json(archive, STATE_FILE)
     version = state.get("format_version")
-    if version != FORMAT_VERSION:
+    if version != FORMAT_VERSION or isinstance(version, bool):
         raise ModelFileError(
             f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
             "install the version that wrote it"

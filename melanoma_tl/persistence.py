@@ -122,7 +122,8 @@ def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_
                 check_model_archive(archive, unfinished.stat().st_size)
                 config = read_json(archive, CONFIG_FILE)
                 check_graph(config)
-                _make_of(_read_state(archive), read_interface(config), read)
+                state, interface = _read_state(archive), read_interface(config)
+                describing(lambda: read(state, interface))
         except ModelFileError as error:
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
 
@@ -156,7 +157,7 @@ def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
         with _naming_versions(state):
             config = read_json(archive, CONFIG_FILE)
             registered, interface = check_graph(config), read_interface(config)
-            content = _make_of(state, interface, read)
+            content = describing(lambda: read(state, interface))
             network = _build(archive, config, registered, interface)
             _check_scores(network, interface)
         return SavedModel(network, content)
@@ -232,17 +233,33 @@ def _in_a_line(error: Exception) -> str:
     return " ".join(str(error).split())[:500]
 
 
-def _make_of(state: dict[str, Any], interface: Interface, read: Reader) -> Any:
-    """Let the document be read; whatever is wrong with it is said in one way."""
+def describing(read: Callable[[], Any]) -> Any:
+    """Let a document be read; whatever is wrong with it is said in one way.
+
+    Parameters
+    ----------
+    read : callable
+        Reads it.
+
+    Returns
+    -------
+    object
+        What it gives.
+
+    Raises
+    ------
+    ModelFileError
+        If it raises.
+    """
     try:
-        return read(state, interface)
+        return read()
     except ModelFileError:
         raise
     except MelanomaTLError as error:
         raise ModelFileError(f"refused: {error}") from None
     # Its values were checked one by one; what is left is what no rule foresaw.
     except Exception as error:
-        raise ModelFileError(f"does not describe a classifier ({type(error).__name__}: {error!s:.200})") from error
+        raise ModelFileError(f"its document cannot be read ({type(error).__name__}: {error!s:.200})") from error
 
 
 def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:

@@ -187,7 +187,7 @@ def drop(*names):
 @pytest.mark.parametrize("name", [name for name in PARTS if name != "tuning"])
 def test_a_document_that_lacks_a_part(path, name):
     edit(path, STATE_FILE, drop(name))
-    with pytest.raises(ModelFileError, match=f"does not describe a classifier: {name} is missing"):
+    with pytest.raises(ModelFileError, match=f"incomplete, its document lacks {name}$"):
         TransferClassifier.load(path)
 
 
