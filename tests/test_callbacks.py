@@ -49,9 +49,9 @@ STATEFUL = {
 
 
 @pytest.mark.parametrize("make_callbacks", STATEFUL.values(), ids=STATEFUL)
-@pytest.mark.parametrize("batch", [None, 1], ids=["between epochs", "within an epoch"])
+@pytest.mark.parametrize("batch", [None, pytest.param(1, marks=pytest.mark.slow)], ids=["between", "within an epoch"])
 def test_what_callbacks_remember_survives(images, labels, make_callbacks, batch):
-    options = {"epochs": 8, "restore_best": False}
+    options = {"epochs": 6, "restore_best": False}
     data = wrong(images, labels)
     unbroken = make(**options).fit(images, labels, **data, callbacks=make_callbacks())
     for epoch in (1, 3):
