@@ -647,8 +647,8 @@ def test_a_grid_search_runs_over_a_dataset(dataset):
     "other",
     [
         {"melanoma": [1, 0, 1, 0]},
-        {"benign_malignant": ["malignant", "benign", "malignant", "benign"]},
-        {"y": list("yNYn")},
+        {"benign_malignant": ["malignant", "benign"] * 2},
+        {"y": list("ynyn")},
     ],
 )
 def test_columns_that_say_the_opposite_stop_the_read(other):
