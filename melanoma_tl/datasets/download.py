@@ -19,12 +19,15 @@ from typing import IO, Any, Protocol
 from tqdm.auto import tqdm
 
 from melanoma_tl.errors import DownloadError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import locked, replacing, replacing_many
 
 logger = logging.getLogger(__name__)
 
 CHECKSUMS = "SHA256SUMS"
 """File beside the downloads with the hashes that nobody published, in the format of ``sha256sum``."""
+
+_LOCK = ".melanoma_tl.lock"
+"""File beside the downloads while somebody fetches them: a second call waits, and finds them there."""
 
 ATTEMPTS = 5
 """How often one file is tried in one call."""
@@ -137,8 +140,7 @@ def fetch(
     ['labels.csv']
     """
     target = Path(folder)
-    with _disk_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
+    with _disk_errors(target), locked(target / _LOCK):
         return [_fetch_one(file, target, source, verbose) for file in files]
 
 
@@ -151,11 +153,10 @@ def _fetch_one(file: RemoteFile, folder: Path, source: str | os.PathLike[str] | 
         origin = _origin(file, source)
         bring = partial(_take if isinstance(origin, Path) else _download, file=file, part=_part(path), verbose=verbose)
         try:
-            # pooch compares the hash of a temporary file, and moves it into place if it is right.
-            with _silence(pooch.get_logger()):
-                pooch.retrieve(
-                    str(origin), known and f"sha256:{known}", fname=file.file_name, path=folder, downloader=bring
-                )
+            # pooch compares the hash of a temporary file beside it, and gives it its name if it is right.
+            with replacing(path) as unfinished, _silence(pooch.get_logger()):
+                name, place = unfinished.name, unfinished.parent
+                pooch.retrieve(str(origin), known and f"sha256:{known}", fname=name, path=place, downloader=bring)
         except ValueError as error:
             _forget(_part(path))
             raise DownloadError(f"{origin}: {_wrong_bytes(file, folder, known)}. Nothing was kept ({error})") from None
@@ -423,11 +424,10 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
                 missing = [member for member in members if not _is_there(member, target)]
                 total = sum(member.file_size for member in missing)
                 _check_free(target, total, source.name)
-                with tqdm(
-                    total=total, desc=f"Unpack {source.name}", unit="B", unit_scale=True, disable=not verbose
-                ) as bar:
+                bar = tqdm(total=total, desc=f"Unpack {source.name}", unit="B", unit_scale=True, disable=not verbose)
+                with bar, replacing_many(target) as replacing_one:
                     for member in missing:
-                        with replacing(target / member.filename) as unfinished, opened.open(member) as packed:
+                        with replacing_one(target / member.filename) as unfinished, opened.open(member) as packed:
                             _write(packed, unfinished, bar)
         except _ZIP_ERRORS as error:
             raise DownloadError(f"{source}: damaged ({error}). Delete it to fetch it again") from error
