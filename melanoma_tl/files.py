@@ -71,12 +71,30 @@ def replacing_many(folder: Path) -> Iterator[Callable[[Path], AbstractContextMan
     callable
         What `replacing` is, for the files in this folder; from several threads at once, too.
     """
+    with workplace(folder) as own:
+        yield partial(_replacing, own)
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """Make a hidden folder in a folder, to move things there or from there in one step.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+
+    Yields
+    ------
+    Path
+        Nobody else uses it; it is deleted at the end, with all that is in it.
+    """
     beside = folder / _UNFINISHED
     try:
         with _own_folder(beside) as own:
-            yield partial(_replacing, own)
+            yield own
     finally:
-        with suppress(OSError):  # others write there, too
+        with suppress(OSError):  # others work there, too
             beside.rmdir()
 
 

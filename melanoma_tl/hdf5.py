@@ -105,7 +105,7 @@ def read_member(file: str, key: str) -> bytes:
 
 def _open(file: str) -> Any:
     state = Path(file).stat()
-    return _opened(file, state.st_ino, state.st_mtime_ns, state.st_size, os.getpid())
+    return _opened(file, state.st_ino, state.st_mtime_ns, state.st_ctime_ns, state.st_size, os.getpid())
 
 
 @lru_cache(maxsize=4)

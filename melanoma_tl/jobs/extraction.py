@@ -1,6 +1,5 @@
 """Compute what the frozen part of a network makes of the images of a shard, as `fit` does before it trains."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,8 @@ from melanoma_tl.backbones import list_backbones
 from melanoma_tl.errors import ImageError, JobError
 from melanoma_tl.features import name_store
 from melanoma_tl.files import scratch
-from melanoma_tl.images import ImageFile, ImageLike, batched, load_image, map_threaded, read_content
+from melanoma_tl.fingerprints import content_of
+from melanoma_tl.images import ImageLike, batched, hold, load_image, map_threaded
 from melanoma_tl.jobs.rows import describe_files, schema_with
 from melanoma_tl.parts import FrozenPart, with_precision
 from melanoma_tl.prepared import PreparedStore
@@ -188,9 +188,8 @@ class Extractor:
     def _decode(self, named: tuple[str, ImageLike]) -> _Image:
         path, image = named
         try:
-            content = read_content(image)
-            file = ImageFile(path, lambda: content)  # read once: what is decoded is what is hashed
-            return _Image(path, load_image(file, self._size), hashlib.sha256(content).digest())
+            held = hold(image)
+            return _Image(path, load_image(held, self._size), content_of(held))
         except ImageError as error:
             return _Image(path, error=error.reason)
 
