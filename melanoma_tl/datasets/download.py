@@ -3,11 +3,14 @@
 import errno
 import hashlib
 import logging
+import lzma
 import os
 import re
 import shutil
 import stat
+import struct
 import time
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -383,7 +386,15 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 # -- archives ----------------------------------------------------------------------------------------------------------
 
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError)
+_LONGEST_NAME = 255  # bytes
+
+_DEVICE = re.compile("con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
+"""What Windows takes for a device, whatever follows after a dot."""
+
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, NotImplementedError),
+    *(ValueError, IndexError),
+)
 """What `zipfile` raises at an archive that is damaged, encrypted or compressed in a way that it does not know."""
 
 
@@ -411,9 +422,9 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
     Raises
     ------
     DownloadError
-        If a member would lie outside the folder, is a link or a device, is encrypted, or
-        occurs twice; if the archive is damaged, or unpacks to more than `MAX_EXPANSION` times
-        its size; or if the disk is full.
+        If a member would lie outside the folder, is a link or a device, is encrypted, has a name that
+        some system cannot write, or occurs twice, also in capitals or with accents written otherwise; if
+        the archive is damaged, or unpacks to more than `MAX_EXPANSION` times its size; or if the disk is full.
     """
     source, target = Path(archive), Path(folder)
     with _disk_errors(target):
@@ -435,17 +446,22 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
 
 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
-    members = [member for member in archive.infolist() if not member.is_dir() and not _is_litter(member.filename)]
+    found = archive.infolist()
+    members = [one for one in found if not one.filename.endswith("/") and not _is_litter(one.filename)]
     names: set[str] = set()
+    folders = {_one_spelling(str(folder)) for member in members for folder in PurePosixPath(member.filename).parents}
     for member in members:
+        name = _one_spelling(member.filename)
         reason = _why_refused(member)
-        if member.filename.casefold() in names:
-            reason = "occurs twice"
+        if name in names:
+            reason = reason or "occurs twice, but for capitals and the way in which accents are written"
+        elif name in folders:
+            reason = reason or "is a file and a folder"
         if reason:
             raise DownloadError(
                 f"{path}: {member.filename!r} {reason}. Nothing was unpacked: do not trust this archive"
             )
-        names.add(member.filename.casefold())
+        names.add(name)
     total, size = sum(member.file_size for member in members), path.stat().st_size
     if total > MAX_EXPANSION * size:
         raise DownloadError(
@@ -459,15 +475,33 @@ def _is_litter(name: str) -> bool:
     return name.startswith("__MACOSX/") or PurePosixPath(name).name == ".DS_Store"
 
 
+def _one_spelling(name: str) -> str:
+    """Write a name as file systems compare it that know neither capitals nor two ways to write an accent."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def _why_refused(member: zipfile.ZipInfo) -> str:
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
-    if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
+    parts = name.split("/")
+    if name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         return "would lie outside the folder"
+    if not all(_can_be_a_name(part) for part in parts):
+        return "is no name that a file can have everywhere"
     if kind not in (0, stat.S_IFREG):
         return "is a link or a device, not a file"
     if member.flag_bits & 0x1:
         return "is encrypted"
     return ""
+
+
+def _can_be_a_name(part: str) -> bool:
+    return (
+        part not in ("", ".")
+        and part.isprintable()
+        and part == part.rstrip(" .")  # Windows leaves these out
+        and not _DEVICE.fullmatch(part.split(".")[0])
+        and len(part.encode(errors="surrogatepass")) <= _LONGEST_NAME
+    )
 
 
 def _is_there(member: zipfile.ZipInfo, folder: Path) -> bool:
