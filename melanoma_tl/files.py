@@ -4,6 +4,7 @@ What is unfinished lies in a folder of its own with a random name and a lock in 
 ends, however it ends: whoever writes next beside it takes away what has no owner any more.
 """
 
+import errno
 import logging
 import os
 import secrets
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from melanoma_tl.distribution import is_first_process
 
@@ -29,6 +30,9 @@ _SCRATCH = "melanoma_tl_unfinished_"
 """How the names of folders begin in the temporary folder of the machine."""
 
 _LOCK, _REPLACED = ".lock", ".replaced"
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What systems say of files on a network that cannot be locked; filelock itself knows ENOSYS."""
 
 _ATTEMPTS = 100
 """Who tidies up may take a new folder for left over before its lock is taken: then another one is made."""
@@ -167,12 +171,11 @@ def locked(file: Path, *, patience: float | None = None) -> Iterator[None]:
         If another has not finished by then.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file)
     try:
-        lock.acquire(timeout=0)
+        lock = _take(file)
     except Timeout:
         logger.warning("%s: another process or thread works there: waiting for it", file.parent)
-        lock.acquire(timeout=-1 if patience is None else patience)
+        lock = _take(file, -1 if patience is None else patience)
     try:
         yield
     finally:
@@ -198,13 +201,25 @@ def _claim(parent: Path, prefix: str) -> tuple[Path, BaseFileLock]:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-            lock = FileLock(folder / _LOCK)
-            lock.acquire(timeout=0)
+            lock = _take(folder / _LOCK)
             break
         except (FileNotFoundError, FileExistsError, Timeout):
             if attempt == _ATTEMPTS - 1:
                 raise
     return folder, lock
+
+
+def _take(file: Path, patience: float = 0) -> BaseFileLock:
+    """Lock a file; where the file system has no locks, the file beside it that is there is the lock."""
+    lock: BaseFileLock = FileLock(file)
+    try:
+        lock.acquire(timeout=patience)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        lock = SoftFileLock(file.with_name(f"{file.name}.soft"))
+        lock.acquire(timeout=patience)
+    return lock
 
 
 def _tidy(parent: Path, prefix: str) -> None:
@@ -213,7 +228,7 @@ def _tidy(parent: Path, prefix: str) -> None:
         with suppress(OSError):  # it is in use, or gone by now
             if hasattr(os, "getuid") and folder.lstat().st_uid != _USER:
                 continue
-            with FileLock(folder / _LOCK).acquire(timeout=0):
+            with _take(folder / _LOCK):
                 for old in (folder / _REPLACED).glob("*"):
                     _put_back(old, parent.parent / old.name)
                 _remove(folder)
