@@ -1,9 +1,12 @@
 """What is kept is never believed blindly: what is not as it was written is noticed, and made again."""
 
+import contextlib
+import gc
 import logging
 import os
 import pickle
 import sqlite3
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -13,8 +16,8 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset, cache
 from melanoma_tl.arrays import ArrayStore
-from melanoma_tl.errors import CacheError
-from melanoma_tl.fingerprints import fingerprint_images
+from melanoma_tl.errors import CacheError, ImageError
+from melanoma_tl.fingerprints import fingerprint_image, fingerprint_images
 from melanoma_tl.prepared import PreparedStore
 from melanoma_tl.sources import prepare
 
@@ -301,3 +304,23 @@ def test_a_damaged_fingerprint_is_made_again(dataset, column, caplog):
         table.commit()
     assert list(fingerprint_images(dataset.paths)) == before
     assert f"{len(dataset) - 1} fingerprints are damaged" in caplog.text
+
+
+def test_no_file_is_left_open(dataset, tmp_path):
+    """As under ``python -W error::ResourceWarning``."""
+    from melanoma_tl import TransferClassifier
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        options = {"weights": None, "epochs": 1, "batch_size": 8, "random_state": 0, "verbose": 0}
+        clf = TransferClassifier("tiny", **options).fit(dataset, validation_data=dataset[:8], resume=True)
+        clf.save(tmp_path / "m.keras")
+        TransferClassifier.load(tmp_path / "m.keras").predict_proba(dataset)
+        dataset.images((24, 24), verbose=0)[:2]
+        dataset.overlap(dataset)
+        dataset.resize_to(tmp_path / "small", size=(24, 24), verbose=0)
+        with contextlib.suppress(ImageError):
+            fingerprint_image(str(tmp_path / "m.keras"))
+        del clf
+        gc.collect()
+    assert [str(one.message) for one in caught if issubclass(one.category, ResourceWarning)] == []
