@@ -166,7 +166,7 @@ def transact(path: Path, schema: str, work: Callable[[sqlite3.Connection], _T]) 
                 with connection:
                     connection.execute(schema)
                     return work(connection)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeError) as error:
             if isinstance(error, CacheError):
                 raise
             was_moved = inode not in (None, _inode(path)) or not path.parent.is_dir()
@@ -193,7 +193,7 @@ def _inode(path: Path) -> int | None:
 def _is_damaged(error: Exception, path: Path) -> bool:
     """Tell whether the content of a table is to blame, not the disk, the folder or another process."""
     if not isinstance(error, sqlite3.Error):
-        return False
+        return isinstance(error, UnicodeError)  # SQLite quotes a statement of the file that is no text
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code == sqlite3.SQLITE_READONLY:  # says a file of an unknown version, too
         return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
