@@ -63,13 +63,19 @@ def write_resized(
             if on_error == "raise":
                 raise
             return error
-        with replacing_one(path) as unfinished:
-            Image.fromarray(pixels).save(unfinished)
+        try:
+            with replacing_one(path) as unfinished:
+                Image.fromarray(pixels).save(unfinished)
+        except OSError as error:
+            raise DatasetError(f"{path}: the image cannot be written ({error.strerror or error})") from error
         return str(path)
 
-    with replacing_many(Path(folder)) as replacing_one:
-        rows = map_threaded(write, dataset)
-        return list(tqdm(rows, total=len(dataset), desc=f"Resize {dataset.name}", disable=not verbose))
+    try:
+        with replacing_many(Path(folder)) as replacing_one:
+            rows = map_threaded(write, dataset)
+            return list(tqdm(rows, total=len(dataset), desc=f"Resize {dataset.name}", disable=not verbose))
+    except OSError as error:
+        raise DatasetError(f"{folder}: images cannot be written there ({error.strerror or error})") from error
 
 
 def _place(folder: Path, name: str) -> Path:
