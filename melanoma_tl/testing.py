@@ -1,11 +1,9 @@
 """The contract of backbones, for the tests of whoever writes one."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.errors import ContractError, UnknownNameError
+from melanoma_tl.files import scratch
 from melanoma_tl.network import IMAGE, Network, build_network, freeze
 from melanoma_tl.parts import cut_network
 from melanoma_tl.persistence import load_model, save_model
@@ -169,8 +168,8 @@ def _check_statistics(subject: _Subject) -> None:
 
 def _check_saving(subject: _Subject) -> None:
     model = subject.frozen.model
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
+    with scratch() as folder:
+        path = folder / "model.keras"
         save_model(model, {}, path)
         reloaded = load_model(path).model
     _require_same(_run(reloaded, subject.images), _run(model, subject.images), "the reloaded model gives other scores")
