@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.errors import ContractError, UnknownNameError
+from melanoma_tl.isolation import own_settings
 from melanoma_tl.network import IMAGE, Network, build_network, freeze
 from melanoma_tl.parts import cut_network
 from melanoma_tl.persistence import load_model, save_model
 
 
+@own_settings()
 def check_backbone(
     name: str, *, weights: str | os.PathLike[str] | None = None, input_size: tuple[int, int] = (96, 96)
 ) -> None:
