@@ -96,7 +96,7 @@ def build_network(
         raise ParameterError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}")
     scope = f"network{next(_NUMBERS)}"
     with seeded_building(random_state), keras.name_scope(scope):
-        images, scaled = _scaled_images(spec, input_size, preprocessing)
+        images, scaled = scaled_images(spec, input_size, preprocessing)
         backbone = build_backbone(spec, scaled, weights)
         maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in taps)]
         features = apply_head(head, maps, pooling, {operation.name for operation in backbone.operations})
@@ -110,10 +110,47 @@ def build_network(
     _check_all_is_new(network, scope, spec)
     if weights is not None and is_foreign(spec):
         with seeded_building(random_state):
-            _, scaled = _scaled_images(spec, input_size, preprocessing)
+            _, scaled = scaled_images(spec, input_size, preprocessing)
             check_weights_were_read(spec, backbone, build_backbone(spec, scaled, None), weights)
     freeze(network, None)
     return network
+
+
+def scaled_images(spec: BackboneSpec, input_size: tuple[int, int], preprocessing: str) -> tuple[Any, Any]:
+    """Begin a graph.
+
+    Parameters
+    ----------
+    spec, input_size, preprocessing : BackboneSpec, tuple of int, and str
+        As in `build_network`.
+
+    Returns
+    -------
+    images : KerasTensor of shape (n, height, width, 3)
+        Raw RGB, 0 to 255.
+    scaled : KerasTensor
+        What the backbone is shown.
+
+    Raises
+    ------
+    ParameterError
+        If `preprocess` of the backbone cannot be used.
+    """
+    import keras
+
+    images = keras.Input((*input_size, 3), name=IMAGE, dtype="float32")
+    if preprocessing == "rescale":
+        return images, keras.layers.Rescaling(1 / 255, name="rescale")(images)
+    # A layer knows every network that it was called in, and would keep them all alive.
+    scale = copy_layer(spec.preprocess) if isinstance(spec.preprocess, keras.Layer) else spec.preprocess
+    try:
+        scaled = scale(images)
+    except Exception as error:  # the code of a plugin
+        found = f"{type(error).__name__}: {error}"
+        raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
+    if not isinstance(scaled, keras.KerasTensor):
+        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {show(scaled)}")
+    return images, scaled
 
 
 def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bool = False) -> None:
@@ -207,25 +244,6 @@ def depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
             raise UnknownNameError(f"stage of the backbone {spec.name!r}", stage, names)
     starts = [names.index(stage) for stage in spec.stages]
     return {name: 1 + sum(position < start for start in starts) for position, name in enumerate(names)}
-
-
-def _scaled_images(spec: BackboneSpec, input_size: tuple[int, int], preprocessing: str) -> tuple[Any, Any]:
-    """Begin a graph: raw images, and what the backbone is shown of them."""
-    import keras
-
-    images = keras.Input((*input_size, 3), name=IMAGE, dtype="float32")
-    if preprocessing == "rescale":
-        return images, keras.layers.Rescaling(1 / 255, name="rescale")(images)
-    # A layer knows every network that it was called in, and would keep them all alive.
-    scale = copy_layer(spec.preprocess) if isinstance(spec.preprocess, keras.Layer) else spec.preprocess
-    try:
-        scaled = scale(images)
-    except Exception as error:  # the code of a plugin
-        found = f"{type(error).__name__}: {error}"
-        raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
-    if not isinstance(scaled, keras.KerasTensor):
-        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {show(scaled)}")
-    return images, scaled
 
 
 def _check_all_is_new(network: Network, scope: str, spec: BackboneSpec) -> None:
