@@ -1,5 +1,6 @@
 """Fits share nothing: not a layer, not a seed, not a setting of Keras, and no memory."""
 
+import gc
 import random
 import sys
 from collections import Counter
@@ -15,9 +16,9 @@ from conftest import draw_images
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
-from melanoma_tl import Stage, TransferClassifier, register_backbone
+from melanoma_tl import Stage, TransferClassifier, cross_validate, list_backbones, register_backbone
 from melanoma_tl.backbones import get_backbone
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
 from melanoma_tl.isolation import own_settings
 
 layers = keras.layers
@@ -335,8 +336,9 @@ def test_names_of_the_users_own_layers_go_on_as_if_nothing_had_been_built():
 def fit_in_a_worker(folder, name, seed):
     sys.path.insert(0, folder)
     import tensorflow as tf
+    from conftest import register_tiny
 
-    if "tiny" not in __import__("melanoma_tl").list_backbones():
+    if "tiny" not in list_backbones():
         tf.config.experimental.enable_op_determinism()
         register_tiny()
     return fit_one(name, seed)
@@ -493,7 +495,7 @@ def test_weights_that_were_named_must_have_been_read(weights_file, tmp_path, cap
     junk = tmp_path / "junk.weights.h5"
     junk.write_bytes(b"no weights")
     for path in (weights_file, junk):
-        with pytest.raises(WeightsUnavailableError, match="the builder of 'reading' did not read .*with the file and"):
+        with pytest.raises(WeightsUnavailableError, match=r"the builder of 'reading' did not read .*with the file and"):
             classifier(register(ignore), weights=path).fit(X, Y)
     with pytest.raises(WeightsUnavailableError, match="does not hold weights for 'reading'"):
         classifier(register(load), weights=junk).fit(X, Y)
@@ -512,7 +514,7 @@ def test_a_builder_that_calls_a_network_of_the_users_own_is_refused():
         return keras.Model(keras.utils.get_source_inputs(input_tensor), own(input_tensor))
 
     register_backbone("own", preprocess=layers.Rescaling(1 / 255), input_size=(32, 32), overwrite=True)(builder)
-    with pytest.raises(ParameterError, match="the builder of the backbone 'own' uses the layer .* made before"):
+    with pytest.raises(ParameterError, match=r"the builder of the backbone 'own' uses the layer .* made before"):
         classifier("own", trainable_from=None).fit(X, Y)
     assert same(before, own.get_weights())
 
@@ -535,7 +537,7 @@ def test_a_copy_of_a_network_of_the_users_own_is_a_backbone_as_others():
 @pytest.mark.parametrize("found", [None, 5, "model", [1], keras.Sequential()])
 def test_what_is_no_network_is_named(found):
     register_backbone("wrong", preprocess=lambda images: images, overwrite=True)(lambda input_tensor, weights: found)
-    with pytest.raises(ParameterError, match="the builder of 'wrong' must return a keras.Model with one output, got"):
+    with pytest.raises(ParameterError, match=r"the builder of 'wrong' must return a keras\.Model with one output, got"):
         classifier("wrong").fit(X, Y)
 
 
