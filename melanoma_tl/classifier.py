@@ -490,6 +490,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         resume: bool,
     ) -> Self:
         """Train, when what can be checked without a network has been."""
+        from melanoma_tl.training import held
+
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
         network = self._build(spec, weights, seed)
@@ -498,7 +500,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             network = self._build(spec, weights, seed, n_classes=data.n_classes)
         plans = self._plan(classes, data, seed)
         replicas.check_same(self._describe_process(network, data))
-        training = self._train(self._open(network, spec, data, seed, replicas), plans, callbacks, resume=resume)
+        with held(callbacks):
+            training = self._train(self._open(network, spec, data, seed, replicas), plans, callbacks, resume=resume)
         self.model_, self.history_ = uncompiled(network.model), training.history
         self.classes_, self.pos_label_ = classes.labels, classes.pos_label
         images = data.training.identity.fingerprints[np.unique(data.rows)]

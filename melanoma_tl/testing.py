@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.building import check_weights_were_read
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
-from melanoma_tl.errors import ContractError, UnknownNameError
+from melanoma_tl.errors import ContractError, MelanomaTLError, UnknownNameError
 from melanoma_tl.isolation import own_settings, seeded_building
 from melanoma_tl.network import IMAGE, Network, build_network, freeze, scaled_images
 from melanoma_tl.parameters import show
@@ -55,7 +55,7 @@ def check_backbone(
             clause.check(subject)
         # Whatever a builder or a layer of somebody else's raises is a broken clause.
         except Exception as error:
-            found = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
+            found = str(error) if isinstance(error, MelanomaTLError) else f"{type(error).__name__}: {error}"
             raise ContractError(
                 f"the backbone {spec.name!r} breaks the contract, clause {clause.name!r}: {found.rstrip('.')}. "
                 f"Required: {clause.requirement}"
@@ -390,7 +390,9 @@ def _values(weights: list[Any]) -> list[NDArray[Any]]:
 def _name_changed(weights: list[Any], before: list[NDArray[Any]]) -> str:
     """Name the weights that have another value than before; empty if none has."""
     changed = [
-        weight.path for weight, old in zip(weights, before, strict=True) if not np.array_equal(weight.numpy(), old)
+        weight.path.partition("/")[2]
+        for weight, old in zip(weights, before, strict=True)
+        if not np.array_equal(weight.numpy(), old)
     ]
     return ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
 

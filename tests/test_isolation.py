@@ -3,6 +3,7 @@
 import gc
 import random
 import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -227,6 +228,29 @@ def test_a_head_that_cannot_be_used_is_refused_before_an_image_is_read(case):
 def test_other_objects_of_keras_are_refused(name, value):
     with pytest.raises(ParameterError, match=f"{name} must be"):
         classifier(**{name: value}).fit(X, Y) if name != "backbone" else classifier(value).fit(X, Y)
+
+
+class Waiting(keras.callbacks.Callback):
+    """Holds training up until it is told to go on."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def on_train_begin(self, logs=None):
+        self.begun.set()
+        assert self.go_on.wait(60)
+
+
+def test_a_callback_watches_one_fit_at_a_time():
+    callback = Waiting()
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(lambda: classifier().fit(X, Y, callbacks=[callback]))
+        assert callback.begun.wait(60)
+        with pytest.raises(ParameterError, match="the callback Waiting is watching another fit just now"):
+            classifier().fit(X, Y, callbacks=[callback])
+        callback.go_on.set()
+        assert same(weights_of(first.result()), weights_of(classifier().fit(X, Y, callbacks=[callback])))
 
 
 # -- seeds -------------------------------------------------------------------------------------------------------------
