@@ -29,6 +29,9 @@ _PARAMETERS = {
 _MOST = 0.5
 """Share of the rows that may be left out without a warning; the published sampling leaves out 0.42."""
 
+_CALLER = 6
+"""Calls between `_fit_resample` and the line that calls `fit_resample`: imbalanced-learn's stand between."""
+
 
 class Balancer(BaseSampler):
     """Cut the majority class, then oversample the minority class.
@@ -158,7 +161,13 @@ class Balancer(BaseSampler):
             raise DatasetError(str(error)) from error
         if isinstance(X, list | tuple):
             return [X[row] for row in rows[:, 0]], y_resampled
-        return getattr(X, "iloc", X)[rows[:, 0]], y_resampled
+        try:
+            return getattr(X, "iloc", X)[rows[:, 0]], y_resampled
+        except (IndexError, TypeError, ValueError) as error:
+            raise DatasetError(
+                f"rows of {type(X).__name__} cannot be chosen by their numbers: pass an array or a list, such as "
+                "numpy.asarray(X)"
+            ) from error
 
     def _check_X_y(  # noqa: N802 -- the name that imbalanced-learn calls
         self, X: Any, y: ArrayLike, accept_sparse: Any = None
@@ -183,7 +192,7 @@ class Balancer(BaseSampler):
                 warnings.warn(
                     f"Balancer keeps {len(rows)} of {len(y)} rows, because the smallest class has {counts.min()}: "
                     "undersample=None keeps all, and class_weight='balanced' of a classifier weighs them instead",
-                    stacklevel=2,
+                    stacklevel=_CALLER,
                 )
         if self.oversample is not None:
             classes, counts = np.unique(y[rows], return_counts=True)

@@ -1,42 +1,47 @@
 """Whether a score of 0.3 means melanoma in three of ten, and what to do when it does not.
 
-Two corrections, both increasing functions of the score, so that no image overtakes
+Three corrections, all increasing functions of the score, so that no image overtakes
 another (the AUC stays as it is):
 
-* Temperature scaling [1]_ divides the log odds of every score by one number. Above
-  1 it takes back overconfidence.
-* The prior shift [2]_ [3]_ moves the scores of a classifier that was trained where
-  melanoma is frequent (a balanced set: 0.5) to where it is rarer. It supposes that
-  melanomas look alike in both places, and benign lesions too.
+* Platt's sigmoid [1]_ is the logistic regression of the class on the log odds of the
+  score: a slope, which takes back overconfidence, and an intercept, which takes back
+  scores that are too high or too low on the whole.
+* Temperature scaling [2]_ is the slope alone; its inverse is the temperature.
+* The prior shift [3]_ [4]_ moves probabilities from one prevalence to another, such as
+  from validation images with melanoma in a fifth to patients with melanoma in a fiftieth.
+  It supposes that melanomas look alike in both places, and benign lesions too.
 
-The temperature is found by SciPy, at the zero of the derivative of the log loss,
-which is convex in the inverse temperature. scikit-learn's
-``CalibratedClassifierCV(method="temperature")`` finds the same one, but takes an
-estimator rather than scores, and since version 1.8 only.
+scikit-learn's ``CalibratedClassifierCV`` finds the same slope, intercept and temperature, but takes
+an estimator rather than scores.
 
 References
 ----------
-.. [1] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On calibration of modern
+.. [1] J. Platt, "Probabilistic outputs for support vector machines and comparisons to
+   regularized likelihood methods", in "Advances in large margin classifiers", MIT
+   Press, 1999; its targets keep a slope finite where the scores separate the classes.
+.. [2] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On calibration of modern
    neural networks", ICML 2017.
-.. [2] C. Elkan, "The foundations of cost-sensitive learning", IJCAI 2001, theorem 2.
-.. [3] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a
+.. [3] C. Elkan, "The foundations of cost-sensitive learning", IJCAI 2001, theorem 2.
+.. [4] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a
    classifier to new a priori probabilities", Neural Computation 14, 2002, equation 4.
-.. [4] G. W. Brier, "Verification of forecasts expressed in terms of probability",
+.. [5] G. W. Brier, "Verification of forecasts expressed in terms of probability",
    Monthly Weather Review 78, 1950.
-.. [5] M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated
+.. [6] M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated
    probabilities using Bayesian binning", AAAI 2015: the expected calibration error.
-.. [6] D. R. Cox, "Two further applications of a model for binary regression",
+.. [7] D. R. Cox, "Two further applications of a model for binary regression",
    Biometrika 45, 1958; E. W. Steyerberg, "Clinical Prediction Models", 2nd edition,
    2019, section 15.3: calibration intercept and slope.
-.. [7] T. Dimitriadis, T. Gneiting and A. I. Jordan, "Stable reliability diagrams for
+.. [8] T. Dimitriadis, T. Gneiting and A. I. Jordan, "Stable reliability diagrams for
    probabilistic classifiers", PNAS 118(8), 2021: the decomposition.
-.. [8] K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized
-   linear models", Biometrika 73, 1986: the variance when images belong together.
+.. [9] K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized
+   linear models", Biometrika 73, 1986: the variance when images belong together; with
+   every image by itself it is that of H. White, "Maximum likelihood estimation of
+   misspecified models", Econometrica 50, 1982, which needs no right model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +55,7 @@ from melanoma_tl.metrics import Metric, wilson_interval
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
+    COUNT,
     INSIDE,
     NONE,
     check_fields,
@@ -75,6 +81,21 @@ CALIBRATION_LABELS = MappingProxyType(
 STRATEGIES = ("quantile", "uniform")
 """How scores are put into bins, as scikit-learn's ``calibration_curve`` names it: equal mass, equal width."""
 
+METHODS = ("sigmoid", "temperature")
+"""How scores are calibrated, as scikit-learn's ``CalibratedClassifierCV`` names it."""
+
+_METHOD_NAMES = {"sigmoid": "Platt's sigmoid", "temperature": "temperature scaling"}
+
+_FIELDS = {
+    "slope": real(above=0),
+    "intercept": real(),
+    "from_prevalence": INSIDE | NONE,
+    "to_prevalence": INSIDE | NONE,
+    "method": choice(*METHODS),
+    "n_benign": COUNT | NONE,
+    "n_melanoma": COUNT | NONE,
+}
+
 _N_BINS = 10
 # A network scores in float32, which knows no probability nearer to 0 and 1 without being 0 or 1.
 _EDGE = float(np.finfo(np.float32).eps)
@@ -90,15 +111,21 @@ class Calibration:
 
     Parameters
     ----------
-    temperature : float, default=1.0
-        Above 0; divides the log odds of each score.
+    slope : float, default=1.0
+        Above 0; multiplies the log odds of each score.
+    intercept : float, default=0.0
+        What is added to them then.
     from_prevalence, to_prevalence : float, optional
-        How frequent melanoma was in training (0.5 in a balanced set) and is where the
-        probabilities shall hold, each between 0 and 1; both or neither.
+        How frequent melanoma is where the probabilities hold so far, and is where they
+        shall hold, each between 0 and 1; both or neither.
+    method : {"sigmoid", "temperature"}, default="sigmoid"
+        How slope and intercept were found.
+    n_benign, n_melanoma : int, optional
+        Images on which they were found.
 
     Raises
     ------
-    ParameterError
+    ParameterError, UnknownNameError
         If a parameter is out of its range, or only one prevalence is given.
 
     Notes
@@ -113,13 +140,16 @@ class Calibration:
     [0.0, 0.02, 0.155]
     """
 
-    temperature: float = 1.0
+    slope: float = 1.0
+    intercept: float = 0.0
     from_prevalence: float | None = None
     to_prevalence: float | None = None
+    method: str = "sigmoid"
+    n_benign: int | None = None
+    n_melanoma: int | None = None
 
     def __post_init__(self) -> None:
-        rules = {"temperature": real(above=0), "from_prevalence": INSIDE | NONE, "to_prevalence": INSIDE | NONE}
-        check_fields(self, rules)
+        check_fields(self, _FIELDS)
         if (self.from_prevalence is None) != (self.to_prevalence is None):
             raise ParameterError(
                 "A prior shift goes from one prevalence to another; give both, such as from_prevalence=0.5 and "
@@ -128,10 +158,10 @@ class Calibration:
 
     @property
     def shift(self) -> float:
-        """What the prior shift adds to the log odds."""
+        """What is added to the log odds in all: the intercept and the prior shift."""
         if self.from_prevalence is None:
-            return 0.0
-        return float(logit(self.to_prevalence) - logit(self.from_prevalence))
+            return self.intercept
+        return self.intercept + float(logit(self.to_prevalence) - logit(self.from_prevalence))
 
     def apply(self, y_score: ArrayLike) -> NDArray[np.float64]:
         """Calibrate scores.
@@ -151,18 +181,29 @@ class Calibration:
         ParameterError
             If the scores are no probabilities.
         """
-        return expit(logit(check_scores(y_score)) / self.temperature + self.shift)
+        return expit(logit(check_scores(y_score)) * self.slope + self.shift)
+
+    def __str__(self) -> str:
+        """Describe it in one sentence."""
+        intercept = f" and intercept {self.intercept:+.3f}" if self.method == "sigmoid" else ""
+        told = f"{_METHOD_NAMES[self.method]}, slope {self.slope:.3f}{intercept}"
+        if self.n_benign is not None and self.n_melanoma is not None:
+            told += f", fitted on {self.n_benign + self.n_melanoma} images ({self.n_melanoma} melanomas)"
+        if self.from_prevalence != self.to_prevalence:
+            told += f", moved from a prevalence of {self.from_prevalence:.3g} to {self.to_prevalence:.3g}"
+        return told
 
 
-@checked(from_prevalence=INSIDE | NONE, to_prevalence=INSIDE | NONE)
+@checked(method=choice(*METHODS), from_prevalence=INSIDE | NONE, to_prevalence=INSIDE | NONE)
 def fit_calibration(
     y_true: ArrayLike,
     y_score: ArrayLike,
     *,
+    method: str = "sigmoid",
     from_prevalence: float | None = None,
     to_prevalence: float | None = None,
 ) -> Calibration:
-    """Find the temperature with the lowest log loss on validation images.
+    """Find the function that makes probabilities of scores, on validation images.
 
     Parameters
     ----------
@@ -171,26 +212,32 @@ def fit_calibration(
         training, and not those of the test.
     y_score : array-like of shape (n,)
         Probabilities of melanoma as the classifier gave them, 0 to 1.
-    from_prevalence, to_prevalence : float, optional
-        As `Calibration`: the training set's prevalence and the one where the
-        probabilities shall hold. With both, the temperature is the best one after a
-        shift to the validation images' own prevalence, so that it does not have to make
-        up for melanoma being rarer among them.
+    method : {"sigmoid", "temperature"}, default="sigmoid"
+        Platt's slope and intercept [1]_; or the slope with the lowest log loss and no
+        intercept [2]_, which supposes that the scores are right on the whole.
+    from_prevalence : float, optional
+        With "temperature": how frequent melanoma was in training, 0.5 in a balanced set.
+        The temperature is then the best one after a shift to the validation images' own
+        prevalence, so that it does not have to make up for melanoma being rarer among
+        them. The sigmoid needs no such number: it starts from the validation images.
+    to_prevalence : float, optional
+        How frequent melanoma is where the probabilities shall hold; as among the
+        validation images by default. "temperature" needs both or neither.
 
     Returns
     -------
     Calibration
-        The temperature, with the two prevalences.
+        Slope, intercept, and the two prevalences.
 
     Raises
     ------
     DatasetError
-        If only one class occurs, or no temperature is the best: the scores make no
-        error at 0.5 (the log loss falls all the way to the temperature 0) or say
-        nothing of the class (it falls all the way to infinity).
-    ParameterError
-        If lengths differ, labels are not 0 and 1, scores are no probabilities, or a
-        prevalence is out of its range.
+        If only one class occurs, the scores do not rise with melanoma, or no temperature is
+        the best: the scores make no error at 0.5 (the log loss falls all the way to the
+        temperature 0) or say nothing of the class (it falls all the way to infinity).
+    ParameterError, UnknownNameError
+        If lengths differ, labels are not 0 and 1, scores are no probabilities, the method is
+        unknown, or a prevalence is out of its range or not used.
 
     Notes
     -----
@@ -198,14 +245,48 @@ def fit_calibration(
 
     Examples
     --------
-    >>> calibration = fit_calibration([0, 0, 1, 1, 1], [0.01, 0.99, 0.99, 0.99, 0.99])
-    >>> round(calibration.temperature, 2)  # four of five right, at log odds of 4.6 instead of 1.39
+    >>> y_true, y_score = [0, 1, 0, 1] * 20, [0.6, 0.8, 0.9, 0.95] * 20
+    >>> print(fit_calibration(y_true, y_score, to_prevalence=0.02))
+    Platt's sigmoid, slope 1.010 and intercept -1.786, fitted on 80 images (40 melanomas), moved from a prevalence \
+of 0.5 to 0.02
+    >>> calibration = fit_calibration([0, 0, 1, 1, 1], [0.01, 0.99, 0.99, 0.99, 0.99], method="temperature")
+    >>> round(1 / calibration.slope, 2)  # four of five right, at log odds of 4.6 instead of 1.39
     3.31
     """
-    shift = Calibration(1.0, from_prevalence, to_prevalence)
     truth, scores = check_scored(y_true, y_score)
-    odds = _log_odds(scores)
-    offset = 0.0 if shift.from_prevalence is None else float(logit(truth.mean()) - logit(shift.from_prevalence))
+    n_benign, n_melanoma = int((truth == 0).sum()), int(truth.sum())
+    if method == "temperature":
+        given = Calibration(1.0, 0.0, from_prevalence, to_prevalence, method, n_benign, n_melanoma)
+        return replace(given, slope=_fit_inverse_temperature(truth, _log_odds(scores), from_prevalence))
+    if from_prevalence is not None:
+        raise ParameterError(
+            "from_prevalence belongs to method='temperature': the sigmoid starts from the prevalence of the "
+            "validation images"
+        )
+    slope, intercept = _fit_sigmoid(truth, _log_odds(scores))
+    start = None if to_prevalence is None else float(truth.mean())
+    return Calibration(slope, intercept, start, to_prevalence, method, n_benign, n_melanoma)
+
+
+def _fit_sigmoid(truth: NDArray[np.int64], odds: NDArray[np.float64]) -> tuple[float, float]:
+    """Regress the class on the log odds, with targets that lie a little inside 0 and 1 (Platt 1999)."""
+    n_melanoma = int(truth.sum())
+    targets = np.where(truth == 1, (n_melanoma + 1) / (n_melanoma + 2), 1 / (len(truth) - n_melanoma + 2))
+    covariance = float(np.mean((odds - odds.mean()) * targets))
+    if covariance <= _NOTHING * np.abs(odds - odds.mean()).mean() or np.ptp(odds) <= _EDGE:
+        raise DatasetError(
+            "No calibration can be fitted: the scores do not rise from benign images to melanomas. Check the labels "
+            "and the order of the classes"
+        )
+    slope, intercept = _regress(np.stack([odds, np.ones_like(odds)], axis=1), targets)
+    return float(slope), float(intercept)
+
+
+def _fit_inverse_temperature(
+    truth: NDArray[np.int64], odds: NDArray[np.float64], from_prevalence: float | None
+) -> float:
+    """Find the zero of the derivative of the log loss, which is convex in the inverse temperature."""
+    offset = 0.0 if from_prevalence is None else float(logit(truth.mean()) - logit(from_prevalence))
 
     def derivative(inverse: float) -> float:
         return float(np.mean(odds * (expit(inverse * odds + offset) - truth)))
@@ -213,19 +294,19 @@ def fit_calibration(
     if np.all(odds * (2 * truth - 1) >= -_EDGE) and np.abs(odds).max() > _EDGE:
         raise DatasetError(
             f"No temperature is the best: all {len(truth)} validation images are on the right side of 0.5; "
-            "use more of them, or leave the scores as they are"
+            "use more of them, method='sigmoid', or leave the scores as they are"
         )
     if derivative(0.0) >= -_NOTHING * np.abs(odds).mean():
         raise DatasetError(
             "No temperature is the best: the log loss falls as every score goes to 0.5. Check the labels and the order "
-            "of the classes; if the training set had another prevalence, give from_prevalence and to_prevalence"
+            "of the classes; method='sigmoid' corrects scores that are too high or too low on the whole"
         )
     low = 1.0
     while derivative(low) >= 0:
         low /= 2
     while derivative(2 * low) < 0:
         low *= 2
-    return Calibration(1 / brentq(derivative, low, 2 * low, xtol=1e-14 * low), from_prevalence, to_prevalence)
+    return float(brentq(derivative, low, 2 * low, xtol=1e-14 * low))
 
 
 class ReliabilityCurve(NamedTuple):
@@ -342,11 +423,11 @@ def calibration_metrics(
 
     Notes
     -----
-    Brier score [4]_: mean of ``(score - truth) ** 2``. Log loss: mean of
+    Brier score [5]_: mean of ``(score - truth) ** 2``. Log loss: mean of
     ``-log(probability of the true class)``, with scores no nearer to 0 and 1 than
     float32 can tell, 1.2e-7. Both have percentile bootstrap intervals.
 
-    Expected calibration error [5]_: ``sum over bins of (images in the bin / n) * |mean
+    Expected calibration error [6]_: ``sum over bins of (images in the bin / n) * |mean
     score - share of melanomas|``, of the probability of melanoma (many papers take
     that of the predicted class). Chance alone keeps it above 0, and every resample adds
     more of it, so that a percentile interval would miss the truth. It is a sum of
@@ -355,11 +436,12 @@ def calibration_metrics(
     the figure plus and minus what that sum stays below in `confidence` of the
     resamples, cut at 0 and 1; it is wide, but holds what it says.
 
-    Intercept and slope [6]_ are 0 and 1 for calibrated scores. The intercept is that of
+    Intercept and slope [7]_ are 0 and 1 for calibrated scores. The intercept is that of
     ``logit P(melanoma) = a + logit(score)``: below 0 the scores are too high on the
     whole. The slope is that of ``a + b * logit(score)``: below 1 they are too extreme.
-    Their intervals are Wald's, from the likelihood, or from the variance between groups
-    [8]_ where there are some.
+    Their intervals are Wald's, with the sandwich variance between images, or between groups
+    where there are some [9]_: where the slope is not 1, the model of the intercept is wrong,
+    and the variance from its likelihood too small.
 
     All of these depend on the prevalence, so that the resamples do not keep the class
     sizes.
@@ -431,7 +513,7 @@ def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition
     -------
     BrierDecomposition
         Exact, and without bins: the recalibration is the isotonic regression of the
-        labels on the scores [7]_.
+        labels on the scores [8]_.
 
     Raises
     ------
@@ -509,26 +591,32 @@ def _fit_slope(
     melanoma, benign = odds[truth == 1], odds[truth == 0]
     # Log odds nearer to each other than scores of float32 can tell do not vary.
     if melanoma.min() > benign.max() - _EDGE or benign.min() > melanoma.max() - _EDGE:
-        return Metric(np.nan, np.nan, np.nan, len(truth), "likelihood")
+        return Metric(np.nan, np.nan, np.nan, len(truth), "sandwich")
     design = np.stack([odds, np.ones_like(odds)], axis=1)
+    fitted = _regress(design, truth)
+    probability = expit(design @ fitted)
+    return _wald(float(fitted[0]), design, truth - probability, probability, groups, confidence)
+
+
+def _regress(design: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
+    """Fit a logistic regression without penalty; the last column of the design is 1."""
 
     def loss(coefficients: NDArray[np.float64]) -> float:
         logits = design @ coefficients
-        return float(np.mean(np.logaddexp(0, logits) - truth * logits))
+        return float(np.mean(np.logaddexp(0, logits) - targets * logits))
 
     def gradient(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        return design.T @ (expit(design @ coefficients) - truth) / len(truth)
+        return design.T @ (expit(design @ coefficients) - targets) / len(targets)
 
     def hessian(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         probability = expit(design @ coefficients)
-        return design.T @ (design * (probability * (1 - probability))[:, None]) / len(truth)
+        return design.T @ (design * (probability * (1 - probability))[:, None]) / len(targets)
 
-    start = np.array([0.0, logit(truth.mean())])
+    start = np.zeros(design.shape[1])
+    start[-1] = logit(targets.mean())
     fitted = minimize(loss, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-10}).x
     # Where the classes are all but separated the loss is flat: one step of Newton's makes up for the tolerance.
-    fitted = fitted - np.linalg.solve(hessian(fitted), gradient(fitted))
-    probability = expit(design @ fitted)
-    return _wald(float(fitted[0]), design, truth - probability, probability, groups, confidence)
+    return fitted - np.linalg.solve(hessian(fitted), gradient(fitted))
 
 
 def _wald(
@@ -540,11 +628,11 @@ def _wald(
     confidence: float,
 ) -> Metric:
     """Interval of the first coefficient of a logistic regression."""
-    covariance = np.linalg.inv(design.T @ (design * (probability * (1 - probability))[:, None]))
+    bread = np.linalg.inv(design.T @ (design * (probability * (1 - probability))[:, None]))
+    scores = design * residual[:, None]
     if groups is not None:
-        scores = np.zeros((groups.max() + 1, design.shape[1]))
-        np.add.at(scores, groups, design * residual[:, None])
-        covariance = covariance @ (scores.T @ scores) @ covariance
+        of_image, scores = scores, np.zeros((groups.max() + 1, design.shape[1]))
+        np.add.at(scores, groups, of_image)
+    covariance = bread @ (scores.T @ scores) @ bread
     half = norm.isf((1 - confidence) / 2) * np.sqrt(covariance[0, 0])
-    method = "likelihood" if groups is None else "sandwich"
-    return Metric(value, float(value - half), float(value + half), len(residual), method)
+    return Metric(value, float(value - half), float(value + half), len(residual), "sandwich")

@@ -72,7 +72,7 @@ from melanoma_tl.parts import FrozenPart, build_scorer, describe_network, with_c
 from melanoma_tl.persistence import SavedModel, check_can_be_saved, how_to_read, load_model, save_model
 from melanoma_tl.pooling import POOLINGS
 from melanoma_tl.precision import PRECISIONS, computes_on_gpu, resolve_precision
-from melanoma_tl.recipes import get_recipe
+from melanoma_tl.recipes import get_recipe, list_recipes
 from melanoma_tl.scoring import ScoringMixin
 from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.stages import Probe, Stage
@@ -137,6 +137,11 @@ _TIMES_AS_MANY_ON_GPU = 4
 
 _OWN = ("weights", "verbose")
 """Parameters that may be others in each process: weights are compared themselves, not where they lie."""
+
+_OF_NO_RECIPE = frozenset(
+    {"weights", "random_state", "verbose", "threshold", "precision", "distribution", "feature_budget", "on_error"}
+)
+"""Parameters that say where and how something is run, and not what is trained."""
 
 _CALLBACKS = several(holding("set_model", "a callback of Keras"))
 
@@ -399,12 +404,9 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         >>> TransferClassifier.from_recipe("paper", epochs=1).trainable_from
         'block5_conv2'
         """
-        classifier = cls(**(get_recipe(name) | changes))
-        classifier._recipe = name + (f" with {', '.join(sorted(changes))} changed" if changes else "")
-        return classifier
+        return cls(**(get_recipe(name) | changes))
 
     # What `clone` does not know about: a clone is described by its parameters alone.
-    _recipe = "none"
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -1119,6 +1121,21 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             parameters["class_weight"] = dict(zip(map(str, labels), self.class_weight.values(), strict=True))
         return json.loads(json.dumps(parameters, default=_plain))
 
+    def _name_recipe(self) -> str:
+        """Compare the parameters, as they are now, with those of the recipes."""
+        mine = self._describe_parameters()
+        found = []
+        for name in list_recipes():
+            set_up = get_recipe(name)
+            theirs = type(self)(**set_up)._describe_parameters()
+            changed = [key for key in theirs if theirs[key] != mine[key] and key not in _OF_NO_RECIPE]
+            if 2 * len(set(changed) & set(set_up)) < len(set_up):
+                found.append((len(changed), name, changed))
+        if not found:
+            return "none"
+        _, name, changed = min(found)
+        return name + (f" with {', '.join(sorted(changed))} changed" if changed else "")
+
     def _describe_training(
         self,
         weights: WeightsFile | None,
@@ -1130,7 +1147,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     ) -> dict[str, Any]:
         chosen = np.bincount(data.labels[data.rows], minlength=data.n_classes)[classes.codes].tolist()
         return {
-            "recipe": self._recipe,
+            "recipe": self._name_recipe(),
             "parameters": self._describe_parameters(),
             "seed": seed if self.random_state is None else int(self.random_state),
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},

@@ -27,11 +27,12 @@ from scipy.stats import binom, norm, rankdata
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
-from melanoma_tl.metrics import COLLAPSED, LABELS, Metric, tally_metrics
+from melanoma_tl.metrics import COLLAPSED, LABELS, Metric, by_resampling, tally_metrics
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
     INSIDE,
+    NAMES,
     NONE,
     NUMBERS,
     PROBABILITY,
@@ -321,7 +322,12 @@ class Comparison:
         return header, rows
 
 
-@checked(thresholds=group(PROBABILITY, 2, "two thresholds, such as (0.5, 0.5)"), groups=COLUMN | NONE, **BOOTSTRAP)
+@checked(
+    thresholds=group(PROBABILITY, 2, "two thresholds, such as (0.5, 0.5)"),
+    names=NAMES,
+    groups=COLUMN | NONE,
+    **BOOTSTRAP,
+)
 def compare(
     y_true: ArrayLike,
     first_score: ArrayLike,
@@ -418,18 +424,19 @@ def _differences(
     confidence, n_resamples, random_state = bootstrap
     tallies = [Tally.of(truth, values) for values in scores]
     above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
-    pairs = [tally_metrics(LABELS, tally.melanoma, tally.benign, n) for tally, n in zip(tallies, above, strict=True)]
-    resampled = []
-    for drawn in draw_groups(truth, scores, groups, n_resamples, random_state):
-        first, second = (tally_metrics(LABELS, *side, n) for side, n in zip(drawn, above, strict=True))
-        resampled.append(first - second)
-    ends = percentile_interval(np.concatenate(resampled, axis=-1), confidence)
-    return {
-        name: Difference(
-            float(first), float(second), float(first - second), float(low), float(high), method_name(groups)
-        )
-        for name, first, second, (low, high) in zip(LABELS, *pairs, ends.T, strict=True)
-    }
+    found = {}
+    for stratified, names in by_resampling(LABELS):
+        pairs = [tally_metrics(names, tally.melanoma, tally.benign, n) for tally, n in zip(tallies, above, strict=True)]
+        resampled = []
+        for drawn in draw_groups(truth, scores, groups, n_resamples, random_state, stratified=stratified):
+            first, second = (tally_metrics(names, *side, n) for side, n in zip(drawn, above, strict=True))
+            resampled.append(first - second)
+        ends = percentile_interval(np.concatenate(resampled, axis=-1), confidence)
+        for name, first, second, (low, high) in zip(names, *pairs, ends.T, strict=True):
+            found[name] = Difference(
+                float(first), float(second), float(first - second), float(low), float(high), method_name(groups)
+            )
+    return {name: found[name] for name in LABELS}
 
 
 def _compare_aucs(found: DeLong, confidence: float) -> Difference:

@@ -100,7 +100,7 @@ def decision_curve(
     -----
     ``net benefit = tp / n - fp / n * threshold / (1 - threshold)`` [1]_: melanomas found
     per image, less the benign lesions cut out, each weighed by what the threshold says
-    that it is worth. It holds at the prevalence of these images.
+    that it is worth. It holds at the prevalence of these images, which is resampled with it.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def decision_curve(
         n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
         return (tp - fp * weight) / n
 
-    draws = draws_of(truth, scores, groups, n_resamples, random_state)
+    draws = draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)
     resampled = np.concatenate([net_benefit(*drawn) for drawn in draws()])
     low, high = percentile_interval(resampled.T, confidence)
     prevalence = truth.mean()
@@ -188,7 +188,7 @@ def cumulative_gain(
     truth, scores = check_scored(y_true, y_score)
     check_bootstrap(confidence, n_resamples)
     tally = Tally.of(truth, scores)
-    draws = draws_of(truth, scores, groups, n_resamples, random_state)
+    draws = draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)
     resampled = np.array([_gain(*one) for drawn in draws() for one in zip(*drawn, strict=True)])
     low, high = percentile_interval(resampled.T, confidence)
     return GainCurve(_SHARES, _gain(tally.melanoma, tally.benign), low, high)

@@ -61,6 +61,8 @@ def read(file: BinaryIO, name: str) -> Image.Image:
         raise ImageError(name, f"holds {n_frames} frames where one image was expected")
     if Image.MAX_IMAGE_PIXELS is not None and dataset.Rows * dataset.Columns > Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
+    if int(dataset.get("HighBit", dataset.BitsStored - 1)) != dataset.BitsStored - 1:
+        raise ImageError(name, "DICOM whose highest bit is not the last one stored; save it as 8-bit RGB")
     rescaled = float(dataset.get("RescaleSlope") or 1) != 1 or float(dataset.get("RescaleIntercept") or 0) != 0
     if dataset.get("PixelRepresentation") or rescaled:
         raise ImageError(name, "DICOM with measured values in place of a picture; save it as 8-bit RGB")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from melanoma_tl.errors import DatasetError
+from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.images import IMAGE_SUFFIXES, ImageFile, printable
 
 WHAT_X_MAY_BE = (
@@ -74,7 +74,7 @@ def list_images(X: Any) -> Sequence[Any]:
     if _rank(X) > 1:
         return _not_empty(_rows(X))
     items = _not_empty(list(_plain(X)) if isinstance(X, _IN_MEMORY) else _Lazy(X))
-    looked_at = items if isinstance(items, list) else [items[0]]
+    looked_at = items if isinstance(items, list) else [_first(items, X)]
     if not any(map(_may_be_image, looked_at)):
         raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(looked_at[0])}")
     return items
@@ -136,8 +136,8 @@ def _refuse_one_image(X: Any) -> None:
         one = f"one {type(X).__name__}"
     elif _is_file(X):
         one = "one open file"
-    elif isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[2] in (1, 3, 4):
-        one = f"one array of shape {X.shape}"
+    elif _rank(X) == 3 and X.shape[2] in (1, 3, 4):
+        one = f"one {_kind(X)} of shape {tuple(X.shape)}"
     else:
         return
     raise DatasetError(f"X is {one}, where a collection of images is expected: for one image wrap it in a list, [X]")
@@ -172,6 +172,8 @@ def _holds_images(table: Any, name: Any, place: int) -> bool:
 def _rows(X: Any) -> Sequence[Any]:
     """Take an array of several dimensions apart, without loading more than one image of what lies in a file."""
     shape, dtype = tuple(X.shape), str(X.dtype).removeprefix("torch.").removeprefix("<dtype: '").rstrip("'>")
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X) and len(shape) > 2:
+        raise DatasetError("X is a masked array, and pixels cannot be missing: fill them, or leave these images out")
     if len(shape) == 2 and shape[1] == 1:
         return list_images(np.asarray(X)[:, 0])
     if dtype not in ("uint8", "object") and len(shape) in (3, 4):
@@ -208,6 +210,12 @@ def _open_item(item: Any, position: int) -> Any:
     """Read what is open, and make one kind of what is alike; what is no image stays as it is, and is a bad image."""
     if isinstance(item, bytearray | memoryview):
         return bytes(item)
+    if isinstance(item, os.PathLike):
+        try:
+            return Path(item) if isinstance(item, Path) else os.fspath(item)
+        except Exception as error:  # whatever the class does to find out where its file is
+            reason = error
+            return ImageFile(f"image {position}", lambda: _fail(reason))
     if _is_file(item) and not isinstance(item, ImageFile):
         return _read(item, f"image {position}")
     if not isinstance(item, np.ndarray | np.generic | Image.Image) and hasattr(item, "__array__") and _rank(item) > 1:
@@ -217,6 +225,21 @@ def _open_item(item: Any, position: int) -> Any:
 
 def _rank(item: Any) -> int:
     return len(getattr(item, "shape", ()))
+
+
+def _first(items: Sequence[Any], X: Any) -> Any:
+    try:
+        return items[0]
+    except MelanomaTLError:
+        raise
+    except Exception as error:
+        raise DatasetError(
+            f"X must be {WHAT_X_MAY_BE}; got {_shown(X)}, which gives no first item ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _kind(X: Any) -> str:
+    return "array" if isinstance(X, np.ndarray) else type(X).__name__
 
 
 def _is_file(item: Any) -> bool:

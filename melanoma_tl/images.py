@@ -26,6 +26,7 @@ from PIL import Image, UnidentifiedImageError
 
 from melanoma_tl import dicom, hdf5
 from melanoma_tl.errors import ImageError, ParameterError
+from melanoma_tl.parameters import NONE, SIZE, check
 from melanoma_tl.pixels import as_shown, shown_size
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF", "PPM", "HEIF")
@@ -336,6 +337,9 @@ def _what_it_is(head: bytes) -> str:
     return f"not an image in a format that is read ({', '.join(FORMATS)}, DICOM)"
 
 
+_SIZE = {"size": SIZE | NONE}
+
+
 def load_image(source: ImageLike, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Decode one image and resize it with an antialiasing filter.
 
@@ -360,7 +364,10 @@ def load_image(source: ImageLike, size: tuple[int, int] | None = None) -> NDArra
     ------
     ImageError
         As `decode`.
+    ParameterError
+        If the size is none.
     """
+    size = check({"size": size}, _SIZE)["size"]
     image = decode(source, at_least=None if size is None else (REDUCING_GAP * size[0], REDUCING_GAP * size[1]))
     if size is not None and image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), Image.Resampling.LANCZOS)

@@ -17,6 +17,10 @@ _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 """How far a probability may lie outside 0 to 1: by the rounding of a network that computes in float32."""
 
 
+_NO_NUMBERS = "USmMc"
+"""Kinds of arrays that NumPy would turn into floats: text, times, complex numbers."""
+
+
 def check_scores(y_score: ArrayLike, *, probabilities: bool = True) -> NDArray[np.float64]:
     """Turn scores into float64; NaN marks an image without a score.
 
@@ -38,9 +42,14 @@ def check_scores(y_score: ArrayLike, *, probabilities: bool = True) -> NDArray[n
         If they are no numbers, the shape is another one, or one is no probability or infinite.
     """
     try:
-        scores = np.asarray(y_score, dtype=np.float64)
+        given = np.asarray(y_score)
+        scores = given if given.dtype.kind in _NO_NUMBERS else given.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise ParameterError(f"y_score must hold numbers, the probability of melanoma: {error}") from error
+    if scores.dtype.kind in _NO_NUMBERS:
+        raise ParameterError(f"y_score must hold numbers, the probability of melanoma; got {scores.dtype}")
+    if isinstance(y_score, np.ma.MaskedArray):
+        scores = np.where(np.ma.getmaskarray(y_score), np.nan, scores)
     if scores.ndim != 1:
         raise ParameterError(f"y_score must have the shape (n,), the probability of melanoma, got {scores.shape}")
     if probabilities:

@@ -37,7 +37,9 @@ _MISSING = _words("""
     n/a, na, n.a., n a, <na>, #n/a, #n/a n/a, #na, nan, 1.#qnan, 1.#ind, none, null, nil, nat, ?, ??, ., .., ...,
     missing, unknown, undefined, pending, tbd, not available, not applicable, not specified, not known, no answer,
     no data, unbekannt, fehlt, keine angabe, k.a., k. a., inconnu, inconnue, non renseigne, desconocido, desconocida,
-    sin dato, sin datos, desconhecido, desconhecida, nao informado, sconosciuto, sconosciuta, n.d., n/d
+    sin dato, sin datos, desconhecido, desconhecida, nao informado, sconosciuto, sconosciuta, n.d., n/d, unk,
+    not recorded, not given, not reported, nicht bekannt, none known, no id, anonymous, anonym, #ref!, #value!, #null!,
+    #name?, #num!, #div/0!, *, -, +, - nan, - 1.#ind, - 1.#qnan
 """) | {""}
 
 _MELANOMA = _words("mel, mm, mis, ssm, lmm, alm, mel in situ, mm in situ, schwarzer hautkrebs")
@@ -48,7 +50,7 @@ _MALIGNANT = _words("mal")
 
 _OTHER = _words("""
     ben, bng, nv, nev, mole, moles, muttermal, leberfleck, grain de beaute, lunar, pinta, neo, nei,
-    bcc, scc, sccka, nmsc, ak, ack, akiec, bod, bkl, df, vasc, sek, sk, lplk, unk, inf, ben oth, mal oth, misc,
+    bcc, scc, sccka, nmsc, ak, ack, akiec, bod, bkl, df, vasc, sek, sk, lplk, inf, ben oth, mal oth, misc,
     bowen disease, bowens disease, morbus bowen, weisser hautkrebs,
     actinic keratosis or intraepithelial carcinoma, intraepithelial carcinoma, atypical melanocytic proliferation,
     freckle, ephelis, cafe au lait macule, vascular lesion, scar, non neoplastic, inflammatory, genodermatoses,
@@ -69,8 +71,8 @@ _NAME = re.compile(r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i|s)?\b|\blentigo ma
 _CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs\w*|cancro)\b")
 _CARCINOMA = re.compile(r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|lymphom|basaliom|spinaliom)")
 _FINDING = re.compile(
-    r"\b(?:benign|benin|gutartig|n(?:ae|e)v(?:us|i|o|os)\b|lentigo\b(?! mali)|lentigines|melanosis|macule)"
-    r"|keratos|cheratos|queratos|angiom|fibrom|histiocytom|lipom|granulom|verruca|\bwart|\bcyst"
+    r"\b(?:benign|benin|gutartig|n(?:ae|e|a)v(?:us|i|o|os)\b|lentigo\b(?! mali)|lentigines|melanosis|macule)"
+    r"|zelln(?:ae|e|a)v|keratos|cheratos|queratos|angiom|fibrom|histiocytom|lipom|granulom|verruca|\bwart|\bcyst"
 )
 """Stems of the names of other findings."""
 
@@ -85,13 +87,38 @@ _DENIED = re.compile(
 _OR = re.compile(r"\b(?:vs|versus|or|oder|ou|o|und|and|et|e|y)\b|/")
 _DOUBT = re.compile(
     r"\b(?:suspected|suspicious|suspicion|suspect|verdacht|possible|possibly|potential|potentially|probable|probably|"
-    r"likely|rule out|unclear|history|risk)\b|\?"
+    r"likely|v\.? ?a|rule out|unclear|history|risk|(?:not|nicht|non|cannot|no) (?:be )?(?:excluded?|ausgeschlossen))\b"
+    r"|\?"
 )
+_BESIDE = _words("""
+    in, of, the, a, an, on, or, and, to, than, less, more, at, from, with, as, de, du, des, del, dell, della, di, da,
+    do, la, le, el, lo, il, der, die, das, am, im, auf, und, oder, et, y, e, o, ou, ed,
+    melano*, micromelano*, malign*, malin*, cancer*, cancro, carcinoma, *krebs, tumo*, neoplas*, lesion*, lasion*,
+    lesao, bosartig*, schwarz*, skin, haut, peau, piel, pele, pelle, cutane*, kutan*, disease, soft, tissue,
+    situ, insitu, invasi*, infiltra*, primar*, primaire*, secondary, metasta*, recurrent, local*, early, thin, thick,
+    advanced, superfici*, oberflachlich*, spreading, spreitend*, extensi*, estensiv*, nodul*, knotig*, lentig*, acral*,
+    akral*, akrolentig*, desmoplas*, amelano*, achrom*, hypomelan*, pigment*, spitz*, naevoid, nevoid, mucosal, uveal,
+    ocular, choroid*, conjunctiv*, subungual, nail, ungueal, verrucous, polypoid, ulcerat*, melanocytic, proliferation*,
+    epidermal, adnexal, epithelial, mel, mis, ssm, nm, lm, lmm, alm, nos, type, typ, tipo, subtype, class, grade, stage,
+    level, clark, breslow, depth, thickness, mm, cm, i, ii, iii, iv, v, tis, t0, t1, t2, t3, t4, pt0, pt1, pt2, pt3,
+    pt4, t1a, t1b, t2a, t2b, t3a, t3b, t4a, t4b, pt1a, pt1b, pt2a, pt2b, pt3a, pt3b, pt4a, pt4b,
+    histolog*, histopatholog*, biops*, proven, confirmed, diagnos*, positive, yes,
+    chronically, sun, exposed, damaged, extrafacial, facial, face, head, neck, trunk, back, chest, abdomen, arm, leg,
+    limb, extremit*, upper, lower, left, right, hand, foot, palm*, plantar, scalp, ear, nose, lip, site, region, image*,
+    photo*, case*, patient*
+""")
+_LEAVES_IT = re.compile("|".join(sorted(word.replace("*", r"\w*") for word in _BESIDE)) + r"|[<>=.,;:()/|&]+")
+"""Words (and stems) that may stand beside the name of a cancer and leave it one; beside others it says nothing."""
+
+_SIZE = re.compile(
+    r"\d+(?:[.,]\d+)?(?: ?(?:to|bis|a|and) ?\d+(?:[.,]\d+)?)? ?(?:mm|cm)\b|\b(?:clark|level|stage|grade) [1-5]\b"
+)
+
 _NOT_QUITE = re.compile(r"\b(?:like|mimic\w*|simulat\w*|juvenile|scar)\b")
 _ASIDE = re.compile(
-    r"\bnot otherwise specified\b|\bn(?:ae|e)vus associated\b"
+    r"\bnot otherwise specified\b|\bn(?:ae|e|a)vus associated\b"
     r"|\b(?:associated with|arising (?:in|from|on)|in|with|ex|auf)(?: (?:an?|pre|existing|dysplastic|congenital))* "
-    r"n(?:ae|e)v(?:us|o)\b"
+    r"n(?:ae|e|a)v(?:us|o)\b"
 )
 """What stands beside a diagnosis without changing it, such as the naevus that a melanoma began in."""
 
@@ -108,7 +135,7 @@ def normalise(label: object) -> str:
     -------
     str
         Lower case, without accents, with single blanks in place of ``_``, ``-`` and other blanks; whole
-        numbers without a decimal point.
+        numbers without a decimal point. A dash at an end stays, for "mel-" may be the opposite of "mel+".
 
     Examples
     --------
@@ -136,9 +163,15 @@ def _normalise(text: str) -> str:
         .strip(_QUOTES)
         .strip()
     )
+    text = "".join("-" if unicodedata.category(character) == "Pd" else character for character in text)
     if re.fullmatch(r"[+-]?\d+(?:\.0*)?", text, re.ASCII):
         return str(int(text.partition(".")[0]))
-    return " ".join(re.split(r"[\s_\-]+", re.sub(r"(?<=\w)'(?=\w)", "", text))).strip()
+    if re.fullmatch(r"[\s_\-]*", text):
+        return ""
+    # A sign at an end may mean yes or no; within a word a dash is a blank.
+    start, text, end = re.fullmatch(r"(-?)(.*?)(-?)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    words = re.split(r"(?:[\s_]|(?<![(\[{])-(?![)\]}]))+", re.sub(r"(?<=\w)'(?=\w)", "", text).strip(" \t\n_-"))
+    return " ".join(filter(None, [start, *words, end]))
 
 
 def is_missing(label: object) -> bool:
@@ -227,7 +260,15 @@ def _read_phrase(phrase: str) -> Meaning:
     if _DOUBT.search(phrase) or _NEGATED.search(phrase):
         return Meaning.UNKNOWN
     if any(named):
-        return Meaning.MELANOMA if all(named) and not is_other and not _NOT_QUITE.search(phrase) else Meaning.UNKNOWN
+        is_clear = all(named) and not is_other and not _NOT_QUITE.search(phrase) and _says_nothing_else(phrase)
+        return Meaning.MELANOMA if is_clear else Meaning.UNKNOWN
     if _CANCER.search(phrase) and not _CARCINOMA.search(phrase):
-        return Meaning.MALIGNANT if len(sides) == 1 and not is_other else Meaning.UNKNOWN
+        is_clear = len(sides) == 1 and not is_other and _says_nothing_else(phrase)
+        return Meaning.MALIGNANT if is_clear else Meaning.UNKNOWN
     return Meaning.OTHER if is_other else Meaning.UNKNOWN
+
+
+def _says_nothing_else(phrase: str) -> bool:
+    """Tell whether every word beside the name of a cancer is known to leave it one."""
+    parts = re.findall(r"\w+|[^\w\s]+", _SIZE.sub(" ", phrase))
+    return all(_LEAVES_IT.fullmatch(part) for part in parts)

@@ -27,7 +27,7 @@ References
    chapters 8 and 13.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ from melanoma_tl.parameters import (
     PROBABILITY,
     checked,
 )
-from melanoma_tl.resampling import Draws, Tally, draw_images, draws_of, method_name, percentile_interval
+from melanoma_tl.resampling import Drawn, Tally, draw_images, draws_of, method_name, percentile_interval
 
 LABELS = MappingProxyType(
     {
@@ -115,6 +115,9 @@ _RATIOS = _PROPORTIONS | _OTHER_RATIOS
 CONFUSION_METRICS = tuple(name for name in LABELS if name in _RATIOS)
 """The figures that the four counts of a confusion matrix determine."""
 
+OF_PREVALENCE = frozenset({"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign"})
+"""Figures whose value depends on the share of melanomas: that share is resampled with them."""
+
 COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
 """What readers are told where an interval has no width."""
 
@@ -138,7 +141,7 @@ class Metric:
         predicted benign for NPV, all images for the others.
     method : str
         How the interval was made: "wilson", "bootstrap", "cluster bootstrap", and, outside
-        `score_metrics`, "bootstrap bound", "likelihood", "sandwich", "delong" or "hanley-mcneil".
+        `score_metrics`, "bootstrap bound", "sandwich", "delong" or "hanley-mcneil".
     """
 
     value: float
@@ -404,6 +407,9 @@ def score_metrics(
 
     Notes
     -----
+    Figures that depend on the share of melanomas (`OF_PREVALENCE`) are resampled as the images were drawn,
+    from all of them; the others within each class, which keeps the class sizes.
+
     The percentile bootstrap cannot see errors that did not occur: for scores
     that separate the classes perfectly it returns the interval [1, 1], whatever
     the n. The number of resamples limits the precision of the ends to about
@@ -445,8 +451,12 @@ def resampled_metrics(
     dict of str to Metric
         One entry for each name in `LABELS`; NaN where a figure needs the missing class.
     """
-    tally, draws = Tally.of(truth, scores), draws_of(truth, scores, groups, n_resamples, random_state)
+    tally = Tally.of(truth, scores)
     n_above = int((tally.scores > threshold).sum())
+
+    def draws(stratified: bool) -> Iterator[Drawn]:
+        return draws_of(truth, scores, groups, n_resamples, random_state, stratified=stratified)()
+
     return _figures(LABELS, tally, draws, n_above, confidence, method_name(groups))
 
 
@@ -482,14 +492,11 @@ def matrix_metrics(
     check_bootstrap(confidence, n_resamples)
     # A matrix is a set of scores that takes two values, the calls themselves.
     tally = Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
-    return _figures(
-        CONFUSION_METRICS,
-        tally,
-        lambda: draw_images(tally, n_resamples, random_state),
-        1,
-        confidence,
-        method_name(None),
-    )
+
+    def draws(stratified: bool) -> Iterator[Drawn]:
+        return draw_images(tally, n_resamples, random_state, stratified=stratified)
+
+    return _figures(CONFUSION_METRICS, tally, draws, 1, confidence, method_name(None))
 
 
 def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:
@@ -548,6 +555,24 @@ def tally_metrics(
     )
 
 
+def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
+    """Say which figures are resampled within each class, and which with the share of melanomas.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Some of `LABELS`.
+
+    Returns
+    -------
+    list of tuple of (bool, list of str)
+        Whether the resampling is stratified, and the figures that it serves.
+    """
+    wanted = list(names)
+    halves = [(stratified, [name for name in wanted if (name in OF_PREVALENCE) != stratified]) for stratified in (1, 0)]
+    return [(bool(stratified), half) for stratified, half in halves if half]
+
+
 # In the formulas below the last axis runs over distinct scores, highest first; leading axes are resamples.
 def _auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mann and Whitney's statistic: pairs won and half the pairs tied, over all pairs."""
@@ -570,17 +595,22 @@ def _divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]
 
 
 def _figures(
-    names: Iterable[str], tally: Tally, draws: Draws, n_above: int, confidence: float, method: str
+    names: Collection[str],
+    tally: Tally,
+    draws: Callable[[bool], Iterator[Drawn]],
+    n_above: int,
+    confidence: float,
+    method: str,
 ) -> dict[str, Metric]:
     """Figures of a tally with intervals; Wilson's for a proportion, unless the images belong together in groups."""
     tp, fp = int(tally.melanoma[:n_above].sum()), int(tally.benign[:n_above].sum())
     counts = ConfusionCounts(int(tally.benign.sum()) - fp, fp, int(tally.melanoma.sum()) - tp, tp)
     proportions = proportion_metrics(counts, confidence)
     figures = proportions if method == method_name(None) else {}
-    drawn = [name for name in names if name not in figures]
-    values = tally_metrics(drawn, tally.melanoma, tally.benign, n_above)
-    resampled = np.concatenate([tally_metrics(drawn, *batch, n_above) for batch in draws()], axis=-1)
-    for name, value, (low, high) in zip(drawn, values, percentile_interval(resampled, confidence).T, strict=True):
-        n = proportions[name].n if name in proportions else counts.n
-        figures[name] = Metric(float(value), float(low), float(high), n, method)
+    for stratified, wanted in by_resampling(name for name in names if name not in figures):
+        values = tally_metrics(wanted, tally.melanoma, tally.benign, n_above)
+        resampled = np.concatenate([tally_metrics(wanted, *batch, n_above) for batch in draws(stratified)], axis=-1)
+        for name, value, (low, high) in zip(wanted, values, percentile_interval(resampled, confidence).T, strict=True):
+            n = proportions[name].n if name in proportions else counts.n
+            figures[name] = Metric(float(value), float(low), float(high), n, method)
     return {name: figures[name] for name in names}

@@ -417,7 +417,7 @@ def several(rule: Rule, *, at_least: int = 0) -> Rule:
         _demand(len(items) >= at_least)
         return items
 
-    return Rule(f"a sequence, each {rule.expected}", read, rule.names)
+    return Rule(f"{rule.expected}, or several in a list", read, rule.names)
 
 
 def group(rule: Rule, length: int, a: str) -> Rule:
@@ -514,6 +514,19 @@ def _read_numbers(value: Any) -> Any:
         raise _UnfitError from None
 
 
+def _read_two_names(value: Any) -> tuple[str, ...]:
+    names = tuple(map(_read_text, _read_column(value)))
+    _demand(len(names) == 2 and len(set(names)) == 2 and all(name.strip() for name in names))
+    return names
+
+
+def _read_history(value: Any) -> dict[str, list[float]]:
+    _demand(isinstance(value, Mapping))
+    numbers = {_read_text(key): _read_numbers(values) for key, values in value.items()}
+    _demand(all(values.ndim == 1 for values in numbers.values()))
+    return {key: values.tolist() for key, values in numbers.items()}
+
+
 SIZE = group(
     whole(at_least=1, at_most=2**14),
     2,
@@ -521,4 +534,6 @@ SIZE = group(
 )
 COLUMN = Rule("a sequence with one entry an image", _read_column)
 NUMBERS = Rule("numbers", _read_numbers)
+NAMES = Rule("two different names, such as ('new', 'old')", _read_two_names)
+HISTORY = Rule("a mapping of names to one number an epoch, such as {'loss': [0.7, 0.4]}", _read_history)
 TABLE = mapping(ANY, "a mapping")

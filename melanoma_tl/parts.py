@@ -174,7 +174,7 @@ def with_calibration(model: Any, calibration: Calibration) -> Any:
     model : keras.Model
         From images to scores, the last layer of which is a sigmoid of one linear unit.
     calibration : Calibration
-        Divides its logits by the temperature and shifts them: so do its last weights, exactly.
+        Multiplies its logits and shifts them: so do its last weights, exactly.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def with_calibration(model: Any, calibration: Calibration) -> Any:
     kernel, bias = layer.get_weights()
     calibrated = keras.layers.Dense.from_config(layer.get_config())
     network = keras.Model(model.inputs[0], calibrated(layer.input), name=model.name)
-    calibrated.set_weights([kernel / calibration.temperature, bias / calibration.temperature + calibration.shift])
+    calibrated.set_weights([kernel * calibration.slope, bias * calibration.slope + calibration.shift])
     return network
 
 

@@ -25,6 +25,9 @@ TURNS = {
 
 _MAX_SAMPLE_VALUES = (341, 281)  # SMaxSampleValue and MaxSampleValue of TIFF 6.0
 _UNSIGNED, _WHITE_IS_ZERO = 1, 0
+_BRIGHT = 99
+"""Per cent of the values up to which a picture must use its range: a hot pixel or white letters do not count."""
+
 _SEE_THROUGH = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -194,6 +197,8 @@ def reduce_to_eight_bits(values: NDArray[Any], bits: int, name: str) -> NDArray[
         If a value does not fit, or the uppermost of more than eight bits is never used.
     """
     check_range(int(values.max(initial=0)), bits, name)
+    if bits > 8 and values.size:
+        check_range(int(np.percentile(values, _BRIGHT, method="lower")), bits, name)
     return (values >> (bits - 8) if bits >= 8 else values * 255 // ((1 << bits) - 1)).astype(np.uint8)
 
 

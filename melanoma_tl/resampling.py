@@ -4,11 +4,12 @@ A figure of a binary classifier depends on its scores only through how many imag
 of each class stand at each distinct score. A resample is therefore kept as such a
 tally, and a figure is computed for thousands of them at once.
 
-Images are drawn within their class, so that each resample keeps the class sizes of
-the test (the stratified bootstrap [1]_). Images that belong together, such as those
-of one patient, are drawn together (the cluster bootstrap [2]_): patients with a
-melanoma and patients without are resampled separately. Where the share of melanomas
-is itself a part of what is measured, as in calibration, nothing is kept apart.
+For what does not depend on the share of melanomas, such as the AUC, images are drawn
+within their class, so that each resample keeps the class sizes of the test (the
+stratified bootstrap [1]_). What depends on it, such as precision, F1, net benefit and
+calibration, is resampled as the images were drawn: from all of them. Images that belong
+together, such as those of one patient, are drawn together (the cluster bootstrap
+[2]_): patients with a melanoma and patients without are then the two strata.
 
 References
 ----------

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.stats import norm
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics import Metric, wilson_interval
-from melanoma_tl.parameters import COUNT, INSIDE, NONE, PROBABILITY, checked
+from melanoma_tl.metrics import FEW, Metric, wilson_interval
+from melanoma_tl.parameters import COUNT, INSIDE, NONE, PROBABILITY, checked, real
 
 
 def auc_standard_error(auc: float, n_melanoma: float, n_benign: float) -> float:
@@ -109,6 +109,7 @@ def expected_intervals(
     specificity=PROBABILITY | NONE,
     auc=PROBABILITY | NONE,
     confidence=INSIDE,
+    assurance=real(at_least=0.5, below=1),
 )
 def images_needed(
     width: float,
@@ -118,6 +119,7 @@ def images_needed(
     specificity: float | None = None,
     auc: float | None = None,
     confidence: float = 0.95,
+    assurance: float = 0.8,
 ) -> int:
     """Find how many images it takes until an interval is as narrow as wanted.
 
@@ -131,11 +133,14 @@ def images_needed(
         The figure that is expected, 0 to 1; exactly one.
     confidence : float, default=0.95
         Coverage of the interval, between 0 and 1.
+    assurance : float, default=0.8
+        In how many of such tests the interval shall be that narrow, at least 0.5 and below 1: chance may make the
+        figure lower than expected, and its interval wider. 0.5 plans for the expected figure alone.
 
     Returns
     -------
     int
-        Images of both classes together.
+        Images of both classes together; at least ten of each, fewer of which a report calls too few.
 
     Raises
     ------
@@ -144,8 +149,10 @@ def images_needed(
 
     Examples
     --------
-    >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9)
+    >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9, assurance=0.5)
     705
+    >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9)
+    817
     """
     figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
     if len(figures) != 1:
@@ -153,10 +160,21 @@ def images_needed(
     ((name, value),) = figures.items()
 
     def narrow(n: int) -> bool:
-        low, high = _interval(name, value, n * prevalence, n * (1 - prevalence), confidence)
+        sizes = n * prevalence, n * (1 - prevalence)
+        low, high = _interval(name, _unlucky(name, value, *sizes, assurance), *sizes, confidence)
         return high - low <= width
 
-    return _first(narrow, at_least=int(np.ceil(1 / min(prevalence, 1 - prevalence))))
+    return _first(narrow, at_least=int(np.ceil(FEW / min(prevalence, 1 - prevalence))))
+
+
+def _unlucky(name: str, value: float, n_melanoma: float, n_benign: float, assurance: float) -> float:
+    """Take the figure that a share `assurance` of the tests is further from 0.5 than: near it intervals are widest."""
+    if name == "auc":
+        error = auc_standard_error(value, n_melanoma, n_benign)
+    else:
+        error = float(np.sqrt(value * (1 - value) / (n_melanoma if name == "sensitivity" else n_benign)))
+    towards = error * float(norm.ppf(assurance))
+    return max(value - towards, 0.5) if value > 0.5 else min(value + towards, 0.5)
 
 
 def _given(**figures: float | None) -> dict[str, float]:

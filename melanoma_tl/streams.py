@@ -1,6 +1,7 @@
 """Images and labels that a `tf.data.Dataset` gives one after the other, in an order that may be new each time."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.errors import DatasetError
+from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.labels import as_labels
 
 _INFINITE, _UNKNOWN = -1, -2
@@ -86,15 +87,14 @@ class Stream:
         try:
             for element in self._dataset.as_numpy_iterator():
                 images, *labels = element if isinstance(element, tuple) else (element,)
-                batch = (images, *labels) if images.ndim == 4 else ([images], *([label] for label in labels))
-                for image, *label in zip(*batch, strict=True):
+                for image, label in _take_apart(images, labels[0] if labels else None):
                     n_images += 1
-                    yield image, label[0] if label else None
-        except Exception as error:
-            if not type(error).__module__.startswith("tensorflow"):
-                raise
+                    yield image, label
+        except MelanomaTLError:
+            raise
+        except Exception as error:  # whatever the functions of the user do inside of it
             raise DatasetError(
-                f"the tf.data.Dataset broke off after {n_images} images: {str(error).splitlines()[0]}; "
+                f"the tf.data.Dataset broke off after {n_images} images: {_first_line(error)}; "
                 "dataset.ignore_errors() leaves out what cannot be read"
             ) from error
         if not n_images:
@@ -129,6 +129,26 @@ class Stream:
             In whatever order that pass has; no label is noted.
         """
         return [image for image, _ in islice(self._pairs(), n)]
+
+
+def _first_line(error: Exception) -> str:
+    """Say what went wrong, without the name that TensorFlow gives to its own operation."""
+    return re.sub(r"^\{\{.*?\}\}+ ?", "", str(error)).strip().splitlines()[0][:300]
+
+
+def _take_apart(images: NDArray[Any], labels: Any) -> Iterator[tuple[NDArray[Any], Any]]:
+    """Give the images of an element, a batch or one image, each with its label."""
+    if images.ndim == 3:
+        yield images, labels
+    elif labels is None:
+        yield from ((image, None) for image in images)
+    elif np.shape(labels)[:1] != images.shape[:1]:
+        raise DatasetError(
+            f"a tf.data.Dataset must give one label an image, got a batch of {len(images)} images with labels of shape "
+            f"{np.shape(labels)}"
+        )
+    else:
+        yield from zip(images, labels, strict=True)
 
 
 def _read_spec(dataset: Any) -> tuple[Any, bool]:
@@ -168,17 +188,20 @@ def _check_images(dataset: Any, image: Any, *, labelled: bool) -> None:
         )
     if image.dtype.name == "uint8":
         return
-    lambda_ = "image, label: (tf.cast(image, tf.uint8), label)" if labelled else "image: tf.cast(image, tf.uint8)"
     names = getattr(dataset, "class_names", None)
-    of_keras = "" if not names else f". Its labels number the folders: {', '.join(map(_numbered, enumerate(names)))}"
+    label = f"tf.gather({list(names)!r}, {_number_of(dataset.element_spec[1])})" if names and labelled else "label"
+    lambda_ = f"image, label: (tf.cast(image, tf.uint8), {label})" if labelled else "image: tf.cast(image, tf.uint8)"
     raise DatasetError(
         f"expected raw RGB of dtype uint8, 0 to 255, got a tf.data.Dataset of {image.dtype.name}: where it holds 0 to "
-        f"255, as Keras gives them, take dataset.map(lambda {lambda_}); undo any other scaling first{of_keras}"
+        f"255, as Keras gives them, take dataset.map(lambda {lambda_}); undo any other scaling first"
     )
 
 
-def _numbered(pair: tuple[int, str]) -> str:
-    return f"{pair[0]} is {pair[1]!r}"
+def _number_of(label: Any) -> str:
+    """Write how a label of Keras becomes the number of its folder: whole, in a column of one, or one-hot."""
+    if not label.dtype.is_floating:
+        return "label"
+    return "tf.cast(label[..., 0], tf.int32)" if label.shape[-1] == 1 else "tf.argmax(label, -1)"
 
 
 def _of_a_mapping(spec: Mapping[str, Any]) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.calibration import Calibration, fit_calibration
+from melanoma_tl.calibration import METHODS, Calibration, fit_calibration
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.errors import NotFittedError
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.inputs import check_classes, classes_of, score_labelled
-from melanoma_tl.parameters import INSIDE, NONE, checked
+from melanoma_tl.parameters import INSIDE, NONE, checked, choice
 from melanoma_tl.scoring import check_two_classes, remembered
 from melanoma_tl.sources import identify, open_source
 from melanoma_tl.thresholds import OperatingPoint, choose_threshold
@@ -29,9 +29,16 @@ class TuningMixin:
     _raw_point: OperatingPoint
     _tuned_on: Fingerprints
 
-    @checked(prevalence=INSIDE | NONE)
-    def calibrate(self: Any, X: Any, y: ArrayLike | None = None, *, prevalence: float | None = None) -> Calibration:
-        """Make probabilities of the scores, by temperature and prior shift, on validation images.
+    @checked(method=choice(*METHODS), prevalence=INSIDE | NONE)
+    def calibrate(
+        self: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        method: str = "sigmoid",
+        prevalence: float | None = None,
+    ) -> Calibration:
+        """Make probabilities of the scores, on validation images.
 
         From then on `predict_proba` gives calibrated scores, and so do saved and exported models. The
         order of the images, and so the AUC, stays as it is; a threshold of `tune_threshold` moves along, so that
@@ -43,6 +50,9 @@ class TuningMixin:
             Validation images: not those of training, and not those of the test.
         y : array-like of shape (n_images,), optional
             Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
+        method : {"sigmoid", "temperature"}, default="sigmoid"
+            Platt's slope and intercept; or the slope alone, after a shift from the prevalence in training, which
+            supposes that nothing else makes the scores too high or too low on the whole.
         prevalence : float, optional
             How frequent melanoma is where the probabilities shall hold, between 0 and 1; as among these
             images by default.
@@ -57,22 +67,26 @@ class TuningMixin:
         NotFittedError
             Before `fit` or `load`.
         DatasetError
-            If there are no labels, only one class, or no temperature is the best.
+            If there are no labels, only one class, the scores do not rise with melanoma, or no temperature is
+            the best.
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If the prevalence is not between 0 and 1.
+            If the prevalence is not between 0 and 1, or the method is unknown.
 
         Warns
         -----
         LeakageWarning
             If the classifier was trained with some of the images.
         """
+        self._check_fitted()
+        prevalence_of_scores = self._prevalence_of_scores()  # first of all: of ranks there is none
         truth, scores, images = self._score_for_tuning(X, y)
         self._calibration = fit_calibration(
             truth,
             scores,
-            from_prevalence=self._prevalence_of_scores(),
+            method=method,
+            from_prevalence=prevalence_of_scores if method == "temperature" else None,
             to_prevalence=float(truth.mean()) if prevalence is None else prevalence,
         )
         self._remember_tuning(images)

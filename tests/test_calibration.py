@@ -9,16 +9,20 @@ import sklearn
 from drawn_scores import labelled_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV, calibration_curve
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
 
 from melanoma_tl.calibration import (
     CALIBRATION_LABELS,
     Calibration,
+    _fit_intercept,
     calibration_metrics,
     decompose_brier,
     fit_calibration,
@@ -66,14 +70,72 @@ def test_the_temperature_is_that_of_scikit_learn(overconfidence):
     y_score = np.clip(y_score, 1e-6, 1 - 1e-6)  # scikit-learn lets scores lie nearer to 0 and 1 than float32 can tell
     X = y_score[:, None]
     theirs = CalibratedClassifierCV(FrozenEstimator(Scores().fit(X, y_true)), method="temperature").fit(X, y_true)
-    calibration = fit_calibration(y_true, y_score)
+    calibration = fit_calibration(y_true, y_score, method="temperature")
     np.testing.assert_allclose(calibration.apply(y_score), theirs.predict_proba(X)[:, 1], atol=1e-6)
+
+
+class LogOdds(Scores):
+    """One that has log odds, as a support vector machine has distances."""
+
+    predict_proba = None
+
+    def decision_function(self, X):
+        return logit(X[:, 0])
+
+
+@pytest.mark.parametrize("prevalence_in_training", [None, 0.5, 0.9])
+@pytest.mark.parametrize("overconfidence", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("n", [40, 600])
+def test_the_sigmoid_is_that_of_scikit_learn(n, overconfidence, prevalence_in_training):
+    y_true, y_score = simulate(n, 1, overconfidence, prevalence_in_training)
+    y_score = np.clip(y_score, 1e-6, 1 - 1e-6)
+    X = y_score[:, None]
+    theirs = CalibratedClassifierCV(FrozenEstimator(LogOdds().fit(X, y_true)), method="sigmoid").fit(X, y_true)
+    calibration = fit_calibration(y_true, y_score)
+    np.testing.assert_allclose(calibration.apply(y_score), theirs.predict_proba(X)[:, 1], atol=1e-5)
+
+
+def test_the_sigmoid_takes_back_all_that_is_linear_in_the_log_odds():
+    calibration = fit_calibration(*simulate(20_000, 0, 2.0, 0.8))
+    y_true, y_score = simulate(20_000, 1, 2.0, 0.8)
+    figures = calibration_metrics(y_true, calibration.apply(y_score), n_resamples=100)
+    # Both samples have errors, of about 0.018 in the intercept and 0.02 in the slope.
+    assert figures["calibration_intercept"].value == pytest.approx(0, abs=0.08)
+    assert figures["calibration_slope"].value == pytest.approx(1, abs=0.08)
+
+
+def test_calibrated_scores_have_the_prevalence_of_the_validation_images_or_the_stated_one():
+    y_true, y_score = simulate(prevalence_in_training=0.5)
+    calibrated = fit_calibration(y_true, y_score).apply(y_score)
+    assert calibrated.mean() == pytest.approx(y_true.mean(), abs=0.005)  # not equal: Platt's targets
+    moved = fit_calibration(y_true, y_score, to_prevalence=0.02)
+    assert (moved.from_prevalence, moved.to_prevalence) == (y_true.mean(), 0.02)
+    expected = Calibration(from_prevalence=y_true.mean(), to_prevalence=0.02).apply(calibrated)
+    np.testing.assert_allclose(moved.apply(y_score), expected, rtol=1e-9)
+
+
+def test_scores_that_separate_the_classes_have_a_sigmoid():
+    calibration = fit_calibration([0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.8, 0.9])
+    assert 0.2 < calibration.slope < 20
+    assert (np.diff(calibration.apply([0.1, 0.3, 0.8, 0.9])) > 0).all()
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "temperature"])
+def test_a_calibration_says_where_it_is_from(method):
+    calibration = fit_calibration(*simulate(200), method=method)
+    assert (calibration.method, calibration.n_benign + calibration.n_melanoma) == (method, 200)
+    name = {"sigmoid": "Platt's sigmoid, slope", "temperature": "temperature scaling, slope"}[method]
+    assert str(calibration).startswith(name)
+    assert f"fitted on 200 images ({calibration.n_melanoma} melanomas)" in str(calibration)
+    moved = Calibration(from_prevalence=0.5, to_prevalence=0.02, method=method)
+    assert "moved from a prevalence of 0.5 to 0.02" in str(moved)
 
 
 @pytest.mark.parametrize("overconfidence", [0.5, 2.0, 4.0])
 def test_the_temperature_takes_back_overconfidence(overconfidence):
     y_true, y_score = simulate(20_000, overconfidence=overconfidence)
-    assert fit_calibration(y_true, y_score).temperature == pytest.approx(overconfidence, rel=0.04)
+    found = fit_calibration(y_true, y_score, method="temperature")
+    assert found.slope == pytest.approx(1 / overconfidence, rel=0.04)
 
 
 @given(labelled_scores())
@@ -82,23 +144,23 @@ def test_no_other_temperature_has_a_lower_log_loss(data):
     y_true, y_score = data[0], 0.01 + 0.98 * data[1]
 
     def loss(temperature):
-        return log_loss(y_true, Calibration(temperature).apply(y_score))
+        return log_loss(y_true, Calibration(1 / temperature).apply(y_score))
 
     right = (2 * y_true - 1) * logit(y_score)
     if right.sum() <= 1e-8 or (right >= -1e-9).all():
         # The log loss is convex in the inverse temperature: it falls all the way to one of the ends.
         with pytest.raises(DatasetError, match="No temperature is the best"):
-            fit_calibration(y_true, y_score)
+            fit_calibration(y_true, y_score, method="temperature")
         assert min(loss(0.05), loss(1e4)) <= min(map(loss, (0.5, 1, 2, 10))) + 1e-9
         return
-    best = fit_calibration(y_true, y_score).temperature
+    best = 1 / fit_calibration(y_true, y_score, method="temperature").slope
     assert loss(best) <= min(loss(0.98 * best), loss(1.02 * best)) + 1e-12
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.1, 10), FRACTIONS, FRACTIONS)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.1, 10), st.floats(-5, 5), FRACTIONS, FRACTIONS)
 @settings(max_examples=200, deadline=None)
-def test_no_image_overtakes_another(scores, temperature, before, after):
-    calibrated = Calibration(temperature, before, after).apply(np.sort(scores))
+def test_no_image_overtakes_another(scores, slope, intercept, before, after):
+    calibrated = Calibration(slope, intercept, before, after).apply(np.sort(scores))
     assert ((calibrated >= 0) & (calibrated <= 1)).all()
     assert (np.diff(calibrated) >= 0).all()
 
@@ -115,19 +177,18 @@ def test_the_prior_shift_is_the_published_formula(score, before, after):
     assert ours == pytest.approx(elkan, rel=1e-6)
 
 
-@given(st.floats(0.001, 0.999), FRACTIONS, FRACTIONS, st.floats(0.2, 5))
+@given(st.floats(0.001, 0.999), FRACTIONS, FRACTIONS, st.floats(0.2, 2), st.floats(-3, 3))
 @settings(max_examples=100, deadline=None)
-def test_a_shift_there_and_back_and_a_temperature_and_its_inverse_change_nothing(score, before, after, temperature):
-    shifted = Calibration(1, before, after).apply([score])
-    assert Calibration(1, after, before).apply(shifted)[0] == pytest.approx(score, rel=1e-6)
-    assert Calibration(1 / temperature).apply(Calibration(temperature).apply([score]))[0] == pytest.approx(
-        score, rel=1e-6
-    )
+def test_a_shift_there_and_back_and_a_line_and_its_inverse_change_nothing(score, before, after, slope, intercept):
+    shifted = Calibration(1, 0, before, after).apply([score])
+    assert Calibration(1, 0, after, before).apply(shifted)[0] == pytest.approx(score, rel=1e-6)
+    there = Calibration(slope, intercept).apply([score])
+    assert Calibration(1 / slope, -intercept / slope).apply(there)[0] == pytest.approx(score, rel=1e-6)
     assert Calibration().apply([score])[0] == pytest.approx(score, rel=1e-12)
 
 
 def test_ends_stay_and_an_image_without_score_stays_without():
-    calibrated = Calibration(2.0, 0.5, 0.1).apply([0.0, np.nan, 1.0])
+    calibrated = Calibration(0.5, 1.0, 0.5, 0.1).apply([0.0, np.nan, 1.0])
     np.testing.assert_array_equal(calibrated, [0, np.nan, 1])
 
 
@@ -140,9 +201,9 @@ def test_the_auc_stays_and_the_log_loss_falls():
 
 def test_the_temperature_does_not_make_up_for_another_prevalence():
     y_true, y_score = simulate(20_000, prevalence_in_training=0.8)
-    with_both = fit_calibration(y_true, y_score, from_prevalence=0.8, to_prevalence=0.02)
-    assert with_both.temperature == pytest.approx(1, rel=0.04)
-    assert abs(fit_calibration(y_true, y_score).temperature - 1) > 0.1
+    with_both = fit_calibration(y_true, y_score, method="temperature", from_prevalence=0.8, to_prevalence=0.02)
+    assert with_both.slope == pytest.approx(1, rel=0.04)
+    assert abs(1 / fit_calibration(y_true, y_score, method="temperature").slope - 1) > 0.1
     assert (with_both.from_prevalence, with_both.to_prevalence) == (0.8, 0.02)
 
 
@@ -158,23 +219,26 @@ def test_shifted_scores_are_calibrated_at_the_stated_prevalence():
 
 
 def test_a_calibration_survives_json():
-    calibration = fit_calibration(*simulate(), from_prevalence=0.5, to_prevalence=0.02)
+    calibration = fit_calibration(*simulate(), to_prevalence=0.02)
     assert Calibration(**json.loads(json.dumps(asdict(calibration)))) == calibration
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0}, "temperature must be a number above 0"),
-        ({"temperature": float("nan")}, "temperature must be a number above 0"),
-        ({"temperature": "1"}, "temperature must be a number above 0"),
+        ({"slope": 0}, "slope must be a number above 0"),
+        ({"slope": float("nan")}, "slope must be a number above 0"),
+        ({"slope": "1"}, "slope must be a number above 0"),
+        ({"intercept": float("inf")}, "intercept must be a number"),
+        ({"method": "isotonics"}, "Unknown method"),
+        ({"n_melanoma": 0}, "n_melanoma must be a whole number"),
         ({"from_prevalence": 0.5}, "give both.*got 0.5 and None"),
         ({"from_prevalence": 0.5, "to_prevalence": 2}, "to_prevalence must be a number between 0 and 1"),
         ({"from_prevalence": 0, "to_prevalence": 0.5}, "from_prevalence must be a number between 0 and 1"),
     ],
 )
 def test_calibrations_that_cannot_be(arguments, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises((ParameterError, UnknownNameError), match=message):
         Calibration(**arguments)
 
 
@@ -189,7 +253,24 @@ def test_calibrations_that_cannot_be(arguments, message):
 )
 def test_where_no_temperature_is_the_best(y_true, y_score, message):
     with pytest.raises(DatasetError, match=message):
-        fit_calibration(y_true, y_score)
+        fit_calibration(y_true, y_score, method="temperature")
+
+
+@pytest.mark.parametrize(
+    "y_score",
+    [[0.9, 0.6, 0.4, 0.1], [0.5] * 4, [0.2, 0.4, 0.2, 0.4]],
+    ids=["the wrong way round", "constant", "no use"],
+)
+def test_scores_that_do_not_rise_with_melanoma_are_not_calibrated(y_score):
+    with pytest.raises(DatasetError, match="the scores do not rise from benign images to melanomas"):
+        fit_calibration([0, 0, 1, 1], y_score)
+
+
+def test_the_sigmoid_needs_no_prevalence_of_the_training():
+    with pytest.raises(ParameterError, match="from_prevalence belongs to method='temperature'"):
+        fit_calibration(*simulate(), from_prevalence=0.5, to_prevalence=0.1)
+    with pytest.raises(UnknownNameError, match="Unknown method 'platt'"):
+        fit_calibration(*simulate(), method="platt")
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------
@@ -286,11 +367,44 @@ def test_the_slope_is_that_of_an_unpenalised_logistic_regression(overconfidence)
     assert slope.low < 1 / overconfidence < slope.high
 
 
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_the_variances_are_the_sandwich_of_statsmodels(in_groups):
+    y_true, y_score = simulate(400, 2, overconfidence=2.0, prevalence_in_training=0.5)
+    groups = np.arange(400) // 3 if in_groups else None
+    figures = calibration_metrics(y_true, y_score, n_resamples=100, groups=groups)
+    # Without the factors for few groups, as in Liang and Zeger's paper.
+    kind = {"cov_type": "HC0"}
+    if in_groups:
+        kind = {"cov_type": "cluster", "cov_kwds": {"groups": groups, "use_correction": False}}
+    odds, family = logit(y_score), Binomial()
+    for name, design, offset in (
+        ("calibration_intercept", np.ones((400, 1)), odds),
+        ("calibration_slope", np.stack([odds, np.ones(400)], axis=1), None),
+    ):
+        theirs = GLM(y_true, design, family=family, offset=offset).fit(**kind)
+        ours = figures[name]
+        np.testing.assert_allclose([ours.low, ours.high], theirs.conf_int()[0], atol=1e-6)
+
+
 def test_the_intercept_balances_the_scores():
     y_true, y_score = simulate(prevalence_in_training=0.5)
     intercept = calibration_metrics(y_true, y_score, n_resamples=100)["calibration_intercept"]
     assert expit(logit(y_score) + intercept.value).mean() == pytest.approx(y_true.mean(), abs=1e-9)
     assert intercept.low < logit(y_true.mean()) - logit(0.5) < intercept.high
+
+
+def test_the_interval_of_the_intercept_holds_where_the_slope_is_wrong():
+    """The variance from the likelihood would be too small there."""
+    y_true, y_score = simulate(1_000_000, overconfidence=3.0, prevalence_in_training=0.5)
+    odds = logit(np.clip(y_score, 1e-7, 1 - 1e-7))
+    truth = brentq(lambda intercept: np.mean(expit(intercept + odds) - y_true), -10, 10)
+    rng = np.random.default_rng(3)
+    hits = 0
+    for _ in range(400):
+        rows = rng.integers(0, len(y_true), 300)
+        found = _fit_intercept(y_true[rows], odds[rows], None, 0.95)
+        hits += found.low <= truth <= found.high
+    assert 0.93 <= hits / 400 <= 0.975, hits
 
 
 def test_intervals_of_intercept_and_slope_cover_the_truth_about_as_often_as_they_say():

@@ -19,6 +19,7 @@ from melanoma_tl.errors import (
     ParameterError,
     UnknownNameError,
 )
+from melanoma_tl.recipes import get_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
@@ -328,7 +329,19 @@ def test_the_recipe_is_remembered(dataset):
     clf = TransferClassifier.from_recipe(
         "paper", backbone="tiny", weights=None, trainable_from=None, epochs=1, steps_per_epoch=1, verbose=0
     ).fit(dataset)
-    assert clf.provenance_["recipe"].startswith("paper with backbone, epochs")
+    assert clf.provenance_["recipe"] == "paper with backbone, epochs, steps_per_epoch, trainable_from changed"
+
+
+def test_a_recipe_is_recognised_by_its_parameters():
+    paper = TransferClassifier.from_recipe("paper", random_state=3, verbose=0)
+    assert paper._name_recipe() == clone(paper)._name_recipe() == "paper"
+    paper.set_params(optimizer="sgd", learning_rate=0.1)
+    assert paper._name_recipe() == clone(paper)._name_recipe() == "paper with learning_rate, optimizer changed"
+    by_hand = TransferClassifier(**get_recipe("fast"), weights=None)
+    assert by_hand._name_recipe() == "fast"
+    assert by_hand.set_params(tta=4)._name_recipe() == "fast with tta changed"
+    assert TransferClassifier.from_recipe("best")._name_recipe() == "best"
+    assert TransferClassifier()._name_recipe() == "none"
 
 
 # -- the model file --

@@ -161,3 +161,9 @@ def test_class_folders_hold_dicom_files(tmp_path, monkeypatch):
     assert {row.reason for row in left.skipped} == {
         "DICOM; reading it needs the package pydicom: pip install 'melanoma_tl[dicom]'"
     }
+
+
+def test_bits_that_do_not_end_at_the_highest_stored_are_refused():
+    pixels = (np.random.default_rng(0).random((16, 16)) * 4095).astype(np.uint16)
+    with pytest.raises(ImageError, match="highest bit is not the last one stored"):
+        load_image(write(pixels << 4, "MONOCHROME2", bits=12, HighBit=15))

@@ -179,8 +179,8 @@ def test_ranks_need_something_to_compare_with(members, dataset):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"classifiers": []}, ParameterError, "classifiers must be a sequence"),
-        ({"classifiers": None}, ParameterError, "classifiers must be a sequence, each a classifier, got None"),
+        ({"classifiers": []}, ParameterError, "classifiers must be a classifier, or several in a list"),
+        ({"classifiers": None}, ParameterError, "classifiers must be a classifier, or several in a list, got None"),
         ({"combine": "ranks"}, UnknownNameError, "Did you mean 'rank'"),
         ({"threshold": 50}, ParameterError, "from 0 to 1, got 50"),
     ],

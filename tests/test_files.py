@@ -489,3 +489,23 @@ def test_jobs_pass_over_the_same_junk_and_know_the_same_suffixes(tmp_path):
     (tmp_path / "x.heic").write_bytes(b"becomes a row with its reason")
     assert sorted(listing.find(tmp_path).paths) == sorted([*photos, str(tmp_path / "x.heic")])
     assert sorted(listing.find(f"{tmp_path}/**").paths) == sorted([*photos, str(tmp_path / "x.heic")])
+
+
+def test_masks_beside_photographs_are_listed(tmp_path):
+    for name in ("melanoma/a.jpg", "melanoma/a_segmentation.png", "melanoma/masks/b.png", "benign/c.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), 90, "uint8")).save(path)
+    Image.fromarray(np.full((8, 8, 3), 90, "uint8")).save(tmp_path / "benign/d_mask.jpg")  # without its photograph
+    data = ISBIDataset.from_folder(tmp_path, on_error="skip")
+    assert data.image_ids.tolist() == ["c", "d_mask", "a"]
+    assert {row.reason for row in data.skipped} == {"a mask by its name, and no photograph"}
+    assert len(data.skipped) == 2
+
+
+def test_a_link_back_to_the_root_is_not_followed(tmp_path):
+    for name in ("melanoma/a.jpg", "benign/b.jpg"):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(np.full((8, 8, 3), 90, "uint8")).save(tmp_path / name)
+    (tmp_path / "benign/up").symlink_to(tmp_path)
+    assert ISBIDataset.from_folder(tmp_path).image_ids.tolist() == ["b", "a"]

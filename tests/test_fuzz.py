@@ -186,7 +186,12 @@ def targets(folder, images, labels):
         (1, "mcnemar", comparisons.mcnemar, {"first_right": labels, "second_right": labels}),
         (2, "calibration_metrics", calibration.calibration_metrics, scored | interval),
         (2, "reliability_curve", calibration.reliability_curve, scored | {"n_bins": 5, "strategy": "uniform"}),
-        (2, "Calibration", calibration.Calibration, {"temperature": 1.0, "from_prevalence": 0.5, "to_prevalence": 0.2}),
+        (
+            2,
+            "Calibration",
+            calibration.Calibration,
+            {"slope": 1.0, "intercept": 0.0, "from_prevalence": 0.5, "to_prevalence": 0.2, "method": "sigmoid"},
+        ),
         (2, "decision_curve", decisions.decision_curve, scored | interval | {"thresholds": (0.1, 0.2)}),
         (1, "score_histogram", decisions.score_histogram, scored | {"n_bins": 5}),
         (1, "predictive_values", decisions.predictive_values,

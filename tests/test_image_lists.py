@@ -1,6 +1,7 @@
 """Whatever users call images is taken or refused in the right words."""
 
 import io
+import os
 import threading
 from pathlib import Path
 
@@ -53,6 +54,21 @@ class Lazy:
 
     def __getitem__(self, position):
         return Image.open(self.paths[position])
+
+
+class Shaped(Lazy):
+    """An array that is not NumPy's."""
+
+    def __init__(self, array):
+        super().__init__(array)
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+
+class LostPath(os.PathLike):
+    """A path that cannot say where it is."""
+
+    def __fspath__(self):
+        raise RuntimeError("not mounted")
 
 
 class NotSeekable(io.RawIOBase):
@@ -158,6 +174,7 @@ ONE = {
     "BytesIO": (io.BytesIO(png()), "one open file"),
     "ImageFile": (ImageFile("a.jpg", png), "one ImageFile"),
     "array": (IMAGE, r"one array of shape \(40, 40, 3\)"),
+    "lazy array": (Shaped(IMAGE), r"one Shaped of shape \(40, 40, 3\)"),
     "grey array": (IMAGE[..., :1], r"one array of shape \(40, 40, 1\)"),
 }
 
@@ -194,6 +211,7 @@ REFUSED = {
     "Series of numbers": (pd.Series([1, 2]), "got Series"),
     "table": (np.zeros((4, 3)), r"got ndarray of shape \(4, 3\)"),
     "images and labels": ((np.zeros((2, 40, 40, 3), "uint8"), np.zeros(2)), "got tuple of ndarray"),
+    "groups of a table": (FRAME.groupby("sex"), "got DataFrameGroupBy, which gives no first item"),
     "bytes of fixed length": (np.array([b"a", b"b"]), "pass a list of bytes"),
     "floats": (np.zeros((2, 40, 40, 3)), "raw RGB of dtype uint8, 0 to 255, got an array .* float64"),
     "int64": (np.zeros((2, 40, 40, 3), int), "raw RGB of dtype uint8"),
@@ -243,6 +261,7 @@ BAD = {
     "file of text": lambda _: io.StringIO("text"),
     "float image": lambda _: np.zeros((40, 40, 3)),
     "grey image": lambda _: np.zeros((40, 40), "uint8"),
+    "path that is lost": lambda _: LostPath(),
     "loop": None,
 }
 

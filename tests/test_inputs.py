@@ -8,6 +8,7 @@ from melanoma_tl.calibration import calibration_metrics, decompose_brier, fit_ca
 from melanoma_tl.comparisons import compare, delong, delong_interval
 from melanoma_tl.decisions import cumulative_gain, decision_curve, score_histogram
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.inputs import check_scores
 from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import average_precision, roc_auc, score_metrics
 from melanoma_tl.report import MetricsReport
@@ -97,3 +98,15 @@ def test_degenerate_scores_give_a_report_without_a_bare_nan(y_score, tmp_path):
     text += str(report.subgroups({"sex": list("ffmmff")}))
     assert "nan" not in text.lower().replace("provenance", "")
     assert report.save_figures(tmp_path)
+
+
+def test_a_masked_score_is_missing():
+    scores = np.ma.array([0.2, 0.7, 0.9], mask=[False, True, False])
+    np.testing.assert_array_equal(check_scores(scores), [0.2, np.nan, 0.9])
+    np.testing.assert_array_equal(check_scores(np.ma.array([0.2, 0.7])), [0.2, 0.7])
+
+
+@pytest.mark.parametrize("scores", [["0.5"], np.array(["0.5"]), np.array([1], "m8[s]"), np.array([0.5 + 1j])])
+def test_scores_are_numbers(scores):
+    with pytest.raises(ParameterError, match="y_score must hold numbers"):
+        check_scores(scores)

@@ -502,7 +502,7 @@ def test_the_first_class_is_trained_as_melanoma(first, numbered, images):
 def test_tuning_and_calibration_are_of_melanoma(first, numbered, images):
     classifier, words = first
     truth = TRUTH.copy()
-    truth[[0, 5, 9, 16]] = 1 - truth[[0, 5, 9, 16]]  # else no temperature is the best
+    truth[[0, 5, 9, 16]] = 1 - truth[[0, 5, 9, 16]]  # labels that the scores do not quite separate
     noisy = np.where(truth == 1, words[1], words[0])
     for y in (noisy, truth):
         assert classifier.tune_threshold(images, y, sensitivity=0.95) == numbered.tune_threshold(

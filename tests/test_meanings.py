@@ -17,6 +17,8 @@ WORDS = {
         Malignant::Malignant melanocytic proliferations (Melanoma)::Melanoma Invasive; melanoma-acral-lentiginous
         Malignes Melanom; schwarzer Hautkrebs; mélanome malin; MÉLANOME; melanoma maligno; melanomi; melanoma malignum
         superficial spreading melanoma ssm; nodular-melanoma-(nm); melanoma extensivo superficial
+        melanoma (less than 0.76 mm); melanoma 0.8mm, Clark 3; melanoma of the back; cutaneous melanoma, stage II
+        Melanome; histologically confirmed melanoma; melanoma, superficial spreading type; Melanom der Haut
     """,
     Meaning.OTHER: """
         benign; nevus; naevus; nævus; NV; nev; bcc; SCC; akiec; ack; bkl; df; vasc; sek; BEN_OTH; MAL_OTH; SCCKA; 0; -1
@@ -29,6 +31,7 @@ WORDS = {
         Malignant::Malignant epidermal proliferations::Squamous cell carcinoma in situ; dermatofibroma; melanosis
         lichen planus-like keratosis; pigmented benign keratosis; Benign melanocytic proliferations; cafe-au-lait macule
         gutartig; bénin; benigno; benigna; healthy; normal; gesund; Muttermal; Leberfleck; grain de beauté; lunar; nevo
+        Nävus; Nävi; Nävuszellnävus; dysplastischer Nävus
         non-neoplastic; other; rest; misc; pigmented-spindle-cell-nevus-of-reed; acral-melanotic-macule; scar
     """,
     Meaning.MALIGNANT: """
@@ -42,6 +45,12 @@ WORDS = {
         clinically melanoma, histologically nevus; family history of melanoma; no melanoma or nevus; not benign
         not a nevus; pre-malignant; potentially malignant; benign/malignant; malignant blue nevus; indeterminate
         disease; M; class A; 2; 7; 0.5; xyz; n/a; unknown; missing; ?
+        mel-; MEL+; MM -; -mel; melanoma -; melanoma (-); !melanoma; melanoma 0; melanoma_1; melanoma=0
+        melanoma: false; absence of melanoma; nessun melanoma; ausencia de melanoma; lack of cancer
+        absence of malignancy; all but melanoma; melanoma ruled out; rather than melanoma; Nävus statt Melanom
+        pseudo-melanoma; melanoma neg.; not excluded melanoma; sospecha de melanoma; posible melanoma
+        probabile melanoma; V.a. Melanom; fragliches Melanom; susp. melanoma; DD Melanom; Z.n. Melanom
+        previous melanoma; melanoma or so they say; Melanom in der Familie
     """,
 }
 
@@ -76,7 +85,7 @@ def test_what_other_labels_say(label, meaning):
 def test_the_codes_of_public_datasets_name_one_melanoma_each():
     datasets = {
         "HAM10000": "akiec bcc bkl df mel nv vasc",
-        "ISIC 2019": "MEL NV BCC AK BKL DF VASC SCC UNK",
+        "ISIC 2019": "MEL NV BCC AK BKL DF VASC SCC",
         "MILK10k": "AKIEC BCC BEN_OTH BKL DF INF MAL_OTH MEL NV SCCKA VASC",
         "PAD-UFES-20": "ACK BCC MEL NEV SCC SEK",
         "Derm7pt": "BCC NEV MEL MISC SK",
@@ -90,11 +99,29 @@ def test_the_codes_of_public_datasets_name_one_melanoma_each():
 def test_everything_that_pandas_takes_for_missing_is_missing():
     assert [word for word in STR_NA_VALUES if not is_missing(word)] == []
     assert all(map(is_missing, [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), b"", "\t"]))
-    assert not any(map(is_missing, [0, 0.0, False, "0", "no", "benign", "unk", np.datetime64("2020-01-01"), [], ()]))
+    assert not any(map(is_missing, [0, 0.0, False, "0", "no", "benign", "x", np.datetime64("2020-01-01"), [], ()]))
 
 
 @pytest.mark.parametrize(
-    "word", ["?", " ", "\u00a0", "N/A", "Unbekannt", "inconnu", "desconocido", "NOT AVAILABLE", "None"]
+    "word",
+    [
+        "?",
+        " ",
+        "unk",
+        "\u2013",
+        "--",
+        "#REF!",
+        "not recorded",
+        "nicht bekannt",
+        "anonymous",
+        "\u00a0",
+        "N/A",
+        "Unbekannt",
+        "inconnu",
+        "desconocido",
+        "NOT AVAILABLE",
+        "None",
+    ],
 )
 def test_words_for_missing(word):
     assert is_missing(word)

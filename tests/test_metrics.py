@@ -7,8 +7,10 @@ from drawn_scores import labelled_scores, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
+from scipy.special import expit, logit
 from sklearn import metrics as sk
 
+from melanoma_tl.decisions import decision_curve
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics import (
     LABELS,
@@ -209,3 +211,28 @@ def test_one_class_is_an_error_that_says_so(y_true):
 def test_parameters_out_of_range(bad):
     with pytest.raises(ParameterError, match=next(iter(bad))):
         score_metrics([0, 1], [0.2, 0.7], **bad)
+
+
+@pytest.mark.parametrize(("n", "prevalence"), [(150, 0.2), (600, 0.05)])
+def test_intervals_hold_the_truth_where_the_share_of_melanomas_is_drawn(n, prevalence):
+    """With the class sizes held fixed these held it in 26 to 88 % of the samples."""
+    rng = np.random.default_rng(7)
+
+    def draw(size):
+        truth = (rng.random(size) < prevalence).astype(int)
+        odds = rng.normal(1.5 * truth, 1)
+        return truth, expit(logit(prevalence) + 1.5 * odds - 1.5**2 / 2)
+
+    truth, scores = draw(1_000_000)
+    expected = {
+        "f1": threshold_metrics(*confusion_counts(truth, scores, prevalence))["f1"],
+        "net benefit": float(np.mean((scores > 0.1) * np.where(truth == 1, 1, -1 / 9))),
+    }
+    hits = dict.fromkeys(expected, 0)
+    for _ in range(200):
+        sample = draw(n)
+        f1 = score_metrics(*sample, threshold=prevalence, n_resamples=200)["f1"]
+        curve = decision_curve(*sample, [0.1], n_resamples=200)
+        hits["f1"] += f1.low <= expected["f1"] <= f1.high
+        hits["net benefit"] += float(curve.low[0]) <= expected["net benefit"] <= float(curve.high[0])
+    assert all(count >= 176 for count in hits.values()), hits

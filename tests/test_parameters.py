@@ -243,7 +243,7 @@ def test_class_weights_are_for_the_classes(images, labels):
 
 def test_a_function_is_no_callback(images, labels):
     for callbacks in (print, [print], "early", [None]):
-        with pytest.raises(ParameterError, match="callbacks must be a sequence, each a callback of Keras"):
+        with pytest.raises(ParameterError, match="callbacks must be a callback of Keras, or several in a list"):
             make().fit(images, labels, callbacks=callbacks)
 
 
@@ -283,7 +283,7 @@ def test_one_folder_is_a_folder(table):
     for given in (folder, str(folder), [folder], (str(folder),), np.array([str(folder)])):
         assert len(ISBIDataset.from_csv(table, image_dirs=given)) == 24
     for wrong in (3, [3], {"images": 1}, b"images"):
-        with pytest.raises(ParameterError, match="image_dirs must be a sequence, each a path"):
+        with pytest.raises(ParameterError, match="image_dirs must be a path, or several in a list"):
             ISBIDataset.from_csv(table, image_dirs=wrong)
 
 
@@ -404,9 +404,37 @@ def test_rows_are_rows_for_a_balancer(rows):
     assert len(chosen) == len(labels) == 12
 
 
+def test_rows_that_cannot_be_chosen_are_refused():
+    with pytest.raises(DatasetError, match=r"rows of EagerTensor cannot be chosen.*numpy\.asarray\(X\)"):
+        Balancer().fit_resample(keras.ops.convert_to_tensor(np.zeros((6, 4, 4, 3), "uint8")), [0, 1] * 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda report: report.subgroups({"sex": ["f", "m"] * 12}, columns=[]), "columns must be a str, or several"),
+        (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={"loss": 5}), "one number an epoch"),
+        (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={"loss": "low"}), "one number an epoch"),
+        (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={"loss": [[1, 2]]}), "one number an epoch"),
+        (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={3: [1, 2]}), "one number an epoch"),
+    ],
+)
+def test_what_a_report_cannot_use_is_refused(call, message):
+    report = MetricsReport.from_scores([0, 1] * 12, [0.2, 0.8] * 12, n_resamples=100)
+    with pytest.raises(ParameterError, match=message):
+        call(report)
+
+
+def test_datasets_are_compared_by_something():
+    data = ISBIDataset([f"i{n}" for n in range(4)], None, [0, 1] * 2)
+    with pytest.raises(ParameterError, match=r"by must be one of .*, or several in a list"):
+        data.overlap(data, by=[])
+
+
 def test_a_balancer_says_so_where_it_leaves_most_rows_out():
-    with pytest.warns(UserWarning, match="keeps 3 of 501 rows, because the smallest class has 1"):
+    with pytest.warns(UserWarning, match="keeps 3 of 501 rows, because the smallest class has 1") as warned:
         Balancer().fit_resample(np.arange(501), np.arange(501) == 0)
+    assert warned[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Balancer().fit_resample(np.arange(900), np.arange(900) < 173)

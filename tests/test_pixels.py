@@ -16,7 +16,7 @@ from conftest import draw_images
 from PIL import Image, ImageCms, ImageOps
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.errors import ImageError
+from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.fingerprints import fingerprint_images
 from melanoma_tl.images import FORMATS, RECIPE, ImageFile, decode, load_image, read_content
 from melanoma_tl.prepared import PreparedStore
@@ -443,3 +443,18 @@ def test_colours_of_16_bits_that_hold_fewer_are_refused(tmp_path):
             load_image(tmp_path / name)
     (tmp_path / "c.ppm").write_bytes(b"P6 48 48 4095\n" + dark.tobytes())
     assert np.abs(load_image(tmp_path / "c.ppm") - dark / 4095 * 255).max() <= 1
+
+
+@pytest.mark.parametrize("spoiled", ["one hot pixel", "two white rows"])
+def test_a_few_bright_values_do_not_show_the_range(tmp_path, spoiled):
+    values = (np.random.default_rng(0).random((200, 200)) * 4095).astype(np.uint16)
+    values[: 1 if spoiled == "one hot pixel" else 2, : 1 if spoiled == "one hot pixel" else None] = 65535
+    Image.fromarray(values).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="either it holds data of 12 bits in a file of 16"):
+        load_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5,), 5, ("a", "b"), (-1, 3), (1.5, 3), (10**6, 10**6)])
+def test_sizes_that_are_none(size):
+    with pytest.raises(ParameterError, match="size must be"):
+        load_image(np.zeros((4, 4, 3), "uint8"), size)

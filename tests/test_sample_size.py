@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
+from melanoma_tl.comparisons import delong_interval
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.metrics import roc_auc, wilson_interval
 from melanoma_tl.sample_size import auc_standard_error, expected_intervals, images_needed
@@ -54,10 +56,36 @@ def test_one_image_fewer_would_not_do(name, value, width, prevalence):
         low, high = wilson_interval(value * size, size)
         return high - low
 
-    n = images_needed(width, prevalence=prevalence, **{name: value})
+    n = images_needed(width, prevalence=prevalence, assurance=0.5, **{name: value})
     assert expected(n) <= width + 1e-6
-    fewest = int(np.ceil(1 / min(prevalence, 1 - prevalence)))
+    fewest = int(np.ceil(10 / min(prevalence, 1 - prevalence)))
     assert n == fewest or expected(n - 1) > width - 1e-6
+
+
+@pytest.mark.parametrize("assurance", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("sensitivity", [0.7, 0.9])
+def test_so_many_tests_have_an_interval_that_narrow(sensitivity, assurance):
+    n = round(0.2 * images_needed(0.12, prevalence=0.2, sensitivity=sensitivity, assurance=assurance))
+    found = np.random.default_rng(0).binomial(n, sensitivity, 4000)
+    low, high = wilson_interval(found, n)
+    assert np.mean(high - low <= 0.12) == pytest.approx(assurance, abs=0.06)
+
+
+def test_so_many_tests_have_an_interval_of_the_auc_that_narrow():
+    n = images_needed(0.15, prevalence=0.2, auc=0.85)
+    rng = np.random.default_rng(0)
+    narrow = 0
+    for _ in range(200):
+        y_true = (np.arange(n) < 0.2 * n).astype(int)
+        y_score = expit(rng.normal(1.466 * y_true, 1))  # an AUC of 0.85
+        found = delong_interval(y_true, y_score)
+        narrow += found.high - found.low <= 0.15
+    assert narrow / 200 >= 0.8  # Hanley and McNeil's formula errs on the side of more images
+
+
+def test_no_plan_is_smaller_than_what_a_report_calls_enough():
+    assert images_needed(0.2, prevalence=0.1, auc=1.0) == 100
+    assert images_needed(0.1, prevalence=0.1, auc=0.98) > 100
 
 
 def test_rarer_melanomas_and_narrower_intervals_need_more_images():

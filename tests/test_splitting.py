@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.splitting import number_own_groups
 from melanoma_tl.datasets.synthetic import draw_lesion
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 
@@ -67,6 +68,17 @@ def test_groups_of_ones_own_and_none():
     train, test = dataset.split(0.2, groups=sites, random_state=0)
     of_image = dict(zip(dataset.image_ids, sites, strict=True))
     assert {of_image[image] for image in train.image_ids}.isdisjoint(of_image[image] for image in test.image_ids)
+
+
+def test_groups_that_are_missing_stand_alone():
+    dataset = make([0, 1] * 10)
+    numbers = number_own_groups(["a", "a", "-1", -1, None, float("nan"), "?", "-", 0, 0.0, *"bcdefghijk"], 20)
+    assert numbers[0] == numbers[1]
+    assert numbers[8] == numbers[9] != 0
+    assert not numbers[2:8].any()
+    assert len(set(numbers[8:])) == 11
+    train, test = dataset.split(0.5, groups=["?"] * 10 + ["p"] * 10, random_state=0)
+    assert sorted(map(len, (train, test))) == [5, 15]  # one patient of ten images, and ten of one
 
 
 def test_copies_and_near_duplicates_stay_together(tmp_path):

@@ -1,14 +1,18 @@
 """What a tf.data.Dataset gives is read in one pass, or refused in the library's own words."""
 
+import re
 import warnings
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
 from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError
+from melanoma_tl.labels import as_binary
 from melanoma_tl.plots import ScoreHistogramDisplay
 from melanoma_tl.report import MulticlassReport
 from melanoma_tl.shortcuts import check_shortcuts
@@ -70,9 +74,9 @@ def test_figures_of_a_shuffling_dataset_are_those_of_its_images(model, shuffling
 def test_tuning_on_a_shuffling_dataset_is_tuning_on_its_images(model, images):
     scores = model.predict_proba(images)[:, 1]
     noisy = (scores > np.median(scores)).astype(int)
-    noisy[np.argsort(scores)[[2, 20]]] ^= 1  # a temperature exists where most is right, and not everything
+    noisy[np.argsort(scores)[[2, 20]]] ^= 1
     other = pairs(images, noisy).shuffle(24, seed=1, reshuffle_each_iteration=True).batch(5)
-    calibrated = [model.calibrate(other).temperature, model.calibrate(images, noisy).temperature]
+    calibrated = [model.calibrate(other).slope, model.calibrate(images, noisy).slope]
     assert calibrated[0] == pytest.approx(calibrated[1], rel=1e-4)
     tuned = [model.tune_threshold(*data, youden=True).threshold for data in ((other,), (images, noisy))]
     assert tuned[0] == pytest.approx(tuned[1], abs=1e-6)
@@ -240,6 +244,14 @@ REFUSED = {
         lambda: pairs(ZEROS, [0, 1, 0, 1]).repeat().filter(lambda _, y: y < 2),
         "never ends|repeats its 1 images",
     ),
+    "fewer labels than images": (
+        lambda: pairs(ZEROS, [0, 1, 0, 1]).batch(4).map(lambda x, y: (x, y[:3])),
+        r"batch of 4 images with labels of shape \(3,\)",
+    ),
+    "one label for a batch": (
+        lambda: pairs(ZEROS, [0, 1, 0, 1]).batch(4).map(lambda x, y: (x, y[0])),
+        r"batch of 4 images with labels of shape \(\)",
+    ),
     "broken": (broken, "broke off after 3 images.*ignore_errors"),
 }
 
@@ -275,17 +287,6 @@ def test_a_generator_that_ends_is_read(images, labels):
     dataset = generator(images, 0)
     assert len(identify(dataset, verbose=0).image_ids) == 24
     assert len(drawn(dataset).labels) == 24
-
-
-def test_what_the_folders_of_keras_mean_is_said(tmp_path, images):
-    import keras
-
-    for number, name in enumerate(("melanoma", "nevus")):
-        (tmp_path / name).mkdir()
-        keras.utils.save_img(tmp_path / name / "a.png", images[number])
-    dataset = keras.utils.image_dataset_from_directory(tmp_path, verbose=False)
-    with pytest.raises(DatasetError, match=r"tf\.cast\(image, tf\.uint8\).*0 is 'melanoma', 1 is 'nevus'"):
-        open_source(dataset)
 
 
 # -- other images each time --------------------------------------------------------------------------------------------
@@ -348,3 +349,23 @@ def test_bad_images_of_a_stream_are_skipped_with_their_labels(images, labels):
     assert sum(len(batch.pixels) for batch in batches) == 23
     with pytest.raises(MelanomaTLError, match="image 3: "):
         drawn(dataset)
+
+
+@pytest.mark.parametrize("label_mode", ["int", "binary", "categorical"])
+def test_the_line_that_is_advised_for_datasets_of_keras_keeps_the_words_of_the_folders(tmp_path, label_mode):
+    """Keras numbers the folders by the alphabet, in which "nevus" comes after "melanoma"."""
+    for folder, value in (("melanoma", 200), ("nevus", 20)):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            Image.fromarray(np.full((40, 40, 3), value, "uint8")).save(tmp_path / folder / f"{number}.png")
+    dataset = keras.utils.image_dataset_from_directory(
+        tmp_path, image_size=(40, 40), batch_size=2, label_mode=label_mode, verbose=False
+    )
+    with pytest.raises(DatasetError, match=r"tf\.gather") as error:
+        identify(dataset, verbose=0)
+    line = re.search(r"take (dataset\.map\(.*\)); undo", str(error.value))[1]
+    advised = eval(line, {"dataset": dataset, "tf": tf})
+    stream = Stream(advised)
+    images = list(stream)
+    melanoma = as_binary(stream.labels())
+    assert [int(image.mean() > 100) for image in images] == melanoma.tolist()

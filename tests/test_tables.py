@@ -107,7 +107,8 @@ def test_what_the_csv_module_writes_is_read_as_it_was_or_refused(tmp_path_factor
     except DatasetError:
         return
     assert table.columns.tolist() == ["image_id", "label", "note"]
-    assert table.to_numpy().tolist() == [[cell.strip() for cell in row] for row in rows]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert table.to_numpy().tolist() == [row for row in cells if any(row)]
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------
@@ -204,7 +205,9 @@ def test_missing_patients_are_missing(missing):
 
 def test_a_patient_may_be_called_0():
     assert read_ids([0, 0, 1, 1, 2, 2]) == ["0", "0", "1", "1", "2", "2"]
-    assert read_ids([0, 0, 0, 1, 1, 2]) == [None, None, None, "1", "1", "2"]
+    assert read_ids([0, 0, 0, 1, 1, 2]) == ["0", "0", "0", "1", "1", "2"], "no more often than a patient may be"
+    assert read_ids([0] * 7 + [1, 1, 2]) == [None] * 7 + ["1", "1", "2"]
+    assert read_ids(["000", "P1", "P1"]) == [None, "P1", "P1"]
     assert read_ids(["0", "0"]) == [None, None]
     assert read_ids(["7.0", 7.0, "07", np.int64(7)]) == ["7", "7", "07", "7"]
 
@@ -457,15 +460,108 @@ def test_datasets_are_put_together():
     assert both.metadata["age"].tolist()[:2] == [30.0, 40.0]
     assert both.metadata.isna().to_numpy().tolist() == [[False, True], [False, True], [True, False]]
     assert ISBIDataset.concat([first], name="one").name == "one"
-    with pytest.raises(DatasetError, match="several have 'i0', 'i1'"):
+    with pytest.raises(DatasetError, match="2 ids are in several datasets, such as 'i0'"):
         first + first
     with pytest.raises(DatasetError, match="1 of 2 datasets have no images"):
         first + ISBIDataset(["y"], ["y.png"], [0])
     for wrong in ([], [first, "x"]):
-        with pytest.raises(ParameterError, match="must be some of ISBIDataset"):
+        with pytest.raises(ParameterError, match="datasets must be an ISBIDataset, or several in a list"):
             ISBIDataset.concat(wrong)
     with pytest.raises(TypeError):
         first + 3
+    assert sum([first, second]).image_ids.tolist() == ["i0", "i1", "x"]
+    twice = ISBIDataset.concat([first, ISBIDataset(["i0"], None, [1], name="other")], prefix_ids=True)
+    assert twice.image_ids.tolist() == ["first/i0", "first/i1", "other/i0"]
+
+
+def test_a_column_of_something_else_is_no_question_about_melanoma():
+    for column in ("is_benign", "benign", "nevus", "NV", "nonmelanoma", "no_melanoma", "seborrheic_keratosis"):
+        table = pd.DataFrame({"image": ["a", "b"], column: [1, 0]})
+        with pytest.raises(ParameterError, match=f"the column '{column}' answers whether .* something else"):
+            ISBIDataset.from_frame(table, label_column=column, labels_only=True)
+        given = ISBIDataset.from_frame(table, label_column=column, positive=0, labels_only=True)
+        assert given.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "column", ["histology", "pathology", "final_diagnosis", "dx_full", "cell_type", "lesion_type", "Diagnose (Histo)"]
+)
+def test_a_diagnosis_is_compared_whatever_its_column_is_called(column):
+    table = pd.DataFrame({"image": list("abc"), "label": [1, 1, 0], column: ["melanoma", "BCC", "Nävus"]})
+    with pytest.raises(DatasetError, match="labelled 1, but diagnosed as 'BCC'"):
+        ISBIDataset.from_frame(table, labels_only=True)
+
+
+def test_words_that_the_table_tells_apart_are_not_merged():
+    def read_words(words, **options):
+        table = pd.DataFrame({"image": [f"i{n}" for n in range(len(words))], "label": words})
+        return ISBIDataset.from_frame(table, labels_only=True, **options).labels.tolist()
+
+    assert read_words(["A", "A-", "B"], positive="A-") == [0, 1, 0]
+    assert read_words(["MEL", "mel ", "nv"], positive="mel") == [1, 1, 0]
+    for options in ({"positive": "M"}, {"label_map": {"M": 1, "n": 0}}):
+        with pytest.raises(ParameterError, match="the table has 'M' and 'm', which are compared as one"):
+            read_words(["M", "m", "n"], **options)
+    assert read_words(["x", "y"], positive=np.array("x")) == [1, 0]
+
+
+@pytest.mark.parametrize("column", ["pat_nr", "case_id", "UPN", "PatNo", "Pat.-Nr.", "Fallnummer", "id_pat", "subj"])
+def test_numbers_of_patients_are_known(column):
+    table = pd.DataFrame({"image": list("abcdef"), "label": [0, 1] * 3, column: [1, 1, 2, 2, 3, 3]})
+    data = ISBIDataset.from_frame(table, labels_only=True)
+    assert data.metadata["patient_id"].tolist() == ["1", "1", "2", "2", "3", "3"]
+
+
+def test_patient_0_reads_back():
+    table = pd.DataFrame({"image": list("abcdef"), "label": [0, 1] * 3, "patient_id": [0, 0, 1, 1, 2, 2]})
+    part = ISBIDataset.from_frame(table, labels_only=True)[:3]
+    again = ISBIDataset.from_frame(part.to_frame(), labels_only=True)
+    assert again.metadata["patient_id"].tolist() == ["0", "0", "1"]
+
+
+def test_masks_of_pandas_go_by_their_index():
+    data = read(frame(label=[0, 1, 0, 1], age=[30, 60, 40, 70]))
+    table = data.to_frame().sort_values("age", ascending=False)
+    assert data[table["age"] > 50].image_ids.tolist() == ["i1", "i3"]
+    with pytest.raises(DatasetError, match=r"must have the index 0 to n_images - 1.*to_numpy"):
+        data[table.set_index("image_id")["age"] > 50]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"PK\x03\x04abc", "an Excel or zip file"), (b"\x1f\x8babc", "a gzip file")],
+)
+def test_other_files_are_named(tmp_path, content, message):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=message):
+        ISBIDataset.from_csv(tmp_path / "t.csv")
+
+
+def test_rows_of_nothing_are_passed_over(tmp_path):
+    (tmp_path / "t.csv").write_text("image,label\na,0\n,\nb,1\n,\n , \n")
+    assert ISBIDataset.from_csv(tmp_path / "t.csv", labels_only=True).image_ids.tolist() == ["a", "b"]
+    with pytest.raises(ParameterError, match="encoding must be the name of one"):
+        ISBIDataset.from_csv(tmp_path / "t.csv", encoding="utf\0")
+
+
+@pytest.mark.parametrize("wrong", ["a\0", "caf\udce9"])
+def test_ids_and_paths_must_be_text_that_can_be_written(wrong):
+    for ids, paths in (([wrong], None), (["a"], [wrong])):
+        with pytest.raises(DatasetError, match="must be text in UTF-8 without NUL"):
+            ISBIDataset(ids, paths, [0])
+
+
+@pytest.mark.parametrize("wrong", [{"name": None}, {"name": 5}, {"skipped": None}, {"skipped": 5}, {"skipped": [1]}])
+def test_what_describes_a_dataset_is_checked(wrong):
+    with pytest.raises(ParameterError, match=f"{next(iter(wrong))} must be"):
+        ISBIDataset(["a"], None, [0], **wrong)
+
+
+def test_classes_that_are_none_are_refused():
+    data = read(frame(label=[0, 1]))
+    for key in (pd.NA, None, 2, "nevus", float("nan"), (1,)):
+        with pytest.raises(UnknownNameError, match="Unknown class"):
+            data.sample(per_class={key: 1})
 
 
 def test_a_table_comes_back_equal(tmp_path):

@@ -243,7 +243,11 @@ def test_sensitivities_default_to_those_of_the_challenge_and_round_ones():
     ("arguments", "error", "message"),
     [
         (([1, 1], [0.2, 0.7]), DatasetError, "got 2 melanoma and 0 benign"),
-        (([0, 1], [0.2, 0.7], [95]), ParameterError, "sensitivities must be a sequence, each a number from 0 to 1"),
+        (
+            ([0, 1], [0.2, 0.7], [95]),
+            ParameterError,
+            "sensitivities must be a number from 0 to 1, or several",
+        ),
         (([0, 1], [0.2, 0.7], [0]), ParameterError, "sensitivities must be above 0"),
     ],
 )

@@ -49,12 +49,16 @@ def fitted(trained):
 def test_calibrated_scores_are_those_of_the_calibration(fitted):
     raw = fitted.predict_proba(VALID)[:, 1]
     found = fitted.calibrate(VALID, TRUTH)
-    assert found == fit_calibration(TRUTH, raw, from_prevalence=0.5, to_prevalence=TRUTH.mean())
+    assert found == fit_calibration(TRUTH, raw, to_prevalence=TRUTH.mean())
     assert found == fitted.calibration_
     calibrated = fitted.predict_proba(VALID)
     assert np.array_equal(calibrated[:, 1], found.apply(raw))
     assert np.allclose(calibrated.sum(axis=1), 1)
     assert np.array_equal(np.argsort(calibrated[:, 1]), np.argsort(raw))
+    scaled = fitted.calibrate(VALID, TRUTH, method="temperature")
+    assert scaled == fit_calibration(TRUTH, raw, method="temperature", from_prevalence=0.5, to_prevalence=TRUTH.mean())
+    with pytest.raises(UnknownNameError, match="Unknown method 'isotonics'"):
+        fitted.calibrate(VALID, TRUTH, method="isotonics")
 
 
 def test_a_stated_prevalence_moves_the_scores(fitted):
@@ -83,7 +87,7 @@ def test_a_second_calibration_does_not_build_on_the_first(fitted):
 def test_the_prevalence_in_training_is_that_in_the_loss(images, labels, changes, expected):
     rows = np.r_[np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:6]]
     classifier = make(epochs=1, **changes).fit(images[rows], labels[rows])
-    assert classifier.calibrate(VALID, TRUTH).from_prevalence == pytest.approx(expected)
+    assert classifier.calibrate(VALID, TRUTH, method="temperature").from_prevalence == pytest.approx(expected)
 
 
 def test_the_threshold_is_the_one_of_the_rule(fitted):
@@ -110,7 +114,7 @@ def test_the_report_takes_threshold_and_calibration_and_says_where_from(fitted):
     assert report.threshold == point.threshold
     assert np.array_equal(report.y_score, fitted.predict_proba(TEST)[:, 1])
     assert report.provenance["operating_point"]["rule"] == "sensitivity at least 0.9"
-    assert report.provenance["calibration"]["temperature"] == fitted.calibration_.temperature
+    assert report.provenance["calibration"]["slope"] == fitted.calibration_.slope
     for text in (str(report), report.to_json()):
         assert "sensitivity at least 0.9" in " ".join(text.split())
 
@@ -207,8 +211,9 @@ def test_a_file_of_before_there_was_tuning_loads(tuned, tmp_path):
 @pytest.mark.parametrize(
     "part",
     [
-        {"calibration": {"temperature": -1}},
-        {"calibration": {"temperature": 1, "unknown": 2}},
+        {"calibration": {"slope": -1}},
+        {"calibration": {"slope": 1, "intercept": "low"}},
+        {"calibration": {"slope": 1, "unknown": 2}},
         {"operating_point": {"threshold": "high"}},
         {"operating_point": {"threshold": 7, "rule": "", "confidence": 0.95, "confusion_matrix": {}}},
         {"fingerprints": {"bytes": "not base64"}},
@@ -233,7 +238,7 @@ def test_an_exported_model_gives_calibrated_scores(tuned, tmp_path):
     assert np.allclose(scores, tuned.predict_proba(images)[:, 1], atol=1e-6)
     document = json.loads((tmp_path / "model.json").read_text())
     assert document["threshold"] == tuned.threshold_
-    assert document["calibration"]["temperature"] == tuned.calibration_.temperature
+    assert document["calibration"]["intercept"] == tuned.calibration_.intercept
     assert document["operating_point"]["rule"] == "sensitivity at least 0.9"
 
 
@@ -263,8 +268,9 @@ def test_an_ensemble_knows_what_its_members_were_tuned_on(images, labels):
 def test_members_that_are_calibrated_count_at_their_prevalence(images, labels):
     members = [make(epochs=1, random_state=seed).fit(images, labels) for seed in range(2)]
     for member, prevalence in zip(members, (0.1, 0.3), strict=True):
-        member._calibration = Calibration(1.0, 0.5, prevalence)
-    assert Ensemble(members, verbose=0).calibrate(VALID, TRUTH).from_prevalence == pytest.approx(0.2)
+        member._calibration = Calibration(1.0, 0.0, 0.5, prevalence)
+    found = Ensemble(members, verbose=0).calibrate(VALID, TRUTH, method="temperature")
+    assert found.from_prevalence == pytest.approx(0.2)
 
 
 def test_ranks_cannot_be_calibrated_but_have_thresholds(images, labels):

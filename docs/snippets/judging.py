@@ -69,7 +69,10 @@ print(elsewhere.ppv.round(3), elsewhere.npv.round(4))
 
 # probabilities for a place where 2 % of the lesions are melanomas
 rarer = Calibration(
-    calibration.temperature, from_prevalence=0.195, to_prevalence=0.02
+    calibration.slope,
+    calibration.intercept,
+    from_prevalence=0.198,
+    to_prevalence=0.02,
 )
 print(rarer.apply([0.1, 0.5, 0.9]).round(3))
 # --8<-- [end:elsewhere]
@@ -80,7 +83,7 @@ from melanoma_tl.sample_size import expected_intervals, images_needed
 foreseen = expected_intervals(117, 483, sensitivity=0.9, auc=0.87)
 print(foreseen["sensitivity"])  # 0.83 to 0.94 with 117 melanomas
 n = images_needed(0.1, prevalence=0.2, sensitivity=0.9)
-print(n)  # 705 images, 141 of them melanomas
+print(n)  # 817 images, 163 of them melanomas
 # --8<-- [end:plan]
 
 from matplotlib.figure import Figure

@@ -627,9 +627,13 @@ def get_challenge(year: int | str, split: str) -> Challenge:
     'lesion_id'
     """
     table = {f"{entry.year} {entry.split}": entry for entry in CHALLENGES}
-    try:
-        return table[f"{year} {split}"]
-    except KeyError:
+    found = next((entry for name, entry in table.items() if name.casefold() == f"{year} {split}".casefold()), None)
+    if found is None:
+        splits = {name: entry for name, entry in table.items() if str(entry.year).casefold() == str(year).casefold()}
         raise UnknownNameError(
-            "challenge split", f"{year} {split}", table, "Other data: ISBIDataset.from_csv or from_folder."
-        ) from None
+            "challenge split",
+            f"{year} {split}",
+            splits or table,
+            "Other data: ISBIDataset.from_csv or from_folder.",
+        )
+    return found

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS, read_id
 from melanoma_tl.errors import DatasetError
+from melanoma_tl.images import printable
 from melanoma_tl.labels import as_labels
 
 _N_SHOWN = 5
@@ -59,6 +60,9 @@ def _check_words(values: Any, name: str) -> NDArray[np.str_]:
     if array.ndim != 1:
         raise DatasetError(f"{name} must be a sequence of one entry an image, got the shape {array.shape}")
     words = [_as_text(value) for value in array]
+    unusable = next((word for word in words if "\0" in word or printable(word) != word), None)
+    if unusable is not None:
+        raise DatasetError(f"{name} must be text in UTF-8 without NUL, got {printable(unusable)!r}: rename it")
     missing = [place for place, word in enumerate(words) if not word]
     if missing:
         raise DatasetError(
@@ -123,7 +127,7 @@ def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
     DatasetError
         If it is anything else.
     """
-    array = np.asarray(key)
+    array = np.asarray(_in_order(key))
     if array.size == 0:
         return array.astype(np.intp)
     if array.dtype == bool and array.shape != (length,):
@@ -132,6 +136,20 @@ def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
         hint = f"; the column is dataset.metadata[{key!r}]" if isinstance(key, str) and key in columns else ""
         raise DatasetError(f"a dataset is indexed with positions, a slice or a mask of its images, got {key!r}{hint}")
     return array
+
+
+def _in_order(key: Any) -> Any:
+    """Put a mask of pandas into the order of the images, as pandas itself goes by the index."""
+    if not isinstance(key, pd.Series) or (key.dtype.kind != "b" and str(key.dtype) != "boolean"):
+        return key
+    if key.index.equals(pd.RangeIndex(len(key))):
+        return key
+    if sorted(key.index.tolist(), key=str) != sorted(range(len(key)), key=str):
+        raise DatasetError(
+            "a mask that is a Series must have the index 0 to n_images - 1, as that of to_frame() and metadata has; "
+            "pass mask.to_numpy() to go by position"
+        )
+    return key.sort_index()
 
 
 def _show(values: Any) -> str:

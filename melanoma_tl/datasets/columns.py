@@ -46,35 +46,43 @@ def _plain(name: object) -> str:
 
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "image_id": _names("""
-        image_id, isic_id, image, image_name, img_id, img_name, img, image_file, image_filename, filename, file, photo,
-        photo_id, picture, bild, bild_id, bildname, datei, dateiname, imagen, imagem, immagine, fichier, archivo
+        image_id, isic_id, image, image_name, img_id, img_name, img, image_file, image_filename, filename,
+        file, photo, photo_id, picture, bild, bild_id, bildname, datei, dateiname, imagen, imagem, immagine,
+        fichier, archivo
     """),
     "path": _names("path, file_path, image_path, img_path, full_path, pfad, bildpfad, chemin, ruta, percorso"),
     "label": _names("""
         label, labels, melanoma, is_melanoma, class, target, benign_malignant, malignant, y, ground_truth
     """),
-    "diagnosis": _names("diagnosis, dx, diagnostic, diagnose, disease, diagnostico, diagnosi"),
+    "diagnosis": _names("""
+        diagnosis, dx, diagnostic, diagnose, disease, diagnostico, diagnosi, histology, histopathology,
+        pathology, final_diagnosis, histological_diagnosis, histopathological_diagnosis,
+        pathological_diagnosis, diagnosis_full, dx_full, dx_name, diagnosis_name, lesion_type, cell_type,
+        diagnose_histo, histologie, histologia
+    """),
     "patient_id": _names("""
-        patient_id, patient, pid, pat_id, pat, patient_no, patient_nr, patient_number, patient_num, patient_code,
-        patient_key, patient_uid, patient_identifier, id_patient, subject_id, subject, subject_no, subject_number,
-        person_id, person, participant_id, participant, individual_id, proband, proband_id, mrn, medical_record_number,
-        patienten_id, patientennummer, patient_in, patientin, id_paciente, paciente, paciente_id, paziente, id_paziente,
-        paziente_id
+        patient_id, patient, pid, pat_id, pat, patient_no, patient_nr, patient_number, patient_num,
+        patient_code, patient_key, patient_uid, patient_identifier, id_patient, subject_id, subject,
+        subject_no, subject_number, pat_id_no, patno, pat_nr, patnr, patienten_nr, case_id, case, case_no,
+        fall, fall_nr, fallnummer, upn, medical_record_no, subj, subj_id, id_pat, person_id, person,
+        participant_id, participant, individual_id, proband, proband_id, mrn, medical_record_number,
+        patienten_id, patientennummer, patient_in, patientin, id_paciente, paciente, paciente_id, paziente,
+        id_paziente, paziente_id
     """),
     "lesion_id": _names("""
-        lesion_id, lesion, lesion_no, lesion_nr, lesion_number, lesion_num, lesion_code, lesion_key, lesion_uid,
-        id_lesion, mole_id, nevus_id, naevus_id, lasion, lasion_id, lasions_id, laesion, laesion_id, lesione,
-        lesione_id, id_lesione, lesao, lesao_id, id_lesao
+        lesion_id, lesion, lesion_no, lesion_nr, lesion_number, lesion_num, lesion_code, lesion_key,
+        lesion_uid, id_lesion, les_id, mole_id, nevus_id, naevus_id, nevus_no, naevus_no, lasion, lasion_id,
+        lasions_id, laesion, laesion_id, lesione, lesione_id, id_lesione, lesao, lesao_id, id_lesao
     """),
     "age": _names("""
-        age, age_approx, age_approximate, age_years, age_in_years, age_at_diagnosis, patient_age, alter, patientenalter,
-        edad, idade, eta, age_y, age_yrs
+        age, age_approx, age_approximate, age_years, age_in_years, age_at_diagnosis, patient_age, alter,
+        patientenalter, edad, idade, eta, age_y, age_yrs
     """),
     "sex": _names("sex, gender, patient_sex, patient_gender, geschlecht, sexe, genre, sexo, genero, sesso"),
     "site": _names("""
-        site, anatom_site_general, anatom_site_general_challenge, localization, localisation, location, body_site,
-        anatomic_site, anatomical_site, anatom_site, region, body_region, body_part, lokalisation, localizacion,
-        localizacao, sede
+        site, anatom_site_general, anatom_site_general_challenge, localization, localisation, location,
+        body_site, anatomic_site, anatomical_site, anatom_site, region, body_region, body_part, lokalisation,
+        localizacion, localizacao, sede
     """),
 }
 """The names of a column, in the order in which they are believed, without blanks and capitals."""
@@ -95,11 +103,16 @@ _MALE = _names("""
 """)
 
 _AGE = re.compile(
-    r"(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:y|yr|yrs|yo|y/o|a|j|years?|years? old|jahre?|ans?|anos?|anni)?\.?"
+    r"(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:y|yr|yrs|yo|y/o|a|j|years?|years? old|jahre?|jahre alt|ans?|anos?|anni)?\.?"
 )
 _OLDEST = 120
-_LOOKS_LIKE_GROUP = re.compile(r"patient|pazient|pacient|subject|person|proband|particip|individual|lesion|lasion|mrn")
+_LOOKS_LIKE_GROUP = re.compile(
+    r"pat(?!h)|pazient|pacient|paciente|subj|person|proband|particip|individual|lesion|lasion|mrn|^case|^fall|^name$|upn"
+)
 _CODE = re.compile(r"[A-Za-z]+[ _-]?\d+")
+_ZERO = re.compile(r"0+")
+_OFTEN = 3
+"""How many times as often as any other patient or lesion a "0" stands in a column where it means that none is known."""
 _NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 
 
@@ -410,7 +423,7 @@ def read_ids(cells: Iterable[object], lost: dict[str, list[str]] | None = None) 
     """Read ids of patients or lesions.
 
     Missing are the words of `is_missing`, negative numbers, and "0" where it is no id like the others: where these
-    are no numbers, or where it stands more often than any of them, as a number of nobody does. Taken for an id, a
+    are no numbers, or where it stands far more often than any of them, as a number of nobody does. Taken for an id, a
     "0" that means nothing would only keep images together; dropped, a patient "0" may come to both sides of a split.
 
     Parameters
@@ -433,10 +446,10 @@ def read_ids(cells: Iterable[object], lost: dict[str, list[str]] | None = None) 
     words = [_word(cell) for cell in cells]
     words = [str(int(float(word))) if re.fullmatch(r"\d{1,15}\.0+", word) else word for word in words]
     counts = Counter(word for word in words if not _is_no_id(word))
-    n_zero = counts.pop("0", 0)
+    n_zero = sum(counts.pop(word) for word in [*counts] if _ZERO.fullmatch(word))
     are_numbers = all(map(str.isdecimal, counts))
-    zero_is_id = bool(counts) and are_numbers and n_zero <= max(counts.values())
-    found = [None if _is_no_id(word) or (word == "0" and not zero_is_id) else word for word in words]
+    zero_is_id = bool(counts) and are_numbers and n_zero <= _OFTEN * max(counts.values())
+    found = [None if _is_no_id(word) or (_ZERO.fullmatch(word) and not zero_is_id) else word for word in words]
     if lost is not None:
         silent = [word for word, read in zip(words, found, strict=True) if word and read is None]
         if silent:
@@ -467,7 +480,7 @@ def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None)
     ages = []
     for cell in cells:
         word = _word(cell)
-        match = _AGE.fullmatch(word.lower())
+        match = _AGE.fullmatch(normalise(word))
         age = float(match[1].replace(",", ".")) if match else math.nan
         ages.append(age if age <= _OLDEST else math.nan)
         if lost is not None and word and math.isnan(ages[-1]):
@@ -495,7 +508,7 @@ def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None
     >>> read_sexes(["W", "M", "mujer"]), read_sexes(["H", "M"])
     (['female', 'male', 'female'], ['male', 'female'])
     """
-    words = [normalise(_word(cell)) for cell in cells]
+    words = [normalise(_word(cell)).rstrip(".") for cell in cells]
     sexes = dict.fromkeys(_FEMALE, "female") | dict.fromkeys(_MALE, "male")
     if "h" in words:
         sexes |= {"h": "male", "m": "female"}

@@ -4,9 +4,10 @@
 import logging
 import os
 import posixpath
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, compress
 from pathlib import Path
 
@@ -28,6 +29,9 @@ _DOCUMENTS = (
     *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".py", ".ipynb", ".sh", ".db", ".sqlite", ".md5", ".sha256"),
 )
 """What stands beside images and claims to be none."""
+
+_MASKS = ("mask", "masks", "segmentation", "segmentations")
+_MASK = re.compile(r"[ _-](?:seg|mask|segmentation)$", re.IGNORECASE)
 
 _CHECKED = (".heic", ".heif", ".dcm", ".dicom")
 """Whether these can be read depends on what is installed."""
@@ -301,8 +305,11 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
     rows: list[tuple[str, str, str]] = []
     for folder in folders:
         label = posixpath.basename(_slashes(folder))
-        for path in _walk(folder):
-            reason = _flaw_of_name(path) if _is_image_by_name(path) else _flaw(path)
+        paths = list(_walk(folder, {os.path.realpath(root)}))  # a link may lead back to the root
+        stems = {split_suffix(path)[0] for path in paths}
+        for path in paths:
+            reason = _flaw_of_mask(path[len(folder) :], split_suffix(path)[0], stems)
+            reason = reason or (_flaw_of_name(path) if _is_image_by_name(path) else _flaw(path))
             if not reason or not path.lower().endswith(_DOCUMENTS):
                 rows.append((label, printable(path), reason))
     start = len(os.path.join(os.fspath(root), ""))
@@ -322,6 +329,15 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
 def _is_image_by_name(path: str) -> bool:
     suffix = split_suffix(path)[1]
     return bool(suffix) and suffix not in _CHECKED
+
+
+def _flaw_of_mask(within: str, stem: str, stems: Collection[str]) -> str:
+    """Say that a file is the mask of a photograph, by its folder or by its name beside that of the photograph."""
+    folders = _slashes(within).lower().split("/")[:-1]
+    is_mask = any(folder in _MASKS for folder in folders) or (
+        _MASK.search(stem) is not None and _MASK.sub("", stem) in stems
+    )
+    return "a mask by its name, and no photograph" if is_mask else ""
 
 
 def _flaw_of_name(path: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from melanoma_tl.datasets.challenges import COLUMNS, DIAGNOSES, Challenge
+from melanoma_tl.datasets.columns import GROUPS, read_ages, read_id, read_sexes
 from melanoma_tl.datasets.diagnoses import finest, read_class
 from melanoma_tl.datasets.tables import read_columns, read_rows
 from melanoma_tl.errors import DatasetError
@@ -22,7 +23,6 @@ METADATA = tuple(dict.fromkeys(COLUMNS.values()))
 _OWN_COLUMNS = ("image_id", "label", "path")  # of a dataset: no fact of the user's can have these names
 _ARCHIVE_LEVELS = (*(f"diagnosis_{level}" for level in range(1, 6)), "diagnosis")  # the last was there until 2024
 _NO_ANSWER = {"", "n/a", "na", "nan", "none", "null", "unknown"}
-_SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 _SUFFIX = re.compile(f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
 
 
@@ -231,10 +231,11 @@ def _facts(table: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> dict
 def _tidy(name: str, word: str) -> str | float | None:
     """Give one fact the spelling it has in every table."""
     if name == "age":
-        number = _number(word)
-        return number if math.isfinite(number) else math.nan
+        return read_ages([word])[0]
     if name == "sex":
-        return _SEXES.get(word.lower())
+        return read_sexes([word])[0]
+    if name in GROUPS:
+        return read_id(word)
     if name == "diagnosis":
         return DIAGNOSES.get(word.lower(), word.lower()) or None
     return None if word.lower() in _NO_ANSWER else word

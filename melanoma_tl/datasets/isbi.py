@@ -17,10 +17,11 @@ from tqdm.auto import tqdm
 from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.checks import check_key, check_parts
-from melanoma_tl.datasets.columns import arrange, names_malignancy
+from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.files import list_classes
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
+from melanoma_tl.datasets.history import Step, name_key
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
 from melanoma_tl.datasets.rows import choose_rows, describe_skipped, existing_folder, unreadable_rows
@@ -50,8 +51,10 @@ from melanoma_tl.parameters import (
     SIZE,
     TEXT,
     VERBOSE,
+    check,
     checked,
     choice,
+    group,
     holding,
     several,
     whole,
@@ -63,7 +66,10 @@ logger = logging.getLogger(__name__)
 CLASS_NAMES = ("benign", "melanoma")
 
 _FOLDERS = several(PATH) | NONE
+_RELATIONS = several(choice(*KINDS), at_least=1) | NONE
 _COLUMN = TEXT | NONE
+_DATASETS = {"datasets": several(holding("identify", "an ISBIDataset"), at_least=1)}
+_DESCRIPTION = {"name": TEXT, "skipped": several(group(TEXT | PATH, 3, "(image_id, path, reason)"))}
 
 _OFFICIAL_WORDS = {"benign": 0, "melanoma": 1, 0: 0, 1: 1}
 """How the challenges write the two classes; the malignant images of ISBI 2016 are all melanomas."""
@@ -137,9 +143,11 @@ class ISBIDataset:
         skipped: Sequence[SkippedRow] = (),
         metadata: pd.DataFrame | None = None,
     ) -> None:
+        check({"name": name, "skipped": skipped}, _DESCRIPTION)
         ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata)
         self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
         self._name, self._skipped = name, tuple(skipped)
+        self._history: tuple[Step, ...] = (Step(f"read {name}", len(ids) + len(self._skipped), len(ids)),)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -198,7 +206,7 @@ class ISBIDataset:
         dataset = cls._from_table(
             table,
             None if labels_only else find_image_dirs(challenge, folder) if image_dirs is None else image_dirs,
-            labels=read_labels(table["label"].tolist(), name=challenge.title, label_map=words),
+            labels=_read_official(table["label"], challenge.title, words, is_read=bool(challenge.levels)),
             name=challenge.title,
             on_error=on_error,
         )
@@ -239,7 +247,7 @@ class ISBIDataset:
         """
         root = existing_folder(folder)
         table = read_archive(root)
-        labels = read_labels(table["label"].tolist(), name=root.name, label_map=_OFFICIAL_WORDS)
+        labels = _read_official(table["label"], root.name, _OFFICIAL_WORDS, is_read=True)
         dataset = cls._from_table(table, [root], labels=labels, name=root.name, on_error=on_error)
         kinds = dataset.metadata.get("image_type", pd.Series(dtype=object)).value_counts()
         if len(kinds) > 1:
@@ -409,7 +417,7 @@ class ISBIDataset:
             label_map=label_map,
             positive=positive,
             diagnoses=diagnoses,
-            of_malignancy=names_malignancy(source),
+            column=source,
         )
         folders = None if labels_only else image_dirs or []
         return cls._from_table(table, folders, labels=labels, name=name, on_error=on_error)
@@ -460,7 +468,8 @@ class ISBIDataset:
         return cls.from_frame(table, **options)
 
     @classmethod
-    def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None) -> Self:
+    @checked(name=_COLUMN, prefix_ids=FLAG)
+    def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None, prefix_ids: bool = False) -> Self:
         """Put datasets one after the other; ``a + b`` is short for two.
 
         Parameters
@@ -469,6 +478,9 @@ class ISBIDataset:
             At least one. All with images, or all without.
         name : str, optional
             Name for people; by default theirs.
+        prefix_ids : bool, default=False
+            Put the name of its dataset before each id, such as "train/a1": for folders in which other images have
+            the same names. Ids of patients and lesions stay as they are, and are one where they are equal.
 
         Returns
         -------
@@ -479,6 +491,8 @@ class ISBIDataset:
         ------
         DatasetError
             If an id is in several of them, or only some have images.
+        ParameterError
+            If something is no dataset.
 
         Examples
         --------
@@ -486,25 +500,39 @@ class ISBIDataset:
         >>> first + second
         ISBIDataset('x + y', 2 images: 1 benign, 1 melanoma)
         """
-        parts = list(datasets)
-        wrong = next((part for part in parts if not isinstance(part, ISBIDataset)), None)
-        if wrong is not None or not parts:
-            raise ParameterError(f"datasets must be some of ISBIDataset, got {type(wrong or parts).__name__}")
+        parts: list[ISBIDataset] = list(check({"datasets": datasets}, _DATASETS)["datasets"])
         n_without = sum(part._paths is None for part in parts)
         if n_without not in (0, len(parts)):
             raise DatasetError(f"{n_without} of {len(parts)} datasets have no images: read all of them alike")
-        return cls(
-            np.concatenate([part.image_ids for part in parts]),
+        ids = np.concatenate(
+            [[f"{part.name}/{image}" for image in part.image_ids] if prefix_ids else part.image_ids for part in parts]
+        )
+        distinct, counts = np.unique(ids, return_counts=True)
+        if len(distinct) < len(ids):
+            raise DatasetError(
+                f"{int((counts > 1).sum())} ids are in several datasets, such as {str(distinct[counts > 1][0])!r}: "
+                "if these are the same images, take them out of one with b.overlap(a).remove_from(b); if they are "
+                "others, tell them apart with ISBIDataset.concat([a, b], prefix_ids=True)"
+            )
+        together = cls(
+            ids,
             None if n_without else np.concatenate([part.paths for part in parts]),
             np.concatenate([part.labels for part in parts]),
             name=name or " + ".join(part.name for part in parts),
             skipped=[row for part in parts for row in part.skipped],
             metadata=pd.concat([part._metadata for part in parts], ignore_index=True),
         )
+        joined = Step(f"put together as {together.name}", len(together), len(together))
+        together._history = (*(step for part in parts for step in part.history), joined)
+        return together
 
     def __add__(self, other: "ISBIDataset") -> Self:
         """Put two datasets one after the other."""
         return self.concat([self, other]) if isinstance(other, ISBIDataset) else NotImplemented
+
+    def __radd__(self, other: object) -> Self:
+        """Begin with nothing, as `sum` does."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     @classmethod
     @checked(root=PATH, on_error=ON_ERROR)
@@ -592,6 +620,11 @@ class ISBIDataset:
         return self._skipped
 
     @property
+    def history(self) -> tuple[Step, ...]:
+        """How the images were read and chosen, from the first step to the last; reports say it of their images."""
+        return self._history
+
+    @property
     def paths(self) -> NDArray[np.str_]:
         """Files of the images, an ndarray of str of shape (n_images,).
 
@@ -650,7 +683,34 @@ class ISBIDataset:
             return self._row(int(key))
         if not isinstance(key, slice):
             key = check_key(key, self._metadata.columns.tolist(), len(self))
-        return type(self)(
+        return self.keep(key, name_key(key))
+
+    def keep(self, key: Any, what: str, *, sets_prevalence: bool = False) -> Self:
+        """Take rows, and say why; `history` remembers it.
+
+        Parameters
+        ----------
+        key : slice, or array-like of bool of shape (n_images,) or of int
+            Which rows, as in brackets.
+        what : str
+            How they were chosen, such as "without images of scars".
+        sets_prevalence : bool, default=False
+            Whether the share of melanomas is then yours and no longer that of the source.
+
+        Returns
+        -------
+        ISBIDataset
+            In the order of the key.
+
+        Examples
+        --------
+        >>> dataset = ISBIDataset(["a", "b"], None, [0, 1], name="mine")
+        >>> [str(step) for step in dataset.keep([True, False], "without b").history]
+        ['read mine: 2 of 2', 'without b: 1 of 2']
+        """
+        if not isinstance(key, slice):
+            key = check_key(key, self._metadata.columns.tolist(), len(self))
+        part = type(self)(
             self.image_ids[key],
             None if self._paths is None else self._paths[key],
             self.labels[key],
@@ -658,6 +718,8 @@ class ISBIDataset:
             skipped=self.skipped,
             metadata=self._metadata.iloc[key],
         )
+        part._history = (*self._history, Step(what, len(self), len(part), sets_prevalence))
+        return part
 
     def _row(self, position: int) -> ImageRow:
         path = "" if self._paths is None else str(self._paths[position])
@@ -722,8 +784,9 @@ class ISBIDataset:
         """
         if n is not None and per_class is None:
             self._check_count(n, len(self), "images")
-            return self[:n]
-        return self._choose(self._count_per_class(n, per_class), lambda members, count: members[:count])
+            return self.keep(slice(n), f"first({n})")
+        what = f"first(per_class={per_class!r})"
+        return self._choose(self._count_per_class(n, per_class), lambda members, count: members[:count], what, True)
 
     @checked(random_state=SEED)
     def sample(
@@ -769,9 +832,15 @@ class ISBIDataset:
             self._check_count(n, len(self), "images")
             n_melanoma = round(n * self.labels.mean()) if n else 0
             counts = {0: n - n_melanoma, 1: n_melanoma}
+            what = f"sample({n}, random_state={random_state})"
         else:
             counts = self._count_per_class(n, per_class)
-        return self._choose(counts, lambda members, count: rng.choice(members, size=count, replace=False))
+            what = f"sample(per_class={per_class!r}, random_state={random_state})"
+
+        def draw(members: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+            return rng.choice(members, size=count, replace=False)
+
+        return self._choose(counts, draw, what, per_class is not None)
 
     def _count_per_class(self, n: object, per_class: PerClass | None) -> dict[int, int]:
         """Say how many images of each class are asked for, by its label."""
@@ -784,9 +853,9 @@ class ISBIDataset:
         for key, count in (
             per_class if isinstance(per_class, Mapping) else dict.fromkeys(CLASS_NAMES, per_class)
         ).items():
-            label = CLASS_NAMES.index(key) if key in CLASS_NAMES else key
-            if label not in (0, 1):
-                raise UnknownNameError("class", key, CLASS_NAMES)
+            label = CLASS_NAMES.index(key) if isinstance(key, str) and key in CLASS_NAMES else key
+            if not isinstance(label, int | np.integer) or label not in (0, 1):
+                raise UnknownNameError("class", str(key), CLASS_NAMES)
             if label in counts:
                 raise ParameterError(f"per_class names {CLASS_NAMES[int(label)]!r} twice: {per_class!r}")
             self._check_count(count, int((self.labels == label).sum()), f"{CLASS_NAMES[int(label)]} images")
@@ -801,9 +870,10 @@ class ISBIDataset:
         if count > available:
             raise DatasetError(f"{self.name} has {available} {what}, {count} were asked for")
 
-    def _choose(self, counts: Mapping[int, int], choose: Any) -> Self:
+    def _choose(self, counts: Mapping[int, int], choose: Any, what: str, sets_prevalence: bool) -> Self:
         chosen = [choose(np.flatnonzero(self.labels == label), count) for label, count in counts.items()]
-        return self[np.sort(np.concatenate(chosen))] if chosen else self[:0]
+        rows = np.sort(np.concatenate(chosen)) if chosen else slice(0)
+        return self.keep(rows, what, sets_prevalence=sets_prevalence)
 
     # -- dividing --------------------------------------------------------------------------------------------------
 
@@ -860,7 +930,9 @@ class ISBIDataset:
         """
         numbers = number_groups(self, groups, verbose=verbose)
         test = divide_in_two(self.labels, numbers, test_size, stratify=stratify, seed=_seed(random_state))
-        return self._part(np.setdiff1d(np.arange(len(self)), test), "train"), self._part(test, "test")
+        what = f"split({test_size:g}, {_name_groups(groups)}, stratify={stratify}, random_state={random_state})"
+        train = np.setdiff1d(np.arange(len(self)), test)
+        return self._part(train, "train", what), self._part(test, "test", what)
 
     @checked(k=whole(at_least=2), stratify=FLAG, random_state=SEED, verbose=VERBOSE)
     def folds(
@@ -894,19 +966,20 @@ class ISBIDataset:
         numbers = number_groups(self, groups, verbose=verbose)
         folds = divide_into_folds(self.labels, numbers, k, stratify=stratify, seed=_seed(random_state))
         everything = np.arange(len(self))
+        what = f"folds({k}, {_name_groups(groups)}, stratify={stratify}, random_state={random_state})"
         return [
-            (self._part(np.setdiff1d(everything, fold), f"all but fold {n}"), self._part(fold, f"fold {n}"))
+            (self._part(np.setdiff1d(everything, fold), f"all but fold {n}", what), self._part(fold, f"fold {n}", what))
             for n, fold in enumerate(folds, start=1)
         ]
 
-    def _part(self, rows: NDArray[np.intp], name: str) -> Self:
-        part = self[rows]
+    def _part(self, rows: NDArray[np.intp], name: str, what: str) -> Self:
+        part = self.keep(rows, f"{name} of {what}")
         part._name = f"{self.name}, {name}"
         return part
 
     # -- comparing and writing -------------------------------------------------------------------------------------
 
-    @checked(other=holding("identify", "an ISBIDataset"), by=several(choice(*KINDS)) | NONE, verbose=VERBOSE)
+    @checked(other=holding("identify", "an ISBIDataset"), by=_RELATIONS, verbose=VERBOSE)
     def overlap(self, other: "ISBIDataset", *, by: str | Iterable[str] | None = None, verbose: int = 1) -> Overlap:
         """Find what another dataset shares with this one: images, near-duplicates, lesions, patients.
 
@@ -1110,8 +1183,20 @@ class ISBIDataset:
             skipped=self.skipped + failures,
             metadata=self._metadata[kept],
         )
+        resized._history = (*self._history, Step(f"resized to {size}", len(self), len(resized)))
         write_labels(resized, Path(folder) / "labels.csv")
         return resized
+
+
+def _read_official(words: pd.Series, name: str, known: Mapping[Any, int], *, is_read: bool) -> Sequence[int | str]:
+    """Read the labels of an official file; where they follow from a diagnosis, what is no class is a reason."""
+    if is_read:
+        return [known.get(word, word) for word in words]
+    return read_labels(words.tolist(), name=name, label_map=known)
+
+
+def _name_groups(groups: Any) -> str:
+    return f"groups={groups!r}" if groups is None or isinstance(groups, str) else "groups of the user's"
 
 
 def _seed(random_state: int | None) -> int:

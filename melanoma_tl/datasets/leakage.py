@@ -310,7 +310,10 @@ class Overlap:
         ['b', 'c']
         """
         concerned = np.concatenate([self.pairs["left_id"], self.pairs["right_id"]]).astype(str)
-        return dataset[~np.isin(dataset.image_ids, concerned)]
+        kept = ~np.isin(dataset.image_ids, concerned)
+        return dataset.keep(
+            kept, f"without what {self.left} and {self.right} share (compared by {', '.join(self.kinds)})"
+        )
 
     def plot(self, n: int = 12) -> "Figure":
         """Draw suspected pairs side by side, to be judged by eye; the most distant near-duplicates first.

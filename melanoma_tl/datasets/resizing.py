@@ -64,7 +64,10 @@ def write_resized(
             if on_error == "raise":
                 raise
             return error
-        _write_image(pixels, path)
+        try:
+            _write_image(pixels, path)
+        except OSError as error:
+            raise DatasetError(f"{path}: the image cannot be written ({error.strerror or error})") from error
         return str(path)
 
     rows = map_threaded(write, dataset)

@@ -96,7 +96,7 @@ def _find_files(
     index = ImageIndex(folders)
     given = ["" if is_missing(path) else os.fspath(path) for path in table.get("path", [""] * len(table))]
     found = [index.find(path or entry, is_path=bool(path)) for entry, path in zip(entries, given, strict=True)]
-    where = ", ".join(map(str, folders))
+    where = ", ".join(map(str, folders)) or "no folder: say with image_dirs= where to look"
     flaws = [_why_not_found(files, path, where) for files, path in zip(found, given, strict=True)]
     return table.assign(path=[files[0] if len(files) == 1 else "" for files in found]), flaws
 

@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
 
+from melanoma_tl.datasets.columns import read_id
 from melanoma_tl.datasets.leakage import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, number_values
@@ -91,7 +92,7 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
     Parameters
     ----------
     groups : array-like of shape (n_images,)
-        Equal values for what belongs together; missing ones stand alone.
+        Equal values for what belongs together; missing ones, negative numbers and dashes stand alone.
     n_images : int
         How many there should be.
 
@@ -110,7 +111,7 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
         raise DatasetError(
             f"groups must have one entry an image ({n_images}), got {len(values)} of the shape {values.shape}"
         )
-    return number_values(values)
+    return number_values(map(read_id, values))
 
 
 def divide_into_folds(

@@ -26,6 +26,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_NO_TEXT = {b"PK\x03\x04": "an Excel or zip file", b"\x1f\x8b": "a gzip file", b"\xd0\xcf\x11\xe0": "an old Excel file"}
 _DECLARED = re.compile(r"""["']?sep=(.)["']?[,;\s]*""", re.IGNORECASE)  # programs fill up the line
 _WESTERN = r"ÄÖÜäöüßÀÁÂÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕØÙÚÛàáâãåæçèéêëìíîïñòóôõøùúûÿŒœ"
 _NOT_WESTERN = re.compile(
@@ -197,7 +198,9 @@ def read_rows(path: Path, *, separator: str | None = None, encoding: str | None 
 
 def _of_one_length(rows: Iterable[list[str]], path: Path) -> Iterator[list[str]]:
     width = None
-    for row in filter(None, rows):
+    for row in rows:
+        if not row or (len(row) > 1 and not any(map(str.strip, row))):
+            continue  # programs write rows of nothing at the end
         width = width or len(row)
         if len(row) != width:
             raise DatasetError(
@@ -251,6 +254,9 @@ def _width(lines: Sequence[str], separator: str) -> tuple[int, bool]:
 
 def _read_text(path: Path, encoding: str | None) -> str:
     content = path.read_bytes()
+    other = next((kind for mark, kind in _NO_TEXT.items() if content.startswith(mark)), None)
+    if other:
+        raise DatasetError(f"{path}: not a CSV file, but {other}: save it as CSV, or pass from_frame a DataFrame")
     mark = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     try:
         text = content.decode(encoding or mark or "utf-8")
@@ -258,7 +264,9 @@ def _read_text(path: Path, encoding: str | None) -> str:
         raise ParameterError(
             f"encoding must be the name of one, such as 'utf-8' or 'cp1252', got {encoding!r}"
         ) from None
-    except UnicodeError as error:
+    except ValueError as error:
+        if not isinstance(error, UnicodeError):
+            raise ParameterError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}") from None
         if encoding or mark or b"\0" in content:
             raise DatasetError(f"{path}: not a CSV file ({error})") from error
         text = _decode_western(content, path)

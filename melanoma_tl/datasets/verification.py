@@ -103,7 +103,8 @@ class Verification:
             each set of duplicates. Near-duplicates stay: keep them together with `split`.
         """
         removed = self.problems.loc[self.problems["problem"].isin(_REMOVED), "image_id"]
-        return dataset[~np.isin(dataset.image_ids, removed.to_numpy(dtype=str))]
+        kept = ~np.isin(dataset.image_ids, removed.to_numpy(dtype=str))
+        return dataset.keep(kept, f"without {', '.join(_REMOVED)}")
 
 
 def verify(dataset: "ISBIDataset", *, verbose: int) -> Verification:

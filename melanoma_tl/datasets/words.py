@@ -1,6 +1,7 @@
 """What the labels of a table mean: which images are melanomas, and which rows do not say."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from melanoma_tl.datasets.columns import names_malignancy
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.meanings import Meaning, is_answer, is_missing, normalise, read_meaning
 
@@ -35,7 +37,7 @@ def read_labels(
     label_map: LabelMap | None = None,
     positive: object = None,
     diagnoses: Sequence[Sequence[str]] | None = None,
-    of_malignancy: bool = False,
+    column: str = "label",
 ) -> list[int | str]:
     """Read which images are melanomas.
 
@@ -51,8 +53,9 @@ def read_labels(
         The words that mean melanoma; every other one that is not missing is benign then.
     diagnoses : sequence of n_rows sequences of str, optional
         What else is known of each image.
-    of_malignancy : bool, default=False
-        Whether "yes" may mean another cancer.
+    column : str, default="label"
+        The name of the column they stand in: "yes" in one called "malignant" may mean another cancer, and in one
+        called "is_nevus" is no melanoma.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def read_labels(
     elif positive is not None:
         meanings = _read_by_positive(distinct, positive)
     else:
-        meanings = _read_by_meaning(distinct, of_malignancy=of_malignancy)
+        meanings = _read_by_meaning(distinct, column)
     rows = [()] * len(words) if diagnoses is None else diagnoses
     verdicts = {row: _judge(row) for row in set(map(tuple, rows))}
     is_known = any(verdict in _CLEAR for verdict in verdicts.values())
@@ -154,11 +157,17 @@ def _warn_of_malignant(counts: Counter[str], name: str) -> None:
 # -- three ways to know what a word means ------------------------------------------------------------------------------
 
 
-def _read_by_meaning(distinct: Mapping[str, object], *, of_malignancy: bool) -> dict[str, Meaning | str]:
+def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, Meaning | str]:
     """Read each word by itself; answers such as 0 and 1 only where nothing else shows that they mean something else."""
     words = [word for word in distinct.values() if not is_missing(word)]
     answers = {normalise(word): read_meaning(word) for word in words if is_answer(word)}
     others = [word for word in words if not is_answer(word) and normalise(word) not in _CLASSES]
+    asked = _read_question(column)
+    if answers and asked is Meaning.OTHER:
+        raise ParameterError(
+            f"the column {column!r} answers whether a lesion is something else than a melanoma: say which label means "
+            "melanoma with positive=, or take another column"
+        )
     are_codes = len(answers) > len(set(answers.values())) or any(
         isinstance(word, int | float | np.number) or normalise(word).isdecimal() or read_meaning(word) in _CLEAR
         for word in others
@@ -170,7 +179,7 @@ def _read_by_meaning(distinct: Mapping[str, object], *, of_malignancy: bool) -> 
             return "the label is missing"
         if is_answer(word) and are_codes:
             return f"unknown label {word!r}: beside the other labels it may mean anything; say so with label_map"
-        if is_answer(word) and meaning is Meaning.MELANOMA and of_malignancy:
+        if is_answer(word) and meaning is Meaning.MELANOMA and asked is Meaning.MALIGNANT:
             return Meaning.MALIGNANT
         return f"unknown label {word!r}; say what it means with label_map" if meaning is Meaning.UNKNOWN else meaning
 
@@ -185,6 +194,7 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
                 f"got {type(label_map).__name__}"
             )
         return {key: _call(label_map, word) for key, word in distinct.items()}
+    _check_distinct(distinct, label_map.keys(), "label_map")
     known: dict[str, Meaning] = {}
     for word, label in label_map.items():
         meaning = _as_class(label, f"label_map[{word!r}]")
@@ -197,6 +207,28 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
         or ("the label is missing" if is_missing(word) else f"unknown label {word!r}; known: {shown}")
         for key, word in distinct.items()
     }
+
+
+def _read_question(column: str) -> Meaning:
+    """Tell what a "yes" in a column says, by the column's name."""
+    if names_malignancy(column):
+        return Meaning.MALIGNANT
+    return read_meaning(re.sub(r"^(?:is|has)[ _]?", "", column.strip(), flags=re.IGNORECASE))
+
+
+def _check_distinct(distinct: Mapping[str, object], named: Iterable[Any], parameter: str) -> None:
+    """Stop where the table tells words apart that the comparison does not, and they are among those that are named."""
+    spellings: dict[str, set[str]] = {}
+    for word in distinct.values():
+        spellings.setdefault(normalise(word), set()).add(str(word).strip())
+    for word in named:
+        several = spellings.get(normalise(word), set())
+        if len(several) > 1 and read_meaning(word) is Meaning.UNKNOWN:
+            shown = " and ".join(map(repr, sorted(several)))
+            raise ParameterError(
+                f"{parameter} names {word!r}, and the table has {shown}, which are compared as one: give them "
+                "different names in the table"
+            )
 
 
 def _call(function: Callable[[Any], Any], word: object) -> Meaning | str:
@@ -219,8 +251,10 @@ def _as_class(label: object, what: str) -> Meaning:
 
 
 def _read_by_positive(distinct: Mapping[str, object], positive: object) -> dict[str, Meaning | str]:
+    positive = positive.tolist() if isinstance(positive, np.ndarray) else positive
     is_many = isinstance(positive, Iterable) and not isinstance(positive, str | bytes | Mapping)
     given = list(positive) if is_many and isinstance(positive, Iterable) else [positive]
+    _check_distinct(distinct, given, "positive")
     wanted = {normalise(word) for word in given}
     there = {normalise(word): word for word in distinct.values()}
     for word in given:

@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.calibration import Calibration
+from melanoma_tl.errors import MelanomaTLError, UnknownNameError
 from melanoma_tl.metrics import describe
 from melanoma_tl.report.writing import NOTICE, inline
 
@@ -121,9 +122,13 @@ def _test_images(report: "MetricsReport") -> str:
 
 
 def _missing_data(report: "MetricsReport") -> str:
-    if not report.skipped:
-        return "No image was left out."
-    return f"{len(report.skipped)} images were left out; they are listed under Data."
+    history = report.provenance["test_data"].get("history")
+    chosen = "How the images were chosen is not known to the report."
+    if history:
+        chosen = f"How the images were chosen (kept of what there was before): {'; '.join(history)}."
+    n_skipped = len(report.skipped)
+    left_out = f"{n_skipped} that could not be used are listed under Data" if n_skipped else "Each has a score"
+    return f"{chosen} {left_out}."
 
 
 def _describe_model(report: "MetricsReport") -> str:
@@ -151,13 +156,21 @@ def _threshold_and_calibration(report: "MetricsReport") -> str:
     if report.threshold is None:
         return ""
     point, calibration = report.provenance.get("operating_point"), report.provenance.get("calibration")
-    told = [
-        f"An image is called melanoma when its score is above {report.threshold:.4g}, "
-        + (f"chosen on validation images by the rule: {point['rule']}." if point else "which was set beforehand.")
-    ]
+    origin = report.provenance.get("threshold_from", "given to the report, which does not know how it was chosen")
+    if point:
+        n = sum(point["confusion_matrix"].values())
+        origin = f"chosen on {n} images with tune_threshold, by the rule: {point['rule']}"
+    told = [f"An image is called melanoma when its score is above {report.threshold:.4g}, {origin}."]
     if calibration:
-        told.append(f"Calibrated on validation images: {inline(calibration)}.")
+        told.append(f"Calibrated: {_describe_calibration(calibration)}.")
     return " ".join(told)
+
+
+def _describe_calibration(calibration: Any) -> str:
+    try:
+        return str(Calibration(**calibration))
+    except (MelanomaTLError, TypeError):  # what a caller wrote into the provenance
+        return inline(calibration)
 
 
 def _independence(report: "MetricsReport") -> str:
@@ -166,8 +179,8 @@ def _independence(report: "MetricsReport") -> str:
         return "Not checked: the model does not remember its training images."
     if seen["images"]:
         return f"{seen['images']} test images have a counterpart among those the model was fitted with."
-    kinds = "id, bytes, likeness, lesion or patient"
-    return f"No test image has a counterpart among those the model was fitted with, by {kinds}."
+    compared = ", ".join(seen["by"])
+    return f"No test image has a counterpart among those the model was fitted with; compared by {compared}."
 
 
 def _sample_size(report: "MetricsReport") -> str:

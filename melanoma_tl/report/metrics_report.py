@@ -36,6 +36,8 @@ from melanoma_tl.metrics import (
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
+    HISTORY,
+    NAMES,
     NONE,
     PATH,
     PROBABILITY,
@@ -148,7 +150,7 @@ class MetricsReport(ReportFigures):
         image_ids=COLUMN | NONE,
         paths=COLUMN | NONE,
         groups=COLUMN | NONE,
-        history=TABLE | NONE,
+        history=HISTORY | NONE,
         provenance=TABLE | NONE,
         skipped=several(group(TEXT | PATH, 3, "(image_id, path, reason)")),
         **BOOTSTRAP,
@@ -341,8 +343,12 @@ class MetricsReport(ReportFigures):
             name=getattr(X, "name", "") if name is None else name,
         )
         # What the classifier says of itself was written in training, and may have been set otherwise since.
-        seen = None if overlap is None else {"images": len(overlap), "by": overlap.counts}
-        return replace(report, provenance={**report.provenance, **_tuning_of(estimator), "seen_by_the_model": seen})
+        known = {
+            "test_data": {**report.provenance["test_data"], **_choice_of(X)},
+            **_tuning_of(estimator, report.threshold),
+            "seen_by_the_model": None if overlap is None else {"images": len(overlap), "by": overlap.counts},
+        }
+        return replace(report, provenance={**report.provenance, **known})
 
     @classmethod
     @checked(
@@ -581,7 +587,7 @@ class MetricsReport(ReportFigures):
         y_true, y_score, _ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
 
-    @checked(other=holding("y_score", "a MetricsReport"), names=group(TEXT, 2, "two names, such as ('new', 'old')"))
+    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES)
     def compare(self, other: "MetricsReport", *, names: tuple[str, str] = ("this", "other")) -> Comparison:
         """Compare with another classifier on the same images.
 
@@ -647,7 +653,7 @@ class MetricsReport(ReportFigures):
             **bootstrap,
         )
 
-    @checked(columns=several(TEXT) | NONE, bands=BANDS | NONE)
+    @checked(columns=several(TEXT, at_least=1) | NONE, bands=BANDS | NONE)
     def subgroups(
         self,
         table: Any,
@@ -757,13 +763,24 @@ class MetricsReport(ReportFigures):
         return Scored(self.y_true, self.y_score, self.threshold)
 
 
-def _tuning_of(estimator: Any) -> dict[str, Any]:
+def _choice_of(X: Any) -> dict[str, Any]:
+    """Tell how the images of a dataset were chosen, where it remembers."""
+    history = getattr(X, "history", None)
+    if history is None:
+        return {}
+    chosen = [step.what for step in history if step.sets_prevalence]
+    return {"history": [str(step) for step in history], "prevalence_set_by": chosen[-1] if chosen else None}
+
+
+def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:
     """Tell how a classifier turns views into a score, and a score into a class."""
     tuning: dict[str, Any] = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
     if hasattr(estimator, "calibration_"):
         tuning["calibration"] = asdict(estimator.calibration_)
-    if hasattr(estimator, "operating_point_"):
+    if hasattr(estimator, "operating_point_") and estimator.operating_point_.threshold == threshold:
         tuning["operating_point"] = estimator.operating_point_.to_dict()
+    elif getattr(estimator, "threshold", None) == threshold:
+        tuning["threshold_from"] = "the classifier's parameter, which was not tuned"
     return tuning
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 from melanoma_tl.calibration import CALIBRATION_LABELS
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import publishing
-from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, Metric
+from melanoma_tl.metrics import LABELS, Metric
+from melanoma_tl.report.concerns import list_concerns
 from melanoma_tl.resampling import number_groups
 from melanoma_tl.tables import html_list, html_table, markdown_table, text_table
 
@@ -63,7 +64,7 @@ def write_title(report: "MetricsReport") -> str:
 
 
 def list_facts(report: "MetricsReport") -> list[str]:
-    """State what the figures rest on, and what speaks against trusting them.
+    """State what speaks against trusting the figures, and what they rest on.
 
     Parameters
     ----------
@@ -73,30 +74,20 @@ def list_facts(report: "MetricsReport") -> list[str]:
     Returns
     -------
     list of str
-        A sentence each.
+        A sentence each, concerns first.
     """
     counts = report.counts
     rule = "" if report.threshold is None else f"; predicted melanoma when the score is above {report.threshold:g}"
     classes = f"{counts.n_melanoma} melanoma, {counts.n_benign} benign"
     tied = "precision, NPV, accuracy, F1, IoU and average precision"
     facts = [
+        *list_concerns(report),
         f"{counts.n} images: {classes}; {len(report.skipped)} skipped{rule}",
         f"Melanoma prevalence {100 * report.prevalence:.1f} %: {tied} hold at this prevalence only",
     ]
-    seen = report.provenance.get("seen_by_the_model")
-    if seen and seen["images"]:
-        by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
-        facts.append(f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})")
-    facts += [content.warning for _, content in report.findings if getattr(content, "warning", "")]
     if report.groups is not None:
         n_groups = len(set(number_groups(report.groups, counts.n)))
         facts.append(f"The images are of {n_groups} patients or lesions, which the intervals take as drawn whole")
-    few = [f"{n} {name}" for n, name in ((counts.n_melanoma, "melanoma"), (counts.n_benign, "benign")) if n < FEW]
-    if few:
-        facts.append(f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth")
-    collapsed = [LABELS[name] for name, metric in report.metrics.items() if metric.low == metric.high]
-    if collapsed:
-        facts.append(f"{COLLAPSED} ({', '.join(collapsed)})")
     return facts
 
 

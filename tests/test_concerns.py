@@ -1,0 +1,213 @@
+"""What a report says against its own figures, and of its images and threshold, is what was found and nothing else."""
+
+import numpy as np
+import pytest
+from conftest import draw_images
+from drawn_scores import simulate
+
+from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
+from melanoma_tl.errors import LeakageWarning
+from melanoma_tl.report.card import fill_card
+from melanoma_tl.report.concerns import list_concerns
+
+NOTHING = "Nothing was found that speaks against these figures"
+
+
+def calibrated(n=600, seed=0, slope=1.0, shift=0.0):
+    """Labels and scores that are probabilities, before they are spoiled."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(-1.5, 2.0, n)
+    truth = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(int)
+    return truth, 1 / (1 + np.exp(-(slope * odds + shift)))
+
+
+def report_on(truth, scores, point=None, **options):
+    """A report; with the operating point of a classifier, as `from_estimator` keeps it."""
+    report = MetricsReport.from_scores(truth, scores, n_resamples=200, **options)
+    if point:
+        report.provenance["operating_point"] = point
+    return report
+
+
+def test_nothing_to_say_is_said_with_what_was_looked_at():
+    (said,) = list_concerns(report_on(*calibrated()))
+    assert said.startswith(NOTHING)
+    for looked_at in ("both classes are called", "AUC is above chance", "number of images", "calibration"):
+        assert looked_at in said
+    for unknown in ("fitted with", "target", "how the images were chosen", "attached"):
+        assert unknown not in said
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (calibrated(shift=2)[1], "too high on the whole (calibration intercept -"),
+        (calibrated(shift=-2)[1], "too low on the whole (calibration intercept 1."),
+        (calibrated(slope=3)[1], "too extreme (calibration slope 0.2"),
+        (calibrated(slope=0.3)[1], "too moderate (calibration slope 2."),
+        (0.4 * calibrated()[1], "EVERY IMAGE IS CALLED BENIGN"),
+        (0.6 + 0.4 * calibrated()[1], "EVERY IMAGE IS CALLED MELANOMA"),
+        (1 - calibrated()[1], "WORSE THAN CHANCE: the AUC is 0.1"),
+        (np.random.default_rng(0).random(600), "The scores may be no better than chance: the AUC is 0."),
+    ],
+    ids=["high", "low", "extreme", "moderate", "all benign", "all melanoma", "turned", "noise"],
+)
+def test_what_is_wrong_with_scores_is_said_first(scores, said):
+    report = report_on(calibrated()[0], scores)
+    concerns = list_concerns(report)
+    assert any(said in concern for concern in concerns), concerns
+    assert not any(NOTHING in concern for concern in concerns)
+    text = " ".join(str(report).split())
+    assert text.index(said) < text.index("600 images:")
+    for page in (report.to_markdown(), report._repr_html_()):
+        assert said.replace("<", "&lt;") in page
+
+
+def test_few_images_and_intervals_without_width():
+    concerns = list_concerns(report_on([0] * 20 + [1] * 4, [0.1] * 20 + [0.9] * 4))
+    assert any(concern.startswith("Too few to judge by: only 4 melanoma") for concern in concerns)
+    assert concerns[-1].startswith("An interval without width is no certainty")
+
+
+@pytest.mark.parametrize(
+    ("aim", "start"),
+    [
+        (0.95, "TARGET MISSED: the threshold was chosen for a sensitivity of at least 0.95; here it is 0.5"),
+        (0.6, "Target not reached, which may be chance: the threshold was chosen for a sensitivity of at least 0.6"),
+        (0.5, None),
+    ],
+)
+def test_a_target_that_was_missed(aim, start):
+    truth, scores = calibrated(200)
+    report = report_on(truth, scores, {"rule": f"sensitivity at least {aim:g}"})
+    reached = report.metrics["sensitivity"]
+    assert 0.5 < reached.value < 0.6 < reached.high < 0.95
+    found = [concern for concern in list_concerns(report) if "was chosen for" in concern]
+    assert [concern.startswith(start) for concern in found] == ([True] if start else []), found
+
+
+def test_a_rule_without_target_has_nothing_to_miss():
+    report = report_on(*calibrated(), {"rule": "highest Youden index"})
+    assert "target" not in list_concerns(report)[0]
+
+
+def test_leakage_comes_before_everything():
+    report = report_on(*simulate(4, 30))
+    report.provenance["seen_by_the_model"] = {"images": 3, "by": {"id": 0, "bytes": 3}}
+    assert list_concerns(report)[0] == "LEAKAGE: the model was fitted with a counterpart of 3 images (3 by bytes)"
+
+
+# -- what a dataset remembers ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    from PIL import Image
+
+    names = []
+    for number, image in enumerate(draw_images(40, seed=3)):
+        names.append(str(tmp_path / f"i{number}.png"))
+        Image.fromarray(image).save(names[-1])
+    return ISBIDataset([f"i{n}" for n in range(40)], names, [0, 0, 0, 1] * 10, name="mine")
+
+
+def test_every_choice_is_remembered(dataset):
+    other = ISBIDataset(["i3", "x"], None, [1, 0], name="other")
+    verified = dataset.verify(verbose=0)
+    overlap = dataset.overlap(other, by="id")
+    cases = {
+        "[:30]: 30 of 40": dataset[:30],
+        "[mask]: 10 of 40": dataset[dataset.labels == 1],
+        "[positions]: 3 of 40": dataset[[3, 4, 5]],
+        "first(20): 20 of 40": dataset.first(20),
+        "first(per_class=5): 10 of 40": dataset.first(per_class=5),
+        "sample(20, random_state=1): 20 of 40": dataset.sample(20, random_state=1),
+        "sample(per_class={'melanoma': 4}, random_state=None): 4 of 40": dataset.sample(per_class={"melanoma": 4}),
+        "without what mine and other share (compared by id): 39 of 40": overlap.remove_from(dataset),
+        "without unreadable, blank, label conflict, duplicate: 40 of 40": verified.remove_from(dataset),
+        "test of split(0.25, groups=None, stratify=True, random_state=0): 10 of 40": dataset.split(
+            0.25, groups=None, random_state=0, verbose=0
+        )[1],
+        "fold 1 of folds(4, groups of the user's, stratify=True, random_state=0): 10 of 40": dataset.folds(
+            4, groups=range(40), random_state=0, verbose=0
+        )[0][1],
+        "without scars: 2 of 40": dataset.keep([1, 2], "without scars"),
+    }
+    for step, part in cases.items():
+        assert [str(one) for one in part.history] == ["read mine: 40 of 40", step]
+        assert part.history[-1].sets_prevalence == ("per_class" in step)
+    twice = dataset[:30].sample(10, random_state=0)
+    assert [step.n_after for step in twice.history] == [40, 30, 10]
+
+
+def test_a_dataset_that_is_put_together_remembers_its_parts(dataset):
+    other = ISBIDataset(["x", "y"], ["x.png", "y.png"], [1, 0], name="other", skipped=[("z", "z.png", "gone")])
+    together = dataset[:5] + other
+    assert [str(step) for step in together.history] == [
+        "read mine: 40 of 40",
+        "[:5]: 5 of 40",
+        "read other: 2 of 3",
+        "put together as mine + other: 7 of 7",
+    ]
+
+
+def test_resized_images_remember_where_they_are_from(dataset, tmp_path):
+    resized = dataset[:6].resize_to(tmp_path / "small", size=(16, 16), verbose=0)
+    assert [str(step) for step in resized.history][1:] == ["[:6]: 6 of 40", "resized to (16, 16): 6 of 6"]
+
+
+# -- what the card says ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def classifier(images, labels):
+    options = {"weights": None, "epochs": 3, "learning_rate": 0.02, "trainable_from": "conv1", "verbose": 0}
+    return TransferClassifier("tiny", **options, random_state=0).fit(images, labels)
+
+
+def card_of(report):
+    return " ".join(entry.text for entry in fill_card(report, {}))
+
+
+def test_the_card_says_how_the_images_were_chosen(classifier, dataset):
+    chosen = dataset.sample(per_class=8, random_state=0)
+    report = MetricsReport.from_estimator(classifier, chosen, n_resamples=100)
+    said = "read mine: 40 of 40; sample(per_class=8, random_state=0): 16 of 40. Each has a score."
+    assert said in card_of(report)
+    assert any(
+        concern == "The share of melanomas is not that of the source but of a choice: "
+        "sample(per_class=8, random_state=0)"
+        for concern in list_concerns(report)
+    )
+    whole = MetricsReport.from_estimator(classifier, dataset, n_resamples=100)
+    assert not any("of a choice" in concern for concern in list_concerns(whole))
+    assert "No image was left out" not in card_of(whole)
+    unknown = MetricsReport.from_scores([0, 1], [0.2, 0.8], n_resamples=100)
+    assert "How the images were chosen is not known to the report." in card_of(unknown)
+
+
+def test_the_card_says_where_the_threshold_is_from(classifier, dataset):
+    untuned = MetricsReport.from_estimator(classifier, dataset, n_resamples=100)
+    assert "above 0.5, the classifier's parameter, which was not tuned." in card_of(untuned)
+    valid, truth = draw_images(30, seed=9), np.arange(30) % 2
+    point = classifier.tune_threshold(valid, truth, youden=True)
+    tuned = MetricsReport.from_estimator(classifier, dataset, n_resamples=100)
+    assert f"above {point.threshold:.4g}, chosen on 30 images with tune_threshold, by the rule: highest" in card_of(
+        tuned
+    )
+    given = MetricsReport.from_estimator(classifier, dataset, threshold=0.91, n_resamples=100)
+    classifier._forget_tuning()
+    for report in (given, MetricsReport.from_scores([0, 1], [0.2, 0.8], threshold=0.91, n_resamples=100)):
+        assert "above 0.91, given to the report, which does not know how it was chosen." in card_of(report)
+        assert "highest Youden index" not in report.to_json()
+
+
+def test_the_card_names_what_was_compared(classifier, dataset, images, labels):
+    report = MetricsReport.from_estimator(classifier, dataset, n_resamples=100)
+    compared = ", ".join(classifier.seen_images(dataset).kinds)
+    assert "patient" not in compared
+    assert f"among those the model was fitted with; compared by {compared}." in card_of(report)
+    with pytest.warns(LeakageWarning):
+        seen = MetricsReport.from_estimator(classifier, images, labels, n_resamples=100)
+    assert f"{len(images)} test images have a counterpart among those the model was fitted with." in card_of(seen)
+    assert list_concerns(seen)[0].startswith("LEAKAGE")
