@@ -3,7 +3,6 @@
 import json
 import re
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from melanoma_tl.errors import MelanomaTLError, ModelFileError
-from melanoma_tl.files import publishing
+from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
+from melanoma_tl.files import publishing, scratch
+from melanoma_tl.isolation import own_settings
 from melanoma_tl.network import uncompiled
+from melanoma_tl.remaking import make_again
 from melanoma_tl.vectors import draw_texture
 from melanoma_tl.vetting import (
     CONFIG_FILE,
+    PACKAGES,
     STATE_FILE,
     WEIGHTS_FILE,
     Interface,
@@ -92,6 +94,7 @@ def as_it_stands(state: dict[str, Any], interface: Interface) -> dict[str, Any]:
     return state
 
 
+@own_settings()
 def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_it_stands) -> None:
     """Write a model file, complete or not at all.
 
@@ -128,6 +131,29 @@ def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
 
 
+def check_can_be_saved(model: Any) -> None:
+    """Check, before a network is trained, that it can be saved and loaded again.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The graph; its weights do not matter.
+
+    Raises
+    ------
+    ParameterError
+        If it holds what `load_model` would refuse.
+    """
+    own = [layer for layer in model.layers if type(layer).__module__.partition(".")[0] not in PACKAGES]
+    for layer in own:
+        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone")
+    try:
+        check_graph(json.loads(model.to_json()))
+    except ModelFileError as error:
+        raise ParameterError(f"this network could be trained, but not saved: {error}") from None
+
+
+@own_settings()
 def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
     """Read a model file that need not be trusted.
 
@@ -265,12 +291,12 @@ def describing(read: Callable[[], Any]) -> Any:
 def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:
     import keras
 
-    with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
-        description, weights = Path(folder) / CONFIG_FILE, Path(folder) / WEIGHTS_FILE
+    with scratch() as folder:
+        description, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
         description.write_text(json.dumps(config), encoding="utf-8")
         unpack_weights(archive, weights)
         check_size(config, registered, interface.size, check_weights(weights))
-        return keras.saving.load_model(folder, compile=False, safe_mode=True)
+        return keras.saving.load_model(str(folder), compile=False, safe_mode=True)
 
 
 def _check_scores(network: Any, interface: Interface) -> None:

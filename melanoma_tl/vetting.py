@@ -53,7 +53,7 @@ MAX_PER_PIXEL, MAX_TENSOR = 1024, 2**26
 _NUMBERS_AT_ONCE = 2**22
 """Of an array of weights, how many are looked at at once."""
 
-_PACKAGES = ("keras", "keras_hub")
+PACKAGES = ("keras", "keras_hub")
 _VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__", "__bytes__")
 """What Keras writes in the way of a class, but reads as a value."""
 
@@ -276,7 +276,7 @@ def _is_activation(module: str | None, name: str | None) -> bool:
 
 def _find(module: str | None, name: str) -> Any:
     """Find what is not registered; nothing but code of Keras is imported for it."""
-    if module is None or module.split(".")[0] not in _PACKAGES:
+    if module is None or module.split(".")[0] not in PACKAGES:
         return None
     try:
         return getattr(importlib.import_module(module), name, None)
