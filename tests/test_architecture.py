@@ -11,7 +11,15 @@ import melanoma_tl
 PACKAGE = Path(melanoma_tl.__file__).parent
 HEAVY = {"tensorflow", "keras", "keras_hub", "matplotlib", "ray", "torch", "jax"}
 # Every user of these modules trains a network, or takes a gradient; they are imported inside functions.
-NEEDS_KERAS = {"checkpoints.py", "fitting.py", "gradients.py", "learning_rates.py", "optimizers.py", "training.py"}
+NEEDS_KERAS = {
+    "callbacks.py",
+    "checkpoints.py",
+    "fitting.py",
+    "gradients.py",
+    "learning_rates.py",
+    "optimizers.py",
+    "training.py",
+}
 
 
 def top_level_imports(path: Path) -> set[str]:
