@@ -199,6 +199,7 @@ def test_a_callback_of_ones_own_saves_the_whole_too(images, labels, tmp_path):
 
 @only_tensorflow
 def test_tensorboard_has_each_epoch_once(images, labels, tmp_path):
+    pytest.importorskip("tensorboard")
     import tensorflow as tf
 
     make(**STAGES).fit(images, labels, callbacks=[keras.callbacks.TensorBoard(tmp_path)])
