@@ -5,7 +5,7 @@ import inspect
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +30,13 @@ from melanoma_tl.errors import (
 )
 from melanoma_tl.exporting import ExportedModel, export_model
 from melanoma_tl.fingerprints import Fingerprints
+from melanoma_tl.heads import HEADS, Head, name_head
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of
+from melanoma_tl.isolation import own_settings
 from melanoma_tl.labels import Classes, as_labels
 from melanoma_tl.mixing import MIXES
 from melanoma_tl.network import (
-    HEADS,
     PREPROCESSINGS,
     Network,
     build_network,
@@ -68,7 +69,7 @@ from melanoma_tl.parameters import (
     whole,
 )
 from melanoma_tl.parts import FrozenPart, build_scorer, describe_network, with_calibration
-from melanoma_tl.persistence import SavedModel, how_to_read, load_model, save_model
+from melanoma_tl.persistence import SavedModel, check_can_be_saved, how_to_read, load_model, save_model
 from melanoma_tl.pooling import POOLINGS
 from melanoma_tl.precision import PRECISIONS, computes_on_gpu, resolve_precision
 from melanoma_tl.recipes import get_recipe, list_recipes
@@ -173,10 +174,12 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         What the weights were trained with, or a division by 255 as published.
     input_size : tuple of int or None, default=None
         (height, width) in pixels to which images are resized; None takes the backbone's.
-    head : {"pooled", "published"} or callable, default="pooled"
+    head : {"pooled", "published"}, callable or keras.Layer, default="pooled"
         What stands between the last feature map and the score: its average; two
-        dense layers of 4096 as published; or a function from the feature map (a
-        Keras tensor of shape (n, h, w, channels)) to a tensor of shape (n, features).
+        dense layers of 4096 as published; a function from the feature map (a
+        Keras tensor of shape (n, h, w, channels)) to a tensor of shape (n, features), which makes new layers
+        whenever it is called; or a layer or network of Keras that does so. The latter is a pattern: every `fit`
+        makes it again from its configuration, with new weights, and leaves the object as it is.
     pooling : {"avg", "max", "avg_max", "log_center"} or None, default=None
         What the "pooled" head takes of each channel of a feature map: average, maximum or both; or the logarithm of
         an average that counts the middle of the image, where the lesion lies, more than its edges
@@ -304,7 +307,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         weights: str | os.PathLike[str] | None = "imagenet",
         preprocessing: str = "backbone",
         input_size: tuple[int, int] | None = None,
-        head: str | Callable[[Any], Any] = "pooled",
+        head: Head = "pooled",
         pooling: str | None = None,
         taps: Sequence[str] = (),
         dropout: float = 0.0,
@@ -475,6 +478,23 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             raise ParameterError(f"{what} by its seed: give a random_state")
         self._check_labels(X, y, validation_data)
         seed = self._draw_seed()
+        with own_settings(seed):
+            return self._fit(X, y, validation_data, callbacks, replicas, seed, resume=resume)
+
+    def _fit(
+        self,
+        X: Any,
+        y: ArrayLike | None,
+        validation_data: Any,
+        callbacks: Sequence[Any],
+        replicas: Replicas,
+        seed: int,
+        *,
+        resume: bool,
+    ) -> Self:
+        """Train, when what can be checked without a network has been."""
+        from melanoma_tl.training import held
+
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
         network = self._build(spec, weights, seed)
@@ -483,7 +503,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             network = self._build(spec, weights, seed, n_classes=data.n_classes)
         plans = self._plan(classes, data, seed)
         replicas.check_same(self._describe_process(network, data))
-        training = self._train(self._open(network, spec, data, seed, replicas), plans, callbacks, resume=resume)
+        with held(callbacks):
+            training = self._train(self._open(network, spec, data, seed, replicas), plans, callbacks, resume=resume)
         self.model_, self.history_ = uncompiled(network.model), training.history
         self.classes_, self.pos_label_ = classes.labels, classes.pos_label
         images = data.training.identity.fingerprints[np.unique(data.rows)]
@@ -501,6 +522,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         return self
 
     @checked(lowest=real(above=0), highest=real(above=0), steps=whole(at_least=2))
+    @own_settings()
     def find_learning_rate(
         self,
         X: Any,
@@ -556,6 +578,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             return search(opened, np.geomspace(lowest, highest, steps), class_weight=plan.class_weight)
         raise ParameterError("find_learning_rate needs a Stage among the stages: a Probe has no learning rate")
 
+    @own_settings()
     def frozen_part(self) -> FrozenPart:
         """Build the part of the network that `fit` runs once for each image and view before its first stage.
 
@@ -618,6 +641,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             random_state=seed,
             n_classes=n_classes,
         )
+        check_can_be_saved(network.model)
         for stage in self._stages():
             if isinstance(stage, Stage):
                 freeze(network, first_layer_that_learns(spec, stage.trainable_from))
@@ -658,7 +682,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         compare(validation.identity, training.identity).warn_if_any(
             "The validation figures, and what is chosen by them, are too good: "
             "take the images out with valid.overlap(train).remove_from(valid)",
-            stacklevel=4,
+            stacklevel=5,
         )
         known = TrainingData(training, n_classes, labels, rows, augmenter, validation, validation_labels)
         return known, classes
@@ -896,6 +920,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """Give the probabilities of melanoma before calibration."""
         return self._score_images(X, tta)[:, 0]
 
+    @own_settings()
     def _score_images(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
         """Give what the network gives, of shape (n_images, n_scores), as a mean over views."""
         self._check_fitted()
@@ -1046,6 +1071,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         return classifier
 
     @checked(path=PATH)
+    @own_settings()
     def export(self, path: str | os.PathLike[str], *, format: str = "saved_model") -> ExportedModel:  # noqa: A002
         """Write the network for other runtimes, and check there that it gives the same scores.
 
@@ -1100,7 +1126,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         if self.stages is not None:
             parameters["stages"] = [{"kind": type(stage).__name__} | asdict(stage) for stage in self._stages()]
         if callable(self.head):
-            parameters["head"] = f"function {getattr(self.head, '__name__', type(self.head).__name__)}"
+            parameters["head"] = f"function {name_head(self.head)}"
         if isinstance(self.weights, os.PathLike):
             parameters["weights"] = os.fspath(self.weights)
         if isinstance(self.class_weight, Mapping):  # JSON knows no other keys

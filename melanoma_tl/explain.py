@@ -25,6 +25,7 @@ from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images import load_image
 from melanoma_tl.inputs import classes_of
+from melanoma_tl.isolation import own_settings
 from melanoma_tl.parameters import (
     COUNT,
     NONE,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 
 @checked(classifier=SCORER, layer=TEXT | NONE)
+@own_settings()
 def grad_cam(
     classifier: "TransferClassifier", X: Any, *, layer: str | None = None, target: Any = None
 ) -> NDArray[np.float32]:

@@ -15,7 +15,8 @@ from melanoma_tl.checkpoints import RunFolder
 from melanoma_tl.distribution import Replicas
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.features import ComputedFeatures, FeatureExtractor
-from melanoma_tl.network import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze, seeded_layers
+from melanoma_tl.isolation import seeded_building
+from melanoma_tl.network import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze
 from melanoma_tl.parts import NetworkParts, cut_network, with_precision
 from melanoma_tl.precision import Precision
 from melanoma_tl.probe import fit_logistic
@@ -261,7 +262,7 @@ class StagedTraining:
         parts = self._cut(plan, train_batch_norm=train_batch_norm)
         rows, replicas = self.data.rows, self.options.replicas
         with replicas.making():
-            with seeded_layers(self.seed):
+            with seeded_building(self.seed):
                 precision = self.options.precision.trained
                 learner = with_precision(parts.trained, precision, anew=replicas.are_several)
             compile_network(

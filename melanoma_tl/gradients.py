@@ -9,6 +9,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from melanoma_tl.network import SCORE_LAYER
+from melanoma_tl.optimizers import build_optimizer
 
 
 class _Offset(keras.layers.Layer):
@@ -60,7 +61,8 @@ class MapGradient:
         images, seen = keras.Input(model.inputs[0].shape[1:]), keras.Input(maps.shape[1:])
         self._offset = _Offset()
         self._step = keras.Model([images, seen], _Still(rest)([images, self._offset(seen)]))
-        self._step.compile(optimizer=keras.optimizers.SGD(1.0), loss=lambda _, logits: -logits, jit_compile=False)
+        descent = build_optimizer("sgd", learning_rate=1.0, weight_decay=0.0, clip_norm=None, ema_momentum=None)
+        self._step.compile(optimizer=descent, loss=lambda _, logits: -logits, jit_compile=False)
 
     def measure(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Look at one image.

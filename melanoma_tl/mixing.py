@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl.isolation import own_settings
+
 MIXES = ("mixup", "cutmix")
 
 
+@own_settings()
 def mix_batch(
     mix: str, images: NDArray[np.uint8], labels: NDArray[np.float32], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

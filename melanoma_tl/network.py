@@ -1,22 +1,25 @@
 """Build the flat graph: preprocessing, backbone and head in one model."""
 
-import random
+import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from melanoma_tl.backbones.building import build_backbone, check_weights_were_read, is_foreign
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
-from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
-from melanoma_tl.pooling import pool
-
-Head = str | Callable[[Any], Any]
+from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.heads import Head, apply_head
+from melanoma_tl.isolation import seeded_building
+from melanoma_tl.parameters import show
+from melanoma_tl.remaking import copy_layer
 
 PREPROCESSINGS = ("backbone", "rescale")
-HEADS = ("pooled", "published")
 IMAGE, SCORE_LAYER = "image", "melanoma"
 """Names of the first and the last layer."""
+
+_NUMBERS = itertools.count()
+"""By which the variables of each network are told from all that were made before."""
 
 
 class Network(NamedTuple):
@@ -60,8 +63,8 @@ def build_network(
         (height, width) in pixels.
     preprocessing : {"backbone", "rescale"}
         What the backbone's weights were trained with, or a division by 255.
-    head : {"pooled", "published"} or callable
-        What stands between the last feature map and the score.
+    head : {"pooled", "published"}, callable or keras.Layer
+        What stands between the last feature map and the score, as `melanoma_tl.heads.apply_head` says.
     pooling : {"avg", "max", "avg_max", "log_center"}
         What the "pooled" head takes of each channel of a feature map, as `melanoma_tl.pooling.pool` says.
     taps : sequence of str
@@ -81,9 +84,9 @@ def build_network(
     Raises
     ------
     WeightsUnavailableError
-        If the weights file does not fit the backbone.
+        If the weights file does not fit the backbone, or its builder did not read it.
     ParameterError
-        If a parameter cannot be used.
+        If a parameter cannot be used, or a layer was made before the network: it would belong to others too.
     UnknownNameError
         If `taps` names a layer that the backbone does not have.
     """
@@ -91,21 +94,63 @@ def build_network(
 
     if preprocessing not in PREPROCESSINGS:
         raise ParameterError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}")
-    with seeded_layers(random_state):
-        images = keras.Input((*input_size, 3), name=IMAGE, dtype="float32")
-        scale = spec.preprocess if preprocessing == "backbone" else keras.layers.Rescaling(1 / 255, name="rescale")
-        backbone = _build_backbone(spec, scale(images), weights)
+    scope = f"network{next(_NUMBERS)}"
+    with seeded_building(random_state), keras.name_scope(scope):
+        images, scaled = scaled_images(spec, input_size, preprocessing)
+        backbone = build_backbone(spec, scaled, weights)
         maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in taps)]
-        features = _apply_head(head, maps, pooling)
+        features = apply_head(head, maps, pooling, {operation.name for operation in backbone.operations})
         if dropout:
             features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
         units, activation = (1, "sigmoid") if n_classes == 2 else (n_classes, "softmax")
         score = keras.layers.Dense(units, activation=activation, name=SCORE_LAYER, dtype="float32")(features)
-    # Keras refuses a slash, and the folder of stored features takes this name: a preset may be named by its path.
-    name = re.sub(r"\W+", "_", spec.name.rpartition("/")[2])
-    network = Network(keras.Model(images, score, name=name), keras.Model(images, backbone.output))
+        # Keras refuses a slash, and the folder of stored features takes this name: a preset may be named by its path.
+        name = re.sub(r"\W+", "_", spec.name.rpartition("/")[2])
+        network = Network(keras.Model(images, score, name=name), keras.Model(images, backbone.output))
+    _check_all_is_new(network, scope, spec)
+    if weights is not None and is_foreign(spec):
+        with seeded_building(random_state):
+            _, scaled = scaled_images(spec, input_size, preprocessing)
+            check_weights_were_read(spec, backbone, build_backbone(spec, scaled, None), weights)
     freeze(network, None)
     return network
+
+
+def scaled_images(spec: BackboneSpec, input_size: tuple[int, int], preprocessing: str) -> tuple[Any, Any]:
+    """Begin a graph.
+
+    Parameters
+    ----------
+    spec, input_size, preprocessing : BackboneSpec, tuple of int, and str
+        As in `build_network`.
+
+    Returns
+    -------
+    images : KerasTensor of shape (n, height, width, 3)
+        Raw RGB, 0 to 255.
+    scaled : KerasTensor
+        What the backbone is shown.
+
+    Raises
+    ------
+    ParameterError
+        If `preprocess` of the backbone cannot be used.
+    """
+    import keras
+
+    images = keras.Input((*input_size, 3), name=IMAGE, dtype="float32")
+    if preprocessing == "rescale":
+        return images, keras.layers.Rescaling(1 / 255, name="rescale")(images)
+    # A layer knows every network that it was called in, and would keep them all alive.
+    scale = copy_layer(spec.preprocess) if isinstance(spec.preprocess, keras.Layer) else spec.preprocess
+    try:
+        scaled = scale(images)
+    except Exception as error:  # the code of a plugin
+        found = f"{type(error).__name__}: {error}"
+        raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
+    if not isinstance(scaled, keras.KerasTensor):
+        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {show(scaled)}")
+    return images, scaled
 
 
 def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bool = False) -> None:
@@ -201,33 +246,33 @@ def depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
     return {name: 1 + sum(position < start for start in starts) for position, name in enumerate(names)}
 
 
-def _build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None) -> Any:
-    import keras
+def _check_all_is_new(network: Network, scope: str, spec: BackboneSpec) -> None:
+    """Stop where a weight was there before the network was built: what learns would learn for others too."""
+    of_backbone = {id(layer) for layer in network.backbone.layers}
+    for layer in network.model.layers:
+        if _is_new(layer, scope):
+            continue
+        if id(layer) in of_backbone:
+            owner, advice = (
+                f"the builder of the backbone {spec.name!r}",
+                "with keras.models.clone_model and set_weights",
+            )
+        else:
+            owner, advice = "the head", "or pass the layer itself as head"
+        raise ParameterError(
+            f"{owner} uses the layer {layer.name!r}, which was made before, so that every fit would go on with the "
+            f"weights of the one before: make all layers in the function itself, {advice}"
+        )
 
-    try:
-        backbone = spec.builder(images, None if weights is None else weights.path)
-    # What does not fit raises ValueError, OSError or KeyError, depending on where h5py or Keras notices.
-    except (ValueError, OSError, KeyError) as error:
-        if weights is None:
-            raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: {error}") from error
-        _build_backbone(spec, images, None)  # says so if it is not the weights that do not fit
-        raise WeightsUnavailableError(
-            f"{weights.path} does not hold weights for {spec.name!r} without its top ({error})"
-        ) from error
-    if 0 in backbone.output.shape:  # what Keras lets pass in some versions
-        raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: its output is empty")
-    if len(backbone.output.shape) != 4:
-        raise ParameterError(
-            f"the backbone {spec.name!r} must end in a feature map of shape (n, height, width, channels), "
-            f"got the shape {tuple(backbone.output.shape)}"
-        )
-    # A model that starts at the tensor itself has copied its graph and left the preprocessing behind.
-    if backbone.inputs[0] is not keras.utils.get_source_inputs(images)[0]:
-        raise ParameterError(
-            f"the backbone {spec.name!r} does not start at the images: its builder must return "
-            "keras.Model(keras.utils.get_source_inputs(input_tensor), features)"
-        )
-    return backbone
+
+def _is_new(layer: Any, scope: str) -> bool:
+    """Tell whether all weights of a layer were made in a scope of names."""
+    from keras.layers import Normalization
+
+    # Its statistics do not change.
+    still = [part for part in layer._flatten_layers() if isinstance(part, Normalization)]
+    known = {id(weight) for part in still for weight in part.variables}
+    return all(id(weight) in known or scope in weight.path.split("/") for weight in layer.variables)
 
 
 def _find_map(backbone: Any, name: str) -> Any:
@@ -239,28 +284,6 @@ def _find_map(backbone: Any, name: str) -> Any:
     if len(tensor.shape) != 4:
         raise ParameterError(f"taps: {name!r} gives no feature map (n, height, width, channels) but {tensor.shape}")
     return tensor
-
-
-def _apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str) -> Any:
-    """Turn feature maps, the last one first, into features."""
-    from keras import layers
-
-    if head == "pooled":
-        pooled = [features for name, tensor in maps for features in pool(tensor, pooling, name)]
-        return layers.Concatenate(name="features")(pooled) if len(pooled) > 1 else pooled[0]
-    (_, features), *rest = maps
-    if rest:
-        raise ParameterError(f"taps are for head='pooled', got head={head!r}")
-    if callable(head):
-        features = head(features)
-        if len(features.shape) != 2:
-            raise ParameterError(f"the head must return a tensor of shape (n, features), got {tuple(features.shape)}")
-        return features
-    if head == "published":
-        features = layers.Flatten(name="flatten")(features)
-        features = layers.Dense(4096, activation="relu", name="fc1")(features)
-        return layers.Dense(4096, activation="relu", name="fc2")(features)
-    raise UnknownNameError("head", head, HEADS, "Or pass a function from the feature map to a tensor (n, features).")
 
 
 def uncompiled(model: Any) -> Any:
@@ -279,27 +302,3 @@ def uncompiled(model: Any) -> Any:
     import keras
 
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-
-
-@contextmanager
-def seeded_layers(seed: int | None) -> Iterator[None]:
-    """Seed what Keras draws the seeds of new layers from, and leave the user's random state as it was.
-
-    Parameters
-    ----------
-    seed : int or None
-        None seeds nothing.
-
-    Yields
-    ------
-    None
-        Layers that are made in this block are the same for the same seed.
-    """
-    state = random.getstate()
-    if seed is not None:
-        random.seed(seed)
-    try:
-        yield
-    finally:
-        if seed is not None:
-            random.setstate(state)

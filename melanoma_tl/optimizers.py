@@ -100,7 +100,7 @@ def build_optimizer(
         Not yet built.
     """
     kind = find_optimizer(name)
-    optimizer = (kind if rates is None else _with_rates(kind, rates))(
+    optimizer = (_freed(kind) if rates is None else _with_rates(_freed(kind), rates))(
         learning_rate=learning_rate,
         # Of Keras's, AdamW alone must be told that there is none.
         weight_decay=weight_decay or (0.0 if issubclass(kind, keras.optimizers.AdamW) else None),
@@ -111,6 +111,23 @@ def build_optimizer(
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer
+
+
+def _freed(kind: Any) -> Any:
+    """Derive an optimizer that is freed with its network.
+
+    TensorFlow keeps what adds up the gradients of all devices in a table for as long as the process lives, and with it
+    the weights. Of one device there is nothing to add up; the other backends do not ask.
+    """
+
+    class Freed(kind):
+        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[Any]:
+            if self._distribution_strategy.num_replicas_in_sync == 1:
+                return list(grads_and_vars)
+            return super()._all_reduce_sum_gradients(grads_and_vars)
+
+    Freed.__name__ = kind.__name__  # callbacks see it
+    return Freed
 
 
 def _with_rates(kind: Any, rates: Sequence[float]) -> Any:

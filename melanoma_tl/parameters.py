@@ -361,7 +361,7 @@ def _read_path(value: Any) -> Any:
 
 
 def _read_function(value: Any) -> Any:
-    _demand(callable(value))
+    _demand(callable(value) and not isinstance(value, type))
     return value
 
 
@@ -369,7 +369,7 @@ FLAG = Rule("True or False", _read_flag)
 NONE = Rule("None", _read_none)
 TEXT = Rule("a str", _read_text)
 PATH = Rule("a path", _read_path)
-FUNCTION = Rule("a function", _read_function)
+FUNCTION = Rule("a function or a layer of Keras, not its class", _read_function)
 COUNT = whole(at_least=1)
 PROBABILITY = real(at_least=0, at_most=1)
 INSIDE = real(above=0, below=1)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl.calibration import Calibration
-from melanoma_tl.errors import ParameterError
 from melanoma_tl.network import IMAGE, SCORE_LAYER
 from melanoma_tl.precision import FLOAT32, Precision
+from melanoma_tl.remaking import make_again
 
 logger = logging.getLogger(__name__)
 
@@ -129,15 +129,7 @@ def with_precision(model: Any, policy: str, *, anew: bool = False) -> Any:
 
 
 def _make_again(operation: Any, **changes: Any) -> Any:
-    """Make a layer or another operation once more, without its weights."""
-    try:
-        return type(operation).from_config(operation.get_config() | changes)
-    except Exception as error:  # what is raised depends on the layer, which may be the user's
-        reason = " ".join(str(error).split())
-        raise ParameterError(
-            f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again to compute in bfloat16 "
-            f"({reason:.160}): give it a get_config that names what its __init__ takes, or set precision='float32'"
-        ) from error
+    return make_again(operation, "to compute in bfloat16", "set precision='float32'", **changes)
 
 
 def _names_of_pixel_layers(model: Any) -> set[str]:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from melanoma_tl.errors import ModelFileError
+from melanoma_tl.errors import ModelFileError, ParameterError
 from melanoma_tl.files import publishing, scratch
+from melanoma_tl.isolation import own_settings
 from melanoma_tl.network import uncompiled
+from melanoma_tl.remaking import make_again
 from melanoma_tl.vetting import (
     CONFIG_FILE,
+    PACKAGES,
     STATE_FILE,
     WEIGHTS_FILE,
     check_graph,
@@ -63,6 +66,7 @@ class SavedModel:
     state: dict[str, Any]
 
 
+@own_settings()
 def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
     """Write a model file, complete or not at all.
 
@@ -94,6 +98,29 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
 
 
+def check_can_be_saved(model: Any) -> None:
+    """Check, before a network is trained, that it can be saved and loaded again.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The graph; its weights do not matter.
+
+    Raises
+    ------
+    ParameterError
+        If it holds what `load_model` would refuse.
+    """
+    own = [layer for layer in model.layers if type(layer).__module__.partition(".")[0] not in PACKAGES]
+    for layer in own:
+        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone")
+    try:
+        check_graph(json.loads(model.to_json()))
+    except ModelFileError as error:
+        raise ParameterError(f"this network could be trained, but not saved: {error}") from None
+
+
+@own_settings()
 def load_model(path: Path) -> SavedModel:
     """Read a model file that need not be trusted.
 

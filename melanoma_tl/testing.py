@@ -4,20 +4,25 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.backbones import BackboneSpec, get_backbone
+from melanoma_tl.backbones.building import check_weights_were_read
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
-from melanoma_tl.errors import ContractError, UnknownNameError
+from melanoma_tl.errors import ContractError, MelanomaTLError, UnknownNameError
 from melanoma_tl.files import scratch
-from melanoma_tl.network import IMAGE, Network, build_network, freeze
+from melanoma_tl.isolation import own_settings, seeded_building
+from melanoma_tl.network import IMAGE, Network, build_network, freeze, scaled_images
+from melanoma_tl.parameters import show
 from melanoma_tl.parts import cut_network
 from melanoma_tl.persistence import load_model, save_model
 
 
+@own_settings()
 def check_backbone(
     name: str, *, weights: str | os.PathLike[str] | None = None, input_size: tuple[int, int] = (96, 96)
 ) -> None:
@@ -50,11 +55,19 @@ def check_backbone(
             clause.check(subject)
         # Whatever a builder or a layer of somebody else's raises is a broken clause.
         except Exception as error:
-            found = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
+            found = str(error) if isinstance(error, MelanomaTLError) else f"{type(error).__name__}: {error}"
             raise ContractError(
                 f"the backbone {spec.name!r} breaks the contract, clause {clause.name!r}: {found.rstrip('.')}. "
                 f"Required: {clause.requirement}"
             ) from error
+
+
+class _Bare(NamedTuple):
+    """What a builder gives, with random weights and not checked."""
+
+    images: Any
+    scaled: Any
+    backbone: Any
 
 
 @dataclass
@@ -89,6 +102,16 @@ class _Subject:
             _settle_statistics(network.backbone, self.images)
         return network
 
+    def begin(self) -> tuple[Any, Any]:
+        """Begin a graph: raw images, and what the backbone is shown of them."""
+        return scaled_images(self.spec, self.input_size, "backbone")
+
+    @cached_property
+    def bare(self) -> _Bare:
+        with seeded_building(0):
+            images, scaled = self.begin()
+            return _Bare(images, scaled, self.spec.builder(scaled, None))
+
     @cached_property
     def frozen(self) -> Network:
         return self.build()
@@ -121,6 +144,62 @@ def _settle_statistics(backbone: Any, images: NDArray[np.float32]) -> None:
 def _require(condition: Any, found: str) -> None:
     if not condition:
         raise ContractError(found)
+
+
+def _check_model(subject: _Subject) -> None:
+    import keras
+
+    backbone = subject.bare.backbone
+    _require(isinstance(backbone, keras.Model), f"the builder returns {show(backbone)}")
+
+
+def _check_one_output(subject: _Subject) -> None:
+    outputs = getattr(subject.bare.backbone, "outputs", None) or ()
+    _require(len(outputs) == 1, f"the network has {len(outputs)} outputs")
+
+
+def _check_own_layers(subject: _Subject) -> None:
+    with seeded_building(0):
+        _, scaled = subject.begin()
+        again = subject.spec.builder(scaled, None)
+    earlier = {id(layer) for layer in _sublayers(subject.bare.backbone)}
+    shared = [layer.name for layer in _sublayers(again) if id(layer) in earlier and layer.variables]
+    _require(not shared, f"two networks share layers: {', '.join(shared[:3])}{', …' * (len(shared) > 3)}")
+
+
+def _check_weights(subject: _Subject) -> None:
+    if subject.weights is not None:
+        with seeded_building(0):
+            _, scaled = subject.begin()
+            read = subject.spec.builder(scaled, subject.weights.path)
+        check_weights_were_read(subject.spec, read, subject.bare.backbone, subject.weights)
+    with scratch() as folder, seeded_building(0):
+        junk = Path(folder) / "junk.weights.h5"
+        junk.write_bytes(b"no weights")
+        _, scaled = subject.begin()
+        try:
+            subject.spec.builder(scaled, str(junk))
+        except Exception:  # it was read, and found to hold none; which error that is depends on the builder
+            return
+    _require(not subject.bare.backbone.weights, "it is built all the same from a file that holds no weights")
+
+
+def _check_scaling(subject: _Subject) -> None:
+    import keras
+
+    images, scaled, backbone = subject.bare
+    seen = next((operation.input for operation in backbone.operations if hasattr(operation, "kernel")), scaled)
+    once, now = (_run(keras.Model(images, tensor), subject.images) for tensor in (scaled, seen))
+    spread, shift = now.std() / once.std(), abs(now.mean() - once.mean()) / once.std()
+    _require(
+        0.5 < spread < 2 and shift < _LARGEST_SHIFT,
+        f"preprocess gives {once.mean():.3g} ± {once.std():.3g}, and the first kernel sees {now.mean():.3g} ± "
+        f"{now.std():.3g}",
+    )
+
+
+_LARGEST_SHIFT = 0.75
+"""Of the mean, in standard deviations of the pixels: above what a border of zeros makes."""
 
 
 def _check_feature_map(subject: _Subject) -> None:
@@ -192,7 +271,7 @@ def _check_stages(subject: _Subject) -> None:
     names, again = ([layer.name for layer in network.backbone.layers] for network in (subject.frozen, subject.wider))
     for stage in subject.spec.stages:
         _find_layer(subject.frozen.backbone, stage)
-        _require(stage in again, f"the layer {stage!r} has another name in the next network: Keras numbers it")
+        _require(stage in again, f"the layer {stage!r} has another name in the next network")
     places = [names.index(stage) for stage in subject.spec.stages]
     _require(places == sorted(set(places), reverse=True), f"the stages stand at the places {places} of the network")
     weights = [sum(len(layer.weights) for layer in subject.frozen.backbone.layers[place:]) for place in places]
@@ -227,6 +306,20 @@ class Clause:
 
 
 CONTRACT = (
+    Clause("model", "the builder returns a keras.Model", _check_model),
+    Clause("one output", "the network has one output, its last feature map", _check_one_output),
+    Clause(
+        "own layers",
+        "builder and preprocess make new layers whenever they are called: what learns in one network must not learn "
+        "for another",
+        _check_own_layers,
+    ),
+    Clause(
+        "weights",
+        "the builder loads the weights file that it is given, such as with model.load_weights(weights), and raises "
+        "where the file does not fit",
+        _check_weights,
+    ),
     Clause(
         "feature map",
         "the builder returns keras.Model(keras.utils.get_source_inputs(input_tensor), features), where features have "
@@ -238,6 +331,12 @@ CONTRACT = (
         "preprocess turns raw RGB, 0 to 255, into what the network expects, by Keras's operations and layers in the "
         "graph, never a Lambda, and each colour of the image changes the features",
         _check_preprocessing,
+    ),
+    Clause(
+        "one scaling",
+        "pixels are scaled in preprocess alone, in the place of which preprocessing='rescale' puts another one: the "
+        "builder does not scale them once more (include_preprocessing=False)",
+        _check_scaling,
     ),
     Clause("freezing", "a frozen backbone keeps all its weights in training", _check_freezing),
     Clause(
@@ -291,7 +390,9 @@ def _values(weights: list[Any]) -> list[NDArray[Any]]:
 def _name_changed(weights: list[Any], before: list[NDArray[Any]]) -> str:
     """Name the weights that have another value than before; empty if none has."""
     changed = [
-        weight.path for weight, old in zip(weights, before, strict=True) if not np.array_equal(weight.numpy(), old)
+        weight.path.partition("/")[2]
+        for weight, old in zip(weights, before, strict=True)
+        if not np.array_equal(weight.numpy(), old)
     ]
     return ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
 

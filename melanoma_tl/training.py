@@ -1,5 +1,6 @@
 """Feed a network with balanced batches, and train it."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.checkpoints import StageCheckpoint
 from melanoma_tl.distribution import ALONE, NOT_THERE, Replicas
-from melanoma_tl.errors import TrainingError
+from melanoma_tl.errors import ParameterError, TrainingError
 from melanoma_tl.mixing import mix_batch
 from melanoma_tl.optimizers import build_optimizer, schedule_rate
 from melanoma_tl.precision import jit_compile
@@ -480,6 +481,45 @@ def train(
         epoch = history.epoch[int(np.argmin(finite))] + 1
         raise TrainingError(_NOT_A_NUMBER.format(epoch=epoch, plan=plan))
     return Training(figures if checkpoint is None else dict(checkpoint.history), interruption)
+
+
+_held_callbacks: dict[int, keras.callbacks.Callback] = {}
+_holding = threading.Lock()
+
+
+@contextmanager
+def held(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[None]:
+    """Keep callbacks for one training: each knows one network alone, and may change its weights.
+
+    Parameters
+    ----------
+    callbacks : sequence of keras.callbacks.Callback
+        The user's.
+
+    Yields
+    ------
+    None
+        No other training has them in this block.
+
+    Raises
+    ------
+    ParameterError
+        If another training has one.
+    """
+    with _holding:
+        shared = [callback for callback in callbacks if id(callback) in _held_callbacks]
+        if shared:
+            raise ParameterError(
+                f"the callback {type(shared[0]).__name__} is watching another fit just now, whose weights it would mix "
+                "with those of this one: make one for each fit"
+            )
+        _held_callbacks.update({id(callback): callback for callback in callbacks})
+    try:
+        yield
+    finally:
+        with _holding:
+            for callback in callbacks:
+                _held_callbacks.pop(id(callback), None)
 
 
 _NOT_A_NUMBER = (

@@ -42,7 +42,7 @@ MAX_ATTRIBUTE_BYTES = 2**16
 SLACK = 2**20
 """Numbers that a network may have beyond those in the weights file, for layers that do not save all of theirs."""
 
-_PACKAGES = ("keras", "keras_hub")
+PACKAGES = ("keras", "keras_hub")
 _VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__", "__bytes__")
 """What Keras writes in the way of a class, but reads as a value."""
 
@@ -265,7 +265,7 @@ def _is_activation(module: str | None, name: str | None) -> bool:
 
 def _find(module: str | None, name: str) -> Any:
     """Find what is not registered; nothing but code of Keras is imported for it."""
-    if module is None or module.split(".")[0] not in _PACKAGES:
+    if module is None or module.split(".")[0] not in PACKAGES:
         return None
     try:
         return getattr(importlib.import_module(module), name, None)

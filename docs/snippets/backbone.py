@@ -15,7 +15,11 @@ def one_convolution(input_tensor, weights):
     features = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(
         input_tensor
     )
-    return keras.Model(keras.utils.get_source_inputs(input_tensor), features)
+    source = keras.utils.get_source_inputs(input_tensor)
+    model = keras.Model(source, features)
+    if weights is not None:
+        model.load_weights(weights)
+    return model
 
 
 # --8<-- [end:example]

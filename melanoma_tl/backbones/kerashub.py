@@ -5,6 +5,7 @@ from typing import Any
 
 from melanoma_tl.backbones.registry import KERASHUB, BackboneSpec, PresetWeights
 from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
+from melanoma_tl.remaking import rebuild
 
 
 @lru_cache(maxsize=32)
@@ -77,30 +78,24 @@ class _PresetBuilder:
         backbone = hub.models.Backbone.from_preset(self.preset, load_weights=own)
         if weights is not None and not own:
             backbone.load_weights(weights)
-        return keras.Model(keras.utils.get_source_inputs(input_tensor), _rebuild(backbone, input_tensor))
+        return keras.Model(keras.utils.get_source_inputs(input_tensor), _copy(backbone, input_tensor))
 
 
-def _rebuild(network: Any, tensor: Any) -> Any:
+def _copy(network: Any, tensor: Any) -> Any:
     """Build a network anew on a tensor, with the same weights, and return what it gives."""
     import keras
 
-    copies, results = [], []
+    copies: list[tuple[Any, Any]] = []
 
     def copy(operation: Any) -> Any:
         copies.append((operation, type(operation).from_config(operation.get_config())))
         return copies[-1][1]
 
-    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        results.append(operation(*args, **kwargs))
-        return results[-1]
-
-    # The model that this returns starts at an input of its own; its layers have been called on our tensor first.
-    tensors = keras.tree.map_structure(lambda _: tensor, network.input)
-    keras.models.clone_model(network, input_tensors=tensors, clone_function=copy, call_function=call)
+    result = rebuild(network, tensor, copy)
     for original, copied in copies:
         if isinstance(original, keras.Layer):
             copied.set_weights(original.get_weights())
-    return results[-1]
+    return result
 
 
 class _Converter:

@@ -147,7 +147,7 @@ def register_backbone(
     -------
     callable
         A decorator for ``builder(input_tensor, weights) -> keras.Model``, which
-        returns the function unchanged.
+        returns the function unchanged. It is called for every network, and makes new layers each time.
 
     Raises
     ------
@@ -160,7 +160,10 @@ def register_backbone(
     >>> @register_backbone("one_convolution", preprocess=keras.layers.Rescaling(1 / 255), overwrite=True)
     ... def one_convolution(input_tensor, weights):
     ...     features = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(input_tensor)
-    ...     return keras.Model(keras.utils.get_source_inputs(input_tensor), features)
+    ...     model = keras.Model(keras.utils.get_source_inputs(input_tensor), features)
+    ...     if weights is not None:
+    ...         model.load_weights(weights)
+    ...     return model
     """
 
     def register(builder: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from melanoma_tl.features import name_store
 from melanoma_tl.files import scratch
 from melanoma_tl.fingerprints import content_of
 from melanoma_tl.images import ImageLike, batched, hold, load_image, map_threaded
+from melanoma_tl.isolation import own_settings
 from melanoma_tl.jobs.rows import describe_files, schema_with
 from melanoma_tl.parts import FrozenPart, with_precision
 from melanoma_tl.prepared import PreparedStore
@@ -92,6 +93,7 @@ class Extraction:
         views = [key.hex() for key in self.view_keys]
         return {"kind": "extract", "store": self.store, "shape": list(self.shape), "dtype": self.dtype, "views": views}
 
+    @own_settings()
     def prepare(self) -> "Extractor":
         """Load the network.
 

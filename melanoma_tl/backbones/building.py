@@ -1,0 +1,125 @@
+"""Build a backbone, whoever wrote its builder, and check that it is one."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from melanoma_tl.backbones.registry import BackboneSpec
+from melanoma_tl.backbones.weights import WeightsFile
+from melanoma_tl.errors import MelanomaTLError, ParameterError, WeightsUnavailableError
+from melanoma_tl.parameters import show
+
+logger = logging.getLogger(__name__)
+
+
+def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None) -> Any:
+    """Let the builder of a backbone build it, and check what it gives.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        The backbone.
+    images : KerasTensor of shape (n, height, width, 3)
+        Preprocessed images.
+    weights : WeightsFile or None
+        Its weights; None for random ones.
+
+    Returns
+    -------
+    keras.Model
+        From the source of the images to the last feature map.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        If the weights file does not fit.
+    ParameterError
+        If it cannot be built, or is no network from the images to one feature map.
+    """
+    try:
+        backbone = spec.builder(images, None if weights is None else weights.path)
+    except MelanomaTLError:
+        raise
+    # What does not fit raises errors that depend on where h5py, Keras or the code of a plugin notices.
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        if weights is None:
+            raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: {found}") from error
+        build_backbone(spec, images, None)  # says so if it is not the weights that do not fit
+        raise WeightsUnavailableError(
+            f"{weights.path} does not hold weights for {spec.name!r} without its top ({found})"
+        ) from error
+    _check_backbone(spec, images, backbone)
+    return backbone
+
+
+def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
+    """Stop where a builder gives anything but one feature map of the images."""
+    import keras
+
+    if not isinstance(backbone, keras.Model) or len(getattr(backbone, "outputs", ())) != 1:
+        n_outputs = len(getattr(backbone, "outputs", None) or ())
+        found = f"a network of {n_outputs} outputs" if n_outputs else show(backbone)
+        raise ParameterError(f"the builder of {spec.name!r} must return a keras.Model with one output, got {found}")
+    if 0 in backbone.output.shape:  # what Keras lets pass in some versions
+        raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: its output is empty")
+    if len(backbone.output.shape) != 4:
+        raise ParameterError(
+            f"the backbone {spec.name!r} must end in a feature map of shape (n, height, width, channels), "
+            f"got the shape {tuple(backbone.output.shape)}"
+        )
+    # A model that starts at the tensor itself has copied its graph and left the preprocessing behind.
+    if backbone.inputs[0] is not keras.utils.get_source_inputs(images)[0]:
+        raise ParameterError(
+            f"the backbone {spec.name!r} does not start at the images: its builder must return "
+            "keras.Model(keras.utils.get_source_inputs(input_tensor), features)"
+        )
+
+
+def is_foreign(spec: BackboneSpec) -> bool:
+    """Tell whether the builder of a backbone comes from elsewhere, so that nobody knows what it does.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        The backbone.
+
+    Returns
+    -------
+    bool
+        False for those of this library.
+    """
+    return str(getattr(spec.builder, "__module__", "")).partition(".")[0] != __name__.partition(".")[0]
+
+
+def check_weights_were_read(spec: BackboneSpec, backbone: Any, without: Any, weights: WeightsFile) -> None:
+    """Compare a backbone with the same one without its weights file.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        The backbone.
+    backbone, without : keras.Model
+        Built with the file and without it, from the same seed.
+    weights : WeightsFile
+        The file.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        If all weights are the same.
+    """
+    read, drawn = backbone.get_weights(), without.get_weights()
+    if [weight.shape for weight in read] != [weight.shape for weight in drawn]:
+        return
+    pairs = list(zip(read, drawn, strict=True))
+    if pairs and all(np.array_equal(*pair) for pair in pairs):
+        raise WeightsUnavailableError(
+            f"the builder of {spec.name!r} did not read {weights.path}: with the file and without it the network is "
+            "the same; load it in the builder, such as with model.load_weights(weights)"
+        )
+    # Biases and statistics may well be what they begin as; what is drawn is not.
+    unread = sum(np.array_equal(*pair) and np.ptp(pair[0]) > 0 for pair in pairs)
+    if unread:
+        logger.warning("%s does not hold %d of the %d weights of %r", weights.path, unread, len(pairs), spec.name)
