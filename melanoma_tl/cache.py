@@ -1,28 +1,41 @@
 """The folder of what is computed once and kept: fingerprints, prepared images, features and unfinished training."""
 
+import logging
 import os
-import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import stat
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from melanoma_tl.errors import CacheError, UnknownNameError
+from melanoma_tl.files import workplace
 
 __all__ = ["clear", "folder", "size"]
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 VARIABLE = "MELANOMA_TL_CACHE"
 
 PARTS = {
-    "fingerprints": ("fingerprints.sqlite", "fingerprints.sqlite-journal"),
+    "fingerprints": ("fingerprints.sqlite-journal", "fingerprints.sqlite"),
     "prepared": ("prepared",),
     "features": ("features",),
     "runs": ("runs",),
 }
-"""What lies in the folder: the names of its files and folders by kind."""
+"""What lies in the folder: the names of its files and folders by kind; a journal is never left without its table."""
 
 _PATIENCE = 600.0
 """Seconds to wait for another process that is writing."""
+
+_SIGNS_OF_DAMAGE = (
+    *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_CONSTRAINT),
+    *(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG),
+)
+"""What SQLite says of a table that is not as it was written: columns and rows of our statements that are not there."""
 
 
 def folder() -> Path:
@@ -62,7 +75,17 @@ def size(part: str | None = None) -> int:
     UnknownNameError
         If there is no such part.
     """
-    return sum(file.stat().st_size for path in _paths(part) for file in (path, *path.rglob("*")) if file.is_file())
+    return sum(_count(path) for path in _paths(part))
+
+
+def _count(path: Path) -> int:
+    """Add up the bytes of a file, or of those in a folder and below it; what vanishes meanwhile counts nothing."""
+    n_bytes = 0
+    for file in (path, *(Path(where, name) for where, _, names in os.walk(path) for name in names)):
+        with suppress(OSError):
+            state = file.stat()
+            n_bytes += state.st_size if stat.S_ISREG(state.st_mode) else 0
+    return n_bytes
 
 
 def clear(part: str | None = None) -> None:
@@ -70,7 +93,8 @@ def clear(part: str | None = None) -> None:
 
     "runs" is what ``fit(resume=True)`` needs to go on; it deletes that itself when it has finished.
 
-    Processes that are reading go on with what they opened.
+    Processes that are reading go on with what they opened; those that are writing begin anew, or say that
+    the cache was cleared.
 
     Parameters
     ----------
@@ -84,11 +108,19 @@ def clear(part: str | None = None) -> None:
     UnknownNameError
         If there is no such part.
     """
-    for path in _paths(part):
-        try:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        except OSError as error:
-            raise CacheError(f"{path}: cannot be deleted ({error}); is another process using it?") from error
+    where = folder()
+    paths = sorted(where.glob("[!.]*"), reverse=True) if part is None else _paths(part)
+    try:
+        if any(path.exists() for path in paths):
+            with workplace(where) as place:
+                for path in paths:
+                    with suppress(FileNotFoundError):  # somebody else clears, too
+                        path.rename(place / path.name)  # in one step: nobody ever finds half of it
+    except OSError as error:
+        raise CacheError(f"{where}: cannot be cleared ({error}); is another process using it?") from error
+    if part is None:
+        with suppress(OSError):  # there is none, or it is filled anew
+            where.rmdir()
 
 
 def _paths(part: str | None) -> list[Path]:
@@ -99,9 +131,10 @@ def _paths(part: str | None) -> list[Path]:
     return [folder() / name for name in PARTS[part]]
 
 
-@contextmanager
-def database(path: Path, schema: str) -> Iterator[sqlite3.Connection]:
-    """Open a small table on disk for one transaction, alone among all processes.
+def transact(path: Path, schema: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    """Do something with a small table on disk, alone among all processes.
+
+    A table that is damaged is taken away, and begun anew.
 
     Parameters
     ----------
@@ -109,26 +142,64 @@ def database(path: Path, schema: str) -> Iterator[sqlite3.Connection]:
         The SQLite file; made with its folder if it does not exist.
     schema : str
         ``CREATE TABLE IF NOT EXISTS`` statement.
+    work : callable
+        Gets the connection. What it writes is kept if it ends without an error, and undone otherwise; it
+        is called again where the table was cleared or damaged, and raises DatabaseError itself where it finds
+        what it cannot have written.
 
-    Yields
-    ------
-    sqlite3.Connection
-        What is written through it is kept if the block ends without an error, and undone otherwise.
+    Returns
+    -------
+    object
+        What `work` returned.
 
     Raises
     ------
     CacheError
         If the file cannot be made, read or written.
     """
+    for is_last in (False, False, True):
+        inode = _inode(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                with connection:
+                    connection.execute(schema)
+                    return work(connection)
+        except (OSError, sqlite3.Error, UnicodeError) as error:
+            if isinstance(error, CacheError):
+                raise
+            was_moved = inode not in (None, _inode(path)) or not path.parent.is_dir()
+            if not is_last and was_moved:  # cleared by somebody else
+                continue
+            if not is_last and _is_damaged(error, path):
+                logger.warning("%s is damaged (%s): what it lists is made again", path, error)
+                _take_away(path)
+                continue
+            raise CacheError(
+                f"{path}: {error}. Fingerprints, images and features are kept there: free some space, make the folder "
+                f"writable, delete it if it is damaged, or set {VARIABLE} to another folder"
+            ) from error
+    raise AssertionError
+
+
+def _inode(path: Path) -> int | None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            with connection:
-                connection.execute(schema)
-                yield connection
-    except (OSError, sqlite3.Error) as error:
-        raise CacheError(
-            f"{path}: {error}. Fingerprints, images and features are kept there: free some space, make the folder "
-            f"writable, delete it if it is damaged, or set {VARIABLE} to another folder"
-        ) from error
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _is_damaged(error: Exception, path: Path) -> bool:
+    """Tell whether the content of a table is to blame, not the disk, the folder or another process."""
+    if not isinstance(error, sqlite3.Error):
+        return isinstance(error, UnicodeError)  # SQLite quotes a statement of the file that is no text
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code == sqlite3.SQLITE_READONLY:  # says a file of an unknown version, too
+        return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return code in _SIGNS_OF_DAMAGE
+
+
+def _take_away(path: Path) -> None:
+    for file in (path.with_name(f"{path.name}-journal"), path):  # a journal must not be taken for that of a new table
+        file.unlink(missing_ok=True)

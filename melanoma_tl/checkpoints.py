@@ -7,8 +7,10 @@ import logging
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -17,11 +19,15 @@ from numpy.typing import NDArray
 from melanoma_tl import cache
 from melanoma_tl.distribution import ALONE, Replicas
 from melanoma_tl.errors import CacheError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import locked, replacing
+from melanoma_tl.seals import is_sealed, seal
 
 logger = logging.getLogger(__name__)
 
-_STATE, _BEST, _FINISHED = "state.json", "best.npz", "finished.npz"
+_STATE, _BEST, _WEIGHTS, _FINISHED = "state.json", "best.npz", "weights.npz", "finished"
+
+_PATIENCE = 5.0
+"""Seconds to wait for an identical run: it may be one that is being ended."""
 
 
 class RunFolder:
@@ -39,6 +45,33 @@ class RunFolder:
         self._replicas = replicas
         key = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]
         self.path = cache.folder() / "runs" / key
+
+    @contextmanager
+    def held(self) -> Iterator[Self]:
+        """Keep the run from being trained by another process or thread at once.
+
+        Yields
+        ------
+        RunFolder
+            This one.
+
+        Raises
+        ------
+        CacheError
+            If an identical run is under way, or the folder cannot be written.
+        """
+        with ExitStack() as stack:
+            if self._replicas.process == 0:
+                try:
+                    stack.enter_context(locked(self.path.with_name(f"{self.path.name}.lock"), patience=_PATIENCE))
+                except TimeoutError as error:
+                    raise CacheError(
+                        "the very same training is under way in another process or thread, and would be written to "
+                        "the same checkpoints: wait until it has finished, or call fit without resume"
+                    ) from error
+                except OSError as error:
+                    raise CacheError(f"{self.path.parent}: {error}; make the folder writable") from error
+            yield self
 
     def stage(self, number: int) -> "StageCheckpoint":
         """Open what is kept of a stage.
@@ -105,17 +138,27 @@ class StageCheckpoint:
         self.epochs = 0
         self.history: dict[str, list[float]] = {}
         self._seeds: list[Any] = []
-        try:
+        self._best: list[NDArray[Any]] | None = None
+        with self._telling():
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self.working, ignore_errors=True)
+            kept = self._kept_epochs()
+            for damaged in [path for path in (*kept, folder / _FINISHED) if path.exists() and not is_sealed(path)]:
+                logger.warning("%s is damaged, and is trained again", damaged)
+                shutil.rmtree(damaged)
             kept = self._kept_epochs()
             if kept:
                 shutil.copytree(kept[-1], self.working)
                 self._read_state(kept[-1])
                 logger.info("training goes on after epoch %d, which lies in %s", self.epochs, kept[-1])
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, ValueError, KeyError) as error:
             raise CacheError(
-                f"{folder}: {error}; melanoma_tl.cache.clear('runs') makes room for a new start"
+                f"{self.folder}: {error}; free some space, or clear it with melanoma_tl.cache.clear('runs')"
             ) from error
 
     def _kept_epochs(self) -> list[Path]:
@@ -151,10 +194,10 @@ class StageCheckpoint:
             None if it has not ended.
         """
         path = self.folder / _FINISHED
-        if not path.is_file():
+        if not path.is_dir():
             return None
-        self._read_state(self.folder)
-        return _read_arrays(path)
+        self._read_state(path)
+        return _read_arrays(path / _WEIGHTS)
 
     def finish(self, weights: list[NDArray[Any]], history: dict[str, list[float]]) -> None:
         """Keep the weights in which the stage ended, and nothing else.
@@ -166,8 +209,11 @@ class StageCheckpoint:
         history : dict of str to list of float
             Figures of all its epochs.
         """
-        self._write_state(self.folder, history, [])
-        _write_arrays(self.folder / _FINISHED, weights)
+        with self._telling(), replacing(self.folder / _FINISHED) as unfinished:
+            unfinished.mkdir()
+            self._write_state(unfinished, history, [])
+            _write_arrays(unfinished / _WEIGHTS, weights)
+            seal(unfinished)
         for path in (self.working, *self._kept_epochs()):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -223,7 +269,9 @@ class StageCheckpoint:
             Of the part that learns.
         """
         logger.debug("epoch %d is the best so far", epoch + 1)
-        _write_arrays(self.working / _BEST, weights)
+        self._best = weights
+        with self._telling():
+            _write_arrays(self.working / _BEST, weights)
 
     def read_best(self) -> list[NDArray[Any]]:
         """Return the best weights of the finished epochs.
@@ -233,12 +281,12 @@ class StageCheckpoint:
         list of ndarray
             As `keep_best` got them.
         """
-        return _read_arrays(self._kept_epochs()[-1] / _BEST)
+        self._best = _read_arrays(self._kept_epochs()[-1] / _BEST)
+        return self._best
 
     def _write_state(self, folder: Path, history: dict[str, list[float]], seeds: list[Any]) -> None:
         state = {"epochs": len(history.get("loss", [])), "history": history, "seeds": seeds}
-        with replacing(folder / _STATE) as unfinished:
-            unfinished.write_text(json.dumps(state), encoding="utf-8")
+        (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
     def begin(self, model: keras.Model) -> None:
         """Put random layers into the state of the last finished epoch; Keras keeps weights only.
@@ -262,12 +310,20 @@ class StageCheckpoint:
             What the history gets.
         """
         self._count(figures)
+        with self._telling():
+            self._keep_epoch(model)
+
+    def _keep_epoch(self, model: keras.Model) -> None:
         earlier = self._kept_epochs()
         best = self.working / _BEST
-        if earlier and not best.exists() and (earlier[-1] / _BEST).exists():
-            _link(earlier[-1] / _BEST, best)
+        if self._best is not None and not best.exists():
+            if earlier and (earlier[-1] / _BEST).exists():
+                _link(earlier[-1] / _BEST, best)
+            else:  # the cache was cleared meanwhile
+                _write_arrays(best, self._best)
         seeds = [np.asarray(keras.ops.convert_to_numpy(variable)).tolist() for variable in _seed_variables(model)]
         self._write_state(self.working, self.history, seeds)
+        seal(self.working)
         self.working.rename(self.folder / f"epoch_{self.epochs:06}")
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
@@ -337,8 +393,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _write_arrays(path: Path, arrays: list[NDArray[Any]]) -> None:
-    with replacing(path) as unfinished, unfinished.open("wb") as file:
-        np.savez(file, *arrays)
+    np.savez(path, *arrays)
 
 
 def _read_arrays(path: Path) -> list[NDArray[Any]]:

@@ -82,6 +82,7 @@ from melanoma_tl.versions import library_versions
 from melanoma_tl.vetting import show
 
 if TYPE_CHECKING:
+    from melanoma_tl.checkpoints import RunFolder
     from melanoma_tl.fitting import StagedTraining, TrainingData
     from melanoma_tl.learning_rates import LearningRateDisplay
     from melanoma_tl.training import Training, TrainingPlan
@@ -737,9 +738,21 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
     ) -> "Training":
         """Go through the stages, and put their histories one after the other."""
         from melanoma_tl.checkpoints import RunFolder
+
+        if not resume:
+            return self._train_stages(training, plans, callbacks, None)
+        with RunFolder(self._describe_run(training, plans), training.options.replicas).held() as run:
+            return self._train_stages(training, plans, callbacks, run)
+
+    def _train_stages(
+        self,
+        training: "StagedTraining",
+        plans: list["TrainingPlan"],
+        callbacks: Sequence[Any],
+        run: "RunFolder | None",
+    ) -> "Training":
         from melanoma_tl.training import Training, naming_full_memory
 
-        run = RunFolder(self._describe_run(training, plans), training.options.replicas) if resume else None
         whole = Training()
         for number, (stage, plan) in enumerate(zip(self._stages(), plans, strict=True)):
             logger.info("stage %d of %d: %s", number + 1, len(plans), stage)

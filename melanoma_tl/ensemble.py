@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.classifier import TransferClassifier
 from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError
-from melanoma_tl.files import publishing
+from melanoma_tl.files import publishing, scratch
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of, score_melanoma
@@ -525,14 +524,13 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         with (
             publishing(target) as unfinished,
             zipfile.ZipFile(unfinished, "w") as archive,  # stored as they are: members are compressed already
-            tempfile.TemporaryDirectory(dir=target.parent) as folder,
         ):
             archive.writestr(STATE_FILE, json.dumps(state, default=lambda number: number.item()))
             for number, member in enumerate(members):
-                name = _member_file(number)
-                member.save(Path(folder, name))
-                archive.write(Path(folder, name), name)
-                Path(folder, name).unlink()
+                file = unfinished.with_name(_member_file(number))
+                member.save(file)
+                archive.write(file, file.name)
+                file.unlink()
 
     def _describe_cross_validation(self) -> dict[str, Any] | None:
         """Give what JSON can hold of it, without ids and files of images."""
@@ -568,7 +566,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             If the file is missing, damaged, not one of ours, or from a newer version, or a member is.
         """
         source = Path(path)
-        with opened(source, "a saved ensemble") as archive, tempfile.TemporaryDirectory() as folder:
+        with opened(source, "a saved ensemble") as archive, scratch() as folder:
             state = _read_state(archive, source.stat().st_size)
             members = []
             for number in range(state["members"]):

@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from tqdm.auto import tqdm
 
 from melanoma_tl import cache
-from melanoma_tl.arrays import ArrayStore, StoredArrays
+from melanoma_tl.arrays import ArrayStore, StoredArrays, StoreReplacedError
 from melanoma_tl.errors import CacheError
 from melanoma_tl.images import batched, map_threaded
 from melanoma_tl.parts import describe_network, with_precision
@@ -140,51 +141,62 @@ class FeatureExtractor:
                 desc,
             )
             return ComputedFeatures(self.network, images)
-        views = range(min(images.n_views, turns))
         rows = np.unique(rows)
-        wanted = [(row, view) for row in rows.tolist() for view in views]
-        view_keys = [images.view_key(view) for view in views]
-        keys = [images.contents[row] + view_keys[view] for row, view in wanted]
-        try:
-            if not self._fill(images, wanted, keys, desc):
-                return ComputedFeatures(self.network, images)
-            return StoredFeatures(self.store.open(self.store.find(keys)), rows)
-        except CacheError as error:
-            logger.warning("%s: features cannot be stored and are computed anew in every epoch: %s", desc, error)
-            return ComputedFeatures(self.network, images)
+        wanted = _Wanted(images, rows, min(images.n_views, turns))
+        for is_last in (False, False, True):
+            try:
+                if not self._fill(wanted, desc):
+                    break
+                places = self.store.find(wanted.keys(range(len(wanted))))
+                return StoredFeatures(self.store.open(places, partial(self._make, wanted)), rows)
+            except CacheError as error:
+                if isinstance(error, StoreReplacedError) and not is_last:  # the cache was cleared meanwhile
+                    self.store.reopen()
+                    continue
+                logger.warning("%s: features cannot be stored and are computed anew in every epoch: %s", desc, error)
+                break
+        return ComputedFeatures(self.network, images)
 
-    def _fill(self, images: ImageViews, wanted: Sequence[tuple[int, int]], keys: Sequence[bytes], desc: str) -> bool:
+    def _make(self, wanted: "_Wanted", positions: Sequence[int]) -> tuple[list[bytes], NDArray[Any]]:
+        """Compute features, and give them with their keys."""
+        batches = batched(positions, self.batch_size)
+        features = [np.asarray(self.network.predict_on_batch(wanted.draw(batch))) for batch in batches]
+        return wanted.keys(positions), np.concatenate(features).astype(self.store.dtype)
+
+    def _fill(self, wanted: "_Wanted", desc: str) -> bool:
         """Compute what is not stored yet; False, having said so, if it would not fit."""
-        slots = self.store.find(keys)
+        keys = wanted.keys(range(len(wanted)))
+        slots = self.store.find(keys)["slot"]
         known = np.flatnonzero(slots >= 0)
-        sample = known[[0, -1]] if len(known) else known
-        if len(known) and not self._are_right(images, [wanted[place] for place in sample.tolist()], slots[sample]):
+        if len(known) and not self._are_right(wanted, known[[0, -1]]):
             logger.warning("%s: does not hold what this network computes: started anew", self.store.folder)
             self.store.forget()
             slots[:] = -1
-        missing = {keys[place]: wanted[place] for place in np.flatnonzero(slots < 0).tolist()}
+        missing = {keys[position]: position for position in np.flatnonzero(slots < 0).tolist()}
         logger.info("%s: %d of %d features are stored already", desc, np.count_nonzero(slots >= 0), len(keys))
         if missing and not self._fits(len(missing), desc):
             return False
         with tqdm(
             total=len(missing), desc=f"Compute features of {desc}", unit="view", disable=not self.verbose
         ) as progress:
-            batches = batched(missing.items(), self.batch_size)
+            batches = batched(missing.values(), self.batch_size)
             # Batches are read, and views drawn, while the network computes those before.
-            for new_keys, pixels in map_threaded(lambda batch: _read(images, batch), batches, window=2):
-                features = self.network.predict_on_batch(pixels)
-                self.store.add(dict(zip(new_keys, np.asarray(features, dtype=self.store.dtype), strict=True)))
+            for batch, pixels in map_threaded(lambda batch: (batch, wanted.draw(batch)), batches, window=2):
+                features = np.asarray(self.network.predict_on_batch(pixels), dtype=self.store.dtype)
+                self.store.add(dict(zip(wanted.keys(batch), features, strict=True)))
                 progress.update(len(pixels))
         return True
 
-    def _are_right(self, images: ImageViews, wanted: list[tuple[int, int]], slots: NDArray[np.int64]) -> bool:
+    def _are_right(self, wanted: "_Wanted", positions: NDArray[np.intp]) -> bool:
         """Compute some of the features again, and compare: the code of a layer may have changed under its name."""
         from keras import ops
 
-        _, pixels = _read(images, [(b"", pair) for pair in wanted])
+        keys, pixels = wanted.keys(positions.tolist()), wanted.draw(positions.tolist())
         computed = ops.convert_to_numpy(self.network(pixels, training=False)).astype(np.float32)
-        stored = self.store.open(slots)[:].astype(np.float32)
-        error = np.sqrt(np.mean((stored - computed) ** 2) / max(np.mean(computed**2), 1e-30))
+        again = computed.astype(self.store.dtype)
+        places = self.store.find(keys)
+        stored = self.store.open(places, lambda damaged: ([keys[n] for n in damaged], again[damaged]))[:]
+        error = np.sqrt(np.mean((stored.astype(np.float32) - computed) ** 2) / max(np.mean(computed**2), 1e-30))
         return bool(error <= LARGEST_ERROR[self.policy])
 
     def _fits(self, n_missing: int, desc: str) -> bool:
@@ -248,10 +260,25 @@ def open_store(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> ArrayStor
     return ArrayStore(cache.folder() / "features" / name, shape, dtype)
 
 
-def _read(images: ImageViews, batch: Sequence[tuple[bytes, tuple[int, int]]]) -> tuple[list[bytes], NDArray[np.uint8]]:
-    """Draw views of images, and give them with their keys."""
-    rows, views = np.array([pair for _, pair in batch]).T
-    return [key for key, _ in batch], images.draw(rows, views, 0)
+class _Wanted:
+    """The views of some images: those of the first image, of the second, and so on."""
+
+    def __init__(self, images: ImageViews, rows: NDArray[np.intp], n_views: int) -> None:
+        self._images, self._rows, self._n_views = images, rows, n_views
+        self._view_keys = [images.view_key(view) for view in range(n_views)]
+
+    def __len__(self) -> int:
+        return len(self._rows) * self._n_views
+
+    def keys(self, positions: Iterable[int]) -> list[bytes]:
+        """Name views by the content of the image and what is done with it."""
+        pairs = (divmod(position, self._n_views) for position in positions)
+        return [self._images.contents[self._rows[row]] + self._view_keys[view] for row, view in pairs]
+
+    def draw(self, positions: Sequence[int]) -> NDArray[np.uint8]:
+        """Draw views."""
+        rows, views = np.divmod(positions, self._n_views)
+        return self._images.draw(self._rows[rows], views, 0)
 
 
 def _existing(folder: Path) -> Path:

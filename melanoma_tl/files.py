@@ -1,22 +1,51 @@
-"""Write a file or a folder whole or not at all."""
+"""Write a file or a folder whole or not at all, whoever else writes there or is killed meanwhile.
 
+What is unfinished lies in a folder of its own with a random name and a lock in it. The lock goes when its process
+ends, however it ends: whoever writes next beside it takes away what has no owner any more.
+"""
+
+import errno
+import logging
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
 from melanoma_tl.distribution import is_first_process
+
+logger = logging.getLogger(__name__)
+
+_USER = os.getuid() if hasattr(os, "getuid") else 0  # Windows keeps the folders of its users apart by itself
+
+_UNFINISHED = f".melanoma_tl_unfinished_{_USER}"
+"""Folder beside what is written; another one for each user, for none may write into that of another."""
+
+_SCRATCH = "melanoma_tl_unfinished_"
+"""How the names of folders begin in the temporary folder of the machine."""
+
+_LOCK, _REPLACED = ".lock", ".replaced"
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What systems say of files on a network that cannot be locked; filelock itself knows ENOSYS."""
+
+_ATTEMPTS = 100
+"""Who tidies up may take a new folder for left over before its lock is taken: then another one is made."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside a path, and move it into place if nothing went wrong.
+    """Give a temporary name, and move it into place if nothing went wrong.
 
     Nobody ever sees half a file under the true name, and what stood there before
     stays until the new file is complete. Missing folders are made. It may be a folder that is
     written: it takes the place of a folder, and never that of a file, nor a file that of a folder.
+    Of several that write one name at once, the last to finish stays, whole.
 
     Parameters
     ----------
@@ -26,18 +55,63 @@ def replacing(path: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        The temporary name, with the same suffix; another one in every process.
+        With the same suffix, in a folder beside it that nobody else uses, and that may hold further files meanwhile.
     """
+    with replacing_many(path.parent) as replacing_one, replacing_one(path) as unfinished:
+        yield unfinished
+
+
+@contextmanager
+def replacing_many(folder: Path) -> Iterator[Callable[[Path], AbstractContextManager[Path]]]:
+    """Replace many files as `replacing` does, from one place: to make one takes longer than to write a small file.
+
+    Parameters
+    ----------
+    folder : Path
+        The files lie in it or below it.
+
+    Yields
+    ------
+    callable
+        What `replacing` is, for the files in this folder; from several threads at once, too.
+    """
+    with workplace(folder) as own:
+        yield partial(_replacing, own)
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """Make a hidden folder in a folder, to move things there or from there in one step.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+
+    Yields
+    ------
+    Path
+        Nobody else uses it; it is deleted at the end, with all that is in it.
+    """
+    beside = folder / _UNFINISHED
+    try:
+        with _own_folder(beside) as own:
+            yield own
+    finally:
+        with suppress(OSError):  # others work there, too
+            beside.rmdir()
+
+
+@contextmanager
+def _replacing(own: Path, path: Path) -> Iterator[Path]:
+    unfinished = own / f"{secrets.token_hex(8)}{path.suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield unfinished
-        if unfinished.is_dir() and path.is_dir():
-            _replace_folder(path, unfinished)
-        else:
-            unfinished.replace(path)
-    finally:
+    except BaseException:
         _remove(unfinished)
+        raise
+    _move(unfinished, path, own / _REPLACED)
 
 
 @contextmanager
@@ -52,26 +126,132 @@ def publishing(path: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        A temporary name, with the same suffix.
+        With the same suffix, in a folder that nobody else uses.
     """
     if is_first_process():
         with replacing(path) as unfinished:
             yield unfinished
         return
-    with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
-        yield Path(folder) / path.name
+    with scratch() as folder:
+        yield folder / path.name
 
 
-def _replace_folder(path: Path, new: Path) -> None:
-    """Put a folder in the place of another, in two steps: only an empty folder can be replaced in one."""
-    old = new.with_suffix(".old")
-    path.rename(old)
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a folder for files that are needed for a moment.
+
+    Yields
+    ------
+    Path
+        In the temporary folder of the machine; nobody but this user can read it.
+    """
+    with _own_folder(Path(tempfile.gettempdir()), _SCRATCH) as folder:
+        yield folder
+
+
+@contextmanager
+def locked(file: Path, *, patience: float | None = None) -> Iterator[None]:
+    """Be alone among all threads and processes that lock the same file.
+
+    Parameters
+    ----------
+    file : Path
+        Made, with its folder, and deleted at the end.
+    patience : float, optional
+        Seconds to wait for another; as long as it takes by default.
+
+    Yields
+    ------
+    None
+        The lock goes when the process ends, however it ends.
+
+    Raises
+    ------
+    TimeoutError
+        If another has not finished by then.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = _take(file)
+    except Timeout:
+        logger.warning("%s: another process or thread works there: waiting for it", file.parent)
+        lock = _take(file, -1 if patience is None else patience)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # before it is released: who waits for it notices, and makes it anew
+            file.unlink()
+        lock.release()
+
+
+@contextmanager
+def _own_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
+    """Make a folder that is removed at the end; by somebody else, if this process dies."""
+    _tidy(parent, prefix)
+    folder, lock = _claim(parent, prefix)
+    try:
+        yield folder
+    finally:
+        lock.release()
+        _remove(folder)
+
+
+def _claim(parent: Path, prefix: str) -> tuple[Path, BaseFileLock]:
+    for attempt in range(_ATTEMPTS):
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            lock = _take(folder / _LOCK)
+            break
+        except (FileNotFoundError, FileExistsError, Timeout):
+            if attempt == _ATTEMPTS - 1:
+                raise
+    return folder, lock
+
+
+def _take(file: Path, patience: float = 0) -> BaseFileLock:
+    """Lock a file; where the file system has no locks, the file beside it that is there is the lock."""
+    lock: BaseFileLock = FileLock(file)
+    try:
+        lock.acquire(timeout=patience)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        lock = SoftFileLock(file.with_name(f"{file.name}.soft"))
+        lock.acquire(timeout=patience)
+    return lock
+
+
+def _tidy(parent: Path, prefix: str) -> None:
+    """Remove what processes have left that were killed."""
+    for folder in parent.glob(f"{prefix}*"):
+        with suppress(OSError):  # it is in use, or gone by now
+            if hasattr(os, "getuid") and folder.lstat().st_uid != _USER:
+                continue
+            with _take(folder / _LOCK):
+                for old in (folder / _REPLACED).glob("*"):
+                    _put_back(old, parent.parent / old.name)
+                _remove(folder)
+
+
+def _move(new: Path, path: Path, replaced: Path) -> None:
+    if not (new.is_dir() and path.is_dir()):
+        new.replace(path)
+        return
+    replaced.mkdir(exist_ok=True)
+    path.rename(replaced / path.name)  # two steps: only an empty folder can be replaced in one
     new.rename(path)
-    _remove(old)
+    _remove(replaced)
+
+
+def _put_back(old: Path, path: Path) -> None:
+    """Undo the first of the two steps, where a process was killed between them."""
+    if not path.exists():
+        old.rename(path)
 
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -7,8 +7,12 @@ bits and once with 256.
 
 import base64
 import hashlib
+import json
+import logging
 import os
+import time
 import unicodedata
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +26,20 @@ from PIL import Image
 from melanoma_tl import cache
 from melanoma_tl.errors import ImageError
 from melanoma_tl.hdf5 import split_member
-from melanoma_tl.images import ImageFile, ImageLike, batched, decode, load_image, map_threaded, open_image, read_content
+from melanoma_tl.images import (
+    ImageFile,
+    ImageLike,
+    batched,
+    decode,
+    hold,
+    load_image,
+    map_threaded,
+    open_image,
+    read_content,
+)
 from melanoma_tl.pixels import as_stored, read_orientation
+
+logger = logging.getLogger(__name__)
 
 COARSE_WORDS, FINE_WORDS = 1, 4
 """Length of the two perceptual hashes in words of 64 bits."""
@@ -35,9 +51,13 @@ _LOOKS = 2
 
 _HASHED_SIZE = (64, 64)  # what a 256-bit hash is computed from: 16 frequencies each way, times ImageHash's factor of 4
 
-_SCHEMA = """CREATE TABLE IF NOT EXISTS shown_and_stored (
-    path BLOB PRIMARY KEY, bytes INTEGER, modified INTEGER, content BLOB, look BLOB
+_SCHEMA = """CREATE TABLE IF NOT EXISTS looked_at (
+    path BLOB PRIMARY KEY, state BLOB, content BLOB, look BLOB, checksum INTEGER
 ) WITHOUT ROWID"""
+
+_SECOND = 1_000_000_000
+_FINE_TICK, _COARSE_TICK = _SECOND // 50, 2 * _SECOND
+"""Nanoseconds between two changes that may bear one time: Linux counts in ticks of 1 to 10 ms, FAT in 2 s."""
 
 IMAGE_KINDS = ("id", "bytes", "near-duplicate")
 """What says that two images are one."""
@@ -82,10 +102,11 @@ def fingerprint_image(image: ImageLike) -> Fingerprint:
     ImageError
         If it cannot be decoded.
     """
-    shown = Image.fromarray(load_image(image, _HASHED_SIZE))
-    orientation = _orientation(image)
+    held = hold(image)
+    shown = Image.fromarray(load_image(held, _HASHED_SIZE))
+    orientation = _orientation(held)
     stored = bytes(8 * LOOK_WORDS) if orientation == 1 else _look(as_stored(shown, orientation))
-    return Fingerprint(_content(image), _look(shown) + stored)
+    return Fingerprint(content_of(held), _look(shown) + stored)
 
 
 def _look(picture: Image.Image) -> bytes:
@@ -102,7 +123,24 @@ def _orientation(image: ImageLike) -> int:
         return read_orientation(opened)
 
 
-def _content(image: ImageLike) -> bytes:
+def content_of(image: ImageLike) -> bytes:
+    """Compute what tells an image from every other one.
+
+    Parameters
+    ----------
+    image : path, bytes, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+        The image.
+
+    Returns
+    -------
+    bytes of length 32
+        SHA-256 of the file, or of shape and pixels of an image in memory.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
     if isinstance(image, str | os.PathLike | bytes | ImageFile):
         return hashlib.sha256(read_content(image)).digest()
     pixels = np.asarray(decode(image))
@@ -112,8 +150,8 @@ def _content(image: ImageLike) -> bytes:
 def fingerprint_images(images: Iterable[ImageLike], *, batch_size: int = 256) -> Iterator[Fingerprint | ImageError]:
     """Compute the fingerprints of many images, in threads.
 
-    Those of files are kept in the cache folder; a file is looked at again only if its
-    size or its time of change is another.
+    Those of files are kept in the cache folder; a file is looked at again only if its size, its number in the
+    file system (inode), or the time of the last change to its content or its state (mtime, ctime) is another.
 
     Parameters
     ----------
@@ -134,14 +172,16 @@ def fingerprint_images(images: Iterable[ImageLike], *, batch_size: int = 256) ->
     """
     for batch in batched(images, batch_size):
         states = [_file_state(image) for image in batch]
-        known = _recall([state[0] for state in states if state])
+        known = _recall([state.path for state in states if state])
         found = [known.get(state) if state else None for state in states]
         missing = [position for position, fingerprint in enumerate(found) if fingerprint is None]
         computed = dict(zip(missing, map_threaded(_try, [batch[position] for position in missing]), strict=True))
         _remember(
-            (*state, *fingerprint)
+            (state, fingerprint)
             for position, fingerprint in computed.items()
             if (state := states[position]) and isinstance(fingerprint, Fingerprint)
+            # If it was written while it was read, it is not known of which state this is the fingerprint.
+            if state.is_settled and _file_state(batch[position]) == state
         )
         yield from (computed[position] if known is None else known for position, known in enumerate(found))
 
@@ -153,8 +193,24 @@ def _try(image: ImageLike) -> Fingerprint | ImageError:
         return error
 
 
-def _file_state(image: ImageLike) -> tuple[bytes, int, int] | None:
-    """Name, size and time of change: what tells whether a file is still the one that was looked at."""
+class _FileState(NamedTuple):
+    """What tells whether a file is still the one that was looked at."""
+
+    path: bytes
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether another change would show in the times: those of some file systems go by seconds."""
+        last = max(self.modified, self.changed)
+        tick = _FINE_TICK if self.changed % _SECOND else _COARSE_TICK
+        return not 0 <= time.time_ns() - last <= tick
+
+
+def _file_state(image: ImageLike) -> _FileState | None:
     if not isinstance(image, str | os.PathLike):
         return None
     try:
@@ -163,22 +219,35 @@ def _file_state(image: ImageLike) -> tuple[bytes, int, int] | None:
         state = path.stat()
     except (OSError, RuntimeError, ValueError):  # decoding it will say what is wrong
         return None
-    return os.fsencode(f"{path}::{key}" if key else path), state.st_size, state.st_mtime_ns
+    name = os.fsencode(f"{path}::{key}" if key else path)
+    return _FileState(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 
 
-def _recall(paths: Sequence[bytes]) -> dict[tuple[bytes, int, int], Fingerprint]:
+def _recall(paths: Sequence[bytes]) -> dict[_FileState, Fingerprint]:
     if not paths:
         return {}
-    with cache.database(cache.folder() / "fingerprints.sqlite", _SCHEMA) as database:
-        rows = database.execute(f"SELECT * FROM shown_and_stored WHERE path IN ({','.join('?' * len(paths))})", paths)  # noqa: S608
-        return {(path, size, modified): Fingerprint(content, look) for path, size, modified, content, look in rows}
+    select = f"SELECT * FROM looked_at WHERE path IN ({','.join('?' * len(paths))})"  # noqa: S608
+    rows = cache.transact(_table(), _SCHEMA, lambda table: table.execute(select, paths).fetchall())
+    whole = [row for row in rows if _checksum(row[:-1]) == row[-1]]
+    if len(whole) < len(rows):
+        logger.warning("%s: %d fingerprints are damaged and are made again", _table(), len(rows) - len(whole))
+    return {_FileState(path, *json.loads(state)): Fingerprint(content, look) for path, state, content, look, _ in whole}
 
 
-def _remember(rows: Iterable[tuple[bytes, int, int, bytes, bytes]]) -> None:
-    kept = list(rows)
-    if kept:
-        with cache.database(cache.folder() / "fingerprints.sqlite", _SCHEMA) as database:
-            database.executemany("INSERT OR REPLACE INTO shown_and_stored VALUES (?, ?, ?, ?, ?)", kept)
+def _remember(found: Iterable[tuple[_FileState, Fingerprint]]) -> None:
+    rows = [(state.path, json.dumps(state[1:]).encode(), *fingerprint) for state, fingerprint in found]
+    if rows:
+        sealed = [(*row, _checksum(row)) for row in rows]
+        insert = "INSERT OR REPLACE INTO looked_at VALUES (?, ?, ?, ?, ?)"
+        cache.transact(_table(), _SCHEMA, lambda table: table.executemany(insert, sealed))
+
+
+def _table() -> Path:
+    return cache.folder() / "fingerprints.sqlite"
+
+
+def _checksum(row: tuple[Any, ...]) -> int:
+    return zlib.crc32(repr(row).encode())
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,11 @@ def read_member(file: str, key: str) -> bytes:
     OSError
         If there is no such file, name or content.
     """
+    opened = _open(file)
     try:
-        content = _open(file)[key][()]
+        if not isinstance(opened.get(key, getlink=True), h5py.HardLink) or _lies_elsewhere(opened[key]):
+            raise OSError(f"{key!r} in it lies in another file, which is not read")
+        content = opened[key][()]
     except KeyError as error:
         raise OSError(f"{file} holds no {key!r}") from error
     except (TypeError, AttributeError) as error:
@@ -103,9 +106,14 @@ def read_member(file: str, key: str) -> bytes:
     return content if isinstance(content, bytes) else bytes(content.tobytes())
 
 
+def _lies_elsewhere(item: Any) -> bool:
+    """Tell whether a dataset is only a view of other files: an archive that was fetched must not reach them."""
+    return bool(item.external or item.is_virtual)
+
+
 def _open(file: str) -> Any:
     state = Path(file).stat()
-    return _opened(file, state.st_ino, state.st_mtime_ns, state.st_size, os.getpid())
+    return _opened(file, state.st_ino, state.st_mtime_ns, state.st_ctime_ns, state.st_size, os.getpid())
 
 
 @lru_cache(maxsize=4)

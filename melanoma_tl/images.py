@@ -281,6 +281,30 @@ def read_content(source: ImageLike) -> bytes:
         raise ImageError(name, _why_not_read(error)) from error
 
 
+def hold(source: ImageLike) -> ImageLike:
+    """Read the file of an image once, so that all that is done with it is done with the same bytes.
+
+    Parameters
+    ----------
+    source : path, bytes, ImageFile, PIL.Image.Image or ndarray
+        The image.
+
+    Returns
+    -------
+    ImageFile
+        In memory; whatever is in memory already is given back as it is.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    if not isinstance(source, str | os.PathLike | ImageFile):
+        return source
+    content = read_content(source)
+    return ImageFile(_name(source), lambda: content)
+
+
 def _open_file(source: object, name: str) -> BinaryIO:
     if isinstance(source, ImageFile):
         return source.open()

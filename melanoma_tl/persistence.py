@@ -3,7 +3,6 @@
 import json
 import re
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from melanoma_tl.errors import ModelFileError, ParameterError
-from melanoma_tl.files import publishing
+from melanoma_tl.files import publishing, scratch
 from melanoma_tl.isolation import own_settings
 from melanoma_tl.network import uncompiled
 from melanoma_tl.remaking import make_again
@@ -205,12 +204,12 @@ def _read_network(archive: zipfile.ZipFile, state: dict[str, Any]) -> Any:
     try:
         config = read_json(archive, CONFIG_FILE)
         registered = check_graph(config)
-        with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
-            description, weights = Path(folder) / CONFIG_FILE, Path(folder) / WEIGHTS_FILE
+        with scratch() as folder:
+            description, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
             description.write_text(json.dumps(config), encoding="utf-8")
             unpack_weights(archive, weights)
             check_size(config, registered, check_weights(weights))
-            network = keras.saving.load_model(folder, compile=False, safe_mode=True)
+            network = keras.saving.load_model(str(folder), compile=False, safe_mode=True)
     except ModelFileError:
         raise
     # What is raised on a damaged or hostile file depends on who notices it: zipfile, h5py, or a layer of Keras.

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl import cache
-from melanoma_tl.arrays import ArrayStore, StoredArrays
-from melanoma_tl.errors import ImageError
-from melanoma_tl.fingerprints import Fingerprint, fingerprint_images
-from melanoma_tl.images import RECIPE, ImageLike, load_image, map_threaded
+from melanoma_tl.arrays import ArrayStore, Make, StoredArrays
+from melanoma_tl.errors import CacheError, ImageError
+from melanoma_tl.fingerprints import Fingerprint, content_of, fingerprint_image, fingerprint_images
+from melanoma_tl.images import RECIPE, ImageLike, hold, load_image, map_threaded
 
 
 class PreparedStore:
@@ -34,7 +34,7 @@ class PreparedStore:
         self._arrays = ArrayStore(cache.folder() / "prepared" / self.recipe, (height, width, 3), np.uint8)
         self.folder = self._arrays.folder
 
-    def prepare(self, images: Sequence[ImageLike]) -> list[tuple[int, Fingerprint] | ImageError]:
+    def prepare(self, images: Sequence[ImageLike]) -> list[tuple[Any, Fingerprint] | ImageError]:
         """Decode and resize those of a few images that are not there yet, in threads.
 
         Parameters
@@ -44,45 +44,65 @@ class PreparedStore:
 
         Returns
         -------
-        list of (int, Fingerprint) or ImageError
-            Slot and fingerprint of each; what is wrong, where one cannot be decoded.
+        list of (tuple, Fingerprint) or ImageError
+            Place and fingerprint of each; what is wrong, where one cannot be decoded.
 
         Raises
         ------
         CacheError
             If the disk is full or the folder cannot be written.
         """
-        fingerprints = dict(enumerate(fingerprint_images(images)))
-        results: dict[int, Any] = {row: found for row, found in fingerprints.items() if isinstance(found, ImageError)}
-        known = {row: found for row, found in fingerprints.items() if isinstance(found, Fingerprint)}
-        contents = [fingerprint.content for fingerprint in known.values()]
-        slots = self._arrays.find(contents)
-        missing = {known[row].content: row for row, slot in zip(known, slots, strict=True) if slot < 0}
-        decoded = dict(zip(missing, map_threaded(self._decode, [images[row] for row in missing.values()]), strict=True))
-        if missing:
-            self._arrays.add({content: it for content, it in decoded.items() if not isinstance(it, ImageError)})
-            slots = self._arrays.find(contents)
-        for row, slot in zip(known, slots.tolist(), strict=True):
-            results[row] = decoded[known[row].content] if slot < 0 else (slot, known[row])
-        return [results[row] for row in range(len(images))]
+        found = list(fingerprint_images(images))
+        before: list[int] = []
+        while True:
+            contents = {row: one.content for row, one in enumerate(found) if isinstance(one, Fingerprint)}
+            places = dict(zip(contents, self._arrays.find([*contents.values()]), strict=True))
+            missing = {content: row for row, content in contents.items() if places[row]["slot"] < 0}  # one of each
+            if not missing:
+                return [(places[row], one) if isinstance(one, Fingerprint) else one for row, one in enumerate(found)]
+            rows = [*missing.values()]
+            if rows == before:
+                raise CacheError(f"{self.folder}: does not keep what is put there; delete it, for it is damaged")
+            self._add(images, found, rows)
+            before = rows
 
-    def _decode(self, image: ImageLike) -> NDArray[np.uint8] | ImageError:
+    def _add(self, images: Sequence[ImageLike], found: list[Fingerprint | ImageError], rows: list[int]) -> None:
+        """Decode and store some of the images; what comes out of it, other than was found before, is noted there."""
+        new = {}
+        decoded = map_threaded(self._decode, [(images[row], found[row]) for row in rows])
+        for row, result in zip(rows, decoded, strict=True):
+            if isinstance(result, ImageError):
+                found[row] = result
+            else:
+                found[row], pixels = result
+                new[result[0].content] = pixels
+        self._arrays.add(new)
+
+    def _decode(self, pair: tuple[ImageLike, Any]) -> tuple[Fingerprint, NDArray[np.uint8]] | ImageError:
+        """Decode an image, and give it the fingerprint of the bytes that were decoded: a file may change meanwhile."""
+        image, fingerprint = pair
         try:
-            return load_image(image, self.size)
+            held = hold(image)
+            pixels = load_image(held, self.size)
+            if held is not image and content_of(held) != fingerprint.content:
+                fingerprint = fingerprint_image(held)
         except ImageError as error:
             return error
+        return fingerprint, pixels
 
-    def open(self, slots: NDArray[np.int64]) -> StoredArrays:
+    def open(self, places: NDArray[Any], make: Make | None = None) -> StoredArrays:
         """Open some of the images.
 
         Parameters
         ----------
-        slots : ndarray of shape (n_images,) and dtype int64
+        places : ndarray of shape (n_images,) and dtype PLACE
             From `prepare`.
+        make : callable, optional
+            Decodes those again that turn out to be damaged.
 
         Returns
         -------
         StoredArrays of shape (n_images, height, width, 3) and dtype uint8
-            Raw RGB, 0 to 255, in the order of the slots.
+            Raw RGB, 0 to 255, in the order of the places.
         """
-        return self._arrays.open(slots)
+        return self._arrays.open(places, make)

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
-from melanoma_tl.arrays import StoredArrays
+from melanoma_tl.arrays import Make, StoredArrays, StoreReplacedError
 from melanoma_tl.datasets.leakage import Side
-from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, fingerprint_images
+from melanoma_tl.errors import CacheError, DatasetError, ImageError
+from melanoma_tl.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, content_of, fingerprint_images
 from melanoma_tl.image_lists import is_table, list_images, name_item
-from melanoma_tl.images import ImageFile, SkippedRow, batched, load_image, map_threaded
+from melanoma_tl.images import ImageFile, SkippedRow, batched, hold, load_image, map_threaded
 from melanoma_tl.labels import as_labels
 from melanoma_tl.prepared import PreparedStore
 from melanoma_tl.streams import Stream, is_stream
@@ -348,9 +348,22 @@ def prepare(
     """
     source = open_source(X, y)
     source.known_labels()  # stops where there are none
+    for is_last in (False, False, True):
+        try:
+            return _prepare(X, source, size, on_error=on_error, desc=desc, verbose=verbose)
+        except StoreReplacedError:
+            if is_last:
+                raise
+            logger.warning("%s: the cache was cleared meanwhile: begun anew", desc)
+    raise AssertionError
+
+
+def _prepare(
+    X: Any, source: ImageSource, size: tuple[int, int], *, on_error: str, desc: str, verbose: int
+) -> PreparedImages:
     store = PreparedStore(size)
     at_once = max(1, min(_MOST_AT_ONCE, _BYTES_AT_ONCE // (size[0] * size[1] * 3)))
-    kept: list[tuple[int, str, tuple[int, Fingerprint]]] = []
+    kept: list[tuple[int, str, tuple[Any, Fingerprint]]] = []
     skipped: list[SkippedRow] = []
     with tqdm(total=source.length, desc=desc, unit="image", disable=not verbose, leave=False) as progress:
         for batch in batched(zip(source.items, source.names, strict=False), at_once):
@@ -369,7 +382,8 @@ def prepare(
         raise DatasetError(f"{desc}: none of the {len(skipped)} images can be read")
     logger.info("%s: %d images of %dx%d pixels lie in %s", desc, len(kept), *size, store.folder)
     positions, names, results = zip(*kept, strict=True)
-    slots, found = zip(*results, strict=True)
+    places, found = zip(*results, strict=True)
+    contents = tuple(fingerprint.content for fingerprint in found)
     _warn_if_drawn_anew(
         source,
         found,
@@ -378,12 +392,38 @@ def prepare(
     )
     fingerprints = Fingerprints.join(_known_keys(X, np.array(positions)), found)
     return PreparedImages(
-        store.open(np.array(slots)),
-        tuple(fingerprint.content for fingerprint in found),
+        store.open(np.array(places), _decoder(source, size, positions, contents)),
+        contents,
         store.recipe,
         source.known_labels()[np.array(positions)],
         Side(name_of(X), names, None, fingerprints, tuple(skipped)),
     )
+
+
+def _decoder(
+    source: ImageSource, size: tuple[int, int], positions: Sequence[int], contents: Sequence[bytes]
+) -> Make | None:
+    """Give what decodes prepared images again; a stream cannot go back."""
+    items: Any = source.items
+    if isinstance(items, Stream):
+        return None
+
+    def decode(row: int) -> NDArray[np.uint8]:
+        image = items[positions[row]]
+        try:
+            held = hold(image)
+            pixels = load_image(held, size)
+            is_same = content_of(held) == contents[row]
+        except ImageError as error:
+            raise CacheError(f"{error}: it is needed again, for what was kept of it is damaged") from error
+        if not is_same:
+            raise CacheError(f"{name_item(image, positions[row])}: was changed since it was prepared; start again")
+        return pixels
+
+    def make(rows: NDArray[np.intp]) -> tuple[list[bytes], NDArray[np.uint8]]:
+        return [contents[row] for row in rows], np.stack(list(map_threaded(decode, rows.tolist())))
+
+    return make
 
 
 def _known_keys(X: Any, rows: NDArray[np.intp]) -> dict[str, NDArray[np.uint64]]:

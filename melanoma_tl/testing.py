@@ -1,7 +1,6 @@
 """The contract of backbones, for the tests of whoever writes one."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.building import check_weights_were_read
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.errors import ContractError, MelanomaTLError, UnknownNameError
+from melanoma_tl.files import scratch
 from melanoma_tl.isolation import own_settings, seeded_building
 from melanoma_tl.network import IMAGE, Network, build_network, freeze, scaled_images
 from melanoma_tl.parameters import show
@@ -177,7 +177,7 @@ def _check_weights(subject: _Subject) -> None:
             _, scaled = subject.begin()
             read = subject.spec.builder(scaled, subject.weights.path)
         check_weights_were_read(subject.spec, read, subject.bare.backbone, subject.weights)
-    with tempfile.TemporaryDirectory() as folder, seeded_building(_SEED):
+    with scratch() as folder, seeded_building(_SEED):
         junk = Path(folder) / "junk.weights.h5"
         junk.write_bytes(b"no weights")
         _, scaled = subject.begin()
@@ -251,8 +251,8 @@ def _check_statistics(subject: _Subject) -> None:
 
 def _check_saving(subject: _Subject) -> None:
     model = subject.frozen.model
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
+    with scratch() as folder:
+        path = folder / "model.keras"
         save_model(model, {}, path)
         reloaded = load_model(path).model
     _require_same(_run(reloaded, subject.images), _run(model, subject.images), "the reloaded model gives other scores")

@@ -1,5 +1,7 @@
 import contextlib
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,8 +18,16 @@ def folder(tmp_path, monkeypatch):
 
 
 def count(path):
-    with cache.database(path, SCHEMA) as table:
-        return table.execute("SELECT COUNT(*) FROM numbers").fetchone()[0]
+    return cache.transact(path, SCHEMA, lambda table: table.execute("SELECT COUNT(*) FROM numbers").fetchone()[0])
+
+
+def insert(path, number, fail=None):
+    def work(table):
+        table.execute("INSERT INTO numbers VALUES (?)", [number])
+        if fail is not None:
+            raise fail
+
+    cache.transact(path, SCHEMA, work)
 
 
 def test_the_folder_is_the_one_the_user_named(folder):
@@ -39,20 +49,73 @@ def test_size_counts_every_file_and_clear_deletes_them(folder):
     assert not folder.exists()
 
 
+def test_what_vanishes_while_it_is_counted_counts_nothing(folder):
+    """Beside one who writes and deletes, counting and clearing raise nothing."""
+    ended = threading.Event()
+
+    def write():
+        while not ended.is_set():
+            with contextlib.suppress(FileNotFoundError):
+                (folder / "features" / "deep").mkdir(parents=True, exist_ok=True)
+                for number in range(30):
+                    (folder / "features" / "deep" / f"{number}.bin").write_bytes(bytes(100))
+                for number in range(30):
+                    (folder / "features" / "deep" / f"{number}.bin").unlink()
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            assert all(0 <= cache.size() <= 3000 for _ in range(300))
+            for part in ("features", None) * 20:
+                cache.clear(part)
+        finally:
+            ended.set()
+        writing.result()
+    cache.clear()
+    assert cache.size() == 0
+
+
 def test_a_transaction_that_fails_leaves_nothing(folder):
-    with cache.database(folder / "t.sqlite", SCHEMA) as table:
-        table.execute("INSERT INTO numbers VALUES (1)")
-    with contextlib.suppress(KeyError), cache.database(folder / "t.sqlite", SCHEMA) as table:
-        table.execute("INSERT INTO numbers VALUES (2)")
-        raise KeyError
+    insert(folder / "t.sqlite", 1)
+    with contextlib.suppress(KeyError):
+        insert(folder / "t.sqlite", 2, KeyError())
     assert count(folder / "t.sqlite") == 1
 
 
-def test_a_damaged_file_says_where_it_is_and_what_to_do(folder):
+@pytest.mark.parametrize("content", [b"no database" * 100, b"", b"SQLite format 3\0" + bytes(5000)])
+def test_a_damaged_table_is_begun_anew(folder, content, caplog):
+    insert(folder / "t.sqlite", 1)
+    (folder / "t.sqlite").write_bytes(content)
+    (folder / "t.sqlite-journal").write_bytes(content)
+    insert(folder / "t.sqlite", 2)
+    assert count(folder / "t.sqlite") == 1
+    assert "is damaged" in caplog.text or not content
+
+
+def test_a_table_of_other_columns_is_begun_anew(folder):
     folder.mkdir()
-    (folder / "t.sqlite").write_bytes(b"no database" * 100)
+    with contextlib.closing(sqlite3.connect(folder / "t.sqlite")) as table:
+        table.execute("CREATE TABLE numbers (n INTEGER, m INTEGER NOT NULL)")
+        table.commit()
+    insert(folder / "t.sqlite", 1)
+    assert count(folder / "t.sqlite") == 1
+
+
+def test_a_table_that_finds_damage_each_time_says_so(folder):
     with pytest.raises(CacheError, match=r"t\.sqlite.*delete it if it is damaged.*MELANOMA_TL_CACHE"):
-        count(folder / "t.sqlite")
+        insert(folder / "t.sqlite", 1, sqlite3.DatabaseError("as ever"))
+
+
+def test_a_table_that_is_cleared_meanwhile_is_made_anew(folder):
+    cleared = []
+
+    def work(table):
+        if not cleared:
+            cleared.append(cache.clear())
+        table.execute("INSERT INTO numbers VALUES (1)")
+
+    cache.transact(folder / "t.sqlite", SCHEMA, work)
+    assert count(folder / "t.sqlite") == 1
 
 
 def test_a_folder_that_cannot_be_made_says_so(tmp_path, monkeypatch):
@@ -63,9 +126,13 @@ def test_a_folder_that_cannot_be_made_says_so(tmp_path, monkeypatch):
 
 def test_a_second_writer_waits_for_the_first(folder, monkeypatch):
     monkeypatch.setattr(cache, "_PATIENCE", 0.05)
-    with cache.database(folder / "t.sqlite", SCHEMA) as table:
+
+    def work(table):
         table.execute("INSERT INTO numbers VALUES (1)")
         with pytest.raises(CacheError, match="locked"):
             count(folder / "t.sqlite")
+
+    cache.transact(folder / "t.sqlite", SCHEMA, work)
     assert count(folder / "t.sqlite") == 1
-    assert sqlite3.connect(folder / "t.sqlite").execute("SELECT n FROM numbers").fetchall() == [(1,)]
+    with contextlib.closing(sqlite3.connect(folder / "t.sqlite")) as table:
+        assert table.execute("SELECT n FROM numbers").fetchall() == [(1,)]

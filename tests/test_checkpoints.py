@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
 
 from melanoma_tl import Augmenter, Probe, Stage, TransferClassifier, cache
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import CacheError, ParameterError
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
@@ -167,3 +168,82 @@ def test_a_process_that_is_killed_at_any_moment_goes_on(tmp_path):
     with np.load(tmp_path / "resumed.npz") as resumed, np.load(tmp_path / "unbroken.npz") as unbroken:
         for name in unbroken.files:
             assert np.allclose(resumed[name], unbroken[name], atol=1e-5)
+
+
+def fit_with_error(images, labels, **options):
+    with pytest.raises(Killed):
+        make().fit(images, labels, resume=True, callbacks=[Kill(epoch=2)], **options)
+
+
+def test_two_identical_runs_at_once(images, labels, monkeypatch):
+    """The second is told, and nothing of the first is spoiled."""
+    monkeypatch.setattr("melanoma_tl.checkpoints._PATIENCE", 0.1)
+    refused = []
+
+    class Second(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                with ThreadPoolExecutor(1) as pool:
+                    refused.append(pool.submit(lambda: make().fit(images, labels, resume=True)).exception())
+
+    first = make().fit(images, labels, resume=True, callbacks=[Second()])
+    assert isinstance(refused[0], CacheError)
+    assert "under way in another process or thread" in str(refused[0])
+    assert same_weights(first, make().fit(images, labels))
+    assert cache.size("runs") == 0
+
+
+def test_the_second_waits_for_one_that_is_ending(images, labels):
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: make(epochs=1).fit(images, labels, resume=True), range(2)))
+    assert all(len(fitted.history_["loss"]) == 1 for fitted in both)
+    assert cache.size("runs") == 0
+
+
+def test_checkpoints_that_are_cleared_meanwhile(images, labels):
+    """The run goes on, and can be killed and resumed again."""
+    data = {"validation_data": (images[:10], 1 - labels[:10])}  # the first epoch is the best
+    unbroken = make().fit(images, labels, **data)
+
+    class Clear(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                cache.clear("runs")
+
+    with pytest.raises(Killed):
+        make().fit(images, labels, **data, resume=True, callbacks=[Clear(), Kill(epoch=3)])
+    resumed = make().fit(images, labels, **data, resume=True)
+    assert same_weights(resumed, unbroken)
+
+
+@pytest.mark.parametrize("kind", ["flip", "truncate", "delete", "swap", "seal"])
+def test_a_damaged_checkpoint_is_trained_again(images, labels, kind, caplog):
+    data = {"validation_data": (images[:10], 1 - labels[:10])}
+    unbroken = make().fit(images, labels, **data)
+    fit_with_error(images, labels, **data)
+    files = sorted(path for path in (cache.folder() / "runs").rglob("epoch_*/**/*") if path.is_file())
+    weights = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(weights.read_bytes())
+    if kind == "flip":
+        content[len(content) // 2] ^= 4
+        weights.write_bytes(content)
+    elif kind == "truncate":
+        weights.write_bytes(content[:-50])
+    elif kind == "delete":
+        weights.unlink()
+    elif kind == "seal":
+        next(path for path in files if path.name == "checksums.json").write_text("[" * 100_000)
+    else:
+        other = next(path for path in files if path.name == "best.npz")
+        weights.write_bytes(other.read_bytes())
+    assert same_weights(make().fit(images, labels, **data, resume=True), unbroken)
+    assert "is damaged, and is trained again" in caplog.text
+
+
+def test_a_full_disk_says_what_to_do(images, labels, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("melanoma_tl.checkpoints.np.savez", full)
+    with pytest.raises(CacheError, match=r"No space left on device; free some space"):
+        make().fit(images, labels, validation_data=(images[:10], labels[:10]), resume=True)

@@ -1,5 +1,6 @@
 """Downloads against a real server on this machine that does everything wrong that servers do."""
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -450,13 +452,77 @@ def test_an_encrypted_member_is_refused(archive, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("second", ["a.jpg", "A.JPG"])
-def test_a_name_that_occurs_twice_is_refused(tmp_path, second):
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        ("a.jpg", "a.jpg", "occurs twice"),
+        ("a.jpg", "A.JPG", "occurs twice"),
+        ("l\u00e9sion.jpg", "le\u0301sion.jpg", "occurs twice"),
+        ("L\u00c9SION.jpg", "le\u0301sion.jpg", "occurs twice"),
+        ("images/1.jpg", "Images/1.jpg", "occurs twice"),
+        ("a", "a/1.jpg", "is a file and a folder"),
+        ("a/1.jpg", "A", "is a file and a folder"),
+    ],
+)
+def test_two_members_that_are_one_file_somewhere_are_refused(tmp_path, first, second, reason):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
-        opened.writestr("a.jpg", b"one")
+        opened.writestr(first, b"one")
         opened.writestr(second, b"two")
-    with pytest.raises(DownloadError, match="occurs twice"):
+    with pytest.raises(DownloadError, match=reason):
         extract(tmp_path / "a.zip", tmp_path / "out", verbose=0)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "a//b.jpg", "./a.jpg", "a/./b.jpg", "a.jpg.", "a.jpg ", "folder /a.jpg", "a\nb.jpg", "a\x1b[2J.jpg"),
+        *("nul", "CON.jpg", "lpt1.tar.gz", "a" * 252 + ".jpg", "\u00e9" * 130 + ".jpg", "a\u202egpj.exe"),
+    ],
+)
+def test_names_that_no_file_can_have_everywhere_are_refused(archive, tmp_path, name):
+    path = archive({name or "x": b"bad", "good.jpg": b"good"})
+    if not name:  # which no writer writes
+        path.write_bytes(_nameless(path))
+    with pytest.raises(DownloadError, match=r"is no name that a file can have everywhere\. Nothing was unpacked"):
+        extract(path, tmp_path / "out", verbose=0)
+    assert not (tmp_path / "out").exists()
+
+
+def _nameless(path):
+    """Take the name of the first member out of the directory of an archive."""
+    content = path.read_bytes()
+    start = content.index(b"PK\x01\x02")
+    entry = bytearray(content[start:])
+    entry[28:30] = b"\0\0"
+    del entry[46:47]
+    end = entry.index(b"PK\x05\x06")
+    entry[end + 12 : end + 16] = (int.from_bytes(entry[end + 12 : end + 16], "little") - 1).to_bytes(4, "little")
+    return content[:start] + bytes(entry)
+
+
+def test_archives_with_random_damage_are_refused_or_right(archive, tmp_path):
+    members = {f"images/{number}.jpg": bytes([number]) * 400 for number in range(5)}
+    whole = archive(members, method=zipfile.ZIP_DEFLATED).read_bytes()
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(content), rng.integers(1, 6)):
+            content[place] = rng.integers(256)
+        (tmp_path / "a.zip").write_bytes(content[: rng.integers(1, len(content) + 1)] if number % 5 == 0 else content)
+        with contextlib.suppress(DownloadError):
+            paths = extract(tmp_path / "a.zip", tmp_path / f"out{number}", verbose=0)
+            assert all(path.read_bytes() in members.values() for path in paths)
+
+
+def test_two_fetch_into_one_folder(server, tmp_path):
+    """The second waits for the first, and finds the file there."""
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: fetch([server.file()], tmp_path / "out", verbose=0), range(3)))
+    assert all(paths == found[0] for paths in found)
+    assert (tmp_path / "out" / "file.bin").read_bytes() == CONTENT
+    assert len(server.ranges) == 1
+    assert names(tmp_path / "out") == ["file.bin"]
 
 
 def test_damage_is_found_and_no_half_file_stays(archive, tmp_path):

@@ -369,3 +369,24 @@ def test_without_a_difference_the_largest_effects_are_drawn():
     figure = bias.plot()
     assert len(figure.axes) == 2
     assert "the 80 images of the subset" in figure.get_suptitle()
+
+
+def test_a_subset_of_whole_patients_is_compared_with_others_of_whole_patients():
+    """Drawn as single images, these alarmed in most of the divisions."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for seed in range(40):
+        patients = np.repeat(np.arange(60), 8)
+        metadata = pd.DataFrame({"patient_id": patients, "age": rng.integers(20, 80, 60)[patients]})
+        labels = np.arange(480) % 2
+        dataset = ISBIDataset([f"i{n}" for n in range(480)], None, labels, metadata=metadata)
+        _, part = dataset.split(0.3, groups="patient", random_state=seed, verbose=0)
+        alarms += bool(dataset.selection_bias(part, random_state=seed, verbose=0))
+    assert alarms <= 6
+
+
+def test_patients_that_differ_are_found():
+    patients = np.repeat(np.arange(60), 8)
+    metadata = pd.DataFrame({"patient_id": patients, "age": np.where(patients < 20, 30, 60) + patients % 7})
+    dataset = ISBIDataset([f"i{n}" for n in range(480)], None, np.arange(480) % 2, metadata=metadata)
+    assert dataset.selection_bias(dataset[:160], verbose=0).differing == ("age",)

@@ -641,3 +641,35 @@ def test_a_grid_search_runs_over_a_dataset(dataset):
     clf = TransferClassifier("tiny", weights=None, stages=[Probe()], input_size=(32, 32), random_state=0, verbose=0)
     search = GridSearchCV(clf, {"dropout": [0.0, 0.2]}, cv=2, error_score="raise").fit(dataset, dataset.labels)
     assert search.predict_proba(dataset).shape == (len(dataset), 2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"melanoma": [1, 0, 1, 0]},
+        {"benign_malignant": ["malignant", "benign"] * 2},
+        {"y": list("ynyn")},
+    ],
+)
+def test_columns_that_say_the_opposite_stop_the_read(other):
+    with pytest.raises(DatasetError, match="could each be the label, and do not say the same"):
+        read(frame(label=[0, 1, 0, 1], **other))
+    same = {name: cells[::-1] for name, cells in other.items()}
+    assert read(frame(label=[0, 1, 0, 1], **same)).labels.tolist() == [0, 1, 0, 1]
+
+
+def test_lesions_that_are_numbered_within_each_patient():
+    data = read(frame(label=[0, 1] * 3, patient_id=list("AABBCC"), lesion_id=[1, 2, 1, 2, 1, 1]))
+    assert data.metadata["lesion_id"].tolist() == ["A/1", "A/2", "B/1", "B/2", "C/1", "C/1"]
+    of_their_own = read(frame(label=[0, 1] * 2, patient_id=list("AABB"), lesion_id=[1, 2, 2, 4]))
+    assert of_their_own.metadata["lesion_id"].tolist() == ["1", "2", "2", "4"], "one slip is none"
+
+
+def test_an_id_may_be_the_path_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "im").mkdir()
+    Image.fromarray(np.zeros((4, 4, 3), "uint8")).save("im/a.png")
+    data = ISBIDataset.from_frame(pd.DataFrame({"image": ["im/a.png"], "label": [1]}))
+    assert data.paths.tolist() == ["im/a.png"]
+    with pytest.raises(DatasetError, match="no folder: say with image_dirs= where to look"):
+        ISBIDataset.from_frame(pd.DataFrame({"image": ["b"], "label": [1]}))

@@ -113,6 +113,8 @@ _CODE = re.compile(r"[A-Za-z]+[ _-]?\d+")
 _ZERO = re.compile(r"0+")
 _OFTEN = 3
 """How many times as often as any other patient or lesion a "0" stands in a column where it means that none is known."""
+_SHARED = 2
+"""So many lesions with several patients are no slip of the pen."""
 _NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 
 
@@ -277,8 +279,16 @@ def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:
     if role in ("image_id", "path"):
         cells = [[make_id(_text(cell)) for cell in table[column]] for column in columns]
         return all(other == cells[0] for other in cells[1:])
+    if role == "label" and _contradict(table, columns):
+        return False
     codes = [pd.factorize(table[column].map(_word))[0].tolist() for column in columns]
     return all(other == codes[0] for other in codes[1:])
+
+
+def _contradict(table: pd.DataFrame, columns: Sequence[str]) -> bool:
+    """Tell whether one column calls a melanoma what another calls something else: opposites divide rows alike."""
+    clear = {Meaning.MELANOMA, Meaning.OTHER}
+    return any(clear <= set(map(read_meaning, cells)) for cells in _rows(table, columns))
 
 
 def _warn_of_groups(table: pd.DataFrame, sources: Mapping[str, str], name: str) -> None:
@@ -335,10 +345,29 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
     for role in GROUPS:
         if role in sources:
             facts[role] = _objects(read_ids(table[sources[role]], lost))
+    if all(role in facts for role in GROUPS):
+        facts["lesion_id"] = _tell_lesions_apart(facts["patient_id"], facts["lesion_id"], name)
     if lost:
         said = "; ".join(f"{what} of {len(words)} rows ({_first(words)})" for what, words in lost.items())
         logger.warning("%s: says nothing, and counts as missing: %s", name, said)
     return facts
+
+
+def _tell_lesions_apart(patients: Sequence[Any], lesions: Sequence[Any], name: str) -> NDArray[np.object_]:
+    """Put the patient before the number of a lesion, where each patient's lesions are numbered from the start."""
+    of_lesion: dict[str, set[str]] = {}
+    for patient, lesion in zip(patients, lesions, strict=True):
+        if patient and lesion:
+            of_lesion.setdefault(lesion, set()).add(patient)
+    if sum(len(owners) > 1 for owners in of_lesion.values()) < _SHARED:
+        return _objects(lesions)
+    logger.warning("%s: lesions of several patients have one number; taken as numbered within each patient", name)
+    return _objects(
+        [
+            f"{patient}/{lesion}" if patient and lesion else lesion
+            for patient, lesion in zip(patients, lesions, strict=True)
+        ]
+    )
 
 
 def _first(words: Sequence[str]) -> str:

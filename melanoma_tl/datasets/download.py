@@ -3,11 +3,14 @@
 import errno
 import hashlib
 import logging
+import lzma
 import os
 import re
 import shutil
 import stat
+import struct
 import time
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,12 +22,15 @@ from typing import IO, Any, Protocol
 from tqdm.auto import tqdm
 
 from melanoma_tl.errors import DownloadError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import locked, replacing, replacing_many
 
 logger = logging.getLogger(__name__)
 
 CHECKSUMS = "SHA256SUMS"
 """File beside the downloads with the hashes that nobody published, in the format of ``sha256sum``."""
+
+_LOCK = ".melanoma_tl.lock"
+"""File beside the downloads while somebody fetches them: a second call waits, and finds them there."""
 
 ATTEMPTS = 5
 """How often one file is tried in one call."""
@@ -137,8 +143,7 @@ def fetch(
     ['labels.csv']
     """
     target = Path(folder)
-    with _disk_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
+    with _disk_errors(target), locked(target / _LOCK):
         return [_fetch_one(file, target, source, verbose) for file in files]
 
 
@@ -151,11 +156,10 @@ def _fetch_one(file: RemoteFile, folder: Path, source: str | os.PathLike[str] | 
         origin = _origin(file, source)
         bring = partial(_take if isinstance(origin, Path) else _download, file=file, part=_part(path), verbose=verbose)
         try:
-            # pooch compares the hash of a temporary file, and moves it into place if it is right.
-            with _silence(pooch.get_logger()):
-                pooch.retrieve(
-                    str(origin), known and f"sha256:{known}", fname=file.file_name, path=folder, downloader=bring
-                )
+            # pooch compares the hash of a temporary file beside it, and gives it its name if it is right.
+            with replacing(path) as unfinished, _silence(pooch.get_logger()):
+                name, place = unfinished.name, unfinished.parent
+                pooch.retrieve(str(origin), known and f"sha256:{known}", fname=name, path=place, downloader=bring)
         except ValueError as error:
             _forget(_part(path))
             raise DownloadError(f"{origin}: {_wrong_bytes(file, folder, known)}. Nothing was kept ({error})") from None
@@ -382,7 +386,15 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 # -- archives ----------------------------------------------------------------------------------------------------------
 
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError)
+_LONGEST_NAME = 255  # bytes
+
+_DEVICE = re.compile("con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
+"""What Windows takes for a device, whatever follows after a dot."""
+
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, NotImplementedError),
+    *(ValueError, IndexError),
+)
 """What `zipfile` raises at an archive that is damaged, encrypted or compressed in a way that it does not know."""
 
 
@@ -410,9 +422,9 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
     Raises
     ------
     DownloadError
-        If a member would lie outside the folder, is a link or a device, is encrypted, or
-        occurs twice; if the archive is damaged, or unpacks to more than `MAX_EXPANSION` times
-        its size; or if the disk is full.
+        If a member would lie outside the folder, is a link or a device, is encrypted, has a name that
+        some system cannot write, or occurs twice, also in capitals or with accents written otherwise; if
+        the archive is damaged, or unpacks to more than `MAX_EXPANSION` times its size; or if the disk is full.
     """
     source, target = Path(archive), Path(folder)
     with _disk_errors(target):
@@ -423,11 +435,10 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
                 missing = [member for member in members if not _is_there(member, target)]
                 total = sum(member.file_size for member in missing)
                 _check_free(target, total, source.name)
-                with tqdm(
-                    total=total, desc=f"Unpack {source.name}", unit="B", unit_scale=True, disable=not verbose
-                ) as bar:
+                bar = tqdm(total=total, desc=f"Unpack {source.name}", unit="B", unit_scale=True, disable=not verbose)
+                with bar, replacing_many(target) as replacing_one:
                     for member in missing:
-                        with replacing(target / member.filename) as unfinished, opened.open(member) as packed:
+                        with replacing_one(target / member.filename) as unfinished, opened.open(member) as packed:
                             _write(packed, unfinished, bar)
         except _ZIP_ERRORS as error:
             raise DownloadError(f"{source}: damaged ({error}). Delete it to fetch it again") from error
@@ -435,17 +446,22 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
 
 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
-    members = [member for member in archive.infolist() if not member.is_dir() and not _is_litter(member.filename)]
+    found = archive.infolist()
+    members = [one for one in found if not one.filename.endswith("/") and not _is_litter(one.filename)]
     names: set[str] = set()
+    folders = {_one_spelling(str(folder)) for member in members for folder in PurePosixPath(member.filename).parents}
     for member in members:
+        name = _one_spelling(member.filename)
         reason = _why_refused(member)
-        if member.filename.casefold() in names:
-            reason = "occurs twice"
+        if name in names:
+            reason = reason or "occurs twice, but for capitals and the way in which accents are written"
+        elif name in folders:
+            reason = reason or "is a file and a folder"
         if reason:
             raise DownloadError(
                 f"{path}: {member.filename!r} {reason}. Nothing was unpacked: do not trust this archive"
             )
-        names.add(member.filename.casefold())
+        names.add(name)
     total, size = sum(member.file_size for member in members), path.stat().st_size
     if total > MAX_EXPANSION * size:
         raise DownloadError(
@@ -459,15 +475,33 @@ def _is_litter(name: str) -> bool:
     return name.startswith("__MACOSX/") or PurePosixPath(name).name == ".DS_Store"
 
 
+def _one_spelling(name: str) -> str:
+    """Write a name as file systems compare it that know neither capitals nor two ways to write an accent."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def _why_refused(member: zipfile.ZipInfo) -> str:
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
-    if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
+    parts = name.split("/")
+    if name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         return "would lie outside the folder"
+    if not all(_can_be_a_name(part) for part in parts):
+        return "is no name that a file can have everywhere"
     if kind not in (0, stat.S_IFREG):
         return "is a link or a device, not a file"
     if member.flag_bits & 0x1:
         return "is encrypted"
     return ""
+
+
+def _can_be_a_name(part: str) -> bool:
+    return (
+        part not in ("", ".")
+        and part.isprintable()
+        and part == part.rstrip(" .")  # Windows leaves these out
+        and not _DEVICE.fullmatch(part.split(".")[0])
+        and len(part.encode(errors="surrogatepass")) <= _LONGEST_NAME
+    )
 
 
 def _is_there(member: zipfile.ZipInfo, folder: Path) -> bool:

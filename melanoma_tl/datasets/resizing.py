@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import replacing, replacing_many
 from melanoma_tl.images import load_image, map_threaded
 
 if TYPE_CHECKING:
@@ -65,13 +64,18 @@ def write_resized(
                 raise
             return error
         try:
-            _write_image(pixels, path)
+            with replacing_one(path) as unfinished:
+                Image.fromarray(pixels).save(unfinished)
         except OSError as error:
             raise DatasetError(f"{path}: the image cannot be written ({error.strerror or error})") from error
         return str(path)
 
-    rows = map_threaded(write, dataset)
-    return list(tqdm(rows, total=len(dataset), desc=f"Resize {dataset.name}", disable=not verbose))
+    try:
+        with replacing_many(Path(folder)) as replacing_one:
+            rows = map_threaded(write, dataset)
+            return list(tqdm(rows, total=len(dataset), desc=f"Resize {dataset.name}", disable=not verbose))
+    except OSError as error:
+        raise DatasetError(f"{folder}: images cannot be written there ({error.strerror or error})") from error
 
 
 def _place(folder: Path, name: str) -> Path:
@@ -94,8 +98,3 @@ def write_labels(dataset: "ISBIDataset", path: Path) -> None:
     table = dataset.to_frame().drop(columns="path").assign(label=np.array(dataset.class_names)[dataset.labels])
     with replacing(path) as unfinished:
         table.to_csv(unfinished, index=False)
-
-
-def _write_image(pixels: NDArray[np.uint8], path: Path) -> None:
-    with replacing(path) as unfinished:
-        Image.fromarray(pixels).save(unfinished)

@@ -95,6 +95,8 @@ def _find_files(
         return table.drop(columns="path", errors="ignore"), [""] * len(table)
     index = ImageIndex(folders)
     given = ["" if is_missing(path) else os.fspath(path) for path in table.get("path", [""] * len(table))]
+    if not folders:  # what the table calls an image is then its path
+        given = [path or os.fspath(entry) for path, entry in zip(given, entries, strict=True)]
     found = [index.find(path or entry, is_path=bool(path)) for entry, path in zip(entries, given, strict=True)]
     where = ", ".join(map(str, folders)) or "no folder: say with image_dirs= where to look"
     flaws = [_why_not_found(files, path, where) for files, path in zip(found, given, strict=True)]

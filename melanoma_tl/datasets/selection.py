@@ -41,6 +41,9 @@ MAX_CATEGORIES = 30
 N_DRAWS = 9_999
 """Random subsets that each p-value is counted from."""
 
+_MANY, _FEWER_DRAWS = 2_000, 999
+"""With more patients than this in a class, fewer random subsets bound time and memory."""
+
 _THUMBNAIL = (32, 32)  # pixels: enough for mean colours and dark corners
 _CORNERS = np.r_[0:4, 28:32]  # an eighth of each side
 _STEPS = 50  # numbers are compared at these quantiles, so that the time does not grow with the images
@@ -118,9 +121,9 @@ def measure_selection_bias(
     subset counted in (Phipson and Smyth, 2010, Stat Appl Genet Mol Biol 9:39). The draw
     of the counts of each value is the multivariate hypergeometric one. All p-values are
     corrected together as Holm (1979, Scand J Stat 6:65) describes, because the question
-    is whether the subset differs at all, and because characteristics are related. The
-    draws are of single images: a subset of whole patients or lesions varies more, and
-    may be said to differ by chance.
+    is whether the subset differs at all, and because characteristics are related. Where
+    ``patient_id`` is known and the subset takes each patient whole or not at all, as
+    `ISBIDataset.split` does, the random subsets are of patients.
 
     In a large dataset differences too small to matter have a small p-value, too.
     A characteristic differs where p is below `alpha` and the effect at least
@@ -153,8 +156,13 @@ def measure_selection_bias(
     left_out |= {name: _why_left_out(images[name], compared.values()) for name in characteristics}
 
     rng = np.random.default_rng(random_state)
+    patients = _find_whole_patients(dataset, images)
     rows = [
-        {"characteristic": name, "class": class_name, **_compare_sides(members[name], members["in_subset"], rng)}
+        {
+            "characteristic": name,
+            "class": class_name,
+            **_compare_sides(members[name], members["in_subset"], patients[members.index], rng),
+        }
         for name in characteristics
         if not left_out[name]
         for class_name, members in compared.items()
@@ -431,7 +439,21 @@ def _format(value: Any) -> str:
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def _compare_sides(values: pd.Series, in_subset: pd.Series, rng: np.random.Generator) -> dict[str, Any]:
+def _find_whole_patients(dataset: "ISBIDataset", images: pd.DataFrame) -> pd.Series:
+    """Give a number to what was chosen together: patients, where the subset takes each whole or not at all."""
+    alone = pd.Series(np.arange(len(images)), index=images.index)
+    if "patient_id" not in dataset.metadata:
+        return alone
+    known = pd.Series(dataset.metadata["patient_id"].to_numpy(), index=dataset.image_ids).reindex(images["image_id"])
+    codes = pd.factorize(known)[0]
+    numbers = pd.Series(np.where(codes < 0, codes.max() + 1 + np.arange(len(codes)), codes), index=images.index)
+    are_whole = images["in_subset"].groupby(numbers).nunique().eq(1).all()
+    return numbers if are_whole else alone
+
+
+def _compare_sides(
+    values: pd.Series, in_subset: pd.Series, patients: pd.Series, rng: np.random.Generator
+) -> dict[str, Any]:
     chosen, ordered = in_subset.to_numpy(), _is_number(values)
     codes, words = (_cut(values), None) if ordered else pd.factorize(_words(values), sort=True)
     sides = [np.bincount(codes[side], minlength=codes.max() + 1) / side.sum() for side in (chosen, ~chosen)]
@@ -439,7 +461,7 @@ def _compare_sides(values: pd.Series, in_subset: pd.Series, rng: np.random.Gener
     most = int(np.abs(shares[0] - shares[1]).argmax())
     where = f"up to {_format(values[codes <= most].max())}" if words is None else words[most]
     in_subset_text, in_rest_text = (f"{100 * share:.0f} % {where}" for share in shares[:, most])
-    effect, p_value = _compare(codes, chosen, ordered=ordered, rng=rng)
+    effect, p_value = _compare(codes, chosen, ordered=ordered, rng=rng, patients=patients.to_numpy())
     return {"in_subset": in_subset_text, "in_rest": in_rest_text, "effect": effect, "p_value": p_value}
 
 
@@ -467,17 +489,45 @@ def _tenths(n: int) -> NDArray[np.intp]:
 
 
 def _compare(
-    values: NDArray[np.intp], chosen: NDArray[np.bool_], *, ordered: bool, rng: np.random.Generator
+    values: NDArray[np.intp],
+    chosen: NDArray[np.bool_],
+    *,
+    ordered: bool,
+    rng: np.random.Generator,
+    patients: NDArray[np.intp] | None = None,
 ) -> tuple[float, float]:
     """Return the distance of the chosen from the others, and the share of random choices that are as far or further."""
     counts = np.bincount(values)
-    n, total = int(chosen.sum()), len(values)
+    total = len(values)
     observed = np.bincount(values[chosen], minlength=len(counts))
-    draws = np.vstack([observed, rng.multivariate_hypergeometric(counts, n, size=N_DRAWS)])
+    if patients is None or len(np.unique(patients)) == total:
+        random_choices = rng.multivariate_hypergeometric(counts, int(chosen.sum()), size=N_DRAWS)
+    else:
+        random_choices = _choose_patients(values, chosen, patients, len(counts), rng)
+    draws = np.vstack([observed, random_choices])
+    n = draws.sum(axis=1, keepdims=True)
     # share among the chosen minus share among the others, times n (total - n): whole numbers, so that ties are exact
     surplus = draws * total - counts * n
-    distances = np.abs(surplus.cumsum(axis=1)).max(axis=1) if ordered else np.abs(surplus).sum(axis=1) // 2
-    return distances[0] / (n * (total - n)), float(np.mean(distances >= distances[0]))
+    moved = np.abs(surplus.cumsum(axis=1)).max(axis=1) if ordered else np.abs(surplus).sum(axis=1) // 2
+    distances = moved / (n * (total - n))[:, 0]
+    return float(distances[0]), float(np.mean(distances >= distances[0]))
+
+
+def _choose_patients(
+    values: NDArray[np.intp],
+    chosen: NDArray[np.bool_],
+    patients: NDArray[np.intp],
+    n_values: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Count the values of as many random patients as were chosen, some thousand times."""
+    numbers = np.unique(patients, return_inverse=True)[1]
+    of_patient = np.zeros((numbers.max() + 1, n_values))
+    np.add.at(of_patient, (numbers, values), 1)
+    n_chosen = len(np.unique(numbers[chosen]))
+    n_draws = N_DRAWS if len(of_patient) <= _MANY else _FEWER_DRAWS
+    ranks = rng.permuted(np.tile(np.arange(len(of_patient)), (n_draws, 1)), axis=1)
+    return ((ranks < n_chosen) @ of_patient).astype(np.int64)
 
 
 def _judge(rows: Sequence[Mapping[str, Any]], alpha: float) -> pd.DataFrame:

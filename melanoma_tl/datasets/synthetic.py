@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.challenges import CHALLENGES, Challenge
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.files import replacing
+from melanoma_tl.files import replacing_many
 
 __all__ = ["draw_lesion", "write_challenge", "write_isbi"]
 
@@ -217,12 +217,13 @@ def write_challenge(
     _check_not_another(folder / challenge.ground_truth, ground_truth)
     (folder / challenge.image_dirs[0]).mkdir(parents=True, exist_ok=True)
     drawings = zip(ids, labels, image_seeds, strict=True)
-    for image_id, melanoma, seed in tqdm(drawings, f"Drawing {challenge.title}", len(ids), disable=not verbose):
-        image = draw_lesion(melanoma, size=size, random_state=np.random.default_rng(seed))
-        with replacing(folder / challenge.image_dirs[0] / f"{image_id}.jpg") as unfinished:
-            Image.fromarray(image).save(unfinished, format="JPEG", quality=_JPEG_QUALITY)
-    with replacing(folder / challenge.ground_truth) as unfinished:
-        unfinished.write_bytes(ground_truth)
+    with replacing_many(folder) as replacing:
+        for image_id, melanoma, seed in tqdm(drawings, f"Drawing {challenge.title}", len(ids), disable=not verbose):
+            image = draw_lesion(melanoma, size=size, random_state=np.random.default_rng(seed))
+            with replacing(folder / challenge.image_dirs[0] / f"{image_id}.jpg") as unfinished:
+                Image.fromarray(image).save(unfinished, format="JPEG", quality=_JPEG_QUALITY)
+        with replacing(folder / challenge.ground_truth) as unfinished:
+            unfinished.write_bytes(ground_truth)
     _logger.info("Drew %s: %d benign and %d melanoma images in %s", challenge.title, n_benign, n_melanoma, folder)
     return folder
 

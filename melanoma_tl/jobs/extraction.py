@@ -1,10 +1,7 @@
 """Compute what the frozen part of a network makes of the images of a shard, as `fit` does before it trains."""
 
-import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes  # noqa: F401 -- tells NumPy what "bfloat16" is
@@ -16,7 +13,9 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import list_backbones
 from melanoma_tl.errors import ImageError, JobError
 from melanoma_tl.features import name_store
-from melanoma_tl.images import ImageFile, ImageLike, batched, load_image, map_threaded, read_content
+from melanoma_tl.files import scratch
+from melanoma_tl.fingerprints import content_of
+from melanoma_tl.images import ImageLike, batched, hold, load_image, map_threaded
 from melanoma_tl.isolation import own_settings
 from melanoma_tl.jobs.rows import describe_files, schema_with
 from melanoma_tl.parts import FrozenPart, with_precision
@@ -81,9 +80,9 @@ class Extraction:
         height, width = part.network.inputs[0].shape[1:3]
         recipe = PreparedStore((height, width)).recipe
         (features,) = with_precision(part.network, part.policy).outputs
-        with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
-            part.network.save(Path(folder, _FILE))
-            network = Path(folder, _FILE).read_bytes()
+        with scratch() as folder:
+            part.network.save(folder / _FILE)
+            network = (folder / _FILE).read_bytes()
         store = name_store(part.network, policy=part.policy, recipe=recipe)
         shape, dtype = tuple(features.shape[1:]), np.dtype(features.dtype).name
         keys = _view_keys(part.augmenter, part.n_views)
@@ -110,8 +109,8 @@ class Extraction:
         """
         import keras
 
-        with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
-            file = Path(folder, _FILE)
+        with scratch() as folder:
+            file = folder / _FILE
             file.write_bytes(self.network)
             list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
             try:
@@ -191,9 +190,8 @@ class Extractor:
     def _decode(self, named: tuple[str, ImageLike]) -> _Image:
         path, image = named
         try:
-            content = read_content(image)
-            file = ImageFile(path, lambda: content)  # read once: what is decoded is what is hashed
-            return _Image(path, load_image(file, self._size), hashlib.sha256(content).digest())
+            held = hold(image)
+            return _Image(path, load_image(held, self._size), content_of(held))
         except ImageError as error:
             return _Image(path, error=error.reason)
 

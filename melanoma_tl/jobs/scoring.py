@@ -1,7 +1,6 @@
 """Score the images of a shard, as `predict_proba` does."""
 
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ImageError
+from melanoma_tl.files import scratch
 from melanoma_tl.images import ImageLike, load_image
 from melanoma_tl.inputs import classes_of
 from melanoma_tl.jobs.rows import describe_files, schema_with
@@ -54,8 +54,8 @@ class Scoring:
             If it cannot be read here.
         """
         logging.getLogger("melanoma_tl").setLevel(logging.ERROR)  # what cannot be read becomes a row
-        with tempfile.TemporaryDirectory(prefix="melanoma_tl_") as folder:
-            file = Path(folder, self.name)
+        with scratch() as folder:
+            file = folder / self.name
             file.write_bytes(self.model)
             return Scorer(load_classifier(file), self.tta, self.batch_size)
 

@@ -1,0 +1,165 @@
+"""Processes that are killed twenty times, at whatever moment: the same end as unbroken, and nothing left behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+N_KILLS = 20
+
+SERVER = """
+import os, random, shutil, signal, sys, time
+from pathlib import Path
+root, name, n_kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+cache = os.environ["MELANOMA_TL_CACHE"]
+sys.path.insert(0, sys.argv[4])
+import keras, tensorflow
+from conftest import draw_images
+os.environ["MELANOMA_TL_CACHE"] = cache  # the tests have their own
+import test_kills
+
+def fork():
+    process = os.fork()  # before anything is computed, which threads of TensorFlow would not survive
+    if process == 0:
+        try:
+            test_kills.WORK[name](root / "out")
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), flush=True)
+            os._exit(1)
+    return process
+
+begin = time.monotonic()
+assert os.waitpid(fork(), 0)[1] == 0
+seconds = time.monotonic() - begin
+for folder in (root / "out", Path(cache)):
+    shutil.rmtree(folder, ignore_errors=True)
+rng, killed = random.Random(0), 0
+for number in range(n_kills):
+    process = fork()
+    time.sleep(rng.uniform(0, seconds))
+    os.kill(process, signal.SIGKILL)
+    killed += os.WIFSIGNALED(os.waitpid(process, 0)[1])
+assert os.waitpid(fork(), 0)[1] == 0
+print("killed", killed)
+"""
+
+
+def _images():
+    from conftest import draw_images
+
+    return draw_images(96, side=64)
+
+
+def _prepare(out):
+    import numpy as np
+
+    from melanoma_tl.sources import prepare
+
+    prepared = prepare(list(_images()), np.arange(96) % 2, (48, 48), on_error="raise", desc="images", verbose=0)
+    _write(out, pixels=prepared.pixels[:])
+
+
+def _extract(out):
+    import numpy as np
+    from conftest import build, register_tiny
+
+    from melanoma_tl.features import FeatureExtractor
+    from melanoma_tl.parts import cut_network
+    from melanoma_tl.views import ImageViews
+
+    register_tiny()
+    part = cut_network(build("tiny", random_state=0, input_size=(64, 64)))
+    views = ImageViews(_images(), [bytes([number]) * 32 for number in range(96)], None)
+    options = {"policy": "float32", "recipe": "drawn", "budget": None, "batch_size": 4, "verbose": 0}
+    inputs = FeatureExtractor(part.frozen, **options).extract(views, np.arange(96), 1, "images")
+    _write(out, features=inputs.draw(np.arange(96), np.zeros(96, dtype=int), 0))
+
+
+def _save(out):
+    from conftest import build, register_tiny
+
+    from melanoma_tl.persistence import load_model, save_model
+
+    register_tiny()
+    save_model(build("tiny", random_state=0), {}, out / "m.keras")
+    loaded = load_model(out / "m.keras")
+    _write(out, **{f"weight_{number}": weight for number, weight in enumerate(loaded.model.get_weights())})
+
+
+def _export(out):
+    from conftest import build, register_tiny
+
+    from melanoma_tl.exporting import export_model
+
+    register_tiny()
+    export_model(build("tiny", random_state=0), out / "m", "saved_model", {})
+
+
+def _resize(out):
+    from PIL import Image
+
+    from melanoma_tl import ISBIDataset
+
+    given = out.parent / "given"
+    given.mkdir(exist_ok=True)
+    for number, pixels in enumerate(_images()):
+        Image.fromarray(pixels).save(given / f"{number}.png")
+    paths = [given / f"{number}.png" for number in range(96)]
+    ISBIDataset([path.stem for path in paths], paths, [0, 1] * 48).resize_to(out, size=(32, 32), verbose=0)
+
+
+def _write(out, **arrays):
+    import numpy as np
+
+    from melanoma_tl.files import replacing
+
+    with replacing(out / "result.npz") as unfinished:
+        np.savez(unfinished, **arrays)
+
+
+WORK = {"prepare": _prepare, "extract": _extract, "save": _save, "export": _export, "resize": _resize}
+
+
+def run(root, name, n_kills):
+    (root / "temporary").mkdir(parents=True)
+    environment = os.environ | {
+        "MELANOMA_TL_CACHE": str(root / "cache"),
+        "TMPDIR": str(root / "temporary"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [sys.executable, "-c", SERVER, str(root), name, str(n_kills), str(Path(__file__).parent)]
+    outcome = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=560)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return int(outcome.stdout.split()[-1])
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_twenty_kills(tmp_path, name):
+    assert run(tmp_path / "killed", name, N_KILLS) > N_KILLS / 2
+    run(tmp_path / "unbroken", name, 0)
+    killed, unbroken = (contents(tmp_path / kind / "out") for kind in ("killed", "unbroken"))
+    assert killed.keys() == unbroken.keys()
+    for file, content in unbroken.items():  # archives and graphs hold the time at which they were written
+        assert file.endswith((".keras", ".pb", ".npz")) or killed[file] == content, file
+        if file.endswith(".npz"):
+            _compare(tmp_path / "killed" / "out" / file, tmp_path / "unbroken" / "out" / file)
+    left = [path for path in (tmp_path / "killed").rglob("*") if "unfinished" in path.name]
+    assert left == []
+
+
+def _compare(one, other):
+    import numpy as np
+
+    with np.load(one) as found, np.load(other) as expected:
+        assert found.files == expected.files
+        for name in expected.files:
+            assert np.allclose(found[name], expected[name], atol=1e-5, rtol=0)

@@ -1,0 +1,267 @@
+"""Writers cannot hurt each other, and who is killed leaves nothing that stays."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from conftest import build
+
+from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.synthetic import write_challenge
+from melanoma_tl.files import locked, replacing, replacing_many, scratch, workplace
+from melanoma_tl.persistence import load_model, save_model
+
+
+def everything(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def write_half(opened):
+    with opened as unfinished:
+        unfinished.write_text("half")
+        raise ZeroDivisionError
+
+
+def run(code, *arguments, **options):
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=False, **options)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from melanoma_tl.files import *
+with {what} as unfinished:
+    (unfinished / "half" if unfinished.is_dir() else unfinished).write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_file_has_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    with replacing(path) as unfinished:
+        unfinished.write_text("one")
+        assert unfinished.suffix == ".txt"
+        assert not path.exists()
+    assert path.read_text() == "one"
+    with pytest.raises(ZeroDivisionError):
+        write_half(replacing(path))
+    assert path.read_text() == "one"
+    assert everything(tmp_path) == ["deep", "deep/a.txt"]
+
+
+def test_a_folder_takes_the_place_of_a_folder(tmp_path):
+    for content in ("one", "two"):
+        with replacing(tmp_path / "a") as unfinished:
+            unfinished.mkdir()
+            (unfinished / content).write_text(content)
+        assert everything(tmp_path) == ["a", f"a/{content}"]
+    with pytest.raises(OSError, match="a"), replacing(tmp_path / "a") as unfinished:
+        unfinished.write_text("a file")
+    assert everything(tmp_path) == ["a", "a/two"]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "replacing(Path(sys.argv[1], 'a.txt'))",
+        "publishing(Path(sys.argv[1], 'a.txt'))",
+        "workplace(Path(sys.argv[1]))",
+    ],
+)
+def test_what_a_killed_writer_left_goes_with_the_next(tmp_path, what):
+    (tmp_path / "a.txt").write_text("before")
+    assert run(KILLED.format(what=what), tmp_path).returncode == -signal.SIGKILL
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert len(everything(tmp_path)) > 1
+    with replacing(tmp_path / "other.txt") as unfinished:
+        unfinished.write_text("whole")
+    assert everything(tmp_path) == ["a.txt", "other.txt"]
+
+
+def test_what_a_killed_reader_of_models_left_goes_too(tmp_path, monkeypatch):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    assert run(KILLED.format(what="scratch()"), env=environment).returncode == -signal.SIGKILL
+    assert len(everything(tmp_path)) > 1
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with scratch() as folder:
+        assert everything(tmp_path)[0] == folder.name
+        assert folder.stat().st_mode & 0o077 == 0, "nobody else can read it"
+    assert everything(tmp_path) == []
+
+
+def test_a_folder_that_was_being_replaced_comes_back(tmp_path):
+    """Killed between the two steps in which a folder takes the place of another."""
+    with workplace(tmp_path) as place:
+        (place / "new").mkdir()
+    code = """
+import os, signal, sys
+from pathlib import Path
+from melanoma_tl.files import replacing
+rename = Path.rename
+def kill(self, target):
+    rename(self, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+Path.rename = kill
+with replacing(Path(sys.argv[1], "model")) as unfinished:
+    unfinished.mkdir()
+"""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("before")
+    assert run(code, tmp_path).returncode == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    with replacing(tmp_path / "other.txt") as unfinished:
+        unfinished.write_text("whole")
+    assert everything(tmp_path) == ["model", "model/weights", "other.txt"]
+
+
+def test_a_writer_that_lives_is_left_alone(tmp_path):
+    with replacing(tmp_path / "a.txt") as first:
+        first.write_text("first")
+        assert (
+            run(
+                """
+import sys
+from pathlib import Path
+from melanoma_tl.files import replacing
+with replacing(Path(sys.argv[1], "a.txt")) as unfinished:
+    unfinished.write_text("second")
+""",
+                tmp_path,
+            ).returncode
+            == 0
+        )
+        assert (tmp_path / "a.txt").read_text() == "second"
+        assert first.read_text() == "first"
+    assert (tmp_path / "a.txt").read_text() == "first"
+    assert everything(tmp_path) == ["a.txt"]
+
+
+def test_many_writers_of_one_name_each_write_it_whole(tmp_path, monkeypatch):
+    """Threads, and processes that bear one number, as in two containers."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    wrong = []
+
+    def write(number):
+        for _ in range(15):
+            with replacing(tmp_path / "a.txt") as unfinished:
+                unfinished.write_text(str(number) * 10_000)
+            found = (tmp_path / "a.txt").read_text()
+            wrong.extend([found] if len(found) != 10_000 or len(set(found)) != 1 else [])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(6)))
+    assert wrong == []
+    assert everything(tmp_path) == ["a.txt"]
+
+
+def test_a_model_saved_to_one_name_by_three_threads_is_one_of_theirs(tmp_path):
+    models = [build(random_state=seed) for seed in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda model: save_model(model, {}, tmp_path / "m.keras"), models * 2))
+    assert everything(tmp_path) == ["m.keras"]
+    found = load_model(tmp_path / "m.keras").model.get_weights()
+    assert any(all(map(np.array_equal, found, model.get_weights())) for model in models)
+
+
+def test_many_files_from_one_place(tmp_path):
+    with replacing_many(tmp_path) as replacing_one:
+        for name in ("benign/1.png", "melanoma/1.png", "labels.csv"):
+            with replacing_one(tmp_path / name) as unfinished:
+                unfinished.write_text(name)
+        with pytest.raises(ZeroDivisionError):
+            write_half(replacing_one(tmp_path / "labels.csv"))
+    assert (tmp_path / "melanoma" / "1.png").read_text() == "melanoma/1.png"
+    assert (tmp_path / "labels.csv").read_text() == "labels.csv"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_unfinished_files_are_no_images(tmp_path):
+    folder = write_challenge(tmp_path, year=2016, split="train", n_benign=2, n_melanoma=2, size=32, verbose=0)
+    with replacing(next(folder.rglob("*.jpg")).with_name("new.jpg")) as unfinished:
+        unfinished.write_bytes(next(folder.rglob("*.jpg")).read_bytes())
+        assert len(ISBIDataset.from_challenge(folder, year=2016, split="train")) == 4
+        unfinished.with_name("x").touch()
+
+
+def test_a_path_below_a_file_says_so(tmp_path):
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(OSError, match="a"), replacing(tmp_path / "a" / "b.txt"):
+        pass
+
+
+# -- locks -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_lock_is_held_by_one_and_goes_with_its_process(tmp_path):
+    with locked(tmp_path / "x.lock"), pytest.raises(TimeoutError), locked(tmp_path / "x.lock", patience=0.05):
+        pass
+    assert everything(tmp_path) == []
+    code = """
+import os, signal, sys
+from pathlib import Path
+from melanoma_tl.files import locked
+with locked(Path(sys.argv[1], "x.lock")):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert run(code, tmp_path).returncode == -signal.SIGKILL
+    with locked(tmp_path / "x.lock", patience=0):
+        pass
+
+
+def test_who_waits_comes_next(tmp_path):
+    inside, most = [], []
+
+    def work(_):
+        for _ in range(10):
+            with locked(tmp_path / "x.lock"):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.002)
+                inside.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert max(most) == 1
+    assert everything(tmp_path) == []
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_without_locks_of_the_file_system(tmp_path, monkeypatch, code):
+    """As on some network file systems."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for content in ("one", "two"):
+        with replacing(tmp_path / "a.txt") as unfinished:
+            unfinished.write_text(content)
+            with replacing(tmp_path / "b.txt") as other:
+                other.write_text(content)
+            assert unfinished.exists(), "it is left alone"
+    assert everything(tmp_path) == ["a.txt", "b.txt"]
+    with locked(tmp_path / "x.lock"), pytest.raises(TimeoutError), locked(tmp_path / "x.lock", patience=0.05):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+def test_what_another_user_left_is_in_nobodys_way(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    theirs = tmp_path / "melanoma_tl_unfinished_theirs"
+    beside = tmp_path / ".melanoma_tl_unfinished_12345" / "theirs"
+    for folder in (theirs, beside):
+        folder.mkdir(parents=True)
+        os.chown(folder, 12345, 12345)
+    with replacing(tmp_path / "b.txt") as unfinished, scratch():
+        unfinished.write_text("whole")
+    assert theirs.exists()
+    assert beside.exists()
+    assert (tmp_path / "b.txt").read_text() == "whole"
