@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl import cache
+from melanoma_tl.callbacks import saving_itself
 from melanoma_tl.distribution import ALONE, Replicas
 from melanoma_tl.errors import CacheError
 from melanoma_tl.files import locked, replacing
@@ -248,15 +249,20 @@ class StageCheckpoint:
         """
         return _Backup(str(self.working), self._replicas)
 
-    def commit(self) -> keras.callbacks.Callback:
+    def commit(self, history: keras.callbacks.History) -> keras.callbacks.Callback:
         """Make the callback that declares an epoch finished.
+
+        Parameters
+        ----------
+        history : keras.callbacks.History
+            Has the figures of the epoch; callbacks of the user may have added some of theirs since.
 
         Returns
         -------
         keras.callbacks.Callback
             To come after those whose state belongs to the epoch.
         """
-        return _Commit(self)
+        return _Commit(self, history)
 
     def keep_best(self, epoch: int, weights: list[NDArray[Any]]) -> None:
         """Keep the best weights so far, with the epoch that is about to finish.
@@ -362,21 +368,23 @@ class _Backup(keras.callbacks.BackupAndRestore):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._replicas.process == 0:
-            with self._replicas.reading():  # Keras makes an optimizer to compare with, not one for all devices
+            # Keras makes an optimizer to compare with, not one for all devices.
+            with self._replicas.reading(), saving_itself(self.model):
                 super().on_epoch_end(epoch, logs)
 
 
 class _Commit(keras.callbacks.Callback):
-    def __init__(self, checkpoint: StageCheckpoint) -> None:
+    def __init__(self, checkpoint: StageCheckpoint, history: keras.callbacks.History) -> None:
         super().__init__()
-        self._checkpoint = checkpoint
+        self._checkpoint, self._history = checkpoint, history
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self._checkpoint.begin(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         if np.isfinite((logs or {}).get("loss", np.nan)):
-            self._checkpoint.end_epoch(self.model, logs or {})
+            figures = {name: values[-1] for name, values in self._history.history.items()}
+            self._checkpoint.end_epoch(self.model, figures)
 
 
 def _seed_variables(model: keras.Model) -> list[Any]:

@@ -21,6 +21,7 @@ from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.distribution import ALONE, DISTRIBUTIONS, Replicas, find_replicas
+from melanoma_tl.documents import LABEL, read_parts
 from melanoma_tl.errors import (
     DatasetError,
     ModelFileError,
@@ -28,8 +29,8 @@ from melanoma_tl.errors import (
     ParameterError,
     UnknownNameError,
 )
-from melanoma_tl.exporting import ExportedModel, export_model
-from melanoma_tl.fingerprints import Fingerprints
+from melanoma_tl.exporting import Exportable, ExportedModel, export_model
+from melanoma_tl.graphs import with_calibration, with_tuning, without_calibration
 from melanoma_tl.heads import HEADS, Head, name_head
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of
@@ -55,6 +56,7 @@ from melanoma_tl.parameters import (
     SEED,
     SHARE,
     SIZE,
+    TABLE,
     TEXT,
     VERBOSE,
     check,
@@ -62,24 +64,25 @@ from melanoma_tl.parameters import (
     choice,
     holding,
     instance,
+    listed,
     mapping,
     one_of,
     real,
     several,
     whole,
 )
-from melanoma_tl.parts import FrozenPart, build_scorer, describe_network, with_calibration
-from melanoma_tl.persistence import SavedModel, check_can_be_saved, how_to_read, load_model, save_model
+from melanoma_tl.parts import FrozenPart, build_scorer, describe_network
+from melanoma_tl.persistence import check_can_be_saved, how_to_read, load_model, save_model
 from melanoma_tl.pooling import POOLINGS
 from melanoma_tl.precision import PRECISIONS, computes_on_gpu, resolve_precision
 from melanoma_tl.recipes import get_recipe, list_recipes
-from melanoma_tl.scoring import ScoringMixin
+from melanoma_tl.scoring import ScoringMixin, describe_scores, scores_of
 from melanoma_tl.sources import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.stages import Probe, Stage
 from melanoma_tl.symmetries import COUNTS, check_tta, symmetric_views
 from melanoma_tl.tuning import TuningMixin
 from melanoma_tl.versions import library_versions
-from melanoma_tl.vetting import show
+from melanoma_tl.vetting import Interface, show
 
 if TYPE_CHECKING:
     from melanoma_tl.checkpoints import RunFolder
@@ -443,11 +446,14 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             Watched after each epoch; never balanced nor augmented. Its labels are in the words of the
             training labels, or 0 and 1, where 1 is melanoma.
         callbacks : sequence of keras.callbacks.Callback, default=()
-            Called while each stage is trained, on the part of the network that learns.
+            Called while each stage is trained, on the part of the network that learns; epochs are counted on from
+            stage to stage. What ``model.save`` writes in a callback, and so ``ModelCheckpoint``, is the whole network,
+            which plain Keras opens; a ``CSVLogger`` has the rows of all stages.
         resume : bool, default=False
             Keep each finished epoch in the cache folder until training is over. The same call,
             made again after the process was killed, then goes on after the last finished epoch and
-            ends with the weights of an unbroken run. Needs a `random_state`; nothing is kept
+            ends with the weights of an unbroken run. What Keras's own callbacks remember is kept with it, what
+            callbacks of yours remember is not, and the log says so. Needs a `random_state`; nothing is kept
             where the first call did not ask for it.
 
         Returns
@@ -463,7 +469,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         ImageError
             If an image cannot be read and `on_error` is "raise".
         ParameterError
-            If a parameter cannot be used.
+            If a parameter or a callback cannot be used.
         UnknownNameError
             If a validation label is none of the training labels.
         TrainingError
@@ -471,7 +477,10 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         WeightsUnavailableError
             If the weights cannot be found or fetched.
         """
+        from melanoma_tl.callbacks import check_callbacks
+
         self.check_parameters(validated=validation_data is not None)
+        check_callbacks(callbacks, resume=resume)
         replicas = find_replicas(self.distribution)
         if self.random_state is None and (resume or replicas.n_processes > 1):
             what = "resume=True finds a run again" if resume else "processes that train together begin alike"
@@ -751,9 +760,10 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         callbacks: Sequence[Any],
         run: "RunFolder | None",
     ) -> "Training":
+        from melanoma_tl.callbacks import UserCallbacks
         from melanoma_tl.training import Training, naming_full_memory
 
-        whole = Training()
+        whole, has_begun = Training(), False
         for number, (stage, plan) in enumerate(zip(self._stages(), plans, strict=True)):
             logger.info("stage %d of %d: %s", number + 1, len(plans), stage)
             with naming_full_memory(plan):
@@ -761,8 +771,13 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                     part = training.solve(stage, plan)
                 else:
                     part = training.learn(
-                        plan, train_batch_norm=self.train_batch_norm, callbacks=callbacks, run=run, number=number
+                        plan,
+                        train_batch_norm=self.train_batch_norm,
+                        callbacks=UserCallbacks(callbacks, len(whole.history.get("loss", ())), has_begun),
+                        run=run,
+                        number=number,
                     )
+                    has_begun = True
             for name, values in part.history.items():
                 whole.history.setdefault(name, []).extend(values)
             if part.interruption is not None:
@@ -983,8 +998,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         Parameters
         ----------
         path : path
-            Must end in ``.keras``. Plain Keras opens the file too, in its safe mode; the scores of
-            that network are not calibrated.
+            Must end in ``.keras``. Plain Keras opens the file too, in its safe mode: a network that scores one view
+            of an image, in float32, calibrated if `calibrate` was called.
 
         Raises
         ------
@@ -997,7 +1012,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """
         self._check_fitted()
         save_model(
-            self.model_,
+            with_calibration(self.model_, getattr(self, "_calibration", None)),
             {
                 "parameters": self._describe_parameters(),
                 "classes": self.classes_.tolist(),
@@ -1009,6 +1024,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
                 "tuning": self._tuning_to_state(),
             },
             Path(path),
+            self._read,
         )
 
     @classmethod
@@ -1034,88 +1050,80 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
         """
         list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
-        saved = load_model(Path(path))
-        try:
-            return cls._restore(saved)
-        except ModelFileError as error:
-            raise ModelFileError(f"{path}: {error}") from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{path}: does not describe a classifier ({type(error).__name__}: {error})") from error
+        saved = load_model(Path(path), cls._read)
+        saved.content.model_ = without_calibration(saved.model)
+        return saved.content
 
     @classmethod
-    def _restore(cls, saved: SavedModel) -> Self:
-        state = saved.state
-        classes, pos_label = np.array(state["classes"]), state["pos_label"]
-        n_scores = saved.model.outputs[0].shape[-1]
-        if classes.ndim != 1 or len(classes) != (2 if n_scores == 1 else n_scores):
-            raise ModelFileError(f"has classes of the shape {classes.shape}, but {n_scores} scores")
-        if pos_label not in state["classes"] and (n_scores == 1 or pos_label is not None):
-            raise ModelFileError(f"takes {pos_label!r:.40} for melanoma, which is none of its classes")
-        parameters = dict(state["parameters"])
-        for name, kind in _PARTS.items():
-            if parameters.get(name) is not None:
-                parameters[name] = _make(kind, parameters[name], state)
-        if parameters.get("stages") is not None:
-            parameters["stages"] = tuple(_make_stage(stage, state) for stage in parameters["stages"])
-        classifier = _make(cls, parameters, state)
-        classifier.model_ = saved.model
-        classifier.classes_, classifier.pos_label_ = classes, pos_label
+    def _read(cls, state: dict[str, Any], interface: Interface) -> Self:
+        """Make a classifier of the document of a model file; it has everything but the network."""
+        parts = read_parts(state, interface.n_scores)
+        classifier = _make(cls, _unfold(parts["parameters"], state), state)
+        # The backbone and the function that made the head need not be known here: both are in the graph.
+        check(classifier.get_params(deep=False), _PARAMETERS | {"head": TEXT, "pos_label": LABEL | NONE})
+        for part in filter(None, (classifier.balancer, classifier.augmenter)):
+            part.check_parameters()
+        check_tta(classifier.tta, interface.size)
+        classes = parts["classes"]
+        classifier.classes_, classifier.pos_label_ = np.array(state["classes"]), classes.pos_label
         if isinstance(classifier.class_weight, dict):  # JSON turned its keys into words
-            weights = _by_class(classifier.class_weight, classes_of(classifier))
+            weights = _by_class(classifier.class_weight, classes)
             classifier.class_weight = dict(zip(state["classes"], weights, strict=True))
-        classifier.history_ = state["history"]
-        classifier.skipped_ = tuple(SkippedRow(*row) for row in state["skipped"])
-        classifier.provenance_ = state["provenance"]
-        classifier.fingerprints_ = {role: Fingerprints.from_state(kept) for role, kept in state["fingerprints"].items()}
-        classifier._restore_tuning(state.get("tuning"))  # which files of the first version do not have
+        classifier.history_, classifier.provenance_ = state["history"], state["provenance"]
+        classifier.skipped_ = tuple(SkippedRow(*row) for row in parts["skipped"])
+        classifier.fingerprints_ = parts["fingerprints"]
+        classifier._restore_tuning(parts["tuning"])
         return classifier
 
     @checked(path=PATH)
     @own_settings()
-    def export(self, path: str | os.PathLike[str], *, format: str = "saved_model") -> ExportedModel:  # noqa: A002
+    def export(self, path: str | os.PathLike[str], *, format: str | None = None) -> ExportedModel:  # noqa: A002
         """Write the network for other runtimes, and check there that it gives the same scores.
 
         Raw RGB of 0 to 255 goes in as float32, of shape (n, height, width, 3) and the size that
-        ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1), calibrated
-        if `calibrate` was called. That file names the class of each score, and the label of melanoma. The
-        network computes in float32, whatever `precision` is, and scores one view of an image, whatever `tta` is.
+        ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1): the mean over
+        the views that `tta` says, calibrated if `calibrate` was called. That file names the class of each score, the
+        label of melanoma and the threshold, says how image files are decoded and resized, and holds images with their
+        scores to check a program by. The exported network computes in float32, whatever `precision` is.
 
         Parameters
         ----------
         path : path
-            Where to: a folder for "saved_model", a file that ends in ``.tflite`` for "litert" or in
-            ``.onnx`` for "onnx".
-        format : {"saved_model", "litert", "onnx"}, default="saved_model"
-            TensorFlow's SavedModel, LiteRT (once TensorFlow Lite) or ONNX. The last two need
-            ``pip install 'melanoma_tl[export]'``.
+            Where to: a file that ends in ``.tflite`` or ``.onnx``, or a folder for a SavedModel.
+        format : {"saved_model", "litert", "onnx"}, optional
+            TensorFlow's SavedModel, LiteRT (once TensorFlow Lite) or ONNX; by default what the suffix says. The last
+            two need ``pip install 'melanoma_tl[export]'``.
 
         Returns
         -------
         ExportedModel
-            Path, format, largest difference of a score, and bytes.
+            Path, format, largest difference from `predict_proba` as this classifier is set, and bytes.
 
         Raises
         ------
         NotFittedError
             Before `fit` or `load`.
         ExportError
-            If packages are missing, the network cannot be exported, or the exported one gives other
-            scores; what stood at the path is still there.
+            If path and format contradict each other, packages are missing, the network cannot be exported, or the
+            exported one gives other scores; what stood at the path is still there.
         UnknownNameError
             If there is no such format.
         """
         self._check_fitted()
-        classes, is_binary = self.classes_.tolist(), len(self.classes_) == 2
-        tuning = {"threshold": self.threshold_, **self._describe_tuning()} if is_binary else {}
-        description = {
-            "classes": classes,
-            "melanoma": self.pos_label_,
-            "scores": [self.pos_label_] if is_binary else classes,
-            **tuning,
-            "provenance": self.provenance_,
-        }
-        network = with_calibration(self.model_, self.calibration_) if hasattr(self, "calibration_") else self.model_
-        return export_model(network, Path(path), format, description)
+        return export_model(self._exportable(), Path(path), format)
+
+    def _exportable(self) -> Exportable:
+        """Give the graph that scores as `predict_proba` does, and what is to be known of its scores."""
+        size = tuple(self.model_.inputs[0].shape[1:3])
+        check_tta(self.tta, size)
+        precision = resolve_precision(self.precision)
+        return Exportable(
+            with_tuning(self.model_, self.tta, getattr(self, "_calibration", None)),
+            scores_of(self),
+            (self.tta,),
+            next(name for name, known in PRECISIONS.items() if known == precision),
+            describe_scores(self),
+        )
 
     def _describe_parameters(self) -> dict[str, Any]:
         """Give the parameters as JSON can hold them."""
@@ -1233,9 +1241,22 @@ def _make(kind: type[Any], parameters: dict[str, Any], state: dict[str, Any]) ->
     return kind(**_tuples(parameters))
 
 
+def _unfold(parameters: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Make the objects that are described among parameters."""
+    unfolded = dict(parameters)
+    for name, kind in _PARTS.items():
+        if unfolded.get(name) is not None:
+            unfolded[name] = _make(kind, check(unfolded, {name: TABLE})[name], state)
+    if unfolded.get("stages") is not None:
+        stages = check(unfolded, {"stages": listed(TABLE, at_least=1)})["stages"]
+        unfolded["stages"] = tuple(_make_stage(stage, state) for stage in stages)
+    return unfolded
+
+
 def _make_stage(described: dict[str, Any], state: dict[str, Any]) -> Stage | Probe:
-    kinds = {"Stage": Stage, "Probe": Probe}
-    return _make(kinds[described["kind"]], {key: value for key, value in described.items() if key != "kind"}, state)
+    kinds: dict[str, type[Any]] = {"Stage": Stage, "Probe": Probe}
+    kind = check(described, {"kind": choice(*kinds)})["kind"]
+    return _make(kinds[kind], {key: value for key, value in described.items() if key != "kind"}, state)
 
 
 def _tuples(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -16,27 +16,35 @@ from sklearn.base import BaseEstimator, clone
 from tqdm.auto import tqdm
 
 from melanoma_tl.classifier import TransferClassifier
-from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError
+from melanoma_tl.documents import take
+from melanoma_tl.errors import DatasetError, ExportError, ModelFileError, NotFittedError, ParameterError
+from melanoma_tl.exporting import Exportable, ExportedModel, export_model
 from melanoma_tl.files import publishing, scratch
 from melanoma_tl.fingerprints import Fingerprints
+from melanoma_tl.graphs import average, with_calibration
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.inputs import classes_of, score_melanoma
+from melanoma_tl.isolation import own_settings
 from melanoma_tl.parameters import (
     COUNT,
     NONE,
     PATH,
     PROBABILITY,
     SEED,
+    TABLE,
+    TEXT,
     VERBOSE,
     check,
     checked,
     choice,
     holding,
+    listed,
     one_of,
     several,
+    whole,
 )
-from melanoma_tl.persistence import opened
-from melanoma_tl.scoring import ScoringMixin
+from melanoma_tl.persistence import describing, opened
+from melanoma_tl.scoring import ScoringMixin, describe_scores, scores_of
 from melanoma_tl.sources import open_source
 from melanoma_tl.symmetries import COUNTS
 from melanoma_tl.tuning import TuningMixin
@@ -62,6 +70,20 @@ _PARAMETERS = {
     "random_state": SEED,
     "verbose": VERBOSE,
 }
+
+_PARTS = {
+    "parameters": TABLE,
+    "reference_scores": listed(listed(PROBABILITY, at_least=1)),
+    "cross_validation": TABLE | NONE,
+    "tuning": TABLE | NONE,
+}
+_CROSS_VALIDATION = {
+    "scores": listed(PROBABILITY | NONE, at_least=1),
+    "labels": listed(whole(at_least=0, at_most=1), at_least=1),
+    "name": TEXT,
+    "settings": TABLE,
+}
+"""What the part that is no member holds."""
 
 _AT_ONCE = 256
 """Images of a stream that are in memory at once."""
@@ -545,6 +567,56 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             "settings": dict(known.settings),
         }
 
+    @checked(path=PATH)
+    @own_settings()
+    def export(self, path: str | os.PathLike[str], *, format: str | None = None) -> ExportedModel:  # noqa: A002
+        """Write the members as one network for other runtimes, and check there that it gives the same scores.
+
+        Parameters
+        ----------
+        path, format
+            As `TransferClassifier.export`.
+
+        Returns
+        -------
+        ExportedModel
+            As of `TransferClassifier.export`; `views` has the number of each member.
+
+        Raises
+        ------
+        NotFittedError
+            If a member is not fitted.
+        ExportError
+            As `TransferClassifier.export`; or if ``combine="rank"``, a member is no `TransferClassifier`, or the
+            members take images of different sizes.
+        UnknownNameError
+            If there is no such format.
+        """
+        members = self.members_
+        if self.combine == "rank":
+            raise ExportError(
+                "ranks among reference scores turn the rounding of other runtimes into other ranks: "
+                "take combine='mean', or export the members"
+            )
+        if not all(isinstance(member, TransferClassifier) for member in members):
+            raise ExportError("only an ensemble of TransferClassifier is exported: export such members by themselves")
+        sizes = sorted({tuple(member.model_.inputs[0].shape[1:3]) for member in members})
+        if len(sizes) > 1:
+            raise ExportError(
+                f"the members take images of {' and '.join(f'{height}x{width}' for height, width in sizes)} pixels, "
+                "resized from the file for each: export the members, and take the mean of their scores"
+            )
+        parts = [member._exportable() for member in members]
+        precisions = {part.precision for part in parts}
+        exportable = Exportable(
+            with_calibration(average([part.network for part in parts]), getattr(self, "_calibration", None)),
+            scores_of(self),
+            tuple(part.views[0] for part in parts),
+            "float32" if precisions == {"float32"} else max(precisions - {"float32"}),
+            describe_scores(self),
+        )
+        return export_model(exportable, Path(path), format)
+
     @classmethod
     @checked(path=PATH)
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -573,18 +645,20 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 extracted = archive.extract(_member_file(number), folder)
                 members.append(TransferClassifier.load(extracted))
                 Path(extracted).unlink()
-            try:
-                ensemble = cls(members, **state["parameters"])._restore(state)
-                ensemble._check_fitted()
-            except (AttributeError, KeyError, TypeError) as error:
-                raise ModelFileError(f"does not describe an ensemble ({type(error).__name__}: {error})") from error
-        return ensemble
+            return describing(lambda: cls(members, **state["parameters"])._restore(state))
 
     def _restore(self, state: Mapping[str, Any]) -> Self:
-        self._restore_tuning(state.get("tuning"))  # which files of the first version do not have
-        if state["reference_scores"]:
-            self.reference_scores_ = [np.array(scores, dtype=np.float64) for scores in state["reference_scores"]]
-        known = state["cross_validation"]
+        """Take up what a file holds; each part is checked."""
+        self._check_parameters()
+        self._check_fitted()
+        parts = {"tuning": None} | take(state, _PARTS)  # which files of the first version do not have
+        self._restore_tuning(parts["tuning"])
+        scores = parts["reference_scores"]
+        if (scores or self.combine == "rank") and len(scores) != len(self.members_):
+            raise ModelFileError(f"has reference scores of {len(scores)} members, and {len(self.members_)} members")
+        if scores:
+            self.reference_scores_ = [np.array(of_member, dtype=np.float64) for of_member in scores]
+        known = _check_cross_validation(parts["cross_validation"], len(self.members_))
         if known is not None:
             self.cross_validation_ = CrossValidation(
                 scores=np.array(known["scores"], dtype=np.float64),
@@ -594,6 +668,16 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 settings=known["settings"],
             )
         return self
+
+
+def _check_cross_validation(known: Mapping[str, Any] | None, n_members: int) -> dict[str, Any] | None:
+    """Check what a file says of a cross-validation."""
+    if known is None:
+        return None
+    parts = take(known, _CROSS_VALIDATION | {"folds": listed(whole(at_least=0, at_most=n_members - 1), at_least=1)})
+    if len({len(parts[name]) for name in ("scores", "folds", "labels")}) > 1:
+        raise ModelFileError("has another number of scores, folds or labels than images of its cross-validation")
+    return parts
 
 
 def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, validation_data: Any) -> None:
@@ -684,7 +768,7 @@ def _read_state(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, Any]:
         raise ModelFileError("not a file that Ensemble.save wrote: its parts are compressed")
     state = read_json(archive, STATE_FILE)
     version = state.get("format_version")
-    if version != FORMAT_VERSION:
+    if version != FORMAT_VERSION or isinstance(version, bool):
         raise ModelFileError(
             f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
             "install the version that wrote it"

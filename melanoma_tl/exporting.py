@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.files import replacing
+from melanoma_tl.handover import Scorer, check_vectors, describe_model
+from melanoma_tl.vectors import draw_texture
 from melanoma_tl.versions import library_versions
 
 logger = logging.getLogger(__name__)
@@ -24,8 +26,6 @@ otherwise in float32, far below what the scores are precise to."""
 _MUCH_MEMORY = 8e9
 """Bytes above which an export says beforehand how many it takes: the system may end the process without a word."""
 
-NOTICE = "For research. Not a medical device: do not diagnose with it."
-
 
 @dataclass(frozen=True)
 class ExportedModel:
@@ -35,24 +35,55 @@ class ExportedModel:
     ----------
     path : Path
         The file, or the folder of a SavedModel. Beside it lies ``NAME.json`` with classes, threshold,
-        input, versions and provenance.
+        input, preparation of images, images to check it by, versions and provenance.
     format : {"saved_model", "litert", "onnx"}
         Its format.
+    views : tuple of int
+        How many views of an image it averages: those of the classifier, or of each member. They are part of the graph.
+    precision : str
+        What the classifier computes with here, as `precision` names it; the exported model computes in float32.
     largest_difference : float
-        Between a score of the exported model in its own runtime and the classifier's in float32;
-        at most `TOLERANCE`.
+        Between a score of the exported model in its own runtime and what `predict_proba` of the classifier gives as it
+        is set, views, precision and calibration included; a warning in the log where it is above `TOLERANCE`.
+    conversion_difference : float
+        Between the exported model and the same graph in Keras, in float32: what the converter and the runtime make of
+        it; at most `TOLERANCE`.
     n_bytes : int
         Bytes on disk, without ``NAME.json``.
     """
 
     path: Path
     format: str
+    views: tuple[int, ...]
+    precision: str
     largest_difference: float
+    conversion_difference: float
     n_bytes: int
 
 
-Scorer = Callable[[NDArray[np.float32]], Any]
-"""From images (1, height, width, 3) to scores (1, n_scores)."""
+@dataclass(frozen=True)
+class Exportable:
+    """What is to be exported, and what it is to agree with.
+
+    Attributes
+    ----------
+    network : keras.Model
+        In float32, from images (n, height, width, 3) to scores (n, n_scores), views and calibration included.
+    predict : callable
+        From raw RGB of shape (n, height, width, 3) and dtype uint8 to the scores that users get, (n, n_scores).
+    views : tuple of int
+        How many views each member averages.
+    precision : str
+        What `predict` computes with.
+    described : dict
+        What users of the exported model need beside it, of anything JSON can hold.
+    """
+
+    network: Any
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+    views: tuple[int, ...]
+    precision: str
+    described: dict[str, Any]
 
 
 class _Format(NamedTuple):
@@ -64,6 +95,8 @@ class _Format(NamedTuple):
     open: Callable[[Path], Scorer]
     n_copies: int = 1
     """Of the weights that its converter holds in memory at once, where these are many."""
+    label: Callable[[Path, dict[str, Any]], None] | None = None
+    """Writes what is to be known into the file itself, where the format has a place for it."""
 
 
 def _open_saved_model(path: Path) -> Scorer:
@@ -96,27 +129,37 @@ def _open_onnx(path: Path) -> Scorer:
     return lambda images: session.run(None, {given.name: images})[0]
 
 
+def _label_onnx(path: Path, document: dict[str, Any]) -> None:
+    """Write the document into the metadata that every runtime shows, each part as text or JSON."""
+    import onnx
+
+    model = onnx.load(str(path))
+    told = {name: part for name, part in document.items() if name not in ("provenance", "check_vectors")}
+    onnx.helper.set_model_props(
+        model, {name: part if isinstance(part, str) else json.dumps(part) for name, part in told.items()}
+    )
+    onnx.save(model, str(path))
+
+
 FORMATS = {
     "saved_model": _Format("tf_saved_model", "", (), _open_saved_model),
     "litert": _Format("litert", ".tflite", ("ai-edge-litert",), _open_litert),
-    "onnx": _Format("onnx", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), _open_onnx, n_copies=50),
+    "onnx": _Format("onnx", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), _open_onnx, n_copies=50, label=_label_onnx),
 }
 """The formats, with the packages that the extra ``export`` installs for each."""
 
 
-def export_model(network: Any, path: Path, format: str, description: dict[str, Any]) -> ExportedModel:  # noqa: A002
+def export_model(exportable: Exportable, path: Path, format: str | None) -> ExportedModel:  # noqa: A002
     """Write a network in another format, run it there, and keep it if its scores are the same.
 
     Parameters
     ----------
-    network : keras.Model
-        In float32, from images (n, height, width, 3) to scores (n, n_scores).
+    exportable : Exportable
+        What to write.
     path : Path
         Where to. What stands there stays until the new model has proved itself.
-    format : {"saved_model", "litert", "onnx"}
-        What to write.
-    description : dict
-        What users of the exported model need beside it, of anything JSON can hold.
+    format : {"saved_model", "litert", "onnx"} or None
+        What to write; None goes by the suffix of the path.
 
     Returns
     -------
@@ -126,54 +169,103 @@ def export_model(network: Any, path: Path, format: str, description: dict[str, A
     Raises
     ------
     ExportError
-        If packages are missing, the format cannot be written or run, or the scores differ.
+        If path and format contradict each other, packages are missing, the format cannot be written or run, or the
+        scores differ.
     UnknownNameError
         If there is no such format.
     """
-    if format not in FORMATS:
-        raise UnknownNameError("export format", format, FORMATS)
-    chosen = FORMATS[format]
-    _check_path(path, format, chosen)
-    used = _check_packages(format, chosen)
+    name = choose_format(path, format)
+    chosen, network = FORMATS[name], exportable.network
+    _check_path(path, name, chosen)
+    used = _check_packages(name, chosen)
     needed = chosen.n_copies * 4 * network.count_params()
     if needed > _MUCH_MEMORY:
-        logger.warning("the converter to %r takes about %.0f GB of memory for this network", format, needed / 1e9)
-    images = _draw_images(*network.inputs[0].shape[1:3])
+        logger.warning("the converter to %r takes about %.0f GB of memory for this network", name, needed / 1e9)
+    height, width = tuple(map(int, network.inputs[0].shape[1:3]))
+    images = _draw_images(height, width)
     expected = _score(network.predict_on_batch, images)
     sidecar = path.with_name(f"{path.name}.json")
     with replacing(sidecar) as unfinished_sidecar, replacing(path) as unfinished:
         try:
             network.export(str(unfinished), format=chosen.name_in_keras, verbose=False)
-            found = _score(chosen.open(unfinished), images)
+            scorer = chosen.open(unfinished)
+            found = _score(scorer, images)
+            vectors = check_vectors(height, width, scorer)
         # Each converter and each runtime has errors of its own.
         except Exception as error:
-            raise ExportError(f"{path}: this network cannot be exported as {format!r} ({error!s:.1000})") from error
-        difference = float(np.abs(found - expected).max())
-        if not difference <= TOLERANCE:
+            raise ExportError(f"{path}: this network cannot be exported as {name!r} ({error!s:.1000})") from error
+        converted = float(np.abs(found - expected).max())
+        if not converted <= TOLERANCE:
             raise ExportError(
-                f"{path}: not written, because the exported model gives other scores: they differ by {difference:.2g} "
+                f"{path}: not written, because the exported model gives other scores: they differ by {converted:.2g} "
                 f"on {len(images)} drawn images, where {TOLERANCE:g} is allowed for rounding"
             )
-        document = {
-            "notice": NOTICE,
-            "format": format,
-            "input": {
-                "shape": ["n", *images.shape[1:]],
-                "dtype": "float32",
-                "values": "raw RGB, 0 to 255; scaling is part of the model",
-            },
-            "output": {
-                "shape": ["n", expected.shape[1]],
-                "dtype": "float32",
-                "values": "probability of melanoma" if expected.shape[1] == 1 else "probability of each class",
-            },
-            **description,
+        difference = float(np.abs(found - exportable.predict(images)).max())
+        if not difference <= TOLERANCE:
+            logger.warning(
+                "the scores of the exported model differ by up to %.2g from those of predict_proba on drawn images: %s",
+                difference,
+                _why_they_differ(exportable.precision),
+            )
+        told = {
+            "format": name,
+            "views": list(exportable.views),
+            "precision": {"exported": "float32", "classifier": exportable.precision},
+            **exportable.described,
             "exported_with": library_versions() | used,
             "largest_difference": difference,
+            "conversion_difference": converted,
         }
+        document = describe_model((height, width), expected.shape[1], vectors, told)
+        if chosen.label is not None:
+            chosen.label(unfinished, document)
         unfinished_sidecar.write_text(json.dumps(document, indent=2), encoding="utf-8")
     files = [file for file in (path, *path.rglob("*")) if file.is_file()]
-    return ExportedModel(path, format, difference, sum(file.stat().st_size for file in files))
+    n_bytes = sum(file.stat().st_size for file in files)
+    return ExportedModel(path, name, exportable.views, exportable.precision, difference, converted, n_bytes)
+
+
+def choose_format(path: Path, format: str | None) -> str:  # noqa: A002
+    """Tell in which format a path is to be written.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    format : str or None
+        What the user named.
+
+    Returns
+    -------
+    {"saved_model", "litert", "onnx"}
+        By the suffix, where nothing is named.
+
+    Raises
+    ------
+    ExportError
+        If the suffix is that of another format, or of none that is known.
+    UnknownNameError
+        If there is no such format.
+    """
+    if format is not None and format not in FORMATS:
+        raise UnknownNameError("export format", format, FORMATS)
+    suffix = path.suffix.lower()
+    by_suffix = next((name for name, known in FORMATS.items() if known.suffix == suffix), None)
+    if format is None and by_suffix is None:
+        endings = ", ".join(f"{known.suffix} ({name})" for name, known in FORMATS.items() if known.suffix)
+        raise ExportError(
+            f"{path.name!r} ends in none of {endings}: name one of these, a folder without a suffix for "
+            "TensorFlow's SavedModel, or format='saved_model' for a folder of this name"
+        )
+    if format == "saved_model" and by_suffix not in (None, format):
+        raise ExportError(f"{path.name!r} is the name of a model in the format {by_suffix!r}, not of a SavedModel")
+    return format or str(by_suffix)
+
+
+def _why_they_differ(precision: str) -> str:
+    if precision != "float32":
+        return f"it computes in float32, the classifier in {precision}. Choose thresholds, and report, in float32"
+    return "predict_proba calibrates scores that float32 cannot tell from 0 or 1, the exported model does so before"
 
 
 def _check_packages(name: str, chosen: _Format) -> dict[str, str]:
@@ -206,14 +298,15 @@ def _check_path(path: Path, name: str, chosen: _Format) -> None:
         raise ExportError(f"{path} is there already, and is no model in the format {name!r}: choose another name")
 
 
-def _draw_images(height: int, width: int) -> NDArray[np.float32]:
-    """Draw black, white, grey, each colour alone, and noise: always the same."""
+def _draw_images(height: int, width: int) -> NDArray[np.uint8]:
+    """Draw black, white, grey, each colour alone, a texture that has no symmetry, and noise: always the same."""
     plain = np.array([[0, 0, 0], [255, 255, 255], [128, 128, 128], [255, 0, 0], [0, 255, 0], [0, 0, 255]])
     noise = np.random.default_rng(0).integers(0, 256, (2, height, width, 3))
     uniform = np.broadcast_to(plain[:, np.newaxis, np.newaxis], (len(plain), height, width, 3))
-    return np.concatenate([uniform, noise]).astype(np.float32)
+    return np.concatenate([uniform, draw_texture(height, width)[np.newaxis], noise]).astype(np.uint8)
 
 
-def _score(scorer: Scorer, images: NDArray[np.float32]) -> NDArray[np.float64]:
+def _score(scorer: Scorer, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Score images one by one: what LiteRT takes, and what memory holds at any size."""
-    return np.concatenate([np.asarray(scorer(image[np.newaxis]), dtype=np.float64) for image in images])
+    batches = images.astype(np.float32)[:, np.newaxis]
+    return np.concatenate([np.asarray(scorer(image), dtype=np.float64) for image in batches])

@@ -385,8 +385,19 @@ class Fingerprints:
         -------
         Fingerprints
             As they were.
+
+        Raises
+        ------
+        ValueError
+            If it gave no such thing.
         """
-        arrays = {name: np.frombuffer(base64.b64decode(text), dtype="<u8") for name, text in state.items()}
+        arrays = {
+            name: np.frombuffer(base64.b64decode(text, validate=True), dtype="<u8") for name, text in state.items()
+        }
+        unknown = arrays.keys() - {*KINDS, "looks", "stored_looks"}
+        numbers = {len(array) / (LOOK_WORDS if name.endswith("looks") else 1) for name, array in arrays.items()}
+        if unknown or len(numbers) != 1:
+            raise ValueError("these are no fingerprints of one number of images")
         if "looks" not in arrays:
             return cls(arrays, None)
         shown = arrays.pop("looks").reshape(-1, LOOK_WORDS)

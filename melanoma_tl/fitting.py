@@ -1,22 +1,21 @@
 """Take a network through the stages of its training, each from the features that its frozen part makes once."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones.registry import BackboneSpec
+from melanoma_tl.callbacks import NO_CALLBACKS, UserCallbacks
 from melanoma_tl.checkpoints import RunFolder
 from melanoma_tl.distribution import Replicas
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.features import ComputedFeatures, FeatureExtractor
 from melanoma_tl.isolation import seeded_building
-from melanoma_tl.network import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze
+from melanoma_tl.network import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze, uncompiled
 from melanoma_tl.parts import NetworkParts, cut_network, with_precision
 from melanoma_tl.precision import Precision
 from melanoma_tl.probe import fit_logistic
@@ -204,7 +203,7 @@ class StagedTraining:
         plan: TrainingPlan,
         *,
         train_batch_norm: bool,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        callbacks: UserCallbacks = NO_CALLBACKS,
         run: RunFolder | None = None,
         number: int = 0,
     ) -> Training:
@@ -216,7 +215,7 @@ class StagedTraining:
             The stage, and everything else that is to be known.
         train_batch_norm : bool
             Whether batch normalisation learns where the backbone does.
-        callbacks : sequence of keras.callbacks.Callback
+        callbacks : UserCallbacks, optional
             The user's.
         run : RunFolder, optional
             Where each epoch is kept, and where to go on from.
@@ -236,7 +235,21 @@ class StagedTraining:
         stage = self.open(
             plan, train_batch_norm=train_batch_norm, first_epoch=0 if checkpoint is None else checkpoint.epochs
         )
-        training = train(stage.learner, stage.batches, stage.watched, plan, callbacks=callbacks, checkpoint=checkpoint)
+
+        def whole() -> Any:
+            if stage.learner is not stage.parts.trained:
+                stage.parts.trained.set_weights(stage.learner.get_weights())
+            return uncompiled(self.network.model)
+
+        training = train(
+            stage.learner,
+            stage.batches,
+            stage.watched,
+            plan,
+            whole=whole,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+        )
         stage.parts.trained.set_weights(stage.learner.get_weights())
         if checkpoint is not None and training.interruption is None:
             checkpoint.finish(stage.learner.get_weights(), training.history)

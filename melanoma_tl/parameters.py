@@ -365,11 +365,17 @@ def _read_function(value: Any) -> Any:
     return value
 
 
+def _read_figure(value: Any) -> float:
+    _demand(isinstance(value, Real) and not isinstance(value, bool))
+    return float(value)
+
+
 FLAG = Rule("True or False", _read_flag)
 NONE = Rule("None", _read_none)
 TEXT = Rule("a str", _read_text)
 PATH = Rule("a path", _read_path)
 FUNCTION = Rule("a function or a layer of Keras, not its class", _read_function)
+FIGURE = Rule("a number, or NaN", _read_figure)
 COUNT = whole(at_least=1)
 PROBABILITY = real(at_least=0, at_most=1)
 INSIDE = real(above=0, below=1)
@@ -418,6 +424,30 @@ def several(rule: Rule, *, at_least: int = 0) -> Rule:
         return items
 
     return Rule(f"{rule.expected}, or several in a list", read, rule.names)
+
+
+def listed(rule: Rule, *, at_least: int = 0) -> Rule:
+    """Ask for a list in which each value keeps a rule; one alone is no list.
+
+    Parameters
+    ----------
+    rule : Rule
+        What each must be.
+    at_least : int, default=0
+        How many there must be.
+
+    Returns
+    -------
+    Rule
+        Gives a list.
+    """
+
+    def read(value: Any) -> list[Any]:
+        items = [rule.read(item) for item in _read_column(value)]
+        _demand(len(items) >= at_least)
+        return items
+
+    return Rule(f"a list{f' of {at_least} or more' if at_least else ''}, each {rule.expected}", read)
 
 
 def group(rule: Rule, length: int, a: str) -> Rule:

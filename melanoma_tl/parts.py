@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from melanoma_tl.calibration import Calibration
 from melanoma_tl.network import IMAGE, SCORE_LAYER
 from melanoma_tl.precision import FLOAT32, Precision
 from melanoma_tl.remaking import make_again
@@ -164,31 +163,6 @@ def build_scorer(model: Any, precision: Precision) -> Any:
     images = keras.Input(model.inputs[0].shape[1:], name=IMAGE)
     features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
     return keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
-
-
-def with_calibration(model: Any, calibration: Calibration) -> Any:
-    """Return a network that scores as another one does after calibration.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From images to scores, the last layer of which is a sigmoid of one linear unit.
-    calibration : Calibration
-        Multiplies its logits and shifts them: so do its last weights, exactly.
-
-    Returns
-    -------
-    keras.Model
-        Shares all layers but the last with `model`, which stays as it is.
-    """
-    import keras
-
-    layer = model.get_layer(SCORE_LAYER)
-    kernel, bias = layer.get_weights()
-    calibrated = keras.layers.Dense.from_config(layer.get_config())
-    network = keras.Model(model.inputs[0], calibrated(layer.input), name=model.name)
-    calibrated.set_weights([kernel * calibration.slope, bias * calibration.slope + calibration.shift])
-    return network
 
 
 def _last_still_tensor(model: Any) -> Any:

@@ -5,26 +5,31 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from melanoma_tl.errors import ModelFileError, ParameterError
+import numpy as np
+
+from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
 from melanoma_tl.files import publishing, scratch
 from melanoma_tl.isolation import own_settings
 from melanoma_tl.network import uncompiled
 from melanoma_tl.remaking import make_again
+from melanoma_tl.vectors import draw_texture
 from melanoma_tl.vetting import (
     CONFIG_FILE,
     PACKAGES,
     STATE_FILE,
     WEIGHTS_FILE,
+    Interface,
     check_graph,
     check_model_archive,
     check_size,
     check_weights,
+    read_interface,
     read_json,
     show,
     unpack_weights,
@@ -50,6 +55,11 @@ _OTHER_FORMATS = {
 """What files are that are no archives, by their first bytes."""
 
 
+Reader = Callable[[dict[str, Any], Interface], Any]
+"""Makes something of the document of a model file and of what its network takes and gives; raises where that is nothing
+that could score."""
+
+
 @dataclass(frozen=True)
 class SavedModel:
     """What a model file holds.
@@ -58,16 +68,34 @@ class SavedModel:
     ----------
     model : keras.Model
         The graph with its weights, not compiled.
-    state : dict
-        The JSON document that was saved beside it: `PARTS`.
+    content : object
+        What was made of the JSON document that was saved beside it: `PARTS`.
     """
 
     model: Any
-    state: dict[str, Any]
+    content: Any
+
+
+def as_it_stands(state: dict[str, Any], interface: Interface) -> dict[str, Any]:  # noqa: ARG001 -- a `Reader`
+    """Give the document of a model file without a look at it.
+
+    Parameters
+    ----------
+    state : dict
+        The document.
+    interface : Interface
+        What the network takes and gives.
+
+    Returns
+    -------
+    dict
+        The document.
+    """
+    return state
 
 
 @own_settings()
-def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
+def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_it_stands) -> None:
     """Write a model file, complete or not at all.
 
     Parameters
@@ -78,6 +106,8 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
         `PARTS`, of anything JSON can hold.
     path : Path
         Where to; must end in ``.keras``.
+    read : callable, optional
+        As `load_model` will be given.
 
     Raises
     ------
@@ -93,7 +123,10 @@ def save_model(model: Any, state: dict[str, Any], path: Path) -> None:
         try:
             with zipfile.ZipFile(unfinished) as archive:
                 check_model_archive(archive, unfinished.stat().st_size)
-                check_graph(read_json(archive, CONFIG_FILE))
+                config = read_json(archive, CONFIG_FILE)
+                check_graph(config)
+                state, interface = _read_state(archive), read_interface(config)
+                describing(lambda: read(state, interface))
         except ModelFileError as error:
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
 
@@ -121,21 +154,23 @@ def check_can_be_saved(model: Any) -> None:
 
 
 @own_settings()
-def load_model(path: Path) -> SavedModel:
+def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
     """Read a model file that need not be trusted.
 
-    Archive, document, description and weights are checked first (`melanoma_tl.vetting`), then Keras
-    builds the network in its safe mode, from copies of what was checked.
+    Archive, description, document and weights are checked first (`melanoma_tl.vetting`), then Keras
+    builds the network in its safe mode, from copies of what was checked, and it scores a drawn image.
 
     Parameters
     ----------
     path : Path
         The file.
+    read : callable, optional
+        Makes of the document what the caller needs, before any network is built.
 
     Returns
     -------
     SavedModel
-        Graph and state.
+        Graph and what `read` made.
 
     Raises
     ------
@@ -145,7 +180,13 @@ def load_model(path: Path) -> SavedModel:
     with opened(path, "a model file") as archive:
         check_model_archive(archive, path.stat().st_size)
         state = _read_state(archive)
-        return SavedModel(_read_network(archive, state), state)
+        with _naming_versions(state):
+            config = read_json(archive, CONFIG_FILE)
+            registered, interface = check_graph(config), read_interface(config)
+            content = describing(lambda: read(state, interface))
+            network = _build(archive, config, registered, interface)
+            _check_scores(network, interface)
+        return SavedModel(network, content)
 
 
 @contextmanager
@@ -187,7 +228,7 @@ def opened(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
 def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
     state = read_json(archive, STATE_FILE)
     version = state.get("format_version")
-    if version != FORMAT_VERSION:
+    if version != FORMAT_VERSION or isinstance(version, bool):
         raise ModelFileError(
             f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
             f"{how_to_read(state)}"
@@ -198,38 +239,83 @@ def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
     return state
 
 
-def _read_network(archive: zipfile.ZipFile, state: dict[str, Any]) -> Any:
+@contextmanager
+def _naming_versions(state: dict[str, Any]) -> Iterator[None]:
+    """Say of what is raised on a damaged or hostile file: who raises it may be zipfile, h5py, or a layer of Keras."""
     import keras
 
     try:
-        config = read_json(archive, CONFIG_FILE)
-        registered = check_graph(config)
-        with scratch() as folder:
-            description, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-            description.write_text(json.dumps(config), encoding="utf-8")
-            unpack_weights(archive, weights)
-            check_size(config, registered, check_weights(weights))
-            network = keras.saving.load_model(str(folder), compile=False, safe_mode=True)
+        yield
     except ModelFileError:
         raise
-    # What is raised on a damaged or hostile file depends on who notices it: zipfile, h5py, or a layer of Keras.
     except Exception as error:
         raise ModelFileError(
-            f"the graph or its weights cannot be read ({error!s:.500}); it was written with Keras "
+            f"the graph or its weights cannot be read ({_in_a_line(error)}); it was written with Keras "
             f"{_version(state, 'keras')}, this is {keras.version()}"
         ) from error
-    _check_shapes(network)
-    return network
 
 
-def _check_shapes(network: Any) -> None:
-    """Check that a network is a classifier's: from images (n, height, width, 3) to one score, or to three and more."""
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]
+
+
+def describing(read: Callable[[], Any]) -> Any:
+    """Let a document be read; whatever is wrong with it is said in one way.
+
+    Parameters
+    ----------
+    read : callable
+        Reads it.
+
+    Returns
+    -------
+    object
+        What it gives.
+
+    Raises
+    ------
+    ModelFileError
+        If it raises.
+    """
+    try:
+        return read()
+    except ModelFileError:
+        raise
+    except MelanomaTLError as error:
+        raise ModelFileError(f"refused: {error}") from None
+    # Its values were checked one by one; what is left is what no rule foresaw.
+    except Exception as error:
+        raise ModelFileError(f"its document cannot be read ({type(error).__name__}: {error!s:.200})") from error
+
+
+def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:
+    import keras
+
+    with scratch() as folder:
+        description, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+        description.write_text(json.dumps(config), encoding="utf-8")
+        unpack_weights(archive, weights)
+        check_size(config, registered, interface.size, check_weights(weights))
+        return keras.saving.load_model(str(folder), compile=False, safe_mode=True)
+
+
+def _check_scores(network: Any, interface: Interface) -> None:
+    """Check that a network is the one that its description promised, and that it scores."""
+    import keras
+
     given, scores = [[tuple(tensor.shape) for tensor in tensors] for tensors in (network.inputs, network.outputs)]
-    fits = len(scores) == 1 and len(scores[0]) == 2 and scores[0][1] is not None and scores[0][1] != 2
-    if len(given) != 1 or len(given[0]) != 4 or None in given[0][1:3] or given[0][3] != 3 or not fits:
+    if given != [(None, *interface.size, 3)] or scores != [(None, interface.n_scores)]:
         raise ModelFileError(
-            f"its network maps {given} to {scores}, not images (n, height, width, 3) to scores (n, 1) or (n, n_classes)"
+            f"refused, its network maps {given} to {scores}, not images (n, height, width, 3) to scores "
+            f"(n, {interface.n_scores})"
         )
+    try:
+        image = draw_texture(*interface.size)[np.newaxis].astype(np.float32)
+        found = keras.ops.convert_to_numpy(network(image, training=False))
+    except Exception as error:  # whatever a layer raises
+        raise ModelFileError(f"refused, its network cannot score an image ({_in_a_line(error)})") from error
+    if not np.isfinite(found).all():
+        raise ModelFileError(f"refused, its network gives a drawn image the score {found[0].tolist()!s:.100}")
 
 
 def how_to_read(state: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What stands around a score: which class it means, and whether the image was known."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
 
@@ -75,6 +75,48 @@ def silent(classifier: Any) -> Any:
     quiet = copy(classifier)
     quiet.verbose = 0
     return quiet
+
+
+def describe_scores(classifier: Any) -> dict[str, Any]:
+    """Say what the scores of a classifier mean, for programs that load it exported.
+
+    Parameters
+    ----------
+    classifier : TransferClassifier or Ensemble
+        Fitted.
+
+    Returns
+    -------
+    dict
+        Classes, melanoma, the class of each score; of two classes the threshold and how it was tuned; the provenance.
+    """
+    classes, is_binary = classifier.classes_.tolist(), len(classifier.classes_) == 2
+    tuning = {"threshold": classifier.threshold_, **classifier._describe_tuning()} if is_binary else {}
+    return {
+        "classes": classes,
+        "melanoma": classifier.pos_label_,
+        "scores": [classifier.pos_label_] if is_binary else classes,
+        **tuning,
+        "provenance": classifier.provenance_,
+    }
+
+
+def scores_of(classifier: Any) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """Give what an exported classifier is compared with.
+
+    Parameters
+    ----------
+    classifier : TransferClassifier or Ensemble
+        Fitted.
+
+    Returns
+    -------
+    callable
+        From images to what `predict_proba` gives, without the probabilities of benign where there are two classes.
+    """
+    quiet = silent(classifier)
+    columns = [classes_of(classifier).melanoma] if len(classifier.classes_) == 2 else slice(None)
+    return lambda images: quiet.predict_proba(images)[:, columns]
 
 
 class ScoringMixin(ClassifierMixin):

@@ -1,7 +1,7 @@
 """Feed a network with balanced batches, and train it."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from melanoma_tl.callbacks import NO_CALLBACKS, KeepState, UserCallbacks, read_state
 from melanoma_tl.checkpoints import StageCheckpoint
 from melanoma_tl.distribution import ALONE, NOT_THERE, Replicas
 from melanoma_tl.errors import ParameterError, TrainingError
@@ -416,7 +417,8 @@ def train(
     validation: tuple[Inputs, NDArray[np.float32]] | None,
     plan: TrainingPlan,
     *,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    whole: Callable[[], Any],
+    callbacks: UserCallbacks = NO_CALLBACKS,
     checkpoint: StageCheckpoint | None = None,
 ) -> Training:
     """Train a compiled network.
@@ -431,7 +433,9 @@ def train(
         What the network is shown, and its targets; never balanced nor augmented.
     plan : TrainingPlan
         How long.
-    callbacks : sequence of keras.callbacks.Callback
+    whole : callable
+        Gives the whole network as it is now, not compiled.
+    callbacks : UserCallbacks, optional
         The user's.
     checkpoint : StageCheckpoint, optional
         Where each finished epoch is kept, and where to go on from.
@@ -448,15 +452,17 @@ def train(
     """
     replicas = batches.replicas
     shown = validation and OrderedBatches(*validation, batch_size=batches.batch_size, replicas=replicas)
-    best = _watch_best(plan, checkpoint) if validation is not None else None
+    best = _watch_best(plan, checkpoint, callbacks.first_epoch) if validation is not None else None
+    resumed = 0 if checkpoint is None else checkpoint.epochs
     history = keras.callbacks.History()
     interruption: BaseException | None = None
     try:
-        with replicas.training():
+        with replicas.training(), callbacks.working(model, whole, resumed):
             model.fit(
                 batches,
                 validation_data=shown,
-                epochs=plan.epochs if checkpoint is None else checkpoint.last_epoch(plan.epochs, plan.early_stopping),
+                initial_epoch=callbacks.first_epoch,
+                epochs=callbacks.first_epoch + _last_epoch(plan, checkpoint),
                 steps_per_epoch=batches.steps_per_epoch,
                 class_weight=None if replicas.are_several else plan.class_weight,  # which the batches bring themselves
                 callbacks=_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
@@ -468,7 +474,7 @@ def train(
             raise
         replicas.explain(error)
         if _is_no_number(error):
-            epoch = history.epoch[-1] + 2 if history.epoch else 1
+            epoch = history.epoch[-1] + 2 if history.epoch else callbacks.first_epoch + resumed + 1
             raise TrainingError(_NOT_A_NUMBER.format(epoch=epoch, plan=plan)) from error
         interruption = error
     except KeyboardInterrupt as error:
@@ -579,13 +585,15 @@ class BestEpoch(keras.callbacks.EarlyStopping):
     ----------
     checkpoint : StageCheckpoint or None
         Knows the losses of the epochs before, and keeps the best weights.
+    first_epoch : int, default=0
+        Number of the first epoch of the stage.
     **options : dict
         As for ``keras.callbacks.EarlyStopping``.
     """
 
-    def __init__(self, checkpoint: StageCheckpoint | None, **options: Any) -> None:
+    def __init__(self, checkpoint: StageCheckpoint | None, first_epoch: int = 0, **options: Any) -> None:
         super().__init__("val_loss", mode="min", **options)
-        self._checkpoint = checkpoint
+        self._checkpoint, self._first_epoch = checkpoint, first_epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Look at the epochs before, as if they had been run just now."""
@@ -593,7 +601,7 @@ class BestEpoch(keras.callbacks.EarlyStopping):
         if self._checkpoint is None:
             return
         losses = self._checkpoint.history.get("val_loss", [])
-        for epoch, loss in enumerate(losses):
+        for epoch, loss in enumerate(losses, start=self._first_epoch):
             super().on_epoch_end(epoch, {"val_loss": loss})
         if losses and self.restore_best_weights:
             self.best_weights = self._checkpoint.read_best()
@@ -605,11 +613,20 @@ class BestEpoch(keras.callbacks.EarlyStopping):
             self._checkpoint.keep_best(epoch, self.best_weights)
 
 
-def _watch_best(plan: TrainingPlan, checkpoint: StageCheckpoint | None) -> BestEpoch | None:
+def _last_epoch(plan: TrainingPlan, checkpoint: StageCheckpoint | None) -> int:
+    """Tell up to which epoch of the stage to train: not further, where it had been stopped when it was killed."""
+    if checkpoint is None:
+        return plan.epochs
+    if read_state(checkpoint.working).get("stopped"):
+        return checkpoint.epochs
+    return checkpoint.last_epoch(plan.epochs, plan.early_stopping)
+
+
+def _watch_best(plan: TrainingPlan, checkpoint: StageCheckpoint | None, first_epoch: int) -> BestEpoch | None:
     if not plan.restore_best and plan.early_stopping is None:
         return None
     patience = plan.epochs if plan.early_stopping is None else plan.early_stopping
-    return BestEpoch(checkpoint, patience=patience, restore_best_weights=plan.restore_best)
+    return BestEpoch(checkpoint, first_epoch, patience=patience, restore_best_weights=plan.restore_best)
 
 
 def _callbacks(
@@ -617,13 +634,14 @@ def _callbacks(
     steps: int,
     history: keras.callbacks.History,
     best: BestEpoch | None,
-    users: Sequence[keras.callbacks.Callback],
+    users: UserCallbacks,
     checkpoint: StageCheckpoint | None,
 ) -> list[keras.callbacks.Callback]:
     """List the callbacks in the order in which they have to see the end of an epoch.
 
     The state is backed up before the averaged weights take the place of the weights, the best
-    weights are chosen after that, and the epoch counts as finished when all this is on disk.
+    weights are chosen after that, and the epoch counts as finished when the user's callbacks have seen its end and
+    all this is on disk.
     """
     callbacks = [history, keras.callbacks.TerminateOnNaN()]
     if checkpoint is not None:
@@ -632,12 +650,12 @@ def _callbacks(
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if best is not None:
         callbacks.append(best)
+    callbacks.extend(users.callbacks)
     if checkpoint is not None:
-        callbacks.append(checkpoint.commit())
-    callbacks.extend(users)
+        callbacks += [KeepState(users.callbacks, checkpoint.working), checkpoint.commit(history)]
     if plan.verbose:
         from tqdm.keras import TqdmCallback
 
         # "data_size" over "batch_size" is how this callback is told the number of steps.
-        callbacks.append(TqdmCallback(epochs=plan.epochs, data_size=steps, batch_size=1, verbose=1))
+        callbacks.append(TqdmCallback(epochs=users.first_epoch + plan.epochs, data_size=steps, batch_size=1, verbose=1))
     return callbacks

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.calibration import METHODS, Calibration, fit_calibration
 from melanoma_tl.datasets.leakage import compare
+from melanoma_tl.documents import read_tuning
 from melanoma_tl.errors import NotFittedError
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.inputs import check_classes, classes_of, score_labelled
@@ -222,10 +223,11 @@ class TuningMixin:
         }
 
     def _restore_tuning(self, state: dict[str, Any] | None) -> None:
+        """Take up what a file holds, once it was checked."""
         if state is None:
             return
-        if state["calibration"] is not None:
-            self._calibration = Calibration(**state["calibration"])
-        if state["operating_point"] is not None:
-            self._raw_point = OperatingPoint.from_dict(state["operating_point"])
-        self._tuned_on = Fingerprints.from_state(state["fingerprints"])
+        calibration, point, self._tuned_on = read_tuning(state)
+        if calibration is not None:
+            self._calibration = calibration
+        if point is not None:
+            self._raw_point = point

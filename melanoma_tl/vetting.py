@@ -14,9 +14,13 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from melanoma_tl.errors import ModelFileError
+import numpy as np
+
+from melanoma_tl.errors import MelanomaTLError, ModelFileError
+from melanoma_tl.network import SCORE_LAYER
+from melanoma_tl.parameters import SIZE, check, choice, whole
 
 CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = "config.json", "metadata.json", "model.weights.h5"
 """Keras's names for its parts of the archive."""
@@ -41,6 +45,13 @@ MAX_ATTRIBUTE_BYTES = 2**16
 
 SLACK = 2**20
 """Numbers that a network may have beyond those in the weights file, for layers that do not save all of theirs."""
+
+MAX_PER_PIXEL, MAX_TENSOR = 1024, 2**26
+"""Numbers that one layer may make of an image: so many a pixel of the input, or so many in all. Keras's networks make
+64 a pixel; without a limit a layer that enlarges or pads, and has no weights, would fill any memory."""
+
+_NUMBERS_AT_ONCE = 2**22
+"""Of an array of weights, how many are looked at at once."""
 
 PACKAGES = ("keras", "keras_hub")
 _VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__", "__bytes__")
@@ -287,6 +298,87 @@ def _is_part_of_network(found: Any) -> bool:
     return isinstance(found, type) and issubclass(found, parts) and not issubclass(found, forbidden)
 
 
+class Interface(NamedTuple):
+    """What goes into a network and what comes out, as its description says.
+
+    Attributes
+    ----------
+    size : tuple of int
+        (height, width) of an image in pixels.
+    n_scores : int
+        1, the probability of melanoma; or one for each of three and more classes.
+    """
+
+    size: tuple[int, int]
+    n_scores: int
+
+
+_INTERFACE = {
+    "input size": SIZE,
+    "input channels": whole(at_least=3, at_most=3),
+    "input dtype": choice("float32"),
+    "class_name of the last layer": choice("Dense"),
+    "scores": whole(at_least=1),
+    "activation of the last layer": choice("sigmoid", "softmax"),
+}
+
+
+def read_interface(config: dict[str, Any]) -> Interface:
+    """Read from the description of a network what it takes and gives, before Keras builds any of it.
+
+    Parameters
+    ----------
+    config : dict
+        From ``config.json``, checked by `check_graph`.
+
+    Returns
+    -------
+    Interface
+        Within the range that a classifier may have.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not a classifier's: from one image of a size that the library takes to one probability, or to
+        three and more that add up to 1.
+    """
+    try:
+        layers = config["config"]["layers"]
+        (given,) = [layer["config"] for layer in layers if layer["class_name"] == "InputLayer"]
+        (last,) = [layer for layer in layers if layer["config"]["name"] == SCORE_LAYER]
+        (_, *size, channels), units = given["batch_shape"], last["config"]["units"]
+        found = {
+            "input size": size,
+            "input channels": channels,
+            "input dtype": _name_of(given["dtype"]),
+            "class_name of the last layer": last["class_name"],
+            "scores": units,
+            "activation of the last layer": _name_of(last["config"]["activation"]),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ModelFileError(
+            f"{CONFIG_FILE} describes no network of a classifier, from one image to the layer {SCORE_LAYER!r}"
+        ) from None
+    try:
+        read = check(found, _INTERFACE)
+    except MelanomaTLError as error:
+        raise ModelFileError(f"refused, its network is no classifier's: {error}") from None
+    if units == 2 or (units == 1) != (found["activation of the last layer"] == "sigmoid"):
+        raise ModelFileError(
+            f"refused, its network is no classifier's: one score is that of a sigmoid, three and more are those of a "
+            f"softmax, not {units} of a {found['activation of the last layer']}"
+        )
+    return Interface(read["input size"], units)
+
+
+def _name_of(described: Any) -> Any:
+    """Give the name of a dtype or of an activation, which Keras writes alone or with where it comes from."""
+    if not isinstance(described, dict):
+        return described
+    kept = described["config"]
+    return kept["name"] if isinstance(kept, dict) else kept
+
+
 # -- the weights -------------------------------------------------------------------------------------------------------
 
 
@@ -299,7 +391,7 @@ def check_weights(path: Path) -> int:
     Parameters
     ----------
     path : Path
-        The HDF5 file; only its structure is read.
+        The HDF5 file; its structure is looked at first, and then the numbers one array after the other.
 
     Returns
     -------
@@ -309,7 +401,7 @@ def check_weights(path: Path) -> int:
     Raises
     ------
     ModelFileError
-        If it holds anything but plain arrays.
+        If it holds anything but plain arrays of finite numbers.
     """
     import h5py
 
@@ -329,6 +421,7 @@ def check_weights(path: Path) -> int:
                 n_bytes += item.nbytes
                 if n_bytes > path.stat().st_size:
                     raise ModelFileError(f"refused, {WEIGHTS_FILE} declares more bytes than it has")
+                _check_numbers(item)
     return n_numbers
 
 
@@ -354,7 +447,7 @@ def _check_array(item: Any) -> None:
     import h5py
 
     what = f"refused, {show(item.name)} in {WEIGHTS_FILE}"
-    if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.hasobject:
+    if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.kind not in "fiub":
         raise ModelFileError(f"{what} is not an array of numbers")
     if item.external:
         raise ModelFileError(f"{what} lies in another file: {show(item.external[0][0])}")
@@ -366,8 +459,19 @@ def _check_array(item: Any) -> None:
         raise ModelFileError(f"{what} declares {item.nbytes:,} bytes and holds {item.id.get_storage_size():,}")
 
 
-def check_size(config: dict[str, Any], registered: dict[str, Any], n_stored: int) -> None:
-    """Check that a network needs no more memory than its weights take.
+def _check_numbers(item: Any) -> None:
+    """Stop at a number that spoils every score, without reading a large array as a whole."""
+    if item.dtype.kind != "f":
+        return
+    rows = max(1, _NUMBERS_AT_ONCE // max(1, math.prod(item.shape[1:])))
+    for start in range(0, len(item) if item.shape else 1, rows):
+        numbers = item[start : start + rows] if item.shape else item[()]
+        if not np.isfinite(numbers).all():
+            raise ModelFileError(f"refused, {show(item.name)} in {WEIGHTS_FILE} holds what is no finite number")
+
+
+def check_size(config: dict[str, Any], registered: dict[str, Any], size: tuple[int, int], n_stored: int) -> None:
+    """Check that a network needs no more memory than its weights and an image take.
 
     Parameters
     ----------
@@ -375,6 +479,8 @@ def check_size(config: dict[str, Any], registered: dict[str, Any], n_stored: int
         Its description, checked by `check_graph`; used up.
     registered : dict
         What `check_graph` returned.
+    size : tuple of int
+        (height, width) of an image in pixels.
     n_stored : int
         How many numbers the weights file holds.
 
@@ -385,22 +491,35 @@ def check_size(config: dict[str, Any], registered: dict[str, Any], n_stored: int
     """
     # Keras remembers variables that still wait for their memory, thread by thread: this one takes them with it.
     with ThreadPoolExecutor(1) as thread:
-        n_needed = thread.submit(_count_numbers, config, registered).result()
+        n_needed, largest = thread.submit(_count_numbers, config, registered).result()
     if n_needed > n_stored + SLACK:
         raise ModelFileError(
             f"refused, its network declares {n_needed:,} numbers, and its weights file holds {n_stored:,}"
         )
+    most = max(MAX_TENSOR, MAX_PER_PIXEL * math.prod(size))
+    if largest > most:
+        raise ModelFileError(
+            f"refused, a layer of its network makes {largest:,} numbers of an image of {size[0]}x{size[1]} pixels, "
+            f"where at most {most:,} are needed"
+        )
 
 
-def _count_numbers(config: dict[str, Any], registered: dict[str, Any]) -> int:
-    """Build a network whose variables have shapes and no memory, and add them up."""
+def _count_numbers(config: dict[str, Any], registered: dict[str, Any]) -> tuple[int, int]:
+    """Build a network whose variables have shapes and no memory; add them up, and find its largest tensor."""
     import keras
 
     with keras.StatelessScope(initialize_variables=False):
         network = keras.saving.deserialize_keras_object(config, custom_objects=registered, safe_mode=True)
     if not isinstance(network, keras.Model):
         raise ModelFileError(f"{CONFIG_FILE} describes no network")
-    return sum(math.prod(variable.shape) for variable in network.variables)
+    tensors = [
+        math.prod(side or 1 for side in tensor.shape)
+        for model in [network, *(layer for layer in network._flatten_layers() if isinstance(layer, keras.Model))]
+        for operation in getattr(model, "operations", ())
+        for node in operation._inbound_nodes
+        for tensor in node.output_tensors
+    ]
+    return sum(math.prod(variable.shape) for variable in network.variables), max(tensors, default=0)
 
 
 def show(*found: object) -> str:

@@ -42,6 +42,8 @@ class Kill(keras.callbacks.Callback):
         self.at, self.batch, self.epoch, self.begun = epoch, batch, 0, []
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self.batch is None and epoch == self.at + 1:
+            raise Killed
         self.epoch = epoch
         self.begun.append(epoch)
 
@@ -49,8 +51,8 @@ class Kill(keras.callbacks.Callback):
         if (self.epoch, batch) == (self.at, self.batch):
             raise Killed
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.batch is None and epoch == self.at:
+    def on_train_end(self, logs=None):
+        if self.batch is None and self.epoch == self.at:
             raise Killed
 
 

@@ -100,7 +100,7 @@ def check_home(names):
 def check_keeping(names):
     expected = names["clf"].set_params(precision="float32").predict_proba(names["test"][:3])[:, 1]
     np.testing.assert_allclose(names["model"](names["images"])["output_0"].numpy()[:, 0], expected, atol=1e-4)
-    assert names["exported"].largest_difference <= 1e-4
+    assert names["exported"].conversion_difference <= 1e-4
 
 
 def check_judging(names):

@@ -4,18 +4,22 @@ import warnings
 import zipfile
 from copy import copy
 
+import keras
 import numpy as np
 import pytest
-from model_files import declare_size, overwrite_directory, rewrite
+from conftest import only_tensorflow
+from model_files import declare_size, edit, overwrite_directory, rewrite
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
+from melanoma_tl.calibration import Calibration
 from melanoma_tl.ensemble import MAX_STATE_BYTES, STATE_FILE, rank_among
 from melanoma_tl.errors import (
     DatasetError,
+    ExportError,
     ImageError,
     LeakageWarning,
     ModelFileError,
@@ -266,9 +270,9 @@ def changed(**entries):
         (changed(format_version=99), "format version 99"),
         (changed(members=4), "names 4 members and holds 1"),
         (changed(members=0), "names 0 members and holds 1"),
-        (changed(parameters={"combine": "mean", "weights": []}), "does not describe an ensemble"),
+        (changed(parameters={"combine": "mean", "weights": []}), "its document cannot be read .*weights"),
         (changed(parameters={"combine": "median"}), "combine 'median'"),
-        (changed(reference_scores=None, cross_validation={}), "does not describe an ensemble"),
+        (changed(reference_scores=None, cross_validation={}), "reference_scores must be a list"),
         (lambda parts: parts.update({"member_0.keras": b"nothing"}), "not a model file"),
         (lambda parts: parts.pop("member_0.keras"), "names 1 members and holds 0"),
         (lambda parts: parts.update({"member_00.keras": parts.pop("member_0.keras")}), "member_0.keras is missing"),
@@ -334,3 +338,122 @@ def test_only_cross_validation_makes_folds(ensemble):
     for ask in (lambda: ensemble.folds_, ensemble.out_of_fold_report, ensemble.fold_figures):
         with pytest.raises(NotFittedError, match="only cross_validate"):
             ask()
+
+
+# -- for other runtimes --
+
+
+def train_two(images, labels):
+    return [
+        TransferClassifier("tiny", weights=None, random_state=seed, verbose=0, epochs=1, precision="float32")
+        .fit(images, labels)
+        .set_params(tta=tta)
+        for seed, tta in enumerate((1, 4))
+    ]
+
+
+@only_tensorflow
+def test_an_ensemble_is_exported_as_one_network(images, labels, tmp_path):
+    ensemble = Ensemble(train_two(images, labels), verbose=0)
+    small = np.ascontiguousarray(images[:5, :32, :32])
+    for calibrated in (False, True):
+        if calibrated:
+            ensemble._calibration = Calibration(slope=0.7, intercept=0.2)
+        result = ensemble.export(tmp_path / "model")
+        assert result.views == (1, 4)
+        assert result.largest_difference <= 1e-4
+        assert result.conversion_difference <= 1e-5
+        layer = keras.layers.TFSMLayer(str(result.path), call_endpoint="serve")
+        scores = keras.ops.convert_to_numpy(layer(small.astype("float32")))[:, 0]
+        np.testing.assert_allclose(scores, ensemble.predict_proba(small)[:, 1], atol=1e-5)
+        document = json.loads((tmp_path / "model.json").read_text())
+        assert document["threshold"] == ensemble.threshold_
+        assert document["provenance"]["ensemble"]["size"] == 2
+        assert (document["calibration"] is not None) == calibrated
+
+
+@only_tensorflow
+def test_an_ensemble_for_several_diagnoses_is_exported(images, tmp_path):
+    ensemble = Ensemble(train_two(images, np.array(["melanoma", "nevus", "bcc"] * 8)), verbose=0)
+    result = ensemble.export(tmp_path / "model.tflite")
+    assert result.conversion_difference <= 1e-5
+    assert json.loads((tmp_path / "model.tflite.json").read_text())["output"]["shape"] == ["n", 3]
+
+
+def test_what_an_ensemble_cannot_export_it_says(images, labels, tmp_path):
+    fitted = train_two(images, labels)
+    ranked = Ensemble(fitted, combine="rank", verbose=0).set_reference(images)
+    with pytest.raises(ExportError, match="take combine='mean', or export the members"):
+        ranked.export(tmp_path / "model")
+    other = TransferClassifier("tiny", weights=None, input_size=(40, 48), epochs=1, verbose=0).fit(images, labels)
+    with pytest.raises(ExportError, match="the members take images of 32x32 and 40x48 pixels"):
+        Ensemble([*fitted, other], verbose=0).export(tmp_path / "model")
+    with pytest.raises(ExportError, match="only an ensemble of TransferClassifier is exported"):
+        Ensemble([*fitted, FrozenEstimator(fitted[0])], verbose=0).export(tmp_path / "model")
+    with pytest.raises(NotFittedError):
+        Ensemble([TransferClassifier("tiny")], verbose=0).export(tmp_path / "model")
+    with pytest.raises(ExportError, match="ends in none of"):
+        Ensemble(fitted, verbose=0).export(tmp_path / "model.keras")
+
+
+# -- a document that was changed --
+
+
+def in_document(*place, to):
+    def change(state):
+        for key in place[:-1]:
+            state = state[key]
+        state[place[-1]] = to
+
+    return change
+
+
+CROSSED = {"scores": [0.1, None], "folds": [0, 2], "labels": [0, 1], "name": "x", "settings": {}}
+
+SPOILT = {
+    "threshold": in_document("parameters", "threshold", to="abc"),
+    "threshold out of range": in_document("parameters", "threshold", to=5),
+    "combine": in_document("parameters", "combine", to="max"),
+    "an unknown parameter": in_document("parameters", "code", to="x"),
+    "classifiers": in_document("parameters", "classifiers", to=[1]),
+    "parameters that are a list": in_document("parameters", to=[1]),
+    "no reference scores": in_document("reference_scores", to=[]),
+    "reference scores of one": in_document("reference_scores", to=[[0.5]]),
+    "reference scores that are words": in_document("reference_scores", to=[["a"], ["b"], ["c"]]),
+    "reference scores out of range": in_document("reference_scores", to=[[2.0], [0.1], [0.2]]),
+    "reference scores that are empty": in_document("reference_scores", to=[[], [], []]),
+    "a fold of no member": in_document("cross_validation", to=CROSSED | {"folds": [0, 3]}),
+    "folds that are words": in_document("cross_validation", to=CROSSED | {"folds": ["a", "b"]}),
+    "a fold too many": in_document("cross_validation", to=CROSSED | {"folds": [0, 1, 2]}),
+    "labels": in_document("cross_validation", to=CROSSED | {"labels": [0, 2]}),
+    "scores": in_document("cross_validation", to=CROSSED | {"scores": [0.1, float("nan")]}),
+    "settings": in_document("cross_validation", to=CROSSED | {"settings": "x"}),
+    "half a cross-validation": in_document("cross_validation", to={"scores": [0.1]}),
+    "tuning": in_document("tuning", to={"calibration": {"slope": "x"}}),
+    "tuning that is a list": in_document("tuning", to=[]),
+    "members": in_document("members", to=-1),
+    "members that are true": in_document("members", to=True),
+    "version": in_document("format_version", to=True),
+}
+
+
+def test_a_document_out_of_range_is_refused_by_name(members, dataset, tmp_path):
+    path = tmp_path / "ensemble.zip"
+    Ensemble(members, combine="rank", verbose=0).set_reference(dataset).save(path)
+    whole = path.read_bytes()
+    edit(path, STATE_FILE, in_document("cross_validation", to=CROSSED))
+    assert Ensemble.load(path).folds_.tolist() == [0, 2]
+    wrong = []
+    for name, change in SPOILT.items():
+        path.write_bytes(whole)
+        edit(path, STATE_FILE, change)
+        try:
+            Ensemble.load(path)
+        except ModelFileError as error:
+            if not str(error).startswith(str(path)):
+                wrong.append(f"{name}: {error}")
+        except Exception as error:
+            wrong.append(f"{name}: {error!r}")
+        else:
+            wrong.append(f"{name}: loads")
+    assert not wrong, "\n".join(wrong)

@@ -184,20 +184,10 @@ def drop(*names):
     return change
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        *((drop(name), f"does not describe a classifier .*{name}") for name in PARTS if name != "tuning"),
-        (lambda state: state.update(parameters=[1]), "does not describe a classifier"),
-        (lambda state: state.update(classes=[0, 1, 2]), r"has classes of the shape \(3,\), but 1 scores"),
-        (lambda state: state.update(fingerprints={"training": {"looks": 5}}), "does not describe a classifier"),
-        (lambda state: state["parameters"].update(augmenter="x"), "does not describe a classifier"),
-        (lambda state: state["parameters"].update(class_weight={"a": 1}), "does not describe a classifier"),
-    ],
-)
-def test_a_document_that_describes_no_classifier(path, change, message):
-    edit(path, STATE_FILE, change)
-    with pytest.raises(ModelFileError, match=message):
+@pytest.mark.parametrize("name", [name for name in PARTS if name != "tuning"])
+def test_a_document_that_lacks_a_part(path, name):
+    edit(path, STATE_FILE, drop(name))
+    with pytest.raises(ModelFileError, match=f"incomplete, its document lacks {name}$"):
         TransferClassifier.load(path)
 
 

@@ -200,6 +200,27 @@ def test_a_saved_model_keeps_both(tuned, tmp_path):
     assert len(loaded.seen_images(VALID)) == len(VALID)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_plain_keras_gives_calibrated_scores_too(tuned, images, tmp_path, n_classes):
+    """The graph in the file holds the calibration; what is loaded has the network, and the calibration beside it."""
+    if n_classes == 3:
+        tuned = make(epochs=1).fit(images, np.array(["melanoma", "nevus", "bcc"] * 8))
+    tuned.set_params(precision="float32").save(tmp_path / "model.keras")
+    small = images[:4, :32, :32]
+    plain = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    scores = tuned.predict_proba(small)
+    found = plain.predict_on_batch(small.astype("float32"))
+    np.testing.assert_allclose(found, scores[:, 1:] if n_classes == 2 else scores, atol=1e-6)
+    loaded = TransferClassifier.load(tmp_path / "model.keras").set_params(verbose=0)
+    assert loaded.model_.name == tuned.model_.name
+    assert [layer.name for layer in loaded.model_.layers] == [layer.name for layer in tuned.model_.layers]
+    for one, other in zip(loaded.model_.get_weights(), tuned.model_.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(loaded.predict_proba(small), scores)
+    loaded.save(tmp_path / "again.keras")
+    np.testing.assert_array_equal(TransferClassifier.load(tmp_path / "again.keras").predict_proba(small), scores)
+
+
 def test_a_file_of_before_there_was_tuning_loads(tuned, tmp_path):
     tuned.save(tmp_path / "model.keras")
     edit(tmp_path / "model.keras", STATE_FILE, lambda state: state.pop("tuning"))

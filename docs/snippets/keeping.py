@@ -13,7 +13,9 @@ clf.save("melanoma.keras")  # all there is to keep
 again = TransferClassifier.load("melanoma.keras")
 print(again.predict_proba(test)[:3])
 
-exported = again.export("melanoma_tf", format="saved_model")
+exported = again.export(
+    "melanoma_tf"
+)  # or "melanoma.onnx", "melanoma.tflite"
 print(exported)  # with the largest difference between two scores
 
 # elsewhere, without melanoma_tl and without Keras:

@@ -1,12 +1,13 @@
 """The table of backbones and the only ways into it."""
 
+import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
 from typing import Any
 
-from melanoma_tl.backbones.plugins import load_plugins
+from melanoma_tl.backbones.plugins import GROUP, load_plugins
 from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, UnknownNameError
 from melanoma_tl.parameters import (
     TEXT,
@@ -229,9 +230,17 @@ def get_backbone(name: str) -> BackboneSpec:
     try:
         return _BACKBONES[key]
     except KeyError:
-        raise UnknownNameError(
-            "backbone", name, _BACKBONES, "Add your own with melanoma_tl.register_backbone."
-        ) from None
+        raise UnknownNameError("backbone", name, _BACKBONES, _how_to_add()) from None
+
+
+def _how_to_add() -> str:
+    if multiprocessing.parent_process() is None:
+        return "Add your own with melanoma_tl.register_backbone."
+    return (
+        "This is a worker process, which has not run your script, nor what it registered: put "
+        "melanoma_tl.register_backbone into a module that a package names in its entry-point group "
+        f"{GROUP!r}, which every process finds, or compute in one process (n_jobs=1)."
+    )
 
 
 def is_backbone(name: str) -> bool:
