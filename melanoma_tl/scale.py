@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from melanoma_tl.errors import JobError, MissingPackageError, ModelFileError, ParameterError
+from melanoma_tl.images import map_threaded
 from melanoma_tl.parameters import COUNT, NONE, PATH, VERBOSE, checked, holding, one_of, real
 from melanoma_tl.symmetries import COUNTS
 
@@ -78,10 +81,14 @@ class JobResult:
     @property
     def errors(self) -> pd.DataFrame:
         """The images that could not be read: id, path and error."""
+        import pyarrow as pa
         import pyarrow.dataset as ds
 
-        shards = self._folder.read(range(self.n_shards))
-        return shards.to_table(columns=["id", "path", "error"], filter=ds.field("error").is_valid()).to_pandas()
+        from melanoma_tl.jobs.rows import schema_with
+
+        columns, bad = ["id", "path", "error"], ds.field("error").is_valid()
+        shards = map_threaded(lambda number: [*self._folder.read(number, columns, filter=bad)], range(self.n_shards))
+        return pa.Table.from_batches(chain.from_iterable(shards), schema=schema_with(())).to_pandas()
 
     def __str__(self) -> str:
         return (
@@ -280,7 +287,7 @@ def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, v
     CacheError
         If the disk is full or the cache folder cannot be written.
     JobError
-        If the folder holds no extracted features.
+        If the folder holds no extracted features, or a shard is damaged.
     MissingPackageError
         If Ray is not installed.
     """
@@ -298,7 +305,8 @@ def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, v
     n_stored = 0
     rows = sum(shard.rows - shard.errors for shard in finished.values())
     with tqdm(total=rows, desc="Store features", unit="view", disable=not verbose) as progress:
-        for batch in folder.read(finished).to_batches(columns=["key", "features"], batch_size=_ROWS_AT_ONCE):
+        read = partial(folder.read, columns=["key", "features"], batch_size=_ROWS_AT_ONCE)
+        for batch in chain.from_iterable(map(read, sorted(finished))):
             known = batch.drop_null()
             keys = known["key"].to_pylist()
             arrays = known["features"].flatten().to_numpy().reshape(-1, *store.shape).astype(store.dtype)

@@ -36,6 +36,7 @@ from melanoma_tl.jobs import listing, lock
 from melanoma_tl.jobs.extraction import Extraction
 from melanoma_tl.jobs.filesystems import resolve
 from melanoma_tl.jobs.folder import JobFolder
+from melanoma_tl.jobs.rows import schema_with
 from melanoma_tl.jobs.running import Actors
 from melanoma_tl.jobs.scoring import Scorer
 
@@ -579,3 +580,44 @@ def test_a_glob_lists_one_folder_at_a_time(archive, monkeypatch):
 def test_actors_share_what_the_machines_have(wanted, machines, expected):
     fitted = Actors(*wanted).fit(machines)
     assert (fitted.number, fitted.cpus, fitted.gpus) == expected
+
+
+def test_features_of_a_damaged_shard_are_not_taken(tmp_path, own_cache):
+    """A flipped bit would become a feature with a good checksum."""
+    folder = JobFolder(*resolve(tmp_path / "out"))
+    keys, arrays = [bytes([number]) * 32 for number in range(30)], np.random.default_rng(0).random((30, 8), "float32")
+    job = {"kind": "extract", "store": "drawn", "shape": [8], "dtype": "float32", "views": [""]}
+    names = listing.Names(folder.filesystem, [f"{number}.png" for number in range(30)], None)
+    columns = [("view", pa.int32()), ("key", pa.binary()), ("features", pa.list_(pa.float32(), 8))]
+    schema = schema_with(columns)
+    with folder.taken():
+        folder.start(job, names, 30)
+        table = pa.table(
+            {
+                "id": [str(number) for number in range(30)],
+                "path": [f"{number}.png" for number in range(30)],
+                "view": pa.array([0] * 30, pa.int32()),
+                "key": pa.array(keys, pa.binary()),
+                "features": pa.FixedSizeListArray.from_arrays(pa.array(arrays.ravel()), 8),
+                "error": pa.nulls(30, pa.string()),
+            },
+            schema=schema,
+        )
+        folder.write(0, [table], schema, use_dictionary=False, use_byte_stream_split=["features.list.element"])
+    assert scale.store_features(tmp_path / "out", verbose=0) == 30
+    shard = tmp_path / "out" / "part-000000.parquet"
+    whole, refused = shard.read_bytes(), 0
+    for number in range(100):
+        content = bytearray(whole)
+        content[np.random.default_rng(number).integers(len(content))] ^= 1 << number % 8
+        shard.write_bytes(content)
+        cache.clear("features")
+        try:
+            n_stored = scale.store_features(tmp_path / "out", verbose=0)
+        except JobError as error:
+            refused += "delete it" in str(error)
+            continue
+        if n_stored:  # where the end of the file is damaged, it does not count as finished
+            store = open_store("drawn", (8,), np.dtype("float32"))
+            assert np.array_equal(store.open(store.find(keys)), arrays), number
+    assert refused > 10

@@ -297,6 +297,7 @@ def test_a_loss_that_is_no_number_names_the_rate(images, labels):
 
 def test_full_memory_names_the_settings(images, labels):
     def greedy(features):
+        @keras.saving.register_keras_serializable("tests")
         class Greedy(keras.layers.Layer):
             def call(self, x):
                 # Sorted, because XLA would find the maximum without ever holding the whole.

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -282,28 +282,45 @@ class JobFolder:
         with _telling(f"{self.shard(number)}: the shard cannot be written"):
             with (
                 self.filesystem.open_output_stream(unfinished) as sink,
-                pq.ParquetWriter(sink, schema, compression="zstd", **options) as writer,
+                pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True, **options) as writer,
             ):
                 for table in tables:
                     writer.write_table(table)
             self.filesystem.move(unfinished, self.shard(number))
 
-    def read(self, shards: Iterable[int]) -> Any:
-        """Open shards as one table.
+    def read(self, number: int, columns: Sequence[str], **options: Any) -> Iterator[pa.RecordBatch]:
+        """Read a shard, and compare it with its checksums.
 
         Parameters
         ----------
-        shards : iterable of int
-            Their numbers.
+        number : int
+            Its number.
+        columns : sequence of str
+            Which are read.
+        **options : dict
+            For `pyarrow.dataset.Dataset.to_batches`.
 
-        Returns
-        -------
-        pyarrow.dataset.Dataset
-            Read batch by batch.
+        Yields
+        ------
+        pyarrow.RecordBatch
+            Some rows.
+
+        Raises
+        ------
+        JobError
+            If it cannot be read, or is not as it was written.
         """
         import pyarrow.dataset as ds
 
-        return ds.dataset([self.shard(number) for number in shards], filesystem=self.filesystem, format="parquet")
+        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        parquet = ds.ParquetFileFormat(default_fragment_scan_options=checked)
+        try:
+            shard = ds.dataset(self.shard(number), filesystem=self.filesystem, format=parquet)
+            yield from shard.to_batches(columns=columns, **options)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise JobError(
+                f"{self.shard(number)}: missing or damaged ({error}); delete it, and call again what wrote it"
+            ) from error
 
     def _own(self, name: str) -> str:
         return f"{self.path}/{_OWN}/{name}"
