@@ -96,7 +96,8 @@ def read_member(file: str, key: str) -> bytes:
     """
     opened = _open(file)
     try:
-        if not isinstance(opened.get(key, getlink=True), h5py.HardLink) or _lies_elsewhere(opened[key]):
+        link = opened.get(key, getlink=True)
+        if link is not None and (not isinstance(link, h5py.HardLink) or _lies_elsewhere(opened[key])):
             raise OSError(f"{key!r} in it lies in another file, which is not read")
         content = opened[key][()]
     except KeyError as error:

@@ -39,7 +39,7 @@ _MISSING = _words("""
     no data, unbekannt, fehlt, keine angabe, k.a., k. a., inconnu, inconnue, non renseigne, desconocido, desconocida,
     sin dato, sin datos, desconhecido, desconhecida, nao informado, sconosciuto, sconosciuta, n.d., n/d, unk,
     not recorded, not given, not reported, nicht bekannt, none known, no id, anonymous, anonym, #ref!, #value!, #null!,
-    #name?, #num!, #div/0!, *, -, +, - nan, - 1.#ind, - 1.#qnan
+    #name?, #num!, #div/0!, *, - nan, - 1.#ind, - 1.#qnan
 """) | {""}
 
 _MELANOMA = _words("mel, mm, mis, ssm, lmm, alm, mel in situ, mm in situ, schwarzer hautkrebs")
@@ -51,7 +51,7 @@ _MALIGNANT = _words("mal")
 _OTHER = _words("""
     ben, bng, nv, nev, mole, moles, muttermal, leberfleck, grain de beaute, lunar, pinta, neo, nei,
     bcc, scc, sccka, nmsc, ak, ack, akiec, bod, bkl, df, vasc, sek, sk, lplk, inf, ben oth, mal oth, misc,
-    bowen disease, bowens disease, morbus bowen, weisser hautkrebs,
+    vascular lesions, other lesions, dysplastic, bowen disease, bowens disease, morbus bowen, weisser hautkrebs,
     actinic keratosis or intraepithelial carcinoma, intraepithelial carcinoma, atypical melanocytic proliferation,
     freckle, ephelis, cafe au lait macule, vascular lesion, scar, non neoplastic, inflammatory, genodermatoses,
     healthy, normal, control, gesund, gesunde haut, sain, saine, sano, sana, saudavel, cancer free,
@@ -67,58 +67,78 @@ _CODES = (
     | dict.fromkeys(_MISSING, Meaning.UNKNOWN)
 )
 
-_NAME = re.compile(r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i|s)?\b|\blentigo mali(?:gna|gno|n)\b")
+_NAME = re.compile(
+    r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i|s)?\b|\bmelanommetastasen?\b|\blentigo mali(?:gna|gno|n)\b"
+    r"|\b(?:mel|mis|ssm|lmm|alm|nm)\b|(?<!\d )(?<!\d)\bmm\b"
+)
+"""The names of melanoma, and its codes where they stand as a word; "mm" after a number is a length."""
+
 _CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs\w*|cancro)\b")
-_CARCINOMA = re.compile(r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|lymphom|basaliom|spinaliom)")
+_CARCINOMA = re.compile(
+    r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|lymphom|basaliom|spinaliom|(?:zell|epithel)krebs|acanthoma)"
+    r"|\b(?:bcc|scc|merkel|malignant (?:epidermal|adnexal|epithelial|dermal)|epithelial (?:skin )?cancer)\b"
+)
 _FINDING = re.compile(
-    r"\b(?:benign|benin|gutartig|n(?:ae|e|a)v(?:us|i|o|os)\b|lentigo\b(?! mali)|lentigines|melanosis|macule)"
+    r"\b(?:benign|benin|gutartig|\w*n(?:ae|e|a)v(?:us|i|o|os)\b|lentigo\b(?! mali)|lentigines|melanosis|macule)"
+    r"|\bmoles?\b"
+    r"|\b(?:healthy|normal) skin\b|cerat[oi]s|histiozytom|warze\b|h(?:a|ae|e)matom"
     r"|zelln(?:ae|e|a)v|keratos|cheratos|queratos|angiom|fibrom|histiocytom|lipom|granulom|verruca|\bwart|\bcyst"
 )
 """Stems of the names of other findings."""
 
 _NEGATIONS = r"no|non|not|without|kein\w*|nicht|ohne|pas|sans|sin|sem|senza|nao|negativ\w*|free|excluded|absent|never"
 _NEGATED = re.compile(rf"\b(?:{_NEGATIONS}|exclude|except|other than|ausgeschlossen|unlikely|pre)\b")
+_UNDONE = re.compile(r"[!=#]|\b(?:0|false|un|anything but|everything but|all but)\b|^- | -$")
+"""What turns a finding around: "benign=0", "!benign", "nevus-"."""
+
 _DENIED = re.compile(
     rf"(?:\bnon|\b(?:{_NEGATIONS}|other than)(?: (?:an?|any|un|una|uma|de|of|for|evidence|signs?|malignant))*) ?"
-    r"(?:melanom|lentigo mali|mel\b|mm\b|mal\b|malign|malin\b|bosartig|cancer|cancro|\w*krebs)"
+    r"(?:melanom\w*|lentigo mali\w*|mel\b|mm\b|mal\b|malign|malin\b|bosartig|cancer|cancro|\w*krebs)"
 )
 """A "no" that is about the cancer itself, unlike that of "melanoma without ulceration"."""
 
-_OR = re.compile(r"\b(?:vs|versus|or|oder|ou|o|und|and|et|e|y)\b|/")
+_OR = re.compile(r"\b(?:vs|versus|or|oder|ou|o|und|and|et|e|y)\b|[/&]")
 _DOUBT = re.compile(
     r"\b(?:suspected|suspicious|suspicion|suspect|verdacht|possible|possibly|potential|potentially|probable|probably|"
     r"likely|v\.? ?a|rule out|unclear|history|risk|(?:not|nicht|non|cannot|no) (?:be )?(?:excluded?|ausgeschlossen))\b"
     r"|\?"
 )
 _BESIDE = _words("""
-    in, of, the, a, an, on, or, and, to, than, less, more, at, from, with, as, de, du, des, del, dell, della, di, da,
-    do, la, le, el, lo, il, der, die, das, am, im, auf, und, oder, et, y, e, o, ou, ed,
-    melano*, micromelano*, malign*, malin*, cancer*, cancro, carcinoma, *krebs, tumo*, neoplas*, lesion*, lasion*,
-    lesao, bosartig*, schwarz*, skin, haut, peau, piel, pele, pelle, cutane*, kutan*, disease, soft, tissue,
-    situ, insitu, invasi*, infiltra*, primar*, primaire*, secondary, metasta*, recurrent, local*, early, thin, thick,
-    advanced, superfici*, oberflachlich*, spreading, spreitend*, extensi*, estensiv*, nodul*, knotig*, lentig*, acral*,
-    akral*, akrolentig*, desmoplas*, amelano*, achrom*, hypomelan*, pigment*, spitz*, naevoid, nevoid, mucosal, uveal,
-    ocular, choroid*, conjunctiv*, subungual, nail, ungueal, verrucous, polypoid, ulcerat*, melanocytic, proliferation*,
-    epidermal, adnexal, epithelial, mel, mis, ssm, nm, lm, lmm, alm, nos, type, typ, tipo, subtype, class, grade, stage,
-    level, clark, breslow, depth, thickness, mm, cm, i, ii, iii, iv, v, tis, t0, t1, t2, t3, t4, pt0, pt1, pt2, pt3,
-    pt4, t1a, t1b, t2a, t2b, t3a, t3b, t4a, t4b, pt1a, pt1b, pt2a, pt2b, pt3a, pt3b, pt4a, pt4b,
-    histolog*, histopatholog*, biops*, proven, confirmed, diagnos*, positive, yes,
-    chronically, sun, exposed, damaged, extrafacial, facial, face, head, neck, trunk, back, chest, abdomen, arm, leg,
-    limb, extremit*, upper, lower, left, right, hand, foot, palm*, plantar, scalp, ear, nose, lip, site, region, image*,
-    photo*, case*, patient*
+    in, of, the, a, an, on, or, and, with, as, de, du, des, del, dell, della, di, da, do, eines, la, le, el, lo,
+    il, der, die, das, am, im, auf, und, oder, et, y, e, o, ou, ed, melano*, micromelano*, malign*, malin*,
+    cancer*, cancro, carcinoma, krebs, hautkrebs, tumo*, neoplas*, lesion*, lasion*, lesao, bosartig*, schwarz*,
+    skin, haut, peau, piel, pele, pelle, cutane*, kutan*, disease, situ, insitu, is, invasi*, invasor,
+    microinvasi*, infiltra*, primar*, primaire*, secondary, second, multiple, metasta*, hautmetasta*, transit,
+    recurren*, local*, early, thin, thick, advanced, superfici*, superfizi*, oberflachlich*, spreading,
+    spreitend*, diffusione, extensi*, estensiv*, nodul*, knotig*, lentig*, dubreuilh, acral*, akral*,
+    akrolentig*, desmoplas*, neurotrop*, amelano*, achrom*, hypomelan*, pigment*, spitz*, naevoid, nevoid,
+    spindle, balloon, animal, cell, dermal, pure, mixed, low, high, csd, mucosal, uveal, ocular, choroid*,
+    conjunctiv*, subungual, nail, ungueal, verrucous, polypoid, ulcerat*, melanocytic, proliferation*, radial,
+    vertical, growth, phase, pediatric, mel, mm, mis, ssm, nm, lm, lmm, alm, nos, unspecified, unclassified,
+    type, typ, tipo, subtype, class, grade, stage, level, clark, breslow, depth, thickness, i, ii, iii, iv, v,
+    tis, histolog*, histopatholog*, biopsy, proven, confirmed, diagnos*, positive, yes, chronically, sun,
+    exposed, damaged, extrafacial, facial, face, head, neck, trunk, back, chest, abdomen, arm, leg, thigh,
+    shoulder, sole, volar, limb, extremit*, upper, lower, left, right, hand, foot, palm*, plantar, scalp, ear,
+    nose, lip, image*, photo*
 """)
-_LEAVES_IT = re.compile("|".join(sorted(word.replace("*", r"\w*") for word in _BESIDE)) + r"|[<>=.,;:()/|&]+")
+_LEAVES_IT = re.compile("|".join(sorted(word.replace("*", r"\w*") for word in _BESIDE)) + r"|[.,;:()/|]+")
 """Words (and stems) that may stand beside the name of a cancer and leave it one; beside others it says nothing."""
 
 _SIZE = re.compile(
-    r"\d+(?:[.,]\d+)?(?: ?(?:to|bis|a|and) ?\d+(?:[.,]\d+)?)? ?(?:mm|cm)\b|\b(?:clark|level|stage|grade) [1-5]\b"
+    r"(?:\b(?:less than|more than|up to)|[<>\u2264\u2265]=?)? ?\d+(?:[.,]\d+)?"
+    r"(?:(?: (?:to|bis|a|and))? \d+(?:[.,]\d+)?)?"
+    r" ?(?:mm|cm)\b|\b(?:clark|level|stage|grade) (?:[0-5]|i{1,3}|iv|v)[abcd]?\b|\bbreslow \d+(?:[.,]\d+)?"
+    r"|\bp?t[0-4][ab]?(?: ?n\d[abc]?(?: ?m\d[abc]?)?)?\b"
 )
+"""How thick and how far."""
 
 _NOT_QUITE = re.compile(r"\b(?:like|mimic\w*|simulat\w*|juvenile|scar)\b")
 _ASIDE = re.compile(
     r"\bnot otherwise specified\b|\bn(?:ae|e|a)vus associated\b"
-    r"|\b(?:associated with|arising (?:in|from|on)|in|with|ex|auf)(?: (?:an?|pre|existing|dysplastic|congenital))* "
-    r"n(?:ae|e|a)v(?:us|o)\b"
+    r"|\b(?:associated with|arising (?:in|from|on)|in|with|ex|auf)(?: (?:an?|pre|existing|dysplasti\w*|congenital|"
+    r"compound|intradermal|dermal|junctional|blue|giant|common|acquired|associated|adjacent))* "
+    r"n(?:ae|e|a)v(?:us|o)\b(?: spilus)?"
+    r"|\b(?:with|without|no) (?:regression|ulceration|mitos[ei]s)\b"
 )
 """What stands beside a diagnosis without changing it, such as the naevus that a melanoma began in."""
 
@@ -154,7 +174,9 @@ _QUOTES = "\"'\u2018\u201c\u201d\u201e\u00ab\u00bb"
 
 @lru_cache(maxsize=4096)
 def _normalise(text: str) -> str:
-    text = unicodedata.normalize("NFKD", text).casefold().replace("\u2019", "'").replace("æ", "ae")
+    text = (
+        unicodedata.normalize("NFKD", text.replace("\u2260", "!=")).casefold().replace("\u2019", "'").replace("æ", "ae")
+    )
     # Neither accents, nor quotes, nor what nobody sees (marks of byte order, blanks of no width) tell words apart.
     unseen = ("Mn", "Cf")
     text = (
@@ -252,20 +274,60 @@ def _read_word(word: str) -> Meaning:
 
 def _read_phrase(phrase: str) -> Meaning:
     """Read what is no code; a melanoma that another word casts doubt on says nothing."""
-    sides = [side.strip() for side in _OR.split(phrase)]
-    named = [bool(_NAME.search(side)) or side in _MELANOMA for side in sides]
+    if _NAME.search(phrase):
+        return _read_melanoma(phrase)
+    sides = _sides(phrase)
     is_other = _FINDING.search(phrase) or _CARCINOMA.search(phrase)
     if _DENIED.search(phrase) and not _DOUBT.search(phrase):
         return Meaning.OTHER if len(sides) == 1 else Meaning.UNKNOWN
-    if _DOUBT.search(phrase) or _NEGATED.search(phrase):
+    if _DOUBT.search(phrase) or _NEGATED.search(phrase) or _UNDONE.search(phrase):
         return Meaning.UNKNOWN
-    if any(named):
-        is_clear = all(named) and not is_other and not _NOT_QUITE.search(phrase) and _says_nothing_else(phrase)
-        return Meaning.MELANOMA if is_clear else Meaning.UNKNOWN
     if _CANCER.search(phrase) and not _CARCINOMA.search(phrase):
         is_clear = len(sides) == 1 and not is_other and _says_nothing_else(phrase)
         return Meaning.MALIGNANT if is_clear else Meaning.UNKNOWN
     return Meaning.OTHER if is_other else Meaning.UNKNOWN
+
+
+def _read_melanoma(phrase: str) -> Meaning:
+    """Read a phrase that names a melanoma: it is one, or it is denied, or it says nothing; never another finding."""
+    sides = _sides(phrase)
+    if _DENIED.search(phrase) and not _DOUBT.search(phrase):
+        is_denied = len(sides) == 1 and not _NAME.search(_DENIED.sub(" ", phrase))
+        return Meaning.OTHER if is_denied else Meaning.UNKNOWN
+    is_other = _FINDING.search(phrase) or _CARCINOMA.search(phrase) or _NOT_QUITE.search(phrase)
+    if is_other or _DOUBT.search(phrase) or _NEGATED.search(phrase) or not _says_nothing_else(phrase):
+        return Meaning.UNKNOWN
+    named = [bool(_NAME.search(side)) for side in sides]
+    others = [side for side, is_named in zip(sides, named, strict=True) if not is_named]
+    return Meaning.UNKNOWN if any(map(_CANCER.search, others)) else Meaning.MELANOMA
+
+
+def _sides(phrase: str) -> list[str]:
+    """Part a phrase at "or", "and" and the like."""
+    return [side.strip() for side in _OR.split(phrase)]
+
+
+def names_melanoma(label: object) -> bool:
+    """Tell whether a label names a melanoma and neither denies nor doubts it, even where it is too unclear to be read.
+
+    Parameters
+    ----------
+    label : object
+        A word or phrase.
+
+    Returns
+    -------
+    bool
+        What stands beside such a phrase as "benign" contradicts it.
+
+    Examples
+    --------
+    >>> names_melanoma("melanoma with a collision tumour"), names_melanoma("melanoma?"), names_melanoma("no melanoma")
+    (True, False, False)
+    """
+    phrase = _ASIDE.sub(" ", normalise(label))
+    uncertain = any(pattern.search(phrase) for pattern in (_DOUBT, _NEGATED, _NOT_QUITE, _UNDONE))
+    return bool(_NAME.search(_DENIED.sub(" ", phrase))) and not uncertain and len(_sides(phrase)) == 1
 
 
 def _says_nothing_else(phrase: str) -> bool:

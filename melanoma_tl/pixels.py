@@ -28,6 +28,8 @@ _UNSIGNED, _WHITE_IS_ZERO = 1, 0
 _BRIGHT = 99
 """Per cent of the values up to which a picture must use its range: a hot pixel or white letters do not count."""
 
+_OF_MOST = f"{_BRIGHT} % of its values are at most"
+
 _SEE_THROUGH = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -139,6 +141,8 @@ def _checked(image: Image.Image, bits: int, name: str) -> Image.Image:
             "save it as 8-bit RGB",
         )
     check_range(highest, 8, name, shift=bits - 8)
+    upper = np.asarray(image.convert("RGB") if image.mode in _SEE_THROUGH else image)
+    check_range(int(np.percentile(upper, _BRIGHT, method="lower")), 8, name, shift=bits - 8, of=_OF_MOST)
     if "transparency" in image.info:  # one colour of 16 bits, which has no counterpart among those of 8
         image = image.copy()
         del image.info["transparency"]
@@ -198,11 +202,11 @@ def reduce_to_eight_bits(values: NDArray[Any], bits: int, name: str) -> NDArray[
     """
     check_range(int(values.max(initial=0)), bits, name)
     if bits > 8 and values.size:
-        check_range(int(np.percentile(values, _BRIGHT, method="lower")), bits, name)
+        check_range(int(np.percentile(values, _BRIGHT, method="lower")), bits, name, of=_OF_MOST)
     return (values >> (bits - 8) if bits >= 8 else values * 255 // ((1 << bits) - 1)).astype(np.uint8)
 
 
-def check_range(highest: int, bits: int, name: str, *, shift: int = 0) -> None:
+def check_range(highest: int, bits: int, name: str, *, shift: int = 0, of: str = "its largest value is") -> None:
     """Stop at an image that may use a smaller range than its file says: read as it stands, it would be nearly black.
 
     A picture in which no value reaches the upper half of what more than eight bits can hold is either very dark, or
@@ -218,6 +222,8 @@ def check_range(highest: int, bits: int, name: str, *, shift: int = 0) -> None:
         What errors call the image.
     shift : int, default=0
         How many further bits were cut off before.
+    of : str, default="its largest value is"
+        What `highest` is, for a message.
 
     Raises
     ------
@@ -231,7 +237,7 @@ def check_range(highest: int, bits: int, name: str, *, shift: int = 0) -> None:
         about, top = ("about " if shift else "", (1 << bits + shift) - 1)
         raise ImageError(
             name,
-            f"its largest value is {about}{highest << shift:,} of {top:,}: either it holds data of {used + shift} bits "
+            f"{of} {about}{highest << shift:,} of {top:,}: either it holds data of {used + shift} bits "
             f"in a file of {bits + shift}, or it is very dark, and the file does not say which; "
             "save it as 8-bit RGB, as bright as it should look",
         )

@@ -194,14 +194,22 @@ def _check_images(dataset: Any, image: Any, *, labelled: bool) -> None:
     raise DatasetError(
         f"expected raw RGB of dtype uint8, 0 to 255, got a tf.data.Dataset of {image.dtype.name}: where it holds 0 to "
         f"255, as Keras gives them, take dataset.map(lambda {lambda_}); undo any other scaling first"
+        + ("" if names or not labelled else _WHAT_NUMBERS_MEAN)
     )
+
+
+_WHAT_NUMBERS_MEAN = (
+    ". Labels 0 and 1 are read as benign and melanoma; Keras numbers folders by the alphabet, so that melanoma may be 0"
+)
 
 
 def _number_of(label: Any) -> str:
     """Write how a label of Keras becomes the number of its folder: whole, in a column of one, or one-hot."""
-    if not label.dtype.is_floating:
-        return "label"
-    return "tf.cast(label[..., 0], tf.int32)" if label.shape[-1] == 1 else "tf.argmax(label, -1)"
+    width = label.shape[-1] if label.shape.rank else None
+    batched = label.shape.rank == 2
+    if batched and width != 1:
+        return "tf.argmax(label, -1)"
+    return "tf.cast(label[..., 0], tf.int32)" if batched else "tf.cast(label, tf.int32)"
 
 
 def _of_a_mapping(spec: Mapping[str, Any]) -> str:

@@ -135,7 +135,10 @@ def test_every_choice_is_remembered(dataset):
     }
     for step, part in cases.items():
         assert [str(one) for one in part.history] == ["read mine: 40 of 40", step]
-        assert part.history[-1].sets_prevalence == ("per_class" in step)
+        assert part.history[-1].sets_prevalence == ("per_class" in step or step.startswith("[mask]"))
+    even = [*np.flatnonzero(dataset.labels == 1), *np.flatnonzero(dataset.labels == 0)[:6]]
+    assert dataset[even].history[-1].sets_prevalence, "whatever it was chosen by"
+    assert not dataset.sample(per_class={0: 15, 1: 5}).history[-1].sets_prevalence, "the share is what it was"
     twice = dataset[:30].sample(10, random_state=0)
     assert [step.n_after for step in twice.history] == [40, 30, 10]
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pandas._libs.parsers import STR_NA_VALUES
 
-from melanoma_tl.meanings import Meaning, is_answer, is_missing, normalise, read_meaning
+from melanoma_tl.meanings import Meaning, is_answer, is_missing, names_melanoma, normalise, read_meaning
 
 WORDS = {
     Meaning.MELANOMA: """
@@ -18,6 +18,12 @@ WORDS = {
         Malignes Melanom; schwarzer Hautkrebs; mélanome malin; MÉLANOME; melanoma maligno; melanomi; melanoma malignum
         superficial spreading melanoma ssm; nodular-melanoma-(nm); melanoma extensivo superficial
         melanoma (less than 0.76 mm); melanoma 0.8mm, Clark 3; melanoma of the back; cutaneous melanoma, stage II
+        superfiziell spreitendes Melanom; superfiziell spreitendes malignes Melanom; Melanommetastase; SSM in situ
+        in-transit metastasis of melanoma; melanoma stage IA; melanoma stage IIIb; melanoma pT1aN0M0; melanoma ≤ 1mm
+        melanoma 1-2mm; melanoma Clark II, Breslow 0.4; melanoma with regression; melanoma without ulceration
+        melanoma arising in blue nevus; MM arising in compound nevus; SSM auf dysplastischem Nävus; MM (SSM)
+        melanoma, unspecified; desmoplastic/neurotropic melanoma; low-CSD melanoma; melanoma on left thigh
+        spindle cell melanoma; mélanome de Dubreuilh; melanoma invasor; melanoma a diffusione superficiale
         Melanome; histologically confirmed melanoma; melanoma, superficial spreading type; Melanom der Haut
     """,
     Meaning.OTHER: """
@@ -31,12 +37,14 @@ WORDS = {
         Malignant::Malignant epidermal proliferations::Squamous cell carcinoma in situ; dermatofibroma; melanosis
         lichen planus-like keratosis; pigmented benign keratosis; Benign melanocytic proliferations; cafe-au-lait macule
         gutartig; bénin; benigno; benigna; healthy; normal; gesund; Muttermal; Leberfleck; grain de beauté; lunar; nevo
-        Nävus; Nävi; Nävuszellnävus; dysplastischer Nävus
+        malignant epidermal; Basalzellkrebs; Plattenepithelkrebs; epithelial skin cancer; superficial BCC; invasive SCC
+        Vascular lesions; keratoacanthoma; ceratose seborreica; Pigmentnävus; Histiozytom; Warze; healthy skin; mole
+        atypical mole; subungual hematoma; Merkel cell; Nävus; Nävi; Nävuszellnävus; dysplastischer Nävus
         non-neoplastic; other; rest; misc; pigmented-spindle-cell-nevus-of-reed; acral-melanotic-macule; scar
     """,
     Meaning.MALIGNANT: """
         malignant; malignancy; cancer; Krebs; Hautkrebs; cancro; maligno; maligna; malin; bösartig; mal; skin cancer
-        malignant epidermal; cáncer de piel; cancer de la peau; cancro della pelle
+        cáncer de piel; cancer de la peau; cancro della pelle
     """,
     Meaning.UNKNOWN: """
         melanoma?; melanoma vs nevus; melanoma or nevus; nevus or melanoma; melanoma/nevus; nevus vs mm; melanoma y nevo
@@ -45,6 +53,10 @@ WORDS = {
         clinically melanoma, histologically nevus; family history of melanoma; no melanoma or nevus; not benign
         not a nevus; pre-malignant; potentially malignant; benign/malignant; malignant blue nevus; indeterminate
         disease; M; class A; 2; 7; 0.5; xyz; n/a; unknown; missing; ?
+        SSM (nevus); SSM, nevus; MM with keratosis; LMM lentigo; nevus -> MM; melanoma, margins free of melanoma
+        Melanom, Schnittrand ohne Melanom; melanoma, SLN negative for malignancy; melanoma (not malignant blue nevus)
+        ≠melanoma; melanoma & cancer; lesion in melanoma patient; pigmented lesion 5 mm to melanoma; less melanoma
+        spitz > melanoma; benign=0; benign_0; benign: false; !benign; ≠benign; un-benign; nevus-; anything but nevus
         mel-; MEL+; MM -; -mel; melanoma -; melanoma (-); !melanoma; melanoma 0; melanoma_1; melanoma=0
         melanoma: false; absence of melanoma; nessun melanoma; ausencia de melanoma; lack of cancer
         absence of malignancy; all but melanoma; melanoma ruled out; rather than melanoma; Nävus statt Melanom
@@ -140,3 +152,11 @@ def test_one_spelling_for_comparison():
 def test_answers():
     assert all(map(is_answer, [0, 1, -1, "0", "Yes", "nein", True, np.False_, "pos", "Negative"]))
     assert not any(map(is_answer, [2, "mel", "benign", "malignant", "M"]))
+
+
+def test_what_names_a_melanoma_and_is_not_clear():
+    named = ["melanoma (collision)", "Melanom mit Satelliten", "SSM with a twist", "melanoma"]
+    assert all(map(names_melanoma, named))
+    assert not any(
+        map(names_melanoma, ["melanoma?", "no melanoma", "nevus", "suspected melanoma", "melanoma or nevus"])
+    )

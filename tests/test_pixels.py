@@ -458,3 +458,11 @@ def test_a_few_bright_values_do_not_show_the_range(tmp_path, spoiled):
 def test_sizes_that_are_none(size):
     with pytest.raises(ParameterError, match="size must be"):
         load_image(np.zeros((4, 4, 3), "uint8"), size)
+
+
+def test_a_hot_pixel_does_not_show_the_range_of_colours(tmp_path):
+    values = (np.random.default_rng(0).random((200, 200, 3)) * 4095).astype(np.uint16)
+    values[0, 0] = 65535
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+    with pytest.raises(ImageError, match="99 % of its values are at most about"):
+        load_image(tmp_path / "a.tif")

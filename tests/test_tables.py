@@ -228,7 +228,7 @@ def test_ages_that_are_plain_are_read():
 def test_what_is_not_understood_is_counted_once(caplog):
     read(frame(label=[0, 1, 0], age=[999, -1, 40], sex=["x", "f", "x"], patient=["a", "-1", "b"]))
     (record,) = caplog.records
-    assert "age of 2 rows ('999', '-1'); sex of 2 rows ('x'); id of 1 rows ('-1')" in record.getMessage()
+    assert "age of 2 rows ('999', '-1'); sex of 2 rows ('x'); patient of 1 rows ('-1')" in record.getMessage()
 
 
 # -- labels ------------------------------------------------------------------------------------------------------------
@@ -613,8 +613,11 @@ def test_any_table_gives_what_a_plain_reader_gives(tmp_path_factory, rows, names
     file = tmp_path_factory.mktemp("any") / "t.csv"
     pd.DataFrame(rows, columns=names).to_csv(file, index=False, sep=separator, encoding=encoding)
     expected, rest, seen = {}, [], set()
+    # Beside melanomas and carcinomas, "malignant" does not say which it is.
+    told_apart = any(word in ("melanoma", "MEL", " bcc") for _, word, _ in rows)
+    usable = {*WORDS} if told_apart else {*WORDS, "malignant"}
     for image_id, word, patient in rows:
-        if image_id in seen or word not in {*WORDS, "malignant"}:
+        if image_id in seen or word not in usable:
             rest.append(image_id)
         else:
             known = patient if patient in ("P1", "P2", "p 3", "17") else None
@@ -658,11 +661,15 @@ def test_columns_that_say_the_opposite_stop_the_read(other):
     assert read(frame(label=[0, 1, 0, 1], **same)).labels.tolist() == [0, 1, 0, 1]
 
 
-def test_lesions_that_are_numbered_within_each_patient():
+def test_lesions_that_are_numbered_within_each_patient(caplog):
     data = read(frame(label=[0, 1] * 3, patient_id=list("AABBCC"), lesion_id=[1, 2, 1, 2, 1, 1]))
     assert data.metadata["lesion_id"].tolist() == ["A/1", "A/2", "B/1", "B/2", "C/1", "C/1"]
-    of_their_own = read(frame(label=[0, 1] * 2, patient_id=list("AABB"), lesion_id=[1, 2, 2, 4]))
-    assert of_their_own.metadata["lesion_id"].tolist() == ["1", "2", "2", "4"], "one slip is none"
+    assert "begin anew with each patient" in caplog.text
+    zero = read(frame(label=[0, 1] * 3, patient_id=list("AABBCC"), lesion_id=[0, 0, 0, 1, 0, 0]))
+    assert zero.metadata["lesion_id"].tolist() == ["A/0", "A/0", "B/0", "B/1", "C/0", "C/0"]
+    for lesions in ([1, 2, 3, 4, 5, 6], ["HAM_1", "HAM_2", "HAM_1", "HAM_2", "HAM_3", "HAM_4"]):
+        kept = read(frame(label=[0, 1] * 3, patient_id=list("AABBCC"), lesion_id=lesions))
+        assert kept.metadata["lesion_id"].tolist() == [str(lesion) for lesion in lesions]
 
 
 def test_an_id_may_be_the_path_of_the_file(tmp_path, monkeypatch):
@@ -673,3 +680,61 @@ def test_an_id_may_be_the_path_of_the_file(tmp_path, monkeypatch):
     assert data.paths.tolist() == ["im/a.png"]
     with pytest.raises(DatasetError, match="no folder: say with image_dirs= where to look"):
         ISBIDataset.from_frame(pd.DataFrame({"image": ["b"], "label": [1]}))
+
+
+OPPOSITES = """
+    non_malignant, not_malignant, is_non_malignant, no_cancer, cancer_free, benign?, Is benign?, melanoma_free, mel_neg,
+    melanoma_negative, melanoma_excluded, melanoma_ruled_out, isn't melanoma, melanoma-, \u2260melanoma, !melanoma,
+    healthy_skin, normal_skin, controls, control_group, is_a_mole
+"""
+
+
+@pytest.mark.parametrize("column", [name.strip() for name in OPPOSITES.split(",")])
+def test_a_column_that_asks_the_opposite_is_no_label(column):
+    table = pd.DataFrame({"image": ["a", "b"], column: [1, 0]})
+    with pytest.raises(ParameterError, match="answers whether a lesion is something else"):
+        ISBIDataset.from_frame(table, label_column=column, labels_only=True)
+
+
+@pytest.mark.parametrize("column", ["label", "y", "target", "gt", "outcome", "melanoma", "is_melanoma", "class"])
+def test_a_column_that_asks_nothing_else_is_one(column):
+    table = pd.DataFrame({"image": ["a", "b"], column: [1, 0]})
+    assert ISBIDataset.from_frame(table, label_column=column, labels_only=True).labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "words", [["malignant", "melanoma", "benign"], ["skin cancer", "melanoma", "nevus"], ["malignant", "bcc", "nevus"]]
+)
+def test_malignant_beside_words_that_tell_cancers_apart_says_nothing(words):
+    with pytest.raises(DatasetError, match="where other labels tell melanomas from other cancers"):
+        read(frame(label=words))
+
+
+@pytest.mark.parametrize("diagnosis", ["melanoma with satellites", "SSM (nevus)", "melanoma, margins close"])
+def test_benign_beside_a_diagnosis_that_names_a_melanoma_stops_the_read(diagnosis):
+    with pytest.raises(DatasetError, match="which names a melanoma"):
+        read(frame(label=["benign", "melanoma"], histology=[diagnosis, "melanoma"]))
+    assert read(frame(label=["benign", "melanoma"], histology=["melanoma?", "melanoma"])).labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("lesion", ["melanoma", "nevus"]), ("subject", ["M", "F"]), ("case", ["control", "melanoma"])],
+)
+def test_columns_of_findings_are_no_patients(column, words):
+    data = read(frame(label=[0, 1] * 6, **{column: words * 6}))
+    assert not {"patient_id", "lesion_id"} & set(data.metadata)
+
+
+def test_one_h_does_not_make_women_of_men():
+    assert read_sexes(["M", "M", "F", "H"]) == ["male", "male", "female", None]
+
+
+def test_capitals_alone_do_not_tell_words_apart():
+    assert read(frame(label=["Group A", "group a", "B"]), positive="Group A").labels.tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("key", [[1000], [-9], slice("a", "b"), slice(0.5, None)])
+def test_rows_that_there_are_not(key):
+    with pytest.raises(DatasetError):
+        read(frame(label=[0, 1]))[key]

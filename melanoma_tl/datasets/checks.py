@@ -127,6 +127,8 @@ def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
     DatasetError
         If it is anything else.
     """
+    if isinstance(key, np.ma.MaskedArray):
+        key = key.filled(False) if key.dtype == bool else key.compressed()
     array = np.asarray(_in_order(key))
     if array.size == 0:
         return array.astype(np.intp)
@@ -135,6 +137,9 @@ def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
     if array.ndim != 1 or array.dtype.kind not in "biu":
         hint = f"; the column is dataset.metadata[{key!r}]" if isinstance(key, str) and key in columns else ""
         raise DatasetError(f"a dataset is indexed with positions, a slice or a mask of its images, got {key!r}{hint}")
+    outside = array[(array < -length) | (array >= length)] if array.dtype != bool else array[:0]
+    if outside.size:
+        raise DatasetError(f"there is no image {outside[0]}: positions go from 0 to {length - 1}")
     return array
 
 

@@ -113,8 +113,9 @@ _CODE = re.compile(r"[A-Za-z]+[ _-]?\d+")
 _ZERO = re.compile(r"0+")
 _OFTEN = 3
 """How many times as often as any other patient or lesion a "0" stands in a column where it means that none is known."""
-_SHARED = 2
-"""So many lesions with several patients are no slip of the pen."""
+_HIGHEST_NUMBER = 50
+"""Lesions that are numbered within each patient have small numbers."""
+
 _NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 
 
@@ -251,6 +252,8 @@ def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str) -> d
         if role != "diagnosis":
             columns = [column for column in columns if column != given.get("label")]
         columns.sort(key=lambda column: (column != role, spellings.index(_plain(column))))
+        if role in GROUPS:
+            columns = [column for column in columns if column == role or not _are_answers(map(_word, table[column]))]
         columns = [column for column in columns if _can_be(role, table[column])] or columns[:1]
         if len(columns) > 1 and role in _PARAMETERS and not _agree(role, table, columns):
             raise DatasetError(
@@ -268,10 +271,11 @@ def _can_be(role: str, cells: pd.Series) -> bool:
     return any(not _is_no_id(word) for word in words) if role in GROUPS else bool(words)
 
 
-def _names_findings(cells: pd.Series) -> bool:
-    """Tell whether a column called "lesion" says what lesions are, and not which."""
-    words = {word for word in map(_word, cells) if not _is_no_id(word) and not _NUMBER.fullmatch(word)}
-    return bool(words) and all(read_meaning(word) is not Meaning.UNKNOWN for word in words)
+def _are_answers(cells: Iterable[str]) -> bool:
+    """Tell whether a column such as "lesion" or "subject" says what something is, and not which."""
+    named = {normalise(word) for word in set(cells) if not _is_no_id(word) and not _NUMBER.fullmatch(word)}
+    are_sexes = named <= {*_FEMALE, *_MALE}
+    return bool(named) and (are_sexes or all(read_meaning(word) is not Meaning.UNKNOWN for word in named))
 
 
 def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:
@@ -315,6 +319,8 @@ def _looks_like_group(column: str, table: pd.DataFrame) -> bool:
     words = table[column].map(_word)
     words = words[words != ""]
     n_distinct = words.nunique()
+    if _are_answers(words):
+        return False
     if not 3 <= n_distinct < len(words):
         return False
     if _LOOKS_LIKE_GROUP.search(_plain(column)):
@@ -344,30 +350,33 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
         facts["site"] = _objects([_word(cell) or None for cell in table[sources["site"]]])
     for role in GROUPS:
         if role in sources:
-            facts[role] = _objects(read_ids(table[sources[role]], lost))
+            facts[role] = _objects(read_ids(table[sources[role]], lost, what=role.removesuffix("_id")))
     if all(role in facts for role in GROUPS):
-        facts["lesion_id"] = _tell_lesions_apart(facts["patient_id"], facts["lesion_id"], name)
+        within = _read_numbers_within(facts["patient_id"], [_word(cell) for cell in table[sources["lesion_id"]]])
+        if within is not None:
+            logger.warning("%s: the numbers of lesions begin anew with each patient, and are read so", name)
+            facts["lesion_id"] = _objects(within)
+            lost.pop("lesion", None)
     if lost:
         said = "; ".join(f"{what} of {len(words)} rows ({_first(words)})" for what, words in lost.items())
         logger.warning("%s: says nothing, and counts as missing: %s", name, said)
     return facts
 
 
-def _tell_lesions_apart(patients: Sequence[Any], lesions: Sequence[Any], name: str) -> NDArray[np.object_]:
-    """Put the patient before the number of a lesion, where each patient's lesions are numbered from the start."""
-    of_lesion: dict[str, set[str]] = {}
+def _read_numbers_within(patients: Sequence[Any], lesions: Sequence[str]) -> list[str | None] | None:
+    """Read numbers of lesions that begin anew with each patient, at 0 or 1; None where they are no such numbers."""
+    of_patient: dict[str, set[int]] = {}
     for patient, lesion in zip(patients, lesions, strict=True):
-        if patient and lesion:
-            of_lesion.setdefault(lesion, set()).add(patient)
-    if sum(len(owners) > 1 for owners in of_lesion.values()) < _SHARED:
-        return _objects(lesions)
-    logger.warning("%s: lesions of several patients have one number; taken as numbered within each patient", name)
-    return _objects(
-        [
-            f"{patient}/{lesion}" if patient and lesion else lesion
-            for patient, lesion in zip(patients, lesions, strict=True)
-        ]
-    )
+        if not patient or not lesion:
+            continue
+        if not _NUMBER.fullmatch(lesion) or not 0 <= float(lesion) <= _HIGHEST_NUMBER:
+            return None
+        of_patient.setdefault(patient, set()).add(int(float(lesion)))
+    n_from_start = sum(min(numbers) <= 1 for numbers in of_patient.values())
+    if n_from_start < 2 or 2 * n_from_start <= len(of_patient):
+        return None
+    pairs = zip(patients, lesions, strict=True)
+    return [f"{patient}/{int(float(lesion))}" if patient and lesion else None for patient, lesion in pairs]
 
 
 def _first(words: Sequence[str]) -> str:
@@ -448,7 +457,9 @@ def _is_no_id(word: str) -> bool:
     return not word or bool(re.fullmatch(r"-\d+(?:\.0*)?|-+", word))
 
 
-def read_ids(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[str | None]:
+def read_ids(
+    cells: Iterable[object], lost: dict[str, list[str]] | None = None, *, what: str = "id"
+) -> list[str | None]:
     """Read ids of patients or lesions.
 
     Missing are the words of `is_missing`, negative numbers, and "0" where it is no id like the others: where these
@@ -461,6 +472,8 @@ def read_ids(cells: Iterable[object], lost: dict[str, list[str]] | None = None) 
         As they stand.
     lost : dict, optional
         Takes the words that count as missing without saying so.
+    what : str, default="id"
+        What it calls them.
 
     Returns
     -------
@@ -482,7 +495,7 @@ def read_ids(cells: Iterable[object], lost: dict[str, list[str]] | None = None) 
     if lost is not None:
         silent = [word for word, read in zip(words, found, strict=True) if word and read is None]
         if silent:
-            lost.setdefault("id", []).extend(silent)
+            lost.setdefault(what, []).extend(silent)
     return found
 
 
@@ -539,7 +552,7 @@ def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None
     """
     words = [normalise(_word(cell)).rstrip(".") for cell in cells]
     sexes = dict.fromkeys(_FEMALE, "female") | dict.fromkeys(_MALE, "male")
-    if "h" in words:
+    if "h" in words and not any(word in _FEMALE for word in words):
         sexes |= {"h": "male", "m": "female"}
     found = [sexes.get(word) for word in words]
     if lost is not None:

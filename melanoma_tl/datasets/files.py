@@ -30,8 +30,12 @@ _DOCUMENTS = (
 )
 """What stands beside images and claims to be none."""
 
-_MASKS = ("mask", "masks", "segmentation", "segmentations")
-_MASK = re.compile(r"[ _-](?:seg|mask|segmentation)$", re.IGNORECASE)
+_MASKS = ("mask", "masks", "segmentation", "segmentations", "groundtruth", "ground_truth", "gt")
+_MASK = re.compile(
+    r"(?:[ _.-]\(?(?:seg|masks?|segmentation|gt|superpixels|lesion|annotations?|binary|contours?|roi)\)?"
+    r"(?:[ _-]?\d+)?)+$",
+    re.IGNORECASE,
+)
 
 _CHECKED = (".heic", ".heif", ".dcm", ".dicom")
 """Whether these can be read depends on what is installed."""

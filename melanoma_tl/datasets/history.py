@@ -3,6 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+_DEVIATIONS = 3.3
 
 
 class Step(NamedTuple):
@@ -15,7 +18,7 @@ class Step(NamedTuple):
     n_before, n_after : int
         How many rows or images there were, and how many were kept.
     sets_prevalence : bool
-        Whether the share of melanomas is that of the choice and no longer that of the source.
+        Whether the share of melanomas is another one afterwards than chance explains.
     """
 
     what: str
@@ -50,3 +53,35 @@ def name_key(key: Any) -> str:
         parts = ["" if part is None else str(part) for part in (key.start, key.stop, key.step)]
         return f"[{':'.join(parts if parts[2] else parts[:2])}]"
     return "[mask]" if np.asarray(key).dtype.kind == "b" else "[positions]"
+
+
+def is_another_share(before: NDArray[np.int64], after: NDArray[np.int64], *, chance: bool = True) -> bool:
+    """Tell whether the share of melanomas differs from that of the source by more than a random choice explains.
+
+    Parameters
+    ----------
+    before, after : ndarray of 0 and 1 of shape (n_images,)
+        Labels of the images there were, and of those that were kept.
+    chance : bool, default=True
+        Whether a difference may be one of chance: not where so many of each class were asked for.
+
+    Returns
+    -------
+    bool
+        True where the number of melanomas is more than 3.3 standard deviations of the hypergeometric distribution
+        from its mean, as in 1 of 1,000 random choices.
+
+    Examples
+    --------
+    >>> labels = np.arange(1000) % 10 == 0
+    >>> is_another_share(labels, labels[:500]), is_another_share(labels, np.sort(labels)[-200:])
+    (False, True)
+    """
+    n, total = len(after), len(before)
+    if not 0 < n < total:
+        return False
+    share = float(np.mean(before))
+    if not chance:
+        return abs(float(np.sum(after)) - n * share) >= 1
+    spread = np.sqrt(n * share * (1 - share) * (total - n) / (total - 1))
+    return bool(abs(float(np.sum(after)) - n * share) > _DEVIATIONS * spread)

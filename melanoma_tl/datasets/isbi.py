@@ -21,7 +21,7 @@ from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.files import list_classes
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
-from melanoma_tl.datasets.history import Step, name_key
+from melanoma_tl.datasets.history import Step, is_another_share, name_key
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
 from melanoma_tl.datasets.rows import choose_rows, describe_skipped, existing_folder, unreadable_rows
@@ -73,6 +73,9 @@ _DESCRIPTION = {"name": TEXT, "skipped": several(group(TEXT | PATH, 3, "(image_i
 
 _OFFICIAL_WORDS = {"benign": 0, "melanoma": 1, 0: 0, 1: 1}
 """How the challenges write the two classes; the malignant images of ISBI 2016 are all melanomas."""
+
+_A_FEW = 0.1
+"""Up to this share of the images, parts with another share of melanomas do not set that of the whole."""
 
 PathLike = str | os.PathLike[str]
 PerClass = int | Mapping[str | int, int]
@@ -504,6 +507,12 @@ class ISBIDataset:
         n_without = sum(part._paths is None for part in parts)
         if n_without not in (0, len(parts)):
             raise DatasetError(f"{n_without} of {len(parts)} datasets have no images: read all of them alike")
+        names = [part.name for part in parts]
+        if prefix_ids and len(set(names)) < len(names):
+            raise DatasetError(
+                f"prefix_ids puts names before ids, and several datasets are called {max(names, key=names.count)!r}: "
+                "give them names of their own, as with ISBIDataset.concat([a], name='a')"
+            )
         ids = np.concatenate(
             [[f"{part.name}/{image}" for image in part.image_ids] if prefix_ids else part.image_ids for part in parts]
         )
@@ -522,8 +531,10 @@ class ISBIDataset:
             skipped=[row for part in parts for row in part.skipped],
             metadata=pd.concat([part._metadata for part in parts], ignore_index=True),
         )
-        joined = Step(f"put together as {together.name}", len(together), len(together))
-        together._history = (*(step for part in parts for step in part.history), joined)
+        n_chosen = sum(len(part) for part in parts if any(step.sets_prevalence for step in part.history))
+        steps = [step._replace(sets_prevalence=False) for part in parts for step in part.history]
+        joined = Step(f"put together as {together.name}", len(ids), len(ids), n_chosen > _A_FEW * len(ids))
+        together._history = (*steps, joined)
         return together
 
     def __add__(self, other: "ISBIDataset") -> Self:
@@ -683,9 +694,12 @@ class ISBIDataset:
             return self._row(int(key))
         if not isinstance(key, slice):
             key = check_key(key, self._metadata.columns.tolist(), len(self))
+        elif not all(isinstance(part, int | np.integer | None) for part in (key.start, key.stop, key.step)):
+            raise DatasetError(f"a slice of a dataset has whole numbers, got {key!r}")
         return self.keep(key, name_key(key))
 
-    def keep(self, key: Any, what: str, *, sets_prevalence: bool = False) -> Self:
+    @checked(what=TEXT)
+    def keep(self, key: Any, what: str) -> Self:
         """Take rows, and say why; `history` remembers it.
 
         Parameters
@@ -694,8 +708,6 @@ class ISBIDataset:
             Which rows, as in brackets.
         what : str
             How they were chosen, such as "without images of scars".
-        sets_prevalence : bool, default=False
-            Whether the share of melanomas is then yours and no longer that of the source.
 
         Returns
         -------
@@ -708,6 +720,10 @@ class ISBIDataset:
         >>> [str(step) for step in dataset.keep([True, False], "without b").history]
         ['read mine: 2 of 2', 'without b: 1 of 2']
         """
+        return self._keep(key, what)
+
+    def _keep(self, key: Any, what: str, *, by_class: bool = False) -> Self:
+        """Take rows; of a choice by class, any other share of melanomas is meant."""
         if not isinstance(key, slice):
             key = check_key(key, self._metadata.columns.tolist(), len(self))
         part = type(self)(
@@ -718,7 +734,8 @@ class ISBIDataset:
             skipped=self.skipped,
             metadata=self._metadata.iloc[key],
         )
-        part._history = (*self._history, Step(what, len(self), len(part), sets_prevalence))
+        is_another = is_another_share(self.labels, part.labels, chance=not by_class)
+        part._history = (*self._history, Step(what, len(self), len(part), is_another))
         return part
 
     def _row(self, position: int) -> ImageRow:
@@ -870,10 +887,10 @@ class ISBIDataset:
         if count > available:
             raise DatasetError(f"{self.name} has {available} {what}, {count} were asked for")
 
-    def _choose(self, counts: Mapping[int, int], choose: Any, what: str, sets_prevalence: bool) -> Self:
+    def _choose(self, counts: Mapping[int, int], choose: Any, what: str, by_class: bool) -> Self:
         chosen = [choose(np.flatnonzero(self.labels == label), count) for label, count in counts.items()]
         rows = np.sort(np.concatenate(chosen)) if chosen else slice(0)
-        return self.keep(rows, what, sets_prevalence=sets_prevalence)
+        return self._keep(rows, what, by_class=by_class)
 
     # -- dividing --------------------------------------------------------------------------------------------------
 

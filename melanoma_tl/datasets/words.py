@@ -11,11 +11,17 @@ import pandas as pd
 
 from melanoma_tl.datasets.columns import names_malignancy
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.meanings import Meaning, is_answer, is_missing, normalise, read_meaning
+from melanoma_tl.meanings import Meaning, is_answer, is_missing, names_melanoma, normalise, read_meaning
 
 logger = logging.getLogger(__name__)
 
 LabelMap = Mapping[Any, Any] | pd.Series | Callable[[Any], Any]
+
+_CARCINOMA = re.compile(r"carcinom|karzinom|\b(?:bcc|scc|akiec)\b")
+"""What tells other cancers from melanomas."""
+
+_SHORT = 2
+"""Letters up to which words that differ in capitals alone are not taken for one."""
 
 _CLASSES = {
     "0": Meaning.OTHER,
@@ -26,6 +32,12 @@ _CLASSES = {
     "melanoma": Meaning.MELANOMA,
 }
 """How the two classes are written by those who mean the classes."""
+
+_DENIAL = re.compile(
+    r"\b(?:non|no|not|isnt|un|without|free|negative|neg|excluded|absent|ruled out)\b|[!=\u2260]|\bnon(?=m)| -$"
+)
+_OPPOSITE = re.compile(r"\b(?:benign\w*|healthy|normal|controls?|moles?|n(?:ae|e|a)v\w*|dysplastic)\b")
+"""What names a column of which a "yes" is no melanoma."""
 
 _CLEAR = (Meaning.MELANOMA, Meaning.OTHER)
 
@@ -131,6 +143,8 @@ def _decide(
         return f"labelled {word!r}, and no diagnosis says whether it is a melanoma"
     if meaning is Meaning.MALIGNANT and verdict is Meaning.OTHER:
         return f"labelled {word!r}, but diagnosed as {shown}, which is no melanoma: take the diagnosis for the label"
+    if verdict not in _CLEAR and meaning is Meaning.OTHER and any(map(names_melanoma, diagnoses)):
+        return f"labelled {word!r}, but diagnosed as {shown}, which names a melanoma"
     if verdict in _CLEAR and meaning in _CLEAR and verdict is not meaning:
         return f"labelled {word!r}, but diagnosed as {shown}"
     return int(meaning is not Meaning.OTHER)
@@ -168,6 +182,10 @@ def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, M
             f"the column {column!r} answers whether a lesion is something else than a melanoma: say which label means "
             "melanoma with positive=, or take another column"
         )
+    told_apart = any(
+        (read_meaning(word) is Meaning.MELANOMA and not is_answer(word)) or _CARCINOMA.search(normalise(word))
+        for word in words
+    )
     are_codes = len(answers) > len(set(answers.values())) or any(
         isinstance(word, int | float | np.number) or normalise(word).isdecimal() or read_meaning(word) in _CLEAR
         for word in others
@@ -181,6 +199,8 @@ def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, M
             return f"unknown label {word!r}: beside the other labels it may mean anything; say so with label_map"
         if is_answer(word) and meaning is Meaning.MELANOMA and asked is Meaning.MALIGNANT:
             return Meaning.MALIGNANT
+        if meaning is Meaning.MALIGNANT and told_apart:
+            return f"labelled {word!r}, where other labels tell melanomas from other cancers: say which with label_map"
         return f"unknown label {word!r}; say what it means with label_map" if meaning is Meaning.UNKNOWN else meaning
 
     return {key: read(word) for key, word in distinct.items()}
@@ -211,9 +231,12 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
 
 def _read_question(column: str) -> Meaning:
     """Tell what a "yes" in a column says, by the column's name."""
+    name = re.sub(r"^(?:is|has) ?(?=[a-z])(?!n)|[?]", "", normalise(column).replace("'", ""))
+    if _DENIAL.search(name):
+        return Meaning.OTHER
     if names_malignancy(column):
         return Meaning.MALIGNANT
-    return read_meaning(re.sub(r"^(?:is|has)[ _]?", "", column.strip(), flags=re.IGNORECASE))
+    return Meaning.OTHER if _OPPOSITE.search(name) or read_meaning(name) is Meaning.OTHER else Meaning.UNKNOWN
 
 
 def _check_distinct(distinct: Mapping[str, object], named: Iterable[Any], parameter: str) -> None:
@@ -223,7 +246,8 @@ def _check_distinct(distinct: Mapping[str, object], named: Iterable[Any], parame
         spellings.setdefault(normalise(word), set()).add(str(word).strip())
     for word in named:
         several = spellings.get(normalise(word), set())
-        if len(several) > 1 and read_meaning(word) is Meaning.UNKNOWN:
+        is_short = max(map(len, several), default=0) <= _SHORT  # of "M" and "m" nobody knows whether they are one
+        if len(several) > 1 and is_short and read_meaning(word) is Meaning.UNKNOWN:
             shown = " and ".join(map(repr, sorted(several)))
             raise ParameterError(
                 f"{parameter} names {word!r}, and the table has {shown}, which are compared as one: give them "
