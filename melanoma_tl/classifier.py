@@ -410,8 +410,6 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """
         return cls(**(get_recipe(name) | changes))
 
-    # What `clone` does not know about: a clone is described by its parameters alone.
-
     # -- training --------------------------------------------------------------------------------------------------
 
     @checked(callbacks=_CALLBACKS, resume=FLAG)

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -57,6 +58,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Path
         With the same suffix, in a folder beside it that nobody else uses, and that may hold further files meanwhile.
     """
+    path = path.resolve() if path.is_symlink() else path.absolute()
     with replacing_many(path.parent) as replacing_one, replacing_one(path) as unfinished:
         yield unfinished
 
@@ -94,6 +96,8 @@ def workplace(folder: Path) -> Iterator[Path]:
         Nobody else uses it; it is deleted at the end, with all that is in it.
     """
     beside = folder / _UNFINISHED
+    if beside.is_symlink() or (beside.exists() and not _is_own_folder(beside)):
+        raise PermissionError(errno.EACCES, "no folder of yours, though files are made in it: delete it", str(beside))
     try:
         with _own_folder(beside) as own:
             yield own
@@ -104,6 +108,8 @@ def workplace(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _replacing(own: Path, path: Path) -> Iterator[Path]:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "neither a file nor a folder, and not replaced", str(path))
     unfinished = own / f"{secrets.token_hex(8)}{path.suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -226,12 +232,18 @@ def _tidy(parent: Path, prefix: str) -> None:
     """Remove what processes have left that were killed."""
     for folder in parent.glob(f"{prefix}*"):
         with suppress(OSError):  # it is in use, or gone by now
-            if hasattr(os, "getuid") and folder.lstat().st_uid != _USER:
-                continue
+            if not _is_own_folder(folder) or not any(folder.glob(f"{_LOCK}*")):
+                continue  # it is somebody else's, or has just begun
             with _take(folder / _LOCK):
                 for old in (folder / _REPLACED).glob("*"):
                     _put_back(old, parent.parent / old.name)
                 _remove(folder)
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Tell whether this user's folder stands there, and no link to another one: what is in it will be deleted."""
+    status = path.lstat()
+    return stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == _USER)
 
 
 def _move(new: Path, path: Path, replaced: Path) -> None:

@@ -192,9 +192,11 @@ class StagedTraining:
         compile_network(parts.trained, plan)
         seen = OrderedBatches(inputs, targets, batch_size=plan.batch_size, rows=self.data.rows)
         figures = parts.trained.evaluate(seen, verbose=0, return_dict=True)
+        seen.release()
         if watched is not None:
             shown = OrderedBatches(*watched, batch_size=plan.batch_size)
             validated = parts.trained.evaluate(shown, verbose=0, return_dict=True)
+            shown.release()
             figures |= {f"val_{name}": value for name, value in validated.items()}
         return Training({name: [float(value)] for name, value in figures.items()})
 

@@ -279,6 +279,8 @@ def read_content(source: ImageLike) -> bytes:
             return file.read()
     except OSError as error:
         raise ImageError(name, _why_not_read(error)) from error
+    except (MemoryError, AttributeError, RuntimeError, TypeError, ValueError) as error:  # h5py, of damaged files
+        raise ImageError(name, f"cannot be read ({type(error).__name__}: {error!s:.200})") from error
 
 
 def hold(source: ImageLike) -> ImageLike:

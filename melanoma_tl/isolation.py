@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_OF_PROCESS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+_OF_PROCESS = {
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "image_data_format": "channels_last",
+    "max_epochs": None,
+    "max_steps_per_epoch": None,
+}
 """What ``keras.config`` holds for all threads, with what the library computes with."""
 
 _OF_THREAD = ("dtype_policy", "object_name_uids", "name_scope_stack", "global_seed_generator")
@@ -89,8 +95,9 @@ def _exchange(values: dict[str, Any]) -> dict[str, Any]:
     """Set some values in ``keras.config``, and give those of before."""
     import keras
 
-    before = {name: getattr(keras.config, name)() for name in values}
-    for name, value in values.items():
+    known = {name: value for name, value in values.items() if hasattr(keras.config, name)}  # the last two are newer
+    before = {name: getattr(keras.config, name)() for name in known}
+    for name, value in known.items():
         getattr(keras.config, f"set_{name}")(value)
     return before
 

@@ -91,8 +91,9 @@ def copy_layer(layer: Any) -> Any:
     if layer.weights:
         copied.build_from_config(layer.get_build_config())
         copied.set_weights(layer.get_weights())
-    if isinstance(copied, keras.layers.Normalization):
-        copied.finalize_state()  # it computes with constants made of its weights
+    for part in copied._flatten_layers():
+        if isinstance(part, keras.layers.Normalization) and part.built:
+            part.finalize_state()  # it computes with constants made of its weights
     return copied
 
 

@@ -101,6 +101,18 @@ class ImageSource:
             yield ImageSource(items, names, None, len(items))
 
 
+@dataclass(frozen=True)
+class _Names:
+    """Names of images, from the first one on each time that they are asked for."""
+
+    items: Iterable[Any] | None
+
+    def __iter__(self) -> Iterator[str]:
+        if self.items is None:
+            return (f"image {position}" for position in count())
+        return (name_item(item, position) for position, item in enumerate(self.items))
+
+
 def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
     """Recognise what the user passed.
 
@@ -133,13 +145,13 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
                 f"a tf.data.Dataset {own}. Its order may be another each time it is read, and labels beside it "
                 "would be those of other images"
             )
-        return ImageSource(stream, (f"image {i}" for i in count()), None, stream.length)
+        return ImageSource(stream, _Names(None), None, stream.length)
     items = list_images(X)
     given = getattr(X, "labels", None) if y is None and is_table(X) else y
     labels = None if given is None else as_labels(given)
     if labels is not None and len(labels) != len(items):
         raise DatasetError(f"y must have one class an image: {len(items)} images, y of shape {labels.shape}")
-    names = X.image_ids if is_table(X) else (name_item(item, position) for position, item in enumerate(items))
+    names = X.image_ids if is_table(X) else _Names(items)
     return ImageSource(items, names, labels, len(items))
 
 

@@ -150,6 +150,10 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.inputs, self.targets, self.replicas = inputs, targets, replicas
 
+    def release(self) -> None:
+        """Let go of the inputs: TensorFlow keeps the batches of every training, and with them network and images."""
+        self.inputs = None  # type: ignore[assignment]
+
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
         """Give the images of a batch, how often each was shown before, and the number of the step."""
         raise NotImplementedError
@@ -479,6 +483,9 @@ def train(
         interruption = error
     except KeyboardInterrupt as error:
         interruption = error
+    finally:
+        for used in filter(None, (batches, shown)):
+            used.release()
     if interruption is not None and best is not None:
         best.on_train_end()
     figures = {name: [float(value) for value in values] for name, values in history.history.items()}

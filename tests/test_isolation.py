@@ -21,6 +21,7 @@ from melanoma_tl import Stage, TransferClassifier, cross_validate, list_backbone
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
 from melanoma_tl.isolation import own_settings
+from melanoma_tl.remaking import copy_layer
 
 layers = keras.layers
 X = draw_images(24)
@@ -676,3 +677,14 @@ def test_random_labels_cannot_be_learned(way, seed):
     options = {"backbone": "tiny"} | OPTIONS | {"epochs": 10, "random_state": seed} | WAYS[way]
     ensemble = cross_validate(TransferClassifier(**options), images, labels, folds=3, groups=None, verbose=0)
     assert 0.35 < roc_auc_score(labels, ensemble.out_of_fold_scores_) < 0.65
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_adapted_layer_in_the_preprocessing_stays_adapted(nested):
+    norm = keras.layers.Normalization()
+    norm.adapt(X.astype("float32"))
+    layer = keras.Sequential([keras.Input((None, None, 3)), norm]) if nested else norm
+    copied = copy_layer(layer)
+    given = X.astype("float32")
+    np.testing.assert_allclose(copied(given), layer(given), atol=1e-5)
+    assert abs(float(np.asarray(copied(given)).mean())) < 0.1

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from conftest import draw_images
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
@@ -134,3 +135,20 @@ def test_memory_does_not_grow_with_the_number_of_images(images):
 
     peak(64)
     assert peak(1600) < 1.5 * peak(200)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "paths", "bytes"])
+def test_names_begin_anew_with_the_images(kind, tmp_path):
+    """What is prepared begins anew where the cache was cleared: no image may be lost, or get another's name."""
+    images = list(draw_images(5, seed=1))
+    items = images
+    if kind != "arrays":
+        items = [tmp_path / f"{number}.png" for number in range(5)]
+        for path, image in zip(items, images, strict=True):
+            Image.fromarray(image).save(path)
+    if kind == "bytes":
+        items = [path.read_bytes() for path in items]
+    source = open_source(items)
+    first = [next(iter(zip(source.items, source.names, strict=True)))]
+    assert len(list(zip(source.items, source.names, strict=True))) == 5
+    assert [name for _, name in first] == [next(iter(source.names))]

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import build
 
-from melanoma_tl import ISBIDataset
+from melanoma_tl import ISBIDataset, files
 from melanoma_tl.datasets.synthetic import write_challenge
 from melanoma_tl.files import locked, replacing, replacing_many, scratch, workplace
 from melanoma_tl.persistence import load_model, save_model
@@ -265,3 +266,36 @@ def test_what_another_user_left_is_in_nobodys_way(tmp_path, monkeypatch):
     assert theirs.exists()
     assert beside.exists()
     assert (tmp_path / "b.txt").read_text() == "whole"
+
+
+def test_a_link_in_the_place_of_the_working_folder_deletes_nothing(tmp_path):
+    home, shared = tmp_path / "home", tmp_path / "shared"
+    (home / "thesis").mkdir(parents=True)
+    (home / "thesis" / "chapter").write_text("years of work")
+    shared.mkdir()
+    (shared / files._UNFINISHED).symlink_to(home)
+    with pytest.raises(PermissionError, match="no folder of yours"), files.replacing(shared / "a.txt") as unfinished:
+        unfinished.write_text("new")
+    assert (home / "thesis" / "chapter").read_text() == "years of work"
+
+
+def test_folders_without_a_lock_are_not_left_over(tmp_path):
+    other = tmp_path / files._UNFINISHED / "mine"
+    other.mkdir(parents=True)
+    (other / "kept").touch()
+    with files.replacing(tmp_path / "a.txt") as unfinished:
+        unfinished.write_text("new")
+    assert (other / "kept").exists()
+
+
+def test_a_link_as_target_is_written_through_and_a_device_is_left_alone(tmp_path):
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    with files.replacing(tmp_path / "link.txt") as unfinished:
+        unfinished.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="neither a file nor a folder"), files.replacing(tmp_path / "pipe") as unfinished:
+        unfinished.write_text("new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
