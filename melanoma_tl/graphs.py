@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from melanoma_tl.calibration import Calibration
+from melanoma_tl.isolation import named_beside
 from melanoma_tl.network import IMAGE, SCORE_LAYER
 from melanoma_tl.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
 
@@ -39,7 +40,8 @@ def with_tuning(model: Any, n_views: int, calibration: Calibration | None) -> An
     network = keras.Model(model.inputs[0], linear(layer.input), name=model.name)
     linear.set_weights(layer.get_weights())
     network = _with_views(network, n_views, _log_odds_of_mean)
-    calibrated = keras.ops.sigmoid(network.outputs[0] * calibration.slope + calibration.shift)
+    with named_beside(network):
+        calibrated = keras.ops.sigmoid(network.outputs[0] * calibration.slope + calibration.shift)
     return keras.Model(network.inputs[0], calibrated, name=network.name)
 
 
@@ -102,8 +104,9 @@ def with_calibration(model: Any, calibration: Calibration | None) -> Any:
     if calibration is None:
         return model
     scores = model.outputs[0]
-    log_odds = keras.ops.log(scores) - keras.ops.log(1.0 - scores)
-    calibrated = keras.ops.sigmoid(log_odds * calibration.slope + calibration.shift)
+    with named_beside(model):
+        log_odds = keras.ops.log(scores) - keras.ops.log(1.0 - scores)
+        calibrated = keras.ops.sigmoid(log_odds * calibration.slope + calibration.shift)
     return keras.Model(model.inputs[0], calibrated, name=model.name)
 
 

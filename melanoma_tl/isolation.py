@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -119,3 +120,30 @@ def _settings_of_thread(seed: int | None) -> Iterator[None]:
     finally:
         for name, value in before.items():
             global_state.set_global_attribute(name, value)
+
+
+@contextmanager
+def named_beside(model: Any) -> Iterator[None]:
+    """Name what is added to a network otherwise than its own operations: names count from the start in `own_settings`.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Flat.
+
+    Yields
+    ------
+    None
+        Operations that are made in this block can stand in one graph with those of the network.
+    """
+    from keras.src.backend.common import global_state
+
+    with own_settings():
+        counts: Counter[str] = Counter()
+        for operation in model.operations:
+            prefix, _, number = operation.name.rpartition("_")
+            if prefix and number.isdecimal():
+                counts[prefix] = max(counts[prefix], int(number) + 1)
+            counts[operation.name] = max(counts[operation.name], 1)
+        global_state.set_global_attribute("object_name_uids", counts)
+        yield

@@ -42,7 +42,7 @@ class Kill(keras.callbacks.Callback):
         self.at, self.batch, self.epoch, self.begun = epoch, batch, 0, []
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.batch is None and epoch == self.at + 1:
+        if self.batch is None and 0 <= self.at == epoch - 1:
             raise Killed
         self.epoch = epoch
         self.begun.append(epoch)

@@ -30,11 +30,14 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
         for name in get_recipe("fast")["taps"]:
             convolution = keras.layers.Conv2D(4, 3, strides=4, name=name)
             x = convolution(x) if name == "block5_conv1" else keras.layers.Activation("relu", name=name)(x)
-        return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+        model = keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+        if weights is not None:
+            model.load_weights(weights)
+        return model
 
-    (tmp_path / "tiny.h5").write_bytes(b"")
+    build(keras.Input((32, 32, 3)), None).save_weights(tmp_path / "tiny.weights.h5")
     monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
-    weights = PretrainedWeights(("tiny.h5",), "", None)
+    weights = PretrainedWeights(("tiny.weights.h5",), "", None)
     own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32), stages=())
 
 

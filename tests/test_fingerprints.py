@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -114,6 +115,7 @@ def test_order_is_kept_and_what_cannot_be_read_is_an_error_in_its_place(file, tm
 
 
 def test_a_file_is_looked_at_once(file, monkeypatch):
+    time.sleep(0.05)  # what was written just now may be written again at the same time, and is not remembered
     first = list(fingerprint_images([file]))
 
     def refuse(image):

@@ -69,8 +69,8 @@ def test_stages_survive_the_model_file(images, labels, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"stages": ()}, ParameterError, "a sequence, each a Stage or a Probe"),
-        ({"stages": ["head"]}, ParameterError, "a sequence, each a Stage or a Probe"),
+        ({"stages": ()}, ParameterError, "a Stage or a Probe, or several"),
+        ({"stages": ["head"]}, ParameterError, "a Stage or a Probe, or several"),
         ({"stages": (Stage(),), "trainable_from": "conv2"}, ParameterError, "give it to a Stage"),
         ({"stages": (Stage(trainable_from="conv9"),)}, UnknownNameError, "Did you mean 'conv[12]'"),
         ({"stages": (Stage(trainable_from=3),)}, ParameterError, "has 2 .conv2, conv1."),
