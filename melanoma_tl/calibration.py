@@ -246,9 +246,8 @@ def fit_calibration(
     Examples
     --------
     >>> y_true, y_score = [0, 1, 0, 1] * 20, [0.6, 0.8, 0.9, 0.95] * 20
-    >>> print(fit_calibration(y_true, y_score, to_prevalence=0.02))
-    Platt's sigmoid, slope 1.010 and intercept -1.786, fitted on 80 images (40 melanomas), moved from a prevalence \
-of 0.5 to 0.02
+    >>> print(fit_calibration(y_true, y_score))
+    Platt's sigmoid, slope 1.044 and intercept -1.820, fitted on 80 images (40 melanomas)
     >>> calibration = fit_calibration([0, 0, 1, 1, 1], [0.01, 0.99, 0.99, 0.99, 0.99], method="temperature")
     >>> round(1 / calibration.slope, 2)  # four of five right, at log odds of 4.6 instead of 1.39
     3.31
