@@ -1,5 +1,6 @@
 """`TransferClassifier`: learns melanoma from images, on top of a pre-trained backbone."""
 
+import gc
 import hashlib
 import inspect
 import json
@@ -502,6 +503,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """Train, when what can be checked without a network has been."""
         from melanoma_tl.training import held
 
+        gc.collect()  # networks hold themselves in circles: those of earlier fits would wait beside this one
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
         network = self._build(spec, weights, seed)

@@ -232,8 +232,11 @@ def _tidy(parent: Path, prefix: str) -> None:
     """Remove what processes have left that were killed."""
     for folder in parent.glob(f"{prefix}*"):
         with suppress(OSError):  # it is in use, or gone by now
-            if not _is_own_folder(folder) or not any(folder.glob(f"{_LOCK}*")):
-                continue  # it is somebody else's, or has just begun
+            if not _is_own_folder(folder):
+                continue
+            if not any(folder.glob(f"{_LOCK}*")):
+                folder.rmdir()  # killed before it had a lock; who has just begun makes another one
+                continue
             with _take(folder / _LOCK):
                 for old in (folder / _REPLACED).glob("*"):
                     _put_back(old, parent.parent / old.name)

@@ -1,5 +1,6 @@
 """One ``.keras`` file that holds the graph and everything that belongs to it."""
 
+import gc
 import json
 import re
 import struct
@@ -291,6 +292,7 @@ def describing(read: Callable[[], Any]) -> Any:
 def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:
     import keras
 
+    gc.collect()  # networks hold themselves in circles: those loaded before would wait beside this one
     with scratch() as folder:
         description, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
         description.write_text(json.dumps(config), encoding="utf-8")
