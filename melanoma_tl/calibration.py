@@ -458,7 +458,7 @@ def calibration_metrics(
     bins = [_bins(tally, n_bins, strategy) for strategy in STRATEGIES]
     gaps = [_gaps(*tally, of) for of in bins]
     losses, moved = [], []
-    for drawn in draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)():
+    for drawn in draws_of(truth, scores, groups, n_resamples, random_state, stratified=False):
         losses.append(_losses(tally.scores, *drawn))
         moved.append(
             [np.abs(_gaps(tally.scores, *drawn, of) - here).sum(axis=-1) for of, here in zip(bins, gaps, strict=True)]

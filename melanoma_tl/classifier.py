@@ -47,6 +47,7 @@ from melanoma_tl.network import (
     uncompiled,
 )
 from melanoma_tl.parameters import (
+    CLASS_WEIGHT,
     COUNT,
     FLAG,
     FUNCTION,
@@ -66,7 +67,6 @@ from melanoma_tl.parameters import (
     holding,
     instance,
     listed,
-    mapping,
     one_of,
     real,
     several,
@@ -109,7 +109,7 @@ _PARAMETERS = {
     "train_batch_norm": FLAG,
     "balancer": instance(Balancer) | NONE,
     "augmenter": instance(Augmenter) | NONE,
-    "class_weight": choice("balanced") | mapping(real(above=0), "a dict with a number above 0 for each class") | NONE,
+    "class_weight": CLASS_WEIGHT,
     "loss": choice(*_LOSSES),
     "label_smoothing": SHARE,
     "mix": choice(*MIXES) | NONE,

@@ -123,7 +123,7 @@ def decision_curve(
         return (tp - fp * weight) / n
 
     draws = draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)
-    resampled = np.concatenate([net_benefit(*drawn) for drawn in draws()])
+    resampled = np.concatenate([net_benefit(*drawn) for drawn in draws])
     low, high = percentile_interval(resampled.T, confidence)
     prevalence = truth.mean()
     everyone = prevalence - (1 - prevalence) * weight
@@ -189,7 +189,7 @@ def cumulative_gain(
     check_bootstrap(confidence, n_resamples)
     tally = Tally.of(truth, scores)
     draws = draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)
-    resampled = np.array([_gain(*one) for drawn in draws() for one in zip(*drawn, strict=True)])
+    resampled = np.array([_gain(*one) for drawn in draws for one in zip(*drawn, strict=True)])
     low, high = percentile_interval(resampled.T, confidence)
     return GainCurve(_SHARES, _gain(tally.melanoma, tally.benign), low, high)
 

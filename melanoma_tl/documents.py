@@ -9,6 +9,7 @@ from melanoma_tl.errors import ModelFileError
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.labels import Classes
 from melanoma_tl.parameters import (
+    CLASS_WEIGHT,
     FIGURE,
     FLAG,
     INSIDE,
@@ -18,7 +19,6 @@ from melanoma_tl.parameters import (
     TEXT,
     Rules,
     check,
-    choice,
     group,
     listed,
     mapping,
@@ -48,9 +48,7 @@ _OPTIONAL = {"tuning"}
 """What files of the first version do not have."""
 
 _PROVENANCE = {"parameters": TABLE, "training_data": TABLE, "versions": mapping(TEXT, "a dict of versions")}
-_TRAINED_WITH = {
-    "class_weight": choice("balanced") | mapping(real(above=0), "a dict with a number above 0 for each class") | NONE
-}
+_TRAINED_WITH = {"class_weight": CLASS_WEIGHT}
 _TUNING = {"calibration": TABLE | NONE, "operating_point": TABLE | NONE, "fingerprints": _FINGERPRINTS}
 _POINT = {"threshold": PROBABILITY, "rule": TEXT, "confidence": INSIDE, "confusion_matrix": mapping(_COUNT, "counts")}
 _CALIBRATION = tuple(field.name for field in fields(Calibration))

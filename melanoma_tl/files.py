@@ -22,7 +22,8 @@ from melanoma_tl.distribution import is_first_process
 
 logger = logging.getLogger(__name__)
 
-_USER = os.getuid() if hasattr(os, "getuid") else 0  # Windows keeps the folders of its users apart by itself
+_USER = os.getuid() if hasattr(os, "getuid") else 0
+"""Windows keeps the folders of its users apart by itself, and says 0 of every file."""
 
 _UNFINISHED = f".melanoma_tl_unfinished_{_USER}"
 """Folder beside what is written; another one for each user, for none may write into that of another."""
@@ -96,8 +97,10 @@ def workplace(folder: Path) -> Iterator[Path]:
         Nobody else uses it; it is deleted at the end, with all that is in it.
     """
     beside = folder / _UNFINISHED
-    if beside.is_symlink() or (beside.exists() and not _is_own_folder(beside)):
-        raise PermissionError(errno.EACCES, "no folder of yours, though files are made in it: delete it", str(beside))
+    with suppress(FileNotFoundError):
+        if not _is_own_folder(beside):
+            message = "no folder of yours, though files are made in it: delete it"
+            raise PermissionError(errno.EACCES, message, str(beside))
     try:
         with _own_folder(beside) as own:
             yield own
@@ -230,7 +233,10 @@ def _take(file: Path, patience: float = 0) -> BaseFileLock:
 
 def _tidy(parent: Path, prefix: str) -> None:
     """Remove what processes have left that were killed."""
-    for folder in parent.glob(f"{prefix}*"):
+    found: list[Path] = []
+    with suppress(OSError):  # the last to finish removes the parent
+        found.extend(parent.glob(f"{prefix}*"))
+    for folder in found:
         with suppress(OSError):  # it is in use, or gone by now
             if not _is_own_folder(folder):
                 continue
@@ -246,7 +252,7 @@ def _tidy(parent: Path, prefix: str) -> None:
 def _is_own_folder(path: Path) -> bool:
     """Tell whether this user's folder stands there, and no link to another one: what is in it will be deleted."""
     status = path.lstat()
-    return stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == _USER)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == _USER
 
 
 def _move(new: Path, path: Path, replaced: Path) -> None:

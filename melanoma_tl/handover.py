@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base
 
 from melanoma_tl.images import MIN_SIDE, RECIPE, REDUCING_GAP, load_image
 from melanoma_tl.vectors import FORMULA, draw_texture
@@ -17,9 +18,6 @@ NOTICE = "For research. Not a medical device: do not diagnose with it."
 
 _TURNED = 6
 """EXIF's number for a picture that is shown turned by 90 degrees: the commonest of telephones."""
-
-_ORIENTATION = 0x0112
-"""EXIF's tag of the orientation."""
 
 Scorer = Callable[[NDArray[np.float32]], Any]
 """From images (1, height, width, 3) to scores (1, n_scores)."""
@@ -98,7 +96,7 @@ def _turned_jpeg(height: int, width: int) -> bytes:
     stored_size = (2 * REDUCING_GAP * height + 8, 2 * REDUCING_GAP * width + 16)  # (width, height) of what is turned
     soft = Image.fromarray(draw_texture(9, 12) // 2 + 64).resize(stored_size, Image.Resampling.BICUBIC)
     exif = Image.Exif()
-    exif[_ORIENTATION] = _TURNED
+    exif[Base.Orientation] = _TURNED
     stored = io.BytesIO()
     soft.save(stored, "JPEG", quality=75, exif=exif)
     return stored.getvalue()

@@ -277,6 +277,8 @@ def read_content(source: ImageLike) -> bytes:
     try:
         with _open_file(source, name) as file:
             return file.read()
+    except ImageError:
+        raise
     except OSError as error:
         raise ImageError(name, _why_not_read(error)) from error
     except (MemoryError, AttributeError, RuntimeError, TypeError, ValueError) as error:  # h5py, of damaged files

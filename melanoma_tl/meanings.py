@@ -191,7 +191,7 @@ def _normalise(text: str) -> str:
     if re.fullmatch(r"[\s_\-]*", text):
         return ""
     # A sign at an end may mean yes or no; within a word a dash is a blank.
-    start, text, end = re.fullmatch(r"(-?)(.*?)(-?)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    start, end = ("-" if has_dash else "" for has_dash in (text.startswith("-"), text.endswith("-")))
     words = re.split(r"(?:[\s_]|(?<![(\[{])-(?![)\]}]))+", re.sub(r"(?<=\w)'(?=\w)", "", text).strip(" \t\n_-"))
     return " ".join(filter(None, [start, *words, end]))
 

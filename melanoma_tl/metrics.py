@@ -29,6 +29,7 @@ References
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -453,10 +454,7 @@ def resampled_metrics(
     """
     tally = Tally.of(truth, scores)
     n_above = int((tally.scores > threshold).sum())
-
-    def draws(stratified: bool) -> Iterator[Drawn]:
-        return draws_of(truth, scores, groups, n_resamples, random_state, stratified=stratified)()
-
+    draws = partial(draws_of, truth, scores, groups, n_resamples, random_state)
     return _figures(LABELS, tally, draws, n_above, confidence, method_name(groups))
 
 
@@ -492,10 +490,7 @@ def matrix_metrics(
     check_bootstrap(confidence, n_resamples)
     # A matrix is a set of scores that takes two values, the calls themselves.
     tally = Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
-
-    def draws(stratified: bool) -> Iterator[Drawn]:
-        return draw_images(tally, n_resamples, random_state, stratified=stratified)
-
+    draws = partial(draw_images, tally, n_resamples, random_state)
     return _figures(CONFUSION_METRICS, tally, draws, 1, confidence, method_name(None))
 
 
@@ -569,8 +564,9 @@ def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
         Whether the resampling is stratified, and the figures that it serves.
     """
     wanted = list(names)
-    halves = [(stratified, [name for name in wanted if (name in OF_PREVALENCE) != stratified]) for stratified in (1, 0)]
-    return [(bool(stratified), half) for stratified, half in halves if half]
+    within_classes = [name for name in wanted if name not in OF_PREVALENCE]
+    from_all = [name for name in wanted if name in OF_PREVALENCE]
+    return [(stratified, half) for stratified, half in ((True, within_classes), (False, from_all)) if half]
 
 
 # In the formulas below the last axis runs over distinct scores, highest first; leading axes are resamples.
@@ -597,7 +593,7 @@ def _divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]
 def _figures(
     names: Collection[str],
     tally: Tally,
-    draws: Callable[[bool], Iterator[Drawn]],
+    draws: Callable[..., Iterator[Drawn]],
     n_above: int,
     confidence: float,
     method: str,
@@ -609,7 +605,9 @@ def _figures(
     figures = proportions if method == method_name(None) else {}
     for stratified, wanted in by_resampling(name for name in names if name not in figures):
         values = tally_metrics(wanted, tally.melanoma, tally.benign, n_above)
-        resampled = np.concatenate([tally_metrics(wanted, *batch, n_above) for batch in draws(stratified)], axis=-1)
+        resampled = np.concatenate(
+            [tally_metrics(wanted, *batch, n_above) for batch in draws(stratified=stratified)], axis=-1
+        )
         for name, value, (low, high) in zip(wanted, values, percentile_interval(resampled, confidence).T, strict=True):
             n = proportions[name].n if name in proportions else counts.n
             figures[name] = Metric(float(value), float(low), float(high), n, method)

@@ -419,9 +419,7 @@ def several(rule: Rule, *, at_least: int = 0) -> Rule:
             return (rule.read(value),)
         except _UnfitError:
             pass
-        items = tuple(rule.read(item) for item in _items(value))
-        _demand(len(items) >= at_least)
-        return items
+        return tuple(_read_each(rule, _items(value), at_least))
 
     return Rule(f"{rule.expected}, or several in a list", read, rule.names)
 
@@ -443,9 +441,7 @@ def listed(rule: Rule, *, at_least: int = 0) -> Rule:
     """
 
     def read(value: Any) -> list[Any]:
-        items = [rule.read(item) for item in _read_column(value)]
-        _demand(len(items) >= at_least)
-        return items
+        return _read_each(rule, _read_column(value), at_least)
 
     return Rule(f"a list{f' of {at_least} or more' if at_least else ''}, each {rule.expected}", read)
 
@@ -522,6 +518,11 @@ def mapping(rule: Rule, a: str) -> Rule:
     return Rule(a, read)
 
 
+def _read_each(rule: Rule, values: list[Any], at_least: int) -> list[Any]:
+    _demand(len(values) >= at_least)
+    return [rule.read(value) for value in values]
+
+
 def _items(value: Any) -> list[Any]:
     """List what several values hold; a word is no sequence of letters."""
     _demand(isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping))
@@ -566,4 +567,5 @@ COLUMN = Rule("a sequence with one entry an image", _read_column)
 NUMBERS = Rule("numbers", _read_numbers)
 NAMES = Rule("two different names, such as ('new', 'old')", _read_two_names)
 HISTORY = Rule("a mapping of names to one number an epoch, such as {'loss': [0.7, 0.4]}", _read_history)
+CLASS_WEIGHT = choice("balanced") | mapping(real(above=0), "a dict with a number above 0 for each class") | NONE
 TABLE = mapping(ANY, "a mapping")

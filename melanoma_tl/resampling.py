@@ -19,7 +19,7 @@ References
    Royal Statistical Society B 69, 2007.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,9 +64,6 @@ class Tally(NamedTuple):
 
 Drawn = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Melanoma and benign images of some resamples at each distinct score, two arrays of shape (size, n_scores)."""
-
-Draws = Callable[[], Iterator[Drawn]]
-"""Gives the resamples of a set of scores in batches; the same ones at every call."""
 
 
 def draw_images(tally: Tally, n_resamples: int, random_state: int, *, stratified: bool = True) -> Iterator[Drawn]:
@@ -201,8 +198,8 @@ def draws_of(
     random_state: int,
     *,
     stratified: bool = True,
-) -> Draws:
-    """Choose the resamples of one set of scores: of images, or of the groups where there are some.
+) -> Iterator[Drawn]:
+    """Resample one set of scores: its images, or the groups where there are some.
 
     Parameters
     ----------
@@ -211,17 +208,16 @@ def draws_of(
     groups, n_resamples, random_state, stratified
         As `draw_groups`.
 
-    Returns
-    -------
-    callable
-        As `Draws`.
+    Yields
+    ------
+    tuple of ndarray
+        A batch of resamples, as `Drawn`; the same ones for the same seed.
     """
     if groups is None:
-        tally = Tally.of(truth, scores)
-        return lambda: draw_images(tally, n_resamples, random_state, stratified=stratified)
-    return lambda: (
-        drawn for (drawn,) in draw_groups(truth, [scores], groups, n_resamples, random_state, stratified=stratified)
-    )
+        yield from draw_images(Tally.of(truth, scores), n_resamples, random_state, stratified=stratified)
+        return
+    for (drawn,) in draw_groups(truth, [scores], groups, n_resamples, random_state, stratified=stratified):
+        yield drawn
 
 
 def method_name(groups: ArrayLike | None) -> str:
@@ -267,12 +263,29 @@ def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
     """
     values = pd.Series(np.asarray(groups).ravel(), dtype=object)
     check_lengths(n, groups=values)
-    codes = pd.factorize(values)[0]
-    alone = codes < 0
-    codes[alone] = codes.max() + 1 + np.arange(alone.sum())
+    codes = number_values_or_alone(values)
     if codes.max() == 0:
         raise ParameterError(f"groups must name more than one patient, got {values.iloc[0]!r} for all {n} images")
-    return codes.astype(np.int64)
+    return codes
+
+
+def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:
+    """Give equal values one number, and each that is missing one of its own.
+
+    Parameters
+    ----------
+    values : Series of length n
+        Of any kind.
+
+    Returns
+    -------
+    ndarray of int64 of shape (n,)
+        From 0, without gaps.
+    """
+    codes = pd.factorize(values)[0].astype(np.int64)
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return codes
 
 
 def add_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:

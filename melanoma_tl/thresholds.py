@@ -311,7 +311,7 @@ def specificity_at_sensitivity(
     values = _both_ways(tally.melanoma, tally.benign, sensitivities)
     values[: len(sensitivities)] = _official(truth, scores, sensitivities)
     draws = draws_of(truth, scores, groups, n_resamples, random_state)
-    resampled = np.concatenate([_both_ways(*drawn, sensitivities) for drawn in draws()], axis=-1)
+    resampled = np.concatenate([_both_ways(*drawn, sensitivities) for drawn in draws], axis=-1)
     lows, highs = percentile_interval(resampled, confidence)
     n_benign, method = int(len(truth) - truth.sum()), method_name(groups)
     # The official value can lie outside where it skips a point: the interval is then widened up to it.

@@ -152,7 +152,7 @@ class Batches(keras.utils.PyDataset):
 
     def release(self) -> None:
         """Let go of the inputs: TensorFlow keeps the batches of every training, and with them network and images."""
-        self.inputs = None  # type: ignore[assignment]
+        del self.inputs
 
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
         """Give the images of a batch, how often each was shown before, and the number of the step."""

@@ -375,9 +375,9 @@ def test_an_ensemble_is_exported_as_one_network(images, labels, tmp_path):
 @only_tensorflow
 def test_an_ensemble_for_several_diagnoses_is_exported(images, tmp_path):
     ensemble = Ensemble(train_two(images, np.array(["melanoma", "nevus", "bcc"] * 8)), verbose=0)
-    result = ensemble.export(tmp_path / "model.tflite")
+    result = ensemble.export(tmp_path / "model")
     assert result.conversion_difference <= 1e-5
-    assert json.loads((tmp_path / "model.tflite.json").read_text())["output"]["shape"] == ["n", 3]
+    assert json.loads((tmp_path / "model.json").read_text())["output"]["shape"] == ["n", 3]
 
 
 def test_what_an_ensemble_cannot_export_it_says(images, labels, tmp_path):

@@ -46,13 +46,30 @@ def check_parts(
             f"image_ids, paths and labels must have one entry an image, got lengths {len(ids)}, "
             f"{'none' if files is None else len(files)} and {len(classes)}"
         )
-    distinct, counts = np.unique(ids, return_counts=True)
-    if len(distinct) < len(ids):
-        raise DatasetError(f"every id must stand for one image; several have {_show(distinct[counts > 1])}")
+    repeated = find_repeated(ids)
+    if len(repeated):
+        raise DatasetError(f"every id must stand for one image; several have {_show(repeated)}")
     for array in (ids, files, classes):
         if array is not None:
             array.flags.writeable = False
     return ids, files, classes, _check_facts(metadata, len(ids))
+
+
+def find_repeated(ids: NDArray[np.str_]) -> NDArray[np.str_]:
+    """List the ids that stand more than once.
+
+    Parameters
+    ----------
+    ids : ndarray of str
+        Of any length.
+
+    Returns
+    -------
+    ndarray of str
+        Sorted, each once.
+    """
+    distinct, counts = np.unique(ids, return_counts=True)
+    return distinct[counts > 1]
 
 
 def _check_words(values: Any, name: str) -> NDArray[np.str_]:

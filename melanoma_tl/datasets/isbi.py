@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
-from melanoma_tl.datasets.checks import check_key, check_parts
+from melanoma_tl.datasets.checks import check_key, check_parts, find_repeated
 from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.files import list_classes
@@ -516,10 +516,10 @@ class ISBIDataset:
         ids = np.concatenate(
             [[f"{part.name}/{image}" for image in part.image_ids] if prefix_ids else part.image_ids for part in parts]
         )
-        distinct, counts = np.unique(ids, return_counts=True)
-        if len(distinct) < len(ids):
+        repeated = find_repeated(ids)
+        if len(repeated):
             raise DatasetError(
-                f"{int((counts > 1).sum())} ids are in several datasets, such as {str(distinct[counts > 1][0])!r}: "
+                f"{len(repeated)} ids are in several datasets, such as {str(repeated[0])!r}: "
                 "if these are the same images, take them out of one with b.overlap(a).remove_from(b); if they are "
                 "others, tell them apart with ISBIDataset.concat([a, b], prefix_ids=True)"
             )

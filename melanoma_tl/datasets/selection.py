@@ -4,7 +4,7 @@ import html
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from melanoma_tl.fingerprints import GROUP_KINDS
 from melanoma_tl.images import SkippedRow, load_image, map_threaded, open_image, read_content
 from melanoma_tl.parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
 from melanoma_tl.pixels import shown_size
+from melanoma_tl.resampling import number_values_or_alone
 from melanoma_tl.tables import format_p, text_table
 
 if TYPE_CHECKING:
@@ -157,11 +158,15 @@ def measure_selection_bias(
 
     rng = np.random.default_rng(random_state)
     patients = _find_whole_patients(dataset, images)
+    choices = {
+        name: None if patients is None else _choose_patients(patients[members.index], members["in_subset"], rng)
+        for name, members in compared.items()
+    }
     rows = [
         {
             "characteristic": name,
             "class": class_name,
-            **_compare_sides(members[name], members["in_subset"], patients[members.index], rng),
+            **_compare_sides(members[name], members["in_subset"], choices[class_name], rng),
         }
         for name in characteristics
         if not left_out[name]
@@ -439,20 +444,41 @@ def _format(value: Any) -> str:
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def _find_whole_patients(dataset: "ISBIDataset", images: pd.DataFrame) -> pd.Series:
-    """Give a number to what was chosen together: patients, where the subset takes each whole or not at all."""
-    alone = pd.Series(np.arange(len(images)), index=images.index)
+def _find_whole_patients(dataset: "ISBIDataset", images: pd.DataFrame) -> pd.Series | None:
+    """Tell the patient of each image, where the subset takes each whole or not at all; None where it divides one."""
     if "patient_id" not in dataset.metadata:
-        return alone
+        return None
     known = pd.Series(dataset.metadata["patient_id"].to_numpy(), index=dataset.image_ids).reindex(images["image_id"])
-    codes = pd.factorize(known)[0]
-    numbers = pd.Series(np.where(codes < 0, codes.max() + 1 + np.arange(len(codes)), codes), index=images.index)
+    numbers = pd.Series(number_values_or_alone(known), index=images.index)
     are_whole = images["in_subset"].groupby(numbers).nunique().eq(1).all()
-    return numbers if are_whole else alone
+    return numbers if are_whole and numbers.nunique() < len(numbers) else None
+
+
+class _Choices(NamedTuple):
+    """As many random patients as were chosen, some thousand times.
+
+    Attributes
+    ----------
+    patients : ndarray of int of shape (n_images,)
+        Which patient each image of the class is of.
+    chosen : ndarray of bool of shape (n_draws, n_patients)
+        Who was chosen in each draw.
+    """
+
+    patients: NDArray[np.intp]
+    chosen: NDArray[np.bool_]
+
+
+def _choose_patients(patients: pd.Series, in_subset: pd.Series, rng: np.random.Generator) -> _Choices:
+    numbers = np.unique(patients, return_inverse=True)[1]
+    n_patients, n_chosen = int(numbers.max()) + 1, len(np.unique(numbers[in_subset.to_numpy()]))
+    n_draws = N_DRAWS if n_patients <= _MANY else _FEWER_DRAWS
+    ranks = rng.permuted(np.tile(np.arange(n_patients), (n_draws, 1)), axis=1)
+    return _Choices(numbers, ranks < n_chosen)
 
 
 def _compare_sides(
-    values: pd.Series, in_subset: pd.Series, patients: pd.Series, rng: np.random.Generator
+    values: pd.Series, in_subset: pd.Series, choices: _Choices | None, rng: np.random.Generator
 ) -> dict[str, Any]:
     chosen, ordered = in_subset.to_numpy(), _is_number(values)
     codes, words = (_cut(values), None) if ordered else pd.factorize(_words(values), sort=True)
@@ -461,7 +487,7 @@ def _compare_sides(
     most = int(np.abs(shares[0] - shares[1]).argmax())
     where = f"up to {_format(values[codes <= most].max())}" if words is None else words[most]
     in_subset_text, in_rest_text = (f"{100 * share:.0f} % {where}" for share in shares[:, most])
-    effect, p_value = _compare(codes, chosen, ordered=ordered, rng=rng, patients=patients.to_numpy())
+    effect, p_value = _compare(codes, chosen, ordered=ordered, rng=rng, choices=choices)
     return {"in_subset": in_subset_text, "in_rest": in_rest_text, "effect": effect, "p_value": p_value}
 
 
@@ -494,40 +520,25 @@ def _compare(
     *,
     ordered: bool,
     rng: np.random.Generator,
-    patients: NDArray[np.intp] | None = None,
+    choices: _Choices | None = None,
 ) -> tuple[float, float]:
     """Return the distance of the chosen from the others, and the share of random choices that are as far or further."""
     counts = np.bincount(values)
     total = len(values)
     observed = np.bincount(values[chosen], minlength=len(counts))
-    if patients is None or len(np.unique(patients)) == total:
-        random_choices = rng.multivariate_hypergeometric(counts, int(chosen.sum()), size=N_DRAWS)
+    if choices is None:
+        drawn = rng.multivariate_hypergeometric(counts, int(chosen.sum()), size=N_DRAWS)
     else:
-        random_choices = _choose_patients(values, chosen, patients, len(counts), rng)
-    draws = np.vstack([observed, random_choices])
+        of_patient = np.zeros((choices.chosen.shape[1], len(counts)))
+        np.add.at(of_patient, (choices.patients, values), 1)
+        drawn = (choices.chosen @ of_patient).astype(np.int64)
+    draws = np.vstack([observed, drawn])
     n = draws.sum(axis=1, keepdims=True)
     # share among the chosen minus share among the others, times n (total - n): whole numbers, so that ties are exact
     surplus = draws * total - counts * n
     moved = np.abs(surplus.cumsum(axis=1)).max(axis=1) if ordered else np.abs(surplus).sum(axis=1) // 2
     distances = moved / (n * (total - n))[:, 0]
     return float(distances[0]), float(np.mean(distances >= distances[0]))
-
-
-def _choose_patients(
-    values: NDArray[np.intp],
-    chosen: NDArray[np.bool_],
-    patients: NDArray[np.intp],
-    n_values: int,
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Count the values of as many random patients as were chosen, some thousand times."""
-    numbers = np.unique(patients, return_inverse=True)[1]
-    of_patient = np.zeros((numbers.max() + 1, n_values))
-    np.add.at(of_patient, (numbers, values), 1)
-    n_chosen = len(np.unique(numbers[chosen]))
-    n_draws = N_DRAWS if len(of_patient) <= _MANY else _FEWER_DRAWS
-    ranks = rng.permuted(np.tile(np.arange(len(of_patient)), (n_draws, 1)), axis=1)
-    return ((ranks < n_chosen) @ of_patient).astype(np.int64)
 
 
 def _judge(rows: Sequence[Mapping[str, Any]], alpha: float) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What speaks against the figures of a report: found by looking, gravest first, in plain sentences."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, describe
@@ -14,8 +14,10 @@ _TARGET = re.compile(r"(sensitivity|specificity) at least ([0-9.e-]+)")
 
 
 class _Check(NamedTuple):
+    """Something to look at; what finds nothing gives an empty list, and None where it cannot be looked at."""
+
     looked_at: str
-    find: Callable[["MetricsReport"], Iterator[str] | None]
+    find: Callable[["MetricsReport"], list[str] | None]
 
 
 def list_concerns(report: "MetricsReport") -> list[str]:
@@ -41,73 +43,64 @@ def list_concerns(report: "MetricsReport") -> list[str]:
     return found or [f"Nothing was found that speaks against these figures; looked at: {', '.join(looked_at)}"]
 
 
-def _leakage(report: "MetricsReport") -> Iterator[str] | None:
+def _leakage(report: "MetricsReport") -> list[str] | None:
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
         return None
+    if not seen["images"]:
+        return []
     by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
-    told = f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})"
-    return iter([told] if seen["images"] else [])
+    return [f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})"]
 
 
-def _findings(report: "MetricsReport") -> Iterator[str] | None:
+def _findings(report: "MetricsReport") -> list[str] | None:
     if not report.findings:
         return None
-    return (content.warning for _, content in report.findings if getattr(content, "warning", ""))
+    return [content.warning for _, content in report.findings if getattr(content, "warning", "")]
 
 
-def _one_class(report: "MetricsReport") -> Iterator[str]:
+def _one_class(report: "MetricsReport") -> list[str]:
     counts = report.counts
-    if counts.tp + counts.fp in (0, counts.n):
-        called = "melanoma" if counts.tp else "benign"
-        yield f"EVERY IMAGE IS CALLED {called.upper()}: figures at this threshold say nothing of the scores"
+    if counts.tp + counts.fp not in (0, counts.n):
+        return []
+    called = "MELANOMA" if counts.tp else "BENIGN"
+    return [f"EVERY IMAGE IS CALLED {called}: figures at this threshold say nothing of the scores"]
 
 
-def _target(report: "MetricsReport") -> Iterator[str] | None:
+def _target(report: "MetricsReport") -> list[str] | None:
     point = report.provenance.get("operating_point")
     target = _TARGET.match(point["rule"]) if point else None
     if target is None:
         return None
-    return _missed(report, target[1], float(target[2]))
-
-
-def _missed(report: "MetricsReport", name: str, aim: float) -> Iterator[str]:
+    name, aim = target[1], float(target[2])
     reached = report.metrics[name]
-    if reached.value < aim:
-        start = "TARGET MISSED" if reached.high < aim else "Target not reached, which may be chance"
-        yield (
-            f"{start}: the threshold was chosen for a {name} of at least {aim:g}; "
-            f"here it is {describe(reached, report.confidence)}"
-        )
+    if not reached.value < aim:
+        return []
+    start = "TARGET MISSED" if reached.high < aim else "Target not reached, which may be chance"
+    here = f"here it is {describe(reached, report.confidence)}"
+    return [f"{start}: the threshold was chosen for a {name} of at least {aim:g}; {here}"]
 
 
-def _no_better_than_chance(report: "MetricsReport") -> Iterator[str] | None:
+def _no_better_than_chance(report: "MetricsReport") -> list[str] | None:
     if "auc" not in report.metrics:
         return None
-    return _compare_with_chance(report)
-
-
-def _compare_with_chance(report: "MetricsReport") -> Iterator[str]:
     auc = report.metrics["auc"]
     told = f"the AUC is {describe(auc, report.confidence)}"
     if auc.high < 0.5:
-        yield f"WORSE THAN CHANCE: {told}; check the order of the classes"
-    elif auc.low <= 0.5:
-        yield f"The scores may be no better than chance: {told}"
+        return [f"WORSE THAN CHANCE: {told}; check the order of the classes"]
+    return [f"The scores may be no better than chance: {told}"] if auc.low <= 0.5 else []
 
 
-def _few(report: "MetricsReport") -> Iterator[str]:
+def _few(report: "MetricsReport") -> list[str]:
     counts = report.counts
     few = [f"{n} {name}" for n, name in ((counts.n_melanoma, "melanoma"), (counts.n_benign, "benign")) if n < FEW]
-    if few:
-        yield f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth"
+    told = f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth"
+    return [told] if few else []
 
 
-def _miscalibration(report: "MetricsReport") -> Iterator[str] | None:
-    return None if report.y_score is None else _misread_scores(report)
-
-
-def _misread_scores(report: "MetricsReport") -> Iterator[str]:
+def _miscalibration(report: "MetricsReport") -> list[str] | None:
+    if report.y_score is None:
+        return None
     intercept, slope = (report.calibration[f"calibration_{name}"] for name in ("intercept", "slope"))
     wrong = []
     if intercept.low > 0 or intercept.high < 0:
@@ -116,21 +109,21 @@ def _misread_scores(report: "MetricsReport") -> Iterator[str]:
     if slope.low > 1 or slope.high < 1:
         side = "too moderate" if slope.value > 1 else "too extreme"
         wrong.append(f"{side} (calibration slope {describe(slope, report.confidence)})")
-    if wrong:
-        yield f"The scores are no probabilities here: they are {' and '.join(wrong)}; calibrate on validation images"
+    told = f"The scores are no probabilities here: they are {' and '.join(wrong)}; calibrate on validation images"
+    return [told] if wrong else []
 
 
-def _prevalence_by_choice(report: "MetricsReport") -> Iterator[str] | None:
-    chosen = report.provenance["test_data"].get("prevalence_set_by")
-    if "history" not in report.provenance["test_data"]:
+def _prevalence_by_choice(report: "MetricsReport") -> list[str] | None:
+    data = report.provenance["test_data"]
+    if "history" not in data:
         return None
-    return iter([f"The share of melanomas is not that of the source but of a choice: {chosen}"] if chosen else [])
+    chosen = data["prevalence_set_by"]
+    return [f"The share of melanomas is not that of the source but of a choice: {chosen}"] if chosen else []
 
 
-def _without_width(report: "MetricsReport") -> Iterator[str]:
+def _without_width(report: "MetricsReport") -> list[str]:
     collapsed = [LABELS[name] for name, metric in report.metrics.items() if metric.low == metric.high]
-    if collapsed:
-        yield f"{COLLAPSED} ({', '.join(collapsed)})"
+    return [f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else []
 
 
 _CHECKS = (
