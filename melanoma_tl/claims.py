@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics import CONFUSION_METRICS, LABELS, ConfusionCounts, confusion_metric
+from melanoma_tl.metrics import CONFUSION_METRICS, LABELS, UNBOUNDED, ConfusionCounts, confusion_metric
 from melanoma_tl.parameters import TABLE, checked, instance
 from melanoma_tl.tables import markdown_table, text_table
 
@@ -29,6 +29,8 @@ ALIASES = {
     "jaccard": "iou_melanoma",
 }
 """Other names under which papers print the figures of a confusion matrix."""
+
+_KNOWN = tuple(name for name in CONFUSION_METRICS if name not in UNBOUNDED)
 
 # A grid of one float64 an entry is then at most 40 MB; 2,200 images of each class still fit.
 _MAX_MATRICES = 5_000_000
@@ -201,7 +203,7 @@ def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> 
     ([True, False], False)
     """
     parsed = _parse_all(claims)
-    here = {name: float(confusion_metric(name, *counts)) for name in CONFUSION_METRICS}
+    here = {name: float(confusion_metric(name, *counts)) for name in _KNOWN}
     n_melanoma, n_benign = counts.n_melanoma, counts.n_benign
     n_matrices = (n_melanoma + 1) * (n_benign + 1)
     if n_matrices > _MAX_MATRICES:
@@ -246,9 +248,9 @@ def _parse_all(claims: Mapping[str, float | str]) -> list[_Claim]:
 def _parse(name: str, given: float | str) -> _Claim:
     key = str(name).strip().lower().replace(" ", "_").replace("-", "_")
     key = ALIASES.get(key, key)
-    if key not in CONFUSION_METRICS:
+    if key not in _KNOWN:
         hint = "AUC and average precision need scores: no confusion matrix gives them."
-        raise UnknownNameError("figure of a confusion matrix", name, {*CONFUSION_METRICS, *ALIASES}, hint)
+        raise UnknownNameError("figure of a confusion matrix", name, {*_KNOWN, *ALIASES}, hint)
     text = str(given).strip()
     try:
         digits = Decimal(text.removesuffix("%").strip())

@@ -14,11 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_lengths, check_probabilities
-from melanoma_tl.metrics import LABELS, Metric, tally_metrics, wilson_interval
+from melanoma_tl.metrics import LABELS, UNBOUNDED, Metric, tally_metrics, wilson_interval
 from melanoma_tl.resampling import Tally, draw_classes, method_name, percentile_interval
 
 NO_CLASS = -1
 """The class that is predicted where several have the same highest score: none, which is never right."""
+
+AVERAGED = tuple(name for name in LABELS if name not in UNBOUNDED)
+"""The figures of one class against the rest whose mean over the classes means something: ratios have none."""
 
 
 class MulticlassMetrics(NamedTuple):
@@ -31,7 +34,7 @@ class MulticlassMetrics(NamedTuple):
     accuracy : Metric
         Share of all images that are called right.
     macro : dict of str to Metric
-        For each name in `melanoma_tl.metrics.LABELS`, the mean over the classes of the figure of
+        For each name in `AVERAGED`, the mean over the classes of the figure of
         one against the rest; NaN where it is undefined for one of them.
     """
 
@@ -168,14 +171,14 @@ def multiclass_metrics(
     balanced, accuracy, *macro = figures
     if groups is None:
         accuracy = Metric(accuracy.value, *wilson_interval(int((called == truth).sum()), n, confidence), n, "wilson")
-    return MulticlassMetrics(balanced, accuracy, dict(zip(LABELS, macro, strict=True)))
+    return MulticlassMetrics(balanced, accuracy, dict(zip(AVERAGED, macro, strict=True)))
 
 
 def _over_classes(drawn: list[tuple[NDArray[np.int64], NDArray[np.int64]]], n_above: list[int]) -> NDArray[np.float64]:
     """Compute balanced accuracy, accuracy and the macro means of one or many tallies, as rows."""
     n_classes = len(drawn) // 2
     against_rest = np.mean(
-        [tally_metrics(LABELS, *pair, above) for pair, above in zip(drawn[:n_classes], n_above, strict=False)], axis=0
+        [tally_metrics(AVERAGED, *pair, above) for pair, above in zip(drawn[:n_classes], n_above, strict=False)], axis=0
     )
     right = np.stack(
         [own[..., :above].sum(axis=-1) for (own, _), above in zip(drawn[n_classes:], n_above[n_classes:], strict=True)]

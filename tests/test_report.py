@@ -59,7 +59,7 @@ def test_every_figure_has_an_interval_and_its_n(report):
 
 def test_a_matrix_alone_has_no_auc():
     report = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58)
-    assert set(report.metrics) == FIGURES - {"auc", "average_precision"}
+    assert set(report.metrics) == FIGURES - {"auc", "partial_auc", "average_precision"}
     assert "auc" not in report.to_dict()
     assert report.metrics["iou_benign"].value == pytest.approx(72 / 92)
     assert report.to_dict()["threshold"] is None
@@ -419,7 +419,9 @@ def test_an_undefined_figure_is_null_and_says_undefined(undefined):
 
 def test_an_interval_that_collapsed_is_pointed_out(report):
     perfect = MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert "resampling cannot see outcomes that did not occur (AUC, Average precision" in str(perfect)
+    assert "resampling cannot see outcomes that did not occur (AUC, Partial AUC above 80 % sensitivity, Average" in str(
+        perfect
+    )
     assert "without width" not in str(report)
 
 

@@ -76,9 +76,9 @@ class MetricsReport(ReportFigures):
     Attributes
     ----------
     metrics : mapping of str to Metric
-        auc, average_precision, accuracy, balanced_accuracy, sensitivity, specificity,
-        precision, npv, f1, iou_melanoma and iou_benign, each with value, low, high, n
-        and method; the first two are absent from a report on a confusion matrix alone.
+        auc, partial_auc, average_precision, accuracy, balanced_accuracy, sensitivity, specificity,
+        precision, npv, f1, iou_melanoma, iou_benign, mcc, kappa, lr_positive and lr_negative, each with value,
+        low, high, n and method; the first three are absent from a report on a confusion matrix alone.
     counts : ConfusionCounts
         ``(tn, fp, fn, tp)`` at the threshold.
     threshold : float or None
@@ -110,9 +110,9 @@ class MetricsReport(ReportFigures):
 
     Notes
     -----
-    Precision, NPV, accuracy, F1, IoU and average precision depend on how frequent
-    melanoma is in the test set; they do not carry over to a clinic, where it is
-    rarer. Sensitivity, specificity, balanced accuracy and AUC do not.
+    Precision, NPV, accuracy, F1, IoU, average precision, MCC and kappa depend on how
+    frequent melanoma is in the test set; they do not carry over to a clinic, where it is
+    rarer. Sensitivity, specificity, balanced accuracy, likelihood ratios and AUC do not.
 
     The intervals speak of chance in drawing the images. They say nothing of other
     cameras, other skin types, or images that were seen in training.

@@ -79,7 +79,7 @@ def list_facts(report: "MetricsReport") -> list[str]:
     counts = report.counts
     rule = "" if report.threshold is None else f"; predicted melanoma when the score is above {report.threshold:g}"
     classes = f"{counts.n_melanoma} melanoma, {counts.n_benign} benign"
-    tied = "precision, NPV, accuracy, F1, IoU and average precision"
+    tied = "precision, NPV, accuracy, F1, IoU, average precision, MCC and kappa"
     facts = [
         *list_concerns(report),
         f"{counts.n} images: {classes}; {len(report.skipped)} skipped{rule}",
