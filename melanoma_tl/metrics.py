@@ -648,7 +648,7 @@ def _partial_auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDAr
     """Sum up the specificity over the sensitivities above the one that counts; within a score it is a straight line."""
     found, n_melanoma = melanoma.cumsum(axis=-1), melanoma.sum(axis=-1)
     above = np.clip(found - _LEAST_SENSITIVITY * n_melanoma[..., np.newaxis], 0, melanoma)
-    # Of the melanomas at a score those that count come last, when its benign images are called but for half their share.
+    # Of the melanomas at a score those that count come last: by then half of that share of its benign images are left.
     alarms = benign.cumsum(axis=-1) - benign * (above / np.maximum(melanoma, 1) / 2)
     spared = benign.sum(axis=-1)[..., np.newaxis] - alarms
     return _divide((above * spared).sum(axis=-1), n_melanoma * benign.sum(axis=-1))

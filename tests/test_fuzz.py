@@ -170,7 +170,7 @@ def targets(folder, images, labels):
          {"y_true": [0, 1, 2] * 2, "y_score": np.eye(3)[[0, 1, 2] * 2], "classes": [0, 1, 2], "name": ""} | interval),
         (4, "choose_threshold", thresholds.choose_threshold,
          scored | {"sensitivity": 0.9, "specificity": None, "cost_ratio": None, "prevalence": None, "youden": False,
-                   "confidence": 0.95}),
+                   "assurance": None, "confidence": 0.95}),
         (2, "specificity_at_sensitivity", thresholds.specificity_at_sensitivity, dict(scored)),
         (3, "images_needed", sample_size.images_needed, {"width": 0.1, "prevalence": 0.2, "sensitivity": 0.9,
                                                          "specificity": None, "auc": None, "confidence": 0.95}),
