@@ -458,7 +458,10 @@ def calibration_metrics(
     edges = [_edges(tally, n_bins, strategy) for strategy in STRATEGIES]
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=np.concatenate(edges))
     values, resampled = resampling.measure(
-        lambda *drawn: np.concatenate([_losses(*drawn), *(_gaps(*drawn, of) for of in edges)]), stratified=False
+        lambda scores, melanoma, benign: np.concatenate(
+            [_losses(scores, melanoma, benign), *(_gaps(scores, melanoma, benign, of) for of in edges)]
+        ),
+        stratified=False,
     )
     n, method = len(truth), method_name(groups)
     figures = {}

@@ -11,10 +11,10 @@ calibration, is resampled as the images were drawn: from all of them. Images tha
 together, such as those of one patient, are drawn together (the cluster bootstrap
 [2]_): patients with a melanoma and patients without are then the two strata.
 
-What is large is resampled in pools, so that a million images cost hardly more than ten
+What is large is resampled in pools, so that a million images cost no more than four
 thousand:
 
-* Above 10,000 distinct scores, resamples are drawn from pools of neighbouring scores,
+* Above 4,000 distinct scores, resamples are drawn from pools of neighbouring scores,
   each with at most a 500th of the melanomas and of the benign images, so that a rare
   melanoma has a pool of its own. No pool reaches across a threshold or the edge of a bin.
   Only the scatter of a figure comes from the pools: its value is that of every single
@@ -47,7 +47,7 @@ from melanoma_tl.inputs import check_lengths
 # Cells (resamples x distinct scores) held at once: bounds the bootstrap to some 100 MB at any number of images.
 _BATCH_CELLS = 1_000_000
 
-_MOST_SCORES, _POOLS = 10_000, 500
+_MOST_SCORES, _POOLS = 4_000, 500
 _MOST_GROUPS, _BUNDLES = 10_000, 5_000
 
 # Where a table of groups has more entries than this share, multiplying it as it stands is faster.
@@ -82,7 +82,7 @@ class Tally(NamedTuple):
         return cls(distinct[::-1], *counts)
 
     def pooled(self, cuts: ArrayLike = ()) -> tuple["Tally", NDArray[np.float64]]:
-        """Put neighbouring scores together, where there are more than 10,000.
+        """Put neighbouring scores together, where there are more than 4,000.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ def _bundle(
     if max(stratum.sum() for stratum in strata) <= _MOST_GROUPS:
         return None, strata
     bundle = np.zeros(len(strata[0]), dtype=np.int64)
-    n_bundles = []
+    n_bundles: list[int] = []
     for stratum in strata:
         n = int(stratum.sum())
         size = _BUNDLES if n > _MOST_GROUPS else n
@@ -269,7 +269,7 @@ def _bundle(
 
 
 def _fastest(table: csr_array) -> csr_array | NDArray[np.float64]:
-    """Write a table out where it is not thin: in floats, which are multiplied far faster and hold such counts exactly."""
+    """Write a table out where it is not thin: in floats, which are multiplied faster and hold such counts exactly."""
     return table.toarray().astype(np.float64) if table.nnz > _DENSE * table.shape[0] * table.shape[1] else table
 
 

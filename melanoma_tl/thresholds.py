@@ -308,7 +308,7 @@ def specificity_at_sensitivity(
     for sensitivity in sensitivities:
         _check_target("sensitivities", sensitivity)
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state)
-    values, resampled = resampling.measure(lambda _, *drawn: _both_ways(*drawn, sensitivities))
+    values, resampled = resampling.measure(lambda _, melanoma, benign: _both_ways(melanoma, benign, sensitivities))
     values[: len(sensitivities)] = _official(truth, scores, sensitivities)
     lows, highs = np.clip(percentile_interval(resampled, confidence), 0, 1)
     n_benign, method = int(len(truth) - truth.sum()), method_name(groups)
