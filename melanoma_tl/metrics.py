@@ -121,6 +121,9 @@ OF_PREVALENCE = frozenset({"average_precision", "accuracy", "precision", "npv", 
 COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
 """What readers are told where an interval has no width."""
 
+NO_WIDTH = "no width"
+"""The mark of such an interval in a table."""
+
 FEW = 10
 """Fewer images of a class than this are pointed out: each single one then moves a figure by more than a tenth."""
 

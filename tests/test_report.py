@@ -239,7 +239,7 @@ def test_every_report_says_what_produced_it(made):
     assert {"python", "numpy", "keras", "scikit-learn"} <= set(provenance["versions"])
     assert provenance["created"].endswith("+00:00")
     assert provenance["intervals"] == {"n_resamples": 2000, "random_state": 0}
-    assert provenance["test_data"]["melanoma"] == provenance["test_data"]["images"] / 2
+    assert provenance["test_data"]["classes"]["melanoma"] == provenance["test_data"]["images"] / 2
 
 
 def test_a_report_needs_neither_tensorflow_nor_keras_nor_matplotlib():

@@ -18,14 +18,15 @@ _THUMBNAIL = (224, 224)  # pixels
 
 
 class Example(NamedTuple):
-    """An image to show: its id, its file, and its score."""
+    """An image to show: its id, its file, its score, and what the score is of."""
 
     image_id: str
     path: str
     score: float
+    score_of: str = "score"
 
 
-def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, threshold: float) -> "Figure":
+def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, title: str) -> "Figure":
     """Draw sample images, one row a group.
 
     Parameters
@@ -34,8 +35,8 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
         Titles of the rows and what stands in them; an empty row says "none".
     columns : int
         Images in a full row.
-    threshold : float
-        For the title.
+    title : str
+        What stands above.
 
     Returns
     -------
@@ -44,16 +45,14 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
     """
     figure = new_figure(1.9 * columns + 1.7, 2.25 * len(groups) + 0.7)
     grid = _bare(figure.subplots(len(groups), columns, squeeze=False), *_THUMBNAIL)
-    for row, (title, examples) in zip(grid, groups.items(), strict=True):
-        row[0].set_ylabel(title, fontsize=TEXT_SIZE, fontweight="bold")
+    for row, (heading, examples) in zip(grid, groups.items(), strict=True):
+        row[0].set_ylabel(heading, fontsize=TEXT_SIZE, fontweight="bold")
         for ax, example in zip(row, examples, strict=False):
-            ax.set_title(f"{example.image_id}\nscore {example.score:.3f}", fontsize=TEXT_SIZE - 1)
+            ax.set_title(f"{example.image_id}\n{example.score_of} {example.score:.3f}", fontsize=TEXT_SIZE - 1)
             _show(ax, example.path)
         if not examples:
             _write(row[0], "none")
-    figure.suptitle(
-        f"Most confident images of each outcome\n(predicted melanoma: score > {threshold:g})", fontsize=TITLE_SIZE
-    )
+    figure.suptitle(title, fontsize=TITLE_SIZE)
     return figure
 
 

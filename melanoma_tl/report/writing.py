@@ -13,15 +13,19 @@ import pandas as pd
 from melanoma_tl.calibration import CALIBRATION_LABELS
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import publishing
-from melanoma_tl.metrics import LABELS, Metric
+from melanoma_tl.metrics import NO_WIDTH, Metric
 from melanoma_tl.report.concerns import list_concerns
 from melanoma_tl.resampling import number_groups
 from melanoma_tl.tables import html_list, html_table, markdown_table, text_table
 
 if TYPE_CHECKING:
+    from melanoma_tl.report.base import Report
     from melanoma_tl.report.metrics_report import MetricsReport
 
 NOTICE = "Research use only; not a medical device."
+
+TIED_TO_PREVALENCE = "precision, NPV, accuracy, F1, IoU and average precision"
+"""The figures that change with the share of the classes, for readers."""
 
 SCHEMA_VERSION = 1
 """Of the JSON report; ``report.schema.json`` beside this file describes it."""
@@ -47,12 +51,12 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
 
-def write_title(report: "MetricsReport") -> str:
+def write_title(report: "Report") -> str:
     """Name the report.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -63,12 +67,12 @@ def write_title(report: "MetricsReport") -> str:
     return f"Test figures: {report.name}" if report.name else "Test figures"
 
 
-def list_facts(report: "MetricsReport") -> list[str]:
+def list_facts(report: "Report") -> list[str]:
     """State what speaks against trusting the figures, and what they rest on.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -76,23 +80,15 @@ def list_facts(report: "MetricsReport") -> list[str]:
     list of str
         A sentence each, concerns first.
     """
-    counts = report.counts
-    rule = "" if report.threshold is None else f"; predicted melanoma when the score is above {report.threshold:g}"
-    classes = f"{counts.n_melanoma} melanoma, {counts.n_benign} benign"
-    tied = "precision, NPV, accuracy, F1, IoU and average precision"
-    facts = [
-        *list_concerns(report),
-        f"{counts.n} images: {classes}; {len(report.skipped)} skipped{rule}",
-        f"Melanoma prevalence {100 * report.prevalence:.1f} %: {tied} hold at this prevalence only",
-    ]
+    facts = [*list_concerns(report), *report.statements()]
     if report.groups is not None:
-        n_groups = len(set(number_groups(report.groups, counts.n)))
+        n_groups = len(set(number_groups(report.groups, len(report.groups))))
         facts.append(f"The images are of {n_groups} patients or lesions, which the intervals take as drawn whole")
     return facts
 
 
 def list_tables(report: "MetricsReport") -> list[Table]:
-    """Give the figures as tables.
+    """Give the figures of two classes as tables.
 
     Parameters
     ----------
@@ -108,12 +104,13 @@ def list_tables(report: "MetricsReport") -> list[Table]:
     interval = f"{100 * report.confidence:g} % interval"
     header = ["figure", "value", interval, "n", "interval by"]
     tn, fp, fn, tp = map(str, report.counts)
+    benign, melanoma = report.class_names
     tables = [
-        Table("All figures", header, _rows(LABELS, report.metrics)),
+        Table("All figures", header, rows_of(report.figures)),
         Table(
             "Confusion matrix",
-            ["truth", "predicted benign", "predicted melanoma"],
-            [["benign", f"TN {tn}", f"FP {fp}"], ["melanoma", f"FN {fn}", f"TP {tp}"]],
+            ["truth", f"predicted {benign}", f"predicted {melanoma}"],
+            [[benign, f"TN {tn}", f"FP {fp}"], [melanoma, f"FN {fn}", f"TP {tp}"]],
         ),
     ]
     if report.y_score is None:
@@ -129,16 +126,20 @@ def list_tables(report: "MetricsReport") -> list[Table]:
             ["specificity", "challenge's way", interval, "interpolated", interval],
             at_sensitivities,
         ),
-        Table("Calibration", header, _rows(CALIBRATION_LABELS, report.calibration)),
+        Table(
+            "Calibration",
+            header,
+            rows_of({CALIBRATION_LABELS[name]: metric for name, metric in report.calibration.items()}),
+        ),
     ]
 
 
-def list_sources(report: "MetricsReport") -> Iterator[tuple[str, str]]:
+def list_sources(report: "Report") -> Iterator[tuple[str, str]]:
     """Give the provenance line by line: the report's own first, then that of the model.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Yields
@@ -153,12 +154,12 @@ def list_sources(report: "MetricsReport") -> Iterator[tuple[str, str]]:
         yield f"model {key}".replace("_", " "), inline(value)
 
 
-def list_skipped(report: "MetricsReport") -> list[str]:
+def list_skipped(report: "Report") -> list[str]:
     """Give the first images that no figure counts, with the reasons.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -171,12 +172,12 @@ def list_skipped(report: "MetricsReport") -> list[str]:
     return [*lines, f"and {hidden} more, all listed in the JSON report"] if hidden else lines
 
 
-def write_text(report: "MetricsReport") -> str:
+def write_text(report: "Report") -> str:
     """Write the report for a terminal.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -187,7 +188,7 @@ def write_text(report: "MetricsReport") -> str:
     skipped = [f"  {line}" for line in list_skipped(report)]
     blocks = [
         "\n".join([write_title(report), *list_facts(report)]),
-        *(text_table(table.header, table.rows) for table in list_tables(report)),
+        *(text_table(table.header, table.rows) for table in report.tables()),
         *(["\n".join(["Skipped", *skipped])] if skipped else []),
         *(f"{title}\n{textwrap.indent(_words(content), '  ')}" for title, content in report.findings),
         "\n".join(["Provenance", *(_wrap(f"{key}: {value}") for key, value in list_sources(report))]),
@@ -196,12 +197,12 @@ def write_text(report: "MetricsReport") -> str:
     return "\n\n".join(blocks)
 
 
-def write_markdown(report: "MetricsReport") -> str:
+def write_markdown(report: "Report") -> str:
     """Write the report as Markdown.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -213,7 +214,7 @@ def write_markdown(report: "MetricsReport") -> str:
     blocks = [
         f"# {write_title(report)}",
         "\n".join(f"- {fact}" for fact in list_facts(report)),
-        *(markdown_table(table.header, table.rows) for table in list_tables(report)),
+        *(markdown_table(table.header, table.rows) for table in report.tables()),
         *(["## Skipped", "\n".join(skipped)] if skipped else []),
         *(f"## {title}\n\n```text\n{_words(content)}\n```" for title, content in report.findings),
         "## Provenance",
@@ -223,12 +224,12 @@ def write_markdown(report: "MetricsReport") -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_fragment(report: "MetricsReport") -> str:
+def write_fragment(report: "Report") -> str:
     """Write the report as a piece of HTML for a notebook.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -237,17 +238,17 @@ def write_fragment(report: "MetricsReport") -> str:
         Title, facts and tables.
     """
     tables = "".join(
-        f"<h4>{html.escape(table.title)}</h4>{html_table(table.header, table.rows)}" for table in list_tables(report)
+        f"<h4>{html.escape(table.title)}</h4>{html_table(table.header, table.rows)}" for table in report.tables()
     )
     return f"<h3>{html.escape(write_title(report))}</h3>{html_list(list_facts(report))}{tables}<p><em>{NOTICE}</em></p>"
 
 
-def write_dict(report: "MetricsReport") -> dict[str, Any]:
+def write_dict(report: "Report") -> dict[str, Any]:
     """Write the report as plain Python objects; undefined figures become None.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -258,10 +259,7 @@ def write_dict(report: "MetricsReport") -> dict[str, Any]:
     return plain(
         {
             "schema_version": SCHEMA_VERSION,
-            **{name: metric.to_dict() for name, metric in report.metrics.items()},
-            "confusion_matrix": report.counts._asdict(),
-            **_figures_of_scores(report),
-            "threshold": report.threshold,
+            **report.figures_to_dict(),
             "confidence": report.confidence,
             "name": report.name,
             "skipped": [row._asdict() for row in report.skipped],
@@ -271,6 +269,22 @@ def write_dict(report: "MetricsReport") -> dict[str, Any]:
             "notice": NOTICE,
         }
     )
+
+
+def rows_of(figures: Mapping[str, Metric]) -> list[list[str]]:
+    """Write figures as the rows of a table.
+
+    Parameters
+    ----------
+    figures : mapping of str to Metric
+        By their names for readers.
+
+    Returns
+    -------
+    list of list of str
+        Name, value, interval, n, and how the interval was made.
+    """
+    return [[name, *cells(metric), str(metric.n), metric.method] for name, metric in figures.items()]
 
 
 def cells(metric: Metric) -> tuple[str, str]:
@@ -288,7 +302,8 @@ def cells(metric: Metric) -> tuple[str, str]:
     """
     if np.isnan(metric.value):
         return "undefined", "-"
-    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}"
+    mark = f" ({NO_WIDTH})" if metric.low == metric.high else ""
+    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}{mark}"
 
 
 def write_json(document: dict[str, Any]) -> str:
@@ -430,7 +445,19 @@ def inline(value: Any) -> str:
     return "none" if value is None else " ".join(str(value).split())
 
 
-def _figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
+def figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
+    """Give the figures that need scores as plain Python objects.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    dict
+        "specificity_at_sensitivity" and "calibration"; nothing for a confusion matrix alone.
+    """
     if report.y_score is None:
         return {}
     at_sensitivity = [
@@ -452,10 +479,6 @@ def _finding(content: Any) -> Any:
 
 def _words(content: Any) -> str:
     return "A drawing: see the page." if is_drawing(content) else str(content)
-
-
-def _rows(labels: Mapping[str, str], figures: Mapping[str, Metric]) -> list[list[str]]:
-    return [[labels[name], *cells(metric), str(metric.n), metric.method] for name, metric in figures.items()]
 
 
 def _wrap(line: str) -> str:
