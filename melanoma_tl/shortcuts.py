@@ -17,7 +17,6 @@ References
    Technology 19, 2013: thresholds of the blue channel.
 """
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +28,7 @@ from scipy.stats import norm
 
 from melanoma_tl.comparisons import delong, delong_interval
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.escaping import in_html
 from melanoma_tl.images import ImageLike, load_image
 from melanoma_tl.inputs import check_fraction, classes_of, score_melanoma
 from melanoma_tl.metrics import Metric, describe
@@ -169,7 +169,7 @@ class ShortcutCheck:
         return "\n".join([f"{self._verdict()}.", text_table(*self._table()), *self._notes()])
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self._verdict())}.</p>{html_table(*self._table())}{html_list(self._notes())}"
+        return f"<p>{in_html(self._verdict())}.</p>{html_table(*self._table())}{html_list(self._notes())}"
 
     def __repr__(self) -> str:
         return f"ShortcutCheck({self._verdict()})"

@@ -5,7 +5,6 @@ nothing is in a group of its own, "not given"; nothing is ever inferred from the
 picture.
 """
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.escaping import in_html, in_markdown
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scores
 from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import FEW, LABELS, Metric, resampled_metrics
@@ -115,7 +115,7 @@ class Subgroups:
         return "\n".join([text_table(*self._table()), *(f"  {note}" for note in self._notes())])
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        notes = "".join(f"<p>{in_html(note)}</p>" for note in self._notes())
         return f"{html_table(*self._table())}{notes}"
 
     def to_markdown(self) -> str:
@@ -126,7 +126,7 @@ class Subgroups:
         str
             A table with one row a group, and what its marks mean.
         """
-        return "\n\n".join([markdown_table(*self._table()), *self._notes()]) + "\n"
+        return "\n\n".join([markdown_table(*self._table()), *map(in_markdown, self._notes())]) + "\n"
 
     def to_frame(self) -> pd.DataFrame:
         """Give the groups to pandas.

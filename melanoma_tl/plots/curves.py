@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl.escaping import in_figure
 from melanoma_tl.metrics import Metric, describe
 from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, dress, new_axes, square
 from melanoma_tl.resampling import Tally
@@ -144,7 +145,7 @@ def draw_roc_curves(
     ]
     display.plot(ax=ax, curve_kwargs=looks, plot_chance_level=True, chance_level_kw={"color": GREY, "linewidth": 1})
     for line, label in zip(display.line_, curves, strict=True):
-        line.set(linewidth=1.8, label=label)
+        line.set(linewidth=1.8, label=in_figure(label, 90))
     display.chance_level_.set(label="chance, AUC 0.5")
     dress(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.escaping import in_html, in_markdown
 from melanoma_tl.inputs import check_reads_streams, score_labelled
 from melanoma_tl.labels import Classes, as_labels
 from melanoma_tl.meanings import normalise
@@ -192,7 +193,9 @@ class MulticlassReport:
         return "\n\n".join([self._title(), *tables, NOTICE])
 
     def _repr_html_(self) -> str:
-        return "".join(f"<h4>{table.title}</h4>{html_table(table.header, table.rows)}" for table in self._tables())
+        return "".join(
+            f"<h4>{in_html(table.title)}</h4>{html_table(table.header, table.rows)}" for table in self._tables()
+        )
 
     def to_markdown(self) -> str:
         """Write the report as Markdown.
@@ -203,7 +206,7 @@ class MulticlassReport:
             Figures of all classes together, of each against the rest, and the confusion matrix.
         """
         tables = (f"## {table.title}\n\n{markdown_table(table.header, table.rows)}" for table in self._tables())
-        return "\n\n".join([f"# {self._title()}", *tables, f"*{NOTICE}*"]) + "\n"
+        return "\n\n".join([f"# {in_markdown(self._title())}", *tables, f"*{NOTICE}*"]) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """Write the report as plain Python objects.
