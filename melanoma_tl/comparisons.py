@@ -283,9 +283,17 @@ class Comparison:
         Returns
         -------
         pandas.DataFrame
-            One row a figure, named in the index; the columns are those of `Difference`.
+            One row a figure: "metric", then the columns of `Difference` (where "first" and "second" are the figures
+            of each classifier, and "value" their difference), "confidence", "n", the images that it counts, and
+            "first_name" and "second_name".
         """
-        return pd.DataFrame([asdict(row) for row in self.differences.values()], index=list(self.differences))
+        of = {"sensitivity": self.n_melanoma, "specificity": self.n_benign}
+        rows = [
+            {"metric": name, **asdict(row), "n": of.get(name, self.n_melanoma + self.n_benign)}
+            for name, row in self.differences.items()
+        ]
+        first, second = self.names
+        return pd.DataFrame(rows).assign(confidence=self.confidence, first_name=first, second_name=second)
 
     def _title(self) -> str:
         return f"{self.names[0]} against {self.names[1]}"
