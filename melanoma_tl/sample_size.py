@@ -154,7 +154,7 @@ def images_needed(
     >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9, assurance=0.5)
     705
     >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9)
-    817
+    825
     """
     figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
     if len(figures) != 1:
@@ -187,7 +187,7 @@ def _unlucky(name: str, value: float, n_melanoma: float, n_benign: float, assura
 
 
 def _unlucky_sizes(n: int, prevalence: float, assurance: float) -> list[tuple[float, float]]:
-    """Take the class sizes that a share `assurance` of the draws of n images is beyond: too few of one, or the other."""
+    """Take the class sizes that a share `assurance` of the draws does better than: few melanomas, or few benign."""
     chance = float(np.sqrt(n * prevalence * (1 - prevalence)) * norm.ppf(assurance))
     melanoma = [min(max(n * prevalence + sign * chance, 1.0), n - 1.0) for sign in (-1, 1)]
     return [(number, n - number) for number in melanoma]

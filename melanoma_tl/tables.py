@@ -139,8 +139,8 @@ def html_frame(frame: pd.DataFrame) -> str:
 
     Examples
     --------
-    >>> html_frame(pd.DataFrame({"p": [0.5, None]}))[-80:]
-    '<tbody><tr><th scope="row">0.5</th></tr><tr><th scope="row">-</th></tr></tbody></table>'
+    >>> html_frame(pd.DataFrame({"p": [0.5, None]}))[-47:]
+    '<tr><th scope="row">-</th></tr></tbody></table>'
     """
     rows = [["-" if pd.isna(value) else _plainly(value) for value in line] for line in frame.itertuples(index=False)]
     return html_table(list(map(str, frame.columns)), rows)

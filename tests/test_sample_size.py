@@ -65,9 +65,9 @@ def test_one_image_fewer_would_not_do(name, value, width, prevalence):
 @pytest.mark.parametrize("assurance", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("sensitivity", [0.7, 0.9])
 def test_so_many_tests_have_an_interval_that_narrow(sensitivity, assurance):
-    n = round(0.2 * images_needed(0.12, prevalence=0.2, sensitivity=sensitivity, assurance=assurance))
-    found = np.random.default_rng(0).binomial(n, sensitivity, 4000)
-    low, high = wilson_interval(found, n)
+    n, rng = images_needed(0.12, prevalence=0.2, sensitivity=sensitivity, assurance=assurance), np.random.default_rng(0)
+    melanomas = rng.binomial(n, 0.2, 4000)
+    low, high = wilson_interval(rng.binomial(melanomas, sensitivity), melanomas)
     assert np.mean(high - low <= 0.12) == pytest.approx(assurance, abs=0.06)
 
 
