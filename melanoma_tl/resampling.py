@@ -19,7 +19,7 @@ thousand:
   melanoma has a pool of its own. No pool reaches across a threshold or the edge of a bin.
   Only the scatter of a figure comes from the pools: its value is that of every single
   score, and the resamples are moved by what pooling has changed.
-* Above 10,000 patients in a stratum, 5,000 bundles of them, made at random, are drawn
+* Above 4,000 patients in a stratum, 2,000 bundles of them, made at random, are drawn
   instead: bundles of independent patients are independent themselves (the method of
   random groups [3]_). So are images, where two classifiers are compared on them.
 
@@ -48,7 +48,7 @@ from melanoma_tl.inputs import check_lengths
 _BATCH_CELLS = 1_000_000
 
 _MOST_SCORES, _POOLS = 4_000, 500
-_MOST_GROUPS, _BUNDLES = 10_000, 5_000
+_MOST_GROUPS, _BUNDLES = 4_000, 2_000
 
 # Where a table of groups has more entries than this share, multiplying it as it stands is faster.
 _DENSE = 0.02
@@ -268,14 +268,14 @@ def _bundle(
     return table, [stratum_of == number for number in range(len(strata))]
 
 
-def _fastest(table: csr_array) -> csr_array | NDArray[np.float64]:
-    """Write a table out where it is not thin: in floats, which are multiplied faster and hold such counts exactly."""
-    return table.toarray().astype(np.float64) if table.nnz > _DENSE * table.shape[0] * table.shape[1] else table
+def _fastest(table: csr_array) -> csr_array | NDArray[np.float32]:
+    """Write a table out where it is not thin: in floats, which are multiplied faster, and exact below 2**24."""
+    return table.toarray().astype(np.float32) if table.nnz > _DENSE * table.shape[0] * table.shape[1] else table
 
 
-def _draw_from(table: csr_array | NDArray[np.float64], times: NDArray[np.int64]) -> NDArray[np.int64]:
+def _draw_from(table: csr_array | NDArray[np.float32], times: NDArray[np.int64]) -> NDArray[np.int64]:
     if isinstance(table, np.ndarray):
-        return (times.astype(np.float64) @ table).astype(np.int64)
+        return (times.astype(np.float32) @ table).astype(np.int64)
     return times @ table
 
 
