@@ -143,6 +143,16 @@ def test_groups_are_drawn_whole_for_the_new_figures_too():
         assert twice[name].high - twice[name].low == pytest.approx(once[name].high - once[name].low, rel=0.15), name
 
 
+def test_intervals_of_figures_below_zero_and_above_one_are_not_cut():
+    y_true, y_score = simulate()
+    groups = np.arange(len(y_true)) // 2
+    wrong = score_metrics(y_true, 1 - y_score, groups=groups, n_resamples=200)
+    assert wrong["mcc"].low < wrong["mcc"].high < 0
+    assert wrong["kappa"].low < wrong["kappa"].high < 0
+    right = score_metrics(y_true, y_score, groups=groups, n_resamples=200)["lr_positive"]
+    assert 1 < right.low < right.value < right.high
+
+
 def official_scores(y_true, y_score):
     """The ISIC challenge's own scorer; two columns, for with one its balanced accuracy is always 1."""
     truth = pd.DataFrame({"melanoma": y_true.astype(float), "benign": 1.0 - y_true})
