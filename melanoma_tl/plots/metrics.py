@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import BarContainer
 
+_NO_BARS = {*UNBOUNDED, *(LABELS[name] for name in UNBOUNDED)}
+
 
 @dataclass(eq=False, repr=False)
 class MetricsDisplay(ScoresDisplay):
@@ -66,7 +68,7 @@ class MetricsDisplay(ScoresDisplay):
         """
         from matplotlib.patches import Rectangle
 
-        shown = {name: metric for name, metric in self.metrics.items() if name not in UNBOUNDED}
+        shown = {name: metric for name, metric in self.metrics.items() if name not in _NO_BARS}
         ax = self._begin(new_axes(7.2, 0.4 * len(shown) + 1.2) if ax is None else ax)
         rows, metrics = range(len(shown)), list(shown.values())
         lowest = min((metric.low for metric in metrics if metric.low < 0), default=0)
