@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.calibration import calibration_metrics
 from melanoma_tl.claims import ClaimsCheck, check_claims
-from melanoma_tl.comparisons import Comparison, compare
+from melanoma_tl.comparisons import MARGINS, Comparison, compare
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import (
     check_lengths,
@@ -528,8 +528,14 @@ class MetricsReport(ReportFigures, Report):
         y_true, y_score, _ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
 
-    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES)
-    def compare(self, other: "MetricsReport", *, names: tuple[str, str] = ("this", "other")) -> Comparison:
+    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
+    def compare(
+        self,
+        other: "MetricsReport",
+        *,
+        names: tuple[str, str] = ("this", "other"),
+        margins: Mapping[str, float] | None = None,
+    ) -> Comparison:
         """Compare with another classifier on the same images.
 
         Parameters
@@ -539,6 +545,9 @@ class MetricsReport(ReportFigures, Report):
             only one of the reports has are left out, and counted.
         names : tuple of str, default=("this", "other")
             What to call the two.
+        margins : mapping of str to float, optional
+            As `melanoma_tl.comparisons.compare`: the loss in "auc", "sensitivity" or "specificity" that would matter,
+            for tests of non-inferiority and equivalence.
 
         Returns
         -------
@@ -574,6 +583,7 @@ class MetricsReport(ReportFigures, Report):
             thresholds=(here.threshold, there.threshold),
             names=names,
             left_out=images.left_out,
+            margins=margins,
             **bootstrap,
         )
 
