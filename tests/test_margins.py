@@ -14,7 +14,7 @@ from melanoma_tl.margins import margin_of_normal, margin_of_paired
 
 
 def test_the_worked_example_of_tango():
-    # Statistics in Medicine 17 (1998): two ways to disinfect lenses, 44 pairs, in one of which the standard alone works.
+    # Statistics in Medicine 17 (1998): disinfection of lenses, 44 pairs, in one the standard alone works.
     found = margin_of_paired("sensitivity", 0.1, 0, 1, 44, 0.9)
     assert norm.isf(found.p_non_inferiority) == pytest.approx(1.709, abs=5e-4)
     assert found.p_non_inferiority == pytest.approx(0.044, abs=5e-4)
