@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.calibration import calibration_metrics
 from melanoma_tl.claims import ClaimsCheck, check_claims
 from melanoma_tl.comparisons import Comparison, compare
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import (
     check_lengths,
     check_scores,
@@ -49,12 +49,13 @@ from melanoma_tl.parameters import (
 )
 from melanoma_tl.report.base import Report
 from melanoma_tl.report.figures import ReportFigures, Scored
+from melanoma_tl.report.frames import frame_report
 from melanoma_tl.report.matching import match_images
 from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
 from melanoma_tl.report.rows import take_scored
 from melanoma_tl.report.words import CLASS_NAMES, rename_classes
 from melanoma_tl.report.writing import TIED_TO_PREVALENCE, Table, figures_of_scores, list_tables, save_submission
-from melanoma_tl.subgroups import BANDS, Subgroups, as_table, measure_subgroups
+from melanoma_tl.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
 
 _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
@@ -576,11 +577,11 @@ class MetricsReport(ReportFigures, Report):
             **bootstrap,
         )
 
-    @checked(columns=several(TEXT, at_least=1) | NONE, bands=BANDS | NONE)
+    @checked(by=BY | NONE, bands=BANDS | NONE)
     def subgroups(
         self,
-        table: Any,
-        columns: Sequence[str] | None = None,
+        table: Any = None,
+        by: By | None = None,
         *,
         bands: Mapping[str, Sequence[float]] | None = None,
     ) -> Subgroups:
@@ -588,14 +589,19 @@ class MetricsReport(ReportFigures, Report):
 
         Parameters
         ----------
-        table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset
-            What is known of the images. With a column ``image_id`` rows are matched by it, and
-            images that it does not have are in the group "not given"; without, there must
-            be one row for each image of the report, in its order.
-        columns : sequence of str, optional
-            The columns to group by; by default all but ``image_id``, ``path`` and ``label``.
+        table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset, optional
+            What is known of the images; not needed where `by` holds the values. With a column ``image_id``
+            rows are matched by it, and images that it does not have are in the group "not given"; without,
+            there must be one row for each image of the report, in its order.
+        by : str, sequence of str, Series, ndarray of shape (n_images,), or callable, optional
+            The columns to group by; or a value for each image: in the order of the report, or, in a Series
+            whose index is not the default one, by the image ids that stand in it; or a function that takes the table
+            as a DataFrame, in the order of the report, and returns the values. By default every column but those of
+            identifiers, files and diagnoses, of one value, and of nearly a value for each patient;
+            `Subgroups.left_out` has the reasons.
         bands : mapping of str to sequence of float, optional
-            Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``.
+            Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``; at their quartiles by default, where
+            there are more than ten numbers.
 
         Returns
         -------
@@ -616,16 +622,38 @@ class MetricsReport(ReportFigures, Report):
         >>> found = report.subgroups({"image_id": ["b", "a", "d"], "sex": ["female", "male", "female"]})
         >>> [(row.value, row.n) for row in found]
         [('female', 2), ('male', 1), ('not given', 1)]
+        >>> ages = pd.Series([61, 35, 70, 44], index=["b", "a", "c", "d"], name="age")
+        >>> [(row.value, row.n) for row in report.subgroups(by=ages, bands={"age": [50]})]
+        [('below 50', 2), ('50 and above', 2)]
         """
         y_true, y_score, threshold = self._scored("A table of subgroups")
-        facts = self._match(as_table(table.to_frame() if hasattr(table, "image_ids") else table))
-        chosen = [name for name in facts if name not in ("image_id", "path", "label")] if columns is None else columns
-        for name in chosen:
-            if name not in facts:
-                raise UnknownNameError("column", name, map(str, facts.columns))
-        return measure_subgroups(
-            y_true, y_score, facts[list(chosen)], bands=bands, threshold=threshold, **self._bootstrap
-        )
+        if table is None and not isinstance(by, pd.Series | np.ndarray):
+            raise ParameterError("Pass a table of what is known of the images, or by= with a value for each image")
+        known: Any = {"image_id": self.image_ids} if table is None else table
+        facts = self._match(as_table(known.to_frame() if hasattr(known, "image_ids") else known))
+        if isinstance(by, pd.Series) and not isinstance(by.index, pd.RangeIndex):
+            by = self._match(by.rename_axis("image_id").reset_index(name="by"))["by"].rename(str(by.name or "group"))
+        columns, left_out = group_table(facts, by, self.groups)
+        found = measure_subgroups(y_true, y_score, columns, bands=bands, threshold=threshold, **self._bootstrap)
+        return replace(found, left_out=left_out)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give all figures to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a figure: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
+            "low", "high", "confidence", "method", "n" and "name", which is that of the test data: the tables of
+            several reports can be put under each other with ``pandas.concat``.
+
+        Examples
+        --------
+        >>> frame = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58).to_frame()
+        >>> frame.loc[frame["metric"] == "sensitivity", ["value", "n"]].round(3).values.tolist()
+        [[0.773, 75.0]]
+        """
+        return frame_report(self)
 
     @checked(claims=TABLE)
     def check_claims(self, claims: Mapping[str, float | str]) -> ClaimsCheck:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from melanoma_tl.escaping import lines_visible, visible
 from melanoma_tl.metrics import describe
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.writing import (
@@ -89,7 +90,9 @@ def write_page(report: "Report", card: Mapping[str, str]) -> str:
     """
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_show_text
+    )
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     entries = fill_card(report, card)  # a typing error in the card shall not cost the time of the figures
     return template.render(
@@ -106,6 +109,11 @@ def write_page(report: "Report", card: Mapping[str, str]) -> str:
         card=entries,
         provenance=html_table(["what", "value"], [list(line) for line in list_sources(report)]),
     )
+
+
+def _show_text(value: Any) -> Any:
+    """Let text of the template be seen; jinja escapes it after that, and leaves alone what is HTML already."""
+    return visible(value) if type(value) is str else value
 
 
 def _headlines(report: "Report") -> Iterator[tuple[str, str, str]]:
@@ -150,7 +158,7 @@ def _section(title: str, content: Any) -> Section:
     if is_drawing(content):
         return Section(title, "", _photographs(title, title, figure))
     as_html = content._repr_html_() if hasattr(content, "_repr_html_") else None
-    text = as_html or f"<pre>{html.escape(str(content))}</pre>"
+    text = as_html or f"<pre>{html.escape(lines_visible(str(content)))}</pre>"
     if figure is None:
         return Section(title, text, None)
     return Section(title, text, _photographs(title, str(content).partition("\n")[0], figure))

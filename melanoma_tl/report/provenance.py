@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from melanoma_tl.inputs import patients_of
 from melanoma_tl.versions import library_versions
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def known_of(estimator: Any, X: Any, name: str | None) -> dict[str, Any]:
     return {
         "image_ids": getattr(X, "image_ids", None),
         "paths": getattr(X, "paths", None),
-        "groups": _patients(X),
+        "groups": patients_of(X),
         "history": getattr(estimator, "history_", None),
         "provenance": getattr(estimator, "provenance_", {"estimator": str(estimator)}),
         "skipped": getattr(X, "skipped", ()),
@@ -160,14 +161,3 @@ def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:
     elif getattr(estimator, "threshold", None) == threshold:
         tuning["threshold_from"] = "the classifier's parameter, which was not tuned"
     return tuning
-
-
-def _patients(X: Any) -> list[Any] | None:
-    """Take the patient of each image, where the table knows patients and one of them has several images."""
-    known = getattr(X, "metadata", None)
-    if known is None or "patient_id" not in known:
-        return None
-    patients = known["patient_id"]
-    known_ones = patients.dropna()
-    several = known_ones.duplicated().any() and len(set(known_ones)) + patients.isna().sum() > 1
-    return patients.tolist() if several else None

@@ -3,6 +3,8 @@
 import re
 from typing import TYPE_CHECKING
 
+from melanoma_tl.escaping import in_figure
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -48,6 +50,7 @@ def rename_in_plot(ax: "Axes", names: tuple[str, str]) -> None:
     """
     from matplotlib.text import Text
 
+    names = (in_figure(names[0], 24), in_figure(names[1], 24))
     for axis in (ax.xaxis, ax.yaxis):  # before all texts: ticks with words are written anew in each drawing
         ticks = [tick.get_text() for tick in axis.get_ticklabels()]
         renamed = [rename_classes(tick, names) for tick in ticks]

@@ -1,8 +1,9 @@
 """A report in words: as text, as Markdown, as plain objects that JSON can hold."""
 
-import html
 import json
+import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,11 +13,12 @@ import pandas as pd
 
 from melanoma_tl.calibration import CALIBRATION_LABELS
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.escaping import fenced, in_csv, in_html, in_markdown, lines_visible, visible
 from melanoma_tl.files import publishing
 from melanoma_tl.metrics import NO_WIDTH, Metric
 from melanoma_tl.report.concerns import list_concerns
 from melanoma_tl.resampling import number_groups
-from melanoma_tl.tables import html_list, html_table, markdown_table, text_table
+from melanoma_tl.tables import html_list, html_table, markdown_list, markdown_table, text_table
 
 if TYPE_CHECKING:
     from melanoma_tl.report.base import Report
@@ -185,12 +187,12 @@ def write_text(report: "Report") -> str:
     str
         Without a final newline.
     """
-    skipped = [f"  {line}" for line in list_skipped(report)]
+    skipped = [f"  {visible(line)}" for line in list_skipped(report)]
     blocks = [
-        "\n".join([write_title(report), *list_facts(report)]),
+        "\n".join(map(visible, [write_title(report), *list_facts(report)])),
         *(text_table(table.header, table.rows) for table in report.tables()),
         *(["\n".join(["Skipped", *skipped])] if skipped else []),
-        *(f"{title}\n{textwrap.indent(_words(content), '  ')}" for title, content in report.findings),
+        *(f"{visible(title)}\n{textwrap.indent(_words(content), '  ')}" for title, content in report.findings),
         "\n".join(["Provenance", *(_wrap(f"{key}: {value}") for key, value in list_sources(report))]),
         NOTICE,
     ]
@@ -210,13 +212,13 @@ def write_markdown(report: "Report") -> str:
     str
         With a final newline.
     """
-    skipped = [f"- {line}" for line in list_skipped(report)]
+    skipped = list_skipped(report)
     blocks = [
-        f"# {write_title(report)}",
-        "\n".join(f"- {fact}" for fact in list_facts(report)),
+        f"# {in_markdown(write_title(report))}",
+        markdown_list(list_facts(report)),
         *(markdown_table(table.header, table.rows) for table in report.tables()),
-        *(["## Skipped", "\n".join(skipped)] if skipped else []),
-        *(f"## {title}\n\n```text\n{_words(content)}\n```" for title, content in report.findings),
+        *(["## Skipped", markdown_list(skipped)] if skipped else []),
+        *(f"## {in_markdown(title)}\n\n{fenced(_words(content))}" for title, content in report.findings),
         "## Provenance",
         markdown_table(["what", "value"], [[key, value] for key, value in list_sources(report)]),
         f"*{NOTICE}*",
@@ -238,9 +240,9 @@ def write_fragment(report: "Report") -> str:
         Title, facts and tables.
     """
     tables = "".join(
-        f"<h4>{html.escape(table.title)}</h4>{html_table(table.header, table.rows)}" for table in report.tables()
+        f"<h4>{in_html(table.title)}</h4>{html_table(table.header, table.rows)}" for table in report.tables()
     )
-    return f"<h3>{html.escape(write_title(report))}</h3>{html_list(list_facts(report))}{tables}<p><em>{NOTICE}</em></p>"
+    return f"<h3>{in_html(write_title(report))}</h3>{html_list(list_facts(report))}{tables}<p><em>{NOTICE}</em></p>"
 
 
 def write_dict(report: "Report") -> dict[str, Any]:
@@ -319,7 +321,9 @@ def write_json(document: dict[str, Any]) -> str:
     str
         With a final newline.
     """
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    # Half a letter is no letter of UTF-8: it stands as JSON can write it, and is read back as it was.
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n"
 
 
 def save_text(path: Path, writers: Mapping[str, Callable[[], str]], *, otherwise: str = "change the suffix") -> Path:
@@ -374,13 +378,29 @@ def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, 
     ------
     ParameterError
         If ids are repeated or the path does not end in ``.csv``.
+
+    Warns
+    -----
+    UserWarning
+        If an id is one that a spreadsheet would run, and so stands in the file with an apostrophe before it.
     """
     if path.suffix.lower() != ".csv":
         raise ParameterError(f"A submission ends in .csv, got {str(path)!r}")
     if len(set(image_ids)) < len(image_ids):
         raise ParameterError("Some image ids occur twice: a submission has one line an image")
+    written = [in_csv(image_id) for image_id in image_ids]
+    changed = [image_id for image_id, cell in zip(image_ids, written, strict=True) if image_id != cell]
+    if changed:
+        warnings.warn(
+            f"{len(changed)} image ids are no plain text, such as {changed[0]!r:.100}: a spreadsheet would run them as "
+            f"formulas, or no file can hold them. They are written as {in_csv(changed[0])!r:.100}",
+            UserWarning,
+            stacklevel=4,
+        )
     with publishing(path) as temporary:
-        pd.DataFrame({"image": image_ids, **columns}).to_csv(temporary, index=False)
+        pd.DataFrame({"image": written, **{in_csv(title): scores for title, scores in columns.items()}}).to_csv(
+            temporary, index=False
+        )
     return path
 
 
@@ -478,8 +498,10 @@ def _finding(content: Any) -> Any:
 
 
 def _words(content: Any) -> str:
-    return "A drawing: see the page." if is_drawing(content) else str(content)
+    return "A drawing: see the page." if is_drawing(content) else lines_visible(str(content))
 
 
 def _wrap(line: str) -> str:
-    return textwrap.fill(line, width=100, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
+    return textwrap.fill(
+        visible(line), width=100, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+    )
