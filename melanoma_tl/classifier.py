@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -981,6 +982,14 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             network = build_scorer(self.model_, precision)
             self._scorer_of = (self.model_, precision, network)
         return network
+
+    def __sklearn_clone__(self) -> Self:
+        # The head is a pattern, which no fit changes, and Keras copies objects by saving them, which it cannot do to all.
+        bare = copy(self)
+        bare.head = "pooled"
+        cloned: Self = BaseEstimator.__sklearn_clone__(bare)
+        cloned.head = self.head
+        return cloned
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_scorer_of"}
