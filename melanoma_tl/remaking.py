@@ -33,15 +33,15 @@ def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> A
     ParameterError
         If it cannot be made again from its ``get_config``.
     """
+    told = f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again {what_for}"
+    if "call" in vars(operation):
+        raise ParameterError(f"{told}: its call was replaced after it was made; write it into a class of its own")
     try:
-        if "call" in vars(operation):
-            raise TypeError("its call was replaced after it was made")
         return type(operation).from_config(operation.get_config() | changes)
     except Exception as error:  # what is raised depends on the layer, which may be the user's
         reason = " ".join(str(error).split())
         raise ParameterError(
-            f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again {what_for} "
-            f"({reason:.160}): give it a get_config that names what its __init__ takes, or {instead}"
+            f"{told} ({reason:.160}): give it a get_config that names what its __init__ takes, or {instead}"
         ) from error
 
 
