@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from melanoma_tl.backbones.building import build_backbone, check_weights_were_read, is_foreign
+from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError
@@ -113,6 +113,7 @@ def build_network(
         with seeded_building(random_state):
             _, scaled = scaled_images(spec, input_size, preprocessing)
             check_weights_were_read(spec, backbone, build_backbone(spec, scaled, None), weights)
+            check_file_is_needed(spec, scaled, weights)
     freeze(network, None)
     return network
 

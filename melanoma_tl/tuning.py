@@ -1,6 +1,8 @@
 """What a trained classifier takes from validation images: what its scores mean, which of them it calls melanoma."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,6 @@ from melanoma_tl.parameters import INSIDE, NONE, checked, choice, show
 from melanoma_tl.scoring import check_two_classes, remembered
 from melanoma_tl.sources import identify, open_source
 from melanoma_tl.thresholds import OperatingPoint, choose_threshold
-
 
 _TUNED = {"calibration": ("calibration", "calibrate"), "operating_point": ("threshold", "tune_threshold")}
 """What is tuned, with what people call it and what does so."""
@@ -34,7 +35,7 @@ class TuningMixin:
     _calibration: Calibration
     _raw_point: OperatingPoint
     _tuned_on: Fingerprints
-    _tuned_with: dict[str, dict[str, Any]]
+    _tuned_with: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     @checked(method=choice(*METHODS), prevalence=INSIDE | NONE)
     def calibrate(
@@ -201,7 +202,8 @@ class TuningMixin:
 
     def _check_tuned_with(self: Any, what: str, tta: int | None) -> None:
         """Stop where scores come about otherwise than those that something was tuned on."""
-        then, now = self._tuned_with[what], self._settings_of(what, tta)
+        now = self._settings_of(what, tta)
+        then = self._tuned_with.get(what, now)
         changed = [name for name in now if name not in then or then[name] != now[name]]
         if changed:
             name, call = _TUNED[what]
@@ -231,7 +233,7 @@ class TuningMixin:
 
     def _remember_tuning(self, images: Fingerprints, what: str) -> None:
         """Keep how the scores came about, and what the images can be recognised by: a test on them would be no test."""
-        self._tuned_with = getattr(self, "_tuned_with", {}) | {what: self._settings_of(what, None)}
+        self._tuned_with = {**self._tuned_with, what: self._settings_of(what, None)}
         known = [self._tuned_on] if hasattr(self, "_tuned_on") else []
         self._tuned_on = Fingerprints.concatenate([*known, images]).distinct()
 
@@ -254,7 +256,7 @@ class TuningMixin:
             **self._describe_tuning(),
             "operating_point": self._raw_point.to_dict() if hasattr(self, "_raw_point") else None,
             "fingerprints": self._tuned_on.to_state(),
-            "tuned_with": self._tuned_with,
+            "tuned_with": dict(self._tuned_with),
         }
 
     def _restore_tuning(self, state: dict[str, Any] | None) -> None:

@@ -218,6 +218,32 @@ def test_checkpoints_that_are_cleared_meanwhile(images, labels):
     assert same_weights(resumed, unbroken)
 
 
+@pytest.mark.parametrize("part", ["runs", None])
+def test_a_run_stays_alone_when_the_cache_is_cleared(images, labels, monkeypatch, part):
+    monkeypatch.setattr("melanoma_tl.checkpoints._PATIENCE", 0.1)
+    refused = []
+
+    class ClearAndGoOn(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                cache.clear(part)
+                with ThreadPoolExecutor(1) as pool:
+                    refused.append(pool.submit(lambda: make().fit(images, labels, resume=True)).exception())
+
+    first = make().fit(images, labels, resume=True, callbacks=[ClearAndGoOn()])
+    assert "under way in another process or thread" in str(refused[0])
+    assert same_weights(first, make().fit(images, labels))
+    assert not list(cache.folder().glob(".run_*"))
+
+
+def test_the_lock_of_a_run_that_was_killed_goes_with_the_runs():
+    left = cache.lock_of_run("some")
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text("")
+    cache.clear("runs")
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("kind", ["flip", "truncate", "delete", "swap", "seal"])
 def test_a_damaged_checkpoint_is_trained_again(images, labels, kind, caplog):
     data = {"validation_data": (images[:10], 1 - labels[:10])}
