@@ -91,6 +91,18 @@ def test_a_killed_run_ends_as_an_unbroken_one(images, labels, changes, batch):
     assert cache.size("runs") == 0, "what is finished needs no checkpoint"
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_averaged_weights_are_those_of_an_unbroken_run_to_the_last_bit(images, labels, validated):
+    data = {"validation_data": (images[:10], 1 - labels[:10])} if validated else {}
+    changes = {"ema_momentum": 0.9, "restore_best": False}
+    unbroken = make(**changes).fit(images, labels, **data)
+    with pytest.raises(Killed):
+        make(**changes).fit(images, labels, **data, resume=True, callbacks=[Kill(epoch=2)])
+    resumed = make(**changes).fit(images, labels, **data, resume=True)
+    for one, other in zip(resumed.model_.get_weights(), unbroken.model_.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_patience_is_remembered(images, labels):
     wrong = {"validation_data": (images, 1 - labels)}  # the longer it learns, the worse
     unbroken = make(epochs=20, early_stopping=3).fit(images, labels, **wrong)
