@@ -413,13 +413,14 @@ class ISBIDataset:
             "lesion_column": lesion_column,
             "diagnosis_column": diagnosis_column,
         }
-        table, source, diagnoses = arrange(dataframe, name=name, **columns)
+        by_meaning = label_map is None and positive is None
+        table, source, findings = arrange(dataframe, name=name, by_meaning=by_meaning, **columns)
         labels = read_labels(
             table["label"].tolist(),
             name=name,
             label_map=label_map,
             positive=positive,
-            diagnoses=diagnoses,
+            findings=findings,
             column=source,
         )
         folders = None if labels_only else image_dirs or []
