@@ -55,15 +55,19 @@ OTHER = OTHER_CANCERS | _words("""
 
 NAME = re.compile(
     r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i|s)?\b|\bmelanommetastasen?\b|\blentigo mali(?:gna|gno|n)\b"
-    r"|\b(?:mel|mis|ssm|lmm|alm|nm)\b|(?<!\d )(?<!\d)\bmm\b"
+    r"|\b(?:mel|mis|ssm|lmm|alm|nm)\b|(?<!\d )(?<!\d)\bmm\b|\b(?:c43|d03)(?:\.\d)?\b"
 )
-"""The names of melanoma, and its codes where they stand as a word; "mm" after a number is a length."""
+"""The names of melanoma, and its codes where they stand as a word; "mm" after a number is a length.
+
+The codes of a letter and numbers, here and below, are those of ICD-10 (WHO, 2019), chapters II and XII.
+"""
 
 CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs\w*|cancro)\b")
 """Words for any cancer."""
 
 CARCINOMA = re.compile(
     r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|lymphom|basaliom|spinaliom|(?:zell|epithel)krebs)"
+    r"|\b(?:c44|c46|d04)(?:\.\d)?\b"
     r"|\b(?:bcc|scc|merkel|malignant (?:epidermal|adnexal|epithelial|dermal)|epithelial (?:skin )?cancer)\b"
 )
 """Stems of the names of other cancers."""
@@ -73,7 +77,7 @@ BENIGN = re.compile(r"\b(?:benign\w*|benin|gutartig\w*)\b")
 FINDING = re.compile(
     r"\b(?:benign|benin|gutartig|(?!no[nt]?n|un)\w*n(?:ae|e|a)v(?:us|i|o|os)\b)"
     r"|\b(?:lentigo\b(?! mali)|lentigines|melanosis|macule)"
-    r"|\bmoles?\b|\b(?!melano)\w*a[ck]anthom|psoria|e[ck]zem|dermatit|vitiligo"
+    r"|\bmoles?\b|\b(?:d22|d23|l57|l82)(?:\.\d)?\b|\b(?!melano)\w*a[ck]anthom|psoria|e[ck]zem|dermatit|vitiligo"
     r"|\b(?:healthy|normal) skin\b|cerat[oi]s|histiozytom|warze\b|h(?:a|ae|e)matom"
     r"|zelln(?:ae|e|a)v|(?<!no)(?<!non)(?<!not)keratos|cheratos|queratos|angiom|fibrom|histiocytom|lipom|granulom|verru(?:ca|e\b|ga)|\bwart|\bcyst"
 )
@@ -83,7 +87,7 @@ NEGATIONS = r"no|non|not|without|kein\w*|nicht|ohne|pas|sans|sin|sem|senza|nao|n
 NEGATED = re.compile(rf"\b(?:{NEGATIONS}|exclude|except|other than|ausgeschlossen|unlikely|pre)\b")
 """Words that say no to whatever stands beside them."""
 
-UNDONE = re.compile(r"[!=#]|\b(?:0|false|un|anything but|everything but|all but)\b|^- | -$")
+UNDONE = re.compile(r"[!=#]|(?<!\.)\b(?:0|false|un|anything but|everything but|all but)\b|^- | -$")
 """What turns a finding around: "benign=0", "!benign", "nevus-"."""
 
 _BETWEEN = (
@@ -105,9 +109,10 @@ OR = re.compile(r"\b(?:vs|versus|or|oder|ou|o|und|and|et|e|y)\b|[/&]")
 DOUBT = re.compile(
     r"\b(?:suspected|suspicious|suspicion|suspect|verdacht|possible|possibly|potential|potentially|probable|probably|"
     r"likely|v\.? ?a|rule out|unclear|history|risk|(?:not|nicht|non|cannot|no) (?:be )?(?:excluded?|ausgeschlossen))\b"
-    r"|\b[adr]/[deo]\b|\?"
+    r"|\b[adr]/[deo]\b|\b[cd]\d\d(?:\.\d)? ?[avz]\b|\?"
 )
-"""Words that say maybe; "a/e", "d/d" and "r/o" ask for something to be ruled out."""
+"""Words that say maybe, and letters that do so after a code of ICD-10 in Germany; "a/e", "d/d" and "r/o" ask for
+something to be ruled out."""
 
 UNSETTLED = re.compile(
     r"melanom|melanocyt|metasta|indeterminate|uncertain|collision|\b(?:aimp|iamp|samp|stump|meltump)\b"
@@ -140,9 +145,9 @@ SIZE = re.compile(
     r"(?:\b(?:less than|more than|up to)|[<>\u2264\u2265]=?)? ?\d+(?:[.,]\d+)?"
     r"(?:(?: (?:to|bis|a|and))? \d+(?:[.,]\d+)?)?"
     r" ?(?:mm|cm)\b|\b(?:clark|level|stage|grade) (?:[0-5]|i{1,3}|iv|v)[abcd]?\b|\bbreslow \d+(?:[.,]\d+)?"
-    r"|\bp?t[0-4][ab]?(?: ?n\d[abc]?(?: ?m\d[abc]?)?)?\b"
+    r"|\b(?:c43|d03)(?:\.\d)?(?: ?g)?\b|\bp?t[0-4][ab]?(?: ?n\d[abc]?(?: ?m\d[abc]?)?)?\b"
 )
-"""How thick and how far."""
+"""How thick, how far and where, in numbers."""
 
 NOT_QUITE = re.compile(r"\b(?:like|mimic\w*|simulat\w*|juvenile|scar)\b")
 ASIDE = re.compile(

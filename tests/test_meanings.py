@@ -35,6 +35,7 @@ WORDS = {
         melanoma arising in blue nevus; MM arising in compound nevus; SSM auf dysplastischem Nävus; MM (SSM)
         melanoma, unspecified; desmoplastic/neurotropic melanoma; low-CSD melanoma; melanoma on left thigh
         spindle cell melanoma; mélanome de Dubreuilh; melanoma invasor; melanoma a diffusione superficiale
+        C43; C43.5; c43.9; D03; D03.9; C43.5 G; malignes Melanom C43.5
         mélanome acrolentigineux; melanoma acrolentigginoso; melanoma della cute; melanoma disseminativo superficial
         Melanome; histologically confirmed melanoma; melanoma, superficial spreading type; Melanom der Haut
     """,
@@ -54,6 +55,7 @@ WORDS = {
         atypical mole; subungual hematoma; Merkel cell; Nävus; Nävi; Nävuszellnävus; dysplastischer Nävus
         nevus (not melanoma); BCC (not melanoma); n'est pas un mélanome; non è melanoma; definitely no melanoma
         kein Anhalt für Melanom; ohne Hinweis auf ein Melanom; não é melanoma; no es melanoma
+        C44; C44.3; D04.5; D22; D22.5; L82; L57.0; Nävus D22.5
         maladie de Bowen; enfermedad de Bowen; heller Hautkrebs; CBC; CEC; verruga; verrue; lunares; Ekzem; psoriasis
         non-neoplastic; other; rest; misc; pigmented-spindle-cell-nevus-of-reed; acral-melanotic-macule; scar
     """,
@@ -79,6 +81,7 @@ WORDS = {
         probabile melanoma; V.a. Melanom; fragliches Melanom; susp. melanoma; DD Melanom; Z.n. Melanom
         previous melanoma; melanoma or so they say; Melanom in der Familie
         n'exclut pas un mélanome; eher kein Melanom; wohl kein Melanom; vermutlich kein Melanom; a/e Melanom
+        C43.5 V; C43.5 A; C43.5 Z; C45; C4; D48.5; C430; ICD
         not non-melanoma; nonnevus; unnevus; nonkeratosis; cancerophobia; not without melanoma; hardly no melanoma
     """,
 }
