@@ -78,7 +78,10 @@ def list_images(X: Any) -> Sequence[Any]:
     items = _not_empty(list(_plain(X)) if isinstance(X, _IN_MEMORY) else _Lazy(X))
     looked_at = items if isinstance(items, list) else [_first(items, X)]
     if not any(map(_may_be_image, looked_at)):
-        raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(looked_at[0])}")
+        pairs = ""
+        if isinstance(looked_at[0], tuple | list) and len(looked_at[0]) == 2:  # as datasets of PyTorch and Keras give
+            pairs = ". Of pairs (image, label) pass the images as X and the labels as y"
+        raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(looked_at[0])}{pairs}")
     return items
 
 

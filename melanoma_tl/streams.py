@@ -19,8 +19,8 @@ _FEWEST_REPEATS = 1000
 """Images in a row that were all there before, after which a dataset of unknown length may be called endless."""
 
 _MOST_UNFORESEEN = 50_000
-"""Images after which a dataset of unknown length is called endless: more than in any set of dermoscopic images with
-labels but ISIC 2024 (the largest, ISIC 2020, has 33,126). What is kept of each image would else fill memory and disk."""
+"""Images after which a dataset of unknown length is called endless, for what is kept of each fills memory and disk.
+The largest set of dermoscopic images with labels, ISIC 2020, has 33,126."""
 
 
 def is_stream(X: Any) -> bool:
