@@ -2,9 +2,11 @@
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.errors import DatasetError
+from melanoma_tl.errors import DatasetError, MelanomaTLError
 
 
 def read(columns, **options):
@@ -149,3 +151,67 @@ def test_a_rule_of_the_users_reads_the_label_even_beside_a_diagnosis():
     assert read(table, label_map={"a": 0, "b": 1, "c": 0}).labels.tolist() == [0, 1, 0]
     with pytest.raises(DatasetError, match="unknown label 'a'"):
         read(table, label_column="class")
+
+
+@pytest.mark.parametrize("label", [None, "benign_malignant", "melanoma"])
+def test_levels_of_a_diagnosis_that_contradict_each_other(label):
+    table = {
+        "diagnosis_1": ["Malignant", "Benign", "Benign", "Malignant"],
+        "diagnosis_2": ["Malignant melanocytic proliferations (Melanoma)", "", "Benign melanocytic proliferations", ""],
+        "diagnosis_3": ["Melanoma in situ", "Melanoma Invasive", "Nevus", "Basal cell carcinoma"],
+    }
+    answers = {"benign_malignant": ["malignant", "malignant", "benign", "benign"], "melanoma": [1, 1, 0, 0]}
+    dataset = read(table | ({} if label is None else {label: answers[label]}), on_error="skip")
+    assert dataset.labels.tolist() == [1, 0, 0]
+    (row,) = dataset.skipped
+    assert row.image_id == "i1"
+    assert "'Melanoma Invasive' and diagnosed as 'Benign'" in row.reason
+
+
+CELLS = {
+    "melanoma": [0, 1],
+    "is_melanoma": ["yes", "no"],
+    "malignant": [0, 1],
+    "benign_malignant": ["benign", "malignant"],
+    "dx": ["nv", "mel", "bcc", "nevus", "melanoma?", "unknown", None],
+    "diagnosis_1": ["Benign", "Malignant", "Indeterminate", None],
+    "diagnosis_3": ["Nevus", "Melanoma Invasive", "Basal cell carcinoma", None],
+    "target": [0, 1, 2],
+    "x": [1, 2, 3],
+    "y": [0, 1, 3.5],
+    "label": ["benign", "melanoma", "malignant", "A", None],
+    "class": ["a", "b"],
+    "bcc": [0, 1],
+    "benign": [0, 1],
+    "nevus": [0, 1],
+    "comment": ["BCC", "", "no melanoma", "history of melanoma", "Melanom"],
+    "patient": [1, 2, None],
+}
+SAYS = {
+    "melanoma": {0: 0, 1: 1},
+    "is_melanoma": {"no": 0, "yes": 1},
+    "malignant": {0: 0},
+    "benign_malignant": {"benign": 0},
+    "dx": {"nv": 0, "nevus": 0, "bcc": 0, "mel": 1},
+    "diagnosis_1": {"Benign": 0},
+    "diagnosis_3": {"Nevus": 0, "Basal cell carcinoma": 0, "Melanoma Invasive": 1},
+    "bcc": {1: 0},
+    "benign": {1: 0},
+}
+"""What a plain reader knows of a row, whatever the label."""
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_no_table_gives_a_label_that_one_of_its_columns_contradicts(data):
+    columns = data.draw(st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=6, unique=True))
+    n = data.draw(st.integers(1, 4))
+    table = {name: data.draw(st.lists(st.sampled_from(CELLS[name]), min_size=n, max_size=n)) for name in columns}
+    try:
+        dataset = read(table, on_error="skip")
+    except MelanomaTLError:
+        return
+    for image_id, label in zip(dataset.image_ids, dataset.labels, strict=True):
+        row = int(image_id[1:])
+        said = {SAYS[name][table[name][row]] for name in columns if table[name][row] in SAYS.get(name, {})}
+        assert said <= {label}, {name: table[name][row] for name in columns}

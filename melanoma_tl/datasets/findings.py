@@ -103,13 +103,16 @@ def read_levels(table: pd.DataFrame, levels: Sequence[str]) -> list[tuple[str, .
     Returns
     -------
     list of tuple of str
-        A row an image: one word or none.
+        A row an image: one word or none; and a second where a coarser level contradicts it.
     """
     found: list[tuple[str, ...]] = []
     for cells in table[[*levels]].itertuples(index=False, name=None):
         words = [word for word in map(as_word, cells) if word]
-        clear = (word for word in words if read_meaning(word) in (Meaning.MELANOMA, Meaning.OTHER))
-        found.append((next(clear, words[0]),) if words else ())
+        of_meaning: dict[Meaning, str] = {}
+        for word in words:
+            of_meaning.setdefault(read_meaning(word), word)
+        clear = [word for meaning, word in of_meaning.items() if meaning in (Meaning.MELANOMA, Meaning.OTHER)]
+        found.append(tuple(clear or words[:1]))
     return found
 
 
