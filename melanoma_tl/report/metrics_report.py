@@ -31,10 +31,12 @@ from melanoma_tl.metrics import (
     matrix_metrics,
     score_metrics,
 )
+from melanoma_tl.net_benefit import NAMED_THRESHOLDS, NetBenefits, net_benefit
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
     HISTORY,
+    INSIDE,
     NAMES,
     NONE,
     PATH,
@@ -586,6 +588,58 @@ class MetricsReport(ReportFigures, Report):
             margins=margins,
             **bootstrap,
         )
+
+    @checked(
+        thresholds=several(INSIDE, at_least=1),
+        other=holding("y_score", "a MetricsReport") | NONE,
+        prevalence=INSIDE | NONE,
+        names=NAMES,
+    )
+    def net_benefit(
+        self,
+        thresholds: Sequence[float] = NAMED_THRESHOLDS,
+        *,
+        other: "MetricsReport | None" = None,
+        prevalence: float | None = None,
+        names: tuple[str, str] = ("this model", "the other"),
+    ) -> NetBenefits:
+        """Measure what acting on the scores gains: against cutting out all lesions, none, or by another model.
+
+        Parameters
+        ----------
+        thresholds : sequence of float, default=NAMED_THRESHOLDS
+            Threshold probabilities, each between 0 and 1.
+        other : MetricsReport, optional
+            On the scores of another model; images are matched by their ids, as in `compare`.
+        prevalence, names
+            As `melanoma_tl.net_benefit.net_benefit`.
+
+        Returns
+        -------
+        NetBenefits
+            One row a threshold, with intervals.
+
+        Raises
+        ------
+        DatasetError, ParameterError
+            As `compare`.
+
+        Examples
+        --------
+        >>> report = MetricsReport.from_scores([0, 0, 0, 1], [0.1, 0.3, 0.6, 0.7])
+        >>> report.net_benefit(0.2).rows[0].value.value
+        0.125
+        """
+        here = self._scored("A net benefit")
+        bootstrap, options = self._bootstrap, {"prevalence": prevalence, "names": names}
+        if other is None:
+            return net_benefit(here.y_true, here.y_score, thresholds, **options, **bootstrap)
+        there = other._scored("A net benefit")
+        images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
+        if self.groups is not None:
+            bootstrap["groups"] = [self.groups[row] for row in images.here]
+        options["other_score"] = there.y_score[images.there]
+        return net_benefit(here.y_true[images.here], here.y_score[images.here], thresholds, **options, **bootstrap)
 
     @checked(by=BY | NONE, bands=BANDS | NONE)
     def subgroups(
