@@ -631,15 +631,15 @@ class MetricsReport(ReportFigures, Report):
         0.125
         """
         here = self._scored("A net benefit")
-        bootstrap, options = self._bootstrap, {"prevalence": prevalence, "names": names}
+        options = self._bootstrap | {"prevalence": prevalence, "names": names}
         if other is None:
-            return net_benefit(here.y_true, here.y_score, thresholds, **options, **bootstrap)
+            return net_benefit(here.y_true, here.y_score, thresholds, **options)
         there = other._scored("A net benefit")
         images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
         if self.groups is not None:
-            bootstrap["groups"] = [self.groups[row] for row in images.here]
+            options["groups"] = [self.groups[row] for row in images.here]
         options["other_score"] = there.y_score[images.there]
-        return net_benefit(here.y_true[images.here], here.y_score[images.here], thresholds, **options, **bootstrap)
+        return net_benefit(here.y_true[images.here], here.y_score[images.here], thresholds, **options)
 
     @checked(by=BY | NONE, bands=BANDS | NONE)
     def subgroups(
