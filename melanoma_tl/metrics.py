@@ -181,7 +181,7 @@ class Metric:
         predicted benign for NPV, all images for the others.
     method : str
         How the interval was made: "wilson", "simel", "bootstrap", "cluster bootstrap", and, outside
-        `score_metrics`, "bootstrap bound", "sandwich", "delong" or "hanley-mcneil".
+        `score_metrics`, "bootstrap bound", "sandwich", "delong", "hanley-mcneil" or "hartung-knapp".
     """
 
     value: float

@@ -35,7 +35,7 @@ from melanoma_tl.comparisons import delong
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.metrics import LABELS, Metric
-from melanoma_tl.parameters import INSIDE, checked, choice
+from melanoma_tl.parameters import INSIDE, checked, choice, holding, listed, mapping
 from melanoma_tl.tables import format_p, html_list, html_table, markdown_list, markdown_table, text_table
 
 if TYPE_CHECKING:
@@ -288,7 +288,14 @@ class SiteSummary:
         return header, rows
 
 
-@checked(metric=choice(*SITE_METRICS), confidence=INSIDE)
+_REPORT = holding("counts", "a MetricsReport")
+
+
+@checked(
+    reports=mapping(_REPORT, "a mapping of sites to a MetricsReport each") | listed(_REPORT),
+    metric=choice(*SITE_METRICS),
+    confidence=INSIDE,
+)
 def combine_sites(
     reports: Mapping[str, Any] | Sequence[Any], metric: str = "auc", *, confidence: float = 0.95
 ) -> SiteSummary:
@@ -376,9 +383,6 @@ def _by_name(reports: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
                 f"Sites go by the names of their reports, and some of these are missing or repeated: {list(named)}; "
                 "give a mapping of names to reports"
             )
-    strange = [name for name, report in named.items() if not hasattr(report, "counts")]
-    if strange:
-        raise ParameterError(f"reports must hold a MetricsReport for each site; that of {strange[0]!r} is none")
     if len(named) < 2:
         raise ParameterError(f"Sites are compared from two on, got {len(named)}")
     return named

@@ -144,7 +144,8 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
     [
         ({}, "auc", ParameterError, "from two on, got 0"),
         ([MetricsReport.from_confusion(8, 2, 2, 8)] * 2, "sensitivity", ParameterError, "missing or repeated"),
-        ({"a": MetricsReport.from_confusion(8, 2, 2, 8), "b": 5}, "sensitivity", ParameterError, "of 'b' is none"),
+        ({"a": MetricsReport.from_confusion(8, 2, 2, 8), "b": 5}, "sensitivity", ParameterError, "a mapping of sites"),
+        (5, "auc", ParameterError, "a mapping of sites to a MetricsReport each or a list, each a MetricsReport, got 5"),
         ({n: MetricsReport.from_confusion(8, 2, 2, 8) for n in "ab"}, "auc", ParameterError, "no scores, and so no"),
         ({n: MetricsReport.from_confusion(8, 2, 2, 8) for n in "ab"}, "f1", UnknownNameError, "f1"),
         (
