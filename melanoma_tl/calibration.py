@@ -64,7 +64,7 @@ from melanoma_tl.parameters import (
     real,
     whole,
 )
-from melanoma_tl.resampling import Tally, draws_of, method_name, number_groups, percentile_interval
+from melanoma_tl.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
 
 CALIBRATION_LABELS = MappingProxyType(
     {
@@ -374,7 +374,7 @@ def reliability_curve(
     """
     check_fraction("confidence", confidence)
     tally = Tally.of(*check_scored(y_true, y_score))
-    bins = _bins(tally, n_bins, strategy)
+    bins = np.searchsorted(_edges(tally, n_bins, strategy), tally.scores)
     n, melanomas, scores = (
         np.bincount(bins, weights=weights, minlength=n_bins)
         for weights in (tally.melanoma + tally.benign, tally.melanoma, (tally.melanoma + tally.benign) * tally.scores)
@@ -455,22 +455,23 @@ def calibration_metrics(
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
     tally = Tally.of(truth, scores)
-    bins = [_bins(tally, n_bins, strategy) for strategy in STRATEGIES]
-    gaps = [_gaps(*tally, of) for of in bins]
-    losses, moved = [], []
-    for drawn in draws_of(truth, scores, groups, n_resamples, random_state, stratified=False):
-        losses.append(_losses(tally.scores, *drawn))
-        moved.append(
-            [np.abs(_gaps(tally.scores, *drawn, of) - here).sum(axis=-1) for of, here in zip(bins, gaps, strict=True)]
-        )
+    edges = [_edges(tally, n_bins, strategy) for strategy in STRATEGIES]
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=np.concatenate(edges))
+    values, resampled = resampling.measure(
+        lambda scores, melanoma, benign: np.concatenate(
+            [_losses(scores, melanoma, benign), *(_gaps(scores, melanoma, benign, of) for of in edges)]
+        ),
+        stratified=False,
+    )
     n, method = len(truth), method_name(groups)
     figures = {}
-    ends = percentile_interval(np.concatenate(losses, axis=-1), confidence)
-    for name, value, (low, high) in zip(("brier", "log_loss"), _losses(*tally), ends.T, strict=True):
-        figures[name] = Metric(float(value), float(low), float(high), n, method)
-    reaches = np.quantile(np.concatenate(moved, axis=-1), confidence, axis=-1)
-    for strategy, here, reach in zip(STRATEGIES, gaps, map(float, reaches), strict=True):
+    for row, name in enumerate(("brier", "log_loss")):
+        low, high = percentile_interval(resampled[[row]], confidence)[:, 0]
+        figures[name] = Metric(float(values[row]), float(low), float(high), n, method)
+    gaps = zip(*(np.split(rows[2:], [len(edges[0]) + 1]) for rows in (values, resampled)), strict=True)
+    for strategy, (here, drawn) in zip(STRATEGIES, gaps, strict=True):
         value = float(np.abs(here).sum())
+        reach = float(np.quantile(np.abs(drawn - here[:, np.newaxis]).sum(axis=0), confidence))
         figures[f"ece_{strategy}"] = Metric(
             value, max(value - reach, 0.0), min(value + reach, 1.0), n, f"{method} bound"
         )
@@ -538,19 +539,19 @@ def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return logit(np.clip(scores, _EDGE, 1 - _EDGE))
 
 
-def _bins(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.int64]:
-    """Say which bin each distinct score belongs to."""
+def _edges(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.float64]:
+    """Say where the bins of scores end, but the last: a score on an edge is in the lower bin."""
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ParameterError(f"n_bins must be a whole number of at least 1, got {n_bins!r}")
     if strategy not in STRATEGIES:
         raise ParameterError(f"strategy must be one of {', '.join(map(repr, STRATEGIES))}, got {strategy!r}")
     if strategy == "uniform":
-        inner = np.linspace(0, 1, n_bins + 1)[1:-1]
-        return np.searchsorted(inner, tally.scores, side="left")
+        return np.linspace(0, 1, n_bins + 1)[1:-1]
     images = (tally.melanoma + tally.benign)[::-1]
     # Twice the rank of the middle image of each score, in whole numbers.
     middle = 2 * images.cumsum() - images
-    return (n_bins * middle // (2 * images.sum()))[::-1]
+    ends = np.flatnonzero(np.diff(n_bins * middle // (2 * images.sum())))
+    return tally.scores[::-1][ends]
 
 
 def _losses(scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -565,12 +566,13 @@ def _gaps(
     scores: NDArray[np.float64],
     melanoma: NDArray[np.int64],
     benign: NDArray[np.int64],
-    bins: NDArray[np.int64],
+    edges: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Share of melanomas less mean score in each bin of one or many tallies, times the bin's share of the images."""
-    n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
+    n = melanoma.sum(axis=-1) + benign.sum(axis=-1)
+    in_bin = np.searchsorted(edges, scores) == np.arange(len(edges) + 1)[:, np.newaxis]
     # In a bin, this times n is a sum over its images.
-    return (melanoma * (1 - scores) - benign * scores) @ (bins[:, None] == np.unique(bins)) / n
+    return in_bin @ (melanoma * (1 - scores) - benign * scores).T / n
 
 
 def _fit_intercept(

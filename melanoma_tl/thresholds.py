@@ -42,7 +42,7 @@ from melanoma_tl.parameters import (
     real,
     several,
 )
-from melanoma_tl.resampling import Tally, add_up, draws_of, method_name, percentile_interval
+from melanoma_tl.resampling import Resampling, Tally, add_up, method_name, percentile_interval
 
 SENSITIVITIES = (0.80, 0.82, 0.89, 0.90, 0.95)
 """Where specificity is reported: 0.82, 0.89 and 0.95 are the ISIC 2017 challenge's, 0.80 and 0.90 are round."""
@@ -307,12 +307,10 @@ def specificity_at_sensitivity(
     check_bootstrap(confidence, n_resamples)
     for sensitivity in sensitivities:
         _check_target("sensitivities", sensitivity)
-    tally = Tally.of(truth, scores)
-    values = _both_ways(tally.melanoma, tally.benign, sensitivities)
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state)
+    values, resampled = resampling.measure(lambda _, melanoma, benign: _both_ways(melanoma, benign, sensitivities))
     values[: len(sensitivities)] = _official(truth, scores, sensitivities)
-    draws = draws_of(truth, scores, groups, n_resamples, random_state)
-    resampled = np.concatenate([_both_ways(*drawn, sensitivities) for drawn in draws], axis=-1)
-    lows, highs = percentile_interval(resampled, confidence)
+    lows, highs = np.clip(percentile_interval(resampled, confidence), 0, 1)
     n_benign, method = int(len(truth) - truth.sum()), method_name(groups)
     # The official value can lie outside where it skips a point: the interval is then widened up to it.
     figures = [

@@ -213,7 +213,8 @@ ENTRIES = {
     r"(?: Calibrated: (.*)\.)?",
     "independence": r"(?:No test image has|(\d+) test images have) a counterpart among those the model was fitted with"
     r"(?:; compared by (.*))?\.",
-    "sample_size": r"(\d+) melanomas and (\d+) benign images give sensitivity (\S+) \(.*\), specificity (\S+) \(.*\)\.",
+    "sample_size": r"\d+ images \((\d+) melanoma and (\d+) benign\) give .*Sensitivity \(recall\) (\S+) \(.*\), "
+    r"Specificity (\S+) \(.*\)\.",
     "model": r"Recipe: (.*)\. Network: (.*?)\.(?: Ensemble: (.*)\.)?",
 }
 
