@@ -161,8 +161,8 @@ def images_needed(
         raise ParameterError(f"Give exactly one of sensitivity, specificity and auc, got {' and '.join(figures)}")
     ((name, value),) = figures.items()
 
-    def width_of(figure: float, *sizes: float) -> float:
-        low, high = _interval(name, figure, *sizes, confidence)
+    def width_of(figure: float, n_melanoma: float, n_benign: float) -> float:
+        low, high = _interval(name, figure, n_melanoma, n_benign, confidence)
         return high - low
 
     def narrow(n: int) -> bool:
