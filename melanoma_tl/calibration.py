@@ -51,7 +51,8 @@ from scipy.stats import norm
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored, check_scores
-from melanoma_tl.metrics import Metric, wilson_interval
+from melanoma_tl.intervals import wilson_interval
+from melanoma_tl.metrics import Metric
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,

@@ -27,10 +27,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.stats import norm
 
-from melanoma_tl.comparisons import delong, delong_interval
+from melanoma_tl.comparisons import delong_interval
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images import ImageLike, load_image
 from melanoma_tl.inputs import check_fraction, classes_of, score_melanoma
+from melanoma_tl.intervals import delong
 from melanoma_tl.metrics import Metric, describe
 from melanoma_tl.scoring import check_two_classes, silent
 from melanoma_tl.sources import open_source, read_batches
