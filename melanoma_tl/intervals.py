@@ -344,9 +344,7 @@ def _on_logit_scale(value: float, variance: float, degrees: float, confidence: f
 
 
 def _newcombe(auc: float, n_melanoma: int, n_benign: int, confidence: float) -> tuple[float, float]:
-    """Find the AUCs from which this one is as far as chance goes, by Hanley and McNeil's variance with both sizes
-    replaced by their mean.
-    """
+    """Find the AUCs that chance separates from this one, by Hanley and McNeil's variance with sizes of one mean."""
     z, size = norm.isf((1 - confidence) / 2), (n_melanoma + n_benign) / 2 - 1
 
     def excess(true: float) -> float:
