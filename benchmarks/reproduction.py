@@ -1,9 +1,9 @@
-"""Draw the course of the published training: the accuracy on each set after each epoch that was measured.
+"""Draw the course of the published training: accuracy, AUC and loss after each epoch that was measured.
 
     python benchmarks/reproduction.py out/reproduction/course.json
 
 The file comes from ``examples/reproduce_paper.py --keep-epochs``. It is kept under ``benchmarks/results/reproduction``,
-and the picture and the tables go into ``docs/reproduction.md``.
+and the pictures and the tables go into ``docs/reproduction.md``.
 """
 
 import json
@@ -18,7 +18,8 @@ from melanoma_tl.tables import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "benchmarks" / "results" / "reproduction" / "course.json"
-PICTURE = ROOT / "docs" / "images" / "reproduction_course.png"
+RECIPES = ROOT / "benchmarks" / "results" / "recipes" / "epyc_2_cores.json"
+PICTURES = ROOT / "docs" / "images"
 PANELS = (
     (
         "ISBI 2016 test",
@@ -38,21 +39,21 @@ def main(path: str) -> None:
     course = json.loads(Path(path).read_text(encoding="utf-8"))
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     KEPT.write_text(json.dumps(course, indent=1), encoding="utf-8")
-    draw(course).savefig(PICTURE, dpi=150)
+    fast = json.loads(RECIPES.read_text(encoding="utf-8"))["rows"]["fast"]
+    draw_accuracy(course).savefig(PICTURES / "reproduction_course.png", dpi=150)
+    draw_learning(course, fast).savefig(PICTURES / "reproduction_learning.png", dpi=150)
     print(training_table(course), metrics_table(course), comparison(course), sep="\n\n")
 
 
-def draw(course: list[dict[str, Any]]) -> Any:
+def draw_accuracy(course: list[dict[str, Any]]) -> Any:
     """Draw accuracy by epoch, one panel a way to choose the images, the published figure as a line."""
     axes = new_axes(11.0, 4.0, columns=len(PANELS))
     epochs = [after["epoch"] for after in course]
     for ax, (title, published, sets) in zip(axes, PANELS, strict=True):
         for (name, label), colour in zip(sets.items(), (BLUE, ORANGE), strict=False):
-            metrics = [_metrics(after, name)["accuracy"] for after in course]
-            value, low, high = (np.array([100 * metric[key] for metric in metrics]) for key in ("value", "low", "high"))
-            # Side by side, so that no interval hides another.
-            places = np.array(epochs) + (0.1 if colour == ORANGE else -0.1) * (len(sets) > 1)
-            ax.errorbar(places, value, [value - low, high - value], marker="o", color=colour, capsize=3, label=label)
+            _draw_intervals(
+                ax, course, name, "accuracy", scale=100, side_by_side=len(sets) > 1, color=colour, label=label
+            )
         ax.axhline(published, color="black", linestyle="--", linewidth=1.2, label="published, epoch 35")
         ax.axhline(50, color=GREY, linestyle=":", linewidth=1.2, label="chance")
         dress(ax, title, "epoch", "accuracy in %" if ax is axes[0] else "")
@@ -60,6 +61,41 @@ def draw(course: list[dict[str, Any]]) -> Any:
     figure = axes[0].figure
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10)
     return figure
+
+
+def draw_learning(course: list[dict[str, Any]], fast: dict[str, Any]) -> Any:
+    """Draw the loss on seen and unseen images by epoch, and the AUC on whole test sets beside that of a recipe."""
+    losses, aucs = new_axes(11.0, 4.0, columns=2)
+    epochs = [after["epoch"] for after in course]
+    for key, label, colour in (("loss", "training images", BLUE), ("val_loss", "validation images", ORANGE)):
+        losses.plot(epochs, [after["training"][key] for after in course], marker="o", color=colour, label=label)
+    dress(losses, "Loss", "epoch", "cross-entropy")
+    losses.set(ylim=(0, None), xticks=epochs)
+    losses.legend(fontsize=10)
+    sets = (
+        ("validation, all", "2016", "ISBI 2016 test, all 379", BLUE),
+        ("2017 test set, all", "2017", "ISIC 2017 test, all 600", ORANGE),
+    )
+    for name, year, label, colour in sets:
+        _draw_intervals(aucs, course, name, "auc", side_by_side=True, color=colour, label=label)
+        beside = "" if colour == ORANGE else "recipe fast, on the same images"
+        aucs.axhline(fast[year]["auc"]["value"], color=colour, linestyle="--", linewidth=1.2, label=beside)
+    aucs.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2, label="chance")
+    dress(aucs, "AUC on whole test sets", "epoch", "AUC")
+    aucs.set(ylim=(0.4, 0.95), xticks=epochs)
+    aucs.legend(fontsize=9, loc="upper center", ncols=2)
+    return losses.figure
+
+
+def _draw_intervals(
+    ax: Any, course: list[dict[str, Any]], name: str, metric: str, *, scale: float = 1, side_by_side: bool, **style: Any
+) -> None:
+    found = [_metrics(after, name)[metric] for after in course]
+    value, low, high = (np.array([scale * one[key] for one in found]) for key in ("value", "low", "high"))
+    # Side by side, so that no interval hides another.
+    shift = (0.1 if style["color"] == ORANGE else -0.1) * side_by_side
+    places = np.array([after["epoch"] for after in course]) + shift
+    ax.errorbar(places, value, [value - low, high - value], marker="o", capsize=3, **style)
 
 
 def _metrics(after: dict[str, Any], start: str) -> dict[str, dict[str, float]]:

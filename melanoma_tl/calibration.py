@@ -51,7 +51,7 @@ from scipy.stats import norm
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored, check_scores
-from melanoma_tl.intervals import wilson_interval
+from melanoma_tl.intervals import effective_size, wilson_interval
 from melanoma_tl.metrics import Metric
 from melanoma_tl.parameters import (
     BOOTSTRAP,
@@ -65,7 +65,7 @@ from melanoma_tl.parameters import (
     real,
     whole,
 )
-from melanoma_tl.resampling import Tally, draws_of, method_name, number_groups, percentile_interval
+from melanoma_tl.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
 
 CALIBRATION_LABELS = MappingProxyType(
     {
@@ -331,7 +331,9 @@ class ReliabilityCurve(NamedTuple):
     n: NDArray[np.int64]
 
 
-@checked(n_bins=whole(at_least=1, at_most=10_000), strategy=choice(*STRATEGIES), confidence=INSIDE)
+@checked(
+    n_bins=whole(at_least=1, at_most=10_000), strategy=choice(*STRATEGIES), confidence=INSIDE, groups=COLUMN | NONE
+)
 def reliability_curve(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -339,6 +341,7 @@ def reliability_curve(
     n_bins: int = _N_BINS,
     strategy: str = "quantile",
     confidence: float = 0.95,
+    groups: ArrayLike | None = None,
 ) -> ReliabilityCurve:
     """Compare mean score and share of melanomas in bins of scores.
 
@@ -356,6 +359,9 @@ def reliability_curve(
         bins of equal width belongs to the lower one.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
+    groups : array-like of shape (n,), optional
+        What each image belongs to, such as its patient: Wilson's intervals then are those of as many
+        independent images as those of each bin are worth (`melanoma_tl.intervals.effective_size`).
 
     Returns
     -------
@@ -374,15 +380,23 @@ def reliability_curve(
     ([0.15, 0.65], [0.0, 0.5])
     """
     check_fraction("confidence", confidence)
-    tally = Tally.of(*check_scored(y_true, y_score))
-    bins = _bins(tally, n_bins, strategy)
+    truth, scored = check_scored(y_true, y_score)
+    check_lengths(len(scored), groups=groups)
+    tally = Tally.of(truth, scored)
+    edges = _edges(tally, n_bins, strategy)
+    bins = np.searchsorted(edges, tally.scores)
     n, melanomas, scores = (
         np.bincount(bins, weights=weights, minlength=n_bins)
         for weights in (tally.melanoma + tally.benign, tally.melanoma, (tally.melanoma + tally.benign) * tally.scores)
     )
     filled = n > 0
     n, melanomas, scores = n[filled], melanomas[filled], scores[filled]
-    low, high = wilson_interval(melanomas, n, confidence)
+    worth = n
+    if groups is not None:
+        belongs, bin_of_image = np.asarray(groups, dtype=object), np.searchsorted(edges, scored)
+        inside = [bin_of_image == number for number in np.flatnonzero(filled)]
+        worth = np.array([effective_size(truth[rows], belongs[rows]) for rows in inside])
+    low, high = wilson_interval(melanomas / n * worth, worth, confidence)
     return ReliabilityCurve(scores / n, melanomas / n, low, high, n.astype(np.int64))
 
 
@@ -456,22 +470,23 @@ def calibration_metrics(
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
     tally = Tally.of(truth, scores)
-    bins = [_bins(tally, n_bins, strategy) for strategy in STRATEGIES]
-    gaps = [_gaps(*tally, of) for of in bins]
-    losses, moved = [], []
-    for drawn in draws_of(truth, scores, groups, n_resamples, random_state, stratified=False):
-        losses.append(_losses(tally.scores, *drawn))
-        moved.append(
-            [np.abs(_gaps(tally.scores, *drawn, of) - here).sum(axis=-1) for of, here in zip(bins, gaps, strict=True)]
-        )
+    edges = [_edges(tally, n_bins, strategy) for strategy in STRATEGIES]
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=np.concatenate(edges))
+    values, resampled = resampling.measure(
+        lambda scores, melanoma, benign: np.concatenate(
+            [_losses(scores, melanoma, benign), *(_gaps(scores, melanoma, benign, of) for of in edges)]
+        ),
+        stratified=False,
+    )
     n, method = len(truth), method_name(groups)
     figures = {}
-    ends = percentile_interval(np.concatenate(losses, axis=-1), confidence)
-    for name, value, (low, high) in zip(("brier", "log_loss"), _losses(*tally), ends.T, strict=True):
-        figures[name] = Metric(float(value), float(low), float(high), n, method)
-    reaches = np.quantile(np.concatenate(moved, axis=-1), confidence, axis=-1)
-    for strategy, here, reach in zip(STRATEGIES, gaps, map(float, reaches), strict=True):
+    for row, name in enumerate(("brier", "log_loss")):
+        low, high = percentile_interval(resampled[[row]], confidence)[:, 0]
+        figures[name] = Metric(float(values[row]), float(low), float(high), n, method)
+    gaps = zip(*(np.split(rows[2:], [len(edges[0]) + 1]) for rows in (values, resampled)), strict=True)
+    for strategy, (here, drawn) in zip(STRATEGIES, gaps, strict=True):
         value = float(np.abs(here).sum())
+        reach = float(np.quantile(np.abs(drawn - here[:, np.newaxis]).sum(axis=0), confidence))
         figures[f"ece_{strategy}"] = Metric(
             value, max(value - reach, 0.0), min(value + reach, 1.0), n, f"{method} bound"
         )
@@ -539,19 +554,19 @@ def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return logit(np.clip(scores, _EDGE, 1 - _EDGE))
 
 
-def _bins(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.int64]:
-    """Say which bin each distinct score belongs to."""
+def _edges(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.float64]:
+    """Say where the bins of scores end, but the last: a score on an edge is in the lower bin."""
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ParameterError(f"n_bins must be a whole number of at least 1, got {n_bins!r}")
     if strategy not in STRATEGIES:
         raise ParameterError(f"strategy must be one of {', '.join(map(repr, STRATEGIES))}, got {strategy!r}")
     if strategy == "uniform":
-        inner = np.linspace(0, 1, n_bins + 1)[1:-1]
-        return np.searchsorted(inner, tally.scores, side="left")
+        return np.linspace(0, 1, n_bins + 1)[1:-1]
     images = (tally.melanoma + tally.benign)[::-1]
     # Twice the rank of the middle image of each score, in whole numbers.
     middle = 2 * images.cumsum() - images
-    return (n_bins * middle // (2 * images.sum()))[::-1]
+    ends = np.flatnonzero(np.diff(n_bins * middle // (2 * images.sum())))
+    return tally.scores[::-1][ends]
 
 
 def _losses(scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -566,12 +581,13 @@ def _gaps(
     scores: NDArray[np.float64],
     melanoma: NDArray[np.int64],
     benign: NDArray[np.int64],
-    bins: NDArray[np.int64],
+    edges: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Share of melanomas less mean score in each bin of one or many tallies, times the bin's share of the images."""
-    n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
+    n = melanoma.sum(axis=-1) + benign.sum(axis=-1)
+    in_bin = np.searchsorted(edges, scores) == np.arange(len(edges) + 1)[:, np.newaxis]
     # In a bin, this times n is a sum over its images.
-    return (melanoma * (1 - scores) - benign * scores) @ (bins[:, None] == np.unique(bins)) / n
+    return in_bin @ (melanoma * (1 - scores) - benign * scores).T / n
 
 
 def _fit_intercept(

@@ -17,7 +17,6 @@ References
    53, 1997.
 """
 
-import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm
 
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
 from melanoma_tl.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.metrics import LABELS, Metric, by_resampling, tally_metrics
@@ -43,7 +43,7 @@ from melanoma_tl.parameters import (
     group,
 )
 from melanoma_tl.resampling import Tally, draw_groups, method_name, number_groups, percentile_interval
-from melanoma_tl.tables import format_p, html_list, html_table, markdown_table, text_table
+from melanoma_tl.tables import format_p, html_list, html_table, markdown_list, markdown_table, text_table
 
 
 @checked(confidence=INSIDE)
@@ -201,7 +201,8 @@ class Comparison:
     disagreements: Mapping[str, McNemar]
 
     def __str__(self) -> str:
-        blocks = ["\n".join([self._title(), *(f"  {fact}" for fact in self._facts())]), text_table(*self._table())]
+        lines = [visible(self._title()), *(f"  {visible(fact)}" for fact in self._facts())]
+        blocks = ["\n".join(lines), text_table(*self._table())]
         return "\n\n".join(blocks)
 
     def __repr__(self) -> str:
@@ -209,7 +210,7 @@ class Comparison:
         return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({_interval(auc)}))"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self._title())}</p>{html_list(self._facts())}{html_table(*self._table())}"
+        return f"<p>{in_html(self._title())}</p>{html_list(self._facts())}{html_table(*self._table())}"
 
     def to_markdown(self) -> str:
         """Write the comparison as Markdown.
@@ -219,8 +220,8 @@ class Comparison:
         str
             What was compared, and a table with one row a figure.
         """
-        facts = "\n".join(f"- {fact}" for fact in self._facts())
-        return f"## {self._title()}\n\n{facts}\n\n{markdown_table(*self._table())}\n"
+        table = markdown_table(*self._table())
+        return f"## {in_markdown(self._title())}\n\n{markdown_list(self._facts())}\n\n{table}\n"
 
     def to_frame(self) -> pd.DataFrame:
         """Give the comparison to pandas.
@@ -228,9 +229,17 @@ class Comparison:
         Returns
         -------
         pandas.DataFrame
-            One row a figure, named in the index; the columns are those of `Difference`.
+            One row a figure: "metric", then the columns of `Difference` (where "first" and "second" are the figures
+            of each classifier, and "value" their difference), "confidence", "n", the images that it counts, and
+            "first_name" and "second_name".
         """
-        return pd.DataFrame([asdict(row) for row in self.differences.values()], index=list(self.differences))
+        of = {"sensitivity": self.n_melanoma, "specificity": self.n_benign}
+        rows = [
+            {"metric": name, **asdict(row), "n": of.get(name, self.n_melanoma + self.n_benign)}
+            for name, row in self.differences.items()
+        ]
+        first, second = self.names
+        return pd.DataFrame(rows).assign(confidence=self.confidence, first_name=first, second_name=second)
 
     def _title(self) -> str:
         return f"{self.names[0]} against {self.names[1]}"

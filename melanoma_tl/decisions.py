@@ -26,11 +26,13 @@ from melanoma_tl.parameters import (
     NONE,
     NUMBERS,
     checked,
+    group,
     instance,
+    real,
     several,
     whole,
 )
-from melanoma_tl.resampling import Tally, add_up, draws_of, percentile_interval
+from melanoma_tl.resampling import Resampling, add_up, percentile_interval
 
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
 """Threshold probabilities of a decision curve: each per cent from 1 to 99."""
@@ -114,20 +116,21 @@ def decision_curve(
         check_fraction("thresholds", threshold)
     at = np.asarray(thresholds, dtype=np.float64)
     weight = at / (1 - at)
-    tally = Tally.of(truth, scores)
-    n_above = (tally.scores[:, None] > at).sum(axis=0)
 
-    def net_benefit(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
+    def net_benefit(
+        scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        n_above = (scores[:, None] > at).sum(axis=0)
         tp, fp = (add_up(side)[..., n_above] for side in (melanoma, benign))
         n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
-        return (tp - fp * weight) / n
+        return ((tp - fp * weight) / n).T
 
-    draws = draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)
-    resampled = np.concatenate([net_benefit(*drawn) for drawn in draws])
-    low, high = percentile_interval(resampled.T, confidence)
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=at)
+    values, resampled = resampling.measure(net_benefit, stratified=False)
+    low, high = percentile_interval(resampled, confidence)
     prevalence = truth.mean()
     everyone = prevalence - (1 - prevalence) * weight
-    return DecisionCurve(at, net_benefit(tally.melanoma, tally.benign), low, high, everyone)
+    return DecisionCurve(at, values, low, high, everyone)
 
 
 class GainCurve(NamedTuple):
@@ -187,11 +190,10 @@ def cumulative_gain(
     """
     truth, scores = check_scored(y_true, y_score)
     check_bootstrap(confidence, n_resamples)
-    tally = Tally.of(truth, scores)
-    draws = draws_of(truth, scores, groups, n_resamples, random_state, stratified=False)
-    resampled = np.array([_gain(*one) for drawn in draws for one in zip(*drawn, strict=True)])
-    low, high = percentile_interval(resampled.T, confidence)
-    return GainCurve(_SHARES, _gain(tally.melanoma, tally.benign), low, high)
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state)
+    values, resampled = resampling.measure(_gain, stratified=False)
+    low, high = np.clip(percentile_interval(resampled, confidence), 0, 1)
+    return GainCurve(_SHARES, values, low, high)
 
 
 class ScoreHistogram(NamedTuple):
@@ -266,8 +268,19 @@ class PredictiveValues(NamedTuple):
     npv_high: NDArray[np.float64]
 
 
-@checked(counts=instance(ConfusionCounts), prevalence=NUMBERS, confidence=INSIDE)
-def predictive_values(counts: ConfusionCounts, prevalence: ArrayLike, confidence: float = 0.95) -> PredictiveValues:
+@checked(
+    counts=instance(ConfusionCounts),
+    prevalence=NUMBERS,
+    confidence=INSIDE,
+    worth=group(real(above=0), 2, "two numbers of images, such as (60, 200)") | NONE,
+)
+def predictive_values(
+    counts: ConfusionCounts,
+    prevalence: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    worth: tuple[float, float] | None = None,
+) -> PredictiveValues:
     """Carry sensitivity and specificity over to other prevalences, by Bayes' theorem.
 
     Parameters
@@ -278,6 +291,9 @@ def predictive_values(counts: ConfusionCounts, prevalence: ArrayLike, confidence
         Between 0 and 1.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
+    worth : tuple of float, optional
+        How many independent images the melanomas and the benign images are worth, where several are of one patient
+        (`melanoma_tl.intervals.effective_size` of those called right); their numbers by default.
 
     Returns
     -------
@@ -309,14 +325,17 @@ def predictive_values(counts: ConfusionCounts, prevalence: ArrayLike, confidence
     shares = np.atleast_1d(np.asarray(prevalence, dtype=np.float64))
     for share in shares:
         check_fraction("prevalence", float(share))
-    tn, fp, fn, tp = counts
+    tn, fp, fn, tp = map(float, counts)
+    if worth is not None:
+        melanoma, benign = worth[0] / counts.n_melanoma, worth[1] / counts.n_benign
+        tn, fp, fn, tp = tn * benign, fp * benign, fn * melanoma, tp * melanoma
     ppv = _predictive_value(tp, fn, fp, tn, shares, confidence)
     npv = _predictive_value(tn, fp, fn, tp, 1 - shares, confidence)
     return PredictiveValues(shares, *ppv, *npv)
 
 
 def _predictive_value(
-    right: int, missed: int, wrong: int, refused: int, shares: NDArray[np.float64], confidence: float
+    right: float, missed: float, wrong: float, refused: float, shares: NDArray[np.float64], confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Value and interval of how many predictions of a class are right, where the class has the given shares.
 
@@ -335,7 +354,10 @@ def _predictive_value(
     return value, np.minimum(expit(middle - half), value), np.maximum(expit(middle + half), value)
 
 
-def _gain(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
+def _gain(scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of the melanomas found at each share of the images, as rows, of one or many tallies."""
+    if melanoma.ndim > 1:
+        return np.stack([_gain(scores, *one) for one in zip(melanoma, benign, strict=True)], axis=-1)
     if not melanoma.any():  # a resample of groups may lack them
         return np.full_like(_SHARES, np.nan)
     examined, found = add_up(melanoma + benign), add_up(melanoma)

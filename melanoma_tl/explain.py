@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.escaping import visible
 from melanoma_tl.images import load_image
 from melanoma_tl.inputs import classes_of
 from melanoma_tl.isolation import own_settings
@@ -169,7 +170,7 @@ class Explanations:
     occlusion: NDArray[np.float32]
 
     def __str__(self) -> str:
-        return "\n".join([self._title(), *(f"  {caption}" for caption in self.captions)])
+        return "\n".join([self._title(), *(f"  {visible(caption)}" for caption in self.captions)])
 
     def _repr_html_(self) -> str:
         return f"<p>{self._title()}</p>{html_list(self.captions)}"

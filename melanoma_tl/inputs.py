@@ -436,3 +436,25 @@ def check_bootstrap(confidence: object, n_resamples: object) -> None:
     """
     check_fraction("confidence", confidence)
     check({"n_resamples": n_resamples}, BOOTSTRAP)
+
+
+def patients_of(X: Any) -> list[Any] | None:
+    """Take the patient of each image, where the table knows patients and one of them has several images.
+
+    Parameters
+    ----------
+    X : object
+        Images; an `ISBIDataset` has a table.
+
+    Returns
+    -------
+    list of length n_images, or None
+        Patients, of which some may be missing.
+    """
+    known = getattr(X, "metadata", None)
+    if known is None or "patient_id" not in known:
+        return None
+    patients = known["patient_id"]
+    known_ones = patients.dropna()
+    several = known_ones.duplicated().any() and len(set(known_ones)) + patients.isna().sum() > 1
+    return patients.tolist() if several else None

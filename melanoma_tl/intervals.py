@@ -33,6 +33,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit, ndtr, ndtri
@@ -41,7 +42,7 @@ from scipy.stats import binom, norm, rankdata, t
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.inputs import check_lengths, check_scored
 from melanoma_tl.parameters import INSIDE, NUMBERS, checked
-from melanoma_tl.resampling import number_groups
+from melanoma_tl.resampling import number_groups, number_values_or_alone
 
 # By how much the tail of the melanomas' scores may be longer than its nearest ones show: found by measuring coverage.
 _STRETCH = 1.5
@@ -208,6 +209,29 @@ def average_precision_interval(
     return value, low, high, "logit influence" if groups is None else "clustered logit influence"
 
 
+def effective_size(successes: ArrayLike, groups: ArrayLike | None) -> float:
+    """Find how many independent images the images of a proportion are worth [11]_.
+
+    Parameters
+    ----------
+    successes : array-like of bool of shape (n,)
+        Where there is a success.
+    groups : array-like of shape (n,), or None
+        As `delong`.
+
+    Returns
+    -------
+    float
+        Their number over the design effect, which is at least 1; the number of groups where all succeed or none does,
+        for the design effect cannot be seen there. Without groups, their number.
+    """
+    hits = np.asarray(successes, dtype=np.float64)
+    if groups is None or len(hits) < 2:
+        return float(len(hits))
+    # One patient alone is one independent image.
+    return _worth(hits, number_values_or_alone(pd.Series(np.asarray(groups, dtype=object))))
+
+
 def specificity_intervals(
     truth: NDArray[np.int64],
     scores: NDArray[np.float64],
@@ -313,14 +337,19 @@ def _effective_sizes(
     truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArray[np.int64]
 ) -> tuple[int, int]:
     """How many independent images of each class the images are worth."""
-    placed, sizes = _placements(truth, scores), []
-    for of in (truth == 1, truth == 0):
-        deviations, n_units = placed[of] - placed[of].mean(), len(np.unique(group[of]))
-        sums = np.bincount(group[of], weights=deviations)
-        alone = float((deviations**2).sum())
-        effect = float((sums**2).sum()) / alone if alone > 0 else of.sum() / n_units
-        sizes.append(max(round(of.sum() / max(effect, 1.0)), 1))
-    return sizes[0], sizes[1]
+    placed = _placements(truth, scores)
+    melanoma, benign = (max(round(_worth(placed[of], group[of])), 1) for of in (truth == 1, truth == 0))
+    return melanoma, benign
+
+
+def _worth(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
+    """Divide the number of values by the design effect of their mean."""
+    deviations = values - values.mean()
+    alone = float((deviations**2).sum())
+    if alone == 0:
+        return float(len(np.unique(group)))
+    effect = float((np.bincount(group, weights=deviations) ** 2).sum()) / alone
+    return len(values) / max(effect, 1.0)
 
 
 def _average_precision(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

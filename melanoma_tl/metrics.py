@@ -26,9 +26,8 @@ References
    chapters 8 and 13.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -45,7 +44,7 @@ from melanoma_tl.parameters import (
     PROBABILITY,
     checked,
 )
-from melanoma_tl.resampling import Drawn, Tally, draw_images, draws_of, method_name, percentile_interval
+from melanoma_tl.resampling import Resampling, Tally, method_name, percentile_interval
 
 LABELS = MappingProxyType(
     {
@@ -118,6 +117,9 @@ OF_PREVALENCE = frozenset({"average_precision", "accuracy", "precision", "npv", 
 
 COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
 """What readers are told where an interval has no width."""
+
+NO_WIDTH = "no width"
+"""The mark of such an interval in a table."""
 
 FEW = 10
 """Fewer images of a class than this are pointed out: each single one then moves a figure by more than a tenth."""
@@ -414,11 +416,9 @@ def resampled_metrics(
     dict of str to Metric
         One entry for each name in `LABELS`; NaN where a figure needs the missing class.
     """
-    tally = Tally.of(truth, scores)
-    n_above = int((tally.scores > threshold).sum())
-    draws = partial(draws_of, truth, scores, groups, n_resamples, random_state)
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=[threshold])
     ranked = _ranked_figures(truth, scores, groups, confidence)
-    others = _figures(CONFUSION_METRICS, tally, draws, n_above, confidence, method_name(groups))
+    others = _figures(CONFUSION_METRICS, resampling, threshold, confidence, method_name(groups))
     return {name: (ranked | others)[name] for name in LABELS}
 
 
@@ -454,8 +454,8 @@ def matrix_metrics(
     check_bootstrap(confidence, n_resamples)
     # A matrix is a set of scores that takes two values, the calls themselves.
     tally = Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
-    draws = partial(draw_images, tally, n_resamples, random_state)
-    return _figures(CONFUSION_METRICS, tally, draws, 1, confidence, method_name(None))
+    resampling = Resampling.of_tally(tally, n_resamples, random_state)
+    return _figures(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
 
 
 def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:
@@ -570,24 +570,22 @@ def _divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]
 
 
 def _figures(
-    names: Collection[str],
-    tally: Tally,
-    draws: Callable[..., Iterator[Drawn]],
-    n_above: int,
-    confidence: float,
-    method: str,
+    names: Collection[str], resampling: Resampling, threshold: float, confidence: float, method: str
 ) -> dict[str, Metric]:
     """Figures of a tally with intervals; Wilson's for a proportion, unless the images belong together in groups."""
-    tp, fp = int(tally.melanoma[:n_above].sum()), int(tally.benign[:n_above].sum())
-    counts = ConfusionCounts(int(tally.benign.sum()) - fp, fp, int(tally.melanoma.sum()) - tp, tp)
+    scores, melanoma, benign = resampling.tally
+    tp, fp = (int(side[scores > threshold].sum()) for side in (melanoma, benign))
+    counts = ConfusionCounts(int(benign.sum()) - fp, fp, int(melanoma.sum()) - tp, tp)
     proportions = proportion_metrics(counts, confidence)
     figures = proportions if method == method_name(None) else {}
     for stratified, wanted in by_resampling(name for name in names if name not in figures):
-        values = tally_metrics(wanted, tally.melanoma, tally.benign, n_above)
-        resampled = np.concatenate(
-            [tally_metrics(wanted, *batch, n_above) for batch in draws(stratified=stratified)], axis=-1
-        )
-        for name, value, (low, high) in zip(wanted, values, percentile_interval(resampled, confidence).T, strict=True):
+
+        def figure(scores: Any, melanoma: Any, benign: Any, wanted: list[str] = wanted) -> NDArray[np.float64]:
+            return tally_metrics(wanted, melanoma, benign, int((scores > threshold).sum()))
+
+        values, resampled = resampling.measure(figure, stratified=stratified)
+        ends = np.clip(percentile_interval(resampled, confidence), 0, 1)
+        for name, value, (low, high) in zip(wanted, values, ends.T, strict=True):
             n = proportions[name].n if name in proportions else counts.n
             figures[name] = Metric(float(value), float(low), float(high), n, method)
     return {name: figures[name] for name in names}

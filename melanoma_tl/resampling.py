@@ -11,15 +11,29 @@ calibration, is resampled as the images were drawn: from all of them. Images tha
 together, such as those of one patient, are drawn together (the cluster bootstrap
 [2]_): patients with a melanoma and patients without are then the two strata.
 
+What is large is resampled in pools, so that a million images cost no more than four
+thousand:
+
+* Above 4,000 distinct scores, resamples are drawn from pools of neighbouring scores,
+  each with at most a 500th of the melanomas and of the benign images, so that a rare
+  melanoma has a pool of its own. No pool reaches across a threshold or the edge of a bin.
+  Only the scatter of a figure comes from the pools: its value is that of every single
+  score, and the resamples are moved by what pooling has changed.
+* Above 4,000 patients in a stratum, 2,000 bundles of them, made at random, are drawn
+  instead: bundles of independent patients are independent themselves (the method of
+  random groups [3]_). So are images, where two classifiers are compared on them.
+
 References
 ----------
 .. [1] B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993,
    chapters 8 and 13.
 .. [2] C. A. Field and A. H. Welsh, "Bootstrapping clustered data", Journal of the
    Royal Statistical Society B 69, 2007.
+.. [3] K. M. Wolter, "Introduction to Variance Estimation", 2nd edition, 2007, chapter 2.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +46,12 @@ from melanoma_tl.inputs import check_lengths
 
 # Cells (resamples x distinct scores) held at once: bounds the bootstrap to some 100 MB at any number of images.
 _BATCH_CELLS = 1_000_000
+
+_MOST_SCORES, _POOLS = 4_000, 500
+_MOST_GROUPS, _BUNDLES = 4_000, 2_000
+
+# Where a table of groups has more entries than this share, multiplying it as it stands is faster.
+_DENSE = 0.02
 
 
 class Tally(NamedTuple):
@@ -61,6 +81,41 @@ class Tally(NamedTuple):
         counts = [np.bincount(cell[truth == label], minlength=len(distinct))[::-1] for label in (1, 0)]
         return cls(distinct[::-1], *counts)
 
+    def pooled(self, cuts: ArrayLike = ()) -> tuple["Tally", NDArray[np.float64]]:
+        """Put neighbouring scores together, where there are more than 4,000.
+
+        Parameters
+        ----------
+        cuts : array-like of float, default=()
+            A pool has no scores on both sides of one of these; a score on it belongs to the lower side.
+
+        Returns
+        -------
+        Tally, ndarray of shape (n_pools,)
+            One entry a pool, at the mean score of its images; and the lowest score in each, highest pool first. The
+            tally itself where there are few scores.
+        """
+        if len(self.scores) <= _MOST_SCORES:
+            return self, self.scores
+        # A pool ends where one of these changes: the pool of the melanomas so far, of the benign, and the next cut.
+        # Where the last image of a class has come its share is whole, so that classes that are apart stay apart.
+        marks = [
+            ((side.cumsum() - side / 2) / max(side.sum(), 1) * _POOLS // 1) for side in (self.melanoma, self.benign)
+        ]
+        marks.append(np.searchsorted(np.sort(np.asarray(cuts, dtype=np.float64)), self.scores, side="left"))
+        first = np.flatnonzero(np.any([np.diff(mark, prepend=-1) != 0 for mark in marks], axis=0))
+        melanoma, benign, total = (
+            np.add.reduceat(side, first)
+            for side in (self.melanoma, self.benign, (self.melanoma + self.benign) * self.scores)
+        )
+        lowest = self.scores[np.append(first[1:], len(self.scores)) - 1]
+        # The mean of equal scores may be rounded away from them, across a cut.
+        scores = np.clip(total / (melanoma + benign), lowest, self.scores[first])
+        return Tally(scores, melanoma, benign), lowest
+
+
+Figure = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""Computes figures, as rows, of distinct scores and of melanoma and benign images at each: of a tally or of `Drawn`."""
 
 Drawn = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Melanoma and benign images of some resamples at each distinct score, two arrays of shape (size, n_scores)."""
@@ -182,42 +237,150 @@ def _draw_together(
 ) -> Iterator[list[Drawn]]:
     """Draw groups within their strata, and tally each draw in every table."""
     rng = np.random.default_rng(random_state)
+    bundle, strata = _bundle(strata, rng)
+    if bundle is not None:
+        tables = [(bundle @ melanoma, bundle @ benign) for melanoma, benign in tables]
+    tables = [(_fastest(melanoma), _fastest(benign)) for melanoma, benign in tables]
     widest = max(table.shape[1] for pair in tables for table in pair)
-    for size in _batches(n_resamples, widest):
+    for size in _batches(n_resamples, max(widest, len(strata[0]))):
         times = np.zeros((size, len(strata[0])), dtype=np.int64)
         for stratum in strata:
             times[:, stratum] = _redraw(np.ones(stratum.sum(), dtype=np.int64), size, rng)
-        yield [(times @ melanoma, times @ benign) for melanoma, benign in tables]
+        yield [(_draw_from(melanoma, times), _draw_from(benign, times)) for melanoma, benign in tables]
 
 
-def draws_of(
-    truth: NDArray[np.int64],
-    scores: NDArray[np.float64],
-    groups: ArrayLike | None,
-    n_resamples: int,
-    random_state: int,
-    *,
-    stratified: bool = True,
-) -> Iterator[Drawn]:
-    """Resample one set of scores: its images, or the groups where there are some.
+def _bundle(
+    strata: Sequence[NDArray[np.bool_]], rng: np.random.Generator
+) -> tuple[csr_array | None, Sequence[NDArray[np.bool_]]]:
+    """Put the groups of large strata into bundles at random: a table of which is in which, and the strata of these."""
+    if max(stratum.sum() for stratum in strata) <= _MOST_GROUPS:
+        return None, strata
+    bundle = np.zeros(len(strata[0]), dtype=np.int64)
+    n_bundles: list[int] = []
+    for stratum in strata:
+        n = int(stratum.sum())
+        size = _BUNDLES if n > _MOST_GROUPS else n
+        bundle[stratum] = sum(n_bundles) + rng.permutation(n) * size // max(n, 1)
+        n_bundles.append(size)
+    stratum_of = np.repeat(np.arange(len(strata)), n_bundles)
+    ones = np.ones(len(bundle), dtype=np.int64)
+    table = csr_array((ones, (bundle, np.arange(len(bundle)))), shape=(len(stratum_of), len(bundle)))
+    return table, [stratum_of == number for number in range(len(strata))]
 
-    Parameters
+
+def _fastest(table: csr_array) -> csr_array | NDArray[np.float32]:
+    """Write a table out where it is not thin: in floats, which are multiplied faster, and exact below 2**24."""
+    return table.toarray().astype(np.float32) if table.nnz > _DENSE * table.shape[0] * table.shape[1] else table
+
+
+def _draw_from(table: csr_array | NDArray[np.float32], times: NDArray[np.int64]) -> NDArray[np.int64]:
+    if isinstance(table, np.ndarray):
+        return (times.astype(np.float32) @ table).astype(np.int64)
+    return times @ table
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling:
+    """Images, or patients, and how they are drawn again.
+
+    Attributes
     ----------
-    truth, scores : ndarray of shape (n,)
-        As `Tally.of`.
-    groups, n_resamples, random_state, stratified
-        As `draw_groups`.
-
-    Yields
-    ------
-    tuple of ndarray
-        A batch of resamples, as `Drawn`; the same ones for the same seed.
+    tally : Tally
+        Of all images at every score.
+    drawn_from : Tally
+        What resamples are tallies of: the same, or its pools.
+    draw : callable
+        Takes ``stratified``, gives batches of resamples; the same ones each time.
     """
-    if groups is None:
-        yield from draw_images(Tally.of(truth, scores), n_resamples, random_state, stratified=stratified)
-        return
-    for (drawn,) in draw_groups(truth, [scores], groups, n_resamples, random_state, stratified=stratified):
-        yield drawn
+
+    tally: Tally
+    drawn_from: Tally
+    draw: Callable[[bool], Iterator[Drawn]]
+
+    @classmethod
+    def of(
+        cls,
+        truth: NDArray[np.int64],
+        scores: NDArray[np.float64],
+        groups: ArrayLike | None,
+        n_resamples: int,
+        random_state: int,
+        *,
+        cuts: ArrayLike = (),
+    ) -> "Resampling":
+        """Resample one set of scores: its images, or the groups where there are some.
+
+        Parameters
+        ----------
+        truth, scores : ndarray of shape (n,)
+            As `Tally.of`.
+        groups, n_resamples, random_state
+            As `draw_groups`.
+        cuts : array-like of float, default=()
+            Thresholds and edges that figures depend on; a score on one lies below it.
+
+        Returns
+        -------
+        Resampling
+            Of these images.
+        """
+        tally = Tally.of(truth, scores)
+        if groups is None:
+            return cls.of_tally(tally, n_resamples, random_state, cuts=cuts)
+        drawn_from, lowest = tally.pooled(cuts)
+        scores = drawn_from.scores[np.searchsorted(-lowest, -scores)]
+
+        def draw(stratified: bool) -> Iterator[Drawn]:
+            for (drawn,) in draw_groups(truth, [scores], groups, n_resamples, random_state, stratified=stratified):
+                yield drawn
+
+        return cls(tally, drawn_from, draw)
+
+    @classmethod
+    def of_tally(cls, tally: Tally, n_resamples: int, random_state: int, *, cuts: ArrayLike = ()) -> "Resampling":
+        """Resample images that are counted already.
+
+        Parameters
+        ----------
+        tally : Tally
+            The images.
+        n_resamples, random_state, cuts
+            As `of`.
+
+        Returns
+        -------
+        Resampling
+            Of these images.
+        """
+        drawn_from, _ = tally.pooled(cuts)
+
+        def draw(stratified: bool) -> Iterator[Drawn]:
+            return draw_images(drawn_from, n_resamples, random_state, stratified=stratified)
+
+        return cls(tally, drawn_from, draw)
+
+    def measure(self, figure: Figure, *, stratified: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute figures of the images, and of their resamples.
+
+        Parameters
+        ----------
+        figure : callable
+            As `Figure`.
+        stratified : bool, default=True
+            Whether resamples keep the class sizes.
+
+        Returns
+        -------
+        values : ndarray of shape (n_figures,)
+            Of all images at every score.
+        resampled : ndarray of shape (n_figures, n_resamples)
+            NaN where a figure is undefined.
+        """
+        values = figure(*self.tally)
+        resampled = np.concatenate([figure(self.drawn_from.scores, *drawn) for drawn in self.draw(stratified)], axis=-1)
+        if self.drawn_from is self.tally:
+            return values, resampled
+        return values, resampled + (values - figure(*self.drawn_from))[:, np.newaxis]
 
 
 def method_name(groups: ArrayLike | None) -> str:

@@ -50,7 +50,7 @@ def auc_standard_error(auc: float, n_melanoma: float, n_benign: float) -> float:
     n_benign=COUNT,
     sensitivity=PROBABILITY | NONE,
     specificity=PROBABILITY | NONE,
-    auc=PROBABILITY | NONE,
+    auc=INSIDE | NONE,
     confidence=INSIDE,
 )
 def expected_intervals(
@@ -69,7 +69,8 @@ def expected_intervals(
     n_melanoma, n_benign : int
         Images of each class, at least 1.
     sensitivity, specificity, auc : float, optional
-        The figures that are expected, 0 to 1; those not given are left out.
+        The figures that are expected, 0 to 1; those not given are left out. No formula foresees the interval of an
+        AUC of 0 or 1.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
 
@@ -136,7 +137,8 @@ def images_needed(
         Coverage of the interval, between 0 and 1.
     assurance : float, default=0.8
         In how many of such tests the interval shall be that narrow, at least 0.5 and below 1: chance may make the
-        figure lower than expected, and its interval wider. 0.5 plans for the expected figure alone.
+        figure lower than expected, or images of the class fewer, and the interval wider. 0.5 plans for what is
+        expected alone.
 
     Returns
     -------
@@ -153,17 +155,24 @@ def images_needed(
     >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9, assurance=0.5)
     705
     >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9)
-    817
+    825
     """
     figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
     if len(figures) != 1:
         raise ParameterError(f"Give exactly one of sensitivity, specificity and auc, got {' and '.join(figures)}")
     ((name, value),) = figures.items()
 
+    def width_of(figure: float, n_melanoma: float, n_benign: float) -> float:
+        low, high = _interval(name, figure, n_melanoma, n_benign, confidence)
+        return high - low
+
     def narrow(n: int) -> bool:
         sizes = n * prevalence, n * (1 - prevalence)
-        low, high = _interval(name, _unlucky(name, value, *sizes, assurance), *sizes, confidence)
-        return high - low <= width
+        expected = width_of(value, *sizes)
+        by_figure = width_of(_unlucky(name, value, *sizes, assurance), *sizes) - expected
+        by_sizes = max(width_of(value, *drawn) for drawn in _unlucky_sizes(n, prevalence, assurance)) - expected
+        # Both are chance, and independent: what they add to the width is added up as standard errors are.
+        return expected + float(np.hypot(by_figure, by_sizes)) <= width
 
     return _first(narrow, at_least=int(np.ceil(FEW / min(prevalence, 1 - prevalence))))
 
@@ -176,6 +185,13 @@ def _unlucky(name: str, value: float, n_melanoma: float, n_benign: float, assura
         error = float(np.sqrt(value * (1 - value) / (n_melanoma if name == "sensitivity" else n_benign)))
     towards = error * float(norm.ppf(assurance))
     return max(value - towards, 0.5) if value > 0.5 else min(value + towards, 0.5)
+
+
+def _unlucky_sizes(n: int, prevalence: float, assurance: float) -> list[tuple[float, float]]:
+    """Take the class sizes that a share `assurance` of the draws does better than: few melanomas, or few benign."""
+    chance = float(np.sqrt(n * prevalence * (1 - prevalence)) * norm.ppf(assurance))
+    melanoma = [min(max(n * prevalence + sign * chance, 1.0), n - 1.0) for sign in (-1, 1)]
+    return [(number, n - number) for number in melanoma]
 
 
 def _given(**figures: float | None) -> dict[str, float]:

@@ -15,9 +15,12 @@ References
 .. [3] M. E. Celebi, Q. Wen, S. Hwang, H. Iyatomi and G. Schaefer, "Lesion border detection
    in dermoscopy images using ensembles of thresholding methods", Skin Research and
    Technology 19, 2013: thresholds of the blue channel.
+.. [4] J. Cohen, "Statistical Power Analysis for the Behavioral Sciences", 2nd edition, 1988: a
+   difference of means of 0.2 standard deviations is a small effect; M. E. Rice and G. T. Harris,
+   "Comparing effect sizes in follow-up studies: ROC area, Cohen's d, and r", Law and Human
+   Behavior 29, 2005: that is an AUC of 0.556.
 """
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,10 +32,13 @@ from scipy.stats import norm
 
 from melanoma_tl.comparisons import delong_interval
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.escaping import in_html
 from melanoma_tl.images import ImageLike, load_image
-from melanoma_tl.inputs import check_fraction, classes_of, score_melanoma
+from melanoma_tl.inputs import check_fraction, check_lengths, classes_of, patients_of, score_melanoma
 from melanoma_tl.intervals import delong
-from melanoma_tl.metrics import Metric, describe
+from melanoma_tl.metrics import Metric, describe, tally_metrics
+from melanoma_tl.parameters import COLUMN, INSIDE, NONE, checked
+from melanoma_tl.resampling import draw_groups, method_name, percentile_interval
 from melanoma_tl.scoring import check_two_classes, silent
 from melanoma_tl.sources import open_source, read_batches
 from melanoma_tl.tables import html_list, html_table, text_table
@@ -46,6 +52,14 @@ _AT_ONCE = 32
 _MARGIN = 0.1  # of the box, on each side: a lesion fades out
 _PLAUSIBLE_AREA = (0.005, 0.8)  # of the image
 _N_SHOWN = 4
+
+SMALLEST_AUC = 0.556
+"""The AUC without the lesion from which on it is worth an alarm: that of a small effect [4]_.
+
+In enough images a smaller one is found whatever the network has learned: the box has the size of the lesion.
+"""
+
+_N_RESAMPLES = 2000
 
 VIEWS = ("whole", "covered", "alone")
 """The whole image, the lesion covered, everything but the lesion covered."""
@@ -141,10 +155,10 @@ class ShortcutCheck:
     Attributes
     ----------
     auc : dict of str to Metric
-        For each of `VIEWS`, with DeLong's interval.
+        For each of `VIEWS`, with DeLong's interval; that of the cluster bootstrap where patients have several images.
     survives : dict of str to Metric
         For "covered" and "alone": ``(AUC - 0.5) / (AUC of the whole images - 0.5)``, 0 where nothing survives and
-        1 where everything does, with an interval by the delta method from DeLong's covariance.
+        1 where everything does, with an interval by the delta method from DeLong's covariance, or by that bootstrap.
     n_melanoma, n_benign : int
         Images of each class.
     n_not_found : int
@@ -164,13 +178,13 @@ class ShortcutCheck:
     shown: tuple[NDArray[np.uint8], ...]
 
     def __bool__(self) -> bool:
-        return self.auc["covered"].low > 0.5
+        return self.auc["covered"].low > 0.5 and self.auc["covered"].value >= SMALLEST_AUC
 
     def __str__(self) -> str:
         return "\n".join([f"{self._verdict()}.", text_table(*self._table()), *self._notes()])
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self._verdict())}.</p>{html_table(*self._table())}{html_list(self._notes())}"
+        return f"<p>{in_html(self._verdict())}.</p>{html_table(*self._table())}{html_list(self._notes())}"
 
     def __repr__(self) -> str:
         return f"ShortcutCheck({self._verdict()})"
@@ -197,6 +211,8 @@ class ShortcutCheck:
             return f"SHORTCUT: the classifier tells melanoma from benign without seeing the lesion, {covered}"
         if self.auc["covered"].high < 0.5:  # such as where a larger lesion leaves less to see
             return f"No shortcut was found: {covered} is below chance, what is left to see speaks for the other class"
+        if self.auc["covered"].low > 0.5:
+            return f"No shortcut worth an alarm was found: {covered} is above chance, but below {SMALLEST_AUC}"
         return f"No shortcut was found: {covered} cannot be told from chance"
 
     def _notes(self) -> list[str]:
@@ -238,13 +254,16 @@ class ShortcutCheck:
         return draw_views(self.shown, titles=_TITLES)
 
 
+@checked(groups=COLUMN | NONE, confidence=INSIDE)
 def check_shortcuts(
     classifier: "TransferClassifier",
     X: Any,
     y: ArrayLike | None = None,
     *,
     masks: Sequence[ImageLike] | None = None,
+    groups: ArrayLike | None = None,
     confidence: float = 0.95,
+    random_state: int = 0,
 ) -> ShortcutCheck:
     """Measure how much of a classifier's AUC survives when lesions are covered.
 
@@ -259,13 +278,20 @@ def check_shortcuts(
     masks : sequence of path, PIL.Image.Image or ndarray, optional
         Segmentations, one an image, white where the lesion is, such as those of the ISIC challenges;
         by default `find_lesion` looks for it.
+    groups : array-like of shape (n_images,), optional
+        What each image belongs to, such as its patient; by default `patient_id` of the dataset, where a patient has
+        several images. Images of one patient are alike around the lesion as well: taken for themselves they would
+        ring the alarm too often.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
+    random_state : int, default=0
+        Seed of the bootstrap, which serves where there are groups.
 
     Returns
     -------
     ShortcutCheck
-        True where the classifier does better than chance with the lesions covered.
+        True where the classifier does better than chance with the lesions covered, by more than chance explains and
+        by what is worth an alarm: an AUC of `SMALLEST_AUC` at least.
 
     Raises
     ------
@@ -276,7 +302,7 @@ def check_shortcuts(
     UnknownNameError
         If a label is none of the classes.
     ParameterError
-        If there is not one mask an image, or the confidence is not between 0 and 1.
+        If there is not one mask or one group an image, or the confidence is not between 0 and 1.
     ImageError
         If an image or a mask cannot be read.
     """
@@ -288,8 +314,13 @@ def check_shortcuts(
     truth = known.encode(source.known_labels())
     if masks is not None and len(masks) != source.length:
         raise ParameterError(f"masks must be one for each of {source.length} images, got {len(masks)}")
-    if masks is not None and source.is_stream:
-        raise DatasetError("the order of a tf.data.Dataset may be another each time: it cannot have masks beside it")
+    groups = patients_of(X) if groups is None else groups
+    if not source.is_stream:
+        check_lengths(len(truth), groups=groups)
+    if (masks is not None or groups is not None) and source.is_stream:
+        raise DatasetError(
+            "the order of a tf.data.Dataset may be another each time: it cannot have masks or groups beside it"
+        )
     # An ensemble may have members of other sizes: they resize what the first one sees.
     size = tuple(getattr(classifier, "members_", [classifier])[0].model_.inputs[0].shape[1:3])
     scores: list[NDArray[np.float64]] = []
@@ -311,7 +342,11 @@ def check_shortcuts(
         scores.append(np.stack([score_melanoma(scorer, views[:, place], known) for place in range(len(VIEWS))]))
     if source.is_stream:  # its labels have come with the images
         truth = known.encode(source.known_labels())
-    auc, survives = _measure(truth, np.concatenate(scores, axis=1), confidence)
+    views_scores = np.concatenate(scores, axis=1)
+    if groups is None:
+        auc, survives = _measure(truth, views_scores, confidence)
+    else:
+        auc, survives = _measure_groups(truth, views_scores, groups, confidence, random_state)
     n_melanoma = int(truth.sum())
     return ShortcutCheck(auc, survives, n_melanoma, len(truth) - n_melanoma, n_not_found, confidence, tuple(shown))
 
@@ -331,6 +366,36 @@ def _measure(
         value, half = float(part / whole), z * float(np.sqrt(gradient @ pair @ gradient))
         survives[view] = Metric(value, value - half, value + half, len(truth), "delong")
     return auc, survives
+
+
+def _measure_groups(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    groups: ArrayLike,
+    confidence: float,
+    random_state: int,
+) -> tuple[dict[str, Metric], dict[str, Metric]]:
+    """Do the same where images belong together, by resampling patients."""
+    values = delong(truth, *scores).aucs
+    resampled = np.concatenate(
+        [
+            np.concatenate([tally_metrics(["auc"], *view, 0) for view in drawn])
+            for drawn in draw_groups(truth, list(scores), groups, _N_RESAMPLES, random_state)
+        ],
+        axis=1,
+    )
+
+    def metrics(values: NDArray[np.float64], resampled: NDArray[np.float64]) -> list[Metric]:
+        ends = percentile_interval(resampled, confidence).T
+        return [
+            Metric(float(value), float(low), float(high), len(truth), method_name(groups))
+            for value, (low, high) in zip(values, ends, strict=True)
+        ]
+
+    auc = dict(zip(VIEWS, metrics(values, resampled), strict=True))
+    with np.errstate(invalid="ignore", divide="ignore"):  # the whole images may say nothing
+        shares = [(part[1:] - 0.5) / (part[0] - 0.5) for part in (values, resampled)]
+    return auc, dict(zip(VIEWS[1:], metrics(*shares), strict=True))
 
 
 def _lesions(

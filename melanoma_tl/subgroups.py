@@ -5,9 +5,9 @@ nothing is in a group of its own, "not given"; nothing is ever inferred from the
 picture.
 """
 
-import html
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -16,31 +16,50 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.escaping import in_html, in_markdown
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scores
 from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import FEW, LABELS, Metric, resampled_metrics
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
+    FUNCTION,
     NONE,
     PROBABILITY,
+    TEXT,
     checked,
+    instance,
     mapping,
     real,
     several,
 )
+from melanoma_tl.resampling import number_groups
 from melanoma_tl.tables import html_table, markdown_table, text_table
 
 NOT_GIVEN = "not given"
 """The group of the images of which the table says nothing."""
 
 _SHOWN = ("auc", "sensitivity", "specificity")
-# More groups than this are identifiers or measurements, not groups.
+# More words than this are identifiers, not groups.
 _MAX_GROUPS = 30
+# More numbers than this are measurements, which are cut into four bands.
+_MAX_NUMBERS = 10
+_QUARTERS = (0.25, 0.5, 0.75)
+# Columns that name images, patients and files, or say what is to be found; in words that "_", "-" and spaces part.
+_IDENTIFIER = re.compile(r"(?:^|[\W_])(?:id|path|file|filename|url|image|patient|lesion)s?$", re.IGNORECASE)
+_DIAGNOSIS = re.compile(r"diagnos|benign|malign|melanoma|^(?:dx|label|target|class)$", re.IGNORECASE)
+# A column of more values than this, and of a value for every other patient, is of identifiers.
+_FEW_VALUES = 5
 
 
 BANDS = mapping(several(real(), at_least=1), "a mapping of columns to rising numbers, such as {'age': (30, 50)}")
 """Where columns of numbers are cut."""
+
+_VALUES = instance(pd.Series, np.ndarray, a="a Series or an array with one value an image")
+BY = _VALUES | several(TEXT, at_least=1) | FUNCTION
+"""What images are grouped by: values, names of columns, or a function of the table."""
+
+By = str | Sequence[str] | NDArray[Any] | pd.Series | Callable[[pd.DataFrame], Any]
 
 
 @dataclass(frozen=True)
@@ -88,11 +107,14 @@ class Subgroups:
         An image is predicted melanoma when its score is strictly above.
     confidence : float
         Coverage of the intervals.
+    left_out : mapping of str to str
+        Columns of the table that no groups were made of, each with the reason, where none were asked for.
     """
 
     rows: tuple[Subgroup, ...]
     threshold: float
     confidence: float
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Subgroup]:
         return iter(self.rows)
@@ -115,7 +137,7 @@ class Subgroups:
         return "\n".join([text_table(*self._table()), *(f"  {note}" for note in self._notes())])
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        notes = "".join(f"<p>{in_html(note)}</p>" for note in self._notes())
         return f"{html_table(*self._table())}{notes}"
 
     def to_markdown(self) -> str:
@@ -126,7 +148,7 @@ class Subgroups:
         str
             A table with one row a group, and what its marks mean.
         """
-        return "\n\n".join([markdown_table(*self._table()), *self._notes()]) + "\n"
+        return "\n\n".join([markdown_table(*self._table()), *map(in_markdown, self._notes())]) + "\n"
 
     def to_frame(self) -> pd.DataFrame:
         """Give the groups to pandas.
@@ -160,6 +182,9 @@ class Subgroups:
         notes = [
             f"Intervals cover {100 * self.confidence:g} %. Among {len(self.rows)} groups some differ by chance alone.",
         ]
+        if self.left_out:
+            told = "; ".join(f"{name} ({reason})" for name, reason in self.left_out.items())
+            notes.append(f"No groups were made of {told}: name a column, as in by={next(iter(self.left_out))!r}.")
         if any(row.small for row in self.rows):
             notes.insert(0, f"* fewer than {FEW} melanomas or {FEW} benign images: too few to judge by")
         return notes
@@ -190,7 +215,8 @@ def measure_subgroups(
         One column a fact, one row an image, in the order of the scores.
     bands : mapping of str to sequence of float, optional
         Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``; a number on a
-        cut is in the upper band. Other columns have a group for each value.
+        cut is in the upper band. Other columns of more than 10 numbers are cut at their quartiles, rounded to
+        three digits; all others have a group for each value.
     threshold : float, default=0.5
         An image is predicted melanoma when its score is strictly above.
     confidence, n_resamples, random_state, groups
@@ -206,7 +232,7 @@ def measure_subgroups(
     ------
     ParameterError
         If lengths differ, labels or scores are not understood, a column has more than 30
-        values and no bands, or bands are no rising numbers or for a column of words.
+        words, or bands are no rising numbers or for a column of words.
     UnknownNameError
         If bands are given for a column that there is not.
 
@@ -242,6 +268,83 @@ def measure_subgroups(
     return Subgroups(tuple(rows), float(threshold), confidence)
 
 
+def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """Find what images are to be grouped by.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame of n rows
+        What is known of the images, in the order of the scores.
+    by : str, sequence of str, array-like of shape (n,), callable or None
+        Names of columns, values, or what gives them of the table. By default every column but those of identifiers,
+        files and diagnoses, of one value, and of nearly as many values as there are patients, or images where no
+        patients are known.
+    groups : array-like of shape (n,), or None
+        The patients.
+
+    Returns
+    -------
+    DataFrame of n rows, mapping of str to str
+        The columns, and those that were left out by default, with the reasons.
+
+    Raises
+    ------
+    ParameterError
+        If lengths differ, or nothing is left to group by.
+    UnknownNameError
+        If the table has not one of the columns.
+    """
+    if isinstance(by, str | tuple | list):
+        names = [by] if isinstance(by, str) else list(by)
+        for name in names:
+            if name not in table:
+                raise UnknownNameError("column", name, map(str, table.columns))
+        return table[names], {}
+    if by is not None:
+        values = by(table) if callable(by) else by
+        name = getattr(values, "name", None) or getattr(by, "__name__", "").replace("<lambda>", "") or "group"
+        check_lengths(len(table), by=values)
+        return pd.DataFrame({str(name): np.asarray(values)}), {}
+    n_units = len(table) if groups is None else int(number_groups(groups, len(table)).max()) + 1
+    reasons = {name: _why_no_groups(str(name), column, n_units) for name, column in table.items()}
+    chosen = [name for name, reason in reasons.items() if not reason]
+    left_out = {str(name): reason for name, reason in reasons.items() if reason}
+    if not chosen:
+        told = "; ".join(f"{name} ({reason})" for name, reason in left_out.items()) or "it has no columns"
+        raise ParameterError(f"The table has nothing to group images by: {told}. Name a column with by='...'")
+    return table[chosen], left_out
+
+
+def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
+    """Say why a column makes no sensible groups; an empty text where it does."""
+    n_values = column.nunique()
+    if _IDENTIFIER.search(name):
+        return "identifiers"
+    if _DIAGNOSIS.search(name):
+        return "what is to be found"
+    if n_values + int(column.isna().any()) < 2:
+        return "one value"
+    if _is_measured(column):
+        return ""
+    if n_values > _MAX_GROUPS:
+        return f"{n_values} values"
+    if n_values > _FEW_VALUES and 2 * n_values > n_units:
+        return f"{n_values} values among {n_units} images or patients"
+    return ""
+
+
+def _is_measured(column: pd.Series) -> bool:
+    """Tell whether a column has so many numbers that they are cut into bands."""
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return bool(is_number and column.nunique() > _MAX_NUMBERS)
+
+
+def _quartiles(column: pd.Series) -> list[float]:
+    """Cut numbers into four bands of about as many images."""
+    cuts = sorted({float(f"{cut:.3g}") for cut in column.dropna().quantile(list(_QUARTERS))})
+    return [cut for cut in cuts if column.min() < cut <= column.max()]
+
+
 def as_table(table: Any) -> pd.DataFrame:
     """Read a table, whatever it is given as.
 
@@ -268,6 +371,8 @@ def as_table(table: Any) -> pd.DataFrame:
 
 def _group_values(column: pd.Series, name: str, edges: Sequence[float] | None) -> tuple[NDArray[np.object_], list[str]]:
     """Name the group of each image, and list the groups in the order in which they are shown."""
+    if edges is None and _is_measured(column):
+        edges = _quartiles(column) or None
     known = column.notna().to_numpy()
     values = np.full(len(column), NOT_GIVEN, dtype=object)
     if edges is not None:
@@ -282,8 +387,8 @@ def _group_values(column: pd.Series, name: str, edges: Sequence[float] | None) -
         found = sorted(column[known].unique(), key=lambda value: (isinstance(value, str), value))
         if len(found) > _MAX_GROUPS:
             raise ParameterError(
-                f"{name} has {len(found)} values, more than {_MAX_GROUPS} groups can be told apart; cut numbers into "
-                f"bands, such as bands={{{name!r}: (30, 50, 70)}}, or leave the column out"
+                f"{name} has {len(found)} values, more than {_MAX_GROUPS} groups can be told apart; put values "
+                "together, or leave the column out"
             )
         values[known] = [_word(value) for value in column[known]]
         order = [_word(value) for value in found]

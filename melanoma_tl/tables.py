@@ -1,10 +1,16 @@
 """Tables as aligned text, as Markdown and as HTML, and what stands in and beside them."""
 
-import html
 import re
 from collections.abc import Sequence
 
+import pandas as pd
+
+from melanoma_tl.escaping import in_column, in_html, in_markdown
+
 Row = Sequence[str]
+
+# Bounded, so that a cell of many digits takes no longer than one of many letters.
+_WHOLE = re.compile(r"\b[\d.]{1,12}-\d[^\s&]{0,12}|to [+-]?\d[^\s&]{0,12}|&lt; [^\s&]{1,12}")
 
 
 def text_table(header: Row, rows: Sequence[Row], *, indent: str = "  ") -> str:
@@ -15,7 +21,7 @@ def text_table(header: Row, rows: Sequence[Row], *, indent: str = "  ") -> str:
     header : sequence of str
         One title a column.
     rows : sequence of sequence of str
-        The cells.
+        The cells; of one longer than 200 letters, the middle is left out.
     indent : str, default="  "
         Set before every line.
 
@@ -30,7 +36,7 @@ def text_table(header: Row, rows: Sequence[Row], *, indent: str = "  ") -> str:
     figure  value
     AUC       0.9
     """
-    lines = [header, *rows]
+    lines = [[in_column(cell) for cell in line] for line in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         indent + "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
@@ -45,7 +51,7 @@ def markdown_table(header: Row, rows: Sequence[Row]) -> str:
     header : sequence of str
         One title a column.
     rows : sequence of sequence of str
-        The cells; vertical bars in them are escaped.
+        The cells; they are escaped.
 
     Returns
     -------
@@ -59,8 +65,30 @@ def markdown_table(header: Row, rows: Sequence[Row]) -> str:
     | --- | --- |
     | AUC | 0.9 |
     """
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    lines = [[in_markdown(cell) for cell in line] for line in (header, *rows)]
+    lines.insert(1, ["---"] * len(header))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def markdown_list(lines: Sequence[str]) -> str:
+    r"""Write lines as Markdown, with a bullet each.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        They are escaped.
+
+    Returns
+    -------
+    str
+        Without a final newline.
+
+    Examples
+    --------
+    >>> print(markdown_list(["# 1"]))
+    - \# 1
+    """
+    return "\n".join(f"- {in_markdown(line)}" for line in lines)
 
 
 def html_table(header: Row, rows: Sequence[Row]) -> str:
@@ -83,18 +111,43 @@ def html_table(header: Row, rows: Sequence[Row]) -> str:
     >>> html_table(["figure", "value"], [["AUC", "<0.5"]])[:49]
     '<table><thead><tr><th scope="col">figure</th><th '
     """
-    titles = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in header)
+    titles = "".join(f'<th scope="col">{in_html(title)}</th>' for title in header)
     lines = []
     for first, *others in rows:
         cells = "".join(f"<td>{_cell(cell)}</td>" for cell in others)
-        lines.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
+        lines.append(f'<tr><th scope="row">{in_html(first)}</th>{cells}</tr>')
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
 def _cell(text: str) -> str:
     """Escape a cell, and keep each interval and each p-value in one line."""
-    whole = r"\S*\d-\d\S*|to [+-]?\d\S*|&lt; \S+"
-    return re.sub(whole, r'<span style="white-space: nowrap">\g<0></span>', html.escape(text))
+    return _WHOLE.sub(r'<span style="white-space: nowrap">\g<0></span>', in_html(text))
+
+
+def html_frame(frame: pd.DataFrame) -> str:
+    """Write a table of pandas as HTML.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Without its index; what is missing is a dash.
+
+    Returns
+    -------
+    str
+        A ``table`` element.
+
+    Examples
+    --------
+    >>> html_frame(pd.DataFrame({"p": [0.5, None]}))[-47:]
+    '<tr><th scope="row">-</th></tr></tbody></table>'
+    """
+    rows = [["-" if pd.isna(value) else _plainly(value) for value in line] for line in frame.itertuples(index=False)]
+    return html_table(list(map(str, frame.columns)), rows)
+
+
+def _plainly(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def html_list(lines: Sequence[str]) -> str:
@@ -115,7 +168,7 @@ def html_list(lines: Sequence[str]) -> str:
     >>> html_list(["n < 10"])
     '<ul><li>n &lt; 10</li></ul>'
     """
-    return f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
+    return f"<ul>{''.join(f'<li>{in_html(line)}</li>' for line in lines)}</ul>"
 
 
 def format_p(p_value: float) -> str:

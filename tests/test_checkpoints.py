@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from melanoma_tl import Augmenter, Probe, Stage, TransferClassifier, cache
+from melanoma_tl import Augmenter, Probe, Stage, TransferClassifier, cache, checkpoints
 from melanoma_tl.errors import CacheError, ParameterError
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
@@ -195,7 +195,8 @@ def test_two_identical_runs_at_once(images, labels, monkeypatch):
     assert cache.size("runs") == 0
 
 
-def test_the_second_waits_for_one_that_is_ending(images, labels):
+def test_the_second_waits_for_one_that_is_ending(images, labels, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_PATIENCE", 300)  # a busy machine takes long to end
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: make(epochs=1).fit(images, labels, resume=True), range(2)))
     assert all(len(fitted.history_["loss"]) == 1 for fitted in both)

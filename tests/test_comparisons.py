@@ -288,8 +288,11 @@ def test_a_comparison_can_be_read(capsys):
     assert len(table) == len(LABELS) + 2
     assert len({line.count("|") for line in table}) == 1
     frame = found.to_frame()
-    assert list(frame.index) == list(LABELS)
-    assert frame.loc["auc", "value"] == found.differences["auc"].value
+    assert frame["metric"].tolist() == list(LABELS)
+    by_metric = frame.set_index("metric")
+    assert by_metric.loc["auc", "value"] == found.differences["auc"].value
+    assert by_metric.loc[["auc", "sensitivity", "specificity"], "n"].tolist() == [210, 60, 150]
+    assert (frame["first_name"] == "VGG19").all()
     assert repr(found).startswith("Comparison(VGG19 against VGG16, AUC +0.")
 
 

@@ -92,7 +92,7 @@ def test_overlap_speaks_and_stops(versions):
         "'left': 2 images have a counterpart in 'right' (0 by id, 1 by bytes, 2 by near-duplicate): a, b"
     )
     assert "smaller" in overlap._repr_html_()
-    assert "<th>left</th>" in overlap._repr_html_()
+    assert '<th scope="col">left</th>' in overlap._repr_html_()
     with pytest.raises(LeakageError, match="2 images have a counterpart"):
         overlap.raise_if_any()
     with pytest.warns(LeakageWarning, match=r"2 images have a counterpart .*: a, b\. Look at them") as caught:

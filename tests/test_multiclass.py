@@ -278,3 +278,16 @@ def test_mistakes_get_an_answer():
         MulticlassReport.from_scores(words, np.column_stack([scores, scores[:, 0]]), classes=[*CLASSES, "df"])
     with pytest.raises(ParameterError, match="give one an image"):
         MulticlassReport.from_scores(words[:-1], scores, classes=CLASSES)
+
+
+def test_all_figures_go_to_pandas_as_tidy_rows():
+    truth = ["mel", "nv", "bkl"] * 8
+    scores = np.random.default_rng(0).dirichlet([1, 1, 1], 24)
+    report = MulticlassReport.from_scores(truth, scores, classes=["bkl", "mel", "nv"], n_resamples=100)
+    frame = report.to_frame()
+    assert not frame.duplicated(["class", "metric", "at"]).any()
+    together = frame[frame["class"] == ""].set_index("metric")["value"]
+    assert together["balanced_accuracy"] == report.balanced_accuracy.value
+    assert together["macro_auc"] == report.macro["auc"].value
+    of_mel = frame[(frame["class"] == "mel") & (frame["metric"] == "auc")]
+    assert of_mel["value"].tolist() == [report.against_rest["mel"].metrics["auc"].value]

@@ -323,7 +323,7 @@ def test_one_column_is_a_column_and_a_word_is_no_pair_of_names():
     for names in ("ab", ("a",), ("a", 1), None):
         with pytest.raises(ParameterError, match="names must be"):
             report.compare(report, names=names)
-    with pytest.raises(ParameterError, match="columns must be"):
+    with pytest.raises(ParameterError, match="by must be"):
         report.subgroups(table, 3)
 
 
@@ -412,7 +412,10 @@ def test_rows_that_cannot_be_chosen_are_refused():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda report: report.subgroups({"sex": ["f", "m"] * 12}, columns=[]), "columns must be a str, or several"),
+        (
+            lambda report: report.subgroups({"sex": ["f", "m"] * 12}, by=[]),
+            "by must be a Series or an array .* a str, or sev",
+        ),
         (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={"loss": 5}), "one number an epoch"),
         (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={"loss": "low"}), "one number an epoch"),
         (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={"loss": [[1, 2]]}), "one number an epoch"),

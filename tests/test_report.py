@@ -239,7 +239,7 @@ def test_every_report_says_what_produced_it(made):
     assert {"python", "numpy", "keras", "scikit-learn"} <= set(provenance["versions"])
     assert provenance["created"].endswith("+00:00")
     assert provenance["intervals"] == {"n_resamples": 2000, "random_state": 0}
-    assert provenance["test_data"]["melanoma"] == provenance["test_data"]["images"] / 2
+    assert provenance["test_data"]["classes"]["melanoma"] == provenance["test_data"]["images"] / 2
 
 
 def test_a_report_needs_neither_tensorflow_nor_keras_nor_matplotlib():
@@ -369,6 +369,122 @@ def test_a_dataset_knows_its_groups(dataset):
     found = report.subgroups(known, ["age"], bands={"age": (30,)})
     assert [(row.value, row.n) for row in found] == [("below 30", 10), ("30 and above", 14)]
     assert {row.column for row in report.subgroups(known)} == {"age", "sex"}
+
+
+def many(n=120):
+    """A report on so many images of half as many patients, and what a table of the archive says of them."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(n) % 2
+    ids = [f"ISIC_{row:07}" for row in rng.permutation(n)]
+    table = pd.DataFrame(
+        {
+            "image_id": ids,
+            "path": [f"/images/{one}.jpg" for one in ids],
+            "label": truth,
+            "patient_id": [f"IP_{row // 2}" for row in range(n)],
+            "lesion_id": [f"IL_{row // 2}" for row in range(n)],
+            "isic_id": ids,
+            "diagnosis_1": np.where(truth, "Malignant", "Benign"),
+            "benign_malignant": np.where(truth, "malignant", "benign"),
+            "age": rng.integers(20, 85, n).astype(float),
+            "sex": rng.choice(["female", "male", None], n),
+            "skin_type": rng.integers(1, 6, n),
+            "licence": "CC-0",
+            "hospital_note": [f"note {row // 2}" for row in range(n)],
+            "clinic": [f"clinic {row // 6}" for row in range(n)],
+            "pixels": rng.integers(100_000, 9_000_000, n),
+            "attribution": [None] * n,
+        }
+    )
+    scores = np.clip(rng.normal(0.35 + 0.3 * truth, 0.2), 0.01, 0.99)
+    groups = table["patient_id"].tolist()
+    return MetricsReport.from_scores(truth, scores, image_ids=ids, groups=groups, n_resamples=100), table
+
+
+def test_by_default_images_are_grouped_by_what_makes_sense():
+    report, table = many()
+    found = report.subgroups(table.sample(frac=1, random_state=1))
+    assert list(dict.fromkeys(row.column for row in found)) == ["age", "sex", "skin_type", "clinic", "pixels"]
+    assert found.left_out == {
+        "image_id": "identifiers",
+        "path": "identifiers",
+        "label": "what is to be found",
+        "patient_id": "identifiers",
+        "lesion_id": "identifiers",
+        "isic_id": "identifiers",
+        "diagnosis_1": "what is to be found",
+        "benign_malignant": "what is to be found",
+        "licence": "one value",
+        "hospital_note": "60 values",
+        "attribution": "one value",
+    }
+    assert "hospital_note (60 values)" in str(found)
+    few, small = many(40)
+    assert few.subgroups(small).left_out["hospital_note"] == "20 values among 20 images or patients"
+    with pytest.raises(ParameterError, match=r"nothing to group images by: image_id \(identifiers\).*by='"):
+        report.subgroups(table[["image_id"]])
+
+
+def test_numbers_are_cut_at_their_quartiles_and_the_cuts_are_said():
+    report, table = many()
+    cuts = [float(f"{cut:.3g}") for cut in np.quantile(table["age"], [0.25, 0.5, 0.75])]
+    bands = list(report.subgroups(table, "age"))
+    assert bands[0].value == f"below {cuts[0]:g}"
+    assert bands[-1].value == f"{cuts[2]:g} and above"
+    assert [row.n for row in bands] == np.histogram(table["age"], [0, *cuts, 200])[0].tolist()
+    assert [row.value for row in report.subgroups(table, "skin_type")] == list("12345"), "few numbers are words"
+    assert [row.value for row in report.subgroups(table, "age", bands={"age": [50]})] == ["below 50", "50 and above"]
+
+
+def test_images_are_grouped_by_columns_values_or_a_function():
+    report, table = many()
+    by_column = report.subgroups(table, by="sex")
+    assert not by_column.left_out
+    values = table["sex"]
+    shuffled = table.set_index("image_id")["sex"].sample(frac=1, random_state=2)
+    for found in (
+        report.subgroups(table, by=["sex"]),
+        report.subgroups(by=values),
+        report.subgroups(by=shuffled),
+        report.subgroups(table, by=shuffled),
+        report.subgroups(table.sample(frac=1, random_state=3), by=lambda facts: facts["sex"]),
+        report.subgroups(table, by=values.to_numpy(dtype=object)),
+    ):
+        assert [(row.value, row.metrics) for row in found] == [(row.value, row.metrics) for row in by_column]
+
+    def decade(facts):
+        return 10 * (facts["age"] // 10)
+
+    assert {row.value for row in report.subgroups(table, by=decade)} == {"20", "30", "40", "50", "60", "70", "80"}
+    (only,) = {row.column for row in report.subgroups(by=(table["age"] > 50).to_numpy())}
+    assert only == "group"
+    with pytest.raises(ParameterError, match="by has 3"):
+        report.subgroups(table, by=np.arange(3))
+    with pytest.raises(ParameterError, match="Pass a table"):
+        report.subgroups(by="sex")
+    with pytest.raises(ParameterError, match="Pass a table"):
+        report.subgroups()
+
+
+def test_all_figures_go_to_pandas_as_tidy_rows():
+    report = MetricsReport.from_scores(TRUTH * 20, np.tile(SCORES, 20), n_resamples=100, name="mine")
+    frame = report.to_frame()
+    assert list(frame) == ["metric", "at", "value", "low", "high", "confidence", "method", "n", "name"]
+    shown = frame.set_index("metric")
+    for name, metric in (report.metrics | report.calibration).items():
+        assert shown.loc[name, ["value", "low", "high", "n", "method"]].tolist() == pytest.approx(
+            [metric.value, metric.low, metric.high, metric.n, metric.method]
+        )
+    at = shown.loc["specificity_at_sensitivity"].set_index("at")
+    for one in report.specificity_at_sensitivity:
+        assert at.loc[one.sensitivity, "value"] == one.challenge.value
+    assert not frame.duplicated(["metric", "at"]).any()
+    matrix = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58).to_frame()
+    assert len(matrix) == 9
+    both = pd.concat([frame, matrix])
+    assert both.dtypes.equals(frame.dtypes)
+    undefined = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3], n_resamples=100).to_frame()
+    assert undefined.set_index("metric").loc["precision", ["value", "low", "high"]].isna().all()
 
 
 @pytest.mark.parametrize(

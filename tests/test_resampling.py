@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from scipy.stats import binom
 
+from melanoma_tl import resampling
+from melanoma_tl.calibration import calibration_metrics
+from melanoma_tl.comparisons import compare
+from melanoma_tl.decisions import cumulative_gain, decision_curve
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.metrics import score_metrics
 from melanoma_tl.resampling import Tally, draw_groups, draw_images, number_groups, percentile_interval
+from melanoma_tl.thresholds import specificity_at_sensitivity
 
 TRUTH = np.repeat([1, 0], [30, 70])
 SCORES = np.linspace(0, 1, 100).round(1)
@@ -91,3 +97,89 @@ def test_resamples_without_a_figure_do_not_count():
     ends = percentile_interval(values, 0.9)
     assert ends[:, 0].tolist() == pytest.approx([1.1, 2.9])
     assert np.isnan(ends[:, 1]).all()
+
+
+# -- many images -------------------------------------------------------------------------------------------------------
+
+MANY = 10_500
+MANY_TRUTH = (np.random.default_rng(1).random(MANY) < 0.1).astype(np.int64)
+MANY_SCORES = expit(np.random.default_rng(2).normal(-2.2 + 1.6 * MANY_TRUTH, 1.1))
+PATIENT = np.random.default_rng(3).integers(0, 3000, MANY)
+
+
+def pooled_and_not(monkeypatch, measure):
+    found = [measure()]
+    for limit in ("_MOST_SCORES", "_MOST_GROUPS"):
+        monkeypatch.setattr(resampling, limit, 10**9)
+    return [*found, measure()]
+
+
+@pytest.mark.parametrize("groups", [None, PATIENT], ids=["images", "patients"])
+def test_pools_of_scores_give_the_intervals_of_every_single_score(monkeypatch, groups):
+    options = {"n_resamples": 1000, "groups": groups}
+
+    def measure():
+        return {
+            **score_metrics(MANY_TRUTH, MANY_SCORES, threshold=0.23, **options),
+            **calibration_metrics(MANY_TRUTH, MANY_SCORES, **options),
+            **{
+                f"{at.sensitivity} {way}": getattr(at, way)
+                for at in specificity_at_sensitivity(MANY_TRUTH, MANY_SCORES, **options)
+                for way in ("challenge", "interpolated")
+            },
+        }
+
+    pooled, single = pooled_and_not(monkeypatch, measure)
+    for name, figure in single.items():
+        assert pooled[name].value == figure.value, name
+        width = figure.high - figure.low
+        # Each end has a noise of 4 % of the width with 1,000 resamples, and these are other ones.
+        assert pooled[name].low == pytest.approx(figure.low, abs=0.15 * width), name
+        assert pooled[name].high == pytest.approx(figure.high, abs=0.15 * width), name
+        assert pooled[name].high - pooled[name].low == pytest.approx(width, rel=0.15), name
+
+
+def test_pools_give_the_bands_of_every_single_score(monkeypatch):
+    for curve in (decision_curve, cumulative_gain):
+        pooled, single = pooled_and_not(
+            monkeypatch, lambda curve=curve: curve(MANY_TRUTH, MANY_SCORES, n_resamples=1000)
+        )
+        monkeypatch.undo()
+        np.testing.assert_array_equal(pooled[1], single[1])
+        width = single.high - single.low
+        for end in ("low", "high"):
+            apart = np.abs(getattr(pooled, end) - getattr(single, end))[width > 0] / width[width > 0]
+            assert np.quantile(apart, [0.5, 0.9]) == pytest.approx([0, 0], abs=0.15), (curve, end)
+
+
+def test_bundles_of_images_give_the_comparison_of_every_single_image(monkeypatch):
+    other = expit(np.random.default_rng(4).normal(-2.2 + 1.4 * MANY_TRUTH, 1.1))
+    truth, options = np.tile(MANY_TRUTH, 2), {"n_resamples": 400, "random_state": 5}
+    scores = [np.concatenate([one, np.roll(one, 7)]).round(3) for one in (MANY_SCORES, other)]
+    bundled, single = pooled_and_not(monkeypatch, lambda: compare(truth, *scores, **options).to_frame())
+    assert (bundled["value"] == single["value"]).all()
+    width = single["high"] - single["low"]
+    assert ((bundled["high"] - bundled["low"] - width).abs() < 0.2 * width).all()
+
+
+def test_a_pool_has_no_scores_on_both_sides_of_a_cut_and_keeps_rare_melanomas_apart():
+    rare = np.zeros(MANY, dtype=np.int64)
+    rare[::500] = 1
+    tally = Tally.of(rare, MANY_SCORES)
+    cuts = [0.0, 0.1, float(MANY_SCORES[5]), 1.0]
+    pooled, lowest = tally.pooled(cuts)
+    assert 500 < len(pooled.scores) < 600
+    assert pooled.melanoma.max() == 1
+    assert (np.diff(pooled.scores) < 0).all()
+    assert (lowest <= pooled.scores).all()
+    for cut in cuts:
+        for whole, part in zip(tally[1:], pooled[1:], strict=True):
+            assert whole[tally.scores > cut].sum() == part[pooled.scores > cut].sum()
+    few = Tally.of(TRUTH, SCORES)
+    assert few.pooled()[0] is few
+
+
+def test_the_perfect_order_of_many_images_stays_perfect():
+    figures = score_metrics(MANY_TRUTH, 0.5 * MANY_TRUTH + 0.499 * MANY_SCORES, n_resamples=200)
+    assert (figures["auc"].low, figures["auc"].high) == (1, 1)
+    assert (figures["average_precision"].low, figures["average_precision"].high) == (1, 1)

@@ -65,10 +65,23 @@ def test_one_image_fewer_would_not_do(name, value, width, prevalence):
 @pytest.mark.parametrize("assurance", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("sensitivity", [0.7, 0.9])
 def test_so_many_tests_have_an_interval_that_narrow(sensitivity, assurance):
-    n = round(0.2 * images_needed(0.12, prevalence=0.2, sensitivity=sensitivity, assurance=assurance))
-    found = np.random.default_rng(0).binomial(n, sensitivity, 4000)
-    low, high = wilson_interval(found, n)
+    n, rng = images_needed(0.12, prevalence=0.2, sensitivity=sensitivity, assurance=assurance), np.random.default_rng(0)
+    melanomas = rng.binomial(n, 0.2, 4000)
+    low, high = wilson_interval(rng.binomial(melanomas, sensitivity), melanomas)
     assert np.mean(high - low <= 0.12) == pytest.approx(assurance, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "figure", [{"sensitivity": 1.0}, {"sensitivity": 0.5}, {"specificity": 0.9}, {"sensitivity": 0.9}]
+)
+@pytest.mark.parametrize("prevalence", [0.02, 0.5, 0.9])
+def test_so_many_tests_of_images_as_they_come_have_an_interval_that_narrow(figure, prevalence):
+    """The number of melanomas among them is chance as well."""
+    ((name, value),) = figure.items()
+    n, rng = images_needed(0.15, prevalence=prevalence, **figure), np.random.default_rng(0)
+    sizes = np.maximum(rng.binomial(n, prevalence if name == "sensitivity" else 1 - prevalence, 4000), 1)
+    low, high = wilson_interval(rng.binomial(sizes, value), sizes)
+    assert np.mean(high - low <= 0.15) >= 0.77
 
 
 def test_so_many_tests_have_an_interval_of_the_auc_that_narrow():
@@ -99,7 +112,8 @@ def test_rarer_melanomas_and_narrower_intervals_need_more_images():
         (lambda: expected_intervals(10, 10), "Give the figure that is expected, one of sensitivity, specificity, auc"),
         (lambda: expected_intervals(0, 10, auc=0.9), "n_melanoma must be a whole number of at least 1"),
         (lambda: expected_intervals(10, 1.5, auc=0.9), "n_benign must be a whole number of at least 1"),
-        (lambda: expected_intervals(10, 10, auc=90), "auc must be a number from 0 to 1"),
+        (lambda: expected_intervals(5, 5, auc=1), r"auc must be a number between 0 and 1 \(both excluded\)"),
+        (lambda: expected_intervals(10, 10, auc=90), r"auc must be a number between 0 and 1 \(both excluded\)"),
         (lambda: images_needed(0.1, prevalence=0.2), "Give the figure that is expected"),
         (lambda: images_needed(0.1, prevalence=0.2, auc=0.9, sensitivity=0.9), "exactly one.*got sensitivity and auc"),
         (lambda: images_needed(0, prevalence=0.2, auc=0.9), "width must be a number between 0 and 1"),

@@ -4,12 +4,26 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+from scipy.special import expit
+from scipy.stats import norm
 
-from melanoma_tl import MetricsReport, TransferClassifier
+from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, shortcuts
 from melanoma_tl.comparisons import delong
 from melanoma_tl.errors import DatasetError, NotFittedError, ParameterError
-from melanoma_tl.shortcuts import Box, check_shortcuts, cover, find_lesion
+from melanoma_tl.metrics import Metric
+from melanoma_tl.shortcuts import (
+    SMALLEST_AUC,
+    Box,
+    ShortcutCheck,
+    _measure,
+    _measure_groups,
+    check_shortcuts,
+    cover,
+    find_lesion,
+)
 
 N = 60
 LABELS = np.arange(N) % 2
@@ -170,3 +184,59 @@ def test_lesions_are_found_in_most_real_images(real_data):
     test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(per_class=60, random_state=0)
     found = [find_lesion(load_image(path, (224, 224))) for path in test.paths]
     assert sum(lesion is not None for lesion in found) > 50
+
+
+def test_an_effect_too_small_to_matter_is_said_and_rings_no_alarm():
+    check = check_shortcuts(Judge(CORNER, channel=0), draw_lesions(shortcut=True), LABELS)
+    small = replace(check, auc=check.auc | {"covered": Metric(0.51, 0.503, 0.517, 40_000, "delong")})
+    assert not small
+    assert not small.warning
+    assert "above chance, but below 0.556" in str(small)
+    assert replace(check, auc=check.auc | {"covered": Metric(0.556, 0.501, 0.6, 400, "delong")})
+    assert norm.cdf(0.2 / np.sqrt(2)) == pytest.approx(SMALLEST_AUC, abs=5e-4), "a small effect: d = 0.2"
+
+
+def test_patients_of_a_dataset_are_drawn_whole(tmp_path):
+    images, patient = draw_lesions(shortcut=True), [f"p{row // 4}" for row in range(N)]
+    paths = [str(tmp_path / f"{row}.png") for row in range(N)]
+    for image, path in zip(images, paths, strict=True):
+        Image.fromarray(image).save(path)
+    dataset = ISBIDataset(
+        [str(row) for row in range(N)], paths, LABELS, name="mine", metadata=pd.DataFrame({"patient_id": patient})
+    )
+    by_dataset = check_shortcuts(Judge(CORNER, channel=0), dataset)
+    given = check_shortcuts(Judge(CORNER, channel=0), images, LABELS, groups=patient)
+    assert by_dataset.auc["covered"].method == by_dataset.survives["alone"].method == "cluster bootstrap"
+    assert by_dataset.auc == given.auc
+    assert by_dataset
+    with pytest.raises(ParameterError, match="groups"):
+        check_shortcuts(Judge(CORNER), images, LABELS, groups=patient[:5])
+
+
+def draw_patients(rng, n_patients=120, each=4):
+    """Three scores of images that tell nothing of melanoma in the second view, where those of a patient are alike."""
+    patient = np.repeat(np.arange(n_patients), each)
+    truth = ((rng.random(n_patients) < 0.45)[patient] & (rng.random(len(patient)) < 0.55)).astype(np.int64)
+    scores = rng.normal(0, 0.7, (3, len(patient))) + rng.normal(0, 0.7, n_patients)[patient]
+    return truth, expit(scores + 1.5 * np.array([1, 0, 1])[:, None] * truth), patient
+
+
+@pytest.mark.slow
+def test_the_alarm_is_false_as_often_as_its_interval_says(monkeypatch):
+    """Two and a half per cent lie above an interval of 95 %; images taken for themselves give far more."""
+    monkeypatch.setattr(shortcuts, "_N_RESAMPLES", 500)
+    rng, n_draws = np.random.default_rng(0), 600
+    by_patient = by_image = independent = 0
+    for _ in range(n_draws):
+        truth, scores, patient = draw_patients(rng)
+        by_patient += rings(_measure_groups(truth, scores, patient, 0.95, 0))
+        by_image += rings(_measure(truth, scores, 0.95))
+        truth, scores, patient = draw_patients(rng, n_patients=480, each=1)
+        independent += rings(_measure(truth, scores, 0.95))
+    for false_alarms in (by_patient, independent):
+        assert 0.01 <= false_alarms / n_draws <= 0.05
+    assert by_image > 1.5 * by_patient
+
+
+def rings(measured):
+    return bool(ShortcutCheck(*measured, 0, 0, 0, 0.95, ()))

@@ -83,7 +83,7 @@ from melanoma_tl.sample_size import expected_intervals, images_needed
 foreseen = expected_intervals(117, 483, sensitivity=0.9, auc=0.87)
 print(foreseen["sensitivity"])  # 0.83 to 0.94 with 117 melanomas
 n = images_needed(0.1, prevalence=0.2, sensitivity=0.9)
-print(n)  # 817 images, 163 of them melanomas
+print(n)  # 825 images, 165 of them melanomas
 # --8<-- [end:plan]
 
 from matplotlib.figure import Figure

@@ -1,7 +1,6 @@
 """`ISBIDataset`: an immutable table of images and their labels."""
 
 import contextlib
-import html
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from melanoma_tl.datasets.tables import read_table
 from melanoma_tl.datasets.verification import Verification, verify
 from melanoma_tl.datasets.words import LabelMap, name_more_than_classes, read_labels
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.escaping import in_html
 from melanoma_tl.fingerprints import (
     GROUP_KINDS,
     IMAGE_KINDS,
@@ -749,15 +749,12 @@ class ISBIDataset:
 
     def _repr_html_(self) -> str:
         head = "".join(
-            f"<tr><td>{html.escape(row.image_id)}</td><td>{CLASS_NAMES[row.label]}</td>"
-            f"<td>{html.escape(row.path)}</td></tr>"
+            f"<tr><td>{in_html(row.image_id)}</td><td>{CLASS_NAMES[row.label]}</td><td>{in_html(row.path)}</td></tr>"
             for row in self[:5]
         )
-        skipped = "".join(
-            f"<li>{html.escape(row.image_id)}: {html.escape(row.reason)}</li>" for row in self.skipped[:10]
-        )
+        skipped = "".join(f"<li>{in_html(row.image_id)}: {in_html(row.reason)}</li>" for row in self.skipped[:10])
         return (
-            f"<p><b>{html.escape(self.name)}</b>: {len(self)} images, "
+            f"<p><b>{in_html(self.name)}</b>: {len(self)} images, "
             + ", ".join(f"{count} {name}" for name, count in self.class_counts.items())
             + f"</p><table><tr><th>image_id</th><th>class</th><th>path</th></tr>{head}</table>"
             + (f"<p>{len(self.skipped)} rows skipped:</p><ul>{skipped}</ul>" if skipped else "")

@@ -1,6 +1,5 @@
 """What two datasets share: images, near-duplicates, lesions, patients."""
 
-import html
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from numpy.typing import NDArray
 
 from melanoma_tl.datasets.near_duplicates import coarse_distances, find_near_duplicates
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
+from melanoma_tl.escaping import in_html
 from melanoma_tl.fingerprints import KINDS, Fingerprints
 from melanoma_tl.images import SkippedRow
+from melanoma_tl.tables import html_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -245,7 +246,7 @@ class Overlap:
     def _repr_html_(self) -> str:
         titles = {"left_id": self.left, "right_id": self.right, "found_by": "found by"}
         shown = self.pairs.drop(columns=["left_path", "right_path"]).rename(columns=titles).head(10)
-        return f"<p>{html.escape(str(self))}</p>{shown.to_html(index=False, na_rep='-') if len(shown) else ''}"
+        return f"<p>{in_html(str(self))}</p>{html_frame(shown) if len(shown) else ''}"
 
     def to_frame(self) -> pd.DataFrame:
         """Give the pairs to pandas.

@@ -1,6 +1,5 @@
 """Whether a part of a dataset looks like a random draw from it: cameras, sizes, colours, sites, diagnoses."""
 
-import html
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,13 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.rows import unreadable_rows
 from melanoma_tl.errors import DatasetError, ImageError
+from melanoma_tl.escaping import in_figure, in_html
 from melanoma_tl.fingerprints import GROUP_KINDS
 from melanoma_tl.images import SkippedRow, load_image, map_threaded, open_image, read_content
 from melanoma_tl.parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
 from melanoma_tl.pixels import shown_size
 from melanoma_tl.resampling import number_values_or_alone
-from melanoma_tl.tables import format_p, text_table
+from melanoma_tl.tables import format_p, html_frame, text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -279,7 +279,7 @@ class SelectionBias:
         return f"SelectionBias({self._verdict()})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self._verdict())}</p>{self.comparisons.to_html(index=False)}"
+        return f"<p>{in_html(self._verdict())}</p>{html_frame(self.comparisons)}"
 
     def _verdict(self) -> str:
         n = self._of_classes()["characteristic"].nunique()
@@ -328,7 +328,7 @@ class SelectionBias:
         for ax in axes[len(rows) :]:
             ax.remove()
         chosen = self.images["in_subset"].sum()
-        figure.suptitle(f"{self.name}\nthe {chosen} images of the subset (shaded) and the others")
+        figure.suptitle(f"{in_figure(self.name)}\nthe {chosen} images of the subset (shaded) and the others")
         return figure
 
 
@@ -595,7 +595,7 @@ def _draw_shares(ax: "Axes", words: pd.Series, members: pd.Index, edges: NDArray
     for word, colour in zip([*common, "others"], [*colours[: len(common)], GREY], strict=True):
         shares = np.bincount(tenths, weights=of_class == word) / np.bincount(tenths)
         if shares.any():
-            ax.bar(edges[:-1], shares, np.diff(edges), bottom, align="edge", color=colour, label=word)
+            ax.bar(edges[:-1], shares, np.diff(edges), bottom, align="edge", color=colour, label=in_figure(word, 24))
         bottom += shares
     ax.set_ylim(0, 1.15)  # room above the bars for the shade
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, reverse=True)

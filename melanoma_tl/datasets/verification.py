@@ -1,6 +1,5 @@
 """What is wrong with the images of a dataset."""
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,8 +11,9 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.leakage import Side, find_relations
 from melanoma_tl.errors import ImageError
+from melanoma_tl.escaping import in_html, visible
 from melanoma_tl.images import decode, map_threaded
-from melanoma_tl.tables import text_table
+from melanoma_tl.tables import html_frame, text_table
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ISBIDataset
@@ -77,16 +77,16 @@ class Verification:
 
     def __str__(self) -> str:
         if self.ok:
-            return f"{self.name}: {self.n_images} images, no problem found"
+            return f"{visible(self.name)}: {self.n_images} images, no problem found"
         counts = ", ".join(f"{count} {problem}" for problem, count in self.counts.items() if count)
         shown = self.problems[["image_id", "problem", "detail"]].head(20)
         table = text_table(list(shown.columns), shown.astype(str).to_numpy().tolist())
         more = f"\n… and {len(self.problems) - 20} more: see .problems" if len(self.problems) > 20 else ""
-        return f"{self.name}: {self.n_images} images, {counts}\n\n{table}{more}"
+        return f"{visible(self.name)}: {self.n_images} images, {counts}\n\n{table}{more}"
 
     def _repr_html_(self) -> str:
-        head = html.escape(str(self).split("\n", 1)[0])
-        return f"<p>{head}</p>{'' if self.ok else self.problems.head(20).to_html(index=False)}"
+        head = in_html(str(self).split("\n", 1)[0])
+        return f"<p>{head}</p>{'' if self.ok else html_frame(self.problems.head(20))}"
 
     def remove_from(self, dataset: "ISBIDataset") -> "ISBIDataset":
         """Take out what no classifier should be trained on or judged by.

@@ -1,13 +1,15 @@
 """Curves for which scikit-learn has a display, in the style of the library and with intervals."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl.escaping import in_figure
 from melanoma_tl.metrics import Metric, describe
 from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, dress, new_axes, square
+from melanoma_tl.resampling import Tally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +57,11 @@ def draw_roc(
 
     ax = new_axes() if ax is None else ax
     display = RocCurveDisplay.from_predictions(
-        y_true, y_score, ax=ax, drop_intermediate=False, plot_chance_level=True, chance_level_kw={"color": GREY}
+        **_points(y_true, y_score),
+        ax=ax,
+        drop_intermediate=False,
+        plot_chance_level=True,
+        chance_level_kw={"color": GREY},
     )
     display.line_.set(color=BLUE, linewidth=2, label=f"AUC {describe(figures['auc'], confidence)}")
     display.chance_level_.set(label="chance, AUC 0.5")
@@ -94,7 +100,7 @@ def draw_precision_recall(
 
     ax = new_axes() if ax is None else ax
     display = PrecisionRecallDisplay.from_predictions(
-        y_true, y_score, ax=ax, plot_chance_level=True, chance_level_kw={"color": GREY}
+        **_points(y_true, y_score), ax=ax, plot_chance_level=True, chance_level_kw={"color": GREY}
     )
     display.line_.set(color=BLUE, linewidth=2, label=f"AP {describe(figures['average_precision'], confidence)}")
     display.chance_level_.set(label=f"chance, the prevalence {np.mean(y_true):.3f}")
@@ -139,7 +145,7 @@ def draw_roc_curves(
     ]
     display.plot(ax=ax, curve_kwargs=looks, plot_chance_level=True, chance_level_kw={"color": GREY, "linewidth": 1})
     for line, label in zip(display.line_, curves, strict=True):
-        line.set(linewidth=1.8, label=label)
+        line.set(linewidth=1.8, label=in_figure(label, 90))
     display.chance_level_.set(label="chance, AUC 0.5")
     dress(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
@@ -190,6 +196,16 @@ def draw_reliability(
     square(ax)
     ax.legend(loc="best", fontsize=TEXT_SIZE - 2, handlelength=1.5)
     return display
+
+
+def _points(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Leave out points of a curve that lie closer to each other than anybody can see."""
+    scores, melanoma, benign = Tally.of(y_true, y_score).pooled()[0]
+    return {
+        "y_true": np.repeat([1, 0], len(scores)),
+        "y_score": np.tile(scores, 2),
+        "sample_weight": np.concatenate([melanoma, benign]),
+    }
 
 
 def _mark_operating_point(ax: "Axes", x: float, y: float, threshold: float) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl.escaping import in_figure
 from melanoma_tl.metrics import ConfusionCounts
 from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, dress, new_axes
 
@@ -74,7 +75,7 @@ def _draw(matrix: NDArray[np.int64], classes: Sequence[str], ax: "Axes") -> "Con
     """Draw counts, shaded by share: with few images of a class the counts alone would hide its row."""
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    display = ConfusionMatrixDisplay(matrix, display_labels=classes)
+    display = ConfusionMatrixDisplay(matrix, display_labels=[in_figure(name, 24) for name in classes])
     display.plot(ax=ax, cmap="Blues", colorbar=False)
     display.im_.set(data=_shares(matrix), clim=(0, 1))
     for text, share in zip(display.text_.flat, _shares(matrix).flat, strict=True):

@@ -24,7 +24,7 @@ class MetricsDisplay(ScoresDisplay):
     Parameters
     ----------
     metrics : mapping of str to Metric
-        From the top down.
+        From the top down, by the names in `melanoma_tl.metrics.LABELS` or any others, which are written as they are.
     confidence : float, default=0.95
         Coverage of the intervals.
 
@@ -74,7 +74,7 @@ class MetricsDisplay(ScoresDisplay):
             ax.plot([metric.low, metric.high], [row, row], color="black", linewidth=1.6, marker="|", markersize=8)
         dress(ax, f"Test figures with {100 * self.confidence:g} % intervals", "Value", "")
         ax.set(xlim=(0, 1.02), ylim=(len(rows) - 0.4, -0.6))
-        ax.set_yticks(rows, [f"{LABELS[name]}  (n = {metric.n})" for name, metric in self.metrics.items()])
+        ax.set_yticks(rows, [f"{LABELS.get(name, name)}  (n = {metric.n})" for name, metric in self.metrics.items()])
         ax.grid(visible=False, axis="y")
         values = ax.secondary_yaxis("right")
         values.set_yticks(rows, [_interval(metric) for metric in metrics], fontsize=TEXT_SIZE - 1)

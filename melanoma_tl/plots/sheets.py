@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ImageError
+from melanoma_tl.escaping import in_figure
 from melanoma_tl.images import load_image
 from melanoma_tl.plots.style import GREY, ORANGE, TEXT_SIZE, TITLE_SIZE, new_figure
 
@@ -15,17 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _THUMBNAIL = (224, 224)  # pixels
+_MOST = 24  # letters above an image
 
 
 class Example(NamedTuple):
-    """An image to show: its id, its file, and its score."""
+    """An image to show: its id, its file, its score, and what the score is of."""
 
     image_id: str
     path: str
     score: float
+    score_of: str = "score"
 
 
-def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, threshold: float) -> "Figure":
+def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, title: str) -> "Figure":
     """Draw sample images, one row a group.
 
     Parameters
@@ -34,8 +37,8 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
         Titles of the rows and what stands in them; an empty row says "none".
     columns : int
         Images in a full row.
-    threshold : float
-        For the title.
+    title : str
+        What stands above.
 
     Returns
     -------
@@ -44,16 +47,17 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, thre
     """
     figure = new_figure(1.9 * columns + 1.7, 2.25 * len(groups) + 0.7)
     grid = _bare(figure.subplots(len(groups), columns, squeeze=False), *_THUMBNAIL)
-    for row, (title, examples) in zip(grid, groups.items(), strict=True):
-        row[0].set_ylabel(title, fontsize=TEXT_SIZE, fontweight="bold")
+    for row, (heading, examples) in zip(grid, groups.items(), strict=True):
+        row[0].set_ylabel(in_figure(heading), fontsize=TEXT_SIZE, fontweight="bold")
         for ax, example in zip(row, examples, strict=False):
-            ax.set_title(f"{example.image_id}\nscore {example.score:.3f}", fontsize=TEXT_SIZE - 1)
+            ax.set_title(
+                f"{in_figure(example.image_id, _MOST)}\n{in_figure(example.score_of, _MOST)} {example.score:.3f}",
+                fontsize=TEXT_SIZE - 1,
+            )
             _show(ax, example.path)
         if not examples:
             _write(row[0], "none")
-    figure.suptitle(
-        f"Most confident images of each outcome\n(predicted melanoma: score > {threshold:g})", fontsize=TITLE_SIZE
-    )
+    figure.suptitle("\n".join(in_figure(line, 100) for line in title.split("\n")), fontsize=TITLE_SIZE)
     return figure
 
 
@@ -88,10 +92,10 @@ def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 2) -> "Figur
     grid = figure.subplots(rows, 3 * columns, squeeze=False, width_ratios=[1, 1, gap] * columns)
     for axes, pair in zip(_bare(grid, *_THUMBNAIL).reshape(-1, 3)[:, :2], pairs, strict=False):
         for ax, image_id, path in zip(axes, pair.image_ids, pair.paths, strict=True):
-            ax.set_title(image_id, fontsize=TEXT_SIZE - 1)
+            ax.set_title(in_figure(image_id, _MOST), fontsize=TEXT_SIZE - 1)
             _show(ax, path)
-        axes[0].set_xlabel(pair.caption, fontsize=TEXT_SIZE - 1, color=ORANGE, loc="left")
-    figure.suptitle(title, fontsize=TITLE_SIZE)
+        axes[0].set_xlabel(in_figure(pair.caption), fontsize=TEXT_SIZE - 1, color=ORANGE, loc="left")
+    figure.suptitle("\n".join(in_figure(line, 100) for line in title.split("\n")), fontsize=TITLE_SIZE)
     return figure
 
 
@@ -129,7 +133,9 @@ def draw_explanations(
             ax.imshow(image, extent=extent)
         found = row[1].imshow(heat, extent=extent, cmap="viridis", vmin=0, vmax=1, alpha=0.55)
         fell = row[2].imshow(drop, extent=extent, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.6)
-        row[0].set_title(caption.replace(": ", "\n", 1), fontsize=TEXT_SIZE - 1, loc="left")
+        row[0].set_title(
+            "\n".join(in_figure(part, _MOST) for part in caption.split(": ", 1)), fontsize=TEXT_SIZE - 1, loc="left"
+        )
     grid[0, 1].set_title("Grad-CAM", fontsize=TEXT_SIZE)
     grid[0, 2].set_title("Occlusion", fontsize=TEXT_SIZE)
     labels = ((found, "evidence", grid[:, 1]), (fell, "fall of the score when covered", grid[:, 2]))
@@ -169,7 +175,7 @@ def draw_views(
     for ax, title in zip(grid[0], titles, strict=True):
         ax.set_title(title, fontsize=TEXT_SIZE)
     for ax, name in zip(grid[:, 0], names, strict=False):
-        ax.set_ylabel(name, fontsize=TEXT_SIZE - 1)
+        ax.set_ylabel(in_figure(name, _MOST), fontsize=TEXT_SIZE - 1)
     return figure
 
 
@@ -188,7 +194,7 @@ def _show(ax: "Axes", path: str) -> None:
     try:
         ax.imshow(load_image(path, _THUMBNAIL))
     except ImageError as error:
-        _write(ax, f"cannot be read:\n{error.reason}")
+        _write(ax, f"cannot be read:\n{in_figure(error.reason)}")
 
 
 def _write(ax: "Axes", text: str) -> None:

@@ -26,7 +26,7 @@ from melanoma_tl.metrics import describe
 from melanoma_tl.report.writing import NOTICE, inline
 
 if TYPE_CHECKING:
-    from melanoma_tl.report.metrics_report import MetricsReport
+    from melanoma_tl.report.base import Report
 
 CARD = MappingProxyType(
     {
@@ -72,12 +72,12 @@ class CardEntry(NamedTuple):
     stated: bool
 
 
-def fill_card(report: "MetricsReport", card: Mapping[str, str]) -> list[CardEntry]:
+def fill_card(report: "Report", card: Mapping[str, str]) -> list[CardEntry]:
     """Fill in a model card.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         What is known of model and test.
     card : mapping of str to str
         What the library cannot know, by the keys of `CARD`; it is added to what the library knows.
@@ -103,11 +103,11 @@ def fill_card(report: "MetricsReport", card: Mapping[str, str]) -> list[CardEntr
     return entries
 
 
-def _model(report: "MetricsReport") -> Mapping[str, Any]:
+def _model(report: "Report") -> Mapping[str, Any]:
     return report.provenance["model"]
 
 
-def _parameters(report: "MetricsReport", *names: str) -> str:
+def _parameters(report: "Report", *names: str) -> str:
     known = _model(report).get("parameters", {})
     return inline({name: known[name] for name in names if name in known})
 
@@ -116,12 +116,12 @@ def _sentence(start: str, text: str) -> str:
     return f"{start}: {text}." if text else ""
 
 
-def _test_images(report: "MetricsReport") -> str:
+def _test_images(report: "Report") -> str:
     data = report.provenance["test_data"]
-    return f"{data['name']}: {data['images']} images, {data['melanoma']} melanoma and {data['benign']} benign."
+    return f"{data['name']}: {data['images']} images, {_classes(report)}."
 
 
-def _missing_data(report: "MetricsReport") -> str:
+def _missing_data(report: "Report") -> str:
     history = report.provenance["test_data"].get("history")
     chosen = "How the images were chosen is not known to the report."
     if history:
@@ -131,7 +131,7 @@ def _missing_data(report: "MetricsReport") -> str:
     return f"{chosen} {left_out}."
 
 
-def _describe_model(report: "MetricsReport") -> str:
+def _describe_model(report: "Report") -> str:
     model = _model(report)
     if "estimator" in model:
         return f"{model['estimator']}."
@@ -142,7 +142,7 @@ def _describe_model(report: "MetricsReport") -> str:
     return " ".join(part for part in told if part)
 
 
-def _training(report: "MetricsReport") -> str:
+def _training(report: "Report") -> str:
     model = _model(report)
     told = [
         _sentence(title, inline(model[key]))
@@ -152,15 +152,8 @@ def _training(report: "MetricsReport") -> str:
     return " ".join([*told, _sentence("Balance", _parameters(report, "balancer", "class_weight"))]).strip()
 
 
-def _threshold_and_calibration(report: "MetricsReport") -> str:
-    if report.threshold is None:
-        return ""
-    point, calibration = report.provenance.get("operating_point"), report.provenance.get("calibration")
-    origin = report.provenance.get("threshold_from", "given to the report, which does not know how it was chosen")
-    if point:
-        n = sum(point["confusion_matrix"].values())
-        origin = f"chosen on {n} images with tune_threshold, by the rule: {point['rule']}"
-    told = [f"An image is called melanoma when its score is above {report.threshold:.4g}, {origin}."]
+def _threshold_and_calibration(report: "Report") -> str:
+    told, calibration = [report.rule] if report.rule else [], report.provenance.get("calibration")
     if calibration:
         told.append(f"Calibrated: {_describe_calibration(calibration)}.")
     return " ".join(told)
@@ -173,7 +166,7 @@ def _describe_calibration(calibration: Any) -> str:
         return inline(calibration)
 
 
-def _independence(report: "MetricsReport") -> str:
+def _independence(report: "Report") -> str:
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
         return "Not checked: the model does not remember its training images."
@@ -183,18 +176,24 @@ def _independence(report: "MetricsReport") -> str:
     return f"No test image has a counterpart among those the model was fitted with; compared by {compared}."
 
 
-def _sample_size(report: "MetricsReport") -> str:
-    figures = (f"{name} {describe(report.metrics[name], report.confidence)}" for name in ("sensitivity", "specificity"))
-    return f"{report.counts.n_melanoma} melanomas and {report.counts.n_benign} benign images give {', '.join(figures)}."
+def _sample_size(report: "Report") -> str:
+    figures = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
+    return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {figures}."
 
 
-def _see(report: "MetricsReport", *kinds: str) -> str:
+def _classes(report: "Report") -> str:
+    """List the number of images of each class."""
+    *most, last = (f"{n} {name}" for name, n in report.class_sizes.items())
+    return f"{', '.join(most)} and {last}"
+
+
+def _see(report: "Report", *kinds: str) -> str:
     """Point at what was attached of some types, by their names: the report does not know who makes them."""
     titles = [title for title, content in report.findings if type(content).__name__ in kinds]
     return f"See {', '.join(titles)}." if titles else ""
 
 
-_KNOWN: Mapping[str, Callable[["MetricsReport"], str]] = {
+_KNOWN: Mapping[str, Callable[["Report"], str]] = {
     "not_for": lambda _: f"{NOTICE} No diagnosis, no advice to a patient, no decision about a lesion may rest on it.",
     "test_images": _test_images,
     "missing_data": _missing_data,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, describe
 
 if TYPE_CHECKING:
-    from melanoma_tl.report.metrics_report import MetricsReport
+    from melanoma_tl.report.base import Report
 
 _TARGET = re.compile(r"(sensitivity|specificity) at least ([0-9.e-]+)")
 """How `choose_threshold` writes the rules that name a target."""
@@ -17,15 +17,15 @@ class _Check(NamedTuple):
     """Something to look at; what finds nothing gives an empty list, and None where it cannot be looked at."""
 
     looked_at: str
-    find: Callable[["MetricsReport"], list[str] | None]
+    find: Callable[["Report"], list[str] | None]
 
 
-def list_concerns(report: "MetricsReport") -> list[str]:
+def list_concerns(report: "Report") -> list[str]:
     """Say what speaks against the figures, the gravest first.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -43,7 +43,7 @@ def list_concerns(report: "MetricsReport") -> list[str]:
     return found or [f"Nothing was found that speaks against these figures; looked at: {', '.join(looked_at)}"]
 
 
-def _leakage(report: "MetricsReport") -> list[str] | None:
+def _leakage(report: "Report") -> list[str] | None:
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
         return None
@@ -53,27 +53,29 @@ def _leakage(report: "MetricsReport") -> list[str] | None:
     return [f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})"]
 
 
-def _findings(report: "MetricsReport") -> list[str] | None:
+def _findings(report: "Report") -> list[str] | None:
     if not report.findings:
         return None
     return [content.warning for _, content in report.findings if getattr(content, "warning", "")]
 
 
-def _one_class(report: "MetricsReport") -> list[str]:
-    counts = report.counts
-    if counts.tp + counts.fp not in (0, counts.n):
-        return []
-    called = "MELANOMA" if counts.tp else "BENIGN"
-    return [f"EVERY IMAGE IS CALLED {called}: figures at this threshold say nothing of the scores"]
+def _one_class(report: "Report") -> list[str]:
+    calls = report.class_calls
+    called = [name for name, n in calls.items() if n]
+    if len(called) > 1:
+        never = [name for name in calls if name not in called]
+        return [f"No image is called {' or '.join(never)}: the sensitivity for it is 0"] if never else []
+    what = f"CALLED {called[0].upper()}" if called else "WITHOUT A CALL"
+    return [f"EVERY IMAGE IS {what}: figures that count calls say nothing of the scores"]
 
 
-def _target(report: "MetricsReport") -> list[str] | None:
+def _target(report: "Report") -> list[str] | None:
     point = report.provenance.get("operating_point")
     target = _TARGET.match(point["rule"]) if point else None
     if target is None:
         return None
     name, aim = target[1], float(target[2])
-    reached = report.metrics[name]
+    reached = report.headlines[LABELS[name]]
     if not reached.value < aim:
         return []
     start = "TARGET MISSED" if reached.high < aim else "Target not reached, which may be chance"
@@ -81,39 +83,47 @@ def _target(report: "MetricsReport") -> list[str] | None:
     return [f"{start}: the threshold was chosen for a {name} of at least {aim:g}; {here}"]
 
 
-def _no_better_than_chance(report: "MetricsReport") -> list[str] | None:
-    if "auc" not in report.metrics:
+def _no_better_than_chance(report: "Report") -> list[str] | None:
+    of_all = {of: one.metrics["auc"] for of, one in report.two_class_reports.items() if "auc" in one.metrics}
+    if not of_all:
         return None
-    auc = report.metrics["auc"]
-    told = f"the AUC is {describe(auc, report.confidence)}"
-    if auc.high < 0.5:
-        return [f"WORSE THAN CHANCE: {told}; check the order of the classes"]
-    return [f"The scores may be no better than chance: {told}"] if auc.low <= 0.5 else []
+    found = []
+    for of, auc in of_all.items():
+        told = f"the AUC{of} is {describe(auc, report.confidence)}"
+        if auc.high < 0.5:
+            found.append(f"WORSE THAN CHANCE: {told}; check the order of the classes")
+        elif auc.low <= 0.5:
+            found.append(f"The scores may be no better than chance: {told}")
+    return found
 
 
-def _few(report: "MetricsReport") -> list[str]:
-    counts = report.counts
-    few = [f"{n} {name}" for n, name in ((counts.n_melanoma, "melanoma"), (counts.n_benign, "benign")) if n < FEW]
+def _few(report: "Report") -> list[str]:
+    few = [f"{n} {name}" for name, n in report.class_sizes.items() if n < FEW]
     told = f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth"
     return [told] if few else []
 
 
-def _miscalibration(report: "MetricsReport") -> list[str] | None:
-    if report.y_score is None:
+def _miscalibration(report: "Report") -> list[str] | None:
+    with_scores = {of: one for of, one in report.two_class_reports.items() if one.y_score is not None}
+    if not with_scores:
         return None
-    intercept, slope = (report.calibration[f"calibration_{name}"] for name in ("intercept", "slope"))
-    wrong = []
-    if intercept.low > 0 or intercept.high < 0:
-        side = "too low" if intercept.value > 0 else "too high"
-        wrong.append(f"{side} on the whole (calibration intercept {describe(intercept, report.confidence)})")
-    if slope.low > 1 or slope.high < 1:
-        side = "too moderate" if slope.value > 1 else "too extreme"
-        wrong.append(f"{side} (calibration slope {describe(slope, report.confidence)})")
-    told = f"The scores are no probabilities here: they are {' and '.join(wrong)}; calibrate on validation images"
-    return [told] if wrong else []
+    found = []
+    for of, one in with_scores.items():
+        intercept, slope = (one.calibration[f"calibration_{name}"] for name in ("intercept", "slope"))
+        wrong = []
+        if intercept.low > 0 or intercept.high < 0:
+            side = "too low" if intercept.value > 0 else "too high"
+            wrong.append(f"{side} on the whole (calibration intercept {describe(intercept, report.confidence)})")
+        if slope.low > 1 or slope.high < 1:
+            side = "too moderate" if slope.value > 1 else "too extreme"
+            wrong.append(f"{side} (calibration slope {describe(slope, report.confidence)})")
+        if wrong:
+            told = f"The scores{of} are no probabilities here: they are {' and '.join(wrong)}"
+            found.append(told if of else f"{told}; calibrate on validation images")
+    return found
 
 
-def _prevalence_by_choice(report: "MetricsReport") -> list[str] | None:
+def _prevalence_by_choice(report: "Report") -> list[str] | None:
     data = report.provenance["test_data"]
     if "history" not in data:
         return None
@@ -121,8 +131,8 @@ def _prevalence_by_choice(report: "MetricsReport") -> list[str] | None:
     return [f"The share of melanomas is not that of the source but of a choice: {chosen}"] if chosen else []
 
 
-def _without_width(report: "MetricsReport") -> list[str]:
-    collapsed = [LABELS[name] for name, metric in report.metrics.items() if metric.low == metric.high]
+def _without_width(report: "Report") -> list[str]:
+    collapsed = [name for name, metric in report.figures.items() if metric.low == metric.high]
     return [f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else []
 
 

@@ -1,30 +1,18 @@
 """The figures of a report."""
 
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.calibration import STRATEGIES, reliability_curve
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.files import publishing
-from melanoma_tl.metrics import LABELS, describe
-from melanoma_tl.parameters import (
-    COUNT,
-    PATH,
-    TEXT,
-    check,
-    checked,
-    choice,
-    several,
-)
+from melanoma_tl.metrics import describe
+from melanoma_tl.parameters import COUNT, checked, choice
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,
-    HistoryDisplay,
     MetricsDisplay,
     PredictiveValuesDisplay,
     ScoreHistogramDisplay,
@@ -32,6 +20,8 @@ from melanoma_tl.plots import (
 from melanoma_tl.plots.curves import draw_precision_recall, draw_reliability, draw_roc
 from melanoma_tl.plots.matrices import draw_confusion_matrix
 from melanoma_tl.plots.sheets import Example, draw_examples
+from melanoma_tl.report.base import DrawnFigure
+from melanoma_tl.report.words import CLASS_NAMES, rename_in_plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,26 +29,7 @@ if TYPE_CHECKING:
     from sklearn.calibration import CalibrationDisplay
     from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
-
-class DrawnFigure(NamedTuple):
-    """A figure of a report.
-
-    Attributes
-    ----------
-    name : str
-        Of its file, without suffix.
-    title : str
-        For people.
-    alt : str
-        What it shows, for those who cannot see it.
-    figure : Figure
-        The figure.
-    """
-
-    name: str
-    title: str
-    alt: str
-    figure: "Figure"
+_Display = TypeVar("_Display", bound=Any)
 
 
 class Scored(NamedTuple):
@@ -101,7 +72,9 @@ class ReportFigures:
             If the report has no scores.
         """
         y_true, y_score, threshold = self._scored("A ROC curve")
-        return draw_roc(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
+        return self._named(
+            draw_roc(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
+        )
 
     def plot_precision_recall(self: Any, ax: "Axes | None" = None) -> "PrecisionRecallDisplay":
         """Draw precision against recall, with average precision, interval and the prevalence as baseline.
@@ -122,8 +95,8 @@ class ReportFigures:
             If the report has no scores.
         """
         y_true, y_score, threshold = self._scored("A precision-recall curve")
-        return draw_precision_recall(
-            y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax
+        return self._named(
+            draw_precision_recall(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
         )
 
     def plot_confusion_matrix(self: Any, ax: "Axes | None" = None) -> "ConfusionMatrixDisplay":
@@ -139,7 +112,7 @@ class ReportFigures:
         sklearn.metrics.ConfusionMatrixDisplay
             Its ``figure_`` shows and saves.
         """
-        return draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax)
+        return self._named(draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax))
 
     def plot_metrics(self: Any, ax: "Axes | None" = None) -> MetricsDisplay:
         """Draw every figure as a bar with its interval.
@@ -154,7 +127,7 @@ class ReportFigures:
         MetricsDisplay
             Its ``figure_`` shows and saves.
         """
-        return MetricsDisplay(self.metrics, self.confidence).plot(ax)
+        return self._named(MetricsDisplay(self.figures, self.confidence).plot(ax))
 
     @checked(strategy=choice(*STRATEGIES))
     def plot_calibration(self: Any, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
@@ -178,8 +151,8 @@ class ReportFigures:
             If the report has no scores, or there is no such strategy.
         """
         y_true, y_score, _ = self._scored("A reliability diagram")
-        curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence)
-        return draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, ax=ax)
+        curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence, groups=self.groups)
+        return self._named(draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, ax=ax))
 
     def plot_decision_curve(self: Any, ax: "Axes | None" = None) -> DecisionCurveDisplay:
         """Draw the net benefit of acting on the scores, beside cutting out all lesions and none.
@@ -200,7 +173,7 @@ class ReportFigures:
             If the report has no scores.
         """
         y_true, y_score, _ = self._scored("A decision curve")
-        return DecisionCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax)
+        return self._named(DecisionCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
 
     def plot_gain(self: Any, ax: "Axes | None" = None) -> GainCurveDisplay:
         """Draw how many melanomas are found when images are looked at in the order of their scores.
@@ -221,7 +194,7 @@ class ReportFigures:
             If the report has no scores.
         """
         y_true, y_score, _ = self._scored("A gain curve")
-        return GainCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax)
+        return self._named(GainCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
 
     def plot_scores(self: Any, ax: "Axes | None" = None) -> ScoreHistogramDisplay:
         """Draw how the scores of each class are distributed.
@@ -242,7 +215,7 @@ class ReportFigures:
             If the report has no scores.
         """
         y_true, y_score, threshold = self._scored("A histogram of scores")
-        return ScoreHistogramDisplay.from_predictions(y_true, y_score, threshold=threshold, ax=ax)
+        return self._named(ScoreHistogramDisplay.from_predictions(y_true, y_score, threshold=threshold, ax=ax))
 
     def plot_predictive_values(self: Any, ax: "Axes | None" = None) -> PredictiveValuesDisplay:
         """Draw PPV and NPV at prevalences from 0.1 to 50 %.
@@ -257,32 +230,7 @@ class ReportFigures:
         PredictiveValuesDisplay
             Its ``figure_`` shows and saves.
         """
-        return PredictiveValuesDisplay.from_counts(self.counts, confidence=self.confidence, ax=ax)
-
-    def plot_history(self: Any, axes: "Sequence[Axes] | None" = None) -> HistoryDisplay:
-        """Draw loss and accuracy of training and validation, an epoch at a time.
-
-        Parameters
-        ----------
-        axes : sequence of Axes, optional
-            Where to draw the loss and, if the history has it, the accuracy; a new figure by default.
-
-        Returns
-        -------
-        HistoryDisplay
-            Its ``figure_`` shows and saves; ``axes_`` has the loss, then the accuracy.
-
-        Raises
-        ------
-        ParameterError
-            If the report has no training history.
-        """
-        if not self.history:
-            raise ParameterError(
-                "This report has no training history; pass history={'loss': [...], ...} to from_scores, "
-                "or an estimator with history_ to from_estimator"
-            )
-        return HistoryDisplay(self.history).plot(axes)
+        return self._named(PredictiveValuesDisplay.from_counts(self.counts, confidence=self.confidence, ax=ax))
 
     def plot_examples(self: Any, n: int = 4) -> "Figure":
         """Draw sample images: true positives, true negatives, false negatives, false positives.
@@ -306,45 +254,8 @@ class ReportFigures:
         tn, fp, fn, tp = self.counts
         totals = {"true positives": tp, "true negatives": tn, "false negatives": fn, "false positives": fp}
         titled = {f"{name.capitalize()} ({totals[name]})": shown for name, shown in self.examples(n).items()}
-        return draw_examples(titled, columns=n, threshold=cast("float", self.threshold))
-
-    @checked(folder=PATH, formats=several(TEXT))
-    def save_figures(self: Any, folder: str | os.PathLike[str], formats: Sequence[str] = ("png",)) -> list[Path]:
-        """Write every figure that this report can draw.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if it does not exist.
-        formats : sequence of str, default=("png",)
-            Suffixes that matplotlib writes, such as ``"svg"`` or ``"pdf"``.
-
-        Returns
-        -------
-        list of Path
-            The files: ``confusion_matrix``, ``metrics`` and ``predictive_values`` always;
-            ``roc``, ``precision_recall``, ``calibration``, ``decision_curve``, ``gain`` and
-            ``scores`` with scores; ``history`` and ``examples`` with theirs.
-
-        Raises
-        ------
-        ParameterError
-            If matplotlib does not write a format.
-        """
-        from matplotlib.figure import Figure
-
-        known = set(Figure().canvas.get_supported_filetypes())
-        check({"formats": formats}, {"formats": several(choice(*known))})
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for drawn in self.draw_all():
-            for suffix in formats:
-                path = folder / f"{drawn.name}.{suffix}"
-                with publishing(path) as temporary:
-                    drawn.figure.savefig(temporary, format=suffix, dpi=150, facecolor="white")
-                written.append(path)
-        return written
+        rule = f"(predicted {self.class_names[1]}: score > {self.threshold:g})"
+        return draw_examples(titled, columns=n, title=f"Most confident images of each outcome\n{rule}")
 
     def draw_all(self: Any) -> Iterator[DrawnFigure]:
         """Draw every figure that this report can draw, one by one, so that only one is held at a time.
@@ -354,6 +265,11 @@ class ReportFigures:
         DrawnFigure
             With its name, its title and its text alternative.
         """
+        for drawn in self._draw_all():
+            yield drawn._replace(alt=self._in_own_words(drawn.alt), title=self._in_own_words(drawn.title))
+
+    def _draw_all(self: Any) -> Iterator[DrawnFigure]:
+        """Draw every figure, with the words for benign lesions and melanomas."""
         if self.y_score is not None:
             yield from self._draw_scored()
         tn, fp, fn, tp = self.counts
@@ -363,9 +279,7 @@ class ReportFigures:
             f"Of {tn + fp} benign images {tn} were called benign, of {fn + tp} melanomas {tp} melanoma.",
             self.plot_confusion_matrix().figure_,
         )
-        listed = "; ".join(
-            f"{LABELS[name]} {describe(metric, self.confidence)}" for name, metric in self.metrics.items()
-        )
+        listed = "; ".join(f"{name} {describe(metric, self.confidence)}" for name, metric in self.figures.items())
         yield DrawnFigure("metrics", "All figures", f"Bars with intervals: {listed}.", self.plot_metrics().figure_)
         yield DrawnFigure(
             "predictive_values",
@@ -374,13 +288,7 @@ class ReportFigures:
             " is, the lower the PPV and the higher the NPV.",
             self.plot_predictive_values().figure_,
         )
-        if self.history and len(self.history.get("loss", ())):
-            yield DrawnFigure(
-                "history",
-                "Training history",
-                f"Loss and accuracy over {len(self.history['loss'])} epochs of training.",
-                self.plot_history().figure_,
-            )
+        yield from self._draw_history()
         if self.y_score is not None and self.paths is not None:
             yield DrawnFigure(
                 "examples",
@@ -389,6 +297,12 @@ class ReportFigures:
                 "the most confident first.",
                 self.plot_examples(),
             )
+
+    def _named(self: Any, display: _Display) -> _Display:
+        """Put the names of the classes on a plot, where they are not benign and melanoma."""
+        if self.class_names != CLASS_NAMES:
+            rename_in_plot(display.ax_, self.class_names)
+        return display
 
     def _draw_scored(self: Any) -> Iterator[DrawnFigure]:
         """Draw what needs scores."""

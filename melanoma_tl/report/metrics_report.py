@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.calibration import calibration_metrics
 from melanoma_tl.claims import ClaimsCheck, check_claims
 from melanoma_tl.comparisons import Comparison, compare
-from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.images import SkippedRow
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import (
     check_lengths,
     check_scores,
@@ -49,26 +47,22 @@ from melanoma_tl.parameters import (
     several,
     whole,
 )
+from melanoma_tl.report.base import Report
 from melanoma_tl.report.figures import ReportFigures, Scored
-from melanoma_tl.report.page import write_page
-from melanoma_tl.report.writing import (
-    save_submission,
-    save_text,
-    write_dict,
-    write_fragment,
-    write_json,
-    write_markdown,
-    write_text,
-)
-from melanoma_tl.subgroups import BANDS, Subgroups, as_table, measure_subgroups
+from melanoma_tl.report.frames import frame_report
+from melanoma_tl.report.matching import match_images
+from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
+from melanoma_tl.report.rows import take_scored
+from melanoma_tl.report.words import CLASS_NAMES, rename_classes
+from melanoma_tl.report.writing import TIED_TO_PREVALENCE, Table, figures_of_scores, list_tables, save_submission
+from melanoma_tl.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
-from melanoma_tl.versions import library_versions
 
-_NO_SCORE = "the classifier gave no score: the image could not be read"
+_HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class MetricsReport(ReportFigures):
+class MetricsReport(ReportFigures, Report):
     """Test figures of a classifier, each with an interval and its n, and what produced them.
 
     Made by `from_estimator`, `from_scores` or `from_confusion`, not by calling the class.
@@ -107,6 +101,9 @@ class MetricsReport(ReportFigures):
         What each belongs to, such as its patient; the intervals then are those of the cluster bootstrap.
     findings : tuple of (str, object)
         What `attach` added, each with its title.
+    class_names : tuple of str
+        What class 0 and class 1 are: "benign" and "melanoma", and other words in a report of `MulticlassReport`
+        on one diagnosis against the others.
 
     Notes
     -----
@@ -129,17 +126,9 @@ class MetricsReport(ReportFigures):
     metrics: Mapping[str, Metric]
     counts: ConfusionCounts
     threshold: float | None
-    confidence: float
-    name: str
-    skipped: tuple[SkippedRow, ...]
-    provenance: Mapping[str, Any]
-    history: Mapping[str, Sequence[float]] | None = None
     y_true: NDArray[np.int64] | None = None
     y_score: NDArray[np.float64] | None = None
-    image_ids: tuple[str, ...] = ()
-    paths: tuple[str, ...] | None = None
-    groups: tuple[Any, ...] | None = None
-    findings: tuple[tuple[str, Any], ...] = ()
+    class_names: tuple[str, str] = CLASS_NAMES
 
     # -- making ----------------------------------------------------------------------------------------------------
 
@@ -153,6 +142,7 @@ class MetricsReport(ReportFigures):
         history=HISTORY | NONE,
         provenance=TABLE | NONE,
         skipped=several(group(TEXT | PATH, 3, "(image_id, path, reason)")),
+        class_names=NAMES,
         **BOOTSTRAP,
     )
     def from_scores(
@@ -172,6 +162,7 @@ class MetricsReport(ReportFigures):
         provenance: Mapping[str, Any] | None = None,
         skipped: Sequence[tuple[str, str, str]] = (),
         name: str = "",
+        class_names: tuple[str, str] = CLASS_NAMES,
     ) -> Self:
         """Report on the scores of any model.
 
@@ -208,6 +199,8 @@ class MetricsReport(ReportFigures):
             Images that were left out before scoring.
         name : str, optional
             Name of the test data.
+        class_names : tuple of str, default=("benign", "melanoma")
+            What the two classes are, where the question is another one: the report then uses these words.
 
         Returns
         -------
@@ -222,15 +215,9 @@ class MetricsReport(ReportFigures):
             If lengths differ, scores are no probabilities, or `pos_label` is none of the labels.
         """
         truth, scores = as_binary(y_true, pos_label=pos_label), check_scores(y_score)
-        ids = [str(row) for row in range(len(scores))] if image_ids is None else [str(image) for image in image_ids]
-        files = None if paths is None else [str(path) for path in paths]
-        check_lengths(len(scores), y_true=truth, image_ids=ids, paths=files, groups=groups)
-        scored = np.flatnonzero(~np.isnan(scores))
-        unscored = [
-            SkippedRow(ids[row], files[row] if files else "", _NO_SCORE) for row in np.flatnonzero(np.isnan(scores))
-        ]
-        truth, scores = truth[scored], scores[scored]
-        belongs = None if groups is None else tuple(list(groups)[row] for row in scored)
+        check_lengths(len(scores), y_true=truth)
+        rows = take_scored(np.isnan(scores), image_ids=image_ids, paths=paths, groups=groups, skipped=skipped)
+        truth, scores = truth[rows.scored], scores[rows.scored]
         figures = score_metrics(
             truth,
             scores,
@@ -238,24 +225,26 @@ class MetricsReport(ReportFigures):
             confidence=confidence,
             n_resamples=n_resamples,
             random_state=random_state,
-            groups=belongs,
+            groups=rows.groups,
         )
         counts = confusion_counts(truth, scores, threshold)
-        all_skipped = (*(SkippedRow(*row) for row in skipped), *unscored)
         return cls(
             metrics=figures,
             counts=counts,
             threshold=float(threshold),
             confidence=confidence,
             name=name,
-            skipped=all_skipped,
-            provenance=_provenance(name, counts, len(all_skipped), (n_resamples, random_state), provenance),
+            skipped=rows.skipped,
+            provenance=describe_report(
+                name, _sizes(counts, class_names), len(rows.skipped), (n_resamples, random_state), provenance
+            ),
             history=history,
             y_true=truth,
             y_score=scores,
-            image_ids=tuple(ids[row] for row in scored),
-            paths=None if files is None else tuple(files[row] for row in scored),
-            groups=belongs,
+            image_ids=rows.image_ids,
+            paths=rows.paths,
+            groups=rows.groups,
+            class_names=class_names,
         )
 
     @classmethod
@@ -324,9 +313,7 @@ class MetricsReport(ReportFigures):
         ConfusionCounts(tn=2, fp=0, fn=0, tp=2)
         """
         truth, scores = score_with_truth(estimator, X, y, pos_label)
-        overlap = estimator.seen_images(X) if hasattr(estimator, "seen_images") else None
-        if overlap is not None:
-            overlap.warn_if_any("Its figures say little about new images", stacklevel=3)
+        seen = find_seen(estimator, X)
         report = cls.from_scores(
             truth,
             scores,
@@ -334,21 +321,9 @@ class MetricsReport(ReportFigures):
             confidence=confidence,
             n_resamples=n_resamples,
             random_state=random_state,
-            image_ids=getattr(X, "image_ids", None),
-            paths=getattr(X, "paths", None),
-            groups=_patients(X),
-            history=getattr(estimator, "history_", None),
-            provenance=getattr(estimator, "provenance_", {"estimator": str(estimator)}),
-            skipped=getattr(X, "skipped", ()),
-            name=getattr(X, "name", "") if name is None else name,
+            **known_of(estimator, X, name),
         )
-        # What the classifier says of itself was written in training, and may have been set otherwise since.
-        known = {
-            "test_data": {**report.provenance["test_data"], **_choice_of(X)},
-            **_tuning_of(estimator, report.threshold),
-            "seen_by_the_model": None if overlap is None else {"images": len(overlap), "by": overlap.counts},
-        }
-        return replace(report, provenance={**report.provenance, **known})
+        return tell_origin(report, estimator, X, seen, threshold=report.threshold)
 
     @classmethod
     @checked(
@@ -410,7 +385,7 @@ class MetricsReport(ReportFigures):
             confidence=confidence,
             name=name,
             skipped=(),
-            provenance=_provenance(name, counts, 0, (n_resamples, random_state), provenance),
+            provenance=describe_report(name, _sizes(counts, CLASS_NAMES), 0, (n_resamples, random_state), provenance),
         )
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -420,80 +395,87 @@ class MetricsReport(ReportFigures):
         figure = f"{LABELS[first]} {describe(self.metrics[first], self.confidence)}"
         return f"MetricsReport({self.name!r}, {self.counts.n} images, {figure})"
 
-    def __str__(self) -> str:
-        return write_text(self)
+    @property
+    def class_sizes(self) -> Mapping[str, int]:
+        """How many images are of each class, melanoma first."""
+        return _sizes(self.counts, self.class_names)
 
-    def to_markdown(self) -> str:
-        """Write the report as Markdown.
+    @property
+    def class_calls(self) -> Mapping[str, int]:
+        """How many images are called each class, melanoma first."""
+        tn, fp, fn, tp = self.counts
+        return dict(zip(self.class_names[::-1], (tp + fp, tn + fn), strict=True))
+
+    @property
+    def two_class_reports(self) -> Mapping[str, "MetricsReport"]:
+        """Itself, of which nothing need be said."""
+        return {"": self}
+
+    @property
+    def figures(self) -> Mapping[str, Metric]:
+        """The figures in `metrics`, by their names for readers."""
+        return {self._in_own_words(LABELS[name]): metric for name, metric in self.metrics.items()}
+
+    @property
+    def headlines(self) -> Mapping[str, Metric]:
+        """AUC, average precision, sensitivity and specificity, by their names for readers."""
+        return {LABELS[name]: self.metrics[name] for name in _HEADLINES if name in self.metrics}
+
+    @property
+    def rule(self) -> str:
+        """When an image is called melanoma, and where the threshold is from."""
+        if self.threshold is None:
+            return ""
+        origin = self.provenance.get("threshold_from", "given to the report, which does not know how it was chosen")
+        point = self.provenance.get("operating_point")
+        if point:
+            n = sum(point["confusion_matrix"].values())
+            origin = f"chosen on {n} images with tune_threshold, by the rule: {point['rule']}"
+        return f"An image is called {self.class_names[1]} when its score is above {self.threshold:.4g}, {origin}."
+
+    def statements(self) -> list[str]:
+        """Say what the figures rest on: images, threshold and prevalence.
 
         Returns
         -------
-        str
-            The figures, the confusion matrix, specificity at given sensitivities, the
-            calibration, the skipped images, what was attached, and the provenance.
+        list of str
+            A sentence each.
         """
-        return write_markdown(self)
+        name = self.class_names[1]
+        rule = "" if self.threshold is None else f"; predicted {name} when the score is above {self.threshold:g}"
+        classes = ", ".join(f"{n} {called}" for called, n in self.class_sizes.items())
+        prevalence = f"{name[:1].upper()}{name[1:]} prevalence {100 * self.prevalence:.1f} %"
+        return [
+            f"{self.counts.n} images: {classes}; {len(self.skipped)} skipped{rule}",
+            f"{prevalence}: {TIED_TO_PREVALENCE} hold at this prevalence only",
+        ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Write the report as plain Python objects.
+    def tables(self) -> list[Table]:
+        """Give the figures as tables of text.
+
+        Returns
+        -------
+        list of Table
+            All figures and the confusion matrix; with scores, also the specificity at given sensitivities
+            and the calibration.
+        """
+        return list_tables(self)
+
+    def figures_to_dict(self) -> dict[str, Any]:
+        """Give the figures as plain Python objects.
 
         Returns
         -------
         dict
-            Each name in `metrics` with a dict of value, low, high and n; further
-            "schema_version", "confusion_matrix", "specificity_at_sensitivity" and "calibration"
-            (where there are scores), "threshold", "confidence", "name", "skipped", "findings",
-            "history", "provenance" and "notice". Undefined figures are None.
+            Each name in `metrics`, "confusion_matrix" and "threshold"; with scores, also
+            "specificity_at_sensitivity" and "calibration".
         """
-        return write_dict(self)
-
-    def to_json(self) -> str:
-        """Write the report as strict JSON: an undefined figure is null, never NaN.
-
-        Returns
-        -------
-        str
-            What `to_dict` returns.
-        """
-        return write_json(self.to_dict())
-
-    @checked(path=PATH, card=TABLE | NONE)
-    def save(self, path: str | os.PathLike[str], *, card: Mapping[str, str] | None = None) -> Path:
-        """Write the report into a file, whole or not at all.
-
-        Parameters
-        ----------
-        path : path-like
-            Its suffix says how: ``.html`` a page of one file, with figures, model card and all that was
-            attached; ``.md`` Markdown, ``.json`` JSON, ``.txt`` plain text.
-        card : mapping of str to str, optional
-            For the page: what the model card says under the headings that the library cannot know,
-            such as ``{"intended_use": "..."}``; the keys are those of `melanoma_tl.report.CARD`.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        ParameterError
-            If the suffix is another one, or a card is given for what is no page.
-        UnknownNameError
-            If the card has no such heading.
-        """
-        path = Path(path)
-        if card is not None and path.suffix.lower() != ".html":
-            raise ParameterError(f"Only a page has a model card: save as .html, got {str(path)!r}")
-        return save_text(
-            path,
-            {
-                ".html": lambda: write_page(self, card or {}),
-                ".md": self.to_markdown,
-                ".json": self.to_json,
-                ".txt": lambda: f"{self}\n",
-            },
-        )
+        return {
+            **{name: metric.to_dict() for name, metric in self.metrics.items()},
+            "confusion_matrix": self.counts._asdict(),
+            **figures_of_scores(self),
+            "threshold": self.threshold,
+        }
 
     @checked(path=PATH, category=TEXT)
     def to_submission(self, path: str | os.PathLike[str], *, category: str = "melanoma") -> Path:
@@ -518,49 +500,8 @@ class MetricsReport(ReportFigures):
             refuses, ids are repeated, or the path does not end in ``.csv``.
         """
         _, y_score, _ = self._scored("A submission")
-        if self.skipped:
-            raise ParameterError(
-                f"{len(self.skipped)} images have no score, such as {self.skipped[0].image_id!r} "
-                f"({self.skipped[0].reason}): the scorer of the challenges takes complete files only"
-            )
+        self._check_complete()
         return save_submission(Path(path), self.image_ids, {category: y_score})
-
-    @checked(title=TEXT)
-    def attach(self, title: str, content: Any) -> Self:
-        """Return a report that also holds something else that was found out about the images or the model.
-
-        Parameters
-        ----------
-        title : str
-            What it is, such as "Subgroups", "Overlap with the training images" or "Explanations".
-        content : object
-            Anything with a text (``str``): `subgroups`, a `compare`, an `Overlap`, a `SelectionBias`,
-            explanations. The page also takes its ``_repr_html_`` and its ``plot()``, the JSON report
-            its ``to_dict()``; a matplotlib figure, or a display, is drawn on the page.
-
-        Returns
-        -------
-        MetricsReport
-            A copy; this one stays as it is.
-
-        Raises
-        ------
-        ParameterError
-            If something with this title is attached already.
-
-        Examples
-        --------
-        >>> report = MetricsReport.from_scores([0, 1, 0, 1], [0.1, 0.9, 0.7, 0.8])
-        >>> groups = report.subgroups({"sex": ["female", "male", "male", "female"]})
-        >>> report.attach("Subgroups", groups).findings[0][0]
-        'Subgroups'
-        """
-        if title in dict(self.findings):
-            raise ParameterError(f"something called {title!r} is attached already; choose another title")
-        return replace(self, findings=(*self.findings, (title, content)))
-
-    def _repr_html_(self) -> str:
-        return write_fragment(self)
 
     # -- asking further --------------------------------------------------------------------------------------------
 
@@ -622,42 +563,25 @@ class MetricsReport(ReportFigures):
         1
         """
         here, there = self._scored("A comparison"), other._scored("A comparison")
-        row_of = {image_id: row for row, image_id in enumerate(other.image_ids)}
-        mine, theirs = (
-            np.array(rows, dtype=np.intp)
-            for rows in (
-                [row for row, image_id in enumerate(self.image_ids) if image_id in row_of],
-                [row_of[image_id] for image_id in self.image_ids if image_id in row_of],
-            )
-        )
-        if len(row_of) < len(other.image_ids) or len(set(self.image_ids)) < len(self.image_ids):
-            raise ParameterError("Images are matched by their ids, and some ids are repeated; make them unique")
-        if not len(mine):
-            raise ParameterError("The two reports share no image id; give both the same image_ids")
-        disputed = np.flatnonzero(here.y_true[mine] != there.y_true[theirs])
-        if len(disputed):
-            raise ParameterError(
-                f"The two reports disagree about the label of {len(disputed)} images, such as "
-                f"{self.image_ids[mine[disputed[0]]]!r}; they are not about the same images"
-            )
+        images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
         bootstrap = self._bootstrap
         if self.groups is not None:
-            bootstrap["groups"] = [self.groups[row] for row in mine]
+            bootstrap["groups"] = [self.groups[row] for row in images.here]
         return compare(
-            here.y_true[mine],
-            here.y_score[mine],
-            there.y_score[theirs],
+            here.y_true[images.here],
+            here.y_score[images.here],
+            there.y_score[images.there],
             thresholds=(here.threshold, there.threshold),
             names=names,
-            left_out=len(self.image_ids) + len(other.image_ids) - 2 * len(mine),
+            left_out=images.left_out,
             **bootstrap,
         )
 
-    @checked(columns=several(TEXT, at_least=1) | NONE, bands=BANDS | NONE)
+    @checked(by=BY | NONE, bands=BANDS | NONE)
     def subgroups(
         self,
-        table: Any,
-        columns: Sequence[str] | None = None,
+        table: Any = None,
+        by: By | None = None,
         *,
         bands: Mapping[str, Sequence[float]] | None = None,
     ) -> Subgroups:
@@ -665,14 +589,19 @@ class MetricsReport(ReportFigures):
 
         Parameters
         ----------
-        table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset
-            What is known of the images. With a column ``image_id`` rows are matched by it, and
-            images that it does not have are in the group "not given"; without, there must
-            be one row for each image of the report, in its order.
-        columns : sequence of str, optional
-            The columns to group by; by default all but ``image_id``, ``path`` and ``label``.
+        table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset, optional
+            What is known of the images; not needed where `by` holds the values. With a column ``image_id``
+            rows are matched by it, and images that it does not have are in the group "not given"; without,
+            there must be one row for each image of the report, in its order.
+        by : str, sequence of str, Series, ndarray of shape (n_images,), or callable, optional
+            The columns to group by; or a value for each image: in the order of the report, or, in a Series
+            whose index is not the default one, by the image ids that stand in it; or a function that takes the table
+            as a DataFrame, in the order of the report, and returns the values. By default every column but those of
+            identifiers, files and diagnoses, of one value, and of nearly a value for each patient;
+            `Subgroups.left_out` has the reasons.
         bands : mapping of str to sequence of float, optional
-            Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``.
+            Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``; at their quartiles by default, where
+            there are more than ten numbers.
 
         Returns
         -------
@@ -693,16 +622,38 @@ class MetricsReport(ReportFigures):
         >>> found = report.subgroups({"image_id": ["b", "a", "d"], "sex": ["female", "male", "female"]})
         >>> [(row.value, row.n) for row in found]
         [('female', 2), ('male', 1), ('not given', 1)]
+        >>> ages = pd.Series([61, 35, 70, 44], index=["b", "a", "c", "d"], name="age")
+        >>> [(row.value, row.n) for row in report.subgroups(by=ages, bands={"age": [50]})]
+        [('below 50', 2), ('50 and above', 2)]
         """
         y_true, y_score, threshold = self._scored("A table of subgroups")
-        facts = self._match(as_table(table.to_frame() if hasattr(table, "image_ids") else table))
-        chosen = [name for name in facts if name not in ("image_id", "path", "label")] if columns is None else columns
-        for name in chosen:
-            if name not in facts:
-                raise UnknownNameError("column", name, map(str, facts.columns))
-        return measure_subgroups(
-            y_true, y_score, facts[list(chosen)], bands=bands, threshold=threshold, **self._bootstrap
-        )
+        if table is None and not isinstance(by, pd.Series | np.ndarray):
+            raise ParameterError("Pass a table of what is known of the images, or by= with a value for each image")
+        known: Any = {"image_id": self.image_ids} if table is None else table
+        facts = self._match(as_table(known.to_frame() if hasattr(known, "image_ids") else known))
+        if isinstance(by, pd.Series) and not isinstance(by.index, pd.RangeIndex):
+            by = self._match(by.rename_axis("image_id").reset_index(name="by"))["by"].rename(str(by.name or "group"))
+        columns, left_out = group_table(facts, by, self.groups)
+        found = measure_subgroups(y_true, y_score, columns, bands=bands, threshold=threshold, **self._bootstrap)
+        return replace(found, left_out=left_out)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give all figures to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a figure: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
+            "low", "high", "confidence", "method", "n" and "name", which is that of the test data: the tables of
+            several reports can be put under each other with ``pandas.concat``.
+
+        Examples
+        --------
+        >>> frame = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58).to_frame()
+        >>> frame.loc[frame["metric"] == "sensitivity", ["value", "n"]].round(3).values.tolist()
+        [[0.773, 75.0]]
+        """
+        return frame_report(self)
 
     @checked(claims=TABLE)
     def check_claims(self, claims: Mapping[str, float | str]) -> ClaimsCheck:
@@ -736,10 +687,6 @@ class MetricsReport(ReportFigures):
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    @property
-    def _bootstrap(self) -> dict[str, Any]:
-        return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
-
     def _match(self, table: pd.DataFrame) -> pd.DataFrame:
         """Bring the rows of a table into the order of the report's images."""
         if "image_id" not in table:
@@ -755,6 +702,10 @@ class MetricsReport(ReportFigures):
             raise ParameterError(f"The table has several rows for the image {twice!r}; keep one")
         return by_id.reindex(list(self.image_ids))
 
+    def _in_own_words(self, text: str) -> str:
+        """Name the classes as they are called here in what is written of melanoma and benign lesions."""
+        return text if self.class_names == CLASS_NAMES else rename_classes(text, self.class_names)
+
     def _scored(self, what: str) -> Scored:
         if self.y_true is None or self.y_score is None or self.threshold is None:
             raise ParameterError(
@@ -763,55 +714,6 @@ class MetricsReport(ReportFigures):
         return Scored(self.y_true, self.y_score, self.threshold)
 
 
-def _choice_of(X: Any) -> dict[str, Any]:
-    """Tell how the images of a dataset were chosen, where it remembers."""
-    history = getattr(X, "history", None)
-    if history is None:
-        return {}
-    chosen = [step.what for step in history if step.sets_prevalence]
-    return {"history": [str(step) for step in history], "prevalence_set_by": chosen[-1] if chosen else None}
-
-
-def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:
-    """Tell how a classifier turns views into a score, and a score into a class."""
-    tuning: dict[str, Any] = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
-    if hasattr(estimator, "calibration_"):
-        tuning["calibration"] = asdict(estimator.calibration_)
-    if hasattr(estimator, "operating_point_") and estimator.operating_point_.threshold == threshold:
-        tuning["operating_point"] = estimator.operating_point_.to_dict()
-    elif getattr(estimator, "threshold", None) == threshold:
-        tuning["threshold_from"] = "the classifier's parameter, which was not tuned"
-    return tuning
-
-
-def _patients(X: Any) -> list[Any] | None:
-    """Take the patient of each image, where the table knows patients and one of them has several images."""
-    known = getattr(X, "metadata", None)
-    if known is None or "patient_id" not in known:
-        return None
-    patients = known["patient_id"]
-    known_ones = patients.dropna()
-    several = known_ones.duplicated().any() and len(set(known_ones)) + patients.isna().sum() > 1
-    return patients.tolist() if several else None
-
-
-def _provenance(
-    name: str,
-    counts: ConfusionCounts,
-    n_skipped: int,
-    bootstrap: tuple[int, int],
-    model: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": library_versions(),
-        "test_data": {
-            "name": name or "unnamed",
-            "images": counts.n,
-            "melanoma": counts.n_melanoma,
-            "benign": counts.n_benign,
-            "skipped": n_skipped,
-        },
-        "intervals": dict(zip(("n_resamples", "random_state"), bootstrap, strict=True)),
-        "model": dict(model or {}),
-    }
+def _sizes(counts: ConfusionCounts, class_names: tuple[str, str]) -> dict[str, int]:
+    """Name the number of images of each class, melanoma first."""
+    return dict(zip(class_names[::-1], (counts.n_melanoma, counts.n_benign), strict=True))

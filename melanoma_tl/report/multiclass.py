@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.escaping import in_html, in_markdown
 from melanoma_tl.inputs import check_reads_streams, score_labelled
 from melanoma_tl.labels import Classes, as_labels
 from melanoma_tl.meanings import normalise
@@ -24,6 +26,7 @@ from melanoma_tl.parameters import (
 )
 from melanoma_tl.plots.curves import draw_roc_curves
 from melanoma_tl.plots.matrices import draw_class_matrix
+from melanoma_tl.report.frames import frame_figures
 from melanoma_tl.report.metrics_report import MetricsReport
 from melanoma_tl.report.writing import NOTICE, Table, cells, plain, save_submission, save_text, write_json
 from melanoma_tl.tables import html_table, markdown_table, text_table
@@ -192,7 +195,9 @@ class MulticlassReport:
         return "\n\n".join([self._title(), *tables, NOTICE])
 
     def _repr_html_(self) -> str:
-        return "".join(f"<h4>{table.title}</h4>{html_table(table.header, table.rows)}" for table in self._tables())
+        return "".join(
+            f"<h4>{in_html(table.title)}</h4>{html_table(table.header, table.rows)}" for table in self._tables()
+        )
 
     def to_markdown(self) -> str:
         """Write the report as Markdown.
@@ -203,7 +208,22 @@ class MulticlassReport:
             Figures of all classes together, of each against the rest, and the confusion matrix.
         """
         tables = (f"## {table.title}\n\n{markdown_table(table.header, table.rows)}" for table in self._tables())
-        return "\n\n".join([f"# {self._title()}", *tables, f"*{NOTICE}*"]) + "\n"
+        return "\n\n".join([f"# {in_markdown(self._title())}", *tables, f"*{NOTICE}*"]) + "\n"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give all figures to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a figure, as `MetricsReport.to_frame`, with the class that it is of under "class"; empty for
+            those of all classes, of which the means are called "macro_" and the name of the figure.
+        """
+        together = {"balanced_accuracy": self.balanced_accuracy, "accuracy": self.accuracy}
+        together |= {f"macro_{name}": metric for name, metric in self.macro.items()}
+        parts = [frame_figures(together, confidence=self.confidence, name=self.name).assign(**{"class": ""})]
+        parts += [report.to_frame().assign(**{"class": name}) for name, report in self.against_rest.items()]
+        return pd.concat(parts, ignore_index=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Write the report as plain Python objects.

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from melanoma_tl.metrics import LABELS, describe
+from melanoma_tl.escaping import lines_visible, visible
+from melanoma_tl.metrics import describe
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.writing import (
     NOTICE,
@@ -16,7 +17,6 @@ from melanoma_tl.report.writing import (
     list_facts,
     list_skipped,
     list_sources,
-    list_tables,
     write_title,
 )
 from melanoma_tl.tables import html_table
@@ -24,11 +24,9 @@ from melanoma_tl.tables import html_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from melanoma_tl.report.metrics_report import MetricsReport
+    from melanoma_tl.report.base import Report
 
 _WIDEST_CHART = 6.5  # inches: the letters of a wider one cannot be read on a phone
-
-_HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
 
 class Picture(NamedTuple):
@@ -70,12 +68,12 @@ class Section(NamedTuple):
     picture: Picture | None
 
 
-def write_page(report: "MetricsReport", card: Mapping[str, str]) -> str:
+def write_page(report: "Report", card: Mapping[str, str]) -> str:
     """Write a report as HTML.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
     card : mapping of str to str
         What the model card says beside what the library knows.
@@ -92,7 +90,9 @@ def write_page(report: "MetricsReport", card: Mapping[str, str]) -> str:
     """
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_show_text
+    )
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     entries = fill_card(report, card)  # a typing error in the card shall not cost the time of the figures
     return template.render(
@@ -101,7 +101,7 @@ def write_page(report: "MetricsReport", card: Mapping[str, str]) -> str:
         created=report.provenance["created"],
         headlines=list(_headlines(report)),
         facts=list_facts(report),
-        tables=[(table.title, html_table(table.header, table.rows)) for table in list_tables(report)],
+        tables=[(table.title, html_table(table.header, table.rows)) for table in report.tables()],
         pictures=list(_pictures(report)),
         sections=[_section(title, content) for title, content in report.findings],
         data=html_table(["data", "what is known"], list(_data_rows(report))),
@@ -111,16 +111,19 @@ def write_page(report: "MetricsReport", card: Mapping[str, str]) -> str:
     )
 
 
-def _headlines(report: "MetricsReport") -> Iterator[tuple[str, str, str]]:
+def _show_text(value: Any) -> Any:
+    """Let text of the template be seen; jinja escapes it after that, and leaves alone what is HTML already."""
+    return visible(value) if type(value) is str else value
+
+
+def _headlines(report: "Report") -> Iterator[tuple[str, str, str]]:
     """Name, value and interval of what to look at first."""
-    for name in _HEADLINES:
-        if name in report.metrics:
-            metric = report.metrics[name]
-            value, _, interval = describe(metric, report.confidence).partition(" (")
-            yield LABELS[name], value, interval.rstrip(")").replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    for name, metric in report.headlines.items():
+        value, _, interval = describe(metric, report.confidence).partition(" (")
+        yield name, value, interval.rstrip(")").replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
-def _pictures(report: "MetricsReport") -> Iterator[Picture]:
+def _pictures(report: "Report") -> Iterator[Picture]:
     for drawn in report.draw_all():
         if drawn.name == "history" and report.history and len(report.history["loss"]) < 2:
             continue  # a single epoch, such as that of a probe, is a dot
@@ -155,7 +158,7 @@ def _section(title: str, content: Any) -> Section:
     if is_drawing(content):
         return Section(title, "", _photographs(title, title, figure))
     as_html = content._repr_html_() if hasattr(content, "_repr_html_") else None
-    text = as_html or f"<pre>{html.escape(str(content))}</pre>"
+    text = as_html or f"<pre>{html.escape(lines_visible(str(content)))}</pre>"
     if figure is None:
         return Section(title, text, None)
     return Section(title, text, _photographs(title, str(content).partition("\n")[0], figure))
@@ -172,7 +175,7 @@ def _draw(content: Any) -> Any:
     return getattr(drawn, "figure_", getattr(drawn, "figure", drawn))
 
 
-def _data_rows(report: "MetricsReport") -> Iterator[list[str]]:
+def _data_rows(report: "Report") -> Iterator[list[str]]:
     """Tell what is known of the images that the model was made with and judged on."""
     yield ["test", inline(report.provenance["test_data"])]
     for key in ("training_data", "validation_data"):

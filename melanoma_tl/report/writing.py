@@ -1,8 +1,9 @@
 """A report in words: as text, as Markdown, as plain objects that JSON can hold."""
 
-import html
 import json
+import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,16 +13,21 @@ import pandas as pd
 
 from melanoma_tl.calibration import CALIBRATION_LABELS
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.escaping import fenced, in_csv, in_html, in_markdown, lines_visible, visible
 from melanoma_tl.files import publishing
-from melanoma_tl.metrics import LABELS, Metric
+from melanoma_tl.metrics import NO_WIDTH, Metric
 from melanoma_tl.report.concerns import list_concerns
 from melanoma_tl.resampling import number_groups
-from melanoma_tl.tables import html_list, html_table, markdown_table, text_table
+from melanoma_tl.tables import html_list, html_table, markdown_list, markdown_table, text_table
 
 if TYPE_CHECKING:
+    from melanoma_tl.report.base import Report
     from melanoma_tl.report.metrics_report import MetricsReport
 
 NOTICE = "Research use only; not a medical device."
+
+TIED_TO_PREVALENCE = "precision, NPV, accuracy, F1, IoU and average precision"
+"""The figures that change with the share of the classes, for readers."""
 
 SCHEMA_VERSION = 1
 """Of the JSON report; ``report.schema.json`` beside this file describes it."""
@@ -47,12 +53,12 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
 
-def write_title(report: "MetricsReport") -> str:
+def write_title(report: "Report") -> str:
     """Name the report.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -63,12 +69,12 @@ def write_title(report: "MetricsReport") -> str:
     return f"Test figures: {report.name}" if report.name else "Test figures"
 
 
-def list_facts(report: "MetricsReport") -> list[str]:
+def list_facts(report: "Report") -> list[str]:
     """State what speaks against trusting the figures, and what they rest on.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -76,23 +82,15 @@ def list_facts(report: "MetricsReport") -> list[str]:
     list of str
         A sentence each, concerns first.
     """
-    counts = report.counts
-    rule = "" if report.threshold is None else f"; predicted melanoma when the score is above {report.threshold:g}"
-    classes = f"{counts.n_melanoma} melanoma, {counts.n_benign} benign"
-    tied = "precision, NPV, accuracy, F1, IoU and average precision"
-    facts = [
-        *list_concerns(report),
-        f"{counts.n} images: {classes}; {len(report.skipped)} skipped{rule}",
-        f"Melanoma prevalence {100 * report.prevalence:.1f} %: {tied} hold at this prevalence only",
-    ]
+    facts = [*list_concerns(report), *report.statements()]
     if report.groups is not None:
-        n_groups = len(set(number_groups(report.groups, counts.n)))
+        n_groups = len(set(number_groups(report.groups, len(report.groups))))
         facts.append(f"The images are of {n_groups} patients or lesions, which the intervals take as drawn whole")
     return facts
 
 
 def list_tables(report: "MetricsReport") -> list[Table]:
-    """Give the figures as tables.
+    """Give the figures of two classes as tables.
 
     Parameters
     ----------
@@ -108,12 +106,13 @@ def list_tables(report: "MetricsReport") -> list[Table]:
     interval = f"{100 * report.confidence:g} % interval"
     header = ["figure", "value", interval, "n", "interval by"]
     tn, fp, fn, tp = map(str, report.counts)
+    benign, melanoma = report.class_names
     tables = [
-        Table("All figures", header, _rows(LABELS, report.metrics)),
+        Table("All figures", header, rows_of(report.figures)),
         Table(
             "Confusion matrix",
-            ["truth", "predicted benign", "predicted melanoma"],
-            [["benign", f"TN {tn}", f"FP {fp}"], ["melanoma", f"FN {fn}", f"TP {tp}"]],
+            ["truth", f"predicted {benign}", f"predicted {melanoma}"],
+            [[benign, f"TN {tn}", f"FP {fp}"], [melanoma, f"FN {fn}", f"TP {tp}"]],
         ),
     ]
     if report.y_score is None:
@@ -129,16 +128,20 @@ def list_tables(report: "MetricsReport") -> list[Table]:
             ["specificity", "challenge's way", interval, "interpolated", interval],
             at_sensitivities,
         ),
-        Table("Calibration", header, _rows(CALIBRATION_LABELS, report.calibration)),
+        Table(
+            "Calibration",
+            header,
+            rows_of({CALIBRATION_LABELS[name]: metric for name, metric in report.calibration.items()}),
+        ),
     ]
 
 
-def list_sources(report: "MetricsReport") -> Iterator[tuple[str, str]]:
+def list_sources(report: "Report") -> Iterator[tuple[str, str]]:
     """Give the provenance line by line: the report's own first, then that of the model.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Yields
@@ -153,12 +156,12 @@ def list_sources(report: "MetricsReport") -> Iterator[tuple[str, str]]:
         yield f"model {key}".replace("_", " "), inline(value)
 
 
-def list_skipped(report: "MetricsReport") -> list[str]:
+def list_skipped(report: "Report") -> list[str]:
     """Give the first images that no figure counts, with the reasons.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -171,12 +174,12 @@ def list_skipped(report: "MetricsReport") -> list[str]:
     return [*lines, f"and {hidden} more, all listed in the JSON report"] if hidden else lines
 
 
-def write_text(report: "MetricsReport") -> str:
+def write_text(report: "Report") -> str:
     """Write the report for a terminal.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -184,24 +187,24 @@ def write_text(report: "MetricsReport") -> str:
     str
         Without a final newline.
     """
-    skipped = [f"  {line}" for line in list_skipped(report)]
+    skipped = [f"  {visible(line)}" for line in list_skipped(report)]
     blocks = [
-        "\n".join([write_title(report), *list_facts(report)]),
-        *(text_table(table.header, table.rows) for table in list_tables(report)),
+        "\n".join(map(visible, [write_title(report), *list_facts(report)])),
+        *(text_table(table.header, table.rows) for table in report.tables()),
         *(["\n".join(["Skipped", *skipped])] if skipped else []),
-        *(f"{title}\n{textwrap.indent(_words(content), '  ')}" for title, content in report.findings),
+        *(f"{visible(title)}\n{textwrap.indent(_words(content), '  ')}" for title, content in report.findings),
         "\n".join(["Provenance", *(_wrap(f"{key}: {value}") for key, value in list_sources(report))]),
         NOTICE,
     ]
     return "\n\n".join(blocks)
 
 
-def write_markdown(report: "MetricsReport") -> str:
+def write_markdown(report: "Report") -> str:
     """Write the report as Markdown.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -209,13 +212,13 @@ def write_markdown(report: "MetricsReport") -> str:
     str
         With a final newline.
     """
-    skipped = [f"- {line}" for line in list_skipped(report)]
+    skipped = list_skipped(report)
     blocks = [
-        f"# {write_title(report)}",
-        "\n".join(f"- {fact}" for fact in list_facts(report)),
-        *(markdown_table(table.header, table.rows) for table in list_tables(report)),
-        *(["## Skipped", "\n".join(skipped)] if skipped else []),
-        *(f"## {title}\n\n```text\n{_words(content)}\n```" for title, content in report.findings),
+        f"# {in_markdown(write_title(report))}",
+        markdown_list(list_facts(report)),
+        *(markdown_table(table.header, table.rows) for table in report.tables()),
+        *(["## Skipped", markdown_list(skipped)] if skipped else []),
+        *(f"## {in_markdown(title)}\n\n{fenced(_words(content))}" for title, content in report.findings),
         "## Provenance",
         markdown_table(["what", "value"], [[key, value] for key, value in list_sources(report)]),
         f"*{NOTICE}*",
@@ -223,12 +226,12 @@ def write_markdown(report: "MetricsReport") -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_fragment(report: "MetricsReport") -> str:
+def write_fragment(report: "Report") -> str:
     """Write the report as a piece of HTML for a notebook.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -237,17 +240,17 @@ def write_fragment(report: "MetricsReport") -> str:
         Title, facts and tables.
     """
     tables = "".join(
-        f"<h4>{html.escape(table.title)}</h4>{html_table(table.header, table.rows)}" for table in list_tables(report)
+        f"<h4>{in_html(table.title)}</h4>{html_table(table.header, table.rows)}" for table in report.tables()
     )
-    return f"<h3>{html.escape(write_title(report))}</h3>{html_list(list_facts(report))}{tables}<p><em>{NOTICE}</em></p>"
+    return f"<h3>{in_html(write_title(report))}</h3>{html_list(list_facts(report))}{tables}<p><em>{NOTICE}</em></p>"
 
 
-def write_dict(report: "MetricsReport") -> dict[str, Any]:
+def write_dict(report: "Report") -> dict[str, Any]:
     """Write the report as plain Python objects; undefined figures become None.
 
     Parameters
     ----------
-    report : MetricsReport
+    report : Report
         The report.
 
     Returns
@@ -258,10 +261,7 @@ def write_dict(report: "MetricsReport") -> dict[str, Any]:
     return plain(
         {
             "schema_version": SCHEMA_VERSION,
-            **{name: metric.to_dict() for name, metric in report.metrics.items()},
-            "confusion_matrix": report.counts._asdict(),
-            **_figures_of_scores(report),
-            "threshold": report.threshold,
+            **report.figures_to_dict(),
             "confidence": report.confidence,
             "name": report.name,
             "skipped": [row._asdict() for row in report.skipped],
@@ -271,6 +271,22 @@ def write_dict(report: "MetricsReport") -> dict[str, Any]:
             "notice": NOTICE,
         }
     )
+
+
+def rows_of(figures: Mapping[str, Metric]) -> list[list[str]]:
+    """Write figures as the rows of a table.
+
+    Parameters
+    ----------
+    figures : mapping of str to Metric
+        By their names for readers.
+
+    Returns
+    -------
+    list of list of str
+        Name, value, interval, n, and how the interval was made.
+    """
+    return [[name, *cells(metric), str(metric.n), metric.method] for name, metric in figures.items()]
 
 
 def cells(metric: Metric) -> tuple[str, str]:
@@ -288,7 +304,8 @@ def cells(metric: Metric) -> tuple[str, str]:
     """
     if np.isnan(metric.value):
         return "undefined", "-"
-    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}"
+    mark = f" ({NO_WIDTH})" if metric.low == metric.high else ""
+    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}{mark}"
 
 
 def write_json(document: dict[str, Any]) -> str:
@@ -304,7 +321,9 @@ def write_json(document: dict[str, Any]) -> str:
     str
         With a final newline.
     """
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    # Half a letter is no letter of UTF-8: it stands as JSON can write it, and is read back as it was.
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n"
 
 
 def save_text(path: Path, writers: Mapping[str, Callable[[], str]], *, otherwise: str = "change the suffix") -> Path:
@@ -359,13 +378,29 @@ def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, 
     ------
     ParameterError
         If ids are repeated or the path does not end in ``.csv``.
+
+    Warns
+    -----
+    UserWarning
+        If an id is one that a spreadsheet would run, and so stands in the file with an apostrophe before it.
     """
     if path.suffix.lower() != ".csv":
         raise ParameterError(f"A submission ends in .csv, got {str(path)!r}")
     if len(set(image_ids)) < len(image_ids):
         raise ParameterError("Some image ids occur twice: a submission has one line an image")
+    written = [in_csv(image_id) for image_id in image_ids]
+    changed = [image_id for image_id, cell in zip(image_ids, written, strict=True) if image_id != cell]
+    if changed:
+        warnings.warn(
+            f"{len(changed)} image ids are no plain text, such as {changed[0]!r:.100}: a spreadsheet would run them as "
+            f"formulas, or no file can hold them. They are written as {in_csv(changed[0])!r:.100}",
+            UserWarning,
+            stacklevel=4,
+        )
     with publishing(path) as temporary:
-        pd.DataFrame({"image": image_ids, **columns}).to_csv(temporary, index=False)
+        pd.DataFrame({"image": written, **{in_csv(title): scores for title, scores in columns.items()}}).to_csv(
+            temporary, index=False
+        )
     return path
 
 
@@ -430,7 +465,19 @@ def inline(value: Any) -> str:
     return "none" if value is None else " ".join(str(value).split())
 
 
-def _figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
+def figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
+    """Give the figures that need scores as plain Python objects.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    dict
+        "specificity_at_sensitivity" and "calibration"; nothing for a confusion matrix alone.
+    """
     if report.y_score is None:
         return {}
     at_sensitivity = [
@@ -451,12 +498,10 @@ def _finding(content: Any) -> Any:
 
 
 def _words(content: Any) -> str:
-    return "A drawing: see the page." if is_drawing(content) else str(content)
-
-
-def _rows(labels: Mapping[str, str], figures: Mapping[str, Metric]) -> list[list[str]]:
-    return [[labels[name], *cells(metric), str(metric.n), metric.method] for name, metric in figures.items()]
+    return "A drawing: see the page." if is_drawing(content) else lines_visible(str(content))
 
 
 def _wrap(line: str) -> str:
-    return textwrap.fill(line, width=100, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
+    return textwrap.fill(
+        visible(line), width=100, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+    )

@@ -1,0 +1,335 @@
+"""What a report on two classes and one on several have in common: what they rest on, and how they are written."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.files import publishing
+from melanoma_tl.images import SkippedRow
+from melanoma_tl.metrics import Metric
+from melanoma_tl.parameters import NONE, PATH, TABLE, TEXT, check, checked, choice, several
+from melanoma_tl.plots import HistoryDisplay
+from melanoma_tl.report.page import write_page
+from melanoma_tl.report.writing import (
+    Table,
+    save_text,
+    write_dict,
+    write_fragment,
+    write_json,
+    write_markdown,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from melanoma_tl.report.metrics_report import MetricsReport
+
+
+class DrawnFigure(NamedTuple):
+    """A figure of a report.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, without suffix.
+    title : str
+        For people.
+    alt : str
+        What it shows, for those who cannot see it.
+    figure : Figure
+        The figure.
+    """
+
+    name: str
+    title: str
+    alt: str
+    figure: "Figure"
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Report(ABC):
+    """What each kind of report holds beside its figures, and everything that is written the same way."""
+
+    confidence: float
+    name: str
+    skipped: tuple[SkippedRow, ...]
+    provenance: Mapping[str, Any]
+    history: Mapping[str, Sequence[float]] | None = None
+    image_ids: tuple[str, ...] = ()
+    paths: tuple[str, ...] | None = None
+    groups: tuple[Any, ...] | None = None
+    findings: tuple[tuple[str, Any], ...] = ()
+
+    # -- what each kind says of itself -----------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def class_sizes(self) -> Mapping[str, int]:
+        """How many images are of each class."""
+
+    @property
+    @abstractmethod
+    def class_calls(self) -> Mapping[str, int]:
+        """How many images are called each class."""
+
+    @property
+    @abstractmethod
+    def two_class_reports(self) -> "Mapping[str, MetricsReport]":
+        """The reports on one class against the other images, by what is said of them: " of mel"."""
+
+    @property
+    @abstractmethod
+    def figures(self) -> Mapping[str, Metric]:
+        """Every figure, by its name for readers."""
+
+    @property
+    @abstractmethod
+    def headlines(self) -> Mapping[str, Metric]:
+        """The figures to look at first, by their names for readers."""
+
+    @property
+    @abstractmethod
+    def rule(self) -> str:
+        """When an image is called what, and where that rule is from; empty where it is not known."""
+
+    @abstractmethod
+    def statements(self) -> list[str]:
+        """Say what the figures rest on: the images, and when they are called what.
+
+        Returns
+        -------
+        list of str
+            A sentence each.
+        """
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """Give the figures as tables of text.
+
+        Returns
+        -------
+        list of Table
+            Each with a title, a header and rows.
+        """
+
+    @abstractmethod
+    def figures_to_dict(self) -> dict[str, Any]:
+        """Give the figures as plain Python objects.
+
+        Returns
+        -------
+        dict
+            The part of `to_dict` that is not the same in each kind of report.
+        """
+
+    @abstractmethod
+    def draw_all(self) -> Iterator[DrawnFigure]:
+        """Draw every figure that this report can draw, one by one, so that only one is held at a time.
+
+        Yields
+        ------
+        DrawnFigure
+            With its name, its title and its text alternative.
+        """
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        return write_text(self)
+
+    def _repr_html_(self) -> str:
+        return write_fragment(self)
+
+    def to_markdown(self) -> str:
+        """Write the report as Markdown.
+
+        Returns
+        -------
+        str
+            What speaks against the figures, all tables, the skipped images, what was attached, and
+            the provenance.
+        """
+        return write_markdown(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the report as plain Python objects.
+
+        Returns
+        -------
+        dict
+            The figures, each a dict of value, low, high and n; "schema_version", "confidence", "name",
+            "skipped", "findings", "history", "provenance" and "notice". Undefined figures are None.
+        """
+        return write_dict(self)
+
+    def to_json(self) -> str:
+        """Write the report as strict JSON: an undefined figure is null, never NaN.
+
+        Returns
+        -------
+        str
+            What `to_dict` returns.
+        """
+        return write_json(self.to_dict())
+
+    @checked(path=PATH, card=TABLE | NONE)
+    def save(self, path: str | os.PathLike[str], *, card: Mapping[str, str] | None = None) -> Path:
+        """Write the report into a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path-like
+            Its suffix says how: ``.html`` a page of one file, with figures, model card and all that was
+            attached; ``.md`` Markdown, ``.json`` JSON, ``.txt`` plain text.
+        card : mapping of str to str, optional
+            For the page: what the model card says under the headings that the library cannot know,
+            such as ``{"intended_use": "..."}``; the keys are those of `melanoma_tl.report.CARD`.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ParameterError
+            If the suffix is another one, or a card is given for what is no page.
+        UnknownNameError
+            If the card has no such heading.
+        """
+        path = Path(path)
+        if card is not None and path.suffix.lower() != ".html":
+            raise ParameterError(f"Only a page has a model card: save as .html, got {str(path)!r}")
+        return save_text(
+            path,
+            {
+                ".html": lambda: write_page(self, card or {}),
+                ".md": self.to_markdown,
+                ".json": self.to_json,
+                ".txt": lambda: f"{self}\n",
+            },
+        )
+
+    @checked(folder=PATH, formats=several(TEXT))
+    def save_figures(self, folder: str | os.PathLike[str], formats: Sequence[str] = ("png",)) -> list[Path]:
+        """Write every figure that this report can draw.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if it does not exist.
+        formats : sequence of str, default=("png",)
+            Suffixes that matplotlib writes, such as ``"svg"`` or ``"pdf"``.
+
+        Returns
+        -------
+        list of Path
+            The files, named after what `draw_all` yields.
+
+        Raises
+        ------
+        ParameterError
+            If matplotlib does not write a format.
+        """
+        from matplotlib.figure import Figure
+
+        known = set(Figure().canvas.get_supported_filetypes())
+        check({"formats": formats}, {"formats": several(choice(*known))})
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for drawn in self.draw_all():
+            for suffix in formats:
+                path = folder / f"{drawn.name}.{suffix}"
+                with publishing(path) as temporary:
+                    drawn.figure.savefig(temporary, format=suffix, dpi=150, facecolor="white")
+                written.append(path)
+        return written
+
+    def plot_history(self, axes: "Sequence[Axes] | None" = None) -> HistoryDisplay:
+        """Draw loss and accuracy of training and validation, an epoch at a time.
+
+        Parameters
+        ----------
+        axes : sequence of Axes, optional
+            Where to draw the loss and, if the history has it, the accuracy; a new figure by default.
+
+        Returns
+        -------
+        HistoryDisplay
+            Its ``figure_`` shows and saves; ``axes_`` has the loss, then the accuracy.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no training history.
+        """
+        if not self.history:
+            raise ParameterError(
+                "This report has no training history; pass history={'loss': [...], ...} to from_scores, "
+                "or an estimator with history_ to from_estimator"
+            )
+        return HistoryDisplay(self.history).plot(axes)
+
+    @checked(title=TEXT)
+    def attach(self, title: str, content: Any) -> Self:
+        """Return a report that also holds something else that was found out about the images or the model.
+
+        Parameters
+        ----------
+        title : str
+            What it is, such as "Subgroups", "Overlap with the training images" or "Explanations".
+        content : object
+            Anything with a text (``str``): `subgroups`, a `compare`, an `Overlap`, a `SelectionBias`,
+            explanations. The page also takes its ``_repr_html_`` and its ``plot()``, the JSON report
+            its ``to_dict()``; a matplotlib figure, or a display, is drawn on the page.
+
+        Returns
+        -------
+        Report
+            A copy, of the same kind; this one stays as it is.
+
+        Raises
+        ------
+        ParameterError
+            If something with this title is attached already.
+
+        Examples
+        --------
+        >>> from melanoma_tl import MetricsReport
+        >>> report = MetricsReport.from_scores([0, 1, 0, 1], [0.1, 0.9, 0.7, 0.8])
+        >>> groups = report.subgroups({"sex": ["female", "male", "male", "female"]})
+        >>> report.attach("Subgroups", groups).findings[0][0]
+        'Subgroups'
+        """
+        if title in dict(self.findings):
+            raise ParameterError(f"something called {title!r} is attached already; choose another title")
+        return replace(self, findings=(*self.findings, (title, content)))
+
+    def _draw_history(self) -> Iterator[DrawnFigure]:
+        """Draw the training history, where there is one."""
+        if self.history and len(self.history.get("loss", ())):
+            yield DrawnFigure(
+                "history",
+                "Training history",
+                f"Loss and accuracy over {len(self.history['loss'])} epochs of training.",
+                self.plot_history().figure_,
+            )
+
+    def _check_complete(self) -> None:
+        """Stop before a file for the challenges' scorer where images have no score."""
+        if self.skipped:
+            raise ParameterError(
+                f"{len(self.skipped)} images have no score, such as {self.skipped[0].image_id!r} "
+                f"({self.skipped[0].reason}): the scorer of the challenges takes complete files only"
+            )
+
+    @property
+    def _bootstrap(self) -> dict[str, Any]:
+        return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}

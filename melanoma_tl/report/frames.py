@@ -1,0 +1,66 @@
+"""The figures of a report as a tidy table of pandas: one row a figure, whatever it is of."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from melanoma_tl.metrics import Metric
+
+if TYPE_CHECKING:
+    from melanoma_tl.report.metrics_report import MetricsReport
+
+_COLUMNS = ("metric", "at", "value", "low", "high", "confidence", "method", "n", "name")
+
+
+def frame_figures(figures: Mapping[str, Metric], *, confidence: float, name: str) -> pd.DataFrame:
+    """Write figures as rows.
+
+    Parameters
+    ----------
+    figures : mapping of str to Metric
+        By name.
+    confidence : float
+        Coverage of the intervals.
+    name : str
+        Of the test data.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns "metric", "at" (NaN: a figure that is asked for nowhere in particular), "value", "low", "high",
+        "confidence", "method", "n" and "name".
+    """
+    rows = [
+        (metric, float("nan"), one.value, one.low, one.high, confidence, one.method, one.n, name)
+        for metric, one in figures.items()
+    ]
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"at": float, "value": float, "n": int})
+
+
+def frame_report(report: "MetricsReport") -> pd.DataFrame:
+    """Write all figures of a report on two classes as rows.
+
+    Parameters
+    ----------
+    report : MetricsReport
+        The report.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `frame_figures`; where there are scores also the calibration, and specificity at given sensitivities, which
+        stand in "at".
+    """
+    framed = partial(frame_figures, confidence=report.confidence, name=report.name)
+    parts = [framed(report.metrics)]
+    if report.y_score is not None:
+        parts.append(framed(report.calibration))
+        for at in report.specificity_at_sensitivity:
+            figures = {
+                "specificity_at_sensitivity": at.challenge,
+                "specificity_at_sensitivity_interpolated": at.interpolated,
+            }
+            parts.append(framed(figures).assign(at=at.sensitivity))
+    return pd.concat(parts, ignore_index=True)

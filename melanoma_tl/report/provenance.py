@@ -1,0 +1,163 @@
+"""What a report says of where its figures come from: asked of classifier and images, never of the caller's memory."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from melanoma_tl.inputs import patients_of
+from melanoma_tl.versions import library_versions
+
+if TYPE_CHECKING:
+    from melanoma_tl.report.base import Report
+
+_AnyReport = TypeVar("_AnyReport", bound="Report")
+
+
+def describe_report(
+    name: str,
+    class_sizes: Mapping[str, int],
+    n_skipped: int,
+    bootstrap: tuple[int, int],
+    model: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Say what a report rests on.
+
+    Parameters
+    ----------
+    name : str
+        Of the test data.
+    class_sizes : mapping of str to int
+        Images of each class.
+    n_skipped : int
+        Images that no figure counts.
+    bootstrap : tuple of int
+        Number of resamples and seed.
+    model : mapping or None
+        What the classifier says of itself.
+
+    Returns
+    -------
+    dict
+        The provenance of the report.
+    """
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": library_versions(),
+        "test_data": {
+            "name": name or "unnamed",
+            "images": sum(class_sizes.values()),
+            "classes": dict(class_sizes),
+            "skipped": n_skipped,
+        },
+        "intervals": dict(zip(("n_resamples", "random_state"), bootstrap, strict=True)),
+        "model": dict(model or {}),
+    }
+
+
+def known_of(estimator: Any, X: Any, name: str | None) -> dict[str, Any]:
+    """Take what classifier and images know of themselves, as `from_scores` takes it.
+
+    Parameters
+    ----------
+    estimator : object
+        Any classifier.
+    X : object
+        What it scored.
+    name : str or None
+        Of the test data, where it is not that of the images.
+
+    Returns
+    -------
+    dict
+        Options of `from_scores`.
+    """
+    return {
+        "image_ids": getattr(X, "image_ids", None),
+        "paths": getattr(X, "paths", None),
+        "groups": patients_of(X),
+        "history": getattr(estimator, "history_", None),
+        "provenance": getattr(estimator, "provenance_", {"estimator": str(estimator)}),
+        "skipped": getattr(X, "skipped", ()),
+        "name": getattr(X, "name", "") if name is None else name,
+    }
+
+
+def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:
+    """Find the images that a classifier was fitted with, and warn of them; to be called by `from_estimator` itself.
+
+    Parameters
+    ----------
+    estimator : object
+        Any classifier; only one with `seen_images` remembers.
+    X : object
+        What it scores.
+
+    Returns
+    -------
+    dict or None
+        How many "images", and "by" what they were found; None where the classifier does not remember.
+
+    Warns
+    -----
+    LeakageWarning
+        If there are some.
+    """
+    if not hasattr(estimator, "seen_images"):
+        return None
+    overlap = estimator.seen_images(X)
+    overlap.warn_if_any("Its figures say little about new images", stacklevel=4)
+    return {"images": len(overlap), "by": overlap.counts}
+
+
+def tell_origin(
+    report: _AnyReport, estimator: Any, X: Any, seen: Mapping[str, Any] | None, *, threshold: float | None = None
+) -> _AnyReport:
+    """Add how the images were chosen, which of them the classifier has seen, and how its scores are made.
+
+    Parameters
+    ----------
+    report : Report
+        Of either kind.
+    estimator, X : object
+        Classifier and images.
+    seen : mapping or None
+        As `find_seen` returns it.
+    threshold : float, optional
+        Where the report calls melanoma, if it may be the classifier's.
+
+    Returns
+    -------
+    Report
+        A copy that says so.
+    """
+    # What the classifier says of itself was written in training, and may have been set otherwise since.
+    known = {
+        "test_data": {**report.provenance["test_data"], **_choice_of(X)},
+        **_tuning_of(estimator, threshold),
+        "seen_by_the_model": seen,
+    }
+    return replace(report, provenance={**report.provenance, **known})
+
+
+def _choice_of(X: Any) -> dict[str, Any]:
+    """Tell how the images of a dataset were chosen, where it remembers."""
+    history = getattr(X, "history", None)
+    if history is None:
+        return {}
+    chosen = [step.what for step in history if step.sets_prevalence]
+    return {"history": [str(step) for step in history], "prevalence_set_by": chosen[-1] if chosen else None}
+
+
+def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:
+    """Tell how a classifier turns views into a score, and a score into a class."""
+    tuning: dict[str, Any] = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
+    if hasattr(estimator, "calibration_"):
+        tuning["calibration"] = asdict(estimator.calibration_)
+    if threshold is None:
+        return tuning
+    if hasattr(estimator, "operating_point_") and estimator.operating_point_.threshold == threshold:
+        tuning["operating_point"] = estimator.operating_point_.to_dict()
+    elif getattr(estimator, "threshold", None) == threshold:
+        tuning["threshold_from"] = "the classifier's parameter, which was not tuned"
+    return tuning

@@ -1,0 +1,80 @@
+"""The rows of a report: which images have a score, and what is known of them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.images import SkippedRow
+from melanoma_tl.inputs import check_lengths
+
+_NO_SCORE = "the classifier gave no score: the image could not be read"
+
+
+class Rows(NamedTuple):
+    """The images that the figures of a report count.
+
+    Attributes
+    ----------
+    scored : ndarray of int of shape (n_scored,)
+        Their rows among those that were given.
+    image_ids : tuple of str
+        Their ids.
+    paths : tuple of str or None
+        Their files.
+    groups : tuple or None
+        What each belongs to, such as its patient.
+    skipped : tuple of SkippedRow
+        The images that no figure counts.
+    """
+
+    scored: NDArray[np.intp]
+    image_ids: tuple[str, ...]
+    paths: tuple[str, ...] | None
+    groups: tuple[Any, ...] | None
+    skipped: tuple[SkippedRow, ...]
+
+
+def take_scored(
+    unscored: NDArray[np.bool_],
+    *,
+    image_ids: Sequence[Any] | None,
+    paths: Sequence[Any] | None,
+    groups: Sequence[Any] | None,
+    skipped: Sequence[tuple[str, str, str]],
+) -> Rows:
+    """Leave out the images without score, and list them.
+
+    Parameters
+    ----------
+    unscored : ndarray of bool of shape (n,)
+        Which images have none.
+    image_ids, paths, groups : sequence of shape (n,) or None
+        As `MetricsReport.from_scores`.
+    skipped : sequence of (image_id, path, reason)
+        Images that were left out before.
+
+    Returns
+    -------
+    Rows
+        Ids are row numbers where none are given.
+
+    Raises
+    ------
+    ParameterError
+        If a length differs.
+    """
+    ids = [str(row) for row in range(len(unscored))] if image_ids is None else [str(image) for image in image_ids]
+    files = None if paths is None else [str(path) for path in paths]
+    check_lengths(len(unscored), image_ids=ids, paths=files, groups=groups)
+    scored = np.flatnonzero(~unscored)
+    left_out = [SkippedRow(ids[row], files[row] if files else "", _NO_SCORE) for row in np.flatnonzero(unscored)]
+    belongs = None if groups is None else list(groups)
+    return Rows(
+        scored,
+        tuple(ids[row] for row in scored),
+        None if files is None else tuple(files[row] for row in scored),
+        None if belongs is None else tuple(belongs[row] for row in scored),
+        (*(SkippedRow(*row) for row in skipped), *left_out),
+    )
