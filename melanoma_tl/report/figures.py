@@ -230,7 +230,13 @@ class ReportFigures:
         PredictiveValuesDisplay
             Its ``figure_`` shows and saves.
         """
-        return self._named(PredictiveValuesDisplay.from_counts(self.counts, confidence=self.confidence, ax=ax))
+        if self.groups is None:
+            return self._named(PredictiveValuesDisplay.from_counts(self.counts, confidence=self.confidence, ax=ax))
+        y_true, y_score, threshold = self._scored("A plot of predictive values with patients")
+        display = PredictiveValuesDisplay.from_predictions(
+            y_true, y_score, threshold=threshold, confidence=self.confidence, groups=self.groups, ax=ax
+        )
+        return self._named(display)
 
     def plot_examples(self: Any, n: int = 4) -> "Figure":
         """Draw sample images: true positives, true negatives, false negatives, false positives.
