@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from melanoma_tl.errors import CacheError, UnknownNameError
-from melanoma_tl.files import workplace
+from melanoma_tl.files import how_to_write, locked, workplace
 
 __all__ = ["clear", "folder", "size"]
 
@@ -38,6 +38,18 @@ _SIGNS_OF_DAMAGE = (
 """What SQLite says of a table that is not as it was written: columns and rows of our statements that are not there."""
 
 
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "free some space",
+    sqlite3.SQLITE_READONLY: "make the folder writable",
+    sqlite3.SQLITE_CANTOPEN: "make the folder writable",
+    sqlite3.SQLITE_PERM: "make the folder writable",
+    sqlite3.SQLITE_IOERR: "see that the disk works and is not full, and that nobody deletes the folder meanwhile",
+    sqlite3.SQLITE_BUSY: "wait for the other process that is writing, or end it",
+    sqlite3.SQLITE_LOCKED: "wait for the other process that is writing, or end it",
+}
+"""What can be done about what SQLite says."""
+
+
 def folder() -> Path:
     """Tell where computed things are kept.
 
@@ -55,6 +67,22 @@ def folder() -> Path:
     import pooch
 
     return Path(os.environ.get(VARIABLE) or pooch.os_cache("melanoma_tl"))
+
+
+def lock_of_run(key: str) -> Path:
+    """Name the file by which a training that can be resumed is alone.
+
+    Parameters
+    ----------
+    key : str
+        Name of its folder in "runs".
+
+    Returns
+    -------
+    Path
+        Not in "runs": whoever clears that must not take the lock away from a training that goes on.
+    """
+    return folder() / f".run_{key}.lock"
 
 
 def size(part: str | None = None) -> int:
@@ -118,6 +146,10 @@ def clear(part: str | None = None) -> None:
                         path.rename(place / path.name)  # in one step: nobody ever finds half of it
     except OSError as error:
         raise CacheError(f"{where}: cannot be cleared ({error}); is another process using it?") from error
+    if part in (None, "runs"):
+        for lock in where.glob(lock_of_run("*").name):
+            with suppress(OSError), locked(lock, patience=0):  # of a training that was killed: it goes with this
+                pass
     if part is None:
         with suppress(OSError):  # there is none, or it is filled anew
             where.rmdir()
@@ -177,10 +209,18 @@ def transact(path: Path, schema: str, work: Callable[[sqlite3.Connection], _T]) 
                 _take_away(path)
                 continue
             raise CacheError(
-                f"{path}: {error}. Fingerprints, images and features are kept there: free some space, make the folder "
-                f"writable, delete it if it is damaged, or set {VARIABLE} to another folder"
+                f"{path}: {error}. Fingerprints, images and features are kept there: {_what_to_do(error)}, or set "
+                f"{VARIABLE} to another folder"
             ) from error
     raise AssertionError
+
+
+def _what_to_do(error: Exception) -> str:
+    """Give the advice that fits what SQLite or the operating system says."""
+    if isinstance(error, OSError):
+        return how_to_write(error)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return _ADVICE.get(code, "delete it, for it is damaged")
 
 
 def _inode(path: Path) -> int | None:

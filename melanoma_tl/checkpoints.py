@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from melanoma_tl import cache
 from melanoma_tl.callbacks import saving_itself
 from melanoma_tl.distribution import ALONE, Replicas
 from melanoma_tl.errors import CacheError
-from melanoma_tl.files import locked, replacing
+from melanoma_tl.files import locked, replacing, scratch
 from melanoma_tl.seals import is_sealed, seal
 
 logger = logging.getLogger(__name__)
@@ -44,6 +43,7 @@ class RunFolder:
 
     def __init__(self, described: Any, replicas: Replicas = ALONE) -> None:
         self._replicas = replicas
+        self._copies = Path()
         key = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]
         self.path = cache.folder() / "runs" / key
 
@@ -62,9 +62,11 @@ class RunFolder:
             If an identical run is under way, or the folder cannot be written.
         """
         with ExitStack() as stack:
-            if self._replicas.process == 0:
+            if self._replicas.process > 0:
+                self._copies = stack.enter_context(scratch())
+            else:
                 try:
-                    stack.enter_context(locked(self.path.with_name(f"{self.path.name}.lock"), patience=_PATIENCE))
+                    stack.enter_context(locked(cache.lock_of_run(self.path.name), patience=_PATIENCE))
                 except TimeoutError as error:
                     raise CacheError(
                         "the very same training is under way in another process or thread, and would be written to "
@@ -93,7 +95,7 @@ class RunFolder:
             If the folder cannot be made.
         """
         if self._replicas.process > 0:
-            return _CopiedCheckpoint(self._replicas)
+            return _CopiedCheckpoint(self._copies / f"stage_{number}", self._replicas)
         checkpoint = StageCheckpoint(self.path / f"stage_{number}", self._replicas)
         if self._replicas.n_processes > 1:
             self._replicas.receive(checkpoint.pack())
@@ -343,11 +345,10 @@ class StageCheckpoint:
 class _CopiedCheckpoint(StageCheckpoint):
     """What a process reads of another one's checkpoint when training goes on; it keeps nothing itself."""
 
-    def __init__(self, replicas: Replicas) -> None:
-        self._copy = tempfile.TemporaryDirectory(prefix="melanoma_tl_")
+    def __init__(self, folder: Path, replicas: Replicas) -> None:
         with zipfile.ZipFile(io.BytesIO(replicas.receive(b""))) as archive:
-            archive.extractall(self._copy.name)
-        super().__init__(Path(self._copy.name), replicas)
+            archive.extractall(folder)
+        super().__init__(folder, replicas)
 
     def keep_best(self, epoch: int, weights: list[NDArray[Any]]) -> None:
         pass

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -917,7 +918,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         ImageError
             If an image cannot be read and `on_error` is "raise".
         ParameterError
-            If `tta` is none of these numbers, or 8 and the images are not square, or `batch_size` is below 1.
+            If `tta` is none of these numbers, 8 and the images are not square, or not that of `calibrate`, or if
+            `batch_size` is below 1.
 
         Notes
         -----
@@ -929,11 +931,15 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         scores = self._score_images(X, tta, batch_size)
         if scores.shape[1] > 1:
             return scores
-        return classes_of(self).to_columns(self._calibrated(scores[:, 0]))
+        return classes_of(self).to_columns(self._calibrated(scores[:, 0], tta))
 
     def _raw_scores(self, X: Any, tta: int | None) -> NDArray[np.float64]:
         """Give the probabilities of melanoma before calibration."""
         return self._score_images(X, tta)[:, 0]
+
+    def _scored_with(self, tta: int | None) -> dict[str, Any]:
+        """Say what can be set anew after `fit` and makes other scores of the same images."""
+        return {"tta": int(self.tta if tta is None else tta)}
 
     @own_settings()
     def _score_images(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
@@ -981,6 +987,14 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
             network = build_scorer(self.model_, precision)
             self._scorer_of = (self.model_, precision, network)
         return network
+
+    def __sklearn_clone__(self) -> Self:
+        # The head is a pattern, which no fit changes; Keras copies objects by saving them, and cannot save all.
+        bare = copy(self)
+        bare.head = "pooled"
+        cloned: Self = BaseEstimator.__sklearn_clone__(bare)
+        cloned.head = self.head
+        return cloned
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_scorer_of"}
@@ -1116,6 +1130,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """Give the graph that scores as `predict_proba` does, and what is to be known of its scores."""
         size = tuple(self.model_.inputs[0].shape[1:3])
         check_tta(self.tta, size)
+        if hasattr(self, "_calibration"):
+            self._check_tuned_with("calibration", None)
         precision = resolve_precision(self.precision)
         return Exportable(
             with_tuning(self.model_, self.tta, getattr(self, "_calibration", None)),

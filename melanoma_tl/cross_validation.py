@@ -12,6 +12,7 @@ from melanoma_tl.classifier import TransferClassifier
 from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, number_groups, number_own_groups
 from melanoma_tl.ensemble import COMBINATIONS, CrossValidation, Ensemble, draw_seeds
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.image_lists import Part, is_table
 from melanoma_tl.inputs import score_melanoma
 from melanoma_tl.parameters import NONE, SEED, VERBOSE, checked, choice, instance, whole
 from melanoma_tl.sources import identify, name_of, open_source
@@ -197,7 +198,5 @@ def _number_groups(X: Any, n_images: int, groups: str | ArrayLike | None, *, ver
 
 
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:
-    """Take some of the images, as what they are given as."""
-    if isinstance(X, list | tuple):
-        return [X[row] for row in rows]
-    return getattr(X, "iloc", X)[rows]
+    """Take some of the images; where they have no ids, messages still name them as the user does."""
+    return X[rows] if is_table(X) else Part(X, rows, name=name_of(X))

@@ -1,5 +1,6 @@
 """Read a photograph from a DICOM file, with the package pydicom."""
 
+import zlib
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from melanoma_tl.errors import ImageError
-from melanoma_tl.pixels import reduce_to_eight_bits
+from melanoma_tl.pixels import check_bytes, reduce_to_eight_bits
 
 _INSTALL = "DICOM; reading it needs the package pydicom: pip install 'melanoma_tl[dicom]'"
 
@@ -53,6 +54,7 @@ def read(file: BinaryIO, name: str) -> Image.Image:
     except ImportError:
         raise ImageError(name, _INSTALL) from None
 
+    _check_deflated(file, name)
     dataset = dcmread(file, force=True)
     if "PixelData" not in dataset:
         raise ImageError(name, "DICOM without a picture")
@@ -70,6 +72,27 @@ def read(file: BinaryIO, name: str) -> Image.Image:
     picture = Image.fromarray(reduce_to_eight_bits(pixels, bits, name))
     picture.format = "DICOM"
     return picture
+
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""Transfer syntax of files that are packed from behind the meta information on (DICOM PS3.5, A.5)."""
+
+_META, _LONGEST_META = 132, 2**16
+"""Where the meta information starts (PS3.10, section 7.1), and what it takes at most; 200 bytes are usual."""
+
+
+def _check_deflated(file: BinaryIO, name: str) -> None:
+    """Stop at a file that unpacks to more than an image can need; pydicom unpacks it at once."""
+    head = file.read(_LONGEST_META)
+    if _DEFLATED in head:
+        if head[_META : _META + 8] != b"\x02\x00\x00\x00UL\x04\x00":
+            raise ImageError(name, "deflated DICOM without the length of its meta information; save it as 8-bit RGB")
+        file.seek(_META + 12 + int.from_bytes(head[_META + 8 : _META + 12], "little"))
+        unpacking, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while packed := unpacking.unconsumed_tail or file.read(_LONGEST_META):
+            n_bytes += len(unpacking.decompress(packed, 2**20))
+            check_bytes(n_bytes, name)
+    file.seek(0)
 
 
 def _read_pixels(dataset: Any) -> tuple[NDArray[Any], int]:

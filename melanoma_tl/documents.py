@@ -44,12 +44,17 @@ _PARTS = {
     "provenance": TABLE,
     "tuning": TABLE | NONE,
 }
-_OPTIONAL = {"tuning"}
+_OPTIONAL = {"tuning", "tuned_with"}
 """What files of the first version do not have."""
 
 _PROVENANCE = {"parameters": TABLE, "training_data": TABLE, "versions": mapping(TEXT, "a dict of versions")}
 _TRAINED_WITH = {"class_weight": CLASS_WEIGHT}
-_TUNING = {"calibration": TABLE | NONE, "operating_point": TABLE | NONE, "fingerprints": _FINGERPRINTS}
+_TUNING = {
+    "calibration": TABLE | NONE,
+    "operating_point": TABLE | NONE,
+    "fingerprints": _FINGERPRINTS,
+    "tuned_with": mapping(TABLE, "a dict with the settings for each"),
+}
 _POINT = {"threshold": PROBABILITY, "rule": TEXT, "confidence": INSIDE, "confusion_matrix": mapping(_COUNT, "counts")}
 _CALIBRATION = tuple(field.name for field in fields(Calibration))
 
@@ -130,7 +135,9 @@ def _check_provenance(provenance: Mapping[str, Any], n_classes: int) -> None:
         raise ModelFileError(f"counts the training images of other than {n_classes} classes")
 
 
-def read_tuning(state: Mapping[str, Any]) -> tuple[Calibration | None, OperatingPoint | None, Fingerprints]:
+def read_tuning(
+    state: Mapping[str, Any],
+) -> tuple[Calibration | None, OperatingPoint | None, Fingerprints, dict[str, dict[str, Any]]]:
     """Check what was tuned on validation images.
 
     Parameters
@@ -141,7 +148,7 @@ def read_tuning(state: Mapping[str, Any]) -> tuple[Calibration | None, Operating
     Returns
     -------
     tuple
-        Calibration, operating point, and what the images can be recognised by.
+        Calibration, operating point, what the images can be recognised by, and what was set when each was found.
 
     Raises
     ------
@@ -156,4 +163,5 @@ def read_tuning(state: Mapping[str, Any]) -> tuple[Calibration | None, Operating
         None if calibration is None else Calibration(**calibration),
         None if point is None else OperatingPoint.from_dict(point | take(point, _POINT)),
         Fingerprints.from_state(parts["fingerprints"]),
+        parts.get("tuned_with", {}),
     )

@@ -1,11 +1,12 @@
 """`Ensemble`: several classifiers that score as one."""
 
+import hashlib
 import json
 import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -350,7 +351,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                     "ranks are of one score, that of melanoma: take combine='mean' for several diagnoses"
                 )
             return np.mean(self._score_members(X, tta, batch_size), axis=0)
-        return classes_of(self).to_columns(self._calibrated(self._raw_scores(X, tta, batch_size)))
+        return classes_of(self).to_columns(self._calibrated(self._raw_scores(X, tta, batch_size), tta))
 
     def _raw_scores(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
         """Combine the scores of the members, each calibrated if it is; not calibrated itself."""
@@ -363,6 +364,21 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         melanoma = classes_of(self).melanoma
         scores = self._score_members(X, tta, batch_size)
         return np.mean([self._rescale(number, of_one[:, melanoma]) for number, of_one in enumerate(scores)], axis=0)
+
+    def _scored_with(self, tta: int | None) -> dict[str, Any]:
+        """Say what can be set anew after `fit` and makes other scores of the same images."""
+        members = self.members_
+        settings: dict[str, Any] = {
+            "combine": self.combine,
+            "tta": [int(getattr(member, "tta", 1) if tta is None else tta) for member in members],
+            "calibration of members": [
+                asdict(member._calibration) if hasattr(member, "_calibration") else None for member in members
+            ],
+        }
+        if self.combine == "rank":
+            joined = b"".join(scores.tobytes() for scores in getattr(self, "reference_scores_", ()))
+            settings["reference scores"] = hashlib.sha256(joined).hexdigest()
+        return settings
 
     def _score_members(self, X: Any, tta: int | None, batch_size: int | None) -> list[NDArray[np.float64]]:
         """Let each member score the same images in the same order, which a stream gives only once."""
@@ -688,12 +704,12 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         self._check_parameters()
         self._check_fitted()
         parts = {"tuning": None} | take(state, _PARTS)  # which files of the first version do not have
-        self._restore_tuning(parts["tuning"])
         scores = parts["reference_scores"]
         if (scores or self.combine == "rank") and len(scores) != len(self.members_):
             raise ModelFileError(f"has reference scores of {len(scores)} members, and {len(self.members_)} members")
         if scores:
             self.reference_scores_ = [np.array(of_member, dtype=np.float64) for of_member in scores]
+        self._restore_tuning(parts["tuning"])
         known = _check_cross_validation(parts["cross_validation"], len(self.members_))
         if known is not None:
             self.cross_validation_ = CrossValidation(

@@ -126,5 +126,9 @@ class CacheError(MelanomaTLError, OSError):
     """The folder of computed things cannot be read or written, or its disk is full."""
 
 
+class WriteError(MelanomaTLError, OSError):
+    """A file or a folder cannot be written: the disk is full, the folder is somebody else's, the name is too long."""
+
+
 class DownloadError(MelanomaTLError, OSError):
     """A file cannot be fetched, is not what it should be, or is an archive that cannot be unpacked safely."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from melanoma_tl.distribution import is_first_process
+from melanoma_tl.errors import MelanomaTLError, WriteError
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +59,16 @@ def replacing(path: Path) -> Iterator[Path]:
     ------
     Path
         With the same suffix, in a folder beside it that nobody else uses, and that may hold further files meanwhile.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written; it says what to do.
     """
-    path = path.resolve() if path.is_symlink() else path.absolute()
-    with replacing_many(path.parent) as replacing_one, replacing_one(path) as unfinished:
-        yield unfinished
+    with _telling(path):
+        path = path.resolve() if path.is_symlink() else path.absolute()
+        with replacing_many(path.parent) as replacing_one, replacing_one(path) as unfinished:
+            yield unfinished
 
 
 @contextmanager
@@ -77,8 +84,13 @@ def replacing_many(folder: Path) -> Iterator[Callable[[Path], AbstractContextMan
     ------
     callable
         What `replacing` is, for the files in this folder; from several threads at once, too.
+
+    Raises
+    ------
+    WriteError
+        As `replacing`.
     """
-    with workplace(folder) as own:
+    with _telling(folder), workplace(folder) as own:
         yield partial(_replacing, own)
 
 
@@ -111,16 +123,65 @@ def workplace(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _replacing(own: Path, path: Path) -> Iterator[Path]:
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(errno.EINVAL, "neither a file nor a folder, and not replaced", str(path))
-    unfinished = own / f"{secrets.token_hex(8)}{path.suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _telling(path):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "neither a file nor a folder, and not replaced", str(path))
+        unfinished = own / f"{secrets.token_hex(8)}{path.suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        owner = os.getpid()
+        try:
+            yield unfinished
+        except BaseException:
+            if os.getpid() == owner:
+                _remove(unfinished)
+            raise
+        if os.getpid() == owner:
+            _move(unfinished, path, own / _REPLACED)
+
+
+_WHAT_TO_DO = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, for your share of the disk is used up",
+    errno.EFBIG: "write to a disk that takes larger files",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EISDIR: "give the name of a file, or delete the folder that has this name",
+    errno.ENOTDIR: "delete the file that has this name, or choose another one",
+    errno.EEXIST: "a folder cannot be made where a file has its name: choose another one",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "the disk failed: choose another one",
+    errno.ESTALE: "the disk on the network is gone: choose another one",
+}
+
+
+def how_to_write(error: OSError) -> str:
+    """Tell what to do about a file that cannot be written.
+
+    Parameters
+    ----------
+    error : OSError
+        What the operating system said.
+
+    Returns
+    -------
+    str
+        The end of a message.
+    """
+    return _WHAT_TO_DO.get(error.errno or 0, "choose another folder or name")
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Say what to do where the operating system refuses something."""
     try:
-        yield unfinished
-    except BaseException:
-        _remove(unfinished)
-        raise
-    _move(unfinished, path, own / _REPLACED)
+        yield
+    except OSError as error:
+        if isinstance(error, MelanomaTLError):
+            raise
+        told = WriteError(f"{path}: cannot be written ({error.strerror or error}): {how_to_write(error)}")
+        told.errno = error.errno
+        raise told from error
 
 
 @contextmanager
@@ -185,12 +246,14 @@ def locked(file: Path, *, patience: float | None = None) -> Iterator[None]:
     except Timeout:
         logger.warning("%s: another process or thread works there: waiting for it", file.parent)
         lock = _take(file, -1 if patience is None else patience)
+    owner = os.getpid()
     try:
         yield
     finally:
-        with suppress(OSError):  # before it is released: who waits for it notices, and makes it anew
-            file.unlink()
-        lock.release()
+        if os.getpid() == owner:
+            with suppress(OSError):  # before it is released: who waits for it notices, and makes it anew
+                file.unlink()
+            lock.release()
 
 
 @contextmanager
@@ -198,11 +261,13 @@ def _own_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
     """Make a folder that is removed at the end; by somebody else, if this process dies."""
     _tidy(parent, prefix)
     folder, lock = _claim(parent, prefix)
+    owner = os.getpid()
     try:
         yield folder
     finally:
-        lock.release()
-        _remove(folder)
+        if os.getpid() == owner:  # a fork has a copy of this block, and the folder is not its own
+            lock.release()
+            _remove(folder)
 
 
 def _claim(parent: Path, prefix: str) -> tuple[Path, BaseFileLock]:
@@ -256,12 +321,21 @@ def _is_own_folder(path: Path) -> bool:
 
 
 def _move(new: Path, path: Path, replaced: Path) -> None:
-    if not (new.is_dir() and path.is_dir()):
+    """Give what is new its name; a folder in two steps where one is in its place, which others may be replacing too."""
+    if not new.is_dir():
         new.replace(path)
         return
-    replaced.mkdir(exist_ok=True)
-    path.rename(replaced / path.name)  # two steps: only an empty folder can be replaced in one
-    new.rename(path)
+    for attempt in range(_ATTEMPTS):
+        try:
+            new.rename(path)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == _ATTEMPTS - 1:
+                raise
+        _remove(replaced)  # it was replaced by somebody else, too
+        replaced.mkdir()
+        with suppress(FileNotFoundError):
+            path.rename(replaced / path.name)
     _remove(replaced)
 
 

@@ -5,14 +5,23 @@ Such an image has the path ``train-image.hdf5::ISIC_0015670``: wherever the path
 
 import os
 import re
-from functools import lru_cache
+import threading
 from pathlib import Path
 from typing import Any
 
 import h5py
 
+from melanoma_tl.pixels import check_bytes
+
 _MEMBER = re.compile(r"(?P<file>.+\.(?:hdf5|h5))::(?P<key>.+)", re.IGNORECASE | re.DOTALL)
 _SUFFIXES = (".hdf5", ".h5")
+
+_MOST_OPEN = 4
+_files: dict[tuple[int, int, int], tuple[tuple[int, int, int], Any]] = {}
+"""What is open, with the state in which it was opened, by process, device and inode."""
+
+_reading = threading.RLock()
+"""h5py lets one thread at a time into the library; none must close what another one is reading."""
 
 
 def split_member(path: str) -> tuple[str, str] | None:
@@ -71,7 +80,8 @@ def list_members(file: str) -> list[str]:
     OSError
         If it cannot be read.
     """
-    return [f"{file}::{key}" for key in sorted(_open(file))]
+    with _reading:
+        return [f"{file}::{key}" for key in sorted(_open(file))]
 
 
 def read_member(file: str, key: str) -> bytes:
@@ -93,17 +103,22 @@ def read_member(file: str, key: str) -> bytes:
     ------
     OSError
         If there is no such file, name or content.
+    ImageError
+        If it is larger than an image can be.
     """
-    opened = _open(file)
-    try:
-        link = opened.get(key, getlink=True)
-        if link is not None and (not isinstance(link, h5py.HardLink) or _lies_elsewhere(opened[key])):
-            raise OSError(f"{key!r} in it lies in another file, which is not read")
-        content = opened[key][()]
-    except KeyError as error:
-        raise OSError(f"{file} holds no {key!r}") from error
-    except (TypeError, AttributeError) as error:
-        raise OSError(f"{key!r} in it is a group, not an image") from error
+    with _reading:
+        opened = _open(file)
+        try:
+            link = opened.get(key, getlink=True)
+            if link is not None and (not isinstance(link, h5py.HardLink) or _lies_elsewhere(opened[key])):
+                raise OSError(f"{key!r} in it lies in another file, which is not read")
+            item = opened[key]
+            check_bytes(item.nbytes, f"{file}::{key}")
+            content = item[()]
+        except KeyError as error:
+            raise OSError(f"{file} holds no {key!r}") from error
+        except (TypeError, AttributeError) as error:
+            raise OSError(f"{key!r} in it is a group, not an image") from error
     return content if isinstance(content, bytes) else bytes(content.tobytes())
 
 
@@ -113,15 +128,21 @@ def _lies_elsewhere(item: Any) -> bool:
 
 
 def _open(file: str) -> Any:
-    state = Path(file).stat()
-    return _opened(file, state.st_ino, state.st_mtime_ns, state.st_ctime_ns, state.st_size, os.getpid())
+    """Open a file, or give it as it is open, for to open one of 100,000 images takes ten times as long as to read one.
 
-
-@lru_cache(maxsize=4)
-def _opened(file: str, *_state: int) -> Any:
-    """Keep a file open, for to open one of 100,000 images takes ten times as long as to read one.
-
-    The state is that of the file and of the process: HDF5 must not share what it has open with a fork. Threads may:
-    h5py lets one at a time into the library.
+    HDF5 knows a file that is open by its inode, under whatever name it is opened again, and goes on with what it has
+    read of it: one that was changed in place must be closed first. What is open must not be shared with a fork.
     """
-    return h5py.File(file, "r", locking=False)
+    status = Path(file).stat()
+    place = os.getpid(), status.st_dev, status.st_ino
+    state = status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    known, opened = _files.pop(place, (state, None))
+    if opened is not None and known != state:
+        opened.close()
+        opened = None
+    if opened is None:
+        opened = h5py.File(file, "r", locking=False)
+    _files[place] = state, opened  # the last one is the one that was used last
+    while len(_files) > _MOST_OPEN:
+        _files.pop(next(iter(_files)))
+    return opened

@@ -6,7 +6,7 @@ from typing import Any
 from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError
 from melanoma_tl.parameters import show
 from melanoma_tl.pooling import pool
-from melanoma_tl.remaking import make_again, rebuild, with_own_settings
+from melanoma_tl.remaking import make_again, rebuild, statistics_of, with_own_settings
 
 HEADS = ("pooled", "published")
 
@@ -101,26 +101,43 @@ def _apply_own(head: Callable[[Any], Any], features: Any, taken: set[str]) -> An
 
 def _apply_object(head: Any, features: Any, taken: set[str]) -> Any:
     """Make a layer or a network again, flat, and call it."""
-    import keras
+    inputs, outputs = (getattr(head, ends, None) or () for ends in ("inputs", "outputs"))
+    if len(inputs) > 1 or len(outputs) > 1:
+        raise ParameterError(
+            f"the head {head.name!r} must be a network of one input and one output, got {len(inputs)} and "
+            f"{len(outputs)}"
+        )
+    if inputs and not _fits(inputs[0].shape, features.shape):
+        raise ParameterError(
+            f"the head {head.name!r} is made for inputs of shape {inputs[0].shape}, and the feature map has the shape "
+            f"{features.shape}: make it with this one, or with None where it may differ"
+        )
+    copies: dict[int, Any] = {}
 
     def copy(operation: Any) -> Any:
-        return _make_anew(operation, taken)
+        if id(operation) not in copies:
+            copies[id(operation)] = _make_anew(operation, taken)
+        return copies[id(operation)]
 
-    if isinstance(head, keras.Sequential):
-        for layer in head.layers:
-            features = _apply_object(layer, features, taken)
-        return features
-    if isinstance(head, keras.Model) and len(getattr(head, "inputs", None) or ()) == 1:
-        return rebuild(head, features, copy)
-    return copy(head)(features)
+    return rebuild(head, copy, features)
+
+
+def _fits(declared: tuple[int | None, ...], shape: tuple[int | None, ...]) -> bool:
+    return len(declared) == len(shape) and all(
+        one is None or other is None or one == other for one, other in zip(declared, shape, strict=True)
+    )
 
 
 def _make_anew(operation: Any, taken: set[str]) -> Any:
-    config = with_own_settings(operation.get_config())
+    import keras
+
+    is_layer = isinstance(operation, keras.Layer)  # an operation such as a cast may have a dtype that it is about
+    config = with_own_settings(operation.get_config(), operation.name) if is_layer else operation.get_config()
     name = operation.name
     while name in taken:
         name = f"head_{name}"
     taken.add(name)
     if "name" in config:
         config["name"] = name
+    config |= statistics_of(operation)
     return make_again(operation, "for each fit", "pass a function that makes it", **config)

@@ -1,7 +1,7 @@
 """Recognise what users call images: whatever container they come in, and whatever each of them is."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ def list_images(X: Any) -> Sequence[Any]:
     """
     if is_table(X):
         return _not_empty(X.paths)
+    if isinstance(X, Part):
+        return X
     _refuse_one_image(X.item() if isinstance(X, np.ndarray) and not X.ndim else X)
     if isinstance(X, Mapping | pd.DataFrame):
         X = _column(X)
@@ -76,7 +78,10 @@ def list_images(X: Any) -> Sequence[Any]:
     items = _not_empty(list(_plain(X)) if isinstance(X, _IN_MEMORY) else _Lazy(X))
     looked_at = items if isinstance(items, list) else [_first(items, X)]
     if not any(map(_may_be_image, looked_at)):
-        raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(looked_at[0])}")
+        pairs = ""
+        if isinstance(looked_at[0], tuple | list) and len(looked_at[0]) == 2:  # as datasets of PyTorch and Keras give
+            pairs = ". Of pairs (image, label) pass the images as X and the labels as y"
+        raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(looked_at[0])}{pairs}")
     return items
 
 
@@ -98,6 +103,37 @@ def name_item(item: Any, position: int) -> str:
     if isinstance(item, str | os.PathLike):
         return os.path.basename(printable(os.fsdecode(item))) or f"image {position}"  # noqa: PTH119
     return item.name if isinstance(item, ImageFile) else f"image {position}"
+
+
+class Part(Sequence[Any]):
+    """Some images of a collection; messages name them by the positions that they have in the whole.
+
+    Parameters
+    ----------
+    X : object
+        As `list_images`.
+    rows : array-like of int of shape (n,)
+        Which of them, in this order.
+    name : str
+        What the user calls the whole.
+
+    Attributes
+    ----------
+    positions : sequence of int
+        Where each image stands in the whole.
+    """
+
+    def __init__(self, X: Any, rows: Iterable[int], *, name: str) -> None:
+        self._items = list_images(X)
+        self.positions = [int(row) for row in rows]
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, place: Any) -> Any:
+        """Give the image at a place of the part."""
+        return self._items[self.positions[place]]
 
 
 class _Lazy(Sequence[Any]):

@@ -27,7 +27,7 @@ from PIL import Image, UnidentifiedImageError
 from melanoma_tl import dicom, hdf5
 from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.parameters import NONE, SIZE, check
-from melanoma_tl.pixels import as_shown, shown_size
+from melanoma_tl.pixels import as_shown, check_bytes, shown_size
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF", "PPM", "HEIF")
 """Pillow's names of the formats that are opened, and no others: some of its decoders start programs.
@@ -325,9 +325,13 @@ def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
     try:
         if member := hdf5.split_member(os.fsdecode(path)):
             return BytesIO(hdf5.read_member(*member))
-        kind = os.stat(path).st_mode  # noqa: PTH116 -- Path("") would be the working directory
+        status = os.stat(path)  # noqa: PTH116 -- Path("") would be the working directory
+        kind = status.st_mode
         if stat.S_ISREG(kind):
+            check_bytes(status.st_size, name)
             return Path(path).open("rb")
+    except ImageError:
+        raise
     except OSError as error:
         raise ImageError(name, _why_not_read(error)) from None
     except ValueError as error:  # NUL, or half a character

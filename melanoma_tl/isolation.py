@@ -21,6 +21,7 @@ _OF_THREAD = ("dtype_policy", "object_name_uids", "name_scope_stack", "global_se
 numbers in the names of such layers, the scopes of names, and what is drawn from where a layer has no seed."""
 
 _building = threading.RLock()
+_of_this_thread = threading.local()
 _setting = threading.Lock()
 _held = 0
 _users: dict[str, Any] = {}
@@ -75,6 +76,18 @@ def seeded_building(seed: int | None) -> Iterator[None]:
                 random.setstate(state)
 
 
+def users_settings() -> dict[str, str]:
+    """Tell what the user has set in Keras, within `own_settings`.
+
+    Returns
+    -------
+    dict of str to str
+        What layers are made with that are not told otherwise: their "dtype", a policy by its name, and "data_format".
+    """
+    policy = _of_this_thread.policy
+    return {"dtype": policy.name if policy else _users["floatx"], "data_format": _users["image_data_format"]}
+
+
 @contextmanager
 def _settings_of_process() -> Iterator[None]:
     """Set them when the first block begins, and set them back when the last one ends."""
@@ -111,6 +124,9 @@ def _settings_of_thread(seed: int | None) -> Iterator[None]:
     from keras.src.backend.common import global_state
 
     before = {name: global_state.get_global_attribute(name) for name in _OF_THREAD}
+    is_outermost = not hasattr(_of_this_thread, "policy")
+    if is_outermost:
+        _of_this_thread.policy = before["dtype_policy"]
     for name in _OF_THREAD:
         global_state.set_global_attribute(name, None)
     if seed is not None:
@@ -118,6 +134,8 @@ def _settings_of_thread(seed: int | None) -> Iterator[None]:
     try:
         yield
     finally:
+        if is_outermost:
+            del _of_this_thread.policy
         for name, value in before.items():
             global_state.set_global_attribute(name, value)
 

@@ -4,9 +4,12 @@ import re
 import unicodedata
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from melanoma_tl import vocabulary
 
 
 class Meaning(Enum):
@@ -17,130 +20,6 @@ class Meaning(Enum):
     MALIGNANT = "malignant"
     """Melanoma, or another cancer: only the source of the label knows."""
     UNKNOWN = "says nothing"
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(word.strip() for word in text.replace("\n", ",").split(",") if word.strip())
-
-
-_YES = _words("""
-    1, true, t, yes, y, wahr, ja, vrai, oui, verdadero, si, verdadeiro, sim, vero,
-    positive, pos, positiv, positif, positivo
-""")
-_NO = _words("""
-    0, -1, false, f, no, n, falsch, nein, faux, non, falso, nao, negative, neg, negativ, negatif, negativo
-""")
-_ANSWERS = _YES | _NO
-"""To the question "is it a melanoma?"."""
-
-_MISSING = _words("""
-    n/a, na, n.a., n a, <na>, #n/a, #n/a n/a, #na, nan, 1.#qnan, 1.#ind, none, null, nil, nat, ?, ??, ., .., ...,
-    missing, unknown, undefined, pending, tbd, not available, not applicable, not specified, not known, no answer,
-    no data, unbekannt, fehlt, keine angabe, k.a., k. a., inconnu, inconnue, non renseigne, desconocido, desconocida,
-    sin dato, sin datos, desconhecido, desconhecida, nao informado, sconosciuto, sconosciuta, n.d., n/d, unk,
-    not recorded, not given, not reported, nicht bekannt, none known, no id, anonymous, anonym, #ref!, #value!, #null!,
-    #name?, #num!, #div/0!, *, - nan, - 1.#ind, - 1.#qnan
-""") | {""}
-
-_MELANOMA = _words("mel, mm, mis, ssm, lmm, alm, mel in situ, mm in situ, schwarzer hautkrebs")
-"""Beside every phrase with a name of melanoma in it."""
-
-_MALIGNANT = _words("mal")
-"""Beside every phrase with a word for cancer in it."""
-
-_OTHER = _words("""
-    ben, bng, nv, nev, mole, moles, muttermal, leberfleck, grain de beaute, lunar, pinta, neo, nei,
-    bcc, scc, sccka, nmsc, ak, ack, akiec, bod, bkl, df, vasc, sek, sk, lplk, inf, ben oth, mal oth, misc,
-    vascular lesions, other lesions, dysplastic, bowen disease, bowens disease, morbus bowen, weisser hautkrebs,
-    actinic keratosis or intraepithelial carcinoma, intraepithelial carcinoma, atypical melanocytic proliferation,
-    freckle, ephelis, cafe au lait macule, vascular lesion, scar, non neoplastic, inflammatory, genodermatoses,
-    healthy, normal, control, gesund, gesunde haut, sain, saine, sano, sana, saudavel, cancer free,
-    other, others, rest, sonstige, andere, autre, autres, otro, otros, outro, outros, altro, altri, miscellaneous,
-    miscellanea, pseudomelanoma
-""")
-"""Codes and names of HAM10000, ISIC 2018 to 2024, MILK10k, PAD-UFES-20, Derm7pt, BCN20000, DDI and Fitzpatrick17k."""
-
-_CODES = (
-    dict.fromkeys(_OTHER | _NO, Meaning.OTHER)
-    | dict.fromkeys(_MALIGNANT, Meaning.MALIGNANT)
-    | dict.fromkeys(_MELANOMA | _YES, Meaning.MELANOMA)
-    | dict.fromkeys(_MISSING, Meaning.UNKNOWN)
-)
-
-_NAME = re.compile(
-    r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i|s)?\b|\bmelanommetastasen?\b|\blentigo mali(?:gna|gno|n)\b"
-    r"|\b(?:mel|mis|ssm|lmm|alm|nm)\b|(?<!\d )(?<!\d)\bmm\b"
-)
-"""The names of melanoma, and its codes where they stand as a word; "mm" after a number is a length."""
-
-_CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs\w*|cancro)\b")
-_CARCINOMA = re.compile(
-    r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|lymphom|basaliom|spinaliom|(?:zell|epithel)krebs|acanthoma)"
-    r"|\b(?:bcc|scc|merkel|malignant (?:epidermal|adnexal|epithelial|dermal)|epithelial (?:skin )?cancer)\b"
-)
-_FINDING = re.compile(
-    r"\b(?:benign|benin|gutartig|\w*n(?:ae|e|a)v(?:us|i|o|os)\b|lentigo\b(?! mali)|lentigines|melanosis|macule)"
-    r"|\bmoles?\b"
-    r"|\b(?:healthy|normal) skin\b|cerat[oi]s|histiozytom|warze\b|h(?:a|ae|e)matom"
-    r"|zelln(?:ae|e|a)v|keratos|cheratos|queratos|angiom|fibrom|histiocytom|lipom|granulom|verruca|\bwart|\bcyst"
-)
-"""Stems of the names of other findings."""
-
-_NEGATIONS = r"no|non|not|without|kein\w*|nicht|ohne|pas|sans|sin|sem|senza|nao|negativ\w*|free|excluded|absent|never"
-_NEGATED = re.compile(rf"\b(?:{_NEGATIONS}|exclude|except|other than|ausgeschlossen|unlikely|pre)\b")
-_UNDONE = re.compile(r"[!=#]|\b(?:0|false|un|anything but|everything but|all but)\b|^- | -$")
-"""What turns a finding around: "benign=0", "!benign", "nevus-"."""
-
-_DENIED = re.compile(
-    rf"(?:\bnon|\b(?:{_NEGATIONS}|other than)(?: (?:an?|any|un|una|uma|de|of|for|evidence|signs?|malignant))*) ?"
-    r"(?:melanom\w*|lentigo mali\w*|mel\b|mm\b|mal\b|malign|malin\b|bosartig|cancer|cancro|\w*krebs)"
-)
-"""A "no" that is about the cancer itself, unlike that of "melanoma without ulceration"."""
-
-_OR = re.compile(r"\b(?:vs|versus|or|oder|ou|o|und|and|et|e|y)\b|[/&]")
-_DOUBT = re.compile(
-    r"\b(?:suspected|suspicious|suspicion|suspect|verdacht|possible|possibly|potential|potentially|probable|probably|"
-    r"likely|v\.? ?a|rule out|unclear|history|risk|(?:not|nicht|non|cannot|no) (?:be )?(?:excluded?|ausgeschlossen))\b"
-    r"|\?"
-)
-_BESIDE = _words("""
-    in, of, the, a, an, on, or, and, with, as, de, du, des, del, dell, della, di, da, do, eines, la, le, el, lo,
-    il, der, die, das, am, im, auf, und, oder, et, y, e, o, ou, ed, melano*, micromelano*, malign*, malin*,
-    cancer*, cancro, carcinoma, krebs, hautkrebs, tumo*, neoplas*, lesion*, lasion*, lesao, bosartig*, schwarz*,
-    skin, haut, peau, piel, pele, pelle, cutane*, kutan*, disease, situ, insitu, is, invasi*, invasor,
-    microinvasi*, infiltra*, primar*, primaire*, secondary, second, multiple, metasta*, hautmetasta*, transit,
-    recurren*, local*, early, thin, thick, advanced, superfici*, superfizi*, oberflachlich*, spreading,
-    spreitend*, diffusione, extensi*, estensiv*, nodul*, knotig*, lentig*, dubreuilh, acral*, akral*,
-    akrolentig*, desmoplas*, neurotrop*, amelano*, achrom*, hypomelan*, pigment*, spitz*, naevoid, nevoid,
-    spindle, balloon, animal, cell, dermal, pure, mixed, low, high, csd, mucosal, uveal, ocular, choroid*,
-    conjunctiv*, subungual, nail, ungueal, verrucous, polypoid, ulcerat*, melanocytic, proliferation*, radial,
-    vertical, growth, phase, pediatric, mel, mm, mis, ssm, nm, lm, lmm, alm, nos, unspecified, unclassified,
-    type, typ, tipo, subtype, class, grade, stage, level, clark, breslow, depth, thickness, i, ii, iii, iv, v,
-    tis, histolog*, histopatholog*, biopsy, proven, confirmed, diagnos*, positive, yes, chronically, sun,
-    exposed, damaged, extrafacial, facial, face, head, neck, trunk, back, chest, abdomen, arm, leg, thigh,
-    shoulder, sole, volar, limb, extremit*, upper, lower, left, right, hand, foot, palm*, plantar, scalp, ear,
-    nose, lip, image*, photo*
-""")
-_LEAVES_IT = re.compile("|".join(sorted(word.replace("*", r"\w*") for word in _BESIDE)) + r"|[.,;:()/|]+")
-"""Words (and stems) that may stand beside the name of a cancer and leave it one; beside others it says nothing."""
-
-_SIZE = re.compile(
-    r"(?:\b(?:less than|more than|up to)|[<>\u2264\u2265]=?)? ?\d+(?:[.,]\d+)?"
-    r"(?:(?: (?:to|bis|a|and))? \d+(?:[.,]\d+)?)?"
-    r" ?(?:mm|cm)\b|\b(?:clark|level|stage|grade) (?:[0-5]|i{1,3}|iv|v)[abcd]?\b|\bbreslow \d+(?:[.,]\d+)?"
-    r"|\bp?t[0-4][ab]?(?: ?n\d[abc]?(?: ?m\d[abc]?)?)?\b"
-)
-"""How thick and how far."""
-
-_NOT_QUITE = re.compile(r"\b(?:like|mimic\w*|simulat\w*|juvenile|scar)\b")
-_ASIDE = re.compile(
-    r"\bnot otherwise specified\b|\bn(?:ae|e|a)vus associated\b"
-    r"|\b(?:associated with|arising (?:in|from|on)|in|with|ex|auf)(?: (?:an?|pre|existing|dysplasti\w*|congenital|"
-    r"compound|intradermal|dermal|junctional|blue|giant|common|acquired|associated|adjacent))* "
-    r"n(?:ae|e|a)v(?:us|o)\b(?: spilus)?"
-    r"|\b(?:with|without|no) (?:regression|ulceration|mitos[ei]s)\b"
-)
-"""What stands beside a diagnosis without changing it, such as the naevus that a melanoma began in."""
 
 
 def normalise(label: object) -> str:
@@ -215,7 +94,7 @@ def is_missing(label: object) -> bool:
     (True, True, False)
     """
     if isinstance(label, str | bytes):
-        return normalise(label) in _MISSING
+        return normalise(label) in vocabulary.MISSING
     if label is None or label is pd.NaT or label is pd.NA:
         return True
     if isinstance(label, np.datetime64 | np.timedelta64):
@@ -241,7 +120,7 @@ def is_answer(label: object) -> bool:
     >>> is_answer(1), is_answer("Nein"), is_answer("nevus")
     (True, True, False)
     """
-    return normalise(label) in _ANSWERS
+    return normalise(label) in vocabulary.ANSWERS
 
 
 def read_meaning(label: object) -> Meaning:
@@ -264,47 +143,7 @@ def read_meaning(label: object) -> Meaning:
     >>> read_meaning("superficial spreading melanoma"), read_meaning("NV"), read_meaning("malignant")
     (<Meaning.MELANOMA: 'melanoma'>, <Meaning.OTHER: 'not melanoma'>, <Meaning.MALIGNANT: 'malignant'>)
     """
-    return Meaning.UNKNOWN if is_missing(label) else _read_word(normalise(label))
-
-
-@lru_cache(maxsize=4096)
-def _read_word(word: str) -> Meaning:
-    return _CODES.get(word) or _read_phrase(_ASIDE.sub(" ", word))
-
-
-def _read_phrase(phrase: str) -> Meaning:
-    """Read what is no code; a melanoma that another word casts doubt on says nothing."""
-    if _NAME.search(phrase):
-        return _read_melanoma(phrase)
-    sides = _sides(phrase)
-    is_other = _FINDING.search(phrase) or _CARCINOMA.search(phrase)
-    if _DENIED.search(phrase) and not _DOUBT.search(phrase):
-        return Meaning.OTHER if len(sides) == 1 else Meaning.UNKNOWN
-    if _DOUBT.search(phrase) or _NEGATED.search(phrase) or _UNDONE.search(phrase):
-        return Meaning.UNKNOWN
-    if _CANCER.search(phrase) and not _CARCINOMA.search(phrase):
-        is_clear = len(sides) == 1 and not is_other and _says_nothing_else(phrase)
-        return Meaning.MALIGNANT if is_clear else Meaning.UNKNOWN
-    return Meaning.OTHER if is_other else Meaning.UNKNOWN
-
-
-def _read_melanoma(phrase: str) -> Meaning:
-    """Read a phrase that names a melanoma: it is one, or it is denied, or it says nothing; never another finding."""
-    sides = _sides(phrase)
-    if _DENIED.search(phrase) and not _DOUBT.search(phrase):
-        is_denied = len(sides) == 1 and not _NAME.search(_DENIED.sub(" ", phrase))
-        return Meaning.OTHER if is_denied else Meaning.UNKNOWN
-    is_other = _FINDING.search(phrase) or _CARCINOMA.search(phrase) or _NOT_QUITE.search(phrase)
-    if is_other or _DOUBT.search(phrase) or _NEGATED.search(phrase) or not _says_nothing_else(phrase):
-        return Meaning.UNKNOWN
-    named = [bool(_NAME.search(side)) for side in sides]
-    others = [side for side, is_named in zip(sides, named, strict=True) if not is_named]
-    return Meaning.UNKNOWN if any(map(_CANCER.search, others)) else Meaning.MELANOMA
-
-
-def _sides(phrase: str) -> list[str]:
-    """Part a phrase at "or", "and" and the like."""
-    return [side.strip() for side in _OR.split(phrase)]
+    return _judge(label).meaning
 
 
 def names_melanoma(label: object) -> bool:
@@ -325,12 +164,208 @@ def names_melanoma(label: object) -> bool:
     >>> names_melanoma("melanoma with a collision tumour"), names_melanoma("melanoma?"), names_melanoma("no melanoma")
     (True, False, False)
     """
-    phrase = _ASIDE.sub(" ", normalise(label))
-    uncertain = any(pattern.search(phrase) for pattern in (_DOUBT, _NEGATED, _NOT_QUITE, _UNDONE))
-    return bool(_NAME.search(_DENIED.sub(" ", phrase))) and not uncertain and len(_sides(phrase)) == 1
+    return _judge(label).names_melanoma
 
 
-def _says_nothing_else(phrase: str) -> bool:
+def names_other_cancer(label: object) -> bool:
+    """Tell whether a label names a cancer that is no melanoma.
+
+    Parameters
+    ----------
+    label : object
+        A word or phrase.
+
+    Returns
+    -------
+    bool
+        A table with such labels tells melanomas from other cancers.
+
+    Examples
+    --------
+    >>> names_other_cancer("BCC"), names_other_cancer("malignant"), names_other_cancer("no carcinoma")
+    (True, False, False)
+    """
+    return _judge(label).names_other_cancer
+
+
+def excludes_melanoma(label: object) -> bool:
+    """Tell whether what a label names cannot hold a melanoma beside it.
+
+    Parameters
+    ----------
+    label : object
+        A word or phrase.
+
+    Returns
+    -------
+    bool
+        True of "benign", "no melanoma" and other cancers; not of a naevus, in which a melanoma may begin.
+
+    Examples
+    --------
+    >>> excludes_melanoma("benign"), excludes_melanoma("BCC"), excludes_melanoma("nevus")
+    (True, True, False)
+    """
+    return _judge(label).excludes_melanoma
+
+
+def is_undecided(label: object) -> bool:
+    """Tell whether a label says that nobody knows whether it is a melanoma, or leaves it open.
+
+    Parameters
+    ----------
+    label : object
+        A word or phrase.
+
+    Returns
+    -------
+    bool
+        True of "melanoma?", "melanoma or nevus", "indeterminate"…; of no word that `read_meaning` can read.
+
+    Examples
+    --------
+    >>> is_undecided("suspected MM"), is_undecided("melanoma"), is_undecided("psoriasis")
+    (True, False, False)
+    """
+    return _judge(label).is_undecided
+
+
+def read_question(name: object) -> Meaning:
+    """Tell what a "yes" in a column says, by the column's name.
+
+    Parameters
+    ----------
+    name : object
+        The name of a column, such as "is_melanoma", "malignant", "benign?" or "label".
+
+    Returns
+    -------
+    Meaning
+        UNKNOWN where the name asks nothing about a lesion.
+
+    Examples
+    --------
+    >>> read_question("malignant"), read_question("non_melanoma"), read_question("y")
+    (<Meaning.MALIGNANT: 'malignant'>, <Meaning.OTHER: 'not melanoma'>, <Meaning.UNKNOWN: 'says nothing'>)
+    """
+    asked = re.sub(r"^(?:is|has) ?(?=[a-z])(?!n)|[?]", "", normalise(name).replace("'", ""))
+    asked = re.split(r"\b(?:vs|versus)\b", asked)[0].strip()
+    if any(pattern.search(asked) for pattern in (vocabulary.NEGATED, vocabulary.UNDONE, vocabulary.DENYING)):
+        return Meaning.OTHER
+    meaning = read_meaning(asked)
+    if meaning is Meaning.MELANOMA and not is_answer(asked):
+        return meaning
+    if vocabulary.MALIGNANCY.search(asked):
+        return Meaning.MALIGNANT
+    says_other = any(word in vocabulary.OTHER or vocabulary.FINDING.search(word) for word in asked.split())
+    return Meaning.OTHER if says_other or (meaning is Meaning.OTHER and not is_answer(asked)) else Meaning.UNKNOWN
+
+
+# -- one judgement of each word ----------------------------------------------------------------------------------------
+
+_CODES = (
+    dict.fromkeys(vocabulary.OTHER | vocabulary.NO, Meaning.OTHER)
+    | dict.fromkeys(vocabulary.MALIGNANT, Meaning.MALIGNANT)
+    | dict.fromkeys(vocabulary.MELANOMA | vocabulary.YES, Meaning.MELANOMA)
+    | dict.fromkeys(vocabulary.MISSING, Meaning.UNKNOWN)
+)
+
+
+class _Judgement(NamedTuple):
+    """All that a word says."""
+
+    meaning: Meaning
+    names_melanoma: bool
+    names_other_cancer: bool
+    excludes_melanoma: bool
+    is_undecided: bool
+
+
+def _judge(label: object) -> _Judgement:
+    return _judge_word("" if is_missing(label) else normalise(label))
+
+
+@lru_cache(maxsize=4096)
+def _judge_word(word: str) -> _Judgement:
+    phrase = _Phrase(vocabulary.ASIDE.sub(" ", word))
+    meaning = _CODES.get(word) or phrase.meaning
+    is_other_cancer = word in vocabulary.OTHER_CANCERS or (meaning is Meaning.OTHER and phrase.is_carcinoma)
+    return _Judgement(
+        meaning,
+        phrase.names_melanoma,
+        is_other_cancer,
+        is_other_cancer or (meaning is Meaning.OTHER and phrase.is_benign_or_denied),
+        meaning is Meaning.UNKNOWN and phrase.is_undecided,
+    )
+
+
+class _Phrase:
+    """What stands in a phrase: names of melanoma and of other findings, and what denies or doubts them."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._sides = [side.strip() for side in vocabulary.OR.split(text)]
+        self._kept = vocabulary.DENIED.sub(" ", text)  # what is left without a "no melanoma"
+        self._is_named = self._has(vocabulary.NAME)
+        self._is_doubtful = self._has(vocabulary.DOUBT)
+        self._is_turned = self._has(vocabulary.NEGATED) or self._has(vocabulary.UNDONE)
+        self._is_finding = self._has(vocabulary.FINDING) or self._has(vocabulary.CARCINOMA)
+
+    @property
+    def meaning(self) -> Meaning:
+        """Read it; a melanoma that another word casts doubt on says nothing, and is never another finding."""
+        if self._kept != self._text and not self._is_doubtful:
+            return Meaning.OTHER if self._is_denial else Meaning.UNKNOWN
+        if self._is_named:
+            return Meaning.MELANOMA if self._is_melanoma else Meaning.UNKNOWN
+        if self._is_doubtful or self._is_turned:
+            return Meaning.UNKNOWN
+        if self._has(vocabulary.CANCER) and not self._has(vocabulary.CARCINOMA):
+            is_clear = len(self._sides) == 1 and not self._is_finding and _leaves_it(self._text)
+            return Meaning.MALIGNANT if is_clear else Meaning.UNKNOWN
+        return Meaning.OTHER if self._is_finding else Meaning.UNKNOWN
+
+    @property
+    def names_melanoma(self) -> bool:
+        is_uncertain = self._is_doubtful or self._is_turned or self._has(vocabulary.NOT_QUITE)
+        return bool(vocabulary.NAME.search(self._kept)) and not is_uncertain and len(self._sides) == 1
+
+    @property
+    def is_carcinoma(self) -> bool:
+        return bool(vocabulary.CARCINOMA.search(self._kept))
+
+    @property
+    def is_benign_or_denied(self) -> bool:
+        return self._kept != self._text or self._has(vocabulary.BENIGN)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a melanoma, or any cancer, is named or hinted at."""
+        is_hinted = self._is_turned and (self._is_finding or self._has(vocabulary.CANCER))
+        return self._is_named or self._is_doubtful or is_hinted or self._has(vocabulary.UNSETTLED)
+
+    @property
+    def _is_denial(self) -> bool:
+        """Whether the "no" is all that it says, but for what else the lesion is."""
+        if vocabulary.NAME.search(self._kept):
+            return False
+        rest = _Phrase(" ".join(word for word in self._kept.split() if word not in vocabulary.CERTAIN))
+        is_plain = len(vocabulary.OR.split(self._kept)) == 1 and not rest._is_turned
+        return is_plain and (rest._is_finding or rest._text in vocabulary.OTHER or _leaves_it(rest._text))
+
+    @property
+    def _is_melanoma(self) -> bool:
+        is_other = self._is_finding or self._has(vocabulary.NOT_QUITE)
+        if is_other or self._is_doubtful or self._has(vocabulary.NEGATED) or not _leaves_it(self._text):
+            return False
+        unnamed = (side for side in self._sides if not vocabulary.NAME.search(side))
+        return not any(map(vocabulary.CANCER.search, unnamed))
+
+    def _has(self, pattern: re.Pattern[str]) -> bool:
+        return bool(pattern.search(self._text))
+
+
+def _leaves_it(text: str) -> bool:
     """Tell whether every word beside the name of a cancer is known to leave it one."""
-    parts = re.findall(r"\w+|[^\w\s]+", _SIZE.sub(" ", phrase))
-    return all(_LEAVES_IT.fullmatch(part) for part in parts)
+    parts = re.findall(r"\w+|[^\w\s]+", vocabulary.SIZE.sub(" ", text))
+    return all(vocabulary.LEAVES_IT.fullmatch(part) for part in parts)

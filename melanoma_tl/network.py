@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from melanoma_tl.backbones.building import build_backbone, check_weights_were_read, is_foreign
+from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError
@@ -108,10 +108,12 @@ def build_network(
         name = re.sub(r"\W+", "_", spec.name.rpartition("/")[2])
         network = Network(keras.Model(images, score, name=name), keras.Model(images, backbone.output))
     _check_all_is_new(network, scope, spec)
+    _check_head(network)
     if weights is not None and is_foreign(spec):
         with seeded_building(random_state):
             _, scaled = scaled_images(spec, input_size, preprocessing)
             check_weights_were_read(spec, backbone, build_backbone(spec, scaled, None), weights)
+            check_file_is_needed(spec, scaled, weights)
     freeze(network, None)
     return network
 
@@ -175,7 +177,8 @@ def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bo
     """
     from keras.layers import BatchNormalization
 
-    network.model.trainable = True
+    for layer in network.model.layers:  # Keras does not hand on what is set for a model
+        layer.trainable = True
     names = [layer.name for layer in network.backbone.layers]
     if trainable_from is not None and trainable_from not in names:
         raise UnknownNameError("layer for trainable_from", trainable_from, names, "None freezes the whole backbone.")
@@ -263,6 +266,29 @@ def _check_all_is_new(network: Network, scope: str, spec: BackboneSpec) -> None:
             f"{owner} uses the layer {layer.name!r}, which was made before, so that every fit would go on with the "
             f"weights of the one before: make all layers in the function itself, {advice}"
         )
+
+
+def _check_head(network: Network) -> None:
+    """Stop at what a head has that would neither learn nor be what the user sees in it."""
+    import keras
+
+    of_backbone = {id(operation) for operation in network.backbone.operations}
+    for operation in network.model.operations:
+        if id(operation) in of_backbone:
+            continue
+        for part in operation._flatten_layers() if isinstance(operation, keras.Layer) else ():
+            if not part.trainable and part.weights:
+                raise ParameterError(
+                    f"the layer {part.name!r} of the head has trainable=False, and weights that are drawn anew in each "
+                    "fit: leave that out, for what a head has learns"
+                )
+        given = [(node.arguments.args, node.arguments.kwargs) for node in operation._inbound_nodes]
+        captured = next((value for value in keras.tree.flatten(given) if isinstance(value, keras.Variable)), None)
+        if captured is not None:
+            raise ParameterError(
+                f"the head computes with the variable {captured.name!r}, which is no layer's, so that it would neither "
+                "learn nor be one for each fit: make a layer that has it by add_weight"
+            )
 
 
 def _is_new(layer: Any, scope: str) -> bool:

@@ -149,7 +149,9 @@ def check_can_be_saved(model: Any) -> None:
     for layer in own:
         make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone")
     try:
-        check_graph(json.loads(model.to_json()))
+        config = json.loads(model.to_json())
+        check_graph(config)
+        read_interface(config)
     except ModelFileError as error:
         raise ParameterError(f"this network could be trained, but not saved: {error}") from None
 

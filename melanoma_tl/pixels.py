@@ -33,6 +33,37 @@ _OF_MOST = f"{_BRIGHT} % of its values are at most"
 _SEE_THROUGH = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
+_BYTES_A_PIXEL = 8
+"""Red, green, blue and opacity of 16 bits: no format that is read needs more."""
+
+_BYTES_BESIDE = 2**24
+"""What else may stand in a file: EXIF data, colour profiles, previews."""
+
+
+def check_bytes(n_bytes: int, name: str) -> None:
+    """Stop at what takes more memory than an image can need, before it is read or unpacked.
+
+    Parameters
+    ----------
+    n_bytes : int
+        What it says that it takes.
+    name : str
+        What errors call it.
+
+    Raises
+    ------
+    ImageError
+        If it is more than Pillow's limit of pixels takes.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and n_bytes > limit * _BYTES_A_PIXEL + _BYTES_BESIDE:
+        raise ImageError(
+            name,
+            f"{n_bytes:,} bytes, more than an image of Pillow's limit of {limit:,} pixels needs; raise "
+            "PIL.Image.MAX_IMAGE_PIXELS if you trust the file",
+        )
+
+
 def read_orientation(image: Image.Image) -> int:
     """Read the EXIF orientation of an image, as it stands there.
 

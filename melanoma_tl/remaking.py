@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.isolation import users_settings
 
 _OWN = {"dtype": "float32", "data_format": "channels_last"}
-"""Entries of a configuration that a layer has from the user's settings, with what the library builds with."""
+"""Entries of a layer's configuration that come from the user's settings where the layer was not told otherwise, with
+what the library builds with."""
 
 
 def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> Any:
@@ -31,45 +33,71 @@ def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> A
     ParameterError
         If it cannot be made again from its ``get_config``.
     """
+    told = f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again {what_for}"
+    if "call" in vars(operation):
+        raise ParameterError(f"{told}: its call was replaced after it was made; write it into a class of its own")
     try:
         return type(operation).from_config(operation.get_config() | changes)
     except Exception as error:  # what is raised depends on the layer, which may be the user's
         reason = " ".join(str(error).split())
         raise ParameterError(
-            f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again {what_for} "
-            f"({reason:.160}): give it a get_config that names what its __init__ takes, or {instead}"
+            f"{told} ({reason:.160}): give it a get_config that names what its __init__ takes, or {instead}"
         ) from error
 
 
-def rebuild(network: Any, tensor: Any, copy: Callable[[Any], Any]) -> Any:
-    """Build a network of one input and one output anew on a tensor, flat.
+def rebuild(operation: Any, copy: Callable[[Any], Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a layer, a network or another operation anew; of a network each of its operations, so that all is flat.
 
     Parameters
     ----------
-    network : keras.Model
-        A graph; stays as it is.
-    tensor : KerasTensor
-        What takes the place of its input.
+    operation : keras.Operation
+        Stays as it is. A network whose class has a ``call`` of its own is one operation: only that knows what it does.
     copy : callable
-        Makes each of its operations again.
+        Makes an operation again; the same one each time that it is given the same, for what is shared stays shared.
+    *args, **kwargs : object
+        What it is called with.
 
     Returns
     -------
-    KerasTensor
+    KerasTensor or nested structure of KerasTensor
         What it gives.
+
+    Raises
+    ------
+    ParameterError
+        If a network within another one is called in a way that its operations cannot be.
     """
     import keras
+    from keras.src.models.functional import Functional
 
-    results: list[Any] = []
+    if _computes_as(operation, keras.Sequential) or _computes_as(operation, Functional):
+        given = [name for name, value in kwargs.items() if value is not None]
+        if given:  # such as training=False, which would have to hold for all that is in it
+            raise ParameterError(
+                f"the network {operation.name!r} is called with {', '.join(given)} within another one: "
+                "pass a function that makes and calls its layers"
+            )
+        if isinstance(operation, keras.Sequential):
+            (tensor,) = args
+            for layer in operation.layers:
+                tensor = rebuild(layer, copy, tensor)
+            return tensor
+        # Keras's clone_model does this too, but neither for networks within networks nor on a tensor of another graph.
+        return operation._run_through_graph(
+            args, operation_fn=lambda inner: inner, call_fn=lambda inner, *a, **k: rebuild(inner, copy, *a, **k)
+        )
+    return copy(operation)(*args, **kwargs)
 
-    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        results.append(operation(*args, **kwargs))
-        return results[-1]
 
-    # The model that this returns starts at an input of its own; its layers have been called on our tensor first.
-    tensors = keras.tree.map_structure(lambda _: tensor, network.input)
-    keras.models.clone_model(network, input_tensors=tensors, clone_function=copy, call_function=call)
-    return results[-1]
+def _computes_as(network: Any, kind: type[Any]) -> bool:
+    """Tell whether a network is of a kind, and does what its layers do and nothing else."""
+    own = type(network)
+    return (
+        isinstance(network, kind)
+        and "call" not in vars(network)
+        and own.call is kind.call
+        and own.__call__ is kind.__call__
+    )
 
 
 def copy_layer(layer: Any) -> Any:
@@ -97,22 +125,90 @@ def copy_layer(layer: Any) -> Any:
     return copied
 
 
-def with_own_settings(config: Any) -> Any:
+def statistics_of(layer: Any) -> dict[str, Any]:
+    """Give what a layer was adapted to, as entries of its configuration, which do not hold it.
+
+    Parameters
+    ----------
+    layer : keras.Operation
+        Any; only a ``Normalization`` has statistics that do not come from training.
+
+    Returns
+    -------
+    dict
+        Of a layer that was not adapted none.
+
+    Raises
+    ------
+    ParameterError
+        If a layer in this one was adapted, which cannot be handed on.
+    """
+    import keras
+
+    adapted = [part for part in _parts(layer) if isinstance(part, keras.layers.Normalization) and _is_adapted(part)]
+    if not adapted:
+        return {}
+    if adapted != [layer]:
+        raise ParameterError(
+            f"the layer {layer.name!r} has a part, {adapted[0].name!r}, that was adapted, which no get_config tells: "
+            "make that part with mean and variance"
+        )
+    mean, variance = (
+        keras.ops.convert_to_numpy(values).tolist() for values in (layer.adapt_mean, layer.adapt_variance)
+    )
+    return {"mean": mean, "variance": variance}
+
+
+def _parts(operation: Any) -> list[Any]:
+    return list(operation._flatten_layers()) if hasattr(operation, "_flatten_layers") else []
+
+
+def _is_adapted(layer: Any) -> bool:
+    import keras
+
+    if layer.input_mean is not None or not layer.built:
+        return False
+    mean, variance = (keras.ops.convert_to_numpy(values) for values in (layer.adapt_mean, layer.adapt_variance))
+    return bool((mean != 0).any() or (variance != 1).any())
+
+
+def with_own_settings(config: Any, name: str = "") -> Any:
     """Give a configuration without what the user's settings of Keras have put into it.
 
     Parameters
     ----------
     config : object
-        As ``get_config`` gives it.
+        As ``get_config`` of a layer gives it.
+    name : str, default=""
+        What errors call the layer.
 
     Returns
     -------
     object
         The same, in float32, with channels last.
+
+    Raises
+    ------
+    ParameterError
+        If it has another precision or another order of axes that is not from the user's settings.
     """
     if isinstance(config, dict):
         return {
-            key: _OWN[key] if key in _OWN and value is not None else with_own_settings(value)
+            key: _own_value(key, value, name) if key in _OWN and value is not None else with_own_settings(value, name)
             for key, value in config.items()
         }
-    return [with_own_settings(value) for value in config] if isinstance(config, list | tuple) else config
+    return [with_own_settings(value, name) for value in config] if isinstance(config, list | tuple) else config
+
+
+def _own_value(key: str, value: Any, name: str) -> Any:
+    """Give the library's value, unless somebody has chosen another one for this layer."""
+    import keras
+
+    known = keras.dtype_policies.get(value).name if key == "dtype" else value
+    if known not in (_OWN[key], users_settings()[key]):
+        raise ParameterError(
+            f"the layer {name!r} has {key}={known!r}, where networks are built with {_OWN[key]!r}"
+            f"{', and the parameter precision says what they compute with' * (key == 'dtype')}: make it without that, "
+            "or pass a function that makes it"
+        )
+    return _OWN[key]

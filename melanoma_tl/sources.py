@@ -110,7 +110,8 @@ class _Names:
     def __iter__(self) -> Iterator[str]:
         if self.items is None:
             return (f"image {position}" for position in count())
-        return (name_item(item, position) for position, item in enumerate(self.items))
+        positions = getattr(self.items, "positions", count())
+        return (name_item(item, position) for item, position in zip(self.items, positions, strict=False))
 
 
 def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:

@@ -18,6 +18,10 @@ _INFINITE, _UNKNOWN = -1, -2
 _FEWEST_REPEATS = 1000
 """Images in a row that were all there before, after which a dataset of unknown length may be called endless."""
 
+_MOST_UNFORESEEN = 50_000
+"""Images after which a dataset of unknown length is called endless, for what is kept of each fills memory and disk.
+The largest set of dermoscopic images with labels, ISIC 2020, has 33,126."""
+
 
 def is_stream(X: Any) -> bool:
     """Tell whether something is a `tf.data.Dataset`.
@@ -236,16 +240,22 @@ def _one_label(label: Any) -> Any:
 
 
 def _ending(pairs: Iterator[tuple[NDArray[Any], Any]]) -> Iterator[tuple[NDArray[Any], Any]]:
-    """Stop where a dataset of unknown length gives nothing but what it has given before."""
+    """Stop where a dataset of unknown length seems to have no end."""
     seen: set[bytes] = set()
     n_repeats = 0
-    for image, label in pairs:
+    for n_before, (image, label) in enumerate(pairs):
         content = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         n_repeats = n_repeats + 1 if content in seen else 0
         seen.add(content)
         if n_repeats > max(_FEWEST_REPEATS, len(seen)):
-            raise DatasetError(
-                f"this tf.data.Dataset repeats its {len(seen)} images and may never end: end it with take(n), or say "
-                "its length with dataset.apply(tf.data.experimental.assert_cardinality(n))"
-            )
+            raise _no_end(f"repeats its {len(seen)} images and may never end")
+        if n_before == _MOST_UNFORESEEN:
+            raise _no_end(f"gave {n_before:,} images, and nothing says whether it ends")
         yield image, label
+
+
+def _no_end(what: str) -> DatasetError:
+    return DatasetError(
+        f"this tf.data.Dataset {what}: end it with take(n), or say its length with "
+        "dataset.apply(tf.data.experimental.assert_cardinality(n))"
+    )

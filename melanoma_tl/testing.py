@@ -4,14 +4,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.backbones import BackboneSpec, get_backbone
-from melanoma_tl.backbones.building import check_weights_were_read
+from melanoma_tl.backbones.building import check_file_is_needed, check_weights_were_read
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.errors import ContractError, MelanomaTLError, UnknownNameError
 from melanoma_tl.files import scratch
@@ -177,15 +176,19 @@ def _check_weights(subject: _Subject) -> None:
             _, scaled = subject.begin()
             read = subject.spec.builder(scaled, subject.weights.path)
         check_weights_were_read(subject.spec, read, subject.bare.backbone, subject.weights)
-    with scratch() as folder, seeded_building(_SEED):
-        junk = Path(folder) / "junk.weights.h5"
-        junk.write_bytes(b"no weights")
+    with seeded_building(_SEED):
         _, scaled = subject.begin()
-        try:
-            subject.spec.builder(scaled, str(junk))
-        except Exception:  # it was read, and found to hold none; which error that is depends on the builder
-            return
-    _require(not subject.bare.backbone.weights, "it is built all the same from a file that holds no weights")
+        named = subject.weights or WeightsFile("some.weights.h5", None, official=False)
+        check_file_is_needed(subject.spec, scaled, named)
+
+
+def _check_seed(subject: _Subject) -> None:
+    with seeded_building(_SEED):
+        _, scaled = subject.begin()
+        again = subject.spec.builder(scaled, None)
+    drawn, once_more = (model.get_weights() for model in (subject.bare.backbone, again))
+    differ = sum(not np.array_equal(*pair) for pair in zip(drawn, once_more, strict=True))
+    _require(not differ, f"{differ} of its {len(drawn)} weights are others when it is built again from the same seed")
 
 
 def _check_scaling(subject: _Subject) -> None:
@@ -323,6 +326,12 @@ CONTRACT = (
         "the builder loads the weights file that it is given, such as with model.load_weights(weights), and raises "
         "where the file does not fit",
         _check_weights,
+    ),
+    Clause(
+        "seed",
+        "what is drawn is drawn by Keras's initializers without a seed of their own, which the library seeds, or from "
+        "a fixed seed: the same random_state gives the same weights",
+        _check_seed,
     ),
     Clause(
         "feature map",

@@ -1,6 +1,8 @@
 """What a trained classifier takes from validation images: what its scores mean, which of them it calls melanoma."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,26 +11,31 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.calibration import METHODS, Calibration, fit_calibration
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.documents import read_tuning
-from melanoma_tl.errors import NotFittedError
+from melanoma_tl.errors import NotFittedError, ParameterError
 from melanoma_tl.fingerprints import Fingerprints
 from melanoma_tl.inputs import check_classes, classes_of, score_labelled
-from melanoma_tl.parameters import INSIDE, NONE, checked, choice
+from melanoma_tl.parameters import INSIDE, NONE, checked, choice, show
 from melanoma_tl.scoring import check_two_classes, remembered
 from melanoma_tl.sources import identify, open_source
 from melanoma_tl.thresholds import OperatingPoint, choose_threshold
+
+_TUNED = {"calibration": ("calibration", "calibrate"), "operating_point": ("threshold", "tune_threshold")}
+"""What is tuned, with what people call it and what does so."""
 
 
 class TuningMixin:
     """Calibration and threshold from validation images, for whatever has scores.
 
     The class needs `threshold`, `classes_`, `pos_label_`, `verbose`, `fingerprints_`, `_check_fitted`,
-    `_raw_scores(X, tta)`, which scores images before calibration, and `_prevalence_of_scores()`, at which those
-    scores would be probabilities.
+    `_raw_scores(X, tta)`, which scores images before calibration, `_scored_with(tta)`, which says what can be set anew
+    and makes other scores of the same images, and `_prevalence_of_scores()`, at which those scores would be
+    probabilities.
     """
 
     _calibration: Calibration
     _raw_point: OperatingPoint
     _tuned_on: Fingerprints
+    _tuned_with: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     @checked(method=choice(*METHODS), prevalence=INSIDE | NONE)
     def calibrate(
@@ -90,7 +97,7 @@ class TuningMixin:
             from_prevalence=prevalence_of_scores if method == "temperature" else None,
             to_prevalence=float(truth.mean()) if prevalence is None else prevalence,
         )
-        self._remember_tuning(images)
+        self._remember_tuning(images, "calibration")
         return self._calibration
 
     @checked(confidence=INSIDE)
@@ -109,7 +116,8 @@ class TuningMixin:
         """Choose the threshold on validation images, by exactly one of four rules.
 
         From then on `predict` and reports take it instead of the parameter `threshold`, and saved and
-        exported models know it. `fit` forgets it.
+        exported models know it. `fit` forgets it. It holds for scores that come about as these do: with another `tta`,
+        or when the parameter `threshold` is set, there is none until it is chosen anew.
 
         Parameters
         ----------
@@ -134,13 +142,15 @@ class TuningMixin:
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If not exactly one rule is given, or it cannot be followed.
+            If not exactly one rule is given, it cannot be followed, or scores come about otherwise than in `calibrate`.
 
         Warns
         -----
         LeakageWarning
             If the classifier was trained with some of the images.
         """
+        if hasattr(self, "_calibration"):
+            self._check_tuned_with("calibration", None)
         truth, scores, images = self._score_for_tuning(X, y)
         self._raw_point = choose_threshold(
             truth,
@@ -152,7 +162,7 @@ class TuningMixin:
             youden=youden,
             confidence=confidence,
         )
-        self._remember_tuning(images)
+        self._remember_tuning(images, "operating_point")
         return self.operating_point_
 
     @property
@@ -164,10 +174,14 @@ class TuningMixin:
 
     @property
     def operating_point_(self) -> OperatingPoint:
-        """What `tune_threshold` found, on the scale of `predict_proba`; a NotFittedError before."""
+        """What `tune_threshold` found, on the scale of `predict_proba`; a NotFittedError before.
+
+        A ParameterError, if scores come about otherwise by now.
+        """
         if not hasattr(self, "_raw_point"):
             raise NotFittedError("no threshold was tuned: call tune_threshold with validation images")
-        (threshold,) = self._calibrated(np.array([self._raw_point.threshold]))
+        self._check_tuned_with("operating_point", None)
+        (threshold,) = self._calibrated(np.array([self._raw_point.threshold]), None)
         return replace(self._raw_point, threshold=float(threshold))
 
     @property
@@ -175,8 +189,29 @@ class TuningMixin:
         """Strictly above which a score is called melanoma: that of `tune_threshold`, else the parameter."""
         return self.operating_point_.threshold if hasattr(self, "_raw_point") else self.threshold
 
-    def _calibrated(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._calibration.apply(scores) if hasattr(self, "_calibration") else scores
+    def _calibrated(self, scores: NDArray[np.float64], tta: int | None) -> NDArray[np.float64]:
+        if not hasattr(self, "_calibration"):
+            return scores
+        self._check_tuned_with("calibration", tta)
+        return self._calibration.apply(scores)
+
+    def _settings_of(self: Any, what: str, tta: int | None) -> dict[str, Any]:
+        """Say what may have been set anew since something was tuned, as JSON holds it."""
+        settings: dict[str, Any] = self._scored_with(tta)
+        return settings | {"threshold": float(self.threshold)} if what == "operating_point" else settings
+
+    def _check_tuned_with(self: Any, what: str, tta: int | None) -> None:
+        """Stop where scores come about otherwise than those that something was tuned on."""
+        now = self._settings_of(what, tta)
+        then = self._tuned_with.get(what, now)
+        changed = [name for name in now if name not in then or then[name] != now[name]]
+        if changed:
+            name, call = _TUNED[what]
+            told = ", ".join(f"{key}={show(then.get(key))}, and now is {show(now[key])}" for key in changed)
+            raise ParameterError(
+                f"the {name} was found with {told}, which it does not fit: call {call} with validation images once "
+                "more, or set it back"
+            )
 
     def _score_for_tuning(
         self: Any, X: Any, y: ArrayLike | None
@@ -196,13 +231,14 @@ class TuningMixin:
         check_classes(n_melanoma, int(readable.sum()) - n_melanoma)
         return truth[readable], scores[readable], validation.fingerprints
 
-    def _remember_tuning(self, images: Fingerprints) -> None:
-        """Keep what the images can be recognised by: a test on them would be no test."""
+    def _remember_tuning(self, images: Fingerprints, what: str) -> None:
+        """Keep how the scores came about, and what the images can be recognised by: a test on them would be no test."""
+        self._tuned_with = {**self._tuned_with, what: self._settings_of(what, None)}
         known = [self._tuned_on] if hasattr(self, "_tuned_on") else []
         self._tuned_on = Fingerprints.concatenate([*known, images]).distinct()
 
     def _forget_tuning(self) -> None:
-        for name in ("_calibration", "_raw_point", "_tuned_on"):
+        for name in ("_calibration", "_raw_point", "_tuned_on", "_tuned_with"):
             self.__dict__.pop(name, None)
 
     def _describe_tuning(self) -> dict[str, Any]:
@@ -220,13 +256,15 @@ class TuningMixin:
             **self._describe_tuning(),
             "operating_point": self._raw_point.to_dict() if hasattr(self, "_raw_point") else None,
             "fingerprints": self._tuned_on.to_state(),
+            "tuned_with": dict(self._tuned_with),
         }
 
     def _restore_tuning(self, state: dict[str, Any] | None) -> None:
         """Take up what a file holds, once it was checked."""
         if state is None:
             return
-        calibration, point, self._tuned_on = read_tuning(state)
+        calibration, point, self._tuned_on, tuned_with = read_tuning(state)
+        self._tuned_with = {what: self._settings_of(what, None) for what in _TUNED} | tuned_with
         if calibration is not None:
             self._calibration = calibration
         if point is not None:

@@ -345,7 +345,7 @@ def read_interface(config: dict[str, Any]) -> Interface:
     try:
         layers = config["config"]["layers"]
         (given,) = [layer["config"] for layer in layers if layer["class_name"] == "InputLayer"]
-        (last,) = [layer for layer in layers if layer["config"]["name"] == SCORE_LAYER]
+        (last,) = [layer for layer in layers if layer["config"].get("name") == SCORE_LAYER]
         (_, *size, channels), units = given["batch_shape"], last["config"]["units"]
         found = {
             "input size": size,

@@ -102,7 +102,7 @@ def test_a_table_of_other_columns_is_begun_anew(folder):
 
 
 def test_a_table_that_finds_damage_each_time_says_so(folder):
-    with pytest.raises(CacheError, match=r"t\.sqlite.*delete it if it is damaged.*MELANOMA_TL_CACHE"):
+    with pytest.raises(CacheError, match=r"t\.sqlite.*delete it, for it is damaged, .*MELANOMA_TL_CACHE"):
         insert(folder / "t.sqlite", 1, sqlite3.DatabaseError("as ever"))
 
 
@@ -120,8 +120,27 @@ def test_a_table_that_is_cleared_meanwhile_is_made_anew(folder):
 
 def test_a_folder_that_cannot_be_made_says_so(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CacheError, match="make the folder writable"):
+    with pytest.raises(CacheError, match="cannot be made where a file has its name: choose another"):
         count(tmp_path / "file" / "t.sqlite")
+
+
+ADVICE = {
+    sqlite3.SQLITE_FULL: "free some space",
+    sqlite3.SQLITE_IOERR | 1 << 8: "see that the disk works and is not full",  # of a read
+    sqlite3.SQLITE_CANTOPEN: "make the folder writable",
+    sqlite3.SQLITE_BUSY: "wait for the other process",
+}
+
+
+@pytest.mark.parametrize("code", ADVICE)
+def test_what_sqlite_says_has_the_advice_that_fits(folder, code):
+    def work(_):
+        error = sqlite3.OperationalError("as SQLite says")
+        error.sqlite_errorcode = code
+        raise error
+
+    with pytest.raises(CacheError, match=rf"as SQLite says\. .* kept there: {ADVICE[code]}"):
+        cache.transact(folder / "t.sqlite", SCHEMA, work)
 
 
 def test_a_second_writer_waits_for_the_first(folder, monkeypatch):

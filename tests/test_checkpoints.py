@@ -91,6 +91,18 @@ def test_a_killed_run_ends_as_an_unbroken_one(images, labels, changes, batch):
     assert cache.size("runs") == 0, "what is finished needs no checkpoint"
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_averaged_weights_are_those_of_an_unbroken_run_to_the_last_bit(images, labels, validated):
+    data = {"validation_data": (images[:10], 1 - labels[:10])} if validated else {}
+    changes = {"ema_momentum": 0.9, "restore_best": False}
+    unbroken = make(**changes).fit(images, labels, **data)
+    with pytest.raises(Killed):
+        make(**changes).fit(images, labels, **data, resume=True, callbacks=[Kill(epoch=2)])
+    resumed = make(**changes).fit(images, labels, **data, resume=True)
+    for one, other in zip(resumed.model_.get_weights(), unbroken.model_.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_patience_is_remembered(images, labels):
     wrong = {"validation_data": (images, 1 - labels)}  # the longer it learns, the worse
     unbroken = make(epochs=20, early_stopping=3).fit(images, labels, **wrong)
@@ -217,6 +229,32 @@ def test_checkpoints_that_are_cleared_meanwhile(images, labels):
         make().fit(images, labels, **data, resume=True, callbacks=[Clear(), Kill(epoch=3)])
     resumed = make().fit(images, labels, **data, resume=True)
     assert same_weights(resumed, unbroken)
+
+
+@pytest.mark.parametrize("part", ["runs", None])
+def test_a_run_stays_alone_when_the_cache_is_cleared(images, labels, monkeypatch, part):
+    monkeypatch.setattr("melanoma_tl.checkpoints._PATIENCE", 0.1)
+    refused = []
+
+    class ClearAndGoOn(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                cache.clear(part)
+                with ThreadPoolExecutor(1) as pool:
+                    refused.append(pool.submit(lambda: make().fit(images, labels, resume=True)).exception())
+
+    first = make().fit(images, labels, resume=True, callbacks=[ClearAndGoOn()])
+    assert "under way in another process or thread" in str(refused[0])
+    assert same_weights(first, make().fit(images, labels))
+    assert not list(cache.folder().glob(".run_*"))
+
+
+def test_the_lock_of_a_run_that_was_killed_goes_with_the_runs():
+    left = cache.lock_of_run("some")
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text("")
+    cache.clear("runs")
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("kind", ["flip", "truncate", "delete", "swap", "seal"])

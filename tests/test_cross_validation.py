@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import numpy as np
@@ -9,7 +10,16 @@ from sklearn.metrics import roc_auc_score
 
 from melanoma_tl import Ensemble, ISBIDataset, TransferClassifier, cross_validate
 from melanoma_tl.ensemble import rank_among
-from melanoma_tl.errors import DatasetError, LeakageWarning, NotFittedError, ParameterError, UnknownNameError
+from melanoma_tl.errors import (
+    DatasetError,
+    ImageError,
+    LeakageWarning,
+    NotFittedError,
+    ParameterError,
+    UnknownNameError,
+)
+from melanoma_tl.image_lists import Part
+from melanoma_tl.sources import name_of, open_source
 
 
 def make(**changes):
@@ -191,6 +201,31 @@ def test_unreadable_images_have_no_score_and_are_listed(dataset, bad_images):
     report = model.out_of_fold_report(n_resamples=100)
     assert report.counts.n == 12
     assert [row.image_id for row in report.skipped] == ["12"]
+
+
+CONTAINERS = {"list": list, "tuple": tuple, "Series": lambda items: pd.Series(items, index=range(90, 90 + len(items)))}
+
+
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
+def test_bad_images_are_named_by_their_position_in_what_the_user_gave(images, container, caplog):
+    items = [*images[:12]]
+    items[3], items[7], items[10] = None, b"x", np.nan
+    with pytest.raises(ImageError, match=r"^image (3|7|10): "):
+        cross_validate(make(epochs=1), container(items), [0, 1] * 6, folds=2, groups=list(range(12)), verbose=0)
+    caplog.clear()
+    skipping = make(epochs=1, on_error="skip")
+    model = cross_validate(skipping, container(items), [0, 1] * 6, folds=2, groups=list(range(12)), verbose=0)
+    named = {row.image_id for member in model.members_ for row in member.skipped_}
+    assert named == {"image 3", "image 7", "image 10"}
+    assert set(re.findall(r"no score for (image \d+)", caplog.text)) == named
+    assert np.flatnonzero(np.isnan(model.out_of_fold_scores_)).tolist() == [3, 7, 10]
+
+
+def test_parts_of_images_are_the_images_themselves(images):
+    part = Part(images, [5, 2, 2], name="mine")
+    assert [np.array_equal(image, images[row]) for image, row in zip(part, [5, 2, 2], strict=True)] == [True] * 3
+    assert list(open_source(part).names) == ["image 5", "image 2", "image 2"]
+    assert (len(part), name_of(part)) == (3, "mine")
 
 
 @pytest.mark.parametrize(

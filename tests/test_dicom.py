@@ -2,6 +2,8 @@
 
 import io
 import sys
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -17,7 +19,12 @@ pydicom = pytest.importorskip("pydicom")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.pixels.processing import convert_color_space  # noqa: E402
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    generate_uid,
+)
 
 PHOTO = draw_images(2, side=48)[0][:40]
 RAMP = np.linspace(0, 1, 40 * 48).reshape(40, 48)
@@ -167,3 +174,24 @@ def test_bits_that_do_not_end_at_the_highest_stored_are_refused():
     pixels = (np.random.default_rng(0).random((16, 16)) * 4095).astype(np.uint16)
     with pytest.raises(ImageError, match="highest bit is not the last one stored"):
         load_image(write(pixels << 4, "MONOCHROME2", bits=12, HighBit=15))
+
+
+def test_a_deflated_file_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path):
+    good = write(PHOTO, "RGB", syntax=DeflatedExplicitVRLittleEndian)
+    assert np.array_equal(load_image(good), PHOTO)
+    path = tmp_path / "bomb.dcm"
+    start = good[: 132 + 12 + int.from_bytes(good[140:144], "little")]
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    with path.open("wb") as file:
+        file.write(start)
+        for _ in range(1024):
+            file.write(packer.compress(bytes(2**20)))
+        file.write(packer.flush())
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="bytes, more than an image of Pillow's limit"):
+        load_image(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
+    without_length = good[:132] + good[144:]
+    with pytest.raises(ImageError, match="without the length of its meta information"):
+        load_image(ImageFile("a.dcm", lambda: without_length))

@@ -478,6 +478,18 @@ def test_two_members_that_are_one_file_somewhere_are_refused(tmp_path, first, se
     [
         *("", "a//b.jpg", "./a.jpg", "a/./b.jpg", "a.jpg.", "a.jpg ", "folder /a.jpg", "a\nb.jpg", "a\x1b[2J.jpg"),
         *("nul", "CON.jpg", "lpt1.tar.gz", "a" * 252 + ".jpg", "\u00e9" * 130 + ".jpg", "a\u202egpj.exe"),
+        *(
+            "a*b?.jpg",
+            "a<b>.jpg",
+            'a"b.jpg',
+            "a|b.jpg",
+            "a?/b.jpg",
+            "conin$",
+            "CONOUT$.jpg",
+            "com\u00b9.jpg",
+            "nul .jpg",
+        ),
+        *("a...", "folder./a.jpg"),
     ],
 )
 def test_names_that_no_file_can_have_everywhere_are_refused(archive, tmp_path, name):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
-from melanoma_tl import MetricsReport
+from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.escaping import fenced, in_csv, in_figure, in_html, in_markdown, shorten, visible
 from melanoma_tl.plots.curves import draw_roc_curves
 from melanoma_tl.plots.matrices import draw_class_matrix
@@ -190,7 +190,7 @@ def save(figure):
 
 def test_every_kind_of_drawing_shows_it():
     image = np.zeros((8, 8, 3), dtype=np.uint8)
-    for text in NASTY[:4] + NASTY[-5:]:
+    for text in (NASTY[0], "_hidden", "$" * 5_001):
         figures = [
             draw_examples({text: [Example(text, "", 0.5, text)]}, columns=1, title=text),
             draw_pairs([Pair((text, text), ("", ""), text)], title=text),
@@ -276,6 +276,21 @@ def test_markdown_text_and_json_hold_nasty_texts(report, tmp_path):
     assert document["name"] == made.name
     assert [row["image_id"] for row in document["skipped"]] == NASTY[:9]
     assert Texts(made._repr_html_()).tags.count("script") == 0
+
+
+def test_datasets_and_what_is_found_in_them_show_nasty_texts():
+    ids = [text for text in NASTY if text.strip() and not set(text) & {"\ud800", "\0"}]
+    name = " ".join(NASTY[3:26]).replace("\ud800", "")
+    table = pd.DataFrame({"site": ids, name: np.arange(len(ids)) % 3})
+    dataset = ISBIDataset(ids, None, np.arange(len(ids)) % 2, name=name, metadata=table)
+    overlap = dataset.overlap(dataset, verbose=0)
+    assert len(overlap) == len(ids)
+    bias = dataset.selection_bias(dataset[:12])
+    for found in (dataset, overlap, bias):
+        assert not set(Texts(found._repr_html_()).tags) & {"script", "img", "http:"}
+    for text in (str(overlap), str(bias), repr(dataset)):
+        assert not re.search("[\x00\x1b\u202e\u2066]", text)
+        assert len(text) < 10_000
 
 
 def test_a_submission_says_which_ids_it_could_not_write(tmp_path):

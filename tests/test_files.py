@@ -509,3 +509,28 @@ def test_a_link_back_to_the_root_is_not_followed(tmp_path):
         Image.fromarray(np.full((8, 8, 3), 90, "uint8")).save(tmp_path / name)
     (tmp_path / "benign/up").symlink_to(tmp_path)
     assert ISBIDataset.from_folder(tmp_path).image_ids.tolist() == ["b", "a"]
+
+
+@pytest.mark.parametrize("classes", [("benign", "malignant"), ("nevus", "melanoma"), ("0", "1"), ("Nävus", "Melanom")])
+def test_class_folders_one_level_below_are_named(tmp_path, classes):
+    for split in ("train", "test"):
+        for name in classes:
+            draw(tmp_path / split / name / "1.png")
+    with pytest.raises(DatasetError, match=r"one level below, such as test/.*: read '.*test' and '.*train'"):
+        ISBIDataset.from_folder(tmp_path)
+    with pytest.raises(DatasetError, match="one level below"):
+        ISBIDataset.from_folder(tmp_path, on_error="skip")
+    assert len(ISBIDataset.from_folder(tmp_path / "train")) == 2
+
+
+@pytest.mark.parametrize("second", ["a.png", "./a.png", "sub/../a.png", "A-COPY"])
+def test_a_file_is_one_image_whatever_its_ids(tmp_path, second):
+    draw(tmp_path / "a.png")
+    draw(tmp_path / "b.png")
+    table = pd.DataFrame({"image": ["x", "y", "b"], "dx": ["nv", "mel", "nv"]})
+    table["path"] = [tmp_path / "a.png", tmp_path / ("a.png" if second == "A-COPY" else second), tmp_path / "b.png"]
+    with pytest.raises(DatasetError, match="y: it is the file of x too"):
+        ISBIDataset.from_frame(table)
+    dataset = ISBIDataset.from_frame(table, on_error="skip")
+    assert dataset.image_ids.tolist() == ["x", "b"]
+    assert reasons(dataset) == {"y": "it is the file of x too"}

@@ -535,6 +535,37 @@ def test_weights_that_were_named_must_have_been_read(weights_file, tmp_path, cap
     assert "does not hold 1 of the 4 weights of 'reading'" in caplog.text
 
 
+def draw_unseeded(model, weights):
+    rng = np.random.default_rng()
+    model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
+
+
+def look_and_draw(model, weights):
+    assert Path(weights).is_file()
+    draw_unseeded(model, weights)
+
+
+def forgive(model, weights):
+    try:
+        model.load_weights(weights)
+    except Exception:
+        draw_unseeded(model, weights)
+
+
+@pytest.mark.parametrize("seeming", ["unseeded", "looked at", "another file", "forgiving"])
+def test_a_builder_that_only_seems_to_read_is_refused(weights_file, tmp_path, seeming):
+    own = tmp_path / "own.weights.h5"
+    with own_settings(3):
+        build_tiny(keras.Input((32, 32, 3))).save_weights(own)
+
+    def load_own(model, weights):
+        model.load_weights(own)
+
+    ways = {"unseeded": draw_unseeded, "looked at": look_and_draw, "another file": load_own, "forgiving": forgive}
+    with pytest.raises(WeightsUnavailableError, match=r"did not read .*some.* from a file that holds no weights"):
+        classifier(register(ways[seeming]), weights=weights_file).fit(X, Y)
+
+
 def test_a_builder_that_calls_a_network_of_the_users_own_is_refused():
     own = build_tiny(keras.Input((32, 32, 3)))
     before = [weight.copy() for weight in own.get_weights()]

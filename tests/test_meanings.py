@@ -5,7 +5,18 @@ import pandas as pd
 import pytest
 from pandas._libs.parsers import STR_NA_VALUES
 
-from melanoma_tl.meanings import Meaning, is_answer, is_missing, names_melanoma, normalise, read_meaning
+from melanoma_tl.meanings import (
+    Meaning,
+    excludes_melanoma,
+    is_answer,
+    is_missing,
+    is_undecided,
+    names_melanoma,
+    names_other_cancer,
+    normalise,
+    read_meaning,
+    read_question,
+)
 
 WORDS = {
     Meaning.MELANOMA: """
@@ -24,6 +35,8 @@ WORDS = {
         melanoma arising in blue nevus; MM arising in compound nevus; SSM auf dysplastischem Nävus; MM (SSM)
         melanoma, unspecified; desmoplastic/neurotropic melanoma; low-CSD melanoma; melanoma on left thigh
         spindle cell melanoma; mélanome de Dubreuilh; melanoma invasor; melanoma a diffusione superficiale
+        C43; C43.5; c43.9; D03; D03.9; C43.5 G; malignes Melanom C43.5
+        mélanome acrolentigineux; melanoma acrolentigginoso; melanoma della cute; melanoma disseminativo superficial
         Melanome; histologically confirmed melanoma; melanoma, superficial spreading type; Melanom der Haut
     """,
     Meaning.OTHER: """
@@ -40,6 +53,10 @@ WORDS = {
         malignant epidermal; Basalzellkrebs; Plattenepithelkrebs; epithelial skin cancer; superficial BCC; invasive SCC
         Vascular lesions; keratoacanthoma; ceratose seborreica; Pigmentnävus; Histiozytom; Warze; healthy skin; mole
         atypical mole; subungual hematoma; Merkel cell; Nävus; Nävi; Nävuszellnävus; dysplastischer Nävus
+        nevus (not melanoma); BCC (not melanoma); n'est pas un mélanome; non è melanoma; definitely no melanoma
+        kein Anhalt für Melanom; ohne Hinweis auf ein Melanom; não é melanoma; no es melanoma
+        C44; C44.3; D04.5; D22; D22.5; L82; L57.0; Nävus D22.5
+        maladie de Bowen; enfermedad de Bowen; heller Hautkrebs; CBC; CEC; verruga; verrue; lunares; Ekzem; psoriasis
         non-neoplastic; other; rest; misc; pigmented-spindle-cell-nevus-of-reed; acral-melanotic-macule; scar
     """,
     Meaning.MALIGNANT: """
@@ -63,6 +80,9 @@ WORDS = {
         pseudo-melanoma; melanoma neg.; not excluded melanoma; sospecha de melanoma; posible melanoma
         probabile melanoma; V.a. Melanom; fragliches Melanom; susp. melanoma; DD Melanom; Z.n. Melanom
         previous melanoma; melanoma or so they say; Melanom in der Familie
+        n'exclut pas un mélanome; eher kein Melanom; wohl kein Melanom; vermutlich kein Melanom; a/e Melanom
+        C43.5 V; C43.5 A; C43.5 Z; C45; C4; D48.5; C430; ICD
+        not non-melanoma; nonnevus; unnevus; nonkeratosis; cancerophobia; not without melanoma; hardly no melanoma
     """,
 }
 
@@ -160,3 +180,43 @@ def test_what_names_a_melanoma_and_is_not_clear():
     assert not any(
         map(names_melanoma, ["melanoma?", "no melanoma", "nevus", "suspected melanoma", "melanoma or nevus"])
     )
+
+
+def test_what_names_another_cancer():
+    named = "BCC; scc; akiec; Basalzellkarzinom; superficial BCC; Kaposi sarcoma; mal_oth; maladie de Bowen; Spinaliom"
+    others = (
+        "nevus; melanoma; malignant; no carcinoma; melanoma and bcc; history of BCC; clear cell acanthoma; 1; cancer"
+    )
+    assert all(map(names_other_cancer, named.split("; ")))
+    assert not any(map(names_other_cancer, others.split("; ")))
+
+
+def test_what_leaves_no_room_for_a_melanoma():
+    assert all(map(excludes_melanoma, ["benign", "gutartig", "bénin", "BCC", "no melanoma", "non-melanoma", "benigna"]))
+    assert not any(
+        map(excludes_melanoma, ["nevus", "freckle", "moles", "melanoma", "malignant", "0", "no", "not benign"])
+    )
+
+
+def test_what_is_left_open():
+    left_open = "melanoma?; lentigo maligna?; mel?; V.a. MM; SSM vs nevus; AIMP; STUMP; MELTUMP; suspicious; not benign"
+    settled = "melanoma; nevus; malignant; psoriasis; xyz; 1; no; unknown; malignant fibrous histiocytoma"
+    assert all(map(is_undecided, left_open.split("; ")))
+    assert not any(map(is_undecided, settled.split("; ")))
+
+
+@pytest.mark.parametrize(
+    ("meaning", "names"),
+    [
+        (
+            Meaning.MELANOMA,
+            "melanoma; is_melanoma; has melanoma; Melanom; Mélanome; MEL; malignant melanoma; Melanoma?",
+        ),
+        (Meaning.MALIGNANT, "malignant; isMalignant; benign_malignant; target; diagnosis_1; bösartig; Krebs; cancro"),
+        (Meaning.OTHER, "benign; keine Auffälligkeit; unauffällig; sans mélanome; nevus vs melanoma; ohne Befund; BCC"),
+        (Meaning.UNKNOWN, "label; y; class; outcome; 1; biopsied"),
+    ],
+)
+def test_what_a_yes_in_a_column_says(meaning, names):
+    expected = dict.fromkeys(names.split("; "), meaning)
+    assert {name: read_question(name) for name in expected} == expected

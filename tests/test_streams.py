@@ -1,7 +1,10 @@
 """What a tf.data.Dataset gives is read in one pass, or refused in the library's own words."""
 
 import re
+import tracemalloc
 import warnings
+from collections import deque
+from itertools import count
 
 import keras
 import numpy as np
@@ -281,6 +284,45 @@ def test_an_endless_generator_is_noticed_when_it_repeats_itself(images):
     dataset = generator(again(), 0)
     with pytest.raises(DatasetError, match=r"repeats its 24 images and may never end.*assert_cardinality"):
         identify(dataset, verbose=0)
+
+
+@pytest.fixture
+def ever_new():
+    """Batches of small images, of which no two are alike, without end."""
+
+    def give():
+        for start in count():
+            numbers = np.arange(start * 500, (start + 1) * 500, dtype="<u4").view("u1").reshape(500, 4)
+            yield np.tile(numbers, (1, 192)).reshape(500, 16, 16, 3), np.arange(500) % 2
+
+    spec = (tf.TensorSpec((None, 16, 16, 3), tf.uint8), tf.TensorSpec((None,), tf.int64))
+    return tf.data.Dataset.from_generator(give, output_signature=spec)
+
+
+ENDLESS = {
+    "batches": lambda dataset: dataset,
+    "unbatched": lambda dataset: dataset.unbatch(),
+    "unbatched and filtered": lambda dataset: dataset.unbatch().filter(lambda image, label: label == 1),
+    "images alone": lambda dataset: dataset.map(lambda image, label: image),
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if "unbatch" in kind else kind for kind in ENDLESS]
+)
+def test_a_generator_of_ever_new_images_is_refused_in_bounded_memory(ever_new, kind):
+    stream = Stream(ENDLESS[kind](ever_new))
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=r"gave 50,000 images, and nothing says whether it ends: end it with take"):
+        deque(stream, maxlen=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
+def test_a_length_that_is_said_is_believed(ever_new):
+    known = ever_new.take(101).apply(tf.data.experimental.assert_cardinality(101))
+    assert sum(1 for _ in Stream(known)) == 50_500
 
 
 def test_a_generator_that_ends_is_read(images, labels):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.columns import read_ages, read_ids, read_sexes
+from melanoma_tl.datasets.cells import read_ages, read_ids, read_sexes
 from melanoma_tl.datasets.tables import read_table
 from melanoma_tl.datasets.words import read_labels
 from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError, UnknownNameError
@@ -180,7 +180,7 @@ def test_two_columns_that_agree_or_of_which_one_is_empty_are_one():
 
 def test_a_column_that_looks_like_patients_and_is_not_used_is_said(caplog):
     n = 12
-    looks = {"patient_hash": np.repeat(["x", "y", "z", "u"], 3), "grp": [f"PAT_{k // 2}" for k in range(n)]}
+    looks = {"patient_group": np.repeat(["x", "y", "z", "u"], 3), "grp": [f"PAT_{k // 2}" for k in range(n)]}
     for name, values in looks.items():
         caplog.clear()
         read(frame(label=[0, 1] * 6, **{name: values}))
@@ -505,7 +505,13 @@ def test_words_that_the_table_tells_apart_are_not_merged():
     assert read_words(["x", "y"], positive=np.array("x")) == [1, 0]
 
 
-@pytest.mark.parametrize("column", ["pat_nr", "case_id", "UPN", "PatNo", "Pat.-Nr.", "Fallnummer", "id_pat", "subj"])
+@pytest.mark.parametrize(
+    "column",
+    """pat_nr, case_id, UPN, PatNo, Pat.-Nr., Fallnummer, id_pat, subj, numéro patient, nº paciente, codice paziente,
+    Patientenkennung, patient pseudonym, ID du patient, número de paciente, Probandennummer""".replace(
+        "\n   ", ""
+    ).split(", "),
+)
 def test_numbers_of_patients_are_known(column):
     table = pd.DataFrame({"image": list("abcdef"), "label": [0, 1] * 3, column: [1, 1, 2, 2, 3, 3]})
     data = ISBIDataset.from_frame(table, labels_only=True)
@@ -728,6 +734,7 @@ def test_columns_of_findings_are_no_patients(column, words):
 
 def test_one_h_does_not_make_women_of_men():
     assert read_sexes(["M", "M", "F", "H"]) == ["male", "male", "female", None]
+    assert read_sexes(["F", "H", "Femme"]) == ["female", "male", "female"]
 
 
 def test_capitals_alone_do_not_tell_words_apart():

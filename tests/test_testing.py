@@ -127,6 +127,13 @@ def shares_a_layer():
     return builds(lambda x: good(own(x)))
 
 
+def draw_unseeded(input_tensor, weights):
+    model = load(model_of(input_tensor, good(input_tensor)), weights)
+    if weights is None:
+        model.set_weights([np.random.default_rng().normal(size=weight.shape) for weight in model.get_weights()])
+    return model
+
+
 BROKEN = {
     "no maps": ("feature map", r"\(n, height, width, channels\)", builds(layers.Flatten())),
     "ignores its input": ("feature map", "does not start at the images", {"builder": ignore_input}),
@@ -139,6 +146,7 @@ BROKEN = {
     "a shared layer": ("own layers", "share layers: own", shares_a_layer()),
     "ignores the weights": ("weights", "from a file that holds no weights", {"builder": ignore_weights}),
     "loads what fits": ("weights", "from a file that holds no weights", {"builder": load_what_fits}),
+    "draws unseeded": ("seed", "4 of its 4 weights are others", {"builder": draw_unseeded}),
     "scales again": ("one scaling", r"the first kernel sees .* ± 0\.00", builds(lambda x: good(scale(x)))),
     "centres again": ("one scaling", "preprocess gives", builds(lambda x: good(centre(x))) | {"preprocess": centre}),
     "standardises again": (

@@ -1,6 +1,7 @@
 """Threshold and calibration come from validation images, stay with the model, and never change the order of scores."""
 
 import json
+from copy import copy
 
 import keras
 import numpy as np
@@ -299,3 +300,95 @@ def test_ranks_cannot_be_calibrated_but_have_thresholds(images, labels):
     with pytest.raises(ParameterError, match="ranks are no probabilities"):
         ensemble.calibrate(VALID, TRUTH)
     assert ensemble.tune_threshold(VALID, TRUTH, youden=True).threshold == ensemble.threshold_
+
+
+# -- what was tuned holds for scores that come about as those did ------------------------------------------------------
+
+
+def tune(clf, what):
+    getattr(clf, what)(VALID, TRUTH, **({"youden": True} if what == "tune_threshold" else {}))
+    return clf
+
+
+def anew(trained, **changes):
+    return copy(trained).set_params(**changes)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_threshold_of_other_views_is_refused(trained, saved, tmp_path):
+    clf = tune(anew(trained, tta=4), "tune_threshold")
+    found = clf.threshold_
+    if saved:
+        clf.save(tmp_path / "model.keras")
+        clf = TransferClassifier.load(tmp_path / "model.keras")
+        assert clf.threshold_ == found
+    clf.set_params(tta=1)
+    for use in (
+        lambda: clf.threshold_,
+        lambda: clf.predict(TEST),
+        lambda: clf.operating_point_,
+        lambda: MetricsReport.from_estimator(clf, VALID, TRUTH),
+        lambda: clf.save(tmp_path / "other.keras"),
+    ):
+        with pytest.raises(ParameterError, match=r"the threshold was found with tta=4, and now is 1.*tune_threshold"):
+            use()
+    assert np.isfinite(clf.predict_proba(TEST)).all(), "scores need no threshold"
+    assert clf.set_params(tta=4).threshold_ == found
+    assert tune(clf.set_params(tta=2), "tune_threshold").predict(TEST) is not None
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_calibration_of_other_views_is_refused(trained, saved, tmp_path):
+    clf = tune(anew(trained, tta=1), "calibrate")
+    expected = clf.predict_proba(TEST)
+    if saved:
+        clf.save(tmp_path / "model.keras")
+        clf = TransferClassifier.load(tmp_path / "model.keras")
+    for use in (
+        lambda: clf.predict_proba(TEST, tta=4),
+        lambda: anew(clf, tta=4).predict_proba(TEST),
+        lambda: anew(clf, tta=4).predict(TEST),
+        lambda: anew(clf, tta=4).export(tmp_path / "exported"),
+    ):
+        with pytest.raises(ParameterError, match=r"the calibration was found with tta=1, and now is 4.*call calibrate"):
+            use()
+    assert np.array_equal(clf.predict_proba(TEST, tta=1), expected)
+    assert tune(anew(clf, tta=4), "calibrate").predict_proba(TEST).shape == expected.shape
+
+
+def test_a_threshold_that_is_set_after_tuning_is_not_passed_over(trained):
+    clf = tune(anew(trained), "tune_threshold").set_params(threshold=0.3)
+    with pytest.raises(ParameterError, match=r"found with threshold=0.5, and now is 0.3"):
+        clf.predict(TEST)
+    assert clf.set_params(threshold=0.5).threshold_ == clf.operating_point_.threshold
+
+
+def test_threshold_and_calibration_of_different_views_do_not_go_together(trained):
+    clf = tune(anew(trained, tta=1), "calibrate")
+    with pytest.raises(ParameterError, match="the calibration was found with tta=1"):
+        tune(clf.set_params(tta=4), "tune_threshold")
+    assert clf.threshold_ == clf.threshold, "nothing was tuned"
+    clf = tune(tune(clf, "calibrate"), "tune_threshold")
+    tune(clf.set_params(tta=2), "calibrate")
+    with pytest.raises(ParameterError, match="the threshold was found with tta=4, and now is 2"):
+        clf.predict(TEST)
+
+
+MEMBERS = {
+    "views of a member": lambda ensemble: ensemble.members_[0].set_params(tta=4),
+    "combine": lambda ensemble: ensemble.set_params(combine="mean"),
+    "reference": lambda ensemble: ensemble.set_reference(TEST),
+    "calibration of a member": lambda ensemble: tune(ensemble.members_[1], "calibrate"),
+}
+
+
+@pytest.mark.parametrize("change", MEMBERS)
+def test_a_threshold_of_an_ensemble_that_scores_otherwise_is_refused(trained, change, tmp_path):
+    ensemble = Ensemble([anew(trained), anew(trained, tta=2)], combine="rank").set_reference(VALID)
+    tune(ensemble, "tune_threshold").save(tmp_path / "ensemble.zip")
+    loaded = Ensemble.load(tmp_path / "ensemble.zip")
+    assert loaded.threshold_ == ensemble.threshold_
+    for one in (ensemble, loaded):
+        MEMBERS[change](one)
+        with pytest.raises(ParameterError, match=r"the threshold was found with .*tune_threshold"):
+            one.predict(TEST)

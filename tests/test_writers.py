@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from conftest import build
 
 from melanoma_tl import ISBIDataset, files
 from melanoma_tl.datasets.synthetic import write_challenge
+from melanoma_tl.errors import WriteError
 from melanoma_tl.files import locked, replacing, replacing_many, scratch, workplace
 from melanoma_tl.persistence import load_model, save_model
 
@@ -274,7 +276,7 @@ def test_a_link_in_the_place_of_the_working_folder_deletes_nothing(tmp_path):
     (home / "thesis" / "chapter").write_text("years of work")
     shared.mkdir()
     (shared / files._UNFINISHED).symlink_to(home)
-    with pytest.raises(PermissionError, match="no folder of yours"), files.replacing(shared / "a.txt") as unfinished:
+    with pytest.raises(WriteError, match="no folder of yours"), files.replacing(shared / "a.txt") as unfinished:
         unfinished.write_text("new")
     assert (home / "thesis" / "chapter").read_text() == "years of work"
 
@@ -299,3 +301,126 @@ def test_a_link_as_target_is_written_through_and_a_device_is_left_alone(tmp_path
     with pytest.raises(OSError, match="neither a file nor a folder"), files.replacing(tmp_path / "pipe") as unfinished:
         unfinished.write_text("new")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+# -- several writers of one folder, and forks --------------------------------------------------------------------------
+
+MANY_FOLDERS = """
+import sys
+from pathlib import Path
+from melanoma_tl.files import replacing
+for number in range(40):
+    with replacing(Path(sys.argv[1]) / "model") as unfinished:
+        unfinished.mkdir()
+        for name in "abc":
+            (unfinished / name).write_text(f"{sys.argv[2]} {number}")
+"""
+
+
+def test_many_writers_of_one_folder_each_write_it_whole(tmp_path):
+    command = [sys.executable, "-c", MANY_FOLDERS, str(tmp_path)]
+    writers = [subprocess.Popen([*command, str(name)], stderr=subprocess.PIPE, text=True) for name in range(3)]
+    errors = [writer.communicate(timeout=120)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0], errors
+    assert len({(tmp_path / "model" / name).read_text() for name in "abc"}) == 1
+    assert everything(tmp_path) == ["model", "model/a", "model/b", "model/c"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has forks")
+@pytest.mark.parametrize("ends", ["raise SystemExit", "pass"])
+def test_a_fork_that_ends_takes_nothing_of_its_parent_away(tmp_path, ends):
+    code = f"""
+import os, sys
+from pathlib import Path
+from melanoma_tl.files import locked, replacing, scratch
+folder = Path(sys.argv[1])
+with locked(folder / "lock"), scratch() as place, replacing(folder / "a.txt") as unfinished:
+    (place / "b").write_text("b")
+    unfinished.write_text("whole")
+    child = os.fork()
+    if child == 0:
+        {ends}
+    else:
+        os.waitpid(child, 0)
+        assert unfinished.read_text() == "whole" and not (folder / "a.txt").exists()
+        assert (place / "b").exists() and (folder / "lock").exists()
+        try:
+            with locked(folder / "lock", patience=0):
+                raise SystemExit("the lock is gone")
+        except TimeoutError:
+            pass
+"""
+    (tmp_path / "folder").mkdir()
+    done = run(code, tmp_path / "folder", capture_output=True, text=True, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert everything(tmp_path) == ["folder", "folder/a.txt"]
+
+
+# -- what cannot be written says what to do ----------------------------------------------------------------------------
+
+
+def below_a_file(folder):
+    (folder / "a").write_text("a file")
+    return folder / "a" / "model.keras"
+
+
+def a_folder(folder):
+    (folder / "model.keras" / "more").mkdir(parents=True)
+    return folder / "model.keras"
+
+
+UNWRITABLE = {
+    "below a file": (below_a_file, "choose another"),
+    "a folder": (a_folder, "give the name of a file"),
+    "a long name": (lambda folder: folder / f"{'a' * 300}.keras", "choose a shorter name"),
+    "a long folder": (lambda folder: folder / ("a" * 300) / "model.keras", "choose a shorter name"),
+    "a system's folder": (lambda folder: Path("/proc/model.keras"), "choose "),
+}
+
+
+@pytest.mark.parametrize("case", UNWRITABLE)
+def test_what_cannot_be_written_says_what_to_do(tmp_path, case):
+    make, advice = UNWRITABLE[case]
+    path = make(tmp_path)
+    before = everything(tmp_path)
+    with pytest.raises(WriteError, match=f"cannot be written .*: {advice}") as caught:
+        save_model(build(), {}, path)
+    assert isinstance(caught.value, OSError)
+    assert caught.value.errno
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_a_disk_that_is_full_or_locked_says_what_to_do(tmp_path, code):
+    def write():
+        with replacing(tmp_path / "a.txt"):
+            raise OSError(code, os.strerror(code))
+
+    advice = "free some space" if code in (errno.ENOSPC, errno.EDQUOT) else "choose a folder that"
+    with pytest.raises(WriteError, match=advice):
+        write()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="only POSIX limits the size of files")
+@pytest.mark.parametrize("limit", [100, 60_000])
+def test_a_model_that_does_not_fit_on_the_disk_says_so(tmp_path, limit):
+    """A limit on the size of files is as near to a full disk as a test can come without an administrator."""
+    code = f"""
+import resource, signal, sys
+from pathlib import Path
+import keras
+from melanoma_tl.errors import WriteError
+from melanoma_tl.persistence import save_model
+images = keras.Input((32, 32, 3), name="image")
+flat = keras.layers.Flatten()(images)
+model = keras.Model(images, keras.layers.Dense(1, activation="sigmoid", name="melanoma")(keras.layers.Dense(9)(flat)))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+try:
+    save_model(model, {{}}, Path(sys.argv[1]) / "model.keras")
+except WriteError as error:
+    print(error)
+"""
+    done = run(code, tmp_path, capture_output=True, text=True)
+    assert "model.keras: cannot be written" in done.stdout, done.stderr
+    assert everything(tmp_path) == []

@@ -1,6 +1,7 @@
 """Build a backbone, whoever wrote its builder, and check that it is one."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import MelanomaTLError, ParameterError, WeightsUnavailableError
+from melanoma_tl.files import scratch
 from melanoma_tl.parameters import show
 
 logger = logging.getLogger(__name__)
@@ -91,6 +93,40 @@ def is_foreign(spec: BackboneSpec) -> bool:
         False for those of this library.
     """
     return str(getattr(spec.builder, "__module__", "")).partition(".")[0] != __name__.partition(".")[0]
+
+
+def check_file_is_needed(spec: BackboneSpec, images: Any, weights: WeightsFile) -> None:
+    """Stop at a builder that builds from a file that holds no weights: it cannot have read the one that was named.
+
+    Weights that it draws unseeded, or reads from a file of its own, differ from those of a network without a file, so
+    that `check_weights_were_read` takes them for those of the file.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        The backbone.
+    images : KerasTensor of shape (n, height, width, 3)
+        Preprocessed images.
+    weights : WeightsFile
+        The file that was named.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        If it builds a network with weights.
+    """
+    with scratch() as folder:
+        empty = folder / f"no_{Path(weights.path).name}"  # the suffix may say how to read it
+        empty.write_bytes(b"no weights")
+        try:
+            built = spec.builder(images, str(empty))
+        except Exception:  # it was read, and found to hold none; which error that is depends on the builder
+            return
+    if getattr(built, "weights", None):
+        raise WeightsUnavailableError(
+            f"the builder of {spec.name!r} did not read {weights.path}: it builds a network all the same from a file "
+            "that holds no weights; load it in the builder, such as with model.load_weights(weights)"
+        )
 
 
 def check_weights_were_read(spec: BackboneSpec, backbone: Any, without: Any, weights: WeightsFile) -> None:

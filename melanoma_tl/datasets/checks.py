@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS, read_id
+from melanoma_tl.datasets.cells import read_id
+from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images import printable
 from melanoma_tl.labels import as_labels

@@ -1,10 +1,7 @@
-"""What the columns of a table mean, whatever they are called, and what their cells say: ids, ages, sexes."""
+"""What the columns of a table mean, whatever they are called."""
 
 import logging
-import math
-import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,10 +9,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from melanoma_tl.datasets.cells import (
+    FEMALE,
+    MALE,
+    NUMBER,
+    as_text,
+    as_word,
+    is_no_id,
+    read_ages,
+    read_ids,
+    read_sexes,
+)
 from melanoma_tl.datasets.files import make_id, split_suffix
+from melanoma_tl.datasets.findings import Finding, asks_malignancy, read_findings, read_levels
 from melanoma_tl.datasets.tables import check_columns
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.meanings import Meaning, is_missing, normalise, read_meaning
+from melanoma_tl.meanings import Meaning, is_answer, normalise, read_meaning, read_question
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +44,10 @@ _PARAMETERS = {
 _ROLES = {parameter: role for role, parameter in _PARAMETERS.items()}
 
 
+_ID = "id|no|nr|num|number|nummer|numero|code|codice|codigo|key|uid|identifier|kennung|pseudonym|hash"
+_PARTICLE = "d[aeiou]l{0,2}a?"
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(_plain(name) for name in text.replace("\n", ",").split(",") if name.strip())
 
@@ -52,27 +65,14 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     """),
     "path": _names("path, file_path, image_path, img_path, full_path, pfad, bildpfad, chemin, ruta, percorso"),
     "label": _names("""
-        label, labels, melanoma, is_melanoma, class, target, benign_malignant, malignant, y, ground_truth
+        label, labels, melanoma, is_melanoma, melanom, melanome, class, klasse, classe, clase, target,
+        benign_malignant, malignant, is_malignant, maligne, maligno, bosartig, y, ground_truth
     """),
     "diagnosis": _names("""
         diagnosis, dx, diagnostic, diagnose, disease, diagnostico, diagnosi, histology, histopathology,
         pathology, final_diagnosis, histological_diagnosis, histopathological_diagnosis,
         pathological_diagnosis, diagnosis_full, dx_full, dx_name, diagnosis_name, lesion_type, cell_type,
         diagnose_histo, histologie, histologia
-    """),
-    "patient_id": _names("""
-        patient_id, patient, pid, pat_id, pat, patient_no, patient_nr, patient_number, patient_num,
-        patient_code, patient_key, patient_uid, patient_identifier, id_patient, subject_id, subject,
-        subject_no, subject_number, pat_id_no, patno, pat_nr, patnr, patienten_nr, case_id, case, case_no,
-        fall, fall_nr, fallnummer, upn, medical_record_no, subj, subj_id, id_pat, person_id, person,
-        participant_id, participant, individual_id, proband, proband_id, mrn, medical_record_number,
-        patienten_id, patientennummer, patient_in, patientin, id_paciente, paciente, paciente_id, paziente,
-        id_paziente, paziente_id
-    """),
-    "lesion_id": _names("""
-        lesion_id, lesion, lesion_no, lesion_nr, lesion_number, lesion_num, lesion_code, lesion_key,
-        lesion_uid, id_lesion, les_id, mole_id, nevus_id, naevus_id, nevus_no, naevus_no, lasion, lasion_id,
-        lasions_id, laesion, laesion_id, lesione, lesione_id, id_lesione, lesao, lesao_id, id_lesao
     """),
     "age": _names("""
         age, age_approx, age_approximate, age_years, age_in_years, age_at_diagnosis, patient_age, alter,
@@ -87,52 +87,29 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 }
 """The names of a column, in the order in which they are believed, without blanks and capitals."""
 
+_GROUP_NAMES = {
+    "patient_id": re.compile(
+        rf"(?:(?:{_ID}|{_PARTICLE})*(?:patient(?:en|in|e)?|pat|paciente|paziente|subj(?:ect)?|person|participant|case|fall|"
+        rf"proband(?:en|in)?|individual(?={_ID}))(?:{_ID}|in)*|pid|upn|mrn|medicalrecord(?:no|number))"
+    ),
+    "lesion_id": re.compile(
+        rf"(?:{_ID}|{_PARTICLE})*(?:lesione?|la?esions?|lasions?|lesao|les(?={_ID})|(?:mole|na?evus)(?={_ID}))(?:{_ID})*"
+    ),
+}
+"""The names of a column of patients or lesions, in any order of the words: "numéro patient", "PatNr", "id_lesao"."""
+
 _LEVEL = re.compile(r"(?:diagnosis|iddx)_(\d)")
 """The archive writes a diagnosis from the coarsest level, benign or malignant, to the finest."""
 
-_MALIGNANCY = re.compile(r"malign|cancer|^target$|^(?:diagnosis|iddx)1$")
-"""Names of columns whose "yes" is to the question whether it is a cancer, which need not be melanoma."""
+_COLUMNS = ("image_id", "path", "label", "diagnosis", *GROUPS, "age", "sex", "site")
 
-_FEMALE = _names("""
-    female, f, fem, w, weiblich, frau, femme, feminin, feminine, feminino, feminina, femenino, femenina, mujer, mulher,
-    hembra, femea, donna, femmina, femminile, woman, girl
-""")
-_MALE = _names("""
-    male, m, masc, mannlich, maennlich, mann, homme, masculin, masculino, masculine, maschio, maschile, macho, varon,
-    hombre, homem, uomo, man, boy
-""")
-
-_AGE = re.compile(
-    r"(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:y|yr|yrs|yo|y/o|a|j|years?|years? old|jahre?|jahre alt|ans?|anos?|anni)?\.?"
-)
-_OLDEST = 120
 _LOOKS_LIKE_GROUP = re.compile(
-    r"pat(?!h)|pazient|pacient|paciente|subj|person|proband|particip|individual|lesion|lasion|mrn|^case|^fall|^name$|upn"
+    r"pat(?!h)|pazient|pacient|paciente|subj|person|proband|particip|individual|lesion|lasion|mrn|^case|^fall|upn|"
+    r"^id$|name$|dossier|akte|record|chart|versicher|insur|client|user|owner|study|uid$"
 )
 _CODE = re.compile(r"[A-Za-z]+[ _-]?\d+")
-_ZERO = re.compile(r"0+")
-_OFTEN = 3
-"""How many times as often as any other patient or lesion a "0" stands in a column where it means that none is known."""
-_HIGHEST_NUMBER = 50
+_HIGHESTNUMBER = 50
 """Lesions that are numbered within each patient have small numbers."""
-
-_NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
-
-
-def names_malignancy(column: object) -> bool:
-    """Tell whether a "yes" in a column may mean another cancer than melanoma.
-
-    Parameters
-    ----------
-    column : object
-        Its name.
-
-    Returns
-    -------
-    bool
-        True of ``malignant``, ``benign_malignant``, ``target``, ``diagnosis_1``…
-    """
-    return bool(_MALIGNANCY.search(_plain(column)))
 
 
 class Arranged(NamedTuple):
@@ -146,16 +123,17 @@ class Arranged(NamedTuple):
         ``patient_id`` and ``lesion_id`` (str, None where unknown); and all other columns as they stand.
     label_column : str
         What the table calls the label.
-    diagnoses : list of tuple of str
-        What the other columns say of each image: the finest level that is clear, and further diagnoses.
+    findings : list of tuple of Finding
+        What the other columns say of each image: the finest level that is clear, further diagnoses, and answers in
+        columns such as "melanoma", "malignant" and "bcc".
     """
 
     table: pd.DataFrame
     label_column: str
-    diagnoses: list[tuple[str, ...]]
+    findings: list[tuple[Finding, ...]]
 
 
-def arrange(table: pd.DataFrame, *, name: str, **given: str | None) -> Arranged:
+def arrange(table: pd.DataFrame, *, name: str, by_meaning: bool = True, **given: str | None) -> Arranged:
     """Find the columns that a dataset needs, give them its names, and their cells one spelling.
 
     Parameters
@@ -164,6 +142,9 @@ def arrange(table: pd.DataFrame, *, name: str, **given: str | None) -> Arranged:
         Any.
     name : str
         What the user calls it, for messages.
+    by_meaning : bool, default=True
+        Whether labels are read by what they mean: beside a diagnosis, a column such as "class" or "y" that says nothing
+        about melanoma is then no label. False where a rule of the user's reads them.
     **given : str or None
         The columns that the user names: ``path_column``, ``id_column``, ``label_column``, ``patient_column``,
         ``lesion_column``, ``diagnosis_column``.
@@ -187,12 +168,12 @@ def arrange(table: pd.DataFrame, *, name: str, **given: str | None) -> Arranged:
     _check_header(table, name)
     sources = {_ROLES[parameter]: column for parameter, column in given.items() if column is not None}
     check_columns(table.columns, list(sources.values()), where=f"{name}: the header")
-    sources = _find_sources(table, sources, name)
+    sources = _find_sources(table, sources, name, by_meaning=by_meaning)
     if "label" not in sources and "diagnosis" in sources:
         sources["label"] = sources["diagnosis"]
     levels = sorted(filter(_LEVEL.fullmatch, table.columns), key=lambda column: column[-1], reverse=True)
     if "label" not in sources and levels:
-        finest = [known[0] if known else "" for known in _read_diagnoses(table, levels)]
+        finest = [known[0] if known else "" for known in read_levels(table, levels)]
         table, sources["label"] = table.assign(label=finest), "label"
     if "image_id" not in sources and "path" not in sources:
         raise _lacks(table, "image_id", name)
@@ -201,18 +182,21 @@ def arrange(table: pd.DataFrame, *, name: str, **given: str | None) -> Arranged:
     facts = _read_facts(table, sources, levels, name)
     _warn_of_groups(table, sources, name)
     used = set(sources.values()) - set(levels)
+    findings = read_findings(
+        table,
+        label=sources["label"],
+        diagnosis=sources.get("diagnosis"),
+        levels=levels,
+        others=[column for column in table.columns if column not in {*used, *levels}],
+    )
     facts |= {
         column: table[column].array
         for column in table.columns
         if column not in used and column not in facts and column not in OWN_COLUMNS
     }
-    diagnoses = _read_diagnoses(table, [column for column in levels if column != sources["label"]])
-    if sources.get("diagnosis", sources["label"]) != sources["label"]:
-        further = (_word(cell) for cell in table[sources["diagnosis"]])
-        diagnoses = [(*known, *([word] if word else [])) for known, word in zip(diagnoses, further, strict=True)]
     # Types must not depend on what happens to stand in the cells: pandas would guess them anew.
     columns = {column: pd.Series(cells, dtype=getattr(cells, "dtype", "float64")) for column, cells in facts.items()}
-    return Arranged(pd.DataFrame(columns), sources["label"], diagnoses)
+    return Arranged(pd.DataFrame(columns), sources["label"], findings)
 
 
 def _check_header(table: pd.DataFrame, name: str) -> None:
@@ -237,23 +221,23 @@ def _lacks(table: pd.DataFrame, role: str, name: str) -> DatasetError:
 # -- which column is which ---------------------------------------------------------------------------------------------
 
 
-def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str) -> dict[str, str]:
+def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str, *, by_meaning: bool) -> dict[str, str]:
     """Find the column of each role that the user did not name; a column plays one role, but a label may be more."""
     sources = dict(given)
     taken = {column for role, column in given.items() if role != "label"}
-    for role, spellings in _SPELLINGS.items():
+    for role in _COLUMNS:
         if role in given:
             continue
         columns = [
-            column
-            for column in table.columns
-            if _plain(column) in spellings and (column not in taken or role == "path")
+            column for column in table.columns if _is_called(column, role) and (column not in taken or role == "path")
         ]
         if role != "diagnosis":
             columns = [column for column in columns if column != given.get("label")]
-        columns.sort(key=lambda column: (column != role, spellings.index(_plain(column))))
+        columns.sort(key=lambda column: (column != role, _rank(column, role)))
         if role in GROUPS:
-            columns = [column for column in columns if column == role or not _are_answers(map(_word, table[column]))]
+            columns = [column for column in columns if column == role or not _are_answers(map(as_word, table[column]))]
+        if role == "label":
+            columns = _choose_labels(table, columns, given, name, by_meaning=by_meaning)
         columns = [column for column in columns if _can_be(role, table[column])] or columns[:1]
         if len(columns) > 1 and role in _PARAMETERS and not _agree(role, table, columns):
             raise DatasetError(
@@ -265,34 +249,79 @@ def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str) -> d
     return sources
 
 
+def _is_called(column: str, role: str) -> bool:
+    plain = _plain(column)
+    return bool(_GROUP_NAMES[role].fullmatch(plain)) if role in GROUPS else plain in _SPELLINGS[role]
+
+
+def _rank(column: str, role: str) -> int:
+    return 0 if role in GROUPS else _SPELLINGS[role].index(_plain(column))
+
+
+def _choose_labels(
+    table: pd.DataFrame, columns: Sequence[str], given: Mapping[str, str], name: str, *, by_meaning: bool
+) -> list[str]:
+    """Leave out columns that have the name of a label and are none, and those that ask for more than melanoma."""
+    if any(_plain(column) == "x" and _are_numbers(table[column]) for column in table.columns):
+        columns = [column for column in columns if _plain(column) != "y"]  # where the lesion lies
+    is_diagnosed = any(
+        _can_be("diagnosis", table[column])
+        for column in table.columns
+        if column == given.get("diagnosis") or _is_called(column, "diagnosis") or _LEVEL.fullmatch(column)
+    )
+    silent = [column for column in columns if by_meaning and is_diagnosed and not _says_anything(table[column])]
+    if silent:
+        shown = ", ".join(map(repr, silent))
+        logger.warning("%s: %s says nothing about melanoma, and is not the label: the diagnosis is", name, shown)
+    columns = [column for column in columns if column not in silent]
+    if any(_tells_melanomas(table[column]) for column in columns):  # a melanoma is malignant in any case
+        columns = [column for column in columns if not asks_malignancy(column)]
+    return list(columns)
+
+
+def _are_numbers(cells: pd.Series) -> bool:
+    return bool(pd.to_numeric(cells.map(as_word).replace("", np.nan), errors="coerce").notna().any())
+
+
+def _tells_melanomas(cells: pd.Series) -> bool:
+    """Tell whether a label is about melanoma, by the name of its column or by its words."""
+    if read_question(cells.name) is Meaning.MELANOMA:
+        return True
+    return any(read_meaning(word) is Meaning.MELANOMA and not is_answer(word) for word in set(map(as_word, cells)))
+
+
+def _says_anything(cells: pd.Series) -> bool:
+    return any(read_meaning(word) is not Meaning.UNKNOWN for word in set(map(as_word, cells)))
+
+
 def _can_be(role: str, cells: pd.Series) -> bool:
     """Tell whether anything stands in a column; of a lesion or patient, whether anything may be an id."""
-    words = set(map(_word, cells)) - {""}
-    return any(not _is_no_id(word) for word in words) if role in GROUPS else bool(words)
+    words = set(map(as_word, cells)) - {""}
+    return any(not is_no_id(word) for word in words) if role in GROUPS else bool(words)
 
 
 def _are_answers(cells: Iterable[str]) -> bool:
     """Tell whether a column such as "lesion" or "subject" says what something is, and not which."""
-    named = {normalise(word) for word in set(cells) if not _is_no_id(word) and not _NUMBER.fullmatch(word)}
-    are_sexes = named <= {*_FEMALE, *_MALE}
+    named = {normalise(word) for word in set(cells) if not is_no_id(word) and not NUMBER.fullmatch(word)}
+    are_sexes = named <= {*FEMALE, *MALE}
     return bool(named) and (are_sexes or all(read_meaning(word) is not Meaning.UNKNOWN for word in named))
 
 
 def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Tell whether columns say the same: equal ids, or rows divided in the same way."""
     if role in ("image_id", "path"):
-        cells = [[make_id(_text(cell)) for cell in table[column]] for column in columns]
+        cells = [[make_id(as_text(cell)) for cell in table[column]] for column in columns]
         return all(other == cells[0] for other in cells[1:])
     if role == "label" and _contradict(table, columns):
         return False
-    codes = [pd.factorize(table[column].map(_word))[0].tolist() for column in columns]
+    codes = [pd.factorize(table[column].map(as_word))[0].tolist() for column in columns]
     return all(other == codes[0] for other in codes[1:])
 
 
 def _contradict(table: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Tell whether one column calls a melanoma what another calls something else: opposites divide rows alike."""
     clear = {Meaning.MELANOMA, Meaning.OTHER}
-    return any(clear <= set(map(read_meaning, cells)) for cells in _rows(table, columns))
+    return any(clear <= set(map(read_meaning, cells)) for cells in table[[*columns]].itertuples(index=False, name=None))
 
 
 def _warn_of_groups(table: pd.DataFrame, sources: Mapping[str, str], name: str) -> None:
@@ -316,7 +345,7 @@ def _warn_of_groups(table: pd.DataFrame, sources: Mapping[str, str], name: str) 
 
 
 def _looks_like_group(column: str, table: pd.DataFrame) -> bool:
-    words = table[column].map(_word)
+    words = table[column].map(as_word)
     words = words[words != ""]
     n_distinct = words.nunique()
     if _are_answers(words):
@@ -335,9 +364,9 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
     label = table[sources["label"]]
     facts: dict[str, Any] = {"image_id": _image_ids(table, sources), "label": label.to_numpy(dtype=object)}
     if "path" in sources:
-        facts["path"] = _objects([_text(cell) for cell in table[sources["path"]]])
-    diagnosis = [_word(cell) for cell in table[sources["diagnosis"]]] if "diagnosis" in sources else [""] * len(table)
-    finest = [next(filter(None, map(_word, cells)), "") for cells in _rows(table, levels)]
+        facts["path"] = _objects([as_text(cell) for cell in table[sources["path"]]])
+    diagnosis = [as_word(cell) for cell in table[sources["diagnosis"]]] if "diagnosis" in sources else [""] * len(table)
+    finest = [next(filter(None, map(as_word, cells)), "") for cells in table[levels].itertuples(index=False, name=None)]
     diagnosis = [word or level for word, level in zip(diagnosis, finest, strict=True)]
     if "diagnosis" in sources or levels:
         facts["diagnosis"] = _objects([word or None for word in diagnosis])
@@ -347,12 +376,12 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
     if "sex" in sources:
         facts["sex"] = _objects(read_sexes(table[sources["sex"]], lost))
     if "site" in sources:
-        facts["site"] = _objects([_word(cell) or None for cell in table[sources["site"]]])
+        facts["site"] = _objects([as_word(cell) or None for cell in table[sources["site"]]])
     for role in GROUPS:
         if role in sources:
             facts[role] = _objects(read_ids(table[sources[role]], lost, what=role.removesuffix("_id")))
     if all(role in facts for role in GROUPS):
-        within = _read_numbers_within(facts["patient_id"], [_word(cell) for cell in table[sources["lesion_id"]]])
+        within = _read_numbers_within(facts["patient_id"], [as_word(cell) for cell in table[sources["lesion_id"]]])
         if within is not None:
             logger.warning("%s: the numbers of lesions begin anew with each patient, and are read so", name)
             facts["lesion_id"] = _objects(within)
@@ -369,7 +398,7 @@ def _read_numbers_within(patients: Sequence[Any], lesions: Sequence[str]) -> lis
     for patient, lesion in zip(patients, lesions, strict=True):
         if not patient or not lesion:
             continue
-        if not _NUMBER.fullmatch(lesion) or not 0 <= float(lesion) <= _HIGHEST_NUMBER:
+        if not NUMBER.fullmatch(lesion) or not 0 <= float(lesion) <= _HIGHESTNUMBER:
             return None
         of_patient.setdefault(patient, set()).add(int(float(lesion)))
     n_from_start = sum(min(numbers) <= 1 for numbers in of_patient.values())
@@ -384,20 +413,6 @@ def _first(words: Sequence[str]) -> str:
     return ", ".join(map(repr, distinct[:3])) + ", …" * (len(distinct) > 3)
 
 
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> Iterable[tuple[Any, ...]]:
-    return zip(*(table[column] for column in columns), strict=True) if columns else iter([()] * len(table))
-
-
-def _read_diagnoses(table: pd.DataFrame, levels: Sequence[str]) -> list[tuple[str, ...]]:
-    """Take the finest level that says whether it is a melanoma; else the finest that says anything."""
-    found = []
-    for cells in _rows(table, levels):
-        words = [word for word in map(_word, cells) if word]
-        clear = (word for word in words if read_meaning(word) in (Meaning.MELANOMA, Meaning.OTHER))
-        found.append(tuple(words[:0] if not words else [next(clear, words[0])]))
-    return found
-
-
 def _objects(cells: Sequence[Any]) -> NDArray[np.object_]:
     return np.fromiter(cells, dtype=object, count=len(cells))
 
@@ -405,158 +420,8 @@ def _objects(cells: Sequence[Any]) -> NDArray[np.object_]:
 def _image_ids(table: pd.DataFrame, sources: Mapping[str, str]) -> NDArray[np.object_]:
     """Take the ids; of a table of paths, the names of the files, or the paths where several have one name."""
     if "image_id" in sources:
-        return _objects([_text(cell) for cell in table[sources["image_id"]]])
-    paths = [_text(cell) for cell in table[sources["path"]]]
+        return _objects([as_text(cell) for cell in table[sources["image_id"]]])
+    paths = [as_text(cell) for cell in table[sources["path"]]]
     names = [path.replace("\\", "/").rpartition("/")[2] for path in paths]
     stems = {split_suffix(name)[0] for name in names}
     return _objects(names if len(stems) == len(set(paths)) else paths)
-
-
-def _text(cell: object) -> str:
-    """Write a cell as text; a whole number without a decimal point, what is missing as nothing."""
-    if isinstance(cell, str):
-        return cell.strip()
-    if isinstance(cell, os.PathLike):
-        return os.fsdecode(cell)
-    if is_missing(cell):
-        return ""
-    if isinstance(cell, float | np.floating) and float(cell).is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
-def _word(cell: object) -> str:
-    """Write a cell as text; nothing also where a word says that it is missing."""
-    text = _text(cell)
-    return "" if is_missing(text) else text
-
-
-def read_id(cell: object) -> str | None:
-    """Read one id of a patient or a lesion; whether "0" is one, a column says (`read_ids`).
-
-    Parameters
-    ----------
-    cell : object
-        As it stands.
-
-    Returns
-    -------
-    str or None
-        None where it is missing, a negative number or a dash.
-
-    Examples
-    --------
-    >>> read_id(7.0), read_id("P7"), read_id("-1")
-    ('7', 'P7', None)
-    """
-    word = _word(cell)
-    return None if _is_no_id(word) else word
-
-
-def _is_no_id(word: str) -> bool:
-    return not word or bool(re.fullmatch(r"-\d+(?:\.0*)?|-+", word))
-
-
-def read_ids(
-    cells: Iterable[object], lost: dict[str, list[str]] | None = None, *, what: str = "id"
-) -> list[str | None]:
-    """Read ids of patients or lesions.
-
-    Missing are the words of `is_missing`, negative numbers, and "0" where it is no id like the others: where these
-    are no numbers, or where it stands far more often than any of them, as a number of nobody does. Taken for an id, a
-    "0" that means nothing would only keep images together; dropped, a patient "0" may come to both sides of a split.
-
-    Parameters
-    ----------
-    cells : iterable
-        As they stand.
-    lost : dict, optional
-        Takes the words that count as missing without saying so.
-    what : str, default="id"
-        What it calls them.
-
-    Returns
-    -------
-    list of str or None
-        None where it is missing.
-
-    Examples
-    --------
-    >>> read_ids(["P1", "-1", "0", "?"]), read_ids([0.0, 1.0, 1.0, float("nan")])
-    (['P1', None, None, None], ['0', '1', '1', None])
-    """
-    words = [_word(cell) for cell in cells]
-    words = [str(int(float(word))) if re.fullmatch(r"\d{1,15}\.0+", word) else word for word in words]
-    counts = Counter(word for word in words if not _is_no_id(word))
-    n_zero = sum(counts.pop(word) for word in [*counts] if _ZERO.fullmatch(word))
-    are_numbers = all(map(str.isdecimal, counts))
-    zero_is_id = bool(counts) and are_numbers and n_zero <= _OFTEN * max(counts.values())
-    found = [None if _is_no_id(word) or (_ZERO.fullmatch(word) and not zero_is_id) else word for word in words]
-    if lost is not None:
-        silent = [word for word, read in zip(words, found, strict=True) if word and read is None]
-        if silent:
-            lost.setdefault(what, []).extend(silent)
-    return found
-
-
-def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[float]:
-    """Read ages in years: numbers, such as "45 years", "85+" and "45,5"; from 0 to 120.
-
-    Parameters
-    ----------
-    cells : iterable
-        As they stand.
-    lost : dict, optional
-        Takes the words that are not read.
-
-    Returns
-    -------
-    list of float
-        NaN where there is none.
-
-    Examples
-    --------
-    >>> read_ages(["45 years", "85+", "45,5", "999"])
-    [45.0, 85.0, 45.5, nan]
-    """
-    ages = []
-    for cell in cells:
-        word = _word(cell)
-        match = _AGE.fullmatch(normalise(word))
-        age = float(match[1].replace(",", ".")) if match else math.nan
-        ages.append(age if age <= _OLDEST else math.nan)
-        if lost is not None and word and math.isnan(ages[-1]):
-            lost.setdefault("age", []).append(word)
-    return ages
-
-
-def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[str | None]:
-    """Read sexes in the languages of `melanoma_tl.meanings`.
-
-    Parameters
-    ----------
-    cells : iterable
-        As they stand.
-    lost : dict, optional
-        Takes the words that are not read.
-
-    Returns
-    -------
-    list of str or None
-        "female" or "male"; None where neither is said. Beside "H" (hombre, homme), "M" is "mujer".
-
-    Examples
-    --------
-    >>> read_sexes(["W", "M", "mujer"]), read_sexes(["H", "M"])
-    (['female', 'male', 'female'], ['male', 'female'])
-    """
-    words = [normalise(_word(cell)).rstrip(".") for cell in cells]
-    sexes = dict.fromkeys(_FEMALE, "female") | dict.fromkeys(_MALE, "male")
-    if "h" in words and not any(word in _FEMALE for word in words):
-        sexes |= {"h": "male", "m": "female"}
-    found = [sexes.get(word) for word in words]
-    if lost is not None:
-        silent = [word for word, sex in zip(words, found, strict=True) if word and sex is None]
-        if silent:
-            lost.setdefault("sex", []).extend(silent)
-    return found

@@ -1,12 +1,10 @@
 """Which class follows from a diagnosis that a table writes in free words, once or level by level."""
 
-import re
 from collections.abc import Sequence
 
-from melanoma_tl.meanings import Meaning, is_missing, normalise, read_meaning
+from melanoma_tl.meanings import Meaning, is_answer, is_missing, is_undecided, normalise, read_meaning
 
-_UNDECIDED = re.compile(r"melanom|melanocyt|indeterminate|collision")
-"""What a diagnosis that is neither melanoma nor another one is called."""
+_CLEAR = {Meaning.MELANOMA, Meaning.OTHER}
 
 
 def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "") -> str:
@@ -25,7 +23,8 @@ def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "
     Returns
     -------
     str
-        "melanoma" or "benign" (any other diagnosis, cancers included); or why it is neither of the two.
+        "melanoma" or "benign" (any other diagnosis, cancers included); or why it is neither of the two. Answers
+        such as "1" and "yes" are no diagnosis.
 
     Examples
     --------
@@ -36,7 +35,7 @@ def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "
     >>> read_class(["melanoma-in-situ"], malignant="False")
     'melanoma-in-situ, but malignant=False'
     """
-    words = [word for word in levels if not is_missing(word)]
+    words = [word for word in levels if not is_missing(word) and not is_answer(word)]
     meanings = [read_meaning(word) for word in words]
     malignancy = _read_malignancy(malignant)
     named = dict(zip(reversed(meanings), reversed(words), strict=True))
@@ -49,18 +48,14 @@ def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "
         return {Meaning.OTHER: "benign", Meaning.MALIGNANT: "malignant, but not which cancer"}.get(
             malignancy, "no diagnosis"
         )
-    if Meaning.OTHER in (malignancy, *meanings):
+    if malignancy is Meaning.OTHER:
         return "benign"
-    return _read_unclear(words[-1], undecided if malignancy is Meaning.UNKNOWN else "")
-
-
-def _read_unclear(word: str, undecided: str) -> str:
-    """Read a diagnosis that is no known name of melanoma or of another finding."""
-    if _UNDECIDED.search(normalise(word)):
-        return undecided or f"{word}: melanoma or not"
+    is_open = is_undecided(words[-1]) or (not named.keys() & _CLEAR and is_undecided(malignant))
+    if is_open and (undecided == "" or malignancy is not Meaning.UNKNOWN):
+        return f"{words[-1]}: melanoma or not"
     # "Malignant epidermal proliferations" are another cancer, and "malignant" alone is any.
-    if read_meaning(word) is Meaning.MALIGNANT and "proliferation" not in normalise(word):
-        return f"{word}, but not which cancer"
+    if Meaning.OTHER not in named and meanings[-1] is Meaning.MALIGNANT and "proliferation" not in normalise(words[-1]):
+        return f"{words[-1]}, but not which cancer"
     return "benign"
 
 

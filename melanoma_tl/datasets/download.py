@@ -388,8 +388,11 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 _LONGEST_NAME = 255  # bytes
 
-_DEVICE = re.compile("con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)
-"""What Windows takes for a device, whatever follows after a dot."""
+_DEVICE = re.compile("con|prn|aux|nul|conin\\$|conout\\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
+"""What Windows takes for a device, whatever follows after a dot (Microsoft, "Naming Files, Paths, and Namespaces")."""
+
+_FORBIDDEN = frozenset('<>:"|?*')
+"""What no name can have on Windows (ibid.)."""
 
 _ZIP_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, NotImplementedError),
@@ -499,7 +502,8 @@ def _can_be_a_name(part: str) -> bool:
         part not in ("", ".")
         and part.isprintable()
         and part == part.rstrip(" .")  # Windows leaves these out
-        and not _DEVICE.fullmatch(part.split(".")[0])
+        and not _FORBIDDEN & set(part)
+        and not _DEVICE.fullmatch(part.split(".")[0].rstrip(" "))
         and len(part.encode(errors="surrogatepass")) <= _LONGEST_NAME
     )
 

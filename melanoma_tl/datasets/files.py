@@ -16,6 +16,7 @@ import pandas as pd
 from melanoma_tl import hdf5
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images import IMAGE_SUFFIXES, open_image, printable
+from melanoma_tl.meanings import Meaning, read_meaning
 
 logger = logging.getLogger(__name__)
 
@@ -328,6 +329,32 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
     ]
     columns = {"image_id": ids, "label": [row[0] for row in rows], "path": [row[1] for row in rows]}
     return pd.DataFrame(columns, dtype=object), flaws
+
+
+def check_depth(table: pd.DataFrame, root: Path) -> None:
+    """Stop where the class folders lie one level below those that were taken for them, as in train/ and test/.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `list_classes`.
+    root : Path
+        Its folder.
+
+    Raises
+    ------
+    DatasetError
+        If no folder's name says anything about melanoma, and names below do.
+    """
+    if any(read_meaning(label) is not Meaning.UNKNOWN for label in table["label"].unique()):
+        return
+    parts = (Path(path).relative_to(root).parts for path in table["path"])
+    deeper = {part[:2]: read_meaning(part[1]) for part in parts if len(part) > 2}
+    if Meaning.OTHER in deeper.values() and {Meaning.MELANOMA, Meaning.MALIGNANT} & set(deeper.values()):
+        folders = " and ".join(sorted({f"'{root / outer}'" for outer, _ in deeper}))
+        raise DatasetError(
+            f"{root}: the class folders lie one level below, such as {'/'.join(next(iter(deeper)))}: read {folders}"
+        )
 
 
 def _is_image_by_name(path: str) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from melanoma_tl.datasets.cells import read_ages, read_id, read_sexes
 from melanoma_tl.datasets.challenges import COLUMNS, DIAGNOSES, Challenge
-from melanoma_tl.datasets.columns import GROUPS, read_ages, read_id, read_sexes
+from melanoma_tl.datasets.columns import GROUPS
 from melanoma_tl.datasets.diagnoses import finest, read_class
 from melanoma_tl.datasets.tables import read_columns, read_rows
 from melanoma_tl.errors import DatasetError

@@ -18,7 +18,7 @@ from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.checks import check_key, check_parts, find_repeated
 from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.download import extract, fetch
-from melanoma_tl.datasets.files import list_classes
+from melanoma_tl.datasets.files import check_depth, list_classes
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
 from melanoma_tl.datasets.history import Step, is_another_share, name_key
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
@@ -413,13 +413,14 @@ class ISBIDataset:
             "lesion_column": lesion_column,
             "diagnosis_column": diagnosis_column,
         }
-        table, source, diagnoses = arrange(dataframe, name=name, **columns)
+        by_meaning = label_map is None and positive is None
+        table, source, findings = arrange(dataframe, name=name, by_meaning=by_meaning, **columns)
         labels = read_labels(
             table["label"].tolist(),
             name=name,
             label_map=label_map,
             positive=positive,
-            diagnoses=diagnoses,
+            findings=findings,
             column=source,
         )
         folders = None if labels_only else image_dirs or []
@@ -582,6 +583,7 @@ class ISBIDataset:
                 f"{folder}: no images found; expected one folder a class, such as benign/ and melanoma/, "
                 f"with files ending in {', '.join(IMAGE_SUFFIXES)}"
             )
+        check_depth(table, folder)
         labels = read_labels(table["label"].tolist(), name=folder.name, label_map=label_map, positive=positive)
         return cls._from_table(table, None, labels=labels, name=folder.name, on_error=on_error, flaws=flaws)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.datasets.near_duplicates import coarse_distances, find_near_duplicates
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
-from melanoma_tl.escaping import in_html
+from melanoma_tl.escaping import in_column, in_html
 from melanoma_tl.fingerprints import KINDS, Fingerprints
 from melanoma_tl.images import SkippedRow
 from melanoma_tl.tables import html_frame
@@ -235,7 +235,9 @@ class Overlap:
         compared = ", ".join(self.kinds) or "nothing: neither has what the other could be compared by"
         if not len(self):
             return f"{self.left!r} and {self.right!r} share nothing (compared by {compared})"
-        shown = ", ".join(self.image_ids[:5]) + (f", … and {len(self) - 5} more" if len(self) > 5 else "")
+        shown = ", ".join(map(in_column, self.image_ids[:5])) + (
+            f", … and {len(self) - 5} more" if len(self) > 5 else ""
+        )
         counts = ", ".join(f"{count} by {kind}" for kind, count in self.counts.items())
         subject = "1 image has" if len(self) == 1 else f"{len(self)} images have"
         return f"{self.left!r}: {subject} a counterpart in {self.right!r} ({counts}): {shown}"

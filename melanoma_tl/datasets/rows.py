@@ -120,13 +120,17 @@ def _why_not_found(files: Sequence[str], path: str, where: str) -> str:
 def _reasons(table: pd.DataFrame, labels: Sequence[int | str], flaws: Sequence[str]) -> Iterator[str]:
     """Say of each row why it cannot be used; nothing if it can."""
     seen: set[str] = set()
-    for image_id, label, flaw in zip(table["image_id"], labels, flaws, strict=True):
+    of_file: dict[str, str] = {}
+    paths = table.get("path", pd.Series("", index=table.index))
+    for image_id, path, label, flaw in zip(table["image_id"], paths, labels, flaws, strict=True):
         if not image_id:
             yield "the row has no id"
         elif flaw:
             yield flaw
         elif image_id in seen:
             yield "the id occurs more than once"
+        elif path and of_file.setdefault(path, image_id) != image_id:
+            yield f"it is the file of {of_file[path]} too"
         else:
             seen.add(image_id)
             yield label if isinstance(label, str) else ""

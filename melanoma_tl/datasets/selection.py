@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.datasets.rows import unreadable_rows
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.escaping import in_figure, in_html
+from melanoma_tl.escaping import in_figure, in_html, visible
 from melanoma_tl.fingerprints import GROUP_KINDS
 from melanoma_tl.images import SkippedRow, load_image, map_threaded, open_image, read_content
 from melanoma_tl.parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
@@ -268,11 +268,11 @@ class SelectionBias:
             lines.append("The classes follow the file order: a slice of the dataset has another mix of them.")
         if self.left_out:
             reasons = "; ".join(f"{name} ({reason})" for name, reason in self.left_out.items())
-            lines.append(f"Not compared: {reasons}.")
+            lines.append(visible(f"Not compared: {reasons}."))
         if self.skipped:
             shown = "; ".join(f"{row.image_id}: {row.reason}" for row in self.skipped[:3])
             more = f"; … and {len(self.skipped) - 3} more" if len(self.skipped) > 3 else ""
-            lines.append(f"Skipped, cannot be read: {shown}{more}.")
+            lines.append(visible(f"Skipped, cannot be read: {shown}{more}."))
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
 
-from melanoma_tl.datasets.columns import read_id
+from melanoma_tl.datasets.cells import read_id
 from melanoma_tl.datasets.leakage import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, number_values

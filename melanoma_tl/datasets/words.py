@@ -1,24 +1,30 @@
 """What the labels of a table mean: which images are melanomas, and which rows do not say."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from melanoma_tl.datasets.columns import names_malignancy
+from melanoma_tl.datasets.findings import Finding
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.meanings import Meaning, is_answer, is_missing, names_melanoma, normalise, read_meaning
+from melanoma_tl.meanings import (
+    Meaning,
+    is_answer,
+    is_missing,
+    names_melanoma,
+    names_other_cancer,
+    normalise,
+    read_meaning,
+    read_question,
+)
 
 logger = logging.getLogger(__name__)
 
 LabelMap = Mapping[Any, Any] | pd.Series | Callable[[Any], Any]
-
-_CARCINOMA = re.compile(r"carcinom|karzinom|\b(?:bcc|scc|akiec)\b")
-"""What tells other cancers from melanomas."""
 
 _SHORT = 2
 """Letters up to which words that differ in capitals alone are not taken for one."""
@@ -33,12 +39,6 @@ _CLASSES = {
 }
 """How the two classes are written by those who mean the classes."""
 
-_DENIAL = re.compile(
-    r"\b(?:non|no|not|isnt|un|without|free|negative|neg|excluded|absent|ruled out)\b|[!=\u2260]|\bnon(?=m)| -$"
-)
-_OPPOSITE = re.compile(r"\b(?:benign\w*|healthy|normal|controls?|moles?|n(?:ae|e|a)v\w*|dysplastic)\b")
-"""What names a column of which a "yes" is no melanoma."""
-
 _CLEAR = (Meaning.MELANOMA, Meaning.OTHER)
 
 
@@ -48,7 +48,7 @@ def read_labels(
     name: str,
     label_map: LabelMap | None = None,
     positive: object = None,
-    diagnoses: Sequence[Sequence[str]] | None = None,
+    findings: Sequence[Sequence[Finding]] | None = None,
     column: str = "label",
 ) -> list[int | str]:
     """Read which images are melanomas.
@@ -63,8 +63,8 @@ def read_labels(
         What each word means: 0 or "benign", 1 or "melanoma". By default `melanoma_tl.meanings.read_meaning` says it.
     positive : scalar or iterable of scalars, optional
         The words that mean melanoma; every other one that is not missing is benign then.
-    diagnoses : sequence of n_rows sequences of str, optional
-        What else is known of each image.
+    findings : sequence of n_rows sequences of Finding, optional
+        What else the table says of each image.
     column : str, default="label"
         The name of the column they stand in: "yes" in one called "malignant" may mean another cancer, and in one
         called "is_nevus" is no melanoma.
@@ -87,7 +87,8 @@ def read_labels(
     [0, 1, 'the label is missing']
     >>> read_labels(["A", "B"], name="mine", positive="B")
     [0, 1]
-    >>> read_labels(["malignant", "malignant"], name="mine", diagnoses=[["melanoma"], ["BCC"]])[0]
+    >>> diagnoses = [[Finding("melanoma", Meaning.MELANOMA)], [Finding("BCC", Meaning.OTHER)]]
+    >>> read_labels(["malignant", "malignant"], name="mine", findings=diagnoses)[0]
     1
     """
     if label_map is not None and positive is not None:
@@ -99,15 +100,20 @@ def read_labels(
         meanings = _read_by_positive(distinct, positive)
     else:
         meanings = _read_by_meaning(distinct, column)
-    rows = [()] * len(words) if diagnoses is None else diagnoses
-    verdicts = {row: _judge(row) for row in set(map(tuple, rows))}
-    is_known = any(verdict in _CLEAR for verdict in verdicts.values())
+    rows = [()] * len(words) if findings is None else [tuple(row) for row in findings]
+    verdicts = {row: _judge(row) for row in set(rows)}
+    is_known = any(verdict.says_which for verdict in verdicts.values())
     labels = [
-        _decide(word, meanings[str(word)], row, verdicts[tuple(row)], is_known=is_known)
+        _decide(word, meanings[str(word)], verdicts[row], is_known=is_known)
         for word, row in zip(words, rows, strict=True)
     ]
+    counts = Counter(
+        str(word)
+        for word, label in zip(words, labels, strict=True)
+        if label == 1 and meanings[str(word)] is Meaning.MALIGNANT
+    )
     if not is_known:
-        _warn_of_malignant(Counter(str(word) for word in words if meanings[str(word)] is Meaning.MALIGNANT), name)
+        _warn_of_malignant(counts, name)
     return labels
 
 
@@ -130,32 +136,59 @@ def name_more_than_classes(words: Sequence[object], labels: Sequence[int | str])
     return len({normalise(word) for word in known if not is_answer(word)}) > len(_CLEAR)
 
 
-def _decide(
-    word: object, meaning: Meaning | str, diagnoses: Sequence[str], verdict: Meaning | str, *, is_known: bool
-) -> int | str:
-    """Say what one image is, from its label and its diagnoses."""
+class _Verdict(NamedTuple):
+    """What a table says of one image beside its label."""
+
+    meaning: Meaning
+    shown: str
+    says_which: bool
+    """Whether it tells melanomas from other cancers."""
+    flaw: str = ""
+    names_melanoma: str = ""
+    """A diagnosis that is too unclear to be read, and yet names one."""
+    other_cancer: str = ""
+    """Where another cancer is named, in a column that nobody called a diagnosis."""
+
+
+@lru_cache(maxsize=4096)
+def _judge(findings: tuple[Finding, ...]) -> _Verdict:
+    """Say what the findings of one image mean together."""
+    stated = [finding for finding in findings if not finding.is_aside]
+    meanings = {finding.meaning for finding in stated}
+    shown = " and ".join(map(str, [finding for finding in stated if finding.meaning in _CLEAR] or stated))
+    return _Verdict(
+        next((meaning for meaning in _CLEAR if meaning in meanings), Meaning.UNKNOWN),
+        shown,
+        any(finding.meaning in _CLEAR and finding.says_which for finding in stated),
+        f"its diagnoses contradict each other: {shown}" if meanings.issuperset(_CLEAR) else "",
+        next((str(finding) for finding in stated if not finding.column and names_melanoma(finding.word)), ""),
+        next((str(finding) for finding in findings if finding.is_aside), ""),
+    )
+
+
+def _decide(word: object, meaning: Meaning | str, verdict: _Verdict, *, is_known: bool) -> int | str:
+    """Say what one image is, from its label and what else is known of it."""
     if isinstance(meaning, str):
         return meaning
-    if verdict not in _CLEAR and isinstance(verdict, str):
-        return verdict
-    shown = ", ".join(map(repr, diagnoses))
-    if meaning is Meaning.MALIGNANT and verdict not in _CLEAR and is_known:
-        return f"labelled {word!r}, and no diagnosis says whether it is a melanoma"
-    if meaning is Meaning.MALIGNANT and verdict is Meaning.OTHER:
-        return f"labelled {word!r}, but diagnosed as {shown}, which is no melanoma: take the diagnosis for the label"
-    if verdict not in _CLEAR and meaning is Meaning.OTHER and any(map(names_melanoma, diagnoses)):
-        return f"labelled {word!r}, but diagnosed as {shown}, which names a melanoma"
-    if verdict in _CLEAR and meaning in _CLEAR and verdict is not meaning:
-        return f"labelled {word!r}, but diagnosed as {shown}"
+    if verdict.flaw:
+        return verdict.flaw
+    labelled = f"labelled {word!r}"
+    is_clear = verdict.meaning in _CLEAR
+    if meaning is Meaning.MALIGNANT and not is_clear:
+        if verdict.other_cancer:
+            return (
+                f"{labelled}, but {verdict.other_cancer}: if that is the diagnosis, say so with "
+                "diagnosis_column=; if not, leave the column out"
+            )
+        if is_known:
+            return f"{labelled}, and no diagnosis says whether it is a melanoma"
+    if meaning is Meaning.MALIGNANT and verdict.meaning is Meaning.OTHER:
+        return f"{labelled}, but {verdict.shown}, which is no melanoma: take the diagnosis for the label"
+    if meaning is Meaning.OTHER and not is_clear and verdict.names_melanoma:
+        return f"{labelled}, but {verdict.names_melanoma}, which names a melanoma"
+    if is_clear and meaning in _CLEAR and verdict.meaning is not meaning:
+        return f"{labelled}, but {verdict.shown}"
     return int(meaning is not Meaning.OTHER)
-
-
-def _judge(diagnoses: Sequence[str]) -> Meaning | str:
-    """Say what diagnoses of one image mean together."""
-    meanings = {read_meaning(word) for word in diagnoses if not is_answer(word)}
-    if meanings.issuperset(_CLEAR):
-        return f"its diagnoses contradict each other: {', '.join(map(repr, diagnoses))}"
-    return next((meaning for meaning in _CLEAR if meaning in meanings), Meaning.UNKNOWN)
 
 
 def _warn_of_malignant(counts: Counter[str], name: str) -> None:
@@ -176,15 +209,14 @@ def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, M
     words = [word for word in distinct.values() if not is_missing(word)]
     answers = {normalise(word): read_meaning(word) for word in words if is_answer(word)}
     others = [word for word in words if not is_answer(word) and normalise(word) not in _CLASSES]
-    asked = _read_question(column)
+    asked = read_question(column)
     if answers and asked is Meaning.OTHER:
         raise ParameterError(
             f"the column {column!r} answers whether a lesion is something else than a melanoma: say which label means "
             "melanoma with positive=, or take another column"
         )
     told_apart = any(
-        (read_meaning(word) is Meaning.MELANOMA and not is_answer(word)) or _CARCINOMA.search(normalise(word))
-        for word in words
+        (read_meaning(word) is Meaning.MELANOMA and not is_answer(word)) or names_other_cancer(word) for word in words
     )
     are_codes = len(answers) > len(set(answers.values())) or any(
         isinstance(word, int | float | np.number) or normalise(word).isdecimal() or read_meaning(word) in _CLEAR
@@ -227,16 +259,6 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
         or ("the label is missing" if is_missing(word) else f"unknown label {word!r}; known: {shown}")
         for key, word in distinct.items()
     }
-
-
-def _read_question(column: str) -> Meaning:
-    """Tell what a "yes" in a column says, by the column's name."""
-    name = re.sub(r"^(?:is|has) ?(?=[a-z])(?!n)|[?]", "", normalise(column).replace("'", ""))
-    if _DENIAL.search(name):
-        return Meaning.OTHER
-    if names_malignancy(column):
-        return Meaning.MALIGNANT
-    return Meaning.OTHER if _OPPOSITE.search(name) or read_meaning(name) is Meaning.OTHER else Meaning.UNKNOWN
 
 
 def _check_distinct(distinct: Mapping[str, object], named: Iterable[Any], parameter: str) -> None:

@@ -84,7 +84,7 @@ def list_facts(report: "Report") -> list[str]:
     """
     facts = [*list_concerns(report), *report.statements()]
     if report.groups is not None:
-        n_groups = len(set(number_groups(report.groups, len(report.groups))))
+        n_groups = int(number_groups(report.groups, len(report.groups)).max()) + 1
         facts.append(f"The images are of {n_groups} patients or lesions, which the intervals take as drawn whole")
     return facts
 

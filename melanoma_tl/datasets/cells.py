@@ -1,0 +1,235 @@
+"""What the cells of a table say, whoever wrote them: texts, ids, ages, sexes."""
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from melanoma_tl.meanings import is_missing, normalise
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.replace("\n", ",").split(",") if name.strip())
+
+
+FEMALE = _names("""
+    female, f, fem, w, weiblich, frau, femme, feminin, feminine, feminino, feminina, femenino, femenina, mujer, mulher,
+    hembra, femea, donna, femmina, femminile, woman, girl
+""")
+MALE = _names("""
+    male, m, masc, mannlich, maennlich, mann, homme, masculin, masculino, masculine, maschio, maschile, macho, varon,
+    hombre, homem, uomo, man, boy
+""")
+
+_AGE = re.compile(
+    r"(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:y|yr|yrs|yo|y/o|a|j|years?|years? old|jahre?|jahre alt|ans?|anos?|anni)?\.?"
+)
+_OLDEST = 120
+
+_ZERO = re.compile(r"0+")
+_OFTEN = 3
+"""How many times as often as any other patient or lesion a "0" stands in a column where it means that none is known."""
+
+NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
+"""A whole number, however it is written."""
+
+
+def as_text(cell: object) -> str:
+    """Write a cell as text; a whole number without a decimal point.
+
+    Parameters
+    ----------
+    cell : object
+        As it stands.
+
+    Returns
+    -------
+    str
+        Empty where nothing stands in it.
+
+    Examples
+    --------
+    >>> as_text(7.0), as_text(" ? "), as_text(None)
+    ('7', '?', '')
+    """
+    if isinstance(cell, str):
+        return cell.strip()
+    if isinstance(cell, os.PathLike):
+        return os.fsdecode(cell)
+    if is_missing(cell):
+        return ""
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def as_word(cell: object) -> str:
+    """Write a cell as text; nothing also where a word says that it is missing.
+
+    Parameters
+    ----------
+    cell : object
+        As it stands.
+
+    Returns
+    -------
+    str
+        Empty where nothing is known.
+
+    Examples
+    --------
+    >>> as_word("P7"), as_word(" ? ")
+    ('P7', '')
+    """
+    text = as_text(cell)
+    return "" if is_missing(text) else text
+
+
+def read_id(cell: object) -> str | None:
+    """Read one id of a patient or a lesion; whether "0" is one, a column says (`read_ids`).
+
+    Parameters
+    ----------
+    cell : object
+        As it stands.
+
+    Returns
+    -------
+    str or None
+        None where it is missing, a negative number or a dash.
+
+    Examples
+    --------
+    >>> read_id(7.0), read_id("P7"), read_id("-1")
+    ('7', 'P7', None)
+    """
+    word = as_word(cell)
+    return None if is_no_id(word) else word
+
+
+def is_no_id(word: str) -> bool:
+    """Tell whether a word names no patient or lesion: nothing, a negative number or dashes.
+
+    Parameters
+    ----------
+    word : str
+        From `as_word`.
+
+    Returns
+    -------
+    bool
+        Whether "0" is an id, a column says (`read_ids`).
+    """
+    return not word or bool(re.fullmatch(r"-\d+(?:\.0*)?|-+", word))
+
+
+def read_ids(
+    cells: Iterable[object], lost: dict[str, list[str]] | None = None, *, what: str = "id"
+) -> list[str | None]:
+    """Read ids of patients or lesions.
+
+    Missing are the words of `is_missing`, negative numbers, and "0" where it is no id like the others: where these
+    are no numbers, or where it stands far more often than any of them, as a number of nobody does. Taken for an id, a
+    "0" that means nothing would only keep images together; dropped, a patient "0" may come to both sides of a split.
+
+    Parameters
+    ----------
+    cells : iterable
+        As they stand.
+    lost : dict, optional
+        Takes the words that count as missing without saying so.
+    what : str, default="id"
+        What it calls them.
+
+    Returns
+    -------
+    list of str or None
+        None where it is missing.
+
+    Examples
+    --------
+    >>> read_ids(["P1", "-1", "0", "?"]), read_ids([0.0, 1.0, 1.0, float("nan")])
+    (['P1', None, None, None], ['0', '1', '1', None])
+    """
+    words = [as_word(cell) for cell in cells]
+    words = [str(int(float(word))) if re.fullmatch(r"\d{1,15}\.0+", word) else word for word in words]
+    counts = Counter(word for word in words if not is_no_id(word))
+    n_zero = sum(counts.pop(word) for word in [*counts] if _ZERO.fullmatch(word))
+    are_numbers = all(map(str.isdecimal, counts))
+    zero_is_id = bool(counts) and are_numbers and n_zero <= _OFTEN * max(counts.values())
+    found = [None if is_no_id(word) or (_ZERO.fullmatch(word) and not zero_is_id) else word for word in words]
+    if lost is not None:
+        silent = [word for word, read in zip(words, found, strict=True) if word and read is None]
+        if silent:
+            lost.setdefault(what, []).extend(silent)
+    return found
+
+
+def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[float]:
+    """Read ages in years: numbers, such as "45 years", "85+" and "45,5"; from 0 to 120.
+
+    Parameters
+    ----------
+    cells : iterable
+        As they stand.
+    lost : dict, optional
+        Takes the words that are not read.
+
+    Returns
+    -------
+    list of float
+        NaN where there is none.
+
+    Examples
+    --------
+    >>> read_ages(["45 years", "85+", "45,5", "999"])
+    [45.0, 85.0, 45.5, nan]
+    """
+    ages = []
+    for cell in cells:
+        word = as_word(cell)
+        match = _AGE.fullmatch(normalise(word))
+        age = float(match[1].replace(",", ".")) if match else math.nan
+        ages.append(age if age <= _OLDEST else math.nan)
+        if lost is not None and word and math.isnan(ages[-1]):
+            lost.setdefault("age", []).append(word)
+    return ages
+
+
+def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[str | None]:
+    """Read sexes in the languages of `melanoma_tl.meanings`.
+
+    Parameters
+    ----------
+    cells : iterable
+        As they stand.
+    lost : dict, optional
+        Takes the words that are not read.
+
+    Returns
+    -------
+    list of str or None
+        "female" or "male"; None where neither is said. Beside "H" (hombre, homme), "M" is "mujer" where nothing
+        else is female, and "H" is male beside "F" where nothing else is.
+
+    Examples
+    --------
+    >>> read_sexes(["W", "M", "mujer"]), read_sexes(["H", "M"])
+    (['female', 'male', 'female'], ['male', 'female'])
+    """
+    words = [normalise(as_word(cell)).rstrip(".") for cell in cells]
+    sexes = dict.fromkeys(FEMALE, "female") | dict.fromkeys(MALE, "male")
+    others = {word for word in words if word != "h"}
+    if "h" in words and not others & {*FEMALE}:
+        sexes |= {"h": "male", "m": "female"}
+    elif "h" in words and not others & {*MALE}:
+        sexes["h"] = "male"
+    found = [sexes.get(word) for word in words]
+    if lost is not None:
+        silent = [word for word, sex in zip(words, found, strict=True) if word and sex is None]
+        if silent:
+            lost.setdefault("sex", []).extend(silent)
+    return found
