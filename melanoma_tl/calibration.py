@@ -51,7 +51,8 @@ from scipy.stats import norm
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored, check_scores
-from melanoma_tl.metrics import Metric, wilson_interval
+from melanoma_tl.intervals import effective_size, wilson_interval
+from melanoma_tl.metrics import Metric
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
@@ -330,7 +331,9 @@ class ReliabilityCurve(NamedTuple):
     n: NDArray[np.int64]
 
 
-@checked(n_bins=whole(at_least=1, at_most=10_000), strategy=choice(*STRATEGIES), confidence=INSIDE)
+@checked(
+    n_bins=whole(at_least=1, at_most=10_000), strategy=choice(*STRATEGIES), confidence=INSIDE, groups=COLUMN | NONE
+)
 def reliability_curve(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -338,6 +341,7 @@ def reliability_curve(
     n_bins: int = _N_BINS,
     strategy: str = "quantile",
     confidence: float = 0.95,
+    groups: ArrayLike | None = None,
 ) -> ReliabilityCurve:
     """Compare mean score and share of melanomas in bins of scores.
 
@@ -355,6 +359,9 @@ def reliability_curve(
         bins of equal width belongs to the lower one.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
+    groups : array-like of shape (n,), optional
+        What each image belongs to, such as its patient: Wilson's intervals then are those of as many
+        independent images as those of each bin are worth (`melanoma_tl.intervals.effective_size`).
 
     Returns
     -------
@@ -373,15 +380,23 @@ def reliability_curve(
     ([0.15, 0.65], [0.0, 0.5])
     """
     check_fraction("confidence", confidence)
-    tally = Tally.of(*check_scored(y_true, y_score))
-    bins = np.searchsorted(_edges(tally, n_bins, strategy), tally.scores)
+    truth, scored = check_scored(y_true, y_score)
+    check_lengths(len(scored), groups=groups)
+    tally = Tally.of(truth, scored)
+    edges = _edges(tally, n_bins, strategy)
+    bins = np.searchsorted(edges, tally.scores)
     n, melanomas, scores = (
         np.bincount(bins, weights=weights, minlength=n_bins)
         for weights in (tally.melanoma + tally.benign, tally.melanoma, (tally.melanoma + tally.benign) * tally.scores)
     )
     filled = n > 0
     n, melanomas, scores = n[filled], melanomas[filled], scores[filled]
-    low, high = wilson_interval(melanomas, n, confidence)
+    worth = n
+    if groups is not None:
+        belongs, bin_of_image = np.asarray(groups, dtype=object), np.searchsorted(edges, scored)
+        inside = [bin_of_image == number for number in np.flatnonzero(filled)]
+        worth = np.array([effective_size(truth[rows], belongs[rows]) for rows in inside])
+    low, high = wilson_interval(melanomas / n * worth, worth, confidence)
     return ReliabilityCurve(scores / n, melanomas / n, low, high, n.astype(np.int64))
 
 

@@ -13,6 +13,8 @@ References
 .. [4] M. W. Fagerland, S. Lydersen and P. Laake, "The McNemar test for binary
    matched-pairs data: mid-p and asymptotic are better than exact conditional", BMC
    Medical Research Methodology 13, 2013.
+.. [5] N. A. Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics
+   53, 1997.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,13 +24,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom, norm, rankdata
+from scipy.stats import binom, norm
 
-from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
+from melanoma_tl.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
-from melanoma_tl.metrics import COLLAPSED, LABELS, Metric, by_resampling, tally_metrics
+from melanoma_tl.metrics import LABELS, Metric, by_resampling, tally_metrics
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
@@ -41,77 +44,20 @@ from melanoma_tl.parameters import (
     group,
     mapping,
 )
-from melanoma_tl.resampling import Tally, draw_groups, method_name, percentile_interval
+from melanoma_tl.resampling import Tally, draw_groups, method_name, number_groups, percentile_interval
 from melanoma_tl.tables import format_p, html_list, html_table, markdown_list, markdown_table, text_table
 
 
-class DeLong(NamedTuple):
-    """AUCs of several classifiers on the same images, and how they vary together.
-
-    Attributes
-    ----------
-    aucs : ndarray of shape (n_classifiers,)
-        0 to 1.
-    covariance : ndarray of shape (n_classifiers, n_classifiers)
-        Of the AUCs, over draws of the images.
-    """
-
-    aucs: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-
-
-def delong(y_true: ArrayLike, *y_scores: ArrayLike) -> DeLong:
-    """Estimate AUCs and their covariance [1]_ by midranks [2]_.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma; two images of each class at least.
-    *y_scores : array-like of shape (n,)
-        Scores of one or several classifiers; only their order counts.
-
-    Returns
-    -------
-    DeLong
-        AUCs equal to `melanoma_tl.metrics.roc_auc`, and their covariance.
-
-    Raises
-    ------
-    DatasetError
-        If a class has fewer than two images, of which no variance can be estimated.
-    ParameterError
-        If lengths differ, labels are not 0 and 1, or a score is no finite number.
-
-    Examples
-    --------
-    >>> found = delong([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
-    >>> float(found.aucs[0]), float(found.covariance[0, 0])
-    (0.75, 0.125)
-    """
-    checked = [check_scored(y_true, y_score, probabilities=False) for y_score in y_scores]
-    truth, scores = checked[0][0], np.stack([values for _, values in checked])
-    melanoma, benign = scores[:, truth == 1], scores[:, truth == 0]
-    n_melanoma, n_benign = melanoma.shape[1], benign.shape[1]
-    if min(n_melanoma, n_benign) < 2:
-        raise DatasetError(
-            f"DeLong's variance needs two images of each class, got {n_melanoma} melanoma and {n_benign} benign"
-        )
-    ranks = rankdata(np.concatenate([melanoma, benign], axis=1), axis=1)
-    # How many images of the other class each one outscores, ties counting half: its rank among all, less among its own.
-    outscored = (ranks[:, :n_melanoma] - rankdata(melanoma, axis=1)) / n_benign
-    outscoring = (ranks[:, n_melanoma:] - rankdata(benign, axis=1)) / n_melanoma
-    covariance = np.atleast_2d(np.cov(outscored)) / n_melanoma + np.atleast_2d(np.cov(outscoring)) / n_benign
-    return DeLong(outscored.mean(axis=1), covariance)
-
-
 @checked(confidence=INSIDE)
-def delong_interval(y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0.95) -> Metric:
-    """Estimate an AUC with DeLong's interval.
+def delong_interval(
+    y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0.95, *, groups: ArrayLike | None = None
+) -> Metric:
+    """Estimate an AUC with DeLong's interval, with patients Obuchowski's [5]_; reports have it on the logit scale.
 
     Parameters
     ----------
-    y_true, y_score : array-like of shape (n,)
-        As `delong`.
+    y_true, y_score, groups : array-like of shape (n,)
+        As `melanoma_tl.intervals.delong`.
     confidence : float, default=0.95
         Coverage, between 0 and 1.
 
@@ -123,7 +69,7 @@ def delong_interval(y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0
     Raises
     ------
     DatasetError, ParameterError
-        As `delong`.
+        As `melanoma_tl.intervals.delong`.
 
     Examples
     --------
@@ -132,10 +78,10 @@ def delong_interval(y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0
     '0.778 0.291 1.000'
     """
     check_fraction("confidence", confidence)
-    found = delong(y_true, y_score)
+    found = delong(y_true, y_score, groups=groups)
     value = float(found.aucs[0])
     half = float(norm.isf((1 - confidence) / 2) * np.sqrt(found.covariance[0, 0]))
-    return Metric(value, max(value - half, 0.0), min(value + half, 1.0), len(np.asarray(y_true)), "delong")
+    return Metric(value, max(value - half, 0.0), min(value + half, 1.0), len(np.asarray(y_true)), _delong_name(groups))
 
 
 class McNemar(NamedTuple):
@@ -212,7 +158,7 @@ class Difference:
     low, high : float
         Ends of the interval of the difference.
     method : str
-        How the interval was made: "delong", "bootstrap" or "cluster bootstrap".
+        How the interval was made: "delong", "clustered delong", "bootstrap", "cluster bootstrap" or "wilson".
     p_value : float
         Two-sided; NaN where nothing is tested.
     test : str
@@ -319,8 +265,7 @@ class Comparison:
             )
         facts += [margin.sentence(*self.names) for margin in self.margins.values()]
         facts.append("p-values are not corrected for the number of figures: name the one that counts beforehand")
-        collapsed = [LABELS[name] for name, row in self.differences.items() if row.low == row.high]
-        return [*facts, f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else facts
+        return facts
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         header = [
@@ -389,8 +334,10 @@ def compare(
         Differences are first minus second. The AUC has DeLong's interval and test,
         sensitivity, specificity and accuracy McNemar's mid-p test; the other intervals
         are the percentile bootstrap of the difference, both classifiers seeing the same
-        resamples. With `groups` all intervals are the cluster bootstrap, and nothing is
-        tested: both tests suppose that every image is drawn by itself.
+        resamples. With `groups` the AUC has Obuchowski's interval and test [5]_ and the others
+        the cluster bootstrap, without a test: McNemar's supposes that every image is drawn by itself.
+        Where the two never differ, the interval reaches as far as a difference may go unseen in
+        so many images, or patients: Wilson's bound of none.
 
     Raises
     ------
@@ -424,10 +371,11 @@ def compare(
     )
     among = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
     disagreements = {name: mcnemar(first_right[rows], second_right[rows]) for name, rows in among.items()}
+    differences["auc"] = _compare_aucs(delong(truth, *scores, groups=groups), confidence, _delong_name(groups))
     if groups is None:
-        differences["auc"] = _compare_aucs(delong(truth, *scores), confidence)
         for name, found in disagreements.items():
             differences[name] = replace(differences[name], p_value=found.mid_p, test="McNemar mid-p")
+    differences = {name: _widen(row, _units(name, truth, groups), confidence) for name, row in differences.items()}
     return Comparison(
         names=names,
         n_melanoma=int(truth.sum()),
@@ -486,12 +434,12 @@ def _against_margin(
 ) -> MarginTest:
     """Test one figure against its margin: by DeLong's variance, Tango's score, or the scatter over drawn groups."""
     confidence, n_resamples, random_state = bootstrap
+    if name == "auc":
+        value, error = _auc_contrast(delong(truth, *scores, groups=groups))
+        return margin_of_normal(name, margin, value, error, confidence, _delong_name(groups))
     if groups is not None:
         value, error = _scatter(name, truth, scores, thresholds, (n_resamples, random_state), groups)
         return margin_of_normal(name, margin, value, error, confidence, method_name(groups))
-    if name == "auc":
-        value, error = _auc_contrast(delong(truth, *scores))
-        return margin_of_normal(name, margin, value, error, confidence, "DeLong")
     of_class = truth == (name == "sensitivity")
     first, second = (((values > at) == truth)[of_class] for values, at in zip(scores, thresholds, strict=True))
     alone = mcnemar(first, second)
@@ -519,13 +467,32 @@ def _scatter(
     return float(value), float(np.nanstd(np.concatenate(resampled), ddof=1))
 
 
-def _compare_aucs(found: DeLong, confidence: float) -> Difference:
+def _units(name: str, truth: NDArray[np.int64], groups: ArrayLike | None) -> int:
+    """Count the images, or patients, in which a difference of this figure could have been seen; the fewer class."""
+    of_class = {"sensitivity": (1,), "specificity": (0,)}.get(name, (0, 1))
+    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    return min(len(np.unique(group[truth == label])) for label in of_class)
+
+
+def _widen(row: Difference, units: int, confidence: float) -> Difference:
+    """Say how large a difference may be of which no image was seen: up to Wilson's bound of none in so many."""
+    if row.low != row.high:
+        return row
+    reach = wilson_interval(0, units, confidence)[1]
+    return replace(row, low=max(row.value - reach, -1.0), high=min(row.value + reach, 1.0), method="wilson")
+
+
+def _delong_name(groups: ArrayLike | None) -> str:
+    return "delong" if groups is None else "clustered delong"
+
+
+def _compare_aucs(found: DeLong, confidence: float, method: str) -> Difference:
     value, error = _auc_contrast(found)
     half = float(norm.isf((1 - confidence) / 2)) * error
     # Where the variance is 0 the test does not exist, unless the two order the images alike.
     p_value = 2 * float(norm.sf(abs(value) / error)) if error else (1.0 if value == 0 else float("nan"))
     first, second = map(float, found.aucs)
-    return Difference(first, second, value, max(value - half, -1), min(value + half, 1), "delong", p_value, "DeLong")
+    return Difference(first, second, value, max(value - half, -1), min(value + half, 1), method, p_value, "DeLong")
 
 
 def _auc_contrast(found: DeLong) -> tuple[float, float]:

@@ -142,6 +142,7 @@ def cross_validate(
         scores=scores,
         folds=of_fold,
         labels=encoded,
+        groups=numbers,
         name=name_of(X),
         settings={
             "folds": folds,

@@ -26,7 +26,9 @@ from melanoma_tl.parameters import (
     NONE,
     NUMBERS,
     checked,
+    group,
     instance,
+    real,
     several,
     whole,
 )
@@ -266,8 +268,19 @@ class PredictiveValues(NamedTuple):
     npv_high: NDArray[np.float64]
 
 
-@checked(counts=instance(ConfusionCounts), prevalence=NUMBERS, confidence=INSIDE)
-def predictive_values(counts: ConfusionCounts, prevalence: ArrayLike, confidence: float = 0.95) -> PredictiveValues:
+@checked(
+    counts=instance(ConfusionCounts),
+    prevalence=NUMBERS,
+    confidence=INSIDE,
+    worth=group(real(above=0), 2, "two numbers of images, such as (60, 200)") | NONE,
+)
+def predictive_values(
+    counts: ConfusionCounts,
+    prevalence: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    worth: tuple[float, float] | None = None,
+) -> PredictiveValues:
     """Carry sensitivity and specificity over to other prevalences, by Bayes' theorem.
 
     Parameters
@@ -278,6 +291,9 @@ def predictive_values(counts: ConfusionCounts, prevalence: ArrayLike, confidence
         Between 0 and 1.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
+    worth : tuple of float, optional
+        How many independent images the melanomas and the benign images are worth, where several are of one patient
+        (`melanoma_tl.intervals.effective_size` of those called right); their numbers by default.
 
     Returns
     -------
@@ -309,14 +325,17 @@ def predictive_values(counts: ConfusionCounts, prevalence: ArrayLike, confidence
     shares = np.atleast_1d(np.asarray(prevalence, dtype=np.float64))
     for share in shares:
         check_fraction("prevalence", float(share))
-    tn, fp, fn, tp = counts
+    tn, fp, fn, tp = map(float, counts)
+    if worth is not None:
+        melanoma, benign = worth[0] / counts.n_melanoma, worth[1] / counts.n_benign
+        tn, fp, fn, tp = tn * benign, fp * benign, fn * melanoma, tp * melanoma
     ppv = _predictive_value(tp, fn, fp, tn, shares, confidence)
     npv = _predictive_value(tn, fp, fn, tp, 1 - shares, confidence)
     return PredictiveValues(shares, *ppv, *npv)
 
 
 def _predictive_value(
-    right: int, missed: int, wrong: int, refused: int, shares: NDArray[np.float64], confidence: float
+    right: float, missed: float, wrong: float, refused: float, shares: NDArray[np.float64], confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Value and interval of how many predictions of a class are right, where the class has the given shares.
 

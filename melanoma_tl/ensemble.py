@@ -81,6 +81,7 @@ _PARTS = {
 _CROSS_VALIDATION = {
     "scores": listed(PROBABILITY | NONE, at_least=1),
     "labels": listed(whole(at_least=0, at_most=1), at_least=1),
+    "groups": listed(whole(at_least=0), at_least=1) | NONE,
     "name": TEXT,
     "settings": TABLE,
 }
@@ -106,6 +107,9 @@ class CrossValidation:
         0 benign, 1 melanoma.
     name : str
         Name of the images.
+    groups : ndarray of int of shape (n_images,), or None
+        What each image belongs to: images of one number were kept in one fold, such as those of one patient or
+        lesion, and copies.
     settings : dict
         How the images were divided and the members trained.
     image_ids, paths : sequence of str of shape (n_images,), or None
@@ -119,6 +123,7 @@ class CrossValidation:
     labels: NDArray[np.int64]
     name: str
     settings: Mapping[str, Any]
+    groups: NDArray[np.int64] | None = None
     image_ids: Sequence[str] | None = None
     paths: Sequence[str] | None = None
     skipped: tuple[SkippedRow, ...] = ()
@@ -487,16 +492,46 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         ids, paths = (
             None if column is None else np.asarray(column)[rows].tolist() for column in (known.image_ids, known.paths)
         )
-        return MetricsReport.from_scores(
+        report = MetricsReport.from_scores(
             known.labels[rows],
             self.out_of_fold_scores_[rows],
             threshold=self.threshold_,
             image_ids=ids,
             paths=paths,
+            groups=self._groups_of(rows),
             skipped=known.skipped,
             provenance=self.provenance_,
             name=f"{known.name}, out of fold" if fold is None else f"{known.name}, fold {fold}",
             **options,
+        )
+        return report if fold is not None else report.attach("Pooled and by fold", self._compare_folds(report))
+
+    def _groups_of(self, rows: NDArray[np.intp]) -> list[int] | None:
+        """Give the groups of images of the cross-validation, where one has several of them."""
+        groups, scored = self.cross_validation_.groups, ~np.isnan(self.out_of_fold_scores_)[rows]
+        if groups is None:
+            return None
+        n_groups = len(np.unique(groups[rows][scored]))
+        return groups[rows].tolist() if 1 < n_groups < scored.sum() else None
+
+    def _compare_folds(self, report: "MetricsReport") -> str:
+        """Set the mean AUC of the folds beside the pooled one."""
+        from melanoma_tl.metrics import roc_auc
+
+        known, scores, aucs = self.cross_validation_, self.out_of_fold_scores_, []
+        for fold in range(int(known.folds.max()) + 1):
+            rows = (known.folds == fold) & ~np.isnan(scores)
+            if len(set(known.labels[rows])) == 2:
+                aucs.append(roc_auc(known.labels[rows], scores[rows]))
+        told = (
+            f"The AUC of {report.metrics['auc'].value:.3f} is pooled: it also compares images of different folds, "
+            "which different members have scored."
+        )
+        if not aucs:
+            return f"{told} No fold has both classes."
+        return (
+            f"{told} The mean of the AUCs within {len(aucs)} folds, each scored by one member, is {np.mean(aucs):.3f} "
+            f"({min(aucs):.3f} to {max(aucs):.3f})."
         )
 
     def fold_figures(self, **options: Any) -> pd.DataFrame:
@@ -579,6 +614,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             "scores": [None if np.isnan(score) else score for score in known.scores.tolist()],
             "folds": known.folds.tolist(),
             "labels": known.labels.tolist(),
+            "groups": None if known.groups is None else known.groups.tolist(),
             "name": known.name,
             "settings": dict(known.settings),
         }
@@ -680,6 +716,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
                 scores=np.array(known["scores"], dtype=np.float64),
                 folds=np.array(known["folds"], dtype=np.intp),
                 labels=np.array(known["labels"], dtype=np.int64),
+                groups=None if known["groups"] is None else np.array(known["groups"], dtype=np.int64),
                 name=known["name"],
                 settings=known["settings"],
             )
@@ -691,8 +728,11 @@ def _check_cross_validation(known: Mapping[str, Any] | None, n_members: int) -> 
     if known is None:
         return None
     parts = take(known, _CROSS_VALIDATION | {"folds": listed(whole(at_least=0, at_most=n_members - 1), at_least=1)})
-    if len({len(parts[name]) for name in ("scores", "folds", "labels")}) > 1:
-        raise ModelFileError("has another number of scores, folds or labels than images of its cross-validation")
+    columns = [parts[name] for name in ("scores", "folds", "labels", "groups") if parts[name] is not None]
+    if len({len(column) for column in columns}) > 1:
+        raise ModelFileError(
+            "has another number of scores, folds, labels or groups than images of its cross-validation"
+        )
     return parts
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.comparisons import delong
+from melanoma_tl.intervals import delong
 from melanoma_tl.metrics import FEW, LABELS, tally_metrics
 from melanoma_tl.resampling import Resampling
 from melanoma_tl.tables import format_p

@@ -54,7 +54,7 @@ class MarginTest:
     confidence : float
         Coverage of the interval, such as 0.95; each one-sided test then errs in at most 2.5 %.
     test : str
-        "DeLong" [2]_, "Tango score" [1]_ or "cluster bootstrap".
+        "delong" or "clustered delong" [2]_, "tango" [1]_ or "cluster bootstrap".
     p_non_inferiority : float
         One-sided, of the hypothesis that the first is worse by the margin or more.
     p_equivalence : float
@@ -179,7 +179,7 @@ def margin_of_paired(
             return float(side)
         return float(brentq(lambda delta: statistic(delta) - bound, value, outermost))
 
-    return _judge(metric, margin, value, (end(-1), end(1)), confidence, "Tango score", statistic)
+    return _judge(metric, margin, value, (end(-1), end(1)), confidence, "tango", statistic)
 
 
 def _equals(p_value: float) -> str:

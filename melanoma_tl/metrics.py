@@ -4,19 +4,18 @@ Class 1 is melanoma, a score is the probability of melanoma, and an image is
 predicted melanoma when its score lies strictly above the threshold, which is the
 rule of the ISIC challenges.
 
-Three ways to an interval:
+Four ways to an interval:
 
+* AUC and average precision have intervals on the logit scale
+  (`melanoma_tl.intervals`).
 * A figure that counts successes in a fixed number of images (accuracy,
   sensitivity, specificity, precision, NPV) gets Wilson's score interval [1]_.
 * A likelihood ratio gets the log method [3]_; where it would need the logarithm of 0,
   half an image is added to each count [4]_.
-* Every other figure gets the percentile bootstrap [2]_, stratified: melanoma
-  and benign images are resampled separately, so that each resample keeps the
-  class sizes of the test. All of these figures share the same resamples.
+* Every other figure gets the percentile bootstrap [2]_ (`melanoma_tl.resampling`).
 
-Where images belong together (several of one patient), only the last way holds: then
-every figure gets the percentile bootstrap over the groups
-(`melanoma_tl.resampling`).
+Where images belong together (several of one patient), the first take the variance
+between patients, and all others the percentile bootstrap over the patients.
 
 Where a denominator is zero the figure is undefined and its value is NaN, never
 0 and never 1.
@@ -51,13 +50,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored, check_scores
+from melanoma_tl.intervals import auc_interval, average_precision_interval, wilson_interval
 from melanoma_tl.labels import as_binary
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
-    INSIDE,
     NONE,
-    NUMBERS,
     PROBABILITY,
     checked,
 )
@@ -180,8 +178,9 @@ class Metric:
         benign ones for specificity, images predicted melanoma for precision, images
         predicted benign for NPV, all images for the others.
     method : str
-        How the interval was made: "wilson", "simel", "bootstrap", "cluster bootstrap", and, outside
-        `score_metrics`, "bootstrap bound", "sandwich", "delong", "hanley-mcneil" or "hartung-knapp".
+        How the interval was made: "wilson", "simel", "newcombe", "logit delong", "logit influence", "bootstrap", the
+        last three also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial", "bootstrap bound",
+        "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
     """
 
     value: float
@@ -225,42 +224,6 @@ def describe(metric: Metric, confidence: float) -> str:
         return f"undefined (n = {metric.n})"
     dash = "-" if metric.low >= 0 else " to "
     return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}, n = {metric.n})"
-
-
-@checked(successes=NUMBERS, n=NUMBERS, confidence=INSIDE)
-def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Any, Any]:
-    """Wilson's score interval of one or many proportions.
-
-    Parameters
-    ----------
-    successes : float or array-like of float
-        Numbers of successes, 0 to `n`; need not be whole, so that an interval can be
-        planned for an expected proportion.
-    n : float or array-like of float
-        Numbers of trials.
-    confidence : float, default=0.95
-        Coverage, between 0 and 1.
-
-    Returns
-    -------
-    low, high : float or ndarray of float
-        Ends of the intervals, 0 to 1; NaN where `n` is 0.
-
-    Examples
-    --------
-    >>> low, high = wilson_interval(130, 150)
-    >>> f"{low:.3f} {high:.3f}"
-    '0.803 0.912'
-    """
-    k, trials = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
-    z2 = norm.isf((1 - confidence) / 2) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        half = np.sqrt(z2 * (k * (trials - k) / trials + z2 / 4))
-        low, high = (k + z2 / 2 - half) / (trials + z2), (k + z2 / 2 + half) / (trials + z2)
-    # Rounding must not move an end that is 0 or 1 exactly.
-    low, high = np.where(k == 0, np.minimum(low, 0), low), np.where(k == trials, np.maximum(high, 1), high)
-    low, high = (np.where(trials > 0, np.clip(end, 0, 1), np.nan) for end in (low, high))
-    return (low, high) if low.ndim else (float(low), float(high))
 
 
 @checked(threshold=PROBABILITY)
@@ -484,9 +447,9 @@ def score_metrics(
     Figures that depend on the share of melanomas (`OF_PREVALENCE`) are resampled as the images were drawn,
     from all of them; the others within each class, which keeps the class sizes.
 
-    The percentile bootstrap cannot see errors that did not occur: for scores
-    that separate the classes perfectly it returns the interval [1, 1], whatever
-    the n. The number of resamples limits the precision of the ends to about
+    The percentile bootstrap cannot see errors that did not occur: where every image
+    is called right, F1 has the interval [1, 1], whatever the n. The number of resamples
+    limits the precision of the ends to about
     0.002 at the default.
 
     Examples
@@ -526,7 +489,9 @@ def resampled_metrics(
         One entry for each name in `LABELS`; NaN where a figure needs the missing class.
     """
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=[threshold])
-    return _figures(LABELS, resampling, threshold, confidence, method_name(groups))
+    ranked = _ranked_figures(truth, scores, groups, confidence)
+    others = _figures(CONFUSION_METRICS, resampling, threshold, confidence, method_name(groups))
+    return {name: (ranked | others)[name] for name in LABELS}
 
 
 def matrix_metrics(
@@ -687,6 +652,21 @@ def _ratio_of_rates(melanoma: int, benign: int, counts: ConfusionCounts, confide
     ends = (a / m / (b / n) * np.exp(side) for side in (-spread, spread))
     low, high = map(float, ends)
     return Metric(value, min(low, value), max(high, value), counts.n, "simel")
+
+
+def _ranked_figures(
+    truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None, confidence: float
+) -> dict[str, Metric]:
+    """Figures of the order of the images, which have intervals by formula."""
+    names = ("auc", "average_precision")
+    if truth.min() == truth.max():
+        nothing = float("nan")
+        return dict.fromkeys(names, Metric(nothing, nothing, nothing, len(truth), "undefined"))
+    found = (interval(truth, scores, groups, confidence) for interval in (auc_interval, average_precision_interval))
+    return {
+        name: Metric(value, low, high, len(truth), method)
+        for name, (value, low, high, method) in zip(names, found, strict=True)
+    }
 
 
 def _divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_lengths, check_probabilities
-from melanoma_tl.metrics import LABELS, UNBOUNDED, Metric, tally_metrics, wilson_interval
+from melanoma_tl.intervals import wilson_interval
+from melanoma_tl.metrics import LABELS, UNBOUNDED, Metric, tally_metrics
 from melanoma_tl.resampling import Tally, draw_classes, method_name, percentile_interval
 
 NO_CLASS = -1

@@ -18,7 +18,8 @@ import numpy as np
 from scipy.stats import norm
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics import FEW, Metric, wilson_interval
+from melanoma_tl.intervals import wilson_interval
+from melanoma_tl.metrics import FEW, Metric
 from melanoma_tl.parameters import COUNT, INSIDE, NONE, PROBABILITY, SHARE, checked, group, real
 
 _PAIR = group(PROBABILITY, 2, "the figures that are expected of both, such as (0.9, 0.85)") | NONE

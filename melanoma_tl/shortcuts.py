@@ -30,11 +30,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.stats import norm
 
-from melanoma_tl.comparisons import delong, delong_interval
+from melanoma_tl.comparisons import delong_interval
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.escaping import in_html
 from melanoma_tl.images import ImageLike, load_image
 from melanoma_tl.inputs import check_fraction, check_lengths, classes_of, patients_of, score_melanoma
+from melanoma_tl.intervals import delong
 from melanoma_tl.metrics import Metric, describe, tally_metrics
 from melanoma_tl.parameters import COLUMN, INSIDE, NONE, checked
 from melanoma_tl.resampling import draw_groups, method_name, percentile_interval

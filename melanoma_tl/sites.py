@@ -31,9 +31,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from scipy.stats import chi2, norm, t
 
-from melanoma_tl.comparisons import delong
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.escaping import in_html, in_markdown, visible
+from melanoma_tl.intervals import delong
 from melanoma_tl.metrics import LABELS, Metric
 from melanoma_tl.parameters import INSIDE, checked, choice, holding, listed, mapping
 from melanoma_tl.tables import format_p, html_list, html_table, markdown_list, markdown_table, text_table
@@ -326,7 +326,8 @@ def combine_sites(
     Notes
     -----
     A site enters with the variance of its log odds: from its counts, with half an image more where one is 0, from
-    DeLong's variance of its AUC, and from the report's own interval where images belong to patients.
+    DeLong's variance of its AUC, with patients where they are known; sensitivity and specificity with patients from
+    the report's own interval.
 
     Examples
     --------
@@ -392,14 +393,14 @@ def _on_logit_scale(name: str, report: Any, metric: str) -> tuple[float, float]:
     """Give the log odds of a figure, and their variance."""
     if metric not in report.metrics:
         raise ParameterError(f"The report of {name!r} has no scores, and so no AUC; combine sensitivity or specificity")
-    if report.groups is not None:
-        return _from_interval(name, report.metrics[metric], report.confidence)
     if metric == "auc":
-        found = delong(report.y_true, report.y_score)
+        found = delong(report.y_true, report.y_score, groups=report.groups)
         auc, variance = float(found.aucs[0]), float(found.covariance[0, 0])
         if not 0 < auc < 1 or variance <= 0:
             raise DatasetError(f"At {name!r} the AUC is {auc:g}, of which no variance is known; leave the site out")
         return float(logit(auc)), variance / (auc * (1 - auc)) ** 2
+    if report.groups is not None:
+        return _from_interval(name, report.metrics[metric], report.confidence)
     tn, fp, fn, tp = report.counts
     right, wrong = (tp, fn) if metric == "sensitivity" else (tn, fp)
     half_more = 0.0 if right and wrong else 0.5

@@ -39,6 +39,7 @@ from scipy.stats import beta
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_scored
+from melanoma_tl.intervals import specificity_intervals
 from melanoma_tl.metrics import ConfusionCounts, Metric, describe, proportion_metrics
 from melanoma_tl.parameters import (
     BOOTSTRAP,
@@ -51,7 +52,7 @@ from melanoma_tl.parameters import (
     real,
     several,
 )
-from melanoma_tl.resampling import Resampling, Tally, add_up, method_name, percentile_interval
+from melanoma_tl.resampling import Tally, add_up
 
 SENSITIVITIES = (0.80, 0.82, 0.89, 0.90, 0.95)
 """Where specificity is reported: 0.82, 0.89 and 0.95 are the ISIC 2017 challenge's, 0.80 and 0.90 are round."""
@@ -309,8 +310,8 @@ def specificity_at_sensitivity(
     Returns
     -------
     tuple of SpecificityAtSensitivity
-        One a sensitivity. The n of each is that of the benign images. The threshold is
-        chosen anew in each resample, so that the intervals include the chance in it.
+        One a sensitivity. The n of each is that of the benign images. The intervals, those of
+        `melanoma_tl.intervals.specificity_intervals`, include the chance in choosing the threshold.
 
     Raises
     ------
@@ -337,15 +338,15 @@ def specificity_at_sensitivity(
     check_bootstrap(confidence, n_resamples)
     for sensitivity in sensitivities:
         _check_target("sensitivities", sensitivity)
-    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state)
-    values, resampled = resampling.measure(lambda _, melanoma, benign: _both_ways(melanoma, benign, sensitivities))
+    tally = Tally.of(truth, scores)
+    values = _both_ways(tally.melanoma, tally.benign, sensitivities)
     values[: len(sensitivities)] = _official(truth, scores, sensitivities)
-    lows, highs = np.clip(percentile_interval(resampled, confidence), 0, 1)
-    n_benign, method = int(len(truth) - truth.sum()), method_name(groups)
-    # The official value can lie outside where it skips a point: the interval is then widened up to it.
+    ends = specificity_intervals(truth, scores, sensitivities, groups, confidence, n_resamples, random_state)
+    n_benign, method = int(len(truth) - truth.sum()), "fiducial" if groups is None else "clustered fiducial"
+    # A value can lie outside, where nothing was seen on its other side: the interval is then widened up to it.
     figures = [
-        Metric(float(value), min(float(low), float(value)), max(float(high), float(value)), n_benign, method)
-        for value, low, high in zip(values, lows, highs, strict=True)
+        Metric(float(value), min(low, float(value)), max(high, float(value)), n_benign, method)
+        for value, (low, high) in zip(values, 2 * ends, strict=True)
     ]
     half = len(sensitivities)
     return tuple(

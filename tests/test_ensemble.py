@@ -408,7 +408,7 @@ def in_document(*place, to):
     return change
 
 
-CROSSED = {"scores": [0.1, None], "folds": [0, 2], "labels": [0, 1], "name": "x", "settings": {}}
+CROSSED = {"groups": None, "scores": [0.1, None], "folds": [0, 2], "labels": [0, 1], "name": "x", "settings": {}}
 
 SPOILT = {
     "threshold": in_document("parameters", "threshold", to="abc"),

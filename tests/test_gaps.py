@@ -7,8 +7,8 @@ from scipy.stats import norm, studentized_range
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from melanoma_tl import MetricsReport
-from melanoma_tl.comparisons import delong
 from melanoma_tl.gaps import Estimate, largest_gaps
+from melanoma_tl.intervals import delong
 from melanoma_tl.subgroups import measure_subgroups
 
 

@@ -232,7 +232,8 @@ def test_bootstrap_agrees_with_a_plain_loop():
     figures = score_metrics(y_true, y_score)
     names = ("auc", "average_precision", "balanced_accuracy", "f1", "iou_benign")
     ours = [(figures[name].low, figures[name].high) for name in names]
-    np.testing.assert_allclose(ours, expected, atol=0.02)
+    np.testing.assert_allclose(ours[2:], expected[2:], atol=0.02)
+    np.testing.assert_allclose(ours[:2], expected[:2], atol=0.04)  # by formula, not by resampling
 
 
 def test_a_matrix_has_the_bootstrap_of_its_predictions():
@@ -285,7 +286,8 @@ def test_nothing_predicted_melanoma_leaves_precision_undefined():
 
 def test_perfect_scores_have_the_documented_interval():
     figures = score_metrics([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert (figures["auc"].low, figures["auc"].high) == (1, 1)
+    assert (figures["auc"].value, figures["auc"].high) == (1, 1)
+    assert figures["auc"].low < 0.6
     assert figures["sensitivity"].low == pytest.approx(0.342, abs=5e-4)
 
 

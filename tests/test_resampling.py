@@ -74,7 +74,10 @@ def test_patients_with_copies_of_an_image_have_the_interval_of_the_images():
         assert (patients[name].low, patients[name].high) == pytest.approx(
             (images[name].low, images[name].high), abs=0.015
         )
-    assert {figure.method for figure in patients.values()} == {"cluster bootstrap"}
+    methods = {name: figure.method for name, figure in patients.items()}
+    assert methods.pop("auc") == "clustered logit delong"
+    assert methods.pop("average_precision") == "clustered logit influence"
+    assert set(methods.values()) == {"cluster bootstrap"}
     assert (patients["sensitivity"].n, patients["accuracy"].n) == (200, 600)
 
 

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import norm
 
-from melanoma_tl.comparisons import delong, delong_interval, mcnemar
+from melanoma_tl.comparisons import delong_interval, mcnemar
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.intervals import delong, wilson_interval
 from melanoma_tl.margins import margin_of_paired
-from melanoma_tl.metrics import roc_auc, wilson_interval
+from melanoma_tl.metrics import roc_auc
 from melanoma_tl.sample_size import auc_standard_error, expected_intervals, images_needed, images_needed_to_compare
 
 

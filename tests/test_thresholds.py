@@ -229,7 +229,7 @@ def test_patients_widen_the_interval_when_their_images_are_alike():
     y_true, y_score = simulate(40, 100)
     y_true, y_score, patient = (np.repeat(values, 4) for values in (y_true, y_score, np.arange(140)))
     widths = []
-    for groups, method in ((None, "bootstrap"), (patient, "cluster bootstrap")):
+    for groups, method in ((None, "fiducial"), (patient, "clustered fiducial")):
         figures = [at.challenge for at in specificity_at_sensitivity(y_true, y_score, groups=groups)]
         assert {figure.method for figure in figures} == {method}
         widths.append(sum(figure.high - figure.low for figure in figures))

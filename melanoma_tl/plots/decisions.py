@@ -18,7 +18,8 @@ from melanoma_tl.decisions import (
     predictive_values,
     score_histogram,
 )
-from melanoma_tl.inputs import check_scored
+from melanoma_tl.inputs import check_lengths, check_scored
+from melanoma_tl.intervals import effective_size
 from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import ConfusionCounts, confusion_counts
 from melanoma_tl.plots.display import ScoresDisplay
@@ -406,7 +407,13 @@ class PredictiveValuesDisplay(ScoresDisplay):
 
     @classmethod
     def from_counts(
-        cls, counts: ConfusionCounts, *, confidence: float = 0.95, ax: "Axes | None" = None, **style: Any
+        cls,
+        counts: ConfusionCounts,
+        *,
+        confidence: float = 0.95,
+        worth: tuple[float, float] | None = None,
+        ax: "Axes | None" = None,
+        **style: Any,
     ) -> Self:
         """Compute predictive values at prevalences from 0.1 to 50 % from a confusion matrix, and draw them.
 
@@ -414,8 +421,8 @@ class PredictiveValuesDisplay(ScoresDisplay):
         ----------
         counts : ConfusionCounts
             ``(tn, fp, fn, tp)``; both classes must occur.
-        confidence : float, default=0.95
-            Coverage of the intervals, between 0 and 1.
+        confidence, worth
+            As `melanoma_tl.decisions.predictive_values`.
         ax, **style
             As `plot`.
 
@@ -429,7 +436,7 @@ class PredictiveValuesDisplay(ScoresDisplay):
         DatasetError, ParameterError
             As `melanoma_tl.decisions.predictive_values`.
         """
-        values = predictive_values(counts, PREVALENCES, confidence)
+        values = predictive_values(counts, PREVALENCES, confidence, worth=worth)
         return cls(values, prevalence=counts.n_melanoma / counts.n, confidence=confidence).plot(ax, **style)
 
     @classmethod
@@ -441,6 +448,7 @@ class PredictiveValuesDisplay(ScoresDisplay):
         pos_label: object = None,
         threshold: float = 0.5,
         confidence: float = 0.95,
+        groups: ArrayLike | None = None,
         ax: "Axes | None" = None,
         **style: Any,
     ) -> Self:
@@ -458,6 +466,9 @@ class PredictiveValuesDisplay(ScoresDisplay):
             An image is predicted melanoma when its score is strictly above.
         confidence : float, default=0.95
             Coverage of the intervals, between 0 and 1.
+        groups : array-like of shape (n,), optional
+            What each image belongs to, such as its patient: the bands are then those of as many independent
+            images as these are worth.
         ax, **style
             As `plot`.
 
@@ -471,5 +482,11 @@ class PredictiveValuesDisplay(ScoresDisplay):
         DatasetError, ParameterError
             As `melanoma_tl.decisions.predictive_values`.
         """
-        counts = confusion_counts(*check_scored(as_binary(y_true, pos_label=pos_label), y_score), threshold)
-        return cls.from_counts(counts, confidence=confidence, ax=ax, **style)
+        truth, scores = check_scored(as_binary(y_true, pos_label=pos_label), y_score)
+        check_lengths(len(scores), groups=groups)
+        counts, worth = confusion_counts(truth, scores, threshold), None
+        if groups is not None:
+            right, belongs = (scores > threshold) == truth, np.asarray(groups, dtype=object)
+            melanoma, benign = (effective_size(right[of], belongs[of]) for of in (truth == 1, truth == 0))
+            worth = melanoma, benign
+        return cls.from_counts(counts, confidence=confidence, worth=worth, ax=ax, **style)

@@ -151,7 +151,7 @@ class ReportFigures:
             If the report has no scores, or there is no such strategy.
         """
         y_true, y_score, _ = self._scored("A reliability diagram")
-        curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence)
+        curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence, groups=self.groups)
         return self._named(draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, ax=ax))
 
     def plot_decision_curve(self: Any, ax: "Axes | None" = None) -> DecisionCurveDisplay:
@@ -230,7 +230,13 @@ class ReportFigures:
         PredictiveValuesDisplay
             Its ``figure_`` shows and saves.
         """
-        return self._named(PredictiveValuesDisplay.from_counts(self.counts, confidence=self.confidence, ax=ax))
+        if self.groups is None:
+            return self._named(PredictiveValuesDisplay.from_counts(self.counts, confidence=self.confidence, ax=ax))
+        y_true, y_score, threshold = self._scored("A plot of predictive values with patients")
+        display = PredictiveValuesDisplay.from_predictions(
+            y_true, y_score, threshold=threshold, confidence=self.confidence, groups=self.groups, ax=ax
+        )
+        return self._named(display)
 
     def plot_examples(self: Any, n: int = 4) -> "Figure":
         """Draw sample images: true positives, true negatives, false negatives, false positives.
