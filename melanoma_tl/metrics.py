@@ -490,7 +490,8 @@ def resampled_metrics(
     """
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=[threshold])
     ranked = _ranked_figures(truth, scores, groups, confidence)
-    others = _figures(CONFUSION_METRICS, resampling, threshold, confidence, method_name(groups))
+    resampled = [name for name in LABELS if name not in ranked]
+    others = _figures(resampled, resampling, threshold, confidence, method_name(groups))
     return {name: (ranked | others)[name] for name in LABELS}
 
 
