@@ -524,7 +524,7 @@ def test_the_text_shows_everything(report):
 
 
 def test_repr_is_one_line(report):
-    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.333-1.000, n = 6))"
+    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.033-0.997, n = 6))"
 
 
 def test_an_undefined_figure_is_null_and_says_undefined(undefined):
@@ -535,7 +535,7 @@ def test_an_undefined_figure_is_null_and_says_undefined(undefined):
 
 def test_an_interval_that_collapsed_is_pointed_out(report):
     perfect = MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert "resampling cannot see outcomes that did not occur (AUC, Average precision" in str(perfect)
+    assert "resampling cannot see outcomes that did not occur (Balanced accuracy" in str(perfect)
     assert "without width" not in str(report)
 
 
