@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.meanings import Meaning, is_answer, is_missing, normalise, read_meaning
+from melanoma_tl.meanings import Meaning, is_answer, is_missing, names_other_cancer, normalise, read_meaning
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
         return _find_given(classes, pos_label, named, name)
     if named is not None or len(classes) != 2:
         return named
-    if set(meanings) == {Meaning.MALIGNANT, Meaning.OTHER}:
+    if set(meanings) == {Meaning.MALIGNANT, Meaning.OTHER} and not any(map(names_other_cancer, classes)):
         place = meanings.index(Meaning.MALIGNANT)
         _warn_of_malignant(classes[place], classes[1 - place])
         return place

@@ -56,15 +56,10 @@ def _normalise(text: str) -> str:
     text = (
         unicodedata.normalize("NFKD", text.replace("\u2260", "!=")).casefold().replace("\u2019", "'").replace("æ", "ae")
     )
-    # Neither accents, nor quotes, nor what nobody sees (marks of byte order, blanks of no width) tell words apart.
-    unseen = ("Mn", "Cf")
-    text = (
-        "".join(character for character in text if unicodedata.category(character) not in unseen)
-        .strip()
-        .strip(_QUOTES)
-        .strip()
-    )
-    text = "".join("-" if unicodedata.category(character) == "Pd" else character for character in text)
+    if not text.isascii():  # neither accents, nor kinds of dashes, nor what nobody sees tell words apart
+        kinds = ((character, unicodedata.category(character)) for character in text)
+        text = "".join("-" if kind == "Pd" else character for character, kind in kinds if kind not in ("Mn", "Cf"))
+    text = text.strip().strip(_QUOTES).strip()
     if re.fullmatch(r"[+-]?\d+(?:\.0*)?", text, re.ASCII):
         return str(int(text.partition(".")[0]))
     if re.fullmatch(r"[\s_\-]*", text):

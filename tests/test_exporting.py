@@ -252,7 +252,7 @@ TEXTURES = draw_texture(80, 80).reshape(2, 40, 2, 40, 3).swapaxes(1, 2).reshape(
 def calibrated(classifier, **changes):
     """A copy that averages views and is calibrated on images some of which are labelled wrongly."""
     truth = (np.arange(40) % 2) ^ (np.arange(40) % 7 == 0)
-    classifier = copy(classifier).set_params(tta=4, precision="float32", **changes)
+    classifier = copy(classifier).set_params(**({"tta": 4, "precision": "float32"} | changes))
     classifier.calibrate(draw_images(40, seed=7), truth)
     return classifier
 
@@ -271,16 +271,17 @@ def test_views_and_calibration_are_in_the_exported_graph(of_views, tmp_path, for
     file_name, read, modules = FORMATS[format_name]
     for module in modules:
         pytest.importorskip(module)
-    of_views.set_params(tta=tta)
-    scores = of_views.predict_proba(TEXTURES)[:, 1]
-    assert np.abs(scores - of_views.predict_proba(TEXTURES, tta=1)[:, 1]).max() > 1e-3, "so that views matter"
-    result = of_views.export(tmp_path / file_name)
+    classifier = calibrated(of_views, tta=tta)
+    scores = classifier.predict_proba(TEXTURES)[:, 1]
+    raw, of_one = (classifier._raw_scores(TEXTURES, n_views) for n_views in (tta, 1))
+    assert np.abs(raw - of_one).max() > 1e-3, "so that views matter"
+    result = classifier.export(tmp_path / file_name)
     assert result.views == (tta,)
     assert result.largest_difference <= 1e-5
     np.testing.assert_allclose(read(tmp_path / file_name)(TEXTURES.astype("float32")), scores, atol=1e-5)
     beside = json.loads((tmp_path / f"{file_name}.json").read_text())
     assert beside["views"] == [tta]
-    assert beside["calibration"]["slope"] == of_views.calibration_.slope
+    assert beside["calibration"]["slope"] == classifier.calibration_.slope
 
 
 @only_tensorflow

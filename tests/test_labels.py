@@ -359,6 +359,13 @@ def test_malignant_is_taken_for_melanoma_with_a_warning(caplog):
     assert record.getMessage().startswith("'malignant', beside 'benign', is taken for melanoma")
 
 
+@pytest.mark.parametrize("other", ["BCC", "carcinoma", "Basaliom", "NMSC"])
+def test_malignant_beside_another_cancer_is_not_taken_for_melanoma(other):
+    with pytest.raises(DatasetError, match="do not say which of them is melanoma"):
+        find_melanoma(["malignant", other])
+    assert find_melanoma(["malignant", other], pos_label="malignant") == 0
+
+
 def test_of_several_diagnoses_one_melanoma_is_found_or_none():
     ham = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
     assert find_melanoma(ham) == 4

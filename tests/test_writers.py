@@ -370,7 +370,7 @@ def a_folder(folder):
 
 
 UNWRITABLE = {
-    "below a file": (below_a_file, "choose another"),
+    "below a file": (below_a_file, "delete the file that has this name"),
     "a folder": (a_folder, "give the name of a file"),
     "a long name": (lambda folder: folder / f"{'a' * 300}.keras", "choose a shorter name"),
     "a long folder": (lambda folder: folder / ("a" * 300) / "model.keras", "choose a shorter name"),

@@ -85,6 +85,8 @@ def as_word(cell: object) -> str:
     ('P7', '')
     """
     text = as_text(cell)
+    if isinstance(cell, int | float | np.number):  # what is missing among them is no text
+        return text
     return "" if is_missing(text) else text
 
 

@@ -302,8 +302,8 @@ def _can_be(role: str, cells: pd.Series) -> bool:
 
 def _are_answers(cells: Iterable[str]) -> bool:
     """Tell whether a column such as "lesion" or "subject" says what something is, and not which."""
-    named = {normalise(word) for word in set(cells) if not is_no_id(word) and not NUMBER.fullmatch(word)}
-    are_sexes = named <= {*FEMALE, *MALE}
+    named = {word for word in set(cells) if not is_no_id(word) and not NUMBER.fullmatch(word)}
+    are_sexes = all(normalise(word) in {*FEMALE, *MALE} for word in named)
     return bool(named) and (are_sexes or all(read_meaning(word) is not Meaning.UNKNOWN for word in named))
 
 
@@ -345,12 +345,12 @@ def _warn_of_groups(table: pd.DataFrame, sources: Mapping[str, str], name: str) 
 
 
 def _looks_like_group(column: str, table: pd.DataFrame) -> bool:
+    if table[column].dtype.kind == "f" and not (table[column].dropna() % 1 == 0).all():
+        return False  # measured, and no number of anybody
     words = table[column].map(as_word)
     words = words[words != ""]
     n_distinct = words.nunique()
-    if _are_answers(words):
-        return False
-    if not 3 <= n_distinct < len(words):
+    if not 3 <= n_distinct < len(words) or _are_answers(words):
         return False
     if _LOOKS_LIKE_GROUP.search(_plain(column)):
         return not any(re.search(r"[.,]\d*[1-9]", word) for word in words.head(50)) and n_distinct >= len(words) / 50

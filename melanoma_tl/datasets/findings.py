@@ -1,6 +1,7 @@
 """What the columns beside the label say of each image: diagnoses, and answers to questions such as "malignant?"."""
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import pandas as pd
@@ -16,8 +17,8 @@ from melanoma_tl.meanings import (
     read_question,
 )
 
-_MOST_WORDS = 5000
-"""Different words of a column up to which each is read: of more, they are texts or names."""
+_N_PROBED = 5000
+"""Different words that show how a column is to be read."""
 
 
 class Finding(NamedTuple):
@@ -138,7 +139,9 @@ def _of_diagnosis(word: str) -> Finding:
 
 def _reader(column: str, cells: pd.Series) -> Callable[[str], Finding | None] | None:
     """Choose how to read a column that nobody called a diagnosis; None if it says nothing of melanoma."""
-    words = set(cells.head(_MOST_WORDS).map(as_word)) - {""}
+    words = [*islice(filter(None, dict.fromkeys(map(as_word, cells))), _N_PROBED)]
+    if cells.dtype.kind in "iuf" and not all(map(is_answer, words)):
+        return None
     yes_and_no = _what_answers_mean(column)
     are_answers = all(map(is_answer, words))
     if asks_malignancy(column):
