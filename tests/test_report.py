@@ -519,7 +519,8 @@ def test_the_text_shows_everything(report):
     ):
         assert fact in text
     assert text.endswith("Research use only; not a medical device.")
-    rows = text.split("\n\n")[1].splitlines()
+    title, *rows = text.split("\n\n")[1].splitlines()
+    assert title == "All figures"
     assert len({len(row) for row in rows}) == 1, "columns are aligned"
 
 
