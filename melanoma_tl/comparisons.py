@@ -268,22 +268,39 @@ class Comparison:
         return facts
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        header = [
-            "figure",
-            *self.names,
-            "difference",
-            f"{100 * self.confidence:g} % interval",
-            "interval by",
-            "p",
-            "test",
-        ]
-        rows = []
-        for name, row in self.differences.items():
-            values = ["undefined" if np.isnan(value) else f"{value:.3f}" for value in (row.first, row.second)]
-            value, interval = ("undefined", "-") if np.isnan(row.value) else (f"{row.value:+.3f}", _interval(row))
-            p_value = "-" if np.isnan(row.p_value) else format_p(row.p_value)
-            rows.append([LABELS[name], *values, value, interval, row.method, p_value, row.test or "-"])
-        return header, rows
+        labelled = {LABELS[name]: row for name, row in self.differences.items()}
+        return difference_table(labelled, names=self.names, confidence=self.confidence)
+
+
+def difference_table(
+    differences: Mapping[str, Difference], *, names: tuple[str, str], confidence: float
+) -> tuple[list[str], list[list[str]]]:
+    """Write differences as a table.
+
+    Parameters
+    ----------
+    differences : mapping of str to Difference
+        By the names of the figures for readers.
+    names : tuple of str
+        What the two classifiers are called.
+    confidence : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    header : list of str
+        One title a column.
+    rows : list of list of str
+        One a figure.
+    """
+    header = ["figure", *names, "difference", f"{100 * confidence:g} % interval", "interval by", "p", "test"]
+    rows = []
+    for name, row in differences.items():
+        values = ["undefined" if np.isnan(value) else f"{value:.3f}" for value in (row.first, row.second)]
+        value, interval = ("undefined", "-") if np.isnan(row.value) else (f"{row.value:+.3f}", _interval(row))
+        p_value = "-" if np.isnan(row.p_value) else format_p(row.p_value)
+        rows.append([name, *values, value, interval, row.method, p_value, row.test or "-"])
+    return header, rows
 
 
 @checked(

@@ -195,6 +195,8 @@ def draw_classes(
     groups: ArrayLike | None,
     n_resamples: int,
     random_state: int,
+    *,
+    stratified: bool = True,
 ) -> Iterator[list[Drawn]]:
     """Resample images of several classes, under the scores of each class at once.
 
@@ -205,10 +207,12 @@ def draw_classes(
     scores : ndarray of shape (n, n_columns)
         Column c is tallied for class ``c % n_classes`` against the rest.
     groups : array-like of shape (n,), or None
-        As `draw_groups`. Groups are resampled among those of which the rarest class is the same, which
-        without groups keeps the number of images of each class.
+        As `draw_groups`.
     n_resamples, random_state : int
         As `draw_groups`.
+    stratified : bool, default=True
+        Whether groups are resampled among those of which the rarest class is the same, which without groups keeps
+        the number of images of each class.
 
     Yields
     ------
@@ -225,6 +229,8 @@ def draw_classes(
     rank = np.argsort(rarest_first)[truth]
     stratum_of_group = np.full(int(group.max()) + 1, len(n_images))
     np.minimum.at(stratum_of_group, group, rank)
+    if not stratified:
+        stratum_of_group[:] = 0
     strata = tuple(stratum_of_group == number for number in np.unique(stratum_of_group))
     yield from _draw_together(tables, strata, n_resamples, random_state)
 

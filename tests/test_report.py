@@ -15,7 +15,7 @@ from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.calibration import CALIBRATION_LABELS, calibration_metrics
 from melanoma_tl.comparisons import compare
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.metrics import LABELS
+from melanoma_tl.metrics import CONFUSION_METRICS, LABELS
 from melanoma_tl.thresholds import specificity_at_sensitivity
 
 FIGURES = set(LABELS)
@@ -480,7 +480,7 @@ def test_all_figures_go_to_pandas_as_tidy_rows():
         assert at.loc[one.sensitivity, "value"] == one.challenge.value
     assert not frame.duplicated(["metric", "at"]).any()
     matrix = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58).to_frame()
-    assert len(matrix) == 9
+    assert len(matrix) == len(CONFUSION_METRICS)
     both = pd.concat([frame, matrix])
     assert both.dtypes.equals(frame.dtypes)
     undefined = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3], n_resamples=100).to_frame()
@@ -519,12 +519,13 @@ def test_the_text_shows_everything(report):
     ):
         assert fact in text
     assert text.endswith("Research use only; not a medical device.")
-    rows = text.split("\n\n")[1].splitlines()
+    title, *rows = text.split("\n\n")[1].splitlines()
+    assert title == "All figures"
     assert len({len(row) for row in rows}) == 1, "columns are aligned"
 
 
 def test_repr_is_one_line(report):
-    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.333-1.000, n = 6))"
+    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.033-0.997, n = 6))"
 
 
 def test_an_undefined_figure_is_null_and_says_undefined(undefined):
@@ -535,9 +536,7 @@ def test_an_undefined_figure_is_null_and_says_undefined(undefined):
 
 def test_an_interval_that_collapsed_is_pointed_out(report):
     perfect = MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert "resampling cannot see outcomes that did not occur (AUC, Partial AUC above 80 % sensitivity, Average" in str(
-        perfect
-    )
+    assert "cannot see outcomes that did not occur (Partial AUC above 80 % sensitivity, Balanced" in str(perfect)
     assert "without width" not in str(report)
 
 

@@ -446,7 +446,8 @@ class MetricsReport(ReportFigures, Report):
         name = self.class_names[1]
         rule = "" if self.threshold is None else f"; predicted {name} when the score is above {self.threshold:g}"
         classes = ", ".join(f"{n} {called}" for called, n in self.class_sizes.items())
-        prevalence = f"{name[:1].upper()}{name[1:]} prevalence {100 * self.prevalence:.1f} %"
+        start = "Melanoma" if self.class_names == CLASS_NAMES else name  # a user's word stays as it is
+        prevalence = f"{start} prevalence {100 * self.prevalence:.1f} %"
         return [
             f"{self.counts.n} images: {classes}; {len(self.skipped)} skipped{rule}",
             f"{prevalence}: {TIED_TO_PREVALENCE} hold at this prevalence only",

@@ -103,8 +103,8 @@ def list_tables(report: "MetricsReport") -> list[Table]:
         All figures and the confusion matrix; with scores, also the specificity at given sensitivities and the
         calibration.
     """
-    interval = f"{100 * report.confidence:g} % interval"
-    header = ["figure", "value", interval, "n", "interval by"]
+    header = figures_header(report.confidence)
+    interval = header[2]
     tn, fp, fn, tp = map(str, report.counts)
     benign, melanoma = report.class_names
     tables = [
@@ -190,7 +190,7 @@ def write_text(report: "Report") -> str:
     skipped = [f"  {visible(line)}" for line in list_skipped(report)]
     blocks = [
         "\n".join(map(visible, [write_title(report), *list_facts(report)])),
-        *(text_table(table.header, table.rows) for table in report.tables()),
+        *(f"{visible(table.title)}\n{text_table(table.header, table.rows)}" for table in report.tables()),
         *(["\n".join(["Skipped", *skipped])] if skipped else []),
         *(f"{visible(title)}\n{textwrap.indent(_words(content), '  ')}" for title, content in report.findings),
         "\n".join(["Provenance", *(_wrap(f"{key}: {value}") for key, value in list_sources(report))]),
@@ -216,7 +216,7 @@ def write_markdown(report: "Report") -> str:
     blocks = [
         f"# {in_markdown(write_title(report))}",
         markdown_list(list_facts(report)),
-        *(markdown_table(table.header, table.rows) for table in report.tables()),
+        *(f"## {in_markdown(table.title)}\n\n{markdown_table(table.header, table.rows)}" for table in report.tables()),
         *(["## Skipped", markdown_list(skipped)] if skipped else []),
         *(f"## {in_markdown(title)}\n\n{fenced(_words(content))}" for title, content in report.findings),
         "## Provenance",
@@ -271,6 +271,22 @@ def write_dict(report: "Report") -> dict[str, Any]:
             "notice": NOTICE,
         }
     )
+
+
+def figures_header(confidence: float) -> list[str]:
+    """Title the columns of `rows_of`.
+
+    Parameters
+    ----------
+    confidence : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    list of str
+        One a column.
+    """
+    return ["figure", "value", f"{100 * confidence:g} % interval", "n", "interval by"]
 
 
 def rows_of(figures: Mapping[str, Metric]) -> list[list[str]]:
