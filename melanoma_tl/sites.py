@@ -339,7 +339,7 @@ def combine_sites(
     ... }
     >>> summary = combine_sites(reports, "sensitivity")
     >>> summary
-    SiteSummary(Sensitivity (recall) at 3 sites, mean 0.836 (0.737-0.902))
+    SiteSummary(Sensitivity (recall) at 3 sites, mean 0.834 (0.638-0.935))
     """
     named = _by_name(reports)
     estimates = [_on_logit_scale(name, report, metric) for name, report in named.items()]

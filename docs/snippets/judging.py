@@ -88,10 +88,10 @@ foreseen = expected_intervals(117, 483, sensitivity=0.9, auc=0.87)
 print(foreseen["sensitivity"])  # 0.83 to 0.94 with 117 melanomas
 n = images_needed(0.1, prevalence=0.2, sensitivity=0.9)
 print(n)  # 825 images, 165 of them melanomas
-n = images_needed_to_compare(
+n_of_both = images_needed_to_compare(
     prevalence=0.2, correlation=0.5, sensitivity=(0.9, 0.8)
 )
-print(n)  # 538 images to show that one classifier is better than another
+print(n_of_both)  # 538 images to show that one classifier is better than another
 # --8<-- [end:plan]
 
 from matplotlib.figure import Figure
