@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics import CONFUSION_METRICS, LABELS, ConfusionCounts, confusion_metric
+from melanoma_tl.metrics import CONFUSION_METRICS, LABELS, UNBOUNDED, ConfusionCounts, confusion_metric
 from melanoma_tl.parameters import TABLE, checked, instance
 from melanoma_tl.tables import markdown_table, text_table
 
@@ -63,15 +63,8 @@ _Formula = Callable[..., NDArray[np.float64]]
 
 
 def _mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> NDArray[np.float64]:
-    """Matthews's correlation coefficient; 0 where a row or a column of the matrix is empty."""
-    sides = [np.sqrt(np.asarray(side, dtype=float)) for side in (tp + fp, tp + fn, tn + fp, tn + fn)]
-    below = sides[0] * sides[1] * sides[2] * sides[3]
-    return (tp * tn - fp * fn) / np.where(below > 0, below, 1)
-
-
-def _kappa(tn: Any, fp: Any, fn: Any, tp: Any) -> NDArray[np.float64]:
-    """Cohen's kappa: agreement of calls and truth beyond chance."""
-    return 2 * (tp * tn - fp * fn) / ((tp + fp) * (fp + tn) + (tp + fn) * (fn + tn))
+    """Matthews's correlation coefficient; 0 where all calls are the same, as scikit-learn prints it."""
+    return np.nan_to_num(confusion_metric("mcc", tn, fp, fn, tp))
 
 
 def _averaged(name: str, weighted: bool, tn: Any, fp: Any, fn: Any, tp: Any) -> NDArray[np.float64]:
@@ -96,10 +89,11 @@ _AVERAGES = {
 }
 """What a figure is when it is averaged over both classes, each alike or by its size."""
 
+_OF_MATRIX = tuple(name for name in CONFUSION_METRICS if name not in UNBOUNDED)
+
 _FIGURES: dict[str, _Figure] = {
-    **{name: _Figure(LABELS[name], partial(confusion_metric, name)) for name in CONFUSION_METRICS},
+    **{name: _Figure(LABELS[name], partial(confusion_metric, name)) for name in _OF_MATRIX},
     "mcc": _Figure("MCC", _mcc),
-    "kappa": _Figure("Cohen's kappa", _kappa),
     **{
         f"{kind}_{short}": _Figure(f"{kind} average of {short}", partial(_averaged, name, kind == "weighted"))
         for short, name in (("precision", "precision"), ("f1", "f1"), ("iou", "iou_melanoma"))
@@ -384,7 +378,7 @@ def _row(claim: _Claim, counts: ConfusionCounts, every: tuple[Any, Any, Any, Any
     """Judge one claim; `every` has the counts of all matrices, if they are tried."""
     value = float(_FIGURES[claim.name].formula(*counts))
     agrees = bool(claim.holds(np.asarray(value)))
-    others = [name for name in (*CONFUSION_METRICS, *_AVERAGES.get(claim.name, ())) if name != claim.name]
+    others = [name for name in (*_OF_MATRIX, *_AVERAGES.get(claim.name, ())) if name != claim.name]
     held = [name for name in others if claim.holds(_FIGURES[name].formula(*counts))]
     rounded = [way for way in ROUNDINGS[1:] if claim.holds(np.asarray(value), way)]
     possible: bool | None = None

@@ -17,8 +17,8 @@ References
    53, 1997.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +26,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm
 
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
 from melanoma_tl.intervals import DeLong, delong, wilson_interval
+from melanoma_tl.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
 from melanoma_tl.metrics import LABELS, Metric, by_resampling, tally_metrics
 from melanoma_tl.parameters import (
     BOOTSTRAP,
@@ -41,6 +42,7 @@ from melanoma_tl.parameters import (
     PROBABILITY,
     checked,
     group,
+    mapping,
 )
 from melanoma_tl.resampling import Tally, draw_groups, method_name, number_groups, percentile_interval
 from melanoma_tl.tables import format_p, html_list, html_table, markdown_list, markdown_table, text_table
@@ -139,6 +141,10 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     return McNemar(only_first, only_second, exact, 1 - seen / 2 if 2 * fewer == n else exact - seen)
 
 
+MARGINS = mapping(INSIDE, "a mapping of figures to margins between 0 and 1, such as {'auc': 0.05}")
+"""What a loss in a figure is held against."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """One figure of two classifiers, and their difference.
@@ -190,6 +196,8 @@ class Comparison:
     disagreements : mapping of str to McNemar
         Under "sensitivity" among the melanomas, under "specificity" among the benign
         images, under "accuracy" among all.
+    margins : mapping of str to MarginTest
+        For each figure that a margin was stated for, whether the first is non-inferior or equivalent to the second.
     """
 
     names: tuple[str, str]
@@ -199,6 +207,7 @@ class Comparison:
     confidence: float
     differences: Mapping[str, Difference]
     disagreements: Mapping[str, McNemar]
+    margins: Mapping[str, MarginTest] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [visible(self._title()), *(f"  {visible(fact)}" for fact in self._facts())]
@@ -254,6 +263,7 @@ class Comparison:
                 f"{of[0].upper()}{of[1:]} that one alone calls right: {alone.only_first} {self.names[0]}, "
                 f"{alone.only_second} {self.names[1]}"
             )
+        facts += [margin.sentence(*self.names) for margin in self.margins.values()]
         facts.append("p-values are not corrected for the number of figures: name the one that counts beforehand")
         return facts
 
@@ -297,6 +307,7 @@ def difference_table(
     thresholds=group(PROBABILITY, 2, "two thresholds, such as (0.5, 0.5)"),
     names=NAMES,
     groups=COLUMN | NONE,
+    margins=MARGINS | NONE,
     **BOOTSTRAP,
 )
 def compare(
@@ -311,6 +322,7 @@ def compare(
     random_state: int = 0,
     groups: ArrayLike | None = None,
     left_out: int = 0,
+    margins: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Compare two classifiers on the same images.
 
@@ -328,6 +340,10 @@ def compare(
         As `melanoma_tl.metrics.score_metrics`.
     left_out : int, default=0
         How many images were left out, for the record.
+    margins : mapping of str to float, optional
+        The loss that would matter, between 0 and 1, in "auc", "sensitivity" or "specificity", such as
+        ``{"sensitivity": 0.05}``: whether the first classifier is non-inferior to the second, or equivalent to it, is
+        then tested. To be stated before the scores are known.
 
     Returns
     -------
@@ -347,6 +363,8 @@ def compare(
     ParameterError
         If lengths differ, labels are not 0 and 1, scores are no probabilities, or a
         parameter is out of its range.
+    UnknownNameError
+        If a margin is given for another figure.
 
     Examples
     --------
@@ -361,6 +379,9 @@ def compare(
     for threshold in thresholds:
         check_fraction("thresholds", threshold, ends=True)
     scores = (first, second)
+    for name in margins or {}:
+        if name not in MARGIN_METRICS:
+            raise UnknownNameError("figure with a margin", name, MARGIN_METRICS)
     differences = _differences(truth, scores, thresholds, (confidence, n_resamples, random_state), groups)
     first_right, second_right = (
         (values > threshold) == truth for values, threshold in zip(scores, thresholds, strict=True)
@@ -380,6 +401,12 @@ def compare(
         confidence=confidence,
         differences=differences,
         disagreements=disagreements,
+        margins={
+            name: _against_margin(
+                name, float(margin), truth, scores, thresholds, (confidence, n_resamples, random_state), groups
+            )
+            for name, margin in (margins or {}).items()
+        },
     )
 
 
@@ -413,6 +440,50 @@ def _differences(
     return {name: found[name] for name in LABELS}
 
 
+def _against_margin(
+    name: str,
+    margin: float,
+    truth: NDArray[np.int64],
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    thresholds: tuple[float, float],
+    bootstrap: tuple[float, int, int],
+    groups: ArrayLike | None,
+) -> MarginTest:
+    """Test one figure against its margin: by DeLong's variance, Tango's score, or the scatter over drawn groups."""
+    confidence, n_resamples, random_state = bootstrap
+    if name == "auc":
+        value, error = _auc_contrast(delong(truth, *scores, groups=groups))
+        return margin_of_normal(name, margin, value, error, confidence, _delong_name(groups))
+    if groups is not None:
+        value, error = _scatter(name, truth, scores, thresholds, (n_resamples, random_state), groups)
+        return margin_of_normal(name, margin, value, error, confidence, method_name(groups))
+    of_class = truth == (name == "sensitivity")
+    first, second = (((values > at) == truth)[of_class] for values, at in zip(scores, thresholds, strict=True))
+    alone = mcnemar(first, second)
+    return margin_of_paired(name, margin, alone.only_first, alone.only_second, int(of_class.sum()), confidence)
+
+
+def _scatter(
+    name: str,
+    truth: NDArray[np.int64],
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    thresholds: tuple[float, float],
+    bootstrap: tuple[int, int],
+    groups: ArrayLike,
+) -> tuple[float, float]:
+    """Difference in one figure, and its standard error over drawn groups."""
+    tallies = [Tally.of(truth, values) for values in scores]
+    above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
+
+    def difference(sides: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.float64]:
+        first, second = (tally_metrics([name], *side, n)[0] for side, n in zip(sides, above, strict=True))
+        return first - second
+
+    resampled = [difference(drawn) for drawn in draw_groups(truth, scores, groups, *bootstrap)]
+    value = difference([(tally.melanoma, tally.benign) for tally in tallies])
+    return float(value), float(np.nanstd(np.concatenate(resampled), ddof=1))
+
+
 def _units(name: str, truth: NDArray[np.int64], groups: ArrayLike | None) -> int:
     """Count the images, or patients, in which a difference of this figure could have been seen; the fewer class."""
     of_class = {"sensitivity": (1,), "specificity": (0,)}.get(name, (0, 1))
@@ -433,11 +504,15 @@ def _delong_name(groups: ArrayLike | None) -> str:
 
 
 def _compare_aucs(found: DeLong, confidence: float, method: str) -> Difference:
-    contrast = np.array([1, -1])
-    value = float(contrast @ found.aucs)
-    error = float(np.sqrt(max(contrast @ found.covariance @ contrast, 0)))
+    value, error = _auc_contrast(found)
     half = float(norm.isf((1 - confidence) / 2)) * error
     # Where the variance is 0 the test does not exist, unless the two order the images alike.
     p_value = 2 * float(norm.sf(abs(value) / error)) if error else (1.0 if value == 0 else float("nan"))
     first, second = map(float, found.aucs)
     return Difference(first, second, value, max(value - half, -1), min(value + half, 1), method, p_value, "DeLong")
+
+
+def _auc_contrast(found: DeLong) -> tuple[float, float]:
+    """Difference of two AUCs, and its standard error."""
+    contrast = np.array([1, -1])
+    return float(contrast @ found.aucs), float(np.sqrt(max(contrast @ found.covariance @ contrast, 0)))

@@ -4,12 +4,14 @@ Class 1 is melanoma, a score is the probability of melanoma, and an image is
 predicted melanoma when its score lies strictly above the threshold, which is the
 rule of the ISIC challenges.
 
-Three ways to an interval:
+Four ways to an interval:
 
 * AUC and average precision have intervals on the logit scale
   (`melanoma_tl.intervals`).
 * A figure that counts successes in a fixed number of images (accuracy,
   sensitivity, specificity, precision, NPV) gets Wilson's score interval [1]_.
+* A likelihood ratio gets the log method [3]_; where it would need the logarithm of 0,
+  half an image is added to each count [4]_.
 * Every other figure gets the percentile bootstrap [2]_ (`melanoma_tl.resampling`).
 
 Where images belong together (several of one patient), the first take the variance
@@ -24,6 +26,18 @@ References
    inference", Journal of the American Statistical Association 22, 1927.
 .. [2] B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993,
    chapters 8 and 13.
+.. [3] D. L. Simel, G. P. Samsa and D. B. Matchar, "Likelihood ratios with confidence:
+   sample size estimation for diagnostic test studies", Journal of Clinical
+   Epidemiology 44, 1991.
+.. [4] H. M. Pettigrew, J. J. Gart and D. G. Thomas, "The bias and higher cumulants of
+   the logarithm of a binomial variate", Biometrika 73, 1986.
+.. [5] D. K. McClish, "Analyzing a portion of the ROC curve", Medical Decision Making 9,
+   1989; as ``score`` of the ISIC 2024 challenge on Kaggle has it, sensitivities for
+   false positive rates.
+.. [6] B. W. Matthews, "Comparison of the predicted and observed secondary structure of
+   T4 phage lysozyme", Biochimica et Biophysica Acta 405, 1975.
+.. [7] J. Cohen, "A coefficient of agreement for nominal scales", Educational and
+   Psychological Measurement 20, 1960.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -33,6 +47,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 
 from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored, check_scores
 from melanoma_tl.intervals import auc_interval, average_precision_interval, wilson_interval
@@ -49,6 +64,7 @@ from melanoma_tl.resampling import Resampling, Tally, method_name, percentile_in
 LABELS = MappingProxyType(
     {
         "auc": "AUC",
+        "partial_auc": "Partial AUC above 80 % sensitivity",
         "average_precision": "Average precision",
         "accuracy": "Accuracy",
         "balanced_accuracy": "Balanced accuracy",
@@ -59,6 +75,10 @@ LABELS = MappingProxyType(
         "f1": "F1 (Dice)",
         "iou_melanoma": "IoU (melanoma)",
         "iou_benign": "IoU (benign)",
+        "mcc": "Matthews correlation (MCC)",
+        "kappa": "Cohen's kappa",
+        "lr_positive": "Positive likelihood ratio",
+        "lr_negative": "Negative likelihood ratio",
     }
 )
 """Every figure of a report, in the order in which it is shown, with its name for readers."""
@@ -106,17 +126,35 @@ _OTHER_RATIOS: dict[str, _Ratio] = {
     "f1": lambda c: (2 * c.tp, 2 * c.tp + c.fp + c.fn),
     "iou_melanoma": lambda c: (c.tp, c.tp + c.fp + c.fn),
     "iou_benign": lambda c: (c.tn, c.tn + c.fp + c.fn),
+    "mcc": lambda c: (c.tp * c.tn - c.fp * c.fn, _root_of_margins(c)),
+    "kappa": lambda c: (
+        2 * (c.tp * c.tn - c.fp * c.fn),
+        (c.tp + c.fp) * c.n_benign + (c.tn + c.fn) * c.n_melanoma,
+    ),
+    "lr_positive": lambda c: (c.tp * c.n_benign, c.fp * c.n_melanoma),
+    "lr_negative": lambda c: (c.fn * c.n_benign, c.tn * c.n_melanoma),
 }
 _RATIOS = _PROPORTIONS | _OTHER_RATIOS
 
 CONFUSION_METRICS = tuple(name for name in LABELS if name in _RATIOS)
 """The figures that the four counts of a confusion matrix determine."""
 
-OF_PREVALENCE = frozenset({"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign"})
+UNBOUNDED = frozenset({"lr_positive", "lr_negative"})
+"""Figures that may exceed 1: they stand on no axis from 0 to 1, and no percentage means them."""
+
+_RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
+"""What figures can be, where it is not 0 to 1: no end of an interval lies outside."""
+
+OF_PREVALENCE = frozenset(
+    {"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign", "mcc", "kappa"}
+)
 """Figures whose value depends on the share of melanomas: that share is resampled with them."""
 
 COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
 """What readers are told where an interval has no width."""
+
+_LEAST_SENSITIVITY = 0.8
+"""From which sensitivity on the partial AUC counts, as in the ISIC 2024 challenge."""
 
 NO_WIDTH = "no width"
 """The mark of such an interval in a table."""
@@ -140,9 +178,9 @@ class Metric:
         benign ones for specificity, images predicted melanoma for precision, images
         predicted benign for NPV, all images for the others.
     method : str
-        How the interval was made: "wilson", "newcombe", "logit delong", "logit influence", "bootstrap", the last
-        three also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial", "bootstrap bound",
-        "sandwich", "delong", "design effect" or "hanley-mcneil".
+        How the interval was made: "wilson", "simel", "newcombe", "logit delong", "logit influence", "bootstrap", the
+        last three also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial", "bootstrap bound",
+        "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
     """
 
     value: float
@@ -230,14 +268,18 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
     Returns
     -------
     ndarray
-        The figure, 0 to 1, in the broadcast shape; NaN where its denominator is 0.
+        The figure in the broadcast shape, 0 to 1 (MCC and kappa -1 to 1, likelihood ratios 0 and above); NaN where
+        its denominator is 0.
 
     Notes
     -----
     F1 and the Dice coefficient are the same number, ``2 tp / (2 tp + fp + fn)``.
     IoU (the Jaccard index) of a class is its correct images over all images that
     are of the class or predicted to be: ``tp / (tp + fp + fn)`` for melanoma and
-    ``tn / (tn + fp + fn)`` for benign.
+    ``tn / (tn + fp + fn)`` for benign. MCC [6]_ is the correlation of truth and calls,
+    undefined where all calls are the same; kappa [7]_ is their agreement beyond chance.
+    The likelihood ratios are ``sensitivity / (1 - specificity)`` and ``(1 - sensitivity) /
+    specificity``: what a call multiplies the odds of melanoma by.
 
     Examples
     --------
@@ -258,7 +300,7 @@ def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        A value, 0 to 1 or NaN, for each name in `CONFUSION_METRICS`.
+        A value, as `confusion_metric`, for each name in `CONFUSION_METRICS`.
 
     Examples
     --------
@@ -325,6 +367,36 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
     """
     tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_average_precision(tally.melanoma, tally.benign))
+
+
+def partial_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Area between the ROC curve and the sensitivity 0.8: what the ISIC 2024 challenge ranked by.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur.
+    y_score : array-like of shape (n,)
+        Scores; only their order counts.
+
+    Returns
+    -------
+    float
+        0 to 0.2: the specificity, summed over sensitivities from 0.8 to 1; 0.02 for scores by chance. It is not
+        rescaled to end at 1, as `sklearn.metrics.roc_auc_score` does [5]_.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `melanoma_tl.inputs.check_scored`.
+
+    Examples
+    --------
+    >>> round(partial_auc([0, 0, 0, 1, 1], [0.1, 0.2, 0.6, 0.4, 0.8]), 4)
+    0.1333
+    """
+    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
+    return float(_partial_auc(tally.melanoma, tally.benign))
 
 
 @checked(threshold=PROBABILITY, groups=COLUMN | NONE, **BOOTSTRAP)
@@ -418,7 +490,8 @@ def resampled_metrics(
     """
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=[threshold])
     ranked = _ranked_figures(truth, scores, groups, confidence)
-    others = _figures(CONFUSION_METRICS, resampling, threshold, confidence, method_name(groups))
+    resampled = [name for name in LABELS if name not in ranked]
+    others = _figures(resampled, resampling, threshold, confidence, method_name(groups))
     return {name: (ranked | others)[name] for name in LABELS}
 
 
@@ -506,7 +579,7 @@ def tally_metrics(
     ndarray of shape (n_names, ...)
         NaN where a figure is undefined.
     """
-    ranked = {"auc": _auc, "average_precision": _average_precision}
+    ranked = {"auc": _auc, "partial_auc": _partial_auc, "average_precision": _average_precision}
     tp, fp = (side[..., :n_above].sum(axis=-1) for side in (melanoma, benign))
     fn, tn = (side[..., n_above:].sum(axis=-1) for side in (melanoma, benign))
     return np.stack(
@@ -540,11 +613,46 @@ def _auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.f
     return _divide((outscoring * benign).sum(axis=-1), melanoma.sum(axis=-1) * benign.sum(axis=-1))
 
 
+def _partial_auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sum up the specificity over the sensitivities above the one that counts; within a score it is a straight line."""
+    found, n_melanoma = melanoma.cumsum(axis=-1), melanoma.sum(axis=-1)
+    above = np.clip(found - _LEAST_SENSITIVITY * n_melanoma[..., np.newaxis], 0, melanoma)
+    # Of the melanomas at a score those that count come last: by then half of that share of its benign images are left.
+    alarms = benign.cumsum(axis=-1) - benign * (above / np.maximum(melanoma, 1) / 2)
+    spared = benign.sum(axis=-1)[..., np.newaxis] - alarms
+    return _divide((above * spared).sum(axis=-1), n_melanoma * benign.sum(axis=-1))
+
+
 def _average_precision(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     found = melanoma.cumsum(axis=-1)
     # A resample may leave the highest scores empty: no melanoma is found there, whatever the precision.
     predicted = np.maximum(found + benign.cumsum(axis=-1), 1)
     return _divide((melanoma * (found / predicted)).sum(axis=-1), melanoma.sum(axis=-1))
+
+
+def _root_of_margins(c: ConfusionCounts) -> _Counts:
+    """Square root of the product of the four sums of a matrix, two at a time: of all four int64 may be too small."""
+    return np.sqrt((c.tp + c.fp) * c.n_melanoma) * np.sqrt((c.tn + c.fn) * c.n_benign)
+
+
+def _likelihood_ratios(counts: ConfusionCounts, confidence: float) -> dict[str, Metric]:
+    tn, fp, fn, tp = counts
+    sides = {"lr_positive": (tp, fp), "lr_negative": (fn, tn)}
+    return {name: _ratio_of_rates(*side, counts, confidence) for name, side in sides.items()}
+
+
+def _ratio_of_rates(melanoma: int, benign: int, counts: ConfusionCounts, confidence: float) -> Metric:
+    """How many of the melanomas are called so, over how many of the benign images, by the log method."""
+    if not benign or not counts.n_melanoma:
+        return Metric(float("nan"), float("nan"), float("nan"), counts.n, "simel")
+    n_melanoma, n_benign = counts.n_melanoma, counts.n_benign
+    value = melanoma / n_melanoma / (benign / n_benign)
+    half_more = 0.0 if melanoma else 0.5
+    a, b, m, n = (count + half_more for count in (melanoma, benign, n_melanoma, n_benign))
+    spread = float(norm.isf((1 - confidence) / 2) * np.sqrt(1 / a - 1 / m + 1 / b - 1 / n))
+    ends = (a / m / (b / n) * np.exp(side) for side in (-spread, spread))
+    low, high = map(float, ends)
+    return Metric(value, min(low, value), max(high, value), counts.n, "simel")
 
 
 def _ranked_figures(
@@ -577,15 +685,16 @@ def _figures(
     tp, fp = (int(side[scores > threshold].sum()) for side in (melanoma, benign))
     counts = ConfusionCounts(int(benign.sum()) - fp, fp, int(melanoma.sum()) - tp, tp)
     proportions = proportion_metrics(counts, confidence)
-    figures = proportions if method == method_name(None) else {}
+    figures = {} if method != method_name(None) else proportions | _likelihood_ratios(counts, confidence)
     for stratified, wanted in by_resampling(name for name in names if name not in figures):
 
         def figure(scores: Any, melanoma: Any, benign: Any, wanted: list[str] = wanted) -> NDArray[np.float64]:
             return tally_metrics(wanted, melanoma, benign, int((scores > threshold).sum()))
 
         values, resampled = resampling.measure(figure, stratified=stratified)
-        ends = np.clip(percentile_interval(resampled, confidence), 0, 1)
+        ends = percentile_interval(resampled, confidence)
         for name, value, (low, high) in zip(wanted, values, ends.T, strict=True):
+            low, high = np.clip((low, high), *_RANGES.get(name, (0, 1)))
             n = proportions[name].n if name in proportions else counts.n
             figures[name] = Metric(float(value), float(low), float(high), n, method)
     return {name: figures[name] for name in names}

@@ -16,11 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_lengths, check_probabilities
 from melanoma_tl.intervals import wilson_interval
-from melanoma_tl.metrics import LABELS, Metric, by_resampling, tally_metrics
+from melanoma_tl.metrics import LABELS, UNBOUNDED, Metric, by_resampling, tally_metrics
 from melanoma_tl.resampling import Tally, draw_classes, method_name, percentile_interval
 
 NO_CLASS = -1
 """The class that is predicted where several have the same highest score: none, which is never right."""
+
+AVERAGED = tuple(name for name in LABELS if name not in UNBOUNDED)
+"""The figures of one class against the rest whose mean over the classes means something: ratios have none."""
 
 
 class MulticlassMetrics(NamedTuple):
@@ -33,7 +36,7 @@ class MulticlassMetrics(NamedTuple):
     accuracy : Metric
         Share of all images that are called right.
     macro : dict of str to Metric
-        For each name in `melanoma_tl.metrics.LABELS`, the mean over the classes of the figure of
+        For each name in `AVERAGED`, the mean over the classes of the figure of
         one against the rest; NaN where it is undefined for one of them.
     """
 
@@ -185,7 +188,7 @@ def multiclass_metrics(
     if groups is None:
         right = int((predict_classes(scores) == truth).sum())
         accuracy = Metric(accuracy.value, *wilson_interval(right, n, confidence), n, "wilson")
-    return MulticlassMetrics(balanced, accuracy, dict(zip(LABELS, macro, strict=True)))
+    return MulticlassMetrics(balanced, accuracy, dict(zip(AVERAGED, macro, strict=True)))
 
 
 def measure_classes(
@@ -209,7 +212,7 @@ def measure_classes(
     Returns
     -------
     values : ndarray of shape (n_classifiers, n_figures)
-        Balanced accuracy, accuracy, and the macro means in the order of `melanoma_tl.metrics.LABELS`.
+        Balanced accuracy, accuracy, and the macro means in the order of `AVERAGED`.
     resampled : ndarray of shape (n_classifiers, n_figures, n_resamples)
         The same of each resample; NaN where a figure is undefined.
     """
@@ -221,15 +224,15 @@ def measure_classes(
     tallies = [Tally.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]
     here = [(tally.melanoma, tally.benign) for tally in tallies]
     n_above = [int((tally.scores > 0.5).sum()) for tally in tallies]
-    values = np.stack([_over_classes(LABELS, here[of], n_above[of]) for of in sets])
+    values = np.stack([_over_classes(AVERAGED, here[of], n_above[of]) for of in sets])
     resampled = np.empty((*values.shape, n_resamples))
-    for stratified, names in by_resampling(LABELS):
+    for stratified, names in by_resampling(AVERAGED):
         draws = draw_classes(truth, columns, groups, n_resamples, random_state, stratified=stratified)
         found = np.concatenate(
             [np.stack([_over_classes(names, drawn[of], n_above[of]) for of in sets]) for drawn in draws], axis=-1
         )
         of_calls = 0 if stratified else 1  # the balanced accuracy does not depend on the shares, the accuracy does
-        macro = [2 + list(LABELS).index(name) for name in names]
+        macro = [2 + AVERAGED.index(name) for name in names]
         resampled[:, [of_calls, *macro]] = found[:, [of_calls, *range(2, found.shape[1])]]
     return values, resampled
 

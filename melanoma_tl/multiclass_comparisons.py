@@ -13,7 +13,7 @@ from melanoma_tl.errors import DatasetError
 from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.inputs import check_bootstrap, check_lengths
 from melanoma_tl.metrics import COLLAPSED, LABELS
-from melanoma_tl.multiclass import check_class_scores, measure_classes, predict_classes
+from melanoma_tl.multiclass import AVERAGED, check_class_scores, measure_classes, predict_classes
 from melanoma_tl.resampling import method_name, percentile_interval
 from melanoma_tl.tables import html_list, html_table, markdown_list, markdown_table, text_table
 
@@ -38,7 +38,7 @@ class MulticlassComparison:
         Coverage of the intervals.
     differences : mapping of str to Difference
         First minus second: "balanced_accuracy", "accuracy", and "macro_" with each name in
-        `melanoma_tl.metrics.LABELS`.
+        `melanoma_tl.multiclass.AVERAGED`.
     against_rest : mapping of str to mapping of str to Difference
         For each class, the differences of all figures of it against the rest.
     disagreement : McNemar
@@ -216,7 +216,7 @@ def _differences(
     (first, second), resampled = measure_classes(truth, scores, groups, n_resamples, random_state)
     lows, highs = percentile_interval(resampled[0] - resampled[1], confidence)
     found = {}
-    for place, name in enumerate(("balanced_accuracy", "accuracy", *(f"macro_{name}" for name in LABELS))):
+    for place, name in enumerate(("balanced_accuracy", "accuracy", *(f"macro_{name}" for name in AVERAGED))):
         one, other = float(first[place]), float(second[place])
         tested: dict[str, Any] = {}
         if name == "accuracy" and groups is None:

@@ -6,6 +6,10 @@ References
    operating characteristic (ROC) curve", Radiology 143, 1982.
 .. [2] E. B. Wilson, "Probable inference, the law of succession, and statistical
    inference", Journal of the American Statistical Association 22, 1927.
+.. [3] R. J. Connor, "Sample size for testing differences in proportions for the
+   paired-sample design", Biometrics 43, 1987.
+.. [4] J. A. Hanley and B. J. McNeil, "A method of comparing the areas under receiver
+   operating characteristic curves derived from the same cases", Radiology 148, 1983.
 """
 
 from collections.abc import Callable
@@ -16,7 +20,12 @@ from scipy.stats import norm
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.intervals import wilson_interval
 from melanoma_tl.metrics import FEW, Metric
-from melanoma_tl.parameters import COUNT, INSIDE, NONE, PROBABILITY, checked, real
+from melanoma_tl.parameters import COUNT, INSIDE, NONE, PROBABILITY, SHARE, checked, group, real
+
+_PAIR = group(PROBABILITY, 2, "the figures that are expected of both, such as (0.9, 0.85)") | NONE
+
+# Two shares that differ by less are one: they come from the same decimals in another order.
+_NOTHING = 1e-12
 
 
 def auc_standard_error(auc: float, n_melanoma: float, n_benign: float) -> float:
@@ -175,6 +184,121 @@ def images_needed(
         return expected + float(np.hypot(by_figure, by_sizes)) <= width
 
     return _first(narrow, at_least=int(np.ceil(FEW / min(prevalence, 1 - prevalence))))
+
+
+@checked(
+    prevalence=INSIDE,
+    sensitivity=_PAIR,
+    specificity=_PAIR,
+    auc=_PAIR,
+    correlation=SHARE,
+    margin=INSIDE | NONE,
+    confidence=INSIDE,
+    power=INSIDE,
+)
+def images_needed_to_compare(
+    *,
+    prevalence: float,
+    correlation: float,
+    sensitivity: tuple[float, float] | None = None,
+    specificity: tuple[float, float] | None = None,
+    auc: tuple[float, float] | None = None,
+    margin: float | None = None,
+    confidence: float = 0.95,
+    power: float = 0.8,
+) -> int:
+    """Find how many images it takes to show that one classifier is better than another on the same images.
+
+    Parameters
+    ----------
+    prevalence : float
+        Share of melanomas among the images, between 0 and 1.
+    correlation : float
+        0 to below 1, best from a pilot: how alike the two are. Of sensitivity and specificity, the correlation of
+        being right on an image of the class; of the AUC, that of the two estimates, from DeLong's covariance. Two
+        networks on the same images often have 0.5 and more; with 0 the plan is too large and never too small.
+    sensitivity, specificity, auc : tuple of float, optional
+        The figures that are expected of the first and of the second, each 0 to 1; exactly one pair.
+    margin : float, optional
+        Between 0 and 1: plan to show that the first is worse by less than this (non-inferiority), in place of a
+        difference; the two figures may then be equal.
+    confidence : float, default=0.95
+        Of the two-sided test, between 0 and 1; a test of non-inferiority is one-sided at half its error.
+    power : float, default=0.8
+        In how many of such tests it shall be shown, between 0 and 1.
+
+    Returns
+    -------
+    int
+        Images of both classes together; at least ten of each.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its range, not exactly one pair is given, the figures do not differ, the first is worse
+        by the margin already, or two classifiers with these figures cannot be so alike.
+
+    Notes
+    -----
+    Sensitivity and specificity by Connor's formula for McNemar's test [3]_, the AUC by Hanley and McNeil's standard
+    errors [1]_ [4]_. Images of one patient are not independent and take more.
+
+    Examples
+    --------
+    >>> images_needed_to_compare(prevalence=0.2, correlation=0.5, sensitivity=(0.9, 0.8))
+    538
+    >>> images_needed_to_compare(prevalence=0.2, correlation=0.5, auc=(0.9, 0.9), margin=0.05)
+    703
+    """
+    figures = {
+        name: pair
+        for name, pair in (("sensitivity", sensitivity), ("specificity", specificity), ("auc", auc))
+        if pair is not None
+    }
+    if len(figures) != 1:
+        given = " and ".join(figures) or "none"
+        raise ParameterError(f"Give exactly one pair of sensitivity, specificity and auc, got {given}")
+    ((name, (first, second)),) = figures.items()
+    apart = first - second if margin is None else first - second + margin
+    if abs(apart) < _NOTHING or (margin is not None and apart < 0):
+        wrong = "do not differ" if margin is None else f"differ by the margin {margin:g} or more"
+        raise ParameterError(f"There is nothing to show: the expected figures {first:g} and {second:g} {wrong}")
+    z_alpha, z_beta = float(norm.isf((1 - confidence) / 2)), float(norm.ppf(power))
+
+    def shown(n: int) -> bool:
+        sizes = n * prevalence, n * (1 - prevalence)
+        if name == "auc":
+            null, true = _auc_differences(first, second, correlation, *sizes)
+        else:
+            size = sizes[0] if name == "sensitivity" else sizes[1]
+            null, true = (error / np.sqrt(size) for error in _paired_differences(first, second, correlation))
+        # Where no difference is tested, the variance is that of the figures as they are expected.
+        return z_alpha * (null if margin is None else true) + z_beta * true <= abs(apart)
+
+    return _first(shown, at_least=int(np.ceil(FEW / min(prevalence, 1 - prevalence))))
+
+
+def _paired_differences(first: float, second: float, correlation: float) -> tuple[float, float]:
+    """Give what one image adds to the scatter of a difference of paired proportions: were there none, and as it is."""
+    spread = np.sqrt(first * (1 - first) * second * (1 - second))
+    only_first, only_second = (a * (1 - b) - correlation * spread for a, b in ((first, second), (second, first)))
+    if min(only_first, only_second) < -_NOTHING:
+        most = min(first * (1 - second), second * (1 - first)) / spread
+        raise ParameterError(
+            f"Two classifiers that are right in {first:g} and {second:g} cannot be correlated by {correlation:g}; "
+            f"at most by {np.floor(1000 * most) / 1000:g}"
+        )
+    discordant = max(only_first, 0.0) + max(only_second, 0.0)
+    return float(np.sqrt(discordant)), float(np.sqrt(max(discordant - (first - second) ** 2, 0.0)))
+
+
+def _auc_differences(
+    first: float, second: float, correlation: float, n_melanoma: float, n_benign: float
+) -> tuple[float, float]:
+    """Give standard errors of a difference of two AUCs: were both the second, and as they are."""
+    one, other = (auc_standard_error(auc, n_melanoma, n_benign) for auc in (first, second))
+    true = one**2 + other**2 - 2 * correlation * one * other
+    return other * float(np.sqrt(2 * (1 - correlation))), float(np.sqrt(true))
 
 
 def _unlucky(name: str, value: float, n_melanoma: float, n_benign: float, assurance: float) -> float:

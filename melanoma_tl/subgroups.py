@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.escaping import in_html, in_markdown
+from melanoma_tl.gaps import Gap, estimate_group, largest_gaps
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scores
 from melanoma_tl.labels import as_binary
 from melanoma_tl.metrics import FEW, LABELS, Metric, resampled_metrics
@@ -109,12 +110,16 @@ class Subgroups:
         Coverage of the intervals.
     left_out : mapping of str to str
         Columns of the table that no groups were made of, each with the reason, where none were asked for.
+    gaps : tuple of Gap
+        The widest gap of each column in AUC, sensitivity and specificity, among the groups with at least ten images
+        of the class and a value; their intervals hold together.
     """
 
     rows: tuple[Subgroup, ...]
     threshold: float
     confidence: float
     left_out: Mapping[str, str] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
 
     def __iter__(self) -> Iterator[Subgroup]:
         return iter(self.rows)
@@ -185,6 +190,9 @@ class Subgroups:
         if self.left_out:
             told = "; ".join(f"{name} ({reason})" for name, reason in self.left_out.items())
             notes.append(f"No groups were made of {told}: name a column, as in by={next(iter(self.left_out))!r}.")
+        if self.gaps:
+            held = f"intervals hold together with {100 * self.confidence:g} % confidence, p-values are corrected"
+            notes += [f"Widest gaps of each column; {held}:", *map(str, self.gaps)]
         if any(row.small for row in self.rows):
             notes.insert(0, f"* fewer than {FEW} melanomas or {FEW} benign images: too few to judge by")
         return notes
@@ -253,7 +261,7 @@ def measure_subgroups(
             raise UnknownNameError("column", banded, map(str, facts.columns))
     bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
     belongs = None if groups is None else np.asarray(groups, dtype=object)
-    rows = []
+    rows, estimates = [], []
     for name, column in facts.items():
         values, order = _group_values(column, str(name), (bands or {}).get(str(name)))
         for value in order:
@@ -264,8 +272,12 @@ def measure_subgroups(
                 metrics = dict.fromkeys(LABELS, Metric(float("nan"), float("nan"), float("nan"), n, "undefined"))
             else:
                 metrics = resampled_metrics(truth[inside], scores[inside], threshold, within, **bootstrap)
+                if value != NOT_GIVEN:
+                    found = estimate_group(truth[inside], scores[inside], threshold, within, n_resamples, random_state)
+                    estimates.append((str(name), value, found))
             rows.append(Subgroup(str(name), value, n_melanoma, n - n_melanoma, metrics))
-    return Subgroups(tuple(rows), float(threshold), confidence)
+    gaps = largest_gaps(estimates, confidence, random_state)
+    return Subgroups(tuple(rows), float(threshold), confidence, gaps=gaps)
 
 
 def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) -> tuple[pd.DataFrame, Mapping[str, str]]:

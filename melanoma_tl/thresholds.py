@@ -19,6 +19,14 @@ References
    challenge at the 2017 ISBI", 2018, and ``Python/scoreCommon.py`` in the history
    of ImageMarkup/isic-challenge-scoring: the first point of
    ``sklearn.metrics.roc_curve`` whose sensitivity is at least the one asked for.
+.. [5] A. N. Angelopoulos, S. Bates, E. J. Candès, M. I. Jordan and L. Lei, "Learn then
+   test: calibrating predictive algorithms to achieve risk control", Annals of Applied
+   Statistics 19, 2025: thresholds are tested in a fixed order until one fails, which needs
+   no correction for their number.
+.. [6] C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated
+   in the case of the binomial", Biometrika 26, 1934.
+.. [7] S. S. Wilks, "Determination of sample sizes for setting tolerance limits", Annals of
+   Mathematical Statistics 12, 1941: the number below which nothing can be assured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +35,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import beta
 
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_scored
 from melanoma_tl.intervals import specificity_intervals
 from melanoma_tl.metrics import ConfusionCounts, Metric, describe, proportion_metrics
@@ -149,6 +158,7 @@ class OperatingPoint:
     cost_ratio=real(above=0) | NONE,
     prevalence=INSIDE | NONE,
     youden=FLAG,
+    assurance=INSIDE | NONE,
     confidence=INSIDE,
 )
 def choose_threshold(
@@ -160,6 +170,7 @@ def choose_threshold(
     cost_ratio: float | None = None,
     prevalence: float | None = None,
     youden: bool = False,
+    assurance: float | None = None,
     confidence: float = 0.95,
 ) -> OperatingPoint:
     """Choose an operating point by exactly one of four rules.
@@ -184,6 +195,9 @@ def choose_threshold(
         between 0 and 1; as among these images by default.
     youden : bool, default=False
         The point with the highest sensitivity + specificity - 1 [1]_.
+    assurance : float, optional
+        For `sensitivity` or `specificity`: how sure it shall be, between 0 and 1, that the threshold has it on
+        new images too, such as 0.95. Without it, half of the thresholds chosen so, and more, fall short.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
 
@@ -195,11 +209,20 @@ def choose_threshold(
     Raises
     ------
     DatasetError
-        If only one class occurs.
+        If only one class occurs, or too few images of a class to assure what is asked for; it says how many it takes.
     ParameterError
-        If not exactly one rule is given, a parameter is out of its range, or the
+        If not exactly one rule is given, `assurance` goes with another rule, a parameter is out of its range, or the
         sensitivity cannot be reached because a melanoma has the score 0, which lies
         above no threshold.
+
+    Notes
+    -----
+    With `assurance`, the thresholds are tested from the lowest up (for `specificity`, from the highest down) [5]_: as
+    long as the lower end of Clopper and Pearson's one-sided interval [6]_ reaches what is asked for, the next is tried.
+    In a share `assurance` of all validation sets at least, the last one that passed has the sensitivity asked for on
+    the melanomas that these were drawn from. That supposes independent images, so one melanoma a patient, and new
+    ones from the same source; it takes ``log(1 - assurance) / log(sensitivity)`` melanomas at least [7]_, such as 29
+    for a sensitivity of 0.9 at 95 %.
 
     Examples
     --------
@@ -218,10 +241,17 @@ def choose_threshold(
     check_fraction("confidence", confidence)
     truth, scores = check_scored(y_true, y_score)
     curve = _Curve.of(Tally.of(truth, scores))
+    if assurance is not None and sensitivity is None and specificity is None:
+        raise ParameterError(
+            f"assurance goes with sensitivity or specificity, which it assures, got it with {given[0]}"
+        )
+    surely = "" if assurance is None else f" with {100 * assurance:g} % confidence"
     if sensitivity is not None:
-        chosen, rule = curve.at_sensitivity(sensitivity), f"sensitivity at least {sensitivity:g}"
+        target = _assured("sensitivity", sensitivity, assurance, int(curve.tp[-1]), "melanomas")
+        chosen, rule = curve.at_sensitivity(target), f"sensitivity at least {sensitivity:g}{surely}"
     elif specificity is not None:
-        chosen, rule = curve.at_specificity(specificity), f"specificity at least {specificity:g}"
+        target = _assured("specificity", specificity, assurance, int(curve.fp[-1]), "benign images")
+        chosen, rule = curve.at_specificity(target), f"specificity at least {specificity:g}{surely}"
     elif cost_ratio is not None:
         prevalence = float(truth.mean()) if prevalence is None else prevalence
         chosen = curve.at_lowest_cost(cost_ratio, prevalence)
@@ -393,6 +423,24 @@ def _check_target(name: str, target: float) -> None:
     check_fraction(name, target, ends=True)
     if target == 0:
         raise ParameterError(f"{name} must be above 0, got {target!r}: every threshold has at least that")
+
+
+def _assured(name: str, target: float, assurance: float | None, n: int, images: str) -> float:
+    """Raise a target to the lowest share of n images of which the Clopper-Pearson bound still reaches it."""
+    _check_target(name, target)
+    if assurance is None:
+        return target
+    if target == 1:
+        raise ParameterError(f"No number of images assures a {name} of 1; ask for less, such as 0.95")
+    fewest = int(np.ceil(np.log1p(-assurance) / np.log(target)))
+    if n < fewest:
+        possible = (1 - assurance) ** (1 / n)
+        raise DatasetError(
+            f"To be sure by {100 * assurance:g} % of a {name} of at least {target:g} takes {fewest} {images}, got {n}: "
+            f"add images, or ask for at most {np.floor(1000 * possible) / 1000:g}"
+        )
+    enough = beta.ppf(1 - assurance, np.arange(1, n + 1), np.arange(n, 0, -1)) >= target
+    return (1 + int(enough.argmax())) / n if enough.any() else 1.0
 
 
 def _both_ways(

@@ -111,6 +111,7 @@ class TuningMixin:
         cost_ratio: float | None = None,
         prevalence: float | None = None,
         youden: bool = False,
+        assurance: float | None = None,
         confidence: float = 0.95,
     ) -> OperatingPoint:
         """Choose the threshold on validation images, by exactly one of four rules.
@@ -125,7 +126,7 @@ class TuningMixin:
             Validation images: not those of training, and not those of the test.
         y : array-like of shape (n_images,), optional
             Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
-        sensitivity, specificity, cost_ratio, prevalence, youden, confidence
+        sensitivity, specificity, cost_ratio, prevalence, youden, assurance, confidence
             As `melanoma_tl.choose_threshold`.
 
         Returns
@@ -138,7 +139,7 @@ class TuningMixin:
         NotFittedError
             Before `fit` or `load`.
         DatasetError
-            If there are no labels, or only one class.
+            If there are no labels, only one class, or too few images to assure what is asked for.
         UnknownNameError
             If a label is none of the classes.
         ParameterError
@@ -160,6 +161,7 @@ class TuningMixin:
             cost_ratio=cost_ratio,
             prevalence=prevalence,
             youden=youden,
+            assurance=assurance,
             confidence=confidence,
         )
         self._remember_tuning(images, "operating_point")

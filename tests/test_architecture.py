@@ -65,7 +65,8 @@ def test_no_module_knows_a_backend_of_keras():
 
 
 def test_the_report_does_not_know_the_classifier():
-    statistics = ("calibration.py", "comparisons.py", "decisions.py", "resampling.py", "subgroups.py", "thresholds.py")
+    statistics = ("calibration.py", "comparisons.py", "decisions.py", "gaps.py", "margins.py", "net_benefit.py")
+    statistics += ("resampling.py", "sites.py", "subgroups.py", "thresholds.py")
     folders = [path for folder in ("report", "plots") for path in (PACKAGE / folder).glob("*.py")]
     paths = [*folders, *(PACKAGE / name for name in ("metrics.py", *statistics))]
     for path in paths:

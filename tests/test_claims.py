@@ -7,7 +7,7 @@ import pytest
 from melanoma_tl import MetricsReport
 from melanoma_tl.claims import check_claims
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics import ConfusionCounts, threshold_metrics
+from melanoma_tl.metrics import UNBOUNDED, ConfusionCounts, threshold_metrics
 
 PUBLISHED = {"accuracy": "86.67 %", "precision": "95.08 %", "sensitivity": "82.25 %", "iou": "78.26 %", "dice": "85.29"}
 
@@ -50,10 +50,16 @@ def test_the_finding_is_told(published, write):
 
 def test_figures_of_a_matrix_are_consistent_with_it():
     counts = ConfusionCounts(tn=40, fp=9, fn=4, tp=16)
-    check = check_claims(counts, {name: f"{value:.4f}" for name, value in threshold_metrics(*counts).items()})
+    values = {name: value for name, value in threshold_metrics(*counts).items() if name not in UNBOUNDED}
+    check = check_claims(counts, {name: f"{value:.4f}" for name, value in values.items()})
     assert check.consistent
     assert all(row.agrees for row in check.rows)
     assert counts in [fit.counts for fit in check.best]
+
+
+def test_a_likelihood_ratio_is_no_percentage():
+    with pytest.raises(UnknownNameError, match="lr_positive"):
+        check_claims(ConfusionCounts(tn=40, fp=9, fn=4, tp=16), {"lr_positive": 4.36})
 
 
 def test_enumeration_is_that_of_a_plain_loop():

@@ -14,7 +14,19 @@ from conftest import draw_images
 from PIL import Image
 
 import melanoma_tl as mt
-from melanoma_tl import calibration, comparisons, decisions, explain, metrics, sample_size, scale, subgroups, thresholds
+from melanoma_tl import (
+    calibration,
+    comparisons,
+    decisions,
+    explain,
+    metrics,
+    net_benefit,
+    sample_size,
+    scale,
+    sites,
+    subgroups,
+    thresholds,
+)
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.claims import check_claims
 from melanoma_tl.datasets.selection import measure_selection_bias
@@ -156,7 +168,13 @@ def targets(folder, images, labels):
                               "history": None, "provenance": None, "skipped": (), "name": "x"}),
         (4, "from_confusion", mt.MetricsReport.from_confusion,
          {"tn": 3, "fp": 1, "fn": 1, "tp": 3, "threshold": 0.5, "name": "x", "provenance": None} | interval),
-        (2, "compare", report.compare, {"other": report, "names": ("a", "b")}),
+        (2, "compare", report.compare, {"other": report, "names": ("a", "b"), "margins": {"auc": 0.05}}),
+        (2, "net_benefit", report.net_benefit,
+         {"thresholds": (0.1, 0.2), "other": report, "prevalence": 0.02, "names": ("a", "b")}),
+        (2, "net_benefit of scores", net_benefit.net_benefit,
+         scored | interval | {"thresholds": 0.1, "other_score": scores, "prevalence": None}),
+        (1, "combine_sites", sites.combine_sites,
+         {"reports": {"a": report, "b": report}, "metric": "sensitivity", "confidence": 0.9}),
         (3, "subgroups", report.subgroups, {"table": {"sex": ["f", "m"] * 12}, "columns": ["sex"], "bands": None}),
         (2, "check_claims", report.check_claims, {"claims": {"recall": 0.5}}),
         (1, "check_claims of counts", check_claims, {"counts": report.counts, "claims": {"recall": 0.5}}),
@@ -170,10 +188,13 @@ def targets(folder, images, labels):
          {"y_true": [0, 1, 2] * 2, "y_score": np.eye(3)[[0, 1, 2] * 2], "classes": [0, 1, 2], "name": ""} | interval),
         (4, "choose_threshold", thresholds.choose_threshold,
          scored | {"sensitivity": 0.9, "specificity": None, "cost_ratio": None, "prevalence": None, "youden": False,
-                   "confidence": 0.95}),
+                   "assurance": None, "confidence": 0.95}),
         (2, "specificity_at_sensitivity", thresholds.specificity_at_sensitivity, dict(scored)),
         (3, "images_needed", sample_size.images_needed, {"width": 0.1, "prevalence": 0.2, "sensitivity": 0.9,
                                                          "specificity": None, "auc": None, "confidence": 0.95}),
+        (3, "images_needed_to_compare", sample_size.images_needed_to_compare,
+         {"prevalence": 0.2, "correlation": 0.5, "sensitivity": (0.9, 0.8), "specificity": None, "auc": None,
+          "margin": None, "confidence": 0.95, "power": 0.8}),
         (3, "expected_intervals", sample_size.expected_intervals,
          {"n_melanoma": 10, "n_benign": 20, "sensitivity": 0.9, "specificity": None, "auc": 0.8, "confidence": 0.9}),
         (3, "score_metrics", metrics.score_metrics, scored | interval | {"threshold": 0.5, "groups": None}),
@@ -181,6 +202,7 @@ def targets(folder, images, labels):
         (1, "wilson_interval", metrics.wilson_interval, {"successes": 1, "n": 2, "confidence": 0.9}),
         (1, "roc_auc", metrics.roc_auc, dict(scored)),
         (1, "average_precision", metrics.average_precision, dict(scored)),
+        (1, "partial_auc", metrics.partial_auc, dict(scored)),
         (2, "delong", lambda **given: comparisons.delong(*given.values()), scored | {"other": scores}),
         (1, "delong_interval", comparisons.delong_interval, scored | {"confidence": 0.9}),
         (1, "mcnemar", comparisons.mcnemar, {"first_right": labels, "second_right": labels}),

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
 from scipy.special import expit, logit
 from sklearn import metrics as sk
+from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from melanoma_tl.decisions import decision_curve
 from melanoma_tl.errors import DatasetError, ParameterError
@@ -19,11 +21,13 @@ from melanoma_tl.metrics import (
     confusion_counts,
     confusion_metric,
     matrix_metrics,
+    partial_auc,
     roc_auc,
     score_metrics,
     threshold_metrics,
     wilson_interval,
 )
+from melanoma_tl.thresholds import specificity_at_sensitivity
 
 
 @given(labelled_scores())
@@ -34,6 +38,7 @@ def test_auc_and_average_precision_are_those_of_scikit_learn(data):
     assert average_precision(y_true, y_score) == pytest.approx(sk.average_precision_score(y_true, y_score), abs=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 @given(labelled_scores(), st.sampled_from([0.0, 0.2, 0.5, 1.0]))
 @settings(max_examples=50, deadline=None)
 def test_figures_at_a_threshold_are_those_of_scikit_learn(data, threshold):
@@ -53,8 +58,99 @@ def test_figures_at_a_threshold_are_those_of_scikit_learn(data, threshold):
         "f1": sk.f1_score(y_true, y_pred),
         "iou_melanoma": sk.jaccard_score(y_true, y_pred),
         "iou_benign": sk.jaccard_score(y_true, y_pred, pos_label=0),
+        "mcc": sk.matthews_corrcoef(y_true, y_pred) if 0 < y_pred.sum() < len(y_pred) else np.nan,
+        "kappa": sk.cohen_kappa_score(y_true, y_pred),
     }
+    ratios = sk.class_likelihood_ratios(y_true, y_pred, replace_undefined_by=np.nan)
+    theirs |= dict(zip(("lr_positive", "lr_negative"), ratios, strict=True))
     assert ours == pytest.approx(theirs, abs=1e-12, nan_ok=True)
+
+
+@given(labelled_scores())
+@settings(max_examples=100, deadline=None)
+def test_partial_auc_is_that_of_the_challenge_of_2024(data):
+    y_true, y_score = data
+    # The challenge's scorer: classes and scores turned round, so that sensitivity takes the place of specificity,
+    # and the rescaling taken back.
+    rescaled = sk.roc_auc_score(1 - y_true, -y_score, max_fpr=0.2)
+    lowest, highest = 0.2**2 / 2, 0.2
+    official = lowest + (highest - lowest) * (2 * rescaled - 1)
+    assert partial_auc(y_true, y_score) == pytest.approx(official, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
+def test_partial_auc_is_what_the_challenge_scorer_counts_above_the_line():
+    y_true, y_score = simulate()
+    # Its area reaches down to a sensitivity of 0; 0.8 of its width lies under the line.
+    ends = specificity_at_sensitivity(y_true, y_score, [0.8], n_resamples=100)[0].interpolated.value
+    area = official_scores(y_true, y_score)["auc_sens_80"]
+    assert partial_auc(y_true, y_score) == pytest.approx(area - 0.8 * ends, abs=1e-12)
+
+
+def test_partial_auc_of_chance_and_of_perfect_scores():
+    assert partial_auc([0, 0, 1, 1], [0.5] * 4) == pytest.approx(0.02)
+    assert partial_auc([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("counts", [ConfusionCounts(72, 3, 17, 58), ConfusionCounts(300, 50, 8, 90)])
+def test_likelihood_ratios_have_the_interval_of_a_ratio_of_two_proportions(counts):
+    tn, fp, fn, tp = counts
+    figures = matrix_metrics(counts)
+    for name, of_melanoma, of_benign in (("lr_positive", tp, fp), ("lr_negative", fn, tn)):
+        ends = confint_proportions_2indep(
+            of_melanoma, counts.n_melanoma, of_benign, counts.n_benign, compare="ratio", method="log"
+        )
+        assert (figures[name].low, figures[name].high) == pytest.approx(ends, rel=1e-9)
+        assert (figures[name].n, figures[name].method) == (counts.n, "simel")
+
+
+def test_likelihood_ratios_where_a_count_is_zero():
+    everything = matrix_metrics(ConfusionCounts(tn=0, fp=40, fn=0, tp=20))
+    assert everything["lr_positive"].value == 1
+    assert np.isnan(everything["lr_negative"].value)
+    none_missed = matrix_metrics(ConfusionCounts(tn=30, fp=10, fn=0, tp=20))["lr_negative"]
+    assert (none_missed.value, none_missed.low) == (0, 0)
+    assert 0 < none_missed.high < 0.6
+    no_alarm = matrix_metrics(ConfusionCounts(tn=40, fp=0, fn=5, tp=15))["lr_positive"]
+    assert np.isnan([no_alarm.value, no_alarm.low, no_alarm.high]).all()
+
+
+def test_intervals_of_likelihood_ratios_cover():
+    rng = np.random.default_rng(0)
+    hits = {"lr_positive": 0, "lr_negative": 0}
+    for tp, fp in zip(rng.binomial(60, 0.9, 400), rng.binomial(300, 0.3, 400), strict=True):
+        counts = ConfusionCounts(300 - int(fp), int(fp), 60 - int(tp), int(tp))
+        figures = matrix_metrics(counts, n_resamples=100)
+        for name, truth in (("lr_positive", 3.0), ("lr_negative", 1 / 7)):
+            hits[name] += figures[name].low <= truth <= figures[name].high
+    assert all(0.92 <= hit / 400 <= 0.99 for hit in hits.values()), hits
+
+
+def test_the_interval_of_kappa_is_about_that_of_its_known_variance():
+    counts = ConfusionCounts(tn=180, fp=20, fn=15, tp=85)
+    theirs = cohens_kappa(np.array([[180, 20], [15, 85]]))  # Fleiss, Cohen and Everitt 1969
+    ours = matrix_metrics(counts, n_resamples=5000)["kappa"]
+    assert ours.value == pytest.approx(theirs.kappa)
+    assert (ours.low, ours.high) == pytest.approx((theirs.kappa_low, theirs.kappa_upp), abs=0.015)
+
+
+def test_groups_are_drawn_whole_for_the_new_figures_too():
+    y_true, y_score = simulate()
+    twice = score_metrics(np.tile(y_true, 2), np.tile(y_score, 2), groups=np.tile(np.arange(600), 2), n_resamples=500)
+    once = score_metrics(y_true, y_score, n_resamples=500)
+    for name in ("partial_auc", "mcc", "kappa", "lr_positive", "lr_negative"):
+        assert twice[name].method == "cluster bootstrap"
+        assert twice[name].high - twice[name].low == pytest.approx(once[name].high - once[name].low, rel=0.15), name
+
+
+def test_intervals_of_figures_below_zero_and_above_one_are_not_cut():
+    y_true, y_score = simulate()
+    groups = np.arange(len(y_true)) // 2
+    wrong = score_metrics(y_true, 1 - y_score, groups=groups, n_resamples=200)
+    assert wrong["mcc"].low < wrong["mcc"].high < 0
+    assert wrong["kappa"].low < wrong["kappa"].high < 0
+    right = score_metrics(y_true, y_score, groups=groups, n_resamples=200)["lr_positive"]
+    assert 1 < right.low < right.value < right.high
 
 
 def official_scores(y_true, y_score):
@@ -164,11 +260,11 @@ def test_same_seed_same_interval_and_batches_do_not_matter(monkeypatch):
     y_true, y_score = simulate()
     figures = score_metrics(y_true, y_score, random_state=7)
     assert figures == score_metrics(y_true, y_score, random_state=7)
-    assert figures["auc"] != score_metrics(y_true, y_score, random_state=8)["auc"]
+    assert figures["f1"] != score_metrics(y_true, y_score, random_state=8)["f1"]
     monkeypatch.setattr("melanoma_tl.resampling._BATCH_CELLS", 20_000)
     in_batches = score_metrics(y_true, y_score, random_state=7)
-    assert (in_batches["auc"].low, in_batches["auc"].high) == pytest.approx(
-        (figures["auc"].low, figures["auc"].high), abs=0.01
+    assert (in_batches["f1"].low, in_batches["f1"].high) == pytest.approx(
+        (figures["f1"].low, figures["f1"].high), abs=0.01
     )
 
 

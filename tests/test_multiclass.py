@@ -85,9 +85,9 @@ def test_two_classes_are_one_against_the_other():
     found = multiclass_metrics((truth == 1).astype(int), np.column_stack([1 - melanoma, melanoma]), n_classes=2)
     assert found.balanced_accuracy.value == pytest.approx(binary.metrics["balanced_accuracy"].value)
     assert found.macro["auc"].value == pytest.approx(binary.metrics["auc"].value)
-    for end in ("low", "high"):  # bootstrap there, another method here
-        ours, theirs = (getattr(one, end) for one in (found.macro["auc"], binary.metrics["auc"]))
-        assert ours == pytest.approx(theirs, abs=0.03)
+    for end in ("low", "high"):  # another order of the same draws
+        ours, theirs = (getattr(one, end) for one in (found.balanced_accuracy, binary.metrics["balanced_accuracy"]))
+        assert ours == pytest.approx(theirs, abs=0.01)
 
 
 def test_each_class_has_its_report(report):
@@ -101,7 +101,7 @@ def test_every_figure_has_an_interval_around_it(report):
     for metric in (report.balanced_accuracy, report.accuracy, *report.macro.values()):
         assert metric.low < metric.value < metric.high
         assert metric.n == 300
-    assert set(report.macro) == set(LABELS)
+    assert set(report.macro) == set(LABELS) - {"lr_positive", "lr_negative"}
 
 
 def test_the_interval_covers_the_truth():

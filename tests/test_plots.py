@@ -103,16 +103,24 @@ def test_metrics_are_bars_with_intervals(report):
     display = report.plot_metrics()
     ax = display.ax_
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels == [f"{LABELS[name]}  (n = {metric.n})" for name, metric in report.metrics.items()]
-    for metric, bar, interval in zip(report.metrics.values(), display.bars_, ax.lines, strict=True):
+    shown = {name: metric for name, metric in report.metrics.items() if not name.startswith("lr_")}
+    assert labels == [f"{LABELS[name]}  (n = {metric.n})" for name, metric in shown.items()]
+    for metric, bar, interval in zip(shown.values(), display.bars_, ax.lines, strict=True):
         assert [bar.get_width(), *interval.get_xdata()] == [metric.value, metric.low, metric.high]
     assert "95 % intervals" in ax.get_title()
+
+
+def test_a_bar_below_zero_is_seen():
+    report = MetricsReport.from_scores([0, 0, 0, 1, 1, 1], [0.6, 0.7, 0.2, 0.1, 0.3, 0.8])
+    assert report.metrics["mcc"].value < 0
+    ax = report.plot_metrics().ax_
+    assert ax.get_xlim()[0] == min(metric.low for metric in report.metrics.values()) < 0
 
 
 def test_an_undefined_figure_says_so():
     ax = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3]).plot_metrics().ax_
     values = [label.get_text() for label in ax.child_axes[0].get_yticklabels()]
-    assert values.count("undefined") == 1
+    assert values.count("undefined") == 2  # precision and MCC
 
 
 def test_reliability_shows_bins_with_intervals(report):

@@ -15,7 +15,7 @@ from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.calibration import CALIBRATION_LABELS, calibration_metrics
 from melanoma_tl.comparisons import compare
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.metrics import LABELS
+from melanoma_tl.metrics import CONFUSION_METRICS, LABELS
 from melanoma_tl.thresholds import specificity_at_sensitivity
 
 FIGURES = set(LABELS)
@@ -59,7 +59,7 @@ def test_every_figure_has_an_interval_and_its_n(report):
 
 def test_a_matrix_alone_has_no_auc():
     report = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58)
-    assert set(report.metrics) == FIGURES - {"auc", "average_precision"}
+    assert set(report.metrics) == FIGURES - {"auc", "partial_auc", "average_precision"}
     assert "auc" not in report.to_dict()
     assert report.metrics["iou_benign"].value == pytest.approx(72 / 92)
     assert report.to_dict()["threshold"] is None
@@ -480,7 +480,7 @@ def test_all_figures_go_to_pandas_as_tidy_rows():
         assert at.loc[one.sensitivity, "value"] == one.challenge.value
     assert not frame.duplicated(["metric", "at"]).any()
     matrix = MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58).to_frame()
-    assert len(matrix) == 9
+    assert len(matrix) == len(CONFUSION_METRICS)
     both = pd.concat([frame, matrix])
     assert both.dtypes.equals(frame.dtypes)
     undefined = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3], n_resamples=100).to_frame()
@@ -536,7 +536,7 @@ def test_an_undefined_figure_is_null_and_says_undefined(undefined):
 
 def test_an_interval_that_collapsed_is_pointed_out(report):
     perfect = MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert "resampling cannot see outcomes that did not occur (Balanced accuracy" in str(perfect)
+    assert "cannot see outcomes that did not occur (Partial AUC above 80 % sensitivity, Balanced" in str(perfect)
     assert "without width" not in str(report)
 
 

@@ -5,11 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from scipy.stats import norm
 
-from melanoma_tl.comparisons import delong_interval
+from melanoma_tl.comparisons import delong_interval, mcnemar
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics import roc_auc, wilson_interval
-from melanoma_tl.sample_size import auc_standard_error, expected_intervals, images_needed
+from melanoma_tl.intervals import delong, wilson_interval
+from melanoma_tl.margins import margin_of_paired
+from melanoma_tl.metrics import roc_auc
+from melanoma_tl.sample_size import auc_standard_error, expected_intervals, images_needed, images_needed_to_compare
 
 
 def test_the_standard_error_gives_the_published_sample_sizes():
@@ -123,3 +126,99 @@ def test_rarer_melanomas_and_narrower_intervals_need_more_images():
 def test_plans_that_cannot_be_made(call, message):
     with pytest.raises(ParameterError, match=message):
         call()
+
+
+def test_connor_s_plan_for_paired_proportions():
+    # 45 % of the pairs in favour of one and 5 % of the other: 23 pairs at a power of 80 % (Connor's formula as
+    # powerandsamplesize.com works it out); half of all pairs agree, in both ways equally often.
+    rates, correlation = (0.7, 0.3), 0.04 / 0.21
+    for pair in ({"sensitivity": rates}, {"specificity": rates[::-1]}):
+        n = images_needed_to_compare(prevalence=0.5, correlation=correlation, **pair)
+        assert np.ceil(n / 2) == 23
+
+
+@pytest.mark.parametrize(("power", "each"), [(0.8, 652), (0.9, 897), (0.95, 1131)])
+def test_hanley_and_mcneil_s_plan_for_two_aucs(power, each):
+    # Radiology 143 (1982), table III: 0.75 against 0.70, independent, one-sided at 5 %.
+    n = images_needed_to_compare(prevalence=0.5, correlation=0, auc=(0.75, 0.70), confidence=0.9, power=power)
+    assert n == pytest.approx(2 * each, rel=0.01)
+
+
+def draw_pair(rng, n, rates, correlation):
+    """Which of n images each of two classifiers calls right."""
+    first, second = rates
+    both = first * second + correlation * np.sqrt(first * (1 - first) * second * (1 - second))
+    cells = rng.choice(4, n, p=[both, first - both, second - both, 1 - first - second + both])
+    return cells < 2, cells % 2 == 0
+
+
+def test_so_many_tests_show_a_better_sensitivity():
+    rng = np.random.default_rng(0)
+    n = images_needed_to_compare(prevalence=0.2, correlation=0.4, sensitivity=(0.9, 0.8))
+    shown = [mcnemar(*draw_pair(rng, round(0.2 * n), (0.9, 0.8), 0.4)).mid_p < 0.05 for _ in range(2000)]
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.04)
+
+
+def test_so_many_tests_show_a_sensitivity_that_is_not_inferior():
+    rng = np.random.default_rng(0)
+    n = images_needed_to_compare(prevalence=0.2, correlation=0.5, sensitivity=(0.85, 0.85), margin=0.08)
+    shown = []
+    for _ in range(1000):
+        first, second = draw_pair(rng, round(0.2 * n), (0.85, 0.85), 0.5)
+        alone = mcnemar(first, second)
+        found = margin_of_paired("sensitivity", 0.08, alone.only_first, alone.only_second, len(first), 0.95)
+        shown.append(found.non_inferior)
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.06)
+
+
+def test_so_many_tests_show_a_better_auc():
+    rng = np.random.default_rng(0)
+    aucs, shared = (0.90, 0.84), 0.5
+    shifts = np.sqrt(2) * norm.ppf(aucs)
+
+    def draw(n):
+        y_true = (np.arange(n) < 0.25 * n).astype(int)
+        common = np.sqrt(shared) * rng.normal(size=n)
+        return y_true, [shift * y_true + common + np.sqrt(1 - shared) * rng.normal(size=n) for shift in shifts]
+
+    y_true, scores = draw(20_000)
+    covariance = delong(y_true, *scores).covariance
+    correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+    n = images_needed_to_compare(prevalence=0.25, correlation=correlation, auc=aucs)
+    shown = 0
+    for _ in range(400):
+        y_true, scores = draw(n)
+        found = delong(y_true, *scores)
+        error = np.sqrt(np.array([1, -1]) @ found.covariance @ np.array([1, -1]))
+        shown += abs(found.aucs[0] - found.aucs[1]) > 1.96 * error
+    assert 0.78 <= shown / 400 <= 0.97  # Hanley and McNeil's formula errs on the side of more images
+
+
+def test_what_is_more_alike_and_further_apart_takes_fewer_images():
+    plan = {"prevalence": 0.2, "auc": (0.9, 0.86)}
+    assert images_needed_to_compare(correlation=0.6, **plan) < images_needed_to_compare(correlation=0.3, **plan)
+    plan["correlation"] = 0.5
+    assert images_needed_to_compare(power=0.8, **plan) < images_needed_to_compare(power=0.9, **plan)
+    assert images_needed_to_compare(**plan | {"auc": (0.92, 0.86)}) < images_needed_to_compare(**plan)
+    pairs = ((0.9, 0.86), (0.9, 0.9))
+    better, as_good = (images_needed_to_compare(margin=0.05, **plan | {"auc": pair}) for pair in pairs)
+    assert better < as_good
+    assert images_needed_to_compare(prevalence=0.1, correlation=0, auc=(1.0, 0.5)) == 100, "ten of each at least"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"auc": None}, "exactly one pair .* got none"),
+        ({"sensitivity": (0.9, 0.8)}, "got sensitivity and auc"),
+        ({"auc": (0.9, 0.9)}, "nothing to show: the expected figures 0.9 and 0.9 do not differ"),
+        ({"auc": (0.8, 0.9), "margin": 0.1}, "0.8 and 0.9 differ by the margin 0.1 or more"),
+        ({"auc": 0.9}, "auc must be the figures that are expected of both"),
+        ({"auc": None, "sensitivity": (0.95, 0.6), "correlation": 0.9}, "cannot be correlated by 0.9; at most by 0.2"),
+        ({"correlation": 1}, "correlation must be a number of at least 0 and below 1"),
+        ({"power": 80}, "power must be a number between 0 and 1"),
+    ],
+)
+def test_comparisons_that_cannot_be_planned(changes, message):
+    with pytest.raises(ParameterError, match=message):
+        images_needed_to_compare(**{"prevalence": 0.2, "correlation": 0.5, "auc": (0.9, 0.85)} | changes)

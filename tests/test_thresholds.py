@@ -8,7 +8,9 @@ import pytest
 from drawn_scores import labelled_scores, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.metrics import roc_curve
+from statsmodels.stats.proportion import proportion_confint
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics import confusion_counts, wilson_interval
@@ -254,3 +256,85 @@ def test_sensitivities_default_to_those_of_the_challenge_and_round_ones():
 def test_what_has_no_specificity_at_a_sensitivity(arguments, error, message):
     with pytest.raises(error, match=message):
         specificity_at_sensitivity(*arguments)
+
+
+@given(
+    labelled_scores(above_zero=True),
+    st.sampled_from(["sensitivity", "specificity"]),
+    st.floats(0.3, 0.95),
+    st.floats(0.5, 0.99),
+)
+@settings(max_examples=200, deadline=None)
+def test_an_assured_figure_is_the_last_that_passes_an_exact_test(data, name, target, assurance):
+    of = "n_melanoma" if name == "sensitivity" else "n_benign"
+
+    def passes(counts):
+        right, n = (counts.tp if name == "sensitivity" else counts.tn), getattr(counts, of)
+        return right and proportion_confint(right, n, alpha=2 * (1 - assurance), method="beta")[0] >= target - 1e-12
+
+    points = every_point(*data)
+    if not any(map(passes, points)):
+        with pytest.raises(DatasetError, match=f"of a {name} of at least .* takes .*, got .*: add images, or ask for"):
+            choose_threshold(*data, assurance=assurance, **{name: target})
+        return
+    point = choose_threshold(*data, assurance=assurance, **{name: target})
+    assert passes(point.counts)
+    other = "fp" if name == "sensitivity" else "fn"
+    assert getattr(point.counts, other) == min(getattr(counts, other) for counts in points if passes(counts))
+    assert point.rule == f"{name} at least {target:g} with {100 * assurance:g} % confidence"
+
+
+def test_what_it_takes_to_assure_a_sensitivity_is_said_and_is_enough():
+    y_true, y_score = simulate(28, 100)
+    with pytest.raises(DatasetError, match=r"sure by 95 % of a sensitivity of at least 0.9 takes 29 melanomas, got 28"):
+        choose_threshold(y_true, y_score, sensitivity=0.9, assurance=0.95)
+    with pytest.raises(DatasetError, match=r"ask for at most 0\.898"):
+        choose_threshold(y_true, y_score, sensitivity=0.9, assurance=0.95)
+    choose_threshold(y_true, y_score, sensitivity=0.898, assurance=0.95)
+    y_true, y_score = simulate(29, 100)
+    assert choose_threshold(y_true, y_score, sensitivity=0.9, assurance=0.95).sensitivity.value == 1
+    with pytest.raises(DatasetError, match=r"takes 59 benign images, got 58"):
+        choose_threshold(*simulate(100, 58), specificity=0.95, assurance=0.95)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            {"youden": True, "assurance": 0.95},
+            "assurance goes with sensitivity or specificity.* got it with youden",
+        ),
+        ({"cost_ratio": 5, "assurance": 0.95}, "got it with cost_ratio"),
+        ({"sensitivity": 1, "assurance": 0.95}, "No number of images assures a sensitivity of 1"),
+        ({"sensitivity": 0, "assurance": 0.95}, "sensitivity must be above 0"),
+        ({"sensitivity": 0.9, "assurance": 95}, "assurance must be a number between 0 and 1"),
+        ({"assurance": 0.95}, "exactly one rule"),
+    ],
+)
+def test_what_cannot_be_assured(rule, message):
+    with pytest.raises(ParameterError, match=message):
+        choose_threshold(*simulate(), **rule)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_melanoma", "steps"), [(30, None), (75, None), (300, None), (75, 20)])
+def test_an_assured_sensitivity_holds_on_all_images_as_often_as_promised(n_melanoma, steps):
+    """Of thresholds chosen without assurance half and more fall short."""
+    rng = np.random.default_rng(0)
+    y_true = np.repeat([1, 0], [n_melanoma, 300])
+
+    def scores_of(truth):
+        scores = expit(rng.normal(1.5 * truth, 1))
+        return scores if steps is None else np.ceil(scores * steps) / steps  # many ties
+
+    everywhere = np.sort(scores_of(np.ones(1_000_000)))
+    held = {None: 0, 0.95: 0}
+    for _ in range(2000):
+        y_score = scores_of(y_true)
+        for assurance in held:
+            at = choose_threshold(y_true, y_score, sensitivity=0.9, assurance=assurance).threshold
+            held[assurance] += 1 - np.searchsorted(everywhere, at, side="right") / len(everywhere) >= 0.9
+    assert held[0.95] / 2000 >= 0.94
+    if steps is None:
+        assert held[0.95] / 2000 <= 0.99
+        assert 0.3 <= held[None] / 2000 <= 0.7

@@ -100,6 +100,18 @@ def test_the_threshold_is_the_one_of_the_rule(fitted):
     assert np.array_equal(fitted.predict(VALID), (scores > point.threshold).astype(int))
 
 
+def test_an_assured_threshold_stays_assured_in_the_model_file_and_in_the_report(fitted, tmp_path):
+    point = fitted.tune_threshold(VALID, TRUTH, sensitivity=0.5, assurance=0.8)
+    assert point.rule == "sensitivity at least 0.5 with 80 % confidence"
+    fitted.save(tmp_path / "model.keras")
+    assert TransferClassifier.load(tmp_path / "model.keras").operating_point_ == point
+    report = MetricsReport.from_estimator(fitted, TEST, np.arange(20) % 2)
+    assert "with 80 % confidence" in " ".join(str(report).split())
+    with pytest.raises(DatasetError, match=r"takes 59 melanomas, got"):
+        fitted.tune_threshold(VALID, TRUTH, sensitivity=0.95, assurance=0.95)
+    assert fitted.operating_point_ == point
+
+
 def test_calibration_after_the_threshold_changes_no_class(fitted):
     fitted.tune_threshold(VALID, TRUTH, youden=True)
     before, threshold = fitted.predict(TEST), fitted.threshold_

@@ -78,12 +78,20 @@ print(rarer.apply([0.1, 0.5, 0.9]).round(3))
 # --8<-- [end:elsewhere]
 
 # --8<-- [start:plan]
-from melanoma_tl.sample_size import expected_intervals, images_needed
+from melanoma_tl.sample_size import (
+    expected_intervals,
+    images_needed,
+    images_needed_to_compare,
+)
 
 foreseen = expected_intervals(117, 483, sensitivity=0.9, auc=0.87)
 print(foreseen["sensitivity"])  # 0.83 to 0.94 with 117 melanomas
 n = images_needed(0.1, prevalence=0.2, sensitivity=0.9)
 print(n)  # 825 images, 165 of them melanomas
+n = images_needed_to_compare(
+    prevalence=0.2, correlation=0.5, sensitivity=(0.9, 0.8)
+)
+print(n)  # 538 images to show that one classifier is better than another
 # --8<-- [end:plan]
 
 from matplotlib.figure import Figure

@@ -11,6 +11,7 @@ from melanoma_tl.plots.decisions import (
     PredictiveValuesDisplay,
     ScoreHistogramDisplay,
 )
+from melanoma_tl.plots.forest import ForestDisplay
 from melanoma_tl.plots.history import HistoryDisplay
 from melanoma_tl.plots.metrics import MetricsDisplay
 from melanoma_tl.plots.style import BLUE, GREEN, GREY, ORANGE, dress, new_axes, new_figure
@@ -21,6 +22,7 @@ __all__ = [
     "GREY",
     "ORANGE",
     "DecisionCurveDisplay",
+    "ForestDisplay",
     "GainCurveDisplay",
     "HistoryDisplay",
     "MetricsDisplay",

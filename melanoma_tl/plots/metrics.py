@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from melanoma_tl.labels import as_binary
-from melanoma_tl.metrics import LABELS, Metric, score_metrics
+from melanoma_tl.metrics import LABELS, UNBOUNDED, Metric, score_metrics
 from melanoma_tl.plots.display import ScoresDisplay
 from melanoma_tl.plots.style import BLUE, TEXT_SIZE, dress, new_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import BarContainer
+
+_NO_BARS = {*UNBOUNDED, *(LABELS[name] for name in UNBOUNDED)}
 
 
 @dataclass(eq=False, repr=False)
@@ -24,7 +26,8 @@ class MetricsDisplay(ScoresDisplay):
     Parameters
     ----------
     metrics : mapping of str to Metric
-        From the top down, by the names in `melanoma_tl.metrics.LABELS` or any others, which are written as they are.
+        From the top down, by the names in `melanoma_tl.metrics.LABELS` or any others, which are written as they are;
+        those that may exceed 1 (`melanoma_tl.metrics.UNBOUNDED`) are not drawn.
     confidence : float, default=0.95
         Coverage of the intervals.
 
@@ -65,16 +68,18 @@ class MetricsDisplay(ScoresDisplay):
         """
         from matplotlib.patches import Rectangle
 
-        ax = self._begin(new_axes(7.2, 0.4 * len(self.metrics) + 1.2) if ax is None else ax)
-        rows, metrics = range(len(self.metrics)), list(self.metrics.values())
+        shown = {name: metric for name, metric in self.metrics.items() if name not in _NO_BARS}
+        ax = self._begin(new_axes(7.2, 0.4 * len(shown) + 1.2) if ax is None else ax)
+        rows, metrics = range(len(shown)), list(shown.values())
+        lowest = min((metric.low for metric in metrics if metric.low < 0), default=0)
         # Matplotlib leaves out NaN: an undefined figure has an empty row, and says so on the right.
         bars = styled(style, Rectangle, color=BLUE, alpha=0.45, linewidth=0)
         self.bars_ = ax.barh(rows, [metric.value for metric in metrics], **{"height": 0.6} | bars)
         for row, metric in zip(rows, metrics, strict=True):
             ax.plot([metric.low, metric.high], [row, row], color="black", linewidth=1.6, marker="|", markersize=8)
         dress(ax, f"Test figures with {100 * self.confidence:g} % intervals", "Value", "")
-        ax.set(xlim=(0, 1.02), ylim=(len(rows) - 0.4, -0.6))
-        ax.set_yticks(rows, [f"{LABELS.get(name, name)}  (n = {metric.n})" for name, metric in self.metrics.items()])
+        ax.set(xlim=(lowest, 1.02), ylim=(len(rows) - 0.4, -0.6))
+        ax.set_yticks(rows, [f"{LABELS.get(name, name)}  (n = {metric.n})" for name, metric in shown.items()])
         ax.grid(visible=False, axis="y")
         values = ax.secondary_yaxis("right")
         values.set_yticks(rows, [_interval(metric) for metric in metrics], fontsize=TEXT_SIZE - 1)
@@ -135,4 +140,6 @@ class MetricsDisplay(ScoresDisplay):
 
 
 def _interval(metric: Metric) -> str:
-    return "undefined" if np.isnan(metric.value) else f"{metric.value:.3f}  ({metric.low:.3f}-{metric.high:.3f})"
+    if np.isnan(metric.value):
+        return "undefined"
+    return f"{metric.value:.3f}  ({metric.low:.3f}{'-' if metric.low >= 0 else ' to '}{metric.high:.3f})"

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.calibration import calibration_metrics
 from melanoma_tl.claims import ClaimsCheck, check_claims
-from melanoma_tl.comparisons import Comparison, compare
+from melanoma_tl.comparisons import MARGINS, Comparison, compare
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.inputs import (
     check_lengths,
@@ -31,10 +31,12 @@ from melanoma_tl.metrics import (
     matrix_metrics,
     score_metrics,
 )
+from melanoma_tl.net_benefit import NAMED_THRESHOLDS, NetBenefits, net_benefit
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
     HISTORY,
+    INSIDE,
     NAMES,
     NONE,
     PATH,
@@ -70,9 +72,9 @@ class MetricsReport(ReportFigures, Report):
     Attributes
     ----------
     metrics : mapping of str to Metric
-        auc, average_precision, accuracy, balanced_accuracy, sensitivity, specificity,
-        precision, npv, f1, iou_melanoma and iou_benign, each with value, low, high, n
-        and method; the first two are absent from a report on a confusion matrix alone.
+        auc, partial_auc, average_precision, accuracy, balanced_accuracy, sensitivity, specificity,
+        precision, npv, f1, iou_melanoma, iou_benign, mcc, kappa, lr_positive and lr_negative, each with value,
+        low, high, n and method; the first three are absent from a report on a confusion matrix alone.
     counts : ConfusionCounts
         ``(tn, fp, fn, tp)`` at the threshold.
     threshold : float or None
@@ -107,9 +109,9 @@ class MetricsReport(ReportFigures, Report):
 
     Notes
     -----
-    Precision, NPV, accuracy, F1, IoU and average precision depend on how frequent
-    melanoma is in the test set; they do not carry over to a clinic, where it is
-    rarer. Sensitivity, specificity, balanced accuracy and AUC do not.
+    Precision, NPV, accuracy, F1, IoU, average precision, MCC and kappa depend on how
+    frequent melanoma is in the test set; they do not carry over to a clinic, where it is
+    rarer. Sensitivity, specificity, balanced accuracy, likelihood ratios and AUC do not.
 
     The intervals speak of chance in drawing the images. They say nothing of other
     cameras, other skin types, or images that were seen in training.
@@ -529,8 +531,14 @@ class MetricsReport(ReportFigures, Report):
         y_true, y_score, _ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
 
-    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES)
-    def compare(self, other: "MetricsReport", *, names: tuple[str, str] = ("this", "other")) -> Comparison:
+    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
+    def compare(
+        self,
+        other: "MetricsReport",
+        *,
+        names: tuple[str, str] = ("this", "other"),
+        margins: Mapping[str, float] | None = None,
+    ) -> Comparison:
         """Compare with another classifier on the same images.
 
         Parameters
@@ -540,6 +548,9 @@ class MetricsReport(ReportFigures, Report):
             only one of the reports has are left out, and counted.
         names : tuple of str, default=("this", "other")
             What to call the two.
+        margins : mapping of str to float, optional
+            As `melanoma_tl.comparisons.compare`: the loss in "auc", "sensitivity" or "specificity" that would matter,
+            for tests of non-inferiority and equivalence.
 
         Returns
         -------
@@ -575,8 +586,61 @@ class MetricsReport(ReportFigures, Report):
             thresholds=(here.threshold, there.threshold),
             names=names,
             left_out=images.left_out,
+            margins=margins,
             **bootstrap,
         )
+
+    @checked(
+        thresholds=several(INSIDE, at_least=1),
+        other=holding("y_score", "a MetricsReport") | NONE,
+        prevalence=INSIDE | NONE,
+        names=NAMES,
+    )
+    def net_benefit(
+        self,
+        thresholds: Sequence[float] = NAMED_THRESHOLDS,
+        *,
+        other: "MetricsReport | None" = None,
+        prevalence: float | None = None,
+        names: tuple[str, str] = ("this model", "the other"),
+    ) -> NetBenefits:
+        """Measure what acting on the scores gains: against cutting out all lesions, none, or by another model.
+
+        Parameters
+        ----------
+        thresholds : sequence of float, default=NAMED_THRESHOLDS
+            Threshold probabilities, each between 0 and 1.
+        other : MetricsReport, optional
+            On the scores of another model; images are matched by their ids, as in `compare`.
+        prevalence, names
+            As `melanoma_tl.net_benefit.net_benefit`.
+
+        Returns
+        -------
+        NetBenefits
+            One row a threshold, with intervals.
+
+        Raises
+        ------
+        DatasetError, ParameterError
+            As `compare`.
+
+        Examples
+        --------
+        >>> report = MetricsReport.from_scores([0, 0, 0, 1], [0.1, 0.3, 0.6, 0.7])
+        >>> report.net_benefit(0.2).rows[0].value.value
+        0.125
+        """
+        here = self._scored("A net benefit")
+        options = self._bootstrap | {"prevalence": prevalence, "names": names}
+        if other is None:
+            return net_benefit(here.y_true, here.y_score, thresholds, **options)
+        there = other._scored("A net benefit")
+        images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
+        if self.groups is not None:
+            options["groups"] = [self.groups[row] for row in images.here]
+        options["other_score"] = there.y_score[images.there]
+        return net_benefit(here.y_true[images.here], here.y_score[images.here], thresholds, **options)
 
     @checked(by=BY | NONE, bands=BANDS | NONE)
     def subgroups(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NOTICE = "Research use only; not a medical device."
 
-TIED_TO_PREVALENCE = "precision, NPV, accuracy, F1, IoU and average precision"
+TIED_TO_PREVALENCE = "precision, NPV, accuracy, F1, IoU, average precision, MCC and kappa"
 """The figures that change with the share of the classes, for readers."""
 
 SCHEMA_VERSION = 1

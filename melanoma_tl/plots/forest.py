@@ -1,0 +1,83 @@
+"""The plot of one figure at several sites."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from melanoma_tl.escaping import in_figure
+from melanoma_tl.metrics import LABELS
+from melanoma_tl.plots.display import Display
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from melanoma_tl.sites import SiteSummary
+
+
+@dataclass(eq=False, repr=False)
+class ForestDisplay(Display):
+    """A forest plot: a line a site, the mean as a diamond, what a new site may see as a bar.
+
+    Parameters
+    ----------
+    summary : SiteSummary
+        As `melanoma_tl.sites.combine_sites` gives it.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Where it was drawn.
+    """
+
+    summary: "SiteSummary"
+
+    def plot(self, ax: "Axes | None" = None, **style: Any) -> Self:
+        """Draw the sites, the mean and the prediction interval.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+        **style : object
+            For the diamond of the mean, as ``Axes.fill`` takes it.
+
+        Returns
+        -------
+        ForestDisplay
+            Itself, with ``ax_`` and ``figure_``; values stand on the right.
+        """
+        found = self.summary
+        ax = self._begin(new_axes(7.2, 0.4 * len(found.sites) + 2.0) if ax is None else ax)
+        for row, site in enumerate(found.sites):
+            ax.plot([site.low, site.high], [row, row], color="black", linewidth=1.4)
+            ax.plot(site.value, row, marker="s", color=BLUE, markersize=3 + 9 * np.sqrt(site.weight))
+        row, mean = len(found.sites), found.mean
+        ax.fill(
+            [mean.low, mean.value, mean.high, mean.value],
+            [row, row - 0.25, row, row + 0.25],
+            **{"color": ORANGE} | style,
+        )
+        ax.axvline(mean.value, color=GREY, linewidth=1, linestyle=":")
+        names, values = [site.name for site in found.sites], [_range(s.value, s.low, s.high) for s in found.sites]
+        names.append("mean of such sites")
+        values.append(_range(mean.value, mean.low, mean.high))
+        if not np.isnan(found.new_low):
+            ax.plot([found.new_low, found.new_high], [row + 1, row + 1], color=ORANGE, linewidth=5, alpha=0.5)
+            names.append("one more site")
+            values.append(f"{found.new_low:.3f}-{found.new_high:.3f}")
+        covered = f"{100 * found.confidence:g} % intervals"
+        dress(ax, f"{LABELS[found.metric]} by site, with {covered}", LABELS[found.metric], "")
+        ax.set(ylim=(len(names) - 0.4, -0.6))
+        ax.set_yticks(range(len(names)), [in_figure(name) for name in names])
+        ax.grid(visible=False, axis="y")
+        side = ax.secondary_yaxis("right")
+        side.set_yticks(range(len(names)), values, fontsize=TEXT_SIZE - 1)
+        side.tick_params(length=0)
+        side.spines["right"].set_visible(False)
+        return self
+
+
+def _range(value: float, low: float, high: float) -> str:
+    return f"{value:.3f}  ({low:.3f}-{high:.3f})"
