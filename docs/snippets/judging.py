@@ -91,7 +91,7 @@ print(n)  # 825 images, 165 of them melanomas
 n_of_both = images_needed_to_compare(
     prevalence=0.2, correlation=0.5, sensitivity=(0.9, 0.8)
 )
-print(n_of_both)  # 538 images to show that one classifier is better than another
+print(n_of_both)  # 538 images to show which of the two is better
 # --8<-- [end:plan]
 
 from matplotlib.figure import Figure
