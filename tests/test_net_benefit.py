@@ -31,8 +31,8 @@ def test_values_and_intervals_are_those_of_the_decision_curve():
     assert not found.stated
 
 
-def test_the_example_of_vickers():
-    # Vickers, Van Calster and Steyerberg, BMJ 352 (2016): 100 of 1000 ill, threshold 10 %: 80 and 200 treated.
+def test_net_benefit_by_hand():
+    # 100 of 1000 are ill; at a threshold of 10 %, 80 of them are treated, and 200 others.
     y_true = np.repeat([1, 1, 0, 0], [80, 20, 200, 700])
     y_score = np.repeat([0.5, 0.01, 0.5, 0.01], [80, 20, 200, 700])
     (row,) = net_benefit(y_true, y_score, 0.1, n_resamples=100).rows
