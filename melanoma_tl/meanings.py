@@ -89,7 +89,8 @@ def is_missing(label: object) -> bool:
     (True, True, False)
     """
     if isinstance(label, str | bytes):
-        return normalise(label) in vocabulary.MISSING
+        word = normalise(label)
+        return word in vocabulary.MISSING or bool(vocabulary.NOTHING.fullmatch(word))
     if label is None or label is pd.NaT or label is pd.NA:
         return True
     if isinstance(label, np.datetime64 | np.timedelta64):

@@ -26,8 +26,15 @@ MISSING = _words("""
     no data, unbekannt, fehlt, keine angabe, k.a., k. a., inconnu, inconnue, non renseigne, desconocido, desconocida,
     sin dato, sin datos, desconhecido, desconhecida, nao informado, sconosciuto, sconosciuta, n.d., n/d, unk,
     not recorded, not given, not reported, nicht bekannt, none known, no id, anonymous, anonym, #ref!, #value!, #null!,
-    #name?, #num!, #div/0!, *, - nan, - 1.#ind, - 1.#qnan
+    #name?, #num!, #div/0!, *, - nan, - 1.#ind, - 1.#qnan, #nv, #n/d, #n/v, not provided, not assessed, not done,
+    not examined, not graded, not labeled, not labelled, ungraded, unlabeled, unlabelled, withheld, redacted,
+    deidentified, de identified, anonymized, anonymised, anonymisiert, anonymise, anonimizado, anonimizada,
+    anonimizzato, unknown patient, unbekannter patient, ausstehend, nicht angegeben, nicht befundet, non disponible,
+    no disponible, nao disponivel, non disponibile
 """) | {""}
+NOTHING = re.compile(r"[?.*#/]+|#[a-z/0]+[!?]|[(<\[](?:blank|empty|leer|vide|null|none|nan|missing|unknown)[)>\]]")
+"""What is missing beside these words: signs alone, the errors of a spreadsheet in any language, and empty cells as
+pivot tables and databases write them."""
 
 MELANOMA = _words("mel, mm, mis, ssm, lmm, alm, mel in situ, mm in situ, schwarzer hautkrebs")
 """Beside every phrase with a name of melanoma in it."""
@@ -42,15 +49,24 @@ OTHER_CANCERS = _words("""
 """)
 """Codes and names of cancers that are no melanoma, beside every phrase with such a name in it."""
 
-OTHER = OTHER_CANCERS | _words("""
+REST = _words("""
+    other, others, rest, sonstige, andere, autre, autres, otro, otros, outro, outros, altro, altri, misc, miscellaneous,
+    miscellanea
+""")
+"""Words for all that is not named: beside a class folder a class, below one a place like any other."""
+
+OTHER = (
+    OTHER_CANCERS
+    | REST
+    | _words("""
     ben, bng, nv, nev, mole, moles, muttermal, leberfleck, grain de beaute, grains de beaute, lunar, lunares, pinta,
-    neo, nei, ak, ack, bod, bkl, df, vasc, sek, sk, lplk, inf, ben oth, misc,
+    neo, nei, ak, ack, bod, bkl, df, vasc, sek, sk, lplk, inf, ben oth,
     vascular lesions, other lesions, dysplastic, atypical melanocytic proliferation, freckle,
     ephelis, cafe au lait macule, vascular lesion, scar, non neoplastic, inflammatory, genodermatoses,
     healthy, normal, control, controls, gesund, gesunde haut, sain, saine, sano, sana, saudavel, cancer free,
-    other, others, rest, sonstige, andere, autre, autres, otro, otros, outro, outros, altro, altri, miscellaneous,
-    miscellanea, pseudomelanoma
+    pseudomelanoma
 """)
+)
 """Codes and names of HAM10000, ISIC 2018 to 2024, MILK10k, PAD-UFES-20, Derm7pt, BCN20000, DDI and Fitzpatrick17k."""
 
 NAME = re.compile(

@@ -511,6 +511,38 @@ def test_a_link_back_to_the_root_is_not_followed(tmp_path):
     assert ISBIDataset.from_folder(tmp_path).image_ids.tolist() == ["b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("outer", "inner", "label"),
+    [
+        ("malignant", "melanoma", 1),
+        ("malignant", "scans/Melanoma in situ", 1),
+        ("malignant", "bcc", None),
+        ("malignant", "Plattenepithelkarzinom/2023", None),
+        ("malignant", "others to sort", None),  # for beside it melanomas are told apart
+        ("melanoma", "nevus", None),
+        ("melanoma", "1/0/patient 7", 1),
+        ("melanoma", "others", 1),
+        ("nevus", "melanoma", None),
+        ("nevus", "dermoscopic", 0),
+        ("benign", "seborrheic_keratosis", 0),
+    ],
+)
+@pytest.mark.parametrize("rule", ["words", "positive"])
+def test_folders_below_class_folders_do_not_contradict_them(tmp_path, outer, inner, label, rule):
+    draw(tmp_path / outer / inner / "here.png")
+    draw(tmp_path / ("melanoma/first" if outer == "melanoma" else "malignant/melanoma") / "other.png")
+    draw(tmp_path / "benign/plain.png")
+    options = {"positive": "melanoma" if outer == "melanoma" else "malignant"} if rule == "positive" else {}
+    if rule == "positive" and inner == "others to sort":
+        label = 1  # the user says so
+    if label is None:
+        with pytest.raises(DatasetError, match=rf"here: labelled '{outer}', (?:but diagnosed as|and no diagnosis)"):
+            ISBIDataset.from_folder(tmp_path, **options)
+    dataset = ISBIDataset.from_folder(tmp_path, on_error="skip", **options)
+    found = dict(zip(dataset.image_ids.tolist(), dataset.labels.tolist(), strict=True))
+    assert found == {"other": 1, "plain": 0} | ({} if label is None else {"here": label})
+
+
 @pytest.mark.parametrize("classes", [("benign", "malignant"), ("nevus", "melanoma"), ("0", "1"), ("Nävus", "Melanom")])
 def test_class_folders_one_level_below_are_named(tmp_path, classes):
     for split in ("train", "test"):

@@ -181,6 +181,7 @@ def test_two_columns_that_agree_or_of_which_one_is_empty_are_one():
 def test_a_column_that_looks_like_patients_and_is_not_used_is_said(caplog):
     n = 12
     looks = {"patient_group": np.repeat(["x", "y", "z", "u"], 3), "grp": [f"PAT_{k // 2}" for k in range(n)]}
+    looks |= {name: [f"{4711 + k // 2}" for k in range(n)] for name in ("KIS-Nr", "hash", "Kennung", "blob_key")}
     for name, values in looks.items():
         caplog.clear()
         read(frame(label=[0, 1] * 6, **{name: values}))
@@ -189,6 +190,7 @@ def test_a_column_that_looks_like_patients_and_is_not_used_is_said(caplog):
         assert "patient_column=" in caplog.text
     caplog.clear()
     others = {"camera": ["X1", "X2"] * 6, "patient_age": [30, 40, 50] * 4, "lesion": ["nevus", "melanoma", "bcc"] * 4}
+    others |= {"Verano": list(range(6)) * 2, "terminal_id": [1, 2] * 6, "row_id": list(range(n))}
     read(frame(label=[0, 1] * 6, **others))
     assert "come back" not in caplog.text.replace("'lesion'", "")
 

@@ -107,6 +107,7 @@ _LOOKS_LIKE_GROUP = re.compile(
     r"pat(?!h)|pazient|pacient|paciente|subj|person|proband|particip|individual|lesion|lasion|mrn|^case|^fall|upn|"
     r"^id$|name$|dossier|akte|record|chart|versicher|insur|client|user|owner|study|uid$"
 )
+_ENDS_AS_ID = re.compile(rf"(?:^|[\W_])(?:{_ID})[\W_]*$")
 _CODE = re.compile(r"[A-Za-z]+[ _-]?\d+")
 _HIGHESTNUMBER = 50
 """Lesions that are numbered within each patient have small numbers."""
@@ -354,7 +355,8 @@ def _looks_like_group(column: str, table: pd.DataFrame) -> bool:
         return False
     if _LOOKS_LIKE_GROUP.search(_plain(column)):
         return not any(re.search(r"[.,]\d*[1-9]", word) for word in words.head(50)) and n_distinct >= len(words) / 50
-    return n_distinct >= len(words) / 10 and bool(words.map(lambda word: bool(_CODE.fullmatch(word))).all())
+    is_id = bool(_ENDS_AS_ID.search(normalise(column))) or bool(words.map(_CODE.fullmatch).notna().all())
+    return is_id and n_distinct >= len(words) / 10
 
 
 # -- what the cells say ------------------------------------------------------------------------------------------------

@@ -1,11 +1,13 @@
 """What the columns beside the label say of each image: diagnoses, and answers to questions such as "malignant?"."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from melanoma_tl import vocabulary
 from melanoma_tl.datasets.cells import as_word
 from melanoma_tl.meanings import (
     Meaning,
@@ -89,6 +91,28 @@ def read_findings(
                 if finding is not None:
                     row.append(finding)
     return [tuple(row) for row in found]
+
+
+def read_folders(paths: Iterable[str], root: Path) -> list[tuple[Finding, ...]]:
+    """Collect what the folders between a class folder and an image say of it, as "bcc" of "malignant/bcc/1.jpg".
+
+    Parameters
+    ----------
+    paths : iterable of str
+        The images, below a class folder of `root`.
+    root : Path
+        The folder of the class folders.
+
+    Returns
+    -------
+    list of tuple of Finding
+        An entry an image.
+    """
+    depth = len(root.parts) + 1
+    return [
+        tuple(_of_diagnosis(part) for part in Path(path).parts[depth:-1] if normalise(part) not in vocabulary.REST)
+        for path in paths
+    ]
 
 
 def read_levels(table: pd.DataFrame, levels: Sequence[str]) -> list[tuple[str, ...]]:

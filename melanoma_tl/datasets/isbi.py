@@ -19,6 +19,7 @@ from melanoma_tl.datasets.checks import check_key, check_parts, find_repeated
 from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.download import extract, fetch
 from melanoma_tl.datasets.files import check_depth, list_classes
+from melanoma_tl.datasets.findings import read_folders
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
 from melanoma_tl.datasets.history import Step, is_another_share, name_key
 from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
@@ -567,6 +568,7 @@ class ISBIDataset:
         ISBIDataset
             Sorted by class folder, then by path: all that is in a class folder or below it. The id is the
             file name without suffix; where several files have that, the path from `root`, such as "benign/1".
+            What a folder below a class folder contradicts, as in "malignant/bcc", cannot be used.
             Where there are more than two class folders, their names are the ``diagnosis`` in `metadata`.
 
         Raises
@@ -584,7 +586,13 @@ class ISBIDataset:
                 f"with files ending in {', '.join(IMAGE_SUFFIXES)}"
             )
         check_depth(table, folder)
-        labels = read_labels(table["label"].tolist(), name=folder.name, label_map=label_map, positive=positive)
+        labels = read_labels(
+            table["label"].tolist(),
+            name=folder.name,
+            label_map=label_map,
+            positive=positive,
+            findings=read_folders(table["path"], folder),
+        )
         return cls._from_table(table, None, labels=labels, name=folder.name, on_error=on_error, flaws=flaws)
 
     @classmethod
