@@ -229,7 +229,7 @@ def effective_size(successes: ArrayLike, groups: ArrayLike | None) -> float:
     if groups is None or len(hits) < 2:
         return float(len(hits))
     # One patient alone is one independent image.
-    return _worth(hits, number_values_or_alone(pd.Series(np.asarray(groups, dtype=object))))
+    return _worth(hits, number_values_or_alone(pd.Series(np.asarray(groups, dtype=object), dtype=object)))
 
 
 def specificity_intervals(

@@ -65,7 +65,8 @@ def markdown_table(header: Row, rows: Sequence[Row]) -> str:
     | --- | --- |
     | AUC | 0.9 |
     """
-    lines = [[in_markdown(cell) for cell in line] for line in (header, *rows)]
+    # A dash alone stands for nothing; no list begins in a cell.
+    lines = [["-" if cell == "-" else in_markdown(cell) for cell in line] for line in (header, *rows)]
     lines.insert(1, ["---"] * len(header))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

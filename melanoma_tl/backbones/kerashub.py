@@ -85,14 +85,15 @@ def _copy(network: Any, tensor: Any) -> Any:
     """Build a network anew on a tensor, with the same weights, and return what it gives."""
     import keras
 
-    copies: list[tuple[Any, Any]] = []
+    copies: dict[int, tuple[Any, Any]] = {}
 
     def copy(operation: Any) -> Any:
-        copies.append((operation, type(operation).from_config(operation.get_config())))
-        return copies[-1][1]
+        if id(operation) not in copies:
+            copies[id(operation)] = operation, type(operation).from_config(operation.get_config())
+        return copies[id(operation)][1]
 
-    result = rebuild(network, tensor, copy)
-    for original, copied in copies:
+    result = rebuild(network, copy, tensor)
+    for original, copied in copies.values():
         if isinstance(original, keras.Layer):
             copied.set_weights(original.get_weights())
     return result
