@@ -247,6 +247,7 @@ def test_a_difference_that_was_not_seen_is_no_certainty():
     score = np.where(y_true == 1, 0.8, 0.2)
     for groups, n_melanoma in ((None, 30), (np.arange(120) // 3, 10)):
         found = compare(y_true, score, score, groups=groups, n_resamples=100).differences
+        assert np.isnan(found.pop("lr_positive").value), "of no false alarm there is none"
         assert all(row.low < 0 < row.high for row in found.values())
         assert found["sensitivity"].high == pytest.approx(wilson_interval(0, n_melanoma)[1])
         assert found["auc"].p_value == 1
