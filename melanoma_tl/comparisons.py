@@ -17,7 +17,7 @@ References
    53, 1997.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
@@ -27,7 +27,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
 from melanoma_tl.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
@@ -45,7 +44,7 @@ from melanoma_tl.parameters import (
     mapping,
 )
 from melanoma_tl.resampling import Tally, draw_groups, method_name, number_groups, percentile_interval
-from melanoma_tl.tables import format_p, html_list, html_table, markdown_list, markdown_table, text_table
+from melanoma_tl.tables import TitledTable, format_p
 
 
 @checked(confidence=INSIDE)
@@ -176,7 +175,7 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(TitledTable):
     """Two classifiers on the same images, figure by figure.
 
     Made by `compare` or `MetricsReport.compare`.
@@ -209,28 +208,9 @@ class Comparison:
     disagreements: Mapping[str, McNemar]
     margins: Mapping[str, MarginTest] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        lines = [visible(self._title()), *(f"  {visible(fact)}" for fact in self._facts())]
-        blocks = ["\n".join(lines), text_table(*self._table())]
-        return "\n\n".join(blocks)
-
     def __repr__(self) -> str:
         auc = self.differences["auc"]
         return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({_interval(auc)}))"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{in_html(self._title())}</p>{html_list(self._facts())}{html_table(*self._table())}"
-
-    def to_markdown(self) -> str:
-        """Write the comparison as Markdown.
-
-        Returns
-        -------
-        str
-            What was compared, and a table with one row a figure.
-        """
-        table = markdown_table(*self._table())
-        return f"## {in_markdown(self._title())}\n\n{markdown_list(self._facts())}\n\n{table}\n"
 
     def to_frame(self) -> pd.DataFrame:
         """Give the comparison to pandas.
@@ -382,13 +362,26 @@ def compare(
     for name in margins or {}:
         if name not in MARGIN_METRICS:
             raise UnknownNameError("figure with a margin", name, MARGIN_METRICS)
-    differences = _differences(truth, scores, thresholds, (confidence, n_resamples, random_state), groups)
+    differences, errors = _differences(truth, scores, thresholds, (confidence, n_resamples, random_state), groups)
     first_right, second_right = (
         (values > threshold) == truth for values, threshold in zip(scores, thresholds, strict=True)
     )
     among = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
     disagreements = {name: mcnemar(first_right[rows], second_right[rows]) for name, rows in among.items()}
-    differences["auc"] = _compare_aucs(delong(truth, *scores, groups=groups), confidence, _delong_name(groups))
+    aucs = delong(truth, *scores, groups=groups)
+    differences["auc"] = _compare_aucs(aucs, confidence, _delong_name(groups))
+
+    def against(name: str, margin: float) -> MarginTest:
+        """Test one figure: by DeLong's variance, the scatter over drawn patients, or Tango's score."""
+        if name == "auc":
+            return margin_of_normal(name, margin, *_auc_contrast(aucs), confidence, _delong_name(groups))
+        if groups is not None:
+            value, error = differences[name].value, errors[name]
+            return margin_of_normal(name, margin, value, error, confidence, method_name(groups))
+        alone = disagreements[name]
+        return margin_of_paired(name, margin, alone.only_first, alone.only_second, int(among[name].sum()), confidence)
+
+    tested = {name: against(name, float(margin)) for name, margin in (margins or {}).items()}
     if groups is None:
         for name, found in disagreements.items():
             differences[name] = replace(differences[name], p_value=found.mid_p, test="McNemar mid-p")
@@ -401,12 +394,7 @@ def compare(
         confidence=confidence,
         differences=differences,
         disagreements=disagreements,
-        margins={
-            name: _against_margin(
-                name, float(margin), truth, scores, thresholds, (confidence, n_resamples, random_state), groups
-            )
-            for name, margin in (margins or {}).items()
-        },
+        margins=tested,
     )
 
 
@@ -420,68 +408,28 @@ def _differences(
     thresholds: tuple[float, float],
     bootstrap: tuple[float, int, int],
     groups: ArrayLike | None,
-) -> dict[str, Difference]:
-    """Differences of all figures, with the paired bootstrap's intervals."""
+) -> tuple[dict[str, Difference], dict[str, float]]:
+    """Differences of all figures, with the paired bootstrap's intervals; and the standard errors for the margins."""
     confidence, n_resamples, random_state = bootstrap
     tallies = [Tally.of(truth, values) for values in scores]
     above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
-    found = {}
+    found, errors = {}, {}
     for stratified, names in by_resampling(LABELS):
         pairs = [tally_metrics(names, tally.melanoma, tally.benign, n) for tally, n in zip(tallies, above, strict=True)]
-        resampled = []
+        batches = []
         for drawn in draw_groups(truth, scores, groups, n_resamples, random_state, stratified=stratified):
             first, second = (tally_metrics(names, *side, n) for side, n in zip(drawn, above, strict=True))
-            resampled.append(first - second)
-        ends = percentile_interval(np.concatenate(resampled, axis=-1), confidence)
+            batches.append(first - second)
+        resampled = np.concatenate(batches, axis=-1)
+        ends = percentile_interval(resampled, confidence)
         for name, first, second, (low, high) in zip(names, *pairs, ends.T, strict=True):
             found[name] = Difference(
                 float(first), float(second), float(first - second), float(low), float(high), method_name(groups)
             )
-    return {name: found[name] for name in LABELS}
-
-
-def _against_margin(
-    name: str,
-    margin: float,
-    truth: NDArray[np.int64],
-    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
-    thresholds: tuple[float, float],
-    bootstrap: tuple[float, int, int],
-    groups: ArrayLike | None,
-) -> MarginTest:
-    """Test one figure against its margin: by DeLong's variance, Tango's score, or the scatter over drawn groups."""
-    confidence, n_resamples, random_state = bootstrap
-    if name == "auc":
-        value, error = _auc_contrast(delong(truth, *scores, groups=groups))
-        return margin_of_normal(name, margin, value, error, confidence, _delong_name(groups))
-    if groups is not None:
-        value, error = _scatter(name, truth, scores, thresholds, (n_resamples, random_state), groups)
-        return margin_of_normal(name, margin, value, error, confidence, method_name(groups))
-    of_class = truth == (name == "sensitivity")
-    first, second = (((values > at) == truth)[of_class] for values, at in zip(scores, thresholds, strict=True))
-    alone = mcnemar(first, second)
-    return margin_of_paired(name, margin, alone.only_first, alone.only_second, int(of_class.sum()), confidence)
-
-
-def _scatter(
-    name: str,
-    truth: NDArray[np.int64],
-    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
-    thresholds: tuple[float, float],
-    bootstrap: tuple[int, int],
-    groups: ArrayLike,
-) -> tuple[float, float]:
-    """Difference in one figure, and its standard error over drawn groups."""
-    tallies = [Tally.of(truth, values) for values in scores]
-    above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
-
-    def difference(sides: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.float64]:
-        first, second = (tally_metrics([name], *side, n)[0] for side, n in zip(sides, above, strict=True))
-        return first - second
-
-    resampled = [difference(drawn) for drawn in draw_groups(truth, scores, groups, *bootstrap)]
-    value = difference([(tally.melanoma, tally.benign) for tally in tallies])
-    return float(value), float(np.nanstd(np.concatenate(resampled), ddof=1))
+        for name, row in zip(names, resampled, strict=True):
+            if name in MARGIN_METRICS:
+                errors[name] = float(np.nanstd(row, ddof=1))
+    return {name: found[name] for name in LABELS}, errors
 
 
 def _units(name: str, truth: NDArray[np.int64], groups: ArrayLike | None) -> int:

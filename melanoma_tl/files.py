@@ -128,14 +128,14 @@ def _replacing(own: Path, path: Path) -> Iterator[Path]:
             raise OSError(errno.EINVAL, "neither a file nor a folder, and not replaced", str(path))
         unfinished = own / f"{secrets.token_hex(8)}{path.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        owner = os.getpid()
+        is_mine = _ownership()
         try:
             yield unfinished
         except BaseException:
-            if os.getpid() == owner:
+            if is_mine():
                 _remove(unfinished)
             raise
-        if os.getpid() == owner:
+        if is_mine():
             _move(unfinished, path, own / _REPLACED)
 
 
@@ -246,11 +246,11 @@ def locked(file: Path, *, patience: float | None = None) -> Iterator[None]:
     except Timeout:
         logger.warning("%s: another process or thread works there: waiting for it", file.parent)
         lock = _take(file, -1 if patience is None else patience)
-    owner = os.getpid()
+    is_mine = _ownership()
     try:
         yield
     finally:
-        if os.getpid() == owner:
+        if is_mine():
             with suppress(OSError):  # before it is released: who waits for it notices, and makes it anew
                 file.unlink()
             lock.release()
@@ -261,13 +261,19 @@ def _own_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
     """Make a folder that is removed at the end; by somebody else, if this process dies."""
     _tidy(parent, prefix)
     folder, lock = _claim(parent, prefix)
-    owner = os.getpid()
+    is_mine = _ownership()
     try:
         yield folder
     finally:
-        if os.getpid() == owner:  # a fork has a copy of this block, and the folder is not its own
+        if is_mine():
             lock.release()
             _remove(folder)
+
+
+def _ownership() -> Callable[[], bool]:
+    """Tell, later, whether this is still the same process: a fork has a copy of each block, and owns nothing."""
+    process = os.getpid()
+    return lambda: os.getpid() == process
 
 
 def _claim(parent: Path, prefix: str) -> tuple[Path, BaseFileLock]:

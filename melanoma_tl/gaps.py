@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.intervals import delong
 from melanoma_tl.metrics import FEW, LABELS, tally_metrics
 from melanoma_tl.resampling import Resampling
-from melanoma_tl.tables import format_p
+from melanoma_tl.tables import equals_p
 
 GAP_METRICS = ("auc", "sensitivity", "specificity")
 """The figures in which groups are compared: the share of melanomas in a group changes none of them."""
@@ -76,11 +76,10 @@ class Gap:
     p_value: float
 
     def __str__(self) -> str:
-        p_value = format_p(self.p_value)
         return (
             f"{LABELS[self.metric]} by {self.column}: {self.highest} {self.high_value:.2f}, {self.lowest} "
             f"{self.low_value:.2f}, gap {self.value:.2f} ({self.low:+.2f} to {self.high:+.2f}), "
-            f"p {p_value if '<' in p_value else f'= {p_value}'}"
+            f"p {equals_p(self.p_value)}"
         )
 
 

@@ -1,12 +1,13 @@
 """What stands between the last feature map and the score."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError
 from melanoma_tl.parameters import show
 from melanoma_tl.pooling import pool
-from melanoma_tl.remaking import make_again, rebuild, statistics_of, with_own_settings
+from melanoma_tl.remaking import Copies, make_again, rebuild, statistics_of, with_own_settings
 
 HEADS = ("pooled", "published")
 
@@ -112,14 +113,7 @@ def _apply_object(head: Any, features: Any, taken: set[str]) -> Any:
             f"the head {head.name!r} is made for inputs of shape {inputs[0].shape}, and the feature map has the shape "
             f"{features.shape}: make it with this one, or with None where it may differ"
         )
-    copies: dict[int, Any] = {}
-
-    def copy(operation: Any) -> Any:
-        if id(operation) not in copies:
-            copies[id(operation)] = _make_anew(operation, taken)
-        return copies[id(operation)]
-
-    return rebuild(head, copy, features)
+    return rebuild(head, Copies(partial(_make_anew, taken=taken)), features)
 
 
 def _fits(declared: tuple[int | None, ...], shape: tuple[int | None, ...]) -> bool:

@@ -24,7 +24,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from melanoma_tl.metrics import LABELS
-from melanoma_tl.tables import format_p
+from melanoma_tl.tables import equals_p
 
 MARGIN_METRICS = ("auc", "sensitivity", "specificity")
 """The figures that a margin can be stated for."""
@@ -101,8 +101,8 @@ class MarginTest:
         interval = f"{100 * self.confidence:g} % interval {self.low:+.3f} to {self.high:+.3f}, {self.test}"
         return (
             f"{LABELS[self.metric]}: {first} {verdict} {second} by the margin {self.margin:g}: difference "
-            f"{self.value:+.3f} ({interval}), one-sided p {_equals(self.p_non_inferiority)} for non-inferiority, "
-            f"{_equals(self.p_equivalence)} for equivalence"
+            f"{self.value:+.3f} ({interval}), one-sided p {equals_p(self.p_non_inferiority)} for non-inferiority, "
+            f"{equals_p(self.p_equivalence)} for equivalence"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -180,11 +180,6 @@ def margin_of_paired(
         return float(brentq(lambda delta: statistic(delta) - bound, value, outermost))
 
     return _judge(metric, margin, value, (end(-1), end(1)), confidence, "tango", statistic)
-
-
-def _equals(p_value: float) -> str:
-    text = format_p(p_value)
-    return text if text.startswith("<") else f"= {text}"
 
 
 def _judge(

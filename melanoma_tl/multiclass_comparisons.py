@@ -10,18 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.comparisons import Difference, McNemar, compare, difference_table, mcnemar
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.inputs import check_bootstrap, check_lengths
 from melanoma_tl.metrics import COLLAPSED, LABELS
 from melanoma_tl.multiclass import AVERAGED, check_class_scores, measure_classes, predict_classes
 from melanoma_tl.resampling import method_name, percentile_interval
-from melanoma_tl.tables import html_list, html_table, markdown_list, markdown_table, text_table
+from melanoma_tl.tables import TitledTable
 
 _OF_EACH = ("auc", "average_precision", "sensitivity", "specificity")
 
 
 @dataclass(frozen=True, eq=False)
-class MulticlassComparison:
+class MulticlassComparison(TitledTable):
     """Two classifiers of several diagnoses on the same images.
 
     Made by `compare_classes` or `MulticlassReport.compare`.
@@ -56,25 +55,6 @@ class MulticlassComparison:
     def __repr__(self) -> str:
         one = self.differences["balanced_accuracy"]
         return f"MulticlassComparison({self._title()}, balanced accuracy {one.value:+.3f})"
-
-    def __str__(self) -> str:
-        lines = [visible(self._title()), *(f"  {visible(fact)}" for fact in self._facts())]
-        return f"{chr(10).join(lines)}\n\n{text_table(*self._table())}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{in_html(self._title())}</p>{html_list(self._facts())}{html_table(*self._table())}"
-
-    def to_markdown(self) -> str:
-        """Write the comparison as Markdown.
-
-        Returns
-        -------
-        str
-            What was compared, and a table with one row a figure.
-        """
-        return (
-            f"## {in_markdown(self._title())}\n\n{markdown_list(self._facts())}\n\n{markdown_table(*self._table())}\n"
-        )
 
     def to_frame(self) -> pd.DataFrame:
         """Give the comparison to pandas.

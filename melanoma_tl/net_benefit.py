@@ -18,12 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.inputs import check_bootstrap, check_lengths, check_scored
 from melanoma_tl.metrics import COLLAPSED, Metric
 from melanoma_tl.parameters import BOOTSTRAP, COLUMN, INSIDE, NAMES, NONE, checked, several
 from melanoma_tl.resampling import Tally, draw_groups, method_name, percentile_interval
-from melanoma_tl.tables import html_list, html_table, markdown_list, markdown_table, text_table
+from melanoma_tl.tables import TitledTable
 
 NAMED_THRESHOLDS = (0.05, 0.1, 0.2)
 """Threshold probabilities at which net benefits are told: one melanoma for 20, 10 and 5 lesions cut out."""
@@ -64,7 +63,7 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True, eq=False)
-class NetBenefits:
+class NetBenefits(TitledTable):
     """What acting on the scores gains at named thresholds.
 
     Made by `net_benefit` or `MetricsReport.net_benefit`.
@@ -89,26 +88,8 @@ class NetBenefits:
     names: tuple[str, str]
     confidence: float
 
-    def __str__(self) -> str:
-        lines = [visible(self._title()), *(f"  {visible(fact)}" for fact in self._facts())]
-        return "\n\n".join(["\n".join(lines), text_table(*self._table())])
-
     def __repr__(self) -> str:
         return f"NetBenefits({self._title()}, {len(self.rows)} thresholds)"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{in_html(self._title())}</p>{html_list(self._facts())}{html_table(*self._table())}"
-
-    def to_markdown(self) -> str:
-        """Write the net benefits as Markdown.
-
-        Returns
-        -------
-        str
-            Where they hold, and a table with one row a threshold.
-        """
-        table = markdown_table(*self._table())
-        return f"## {in_markdown(self._title())}\n\n{markdown_list(self._facts())}\n\n{table}\n"
 
     def to_dict(self) -> dict[str, Any]:
         """Write the net benefits as plain Python objects.

@@ -45,15 +45,15 @@ def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> A
         ) from error
 
 
-def rebuild(operation: Any, copy: Callable[[Any], Any], *args: Any, **kwargs: Any) -> Any:
+def rebuild(operation: Any, copy: "Copies", *args: Any, **kwargs: Any) -> Any:
     """Call a layer, a network or another operation anew; of a network each of its operations, so that all is flat.
 
     Parameters
     ----------
     operation : keras.Operation
         Stays as it is. A network whose class has a ``call`` of its own is one operation: only that knows what it does.
-    copy : callable
-        Makes an operation again; the same one each time that it is given the same, for what is shared stays shared.
+    copy : Copies
+        Makes operations again.
     *args, **kwargs : object
         What it is called with.
 
@@ -87,6 +87,31 @@ def rebuild(operation: Any, copy: Callable[[Any], Any], *args: Any, **kwargs: An
             args, operation_fn=lambda inner: inner, call_fn=lambda inner, *a, **k: rebuild(inner, copy, *a, **k)
         )
     return copy(operation)(*args, **kwargs)
+
+
+class Copies:
+    """What `rebuild` makes operations again with: each once, for what is shared stays shared.
+
+    Parameters
+    ----------
+    make : callable
+        Makes an operation again.
+    """
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+        self._pairs: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, operation: Any) -> Any:
+        """Give the copy of an operation."""
+        if id(operation) not in self._pairs:
+            self._pairs[id(operation)] = operation, self._make(operation)
+        return self._pairs[id(operation)][1]
+
+    @property
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """What was made again, with what it was made of."""
+        return list(self._pairs.values())
 
 
 def _computes_as(network: Any, kind: type[Any]) -> bool:

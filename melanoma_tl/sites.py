@@ -32,11 +32,10 @@ from scipy.special import expit, logit
 from scipy.stats import chi2, norm, t
 
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.escaping import in_html, in_markdown, visible
 from melanoma_tl.intervals import delong
 from melanoma_tl.metrics import LABELS, Metric
 from melanoma_tl.parameters import INSIDE, checked, choice, holding, listed, mapping
-from melanoma_tl.tables import format_p, html_list, html_table, markdown_list, markdown_table, text_table
+from melanoma_tl.tables import TitledTable, equals_p
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,7 +159,7 @@ class Site:
 
 
 @dataclass(frozen=True, eq=False)
-class SiteSummary:
+class SiteSummary(TitledTable):
     """One figure of one classifier at several sites, their mean, and what a new site may see.
 
     Made by `combine_sites`.
@@ -195,26 +194,8 @@ class SiteSummary:
     p_value: float
     confidence: float
 
-    def __str__(self) -> str:
-        lines = [visible(self._title()), *(f"  {visible(fact)}" for fact in self._facts())]
-        return "\n\n".join(["\n".join(lines), text_table(*self._table())])
-
     def __repr__(self) -> str:
         return f"SiteSummary({self._title()}, mean {self.mean.value:.3f} ({self.mean.low:.3f}-{self.mean.high:.3f}))"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{in_html(self._title())}</p>{html_list(self._facts())}{html_table(*self._table())}"
-
-    def to_markdown(self) -> str:
-        """Write the summary as Markdown.
-
-        Returns
-        -------
-        str
-            What was found, and a table with one row a site.
-        """
-        table = markdown_table(*self._table())
-        return f"## {in_markdown(self._title())}\n\n{markdown_list(self._facts())}\n\n{table}\n"
 
     def to_dict(self) -> dict[str, Any]:
         """Write the summary as plain Python objects.
@@ -265,10 +246,9 @@ class SiteSummary:
         else:
             span = f"{self.new_low:.3f} to {self.new_high:.3f}"
             facts.append(f"One more site like these may see {span} ({covered} prediction interval)")
-        p_value = format_p(self.p_value)
         facts.append(
             f"Between sites: standard deviation {self.tau:.2f} of the log odds; {100 * self.i_squared:.0f} % of the "
-            f"scatter is not chance (I squared); p {p_value if '<' in p_value else f'= {p_value}'} (Cochran's Q)"
+            f"scatter is not chance (I squared); p {equals_p(self.p_value)} (Cochran's Q)"
         )
         return facts
 

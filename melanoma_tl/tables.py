@@ -1,11 +1,12 @@
 """Tables as aligned text, as Markdown and as HTML, and what stands in and beside them."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import pandas as pd
 
-from melanoma_tl.escaping import in_column, in_html, in_markdown
+from melanoma_tl.escaping import in_column, in_html, in_markdown, visible
 
 Row = Sequence[str]
 
@@ -191,3 +192,59 @@ def format_p(p_value: float) -> str:
     ('0.039', '< 0.001')
     """
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def equals_p(p_value: float) -> str:
+    """Write a p-value behind a "p" in a sentence.
+
+    Parameters
+    ----------
+    p_value : float
+        0 to 1.
+
+    Returns
+    -------
+    str
+        With the sign between the two.
+
+    Examples
+    --------
+    >>> equals_p(0.0391), equals_p(1e-9)
+    ('= 0.039', '< 0.001')
+    """
+    text = format_p(p_value)
+    return text if text.startswith("<") else f"= {text}"
+
+
+class TitledTable(ABC):
+    """A result that prints itself as a title, a few facts and a table, whatever it is written in."""
+
+    @abstractmethod
+    def _title(self) -> str:
+        """Say what it is, in one line."""
+
+    @abstractmethod
+    def _facts(self) -> list[str]:
+        """Say what the table rests on, a sentence each."""
+
+    @abstractmethod
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Give the header and the rows."""
+
+    def __str__(self) -> str:
+        lines = [visible(self._title()), *(f"  {visible(fact)}" for fact in self._facts())]
+        return "\n\n".join(["\n".join(lines), text_table(*self._table())])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{in_html(self._title())}</p>{html_list(self._facts())}{html_table(*self._table())}"
+
+    def to_markdown(self) -> str:
+        """Write it as Markdown.
+
+        Returns
+        -------
+        str
+            A heading, the facts as a list, and the table.
+        """
+        table = markdown_table(*self._table())
+        return f"## {in_markdown(self._title())}\n\n{markdown_list(self._facts())}\n\n{table}\n"

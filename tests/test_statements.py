@@ -56,7 +56,7 @@ def with_patients(dataset, patients):
 
 
 @pytest.fixture(scope="module")
-def test_sets(made):
+def kinds_of_data(made):
     """Each with what is true of it: how it was chosen, what of it the models have seen."""
     (made.folder / "broken.jpg").write_bytes(b"no image")
     broken = ISBIDataset(["broken"], [str(made.folder / "broken.jpg")], [1], name="broken")
@@ -273,12 +273,12 @@ COMBINATIONS = list(
 
 
 @pytest.fixture(scope="module")
-def told(models, test_sets):
+def told(models, kinds_of_data):
     """Make the report of each combination once, with what is true of it."""
 
     def tell(model, data, threshold):
         estimator, rule, calibrated = models[model]
-        X, history, chosen_by, seen = test_sets[data]
+        X, history, chosen_by, seen = kinds_of_data[data]
         report = MetricsReport.from_estimator(estimator, X, threshold=threshold, n_resamples=100)
         usable = np.array([image_id != "broken" for image_id in X.image_ids])
         used = estimator.threshold_ if threshold is None else threshold

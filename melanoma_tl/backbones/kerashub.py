@@ -5,7 +5,7 @@ from typing import Any
 
 from melanoma_tl.backbones.registry import KERASHUB, BackboneSpec, PresetWeights
 from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
-from melanoma_tl.remaking import rebuild
+from melanoma_tl.remaking import Copies, rebuild
 
 
 @lru_cache(maxsize=32)
@@ -85,15 +85,9 @@ def _copy(network: Any, tensor: Any) -> Any:
     """Build a network anew on a tensor, with the same weights, and return what it gives."""
     import keras
 
-    copies: dict[int, tuple[Any, Any]] = {}
-
-    def copy(operation: Any) -> Any:
-        if id(operation) not in copies:
-            copies[id(operation)] = operation, type(operation).from_config(operation.get_config())
-        return copies[id(operation)][1]
-
-    result = rebuild(network, copy, tensor)
-    for original, copied in copies.values():
+    copies = Copies(lambda operation: type(operation).from_config(operation.get_config()))
+    result = rebuild(network, copies, tensor)
+    for original, copied in copies.pairs:
         if isinstance(original, keras.Layer):
             copied.set_weights(original.get_weights())
     return result

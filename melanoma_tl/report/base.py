@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.files import publishing
 from melanoma_tl.images import SkippedRow
@@ -333,3 +336,8 @@ class Report(ABC):
     @property
     def _bootstrap(self) -> dict[str, Any]:
         return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
+
+    def _bootstrap_of(self, rows: NDArray[np.intp]) -> dict[str, Any]:
+        """Give the options of the bootstrap for some of the images."""
+        groups = None if self.groups is None else [self.groups[row] for row in rows]
+        return self._bootstrap | {"groups": groups}

@@ -576,9 +576,6 @@ class MetricsReport(ReportFigures, Report):
         """
         here, there = self._scored("A comparison"), other._scored("A comparison")
         images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
-        bootstrap = self._bootstrap
-        if self.groups is not None:
-            bootstrap["groups"] = [self.groups[row] for row in images.here]
         return compare(
             here.y_true[images.here],
             here.y_score[images.here],
@@ -587,7 +584,7 @@ class MetricsReport(ReportFigures, Report):
             names=names,
             left_out=images.left_out,
             margins=margins,
-            **bootstrap,
+            **self._bootstrap_of(images.here),
         )
 
     @checked(

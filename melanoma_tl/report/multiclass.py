@@ -426,9 +426,6 @@ class MulticlassReport(Report):
         column_of = [other.classes.index(name) for name in self.classes]  # their order may differ
         there = np.argsort(column_of)[other.y_true]
         images = match_images(self.image_ids, other.image_ids, self.y_true, there)
-        bootstrap = self._bootstrap
-        if self.groups is not None:
-            bootstrap["groups"] = [self.groups[row] for row in images.here]
         return compare_classes(
             self.y_true[images.here],
             self.y_score[images.here],
@@ -436,7 +433,7 @@ class MulticlassReport(Report):
             classes=self.classes,
             names=names,
             left_out=images.left_out,
-            **bootstrap,
+            **self._bootstrap_of(images.here),
         )
 
     # -- drawing ---------------------------------------------------------------------------------------------------
