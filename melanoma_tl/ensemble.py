@@ -727,7 +727,8 @@ def _check_cross_validation(known: Mapping[str, Any] | None, n_members: int) -> 
     """Check what a file says of a cross-validation."""
     if known is None:
         return None
-    parts = take(known, _CROSS_VALIDATION | {"folds": listed(whole(at_least=0, at_most=n_members - 1), at_least=1)})
+    rules = _CROSS_VALIDATION | {"folds": listed(whole(at_least=0, at_most=n_members - 1), at_least=1)}
+    parts = take({"groups": None} | dict(known), rules)  # which older files do not have
     columns = [parts[name] for name in ("scores", "folds", "labels", "groups") if parts[name] is not None]
     if len({len(column) for column in columns}) > 1:
         raise ModelFileError(

@@ -5,11 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from model_files import edit
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from melanoma_tl import Ensemble, ISBIDataset, TransferClassifier, cross_validate
-from melanoma_tl.ensemble import rank_among
+from melanoma_tl.ensemble import STATE_FILE, rank_among
 from melanoma_tl.errors import (
     DatasetError,
     ImageError,
@@ -180,6 +181,15 @@ def test_the_file_keeps_the_folds_and_no_id(ensemble, patients, tmp_path):
     reports = [str(model.out_of_fold_report(n_resamples=100)) for model in (loaded, ensemble)]
     assert reports[0].split("created")[0] == reports[1].split("created")[0]
     assert loaded.out_of_fold_report(n_resamples=100).paths is None
+
+
+def test_a_file_from_before_the_groups_were_kept_is_read(ensemble, tmp_path):
+    ensemble.save(tmp_path / "ensemble.zip")
+    edit(tmp_path / "ensemble.zip", STATE_FILE, lambda state: state["cross_validation"].pop("groups"))
+    loaded = Ensemble.load(tmp_path / "ensemble.zip")
+    assert loaded.cross_validation_.groups is None
+    assert np.array_equal(loaded.folds_, ensemble.folds_)
+    assert loaded.out_of_fold_report(n_resamples=100).groups is None
 
 
 # -- what it takes --
