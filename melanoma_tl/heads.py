@@ -94,9 +94,12 @@ def _apply_own(head: Callable[[Any], Any], features: Any, taken: set[str]) -> An
         )
     if len(result.shape) != 2 or not result.shape[1]:
         raise ParameterError(f"{what} must return a tensor of shape (n, features), got {tuple(result.shape)}")
-    sources = {id(source) for tensor in (features, result) for source in keras.utils.get_source_inputs(tensor)}
-    if len(sources) > 1:
-        raise ParameterError(f"{what} must compute its features from the feature map alone, and has another input")
+    try:
+        keras.Function(features, result)  # visits each tensor once, where get_source_inputs walks along every path
+    except ValueError as error:
+        raise ParameterError(
+            f"{what} must compute its features from the feature map alone, and has another input"
+        ) from error
     return result
 
 

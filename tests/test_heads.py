@@ -327,3 +327,13 @@ def test_what_would_be_another_network_is_refused(case):
     make, message = REFUSED[case]
     with pytest.raises(ParameterError, match=message):
         classifier(make(), on_error="raise").fit(["there_is_no_such_file.png"] * 4, [0, 1, 0, 1])
+
+
+@pytest.mark.timeout(60)
+def test_a_head_of_many_joined_paths_is_checked_in_no_time():
+    def residual(maps):
+        for _ in range(40):  # a trillion paths from the score to the image
+            maps = layers.Add()([maps, layers.ReLU()(maps)])
+        return layers.GlobalMaxPooling2D()(maps)
+
+    assert fit(residual).predict_proba(X).shape == (len(X), 2)
