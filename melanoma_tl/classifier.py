@@ -1,6 +1,5 @@
 """`TransferClassifier`: learns melanoma from images, on top of a pre-trained backbone."""
 
-import gc
 import hashlib
 import inspect
 import json
@@ -23,7 +22,7 @@ from melanoma_tl.backbones.building import is_foreign
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
-from melanoma_tl.distribution import ALONE, DISTRIBUTIONS, Replicas, find_replicas
+from melanoma_tl.distribution import ALONE, DISTRIBUTIONS, Replicas, find_replicas, forget_networks
 from melanoma_tl.documents import LABEL, read_parts
 from melanoma_tl.errors import (
     DatasetError,
@@ -505,7 +504,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """Train, when what can be checked without a network has been."""
         from melanoma_tl.training import held
 
-        gc.collect()  # networks hold themselves in circles: those of earlier fits would wait beside this one
+        forget_networks()
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
         network = self._build(spec, weights, seed)
