@@ -293,7 +293,7 @@ def forget_networks() -> None:
 
     Networks hold themselves in circles, so that they would wait for Python's collector. TensorFlow keeps a kernel for
     every operation that was ever run by itself, and the name of a variable is part of what tells operations apart:
-    about 5 kB for each variable that there ever was, 8 MB for a MobileNet. What is still in use is made again then.
+    about 36 kB for each variable that there ever was, 8 MB for a MobileNet. What is still in use is made again then.
     """
     import keras
 

@@ -384,3 +384,14 @@ def test_a_head_of_many_joined_paths_is_checked_in_no_time():
         return layers.GlobalMaxPooling2D()(maps)
 
     assert fit(residual).predict_proba(X).shape == (len(X), 2)
+
+
+def test_a_head_of_too_many_layers_is_refused():
+    def endless(maps):
+        maps = layers.GlobalMaxPooling2D()(maps)
+        for _ in range(1100):
+            maps = -maps
+        return maps
+
+    with pytest.raises(ParameterError, match="more layers one after another than Keras can connect"):
+        fit(endless)
