@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 _OF_PROCESS = {
     "floatx": "float32",
     "epsilon": 1e-7,
@@ -66,14 +68,17 @@ def seeded_building(seed: int | None) -> Iterator[None]:
         Layers that are made in this block are the same for the same seed; the user's random state stays as it was.
     """
     with _building, own_settings():
-        state = random.getstate()
+        # Keras draws from the first; builders and heads of the user's own may draw from either.
+        states = random.getstate(), np.random.get_state()  # noqa: NPY002 -- of the user's functions
         if seed is not None:
             random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
         try:
             yield
         finally:
             if seed is not None:
-                random.setstate(state)
+                random.setstate(states[0])
+                np.random.set_state(states[1])  # noqa: NPY002
 
 
 def users_settings() -> dict[str, str]:

@@ -395,3 +395,14 @@ def test_a_head_of_too_many_layers_is_refused():
 
     with pytest.raises(ParameterError, match="more layers one after another than Keras can connect"):
         fit(endless)
+
+
+def test_numbers_that_a_head_draws_from_numpy_are_those_of_the_seed():
+    def scaled(maps):
+        return layers.GlobalMaxPooling2D()(maps) * float(np.random.random())  # noqa: NPY002
+
+    state = np.random.get_state()  # noqa: NPY002
+    scores = [fit(scaled).predict_proba(X) for _ in range(2)]
+    assert np.array_equal(*scores)
+    assert all(np.array_equal(*pair) for pair in zip(np.random.get_state(), state, strict=True))  # noqa: NPY002
+    assert not np.array_equal(scores[0], fit(scaled, random_state=1).predict_proba(X))
