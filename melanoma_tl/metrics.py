@@ -49,6 +49,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from melanoma_tl.few import MARK, count_units, mark_few
 from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored, check_scores
 from melanoma_tl.intervals import auc_interval, average_precision_interval, wilson_interval
 from melanoma_tl.labels import as_binary
@@ -181,6 +182,9 @@ class Metric:
         How the interval was made: "wilson", "simel", "newcombe", "logit delong", "logit influence", "bootstrap", the
         last three also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial", "bootstrap bound",
         "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
+    few : bool, default=False
+        Whether the interval rests on so few images, or patients, that it holds the truth less often than it says
+        (`melanoma_tl.few`).
     """
 
     value: float
@@ -188,6 +192,7 @@ class Metric:
     high: float
     n: int
     method: str
+    few: bool = False
 
     def to_dict(self) -> dict[str, float]:
         """Write the figure as plain Python objects.
@@ -195,9 +200,9 @@ class Metric:
         Returns
         -------
         dict
-            value, low, high and n.
+            value, low, high, n and few.
         """
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "few": self.few}
 
 
 def describe(metric: Metric, confidence: float) -> str:
@@ -222,8 +227,9 @@ def describe(metric: Metric, confidence: float) -> str:
     """
     if np.isnan(metric.value):
         return f"undefined (n = {metric.n})"
-    dash = "-" if metric.low >= 0 else " to "
-    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}, n = {metric.n})"
+    dash, mark = "-" if metric.low >= 0 else " to ", f", {MARK}" if metric.few else ""
+    interval = f"{100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}"
+    return f"{metric.value:.3f} ({interval}, n = {metric.n}{mark})"
 
 
 @checked(threshold=PROBABILITY)
@@ -492,7 +498,7 @@ def resampled_metrics(
     ranked = _ranked_figures(truth, scores, groups, confidence)
     resampled = [name for name in LABELS if name not in ranked]
     others = _figures(resampled, resampling, threshold, confidence, method_name(groups))
-    return {name: (ranked | others)[name] for name in LABELS}
+    return mark_few({name: (ranked | others)[name] for name in LABELS}, count_units(truth, groups))
 
 
 def matrix_metrics(
@@ -528,7 +534,8 @@ def matrix_metrics(
     # A matrix is a set of scores that takes two values, the calls themselves.
     tally = Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
     resampling = Resampling.of_tally(tally, n_resamples, random_state)
-    return _figures(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
+    figures = _figures(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
+    return mark_few(figures, (counts.n_benign, counts.n_melanoma))
 
 
 def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:

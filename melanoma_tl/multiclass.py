@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.few import count_units, mark_few
 from melanoma_tl.inputs import check_bootstrap, check_lengths, check_probabilities
 from melanoma_tl.intervals import wilson_interval
 from melanoma_tl.metrics import LABELS, UNBOUNDED, Metric, by_resampling, tally_metrics
@@ -188,7 +189,9 @@ def multiclass_metrics(
     if groups is None:
         right = int((predict_classes(scores) == truth).sum())
         accuracy = Metric(accuracy.value, *wilson_interval(right, n, confidence), n, "wilson")
-    return MulticlassMetrics(balanced, accuracy, dict(zip(AVERAGED, macro, strict=True)))
+    units = (min(count_units(truth, groups)),)  # all of these rest on each class
+    whole = mark_few({"balanced_accuracy": balanced, "accuracy": accuracy}, units)
+    return MulticlassMetrics(**whole, macro=mark_few(dict(zip(AVERAGED, macro, strict=True)), units))
 
 
 def measure_classes(

@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.few import count_units, mark_few
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_scored
 from melanoma_tl.intervals import specificity_intervals
 from melanoma_tl.metrics import ConfusionCounts, Metric, describe, proportion_metrics
@@ -349,6 +350,7 @@ def specificity_at_sensitivity(
         for value, (low, high) in zip(values, 2 * ends, strict=True)
     ]
     half = len(sensitivities)
+    figures = list(mark_few(dict(enumerate(figures)), count_units(truth, groups)).values())
     return tuple(
         SpecificityAtSensitivity(float(sensitivity), *pair)
         for sensitivity, *pair in zip(sensitivities, figures[:half], figures[half:], strict=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from melanoma_tl.few import FACT
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, describe
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ def _without_width(report: "Report") -> list[str]:
     return [f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else []
 
 
+def _few_intervals(report: "Report") -> list[str]:
+    marked = [name for name, metric in report.figures.items() if metric.few]
+    return [f"{FACT} ({', '.join(marked)})"] if marked else []
+
+
 _CHECKS = (
     _Check("images that the model was fitted with", _leakage),
     _Check("what was attached", _findings),
@@ -144,6 +150,7 @@ _CHECKS = (
     _Check("whether the AUC is above chance", _no_better_than_chance),
     _Check("the number of images of each class", _few),
     _Check("calibration", _miscalibration),
+    _Check("whether intervals rest on few images", _few_intervals),
     _Check("how the images were chosen", _prevalence_by_choice),
     _Check("intervals without width", _without_width),
 )

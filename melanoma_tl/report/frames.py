@@ -11,7 +11,7 @@ from melanoma_tl.metrics import Metric
 if TYPE_CHECKING:
     from melanoma_tl.report.metrics_report import MetricsReport
 
-_COLUMNS = ("metric", "at", "value", "low", "high", "confidence", "method", "n", "name")
+_COLUMNS = ("metric", "at", "value", "low", "high", "confidence", "method", "n", "few", "name")
 
 
 def frame_figures(figures: Mapping[str, Metric], *, confidence: float, name: str) -> pd.DataFrame:
@@ -30,10 +30,10 @@ def frame_figures(figures: Mapping[str, Metric], *, confidence: float, name: str
     -------
     pandas.DataFrame
         Columns "metric", "at" (NaN: a figure that is asked for nowhere in particular), "value", "low", "high",
-        "confidence", "method", "n" and "name".
+        "confidence", "method", "n", "few" and "name".
     """
     rows = [
-        (metric, float("nan"), one.value, one.low, one.high, confidence, one.method, one.n, name)
+        (metric, float("nan"), one.value, one.low, one.high, confidence, one.method, one.n, one.few, name)
         for metric, one in figures.items()
     ]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"at": float, "value": float, "n": int})

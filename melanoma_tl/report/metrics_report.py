@@ -74,7 +74,7 @@ class MetricsReport(ReportFigures, Report):
     metrics : mapping of str to Metric
         auc, partial_auc, average_precision, accuracy, balanced_accuracy, sensitivity, specificity,
         precision, npv, f1, iou_melanoma, iou_benign, mcc, kappa, lr_positive and lr_negative, each with value,
-        low, high, n and method; the first three are absent from a report on a confusion matrix alone.
+        low, high, n, method and few; the first three are absent from a report on a confusion matrix alone.
     counts : ConfusionCounts
         ``(tn, fp, fn, tp)`` at the threshold.
     threshold : float or None
@@ -706,7 +706,7 @@ class MetricsReport(ReportFigures, Report):
         -------
         pandas.DataFrame
             One row a figure: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
-            "low", "high", "confidence", "method", "n" and "name", which is that of the test data: the tables of
+            "low", "high", "confidence", "method", "n", "few" and "name", which is that of the test data: the tables of
             several reports can be put under each other with ``pandas.concat``.
 
         Examples

@@ -14,6 +14,7 @@ import pandas as pd
 from melanoma_tl.calibration import CALIBRATION_LABELS
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.escaping import fenced, in_csv, in_html, in_markdown, lines_visible, visible
+from melanoma_tl.few import MARK
 from melanoma_tl.files import publishing
 from melanoma_tl.metrics import NO_WIDTH, Metric
 from melanoma_tl.report.concerns import list_concerns
@@ -320,8 +321,9 @@ def cells(metric: Metric) -> tuple[str, str]:
     """
     if np.isnan(metric.value):
         return "undefined", "-"
-    mark = f" ({NO_WIDTH})" if metric.low == metric.high else ""
-    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}{mark}"
+    marks = [mark for mark, given in ((NO_WIDTH, metric.low == metric.high), (MARK, metric.few)) if given]
+    marked = f" ({', '.join(marks)})" if marks else ""
+    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}{marked}"
 
 
 def write_json(document: dict[str, Any]) -> str:
