@@ -482,7 +482,7 @@ def calibration_metrics(
     n, method = len(truth), method_name(groups)
     figures = {}
     for row, name in enumerate(("brier", "log_loss")):
-        low, high = percentile_interval(resampled[[row]], confidence)[:, 0]
+        low, high = percentile_interval(values[[row]], resampled[[row]], confidence)[:, 0]
         figures[name] = Metric(float(values[row]), float(low), float(high), n, method)
     gaps = zip(*(np.split(rows[2:], [len(edges[0]) + 1]) for rows in (values, resampled)), strict=True)
     for strategy, (here, drawn) in zip(STRATEGIES, gaps, strict=True):

@@ -143,8 +143,8 @@ CONFUSION_METRICS = tuple(name for name in LABELS if name in _RATIOS)
 UNBOUNDED = frozenset({"lr_positive", "lr_negative"})
 """Figures that may exceed 1: they stand on no axis from 0 to 1, and no percentage means them."""
 
-_RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
-"""What figures can be, where it is not 0 to 1: no end of an interval lies outside."""
+RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
+"""What figures can be, where it is not 0 to 1: no end of an interval lies outside, no difference exceeds the width."""
 
 OF_PREVALENCE = frozenset(
     {"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign", "mcc", "kappa"}
@@ -699,9 +699,9 @@ def _figures(
             return tally_metrics(wanted, melanoma, benign, int((scores > threshold).sum()))
 
         values, resampled = resampling.measure(figure, stratified=stratified)
-        ends = percentile_interval(resampled, confidence)
+        ends = percentile_interval(values, resampled, confidence)
         for name, value, (low, high) in zip(wanted, values, ends.T, strict=True):
-            low, high = np.clip((low, high), *_RANGES.get(name, (0, 1)))
+            low, high = np.clip((low, high), *RANGES.get(name, (0, 1)))
             n = proportions[name].n if name in proportions else counts.n
             figures[name] = Metric(float(value), float(low), float(high), n, method)
     return {name: figures[name] for name in names}

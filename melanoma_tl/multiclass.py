@@ -180,7 +180,7 @@ def multiclass_metrics(
     check_lengths(len(scores), groups=groups)
     (value,), (resampled,) = measure_classes(truth, [scores], groups, n_resamples, random_state)
     n, method = len(truth), method_name(groups)
-    lows, highs = percentile_interval(resampled, confidence)
+    lows, highs = percentile_interval(value, resampled, confidence)
     figures = [
         Metric(float(one), float(low), float(high), n, method)
         for one, low, high in zip(value, lows, highs, strict=True)

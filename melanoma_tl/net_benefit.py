@@ -231,7 +231,7 @@ def net_benefit(
     drawn = draw_groups(truth, levels, groups, n_resamples, random_state, stratified=prevalence is not None)
     resampled = np.concatenate([figures(sides) for sides in drawn], axis=-1)
     values = figures([(tally.melanoma[None], tally.benign[None]) for tally in tallies])[..., 0]
-    ends = percentile_interval(resampled.reshape(-1, n_resamples), confidence)
+    ends = percentile_interval(values.ravel(), resampled.reshape(-1, n_resamples), confidence)
     low, high = ends.reshape(2, *values.shape)
     units = count_units(truth, groups)
 
