@@ -105,7 +105,7 @@ def test_resamples_without_a_figure_do_not_count():
 def test_an_interval_holds_its_own_value_and_an_undefined_figure_has_none():
     resampled = np.tile(np.arange(11.0), (4, 1))
     ends = percentile_interval(np.array([5.0, -3.0, 20.0, np.nan]), resampled, 0.8)
-    assert ends[:, :3].T == pytest.approx(np.array([[1, 9], [-3, 9], [1, 20]]))
+    assert pytest.approx(np.array([[1, 9], [-3, 9], [1, 20]])) == ends[:, :3].T
     assert np.isnan(ends[:, 3]).all()
 
 

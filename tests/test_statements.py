@@ -163,8 +163,11 @@ def number(text):
 
 
 FACTS = {
-    r"LEAKAGE: the model was fitted with a counterpart of (\d+) images \((.*)\)": lambda t, n, by: (
-        int(n) == t.n_seen > 0 and f"{n} by id" in by and f"{n} by bytes" in by
+    r"LEAKAGE: the model was (.*) with a counterpart of (\d+) images \((.*); (.*)\)": lambda t, done, n, by, role: (
+        int(n) == t.n_seen > 0
+        and f"{n} by id" in by
+        and f"{n} by bytes" in by
+        and (done, role) == (("tuned", f"{n} of tuning") if t.only_tuned else ("fitted", f"{n} of training"))
     ),
     r"EVERY IMAGE IS CALLED (MELANOMA|BENIGN): .*": lambda t, called: t.called == {called == "MELANOMA"},
     r"(TARGET MISSED|Target not reached, which may be chance): the threshold was chosen for a sensitivity of at "
@@ -218,7 +221,7 @@ ENTRIES = {
     r"(Each has a score|1 that could not be used are listed under Data)\.",
     "threshold_and_calibration": r"An image is called melanoma when its score is above (\S+), (.*?)\."
     r"(?: Calibrated: (.*)\.)?",
-    "independence": r"(?:No test image has|(\d+) test images have) a counterpart among those the model was fitted with"
+    "independence": r"(?:No test image has|(\d+) test images have) a counterpart among those the model was (.*) with"
     r"(?:; compared by (.*))?\.",
     "sample_size": r"\d+ images \((\d+) melanoma and (\d+) benign\) give .*Sensitivity \(recall\) (\S+) \(.*\), "
     r"Specificity (\S+) \(.*\)\.",
@@ -242,8 +245,9 @@ def check_card(truth, card):
         assert f"fitted on {N_VALID} images ({N_VALID // 2} melanomas)" in calibration
     else:
         assert calibration is None
-    n_seen, compared = said["independence"].groups()
+    n_seen, done, compared = said["independence"].groups()
     assert int(n_seen or 0) == truth.n_seen
+    assert done == ("fitted or tuned" if not truth.n_seen else "tuned" if truth.only_tuned else "fitted")
     if compared is not None:
         assert compared.split(", ") == ["id", "bytes", "near-duplicate"], "there was nothing else to compare by"
     n_melanoma, n_benign, sensitivity, specificity = said["sample_size"].groups()
@@ -308,6 +312,7 @@ def told(models, kinds_of_data):
             threshold=used,
             n_seen=seen if seen >= 0 else (-seen if rule or calibrated else 0),
             units=[len(set(patients[(X.labels == label) & usable])) for label in (0, 1)],
+            only_tuned=seen < 0,
             n_skipped=int((~usable).sum()),
             n_patients=len(set(X.metadata["patient_id"])) if data == "patients" else None,
             rule=rule if threshold is None else None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from melanoma_tl.few import FACT
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, describe
+from melanoma_tl.report.provenance import how_seen
 
 if TYPE_CHECKING:
     from melanoma_tl.report.base import Report
@@ -51,7 +52,9 @@ def _leakage(report: "Report") -> list[str] | None:
     if not seen["images"]:
         return []
     by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
-    return [f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})"]
+    roles = ", ".join(f"{count} of {role}" for role, count in seen.get("role", {}).items())
+    found = f"{by}; {roles}" if roles else by
+    return [f"LEAKAGE: the model was {how_seen(seen)} with a counterpart of {seen['images']} images ({found})"]
 
 
 def _findings(report: "Report") -> list[str] | None:
@@ -143,7 +146,7 @@ def _few_intervals(report: "Report") -> list[str]:
 
 
 _CHECKS = (
-    _Check("images that the model was fitted with", _leakage),
+    _Check("images that the model was fitted or tuned with", _leakage),
     _Check("what was attached", _findings),
     _Check("whether both classes are called", _one_class),
     _Check("the target of the threshold", _target),
