@@ -281,7 +281,7 @@ def measure_subgroups(
             else:
                 metrics = resampled_metrics(truth[inside], scores[inside], threshold, within, **bootstrap)
                 if value != NOT_GIVEN:
-                    found = estimate_group(truth[inside], scores[inside], threshold, within, n_resamples, random_state)
+                    found = estimate_group(truth[inside], scores[inside], threshold, within)
                     estimates.append((str(name), value, found))
             rows.append(Subgroup(str(name), value, n_melanoma, n - n_melanoma, metrics))
     gaps = largest_gaps(estimates, confidence, random_state)

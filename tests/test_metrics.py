@@ -10,7 +10,7 @@ from isic_challenge_scoring.classification import ClassificationMetric, Classifi
 from scipy.special import expit, logit
 from sklearn import metrics as sk
 from statsmodels.stats.inter_rater import cohens_kappa
-from statsmodels.stats.proportion import confint_proportions_2indep
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from melanoma_tl.calibration import calibration_metrics
 from melanoma_tl.comparisons import compare
@@ -371,3 +371,22 @@ def test_no_interval_of_several_classes_leaves_out_its_own_value(seed):
     found = multiclass_metrics(truth, scores, n_classes=3, confidence=0.1, n_resamples=100)
     for one in (found.balanced_accuracy, found.accuracy, *found.macro.values()):
         assert np.isnan(one.value) or one.low <= one.value <= one.high
+
+
+def test_copies_of_an_image_count_as_one_in_proportions():
+    y_true, y_score = simulate(40, 90)
+    alone = score_metrics(y_true, y_score, n_resamples=100)
+    copies = np.repeat(np.arange(130), 5)
+    together = score_metrics(y_true[copies], y_score[copies], groups=copies, n_resamples=100)
+    for name in ("sensitivity", "specificity", "accuracy", "precision", "npv"):
+        one, other = alone[name], together[name]
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high)), name
+        assert (other.n, other.method) == (5 * one.n, "clustered wilson")
+
+
+def test_proportions_of_few_patients_that_are_all_right_have_a_width():
+    truth = np.repeat([1, 0], 40)
+    found = score_metrics(truth, 0.1 + 0.8 * truth, groups=np.arange(80) // 10, n_resamples=100)
+    for name, n in (("sensitivity", 4), ("specificity", 4), ("accuracy", 8), ("precision", 4), ("npv", 4)):
+        low, high = proportion_confint(n, n, method="wilson")
+        assert (found[name].low, found[name].high) == pytest.approx((low, high)), name
