@@ -291,7 +291,7 @@ def test_a_page_with_nasty_texts_has_the_elements_of_one_with_plain_ones(page):
 def test_markdown_text_and_json_hold_nasty_texts(report, tmp_path):
     made, _ = report
     kinds, _ = rendered(re.sub(r"\n\*Research.*\*\n", "\n", made.save(tmp_path / "r.md").read_text(encoding="utf-8")))
-    assert kinds.count("heading_open") == 1 + 4 + 1 + 3 + 1  # title, tables, skipped, what was attached, provenance
+    assert kinds.count("heading_open") == 1 + 5 + 1 + 3 + 1  # title, tables, skipped, what was attached, provenance
     assert not {"html_block", "hr", "blockquote_open"} & set(kinds)
     text = made.save(tmp_path / "r.txt").read_text(encoding="utf-8")
     assert "\u202e" not in text

@@ -50,8 +50,8 @@ def frame_report(report: "MetricsReport") -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `frame_figures`; where there are scores also the calibration, and specificity at given sensitivities, which
-        stand in "at".
+        As `frame_figures`; where there are scores also the calibration, and specificity at given sensitivities and
+        sensitivity at given specificities, which stand in "at".
     """
     framed = partial(frame_figures, confidence=report.confidence, name=report.name)
     parts = [framed(report.metrics)]
@@ -63,4 +63,10 @@ def frame_report(report: "MetricsReport") -> pd.DataFrame:
                 "specificity_at_sensitivity_interpolated": at.interpolated,
             }
             parts.append(framed(figures).assign(at=at.sensitivity))
+        for turned in report.sensitivity_at_specificity:
+            figures = {
+                "sensitivity_at_specificity": turned.reached,
+                "sensitivity_at_specificity_interpolated": turned.interpolated,
+            }
+            parts.append(framed(figures).assign(at=turned.specificity))
     return pd.concat(parts, ignore_index=True)

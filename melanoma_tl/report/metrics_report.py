@@ -59,7 +59,12 @@ from melanoma_tl.report.words import CLASS_NAMES, rename_classes
 from melanoma_tl.report.writing import TIED_TO_PREVALENCE, Table, figures_of_scores, list_tables, save_submission
 from melanoma_tl.smooth_calibration import SmoothCalibration, smooth_calibration
 from melanoma_tl.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
-from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
+from melanoma_tl.thresholds import (
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
+)
 
 _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
@@ -472,7 +477,7 @@ class MetricsReport(ReportFigures, Report):
         -------
         dict
             Each name in `metrics`, "confusion_matrix" and "threshold"; with scores, also
-            "specificity_at_sensitivity" and "calibration".
+            "specificity_at_sensitivity", "sensitivity_at_specificity" and "calibration".
         """
         return {
             **{name: metric.to_dict() for name, metric in self.metrics.items()},
@@ -522,6 +527,15 @@ class MetricsReport(ReportFigures, Report):
         """
         y_true, y_score, _ = self._scored("Specificity at a given sensitivity")
         return specificity_at_sensitivity(y_true, y_score, **self._bootstrap)
+
+    @cached_property
+    def sensitivity_at_specificity(self) -> tuple[SensitivityAtSpecificity, ...]:
+        """Sensitivity at 80, 90 and 95 % specificity, at a threshold and interpolated.
+
+        As `melanoma_tl.thresholds.sensitivity_at_specificity`; a ParameterError if the report has no scores.
+        """
+        y_true, y_score, _ = self._scored("Sensitivity at a given specificity")
+        return sensitivity_at_specificity(y_true, y_score, **self._bootstrap)
 
     @cached_property
     def calibration(self) -> Mapping[str, Metric]:
