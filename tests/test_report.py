@@ -570,7 +570,7 @@ def test_markdown_holds_tables_of_even_width():
     )
     text = report.to_markdown()
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
     assert "- ISIC_9: no such file\n- and 2 more" in text
