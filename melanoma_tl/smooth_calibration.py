@@ -121,18 +121,22 @@ def smooth_calibration(
     spread = np.quantile(scores, (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES)
     places = _design(np.concatenate([shown, spread]), knots)
 
-    def curve(at: Any, melanoma: Any, benign: Any) -> NDArray[np.float64]:
-        fitted = _regress(_design(at, knots), np.atleast_2d(melanoma), np.atleast_2d(melanoma + benign))
-        return expit(places @ fitted.T).reshape(len(places), *melanoma.shape[:-1])
-
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state)
+    at, melanoma, benign = resampling.tally
+    design = _design(at, knots)
+    start = np.array([logit(truth.mean()), 0, 0, 0])
+    fitted = _regress(design, melanoma[None], (melanoma + benign)[None], start)[0]
+
+    def curve(at: Any, melanoma: Any, benign: Any) -> NDArray[np.float64]:
+        """Fit the curves of one or many tallies, from that of all images on."""
+        again = _regress(_design(at, knots), np.atleast_2d(melanoma), np.atleast_2d(melanoma + benign), fitted)
+        return expit(places @ again.T).reshape(len(places), *melanoma.shape[:-1])
+
     values, resampled = resampling.measure(curve, stratified=False)
     low, high = np.clip(percentile_interval(values[:_N_POINTS], resampled[:_N_POINTS], confidence), 0, 1)
     # Images lie between the quantiles in equal parts, so that a mean over these is one over the images.
     distances = np.abs(resampled[_N_POINTS:] - values[_N_POINTS:, None]).mean(axis=0)
-    at, melanoma, benign = resampling.tally
-    fitted = _regress(_design(at, knots), melanoma[None], (melanoma + benign)[None])[0]
-    index = float(np.average(np.abs(expit(_design(at, knots) @ fitted) - at), weights=melanoma + benign))
+    index = float(np.average(np.abs(expit(design @ fitted) - at), weights=melanoma + benign))
     reach = float(np.quantile(distances, confidence))
     method = f"{method_name(groups)} bound"
     ici = Metric(index, max(index - reach, 0.0), min(index + reach, 1.0), len(truth), method)
@@ -174,14 +178,13 @@ def _design(scores: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[
 
 
 def _regress(
-    design: NDArray[np.float64], melanoma: NDArray[np.int64], images: NDArray[np.int64]
+    design: NDArray[np.float64], melanoma: NDArray[np.int64], images: NDArray[np.int64], start: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Fit logistic regressions to many tallies at once, by Newton's method: coefficients of shape (size, n_columns)."""
     n_columns = design.shape[1]
     squares = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
     total = images.sum(axis=1, keepdims=True)
-    fitted = np.zeros((len(melanoma), n_columns))
-    fitted[:, 0] = logit(melanoma.sum(axis=1) / total[:, 0])
+    fitted = np.tile(start, (len(melanoma), 1))
     for _ in range(_MOST_STEPS):
         probability = expit(fitted @ design.T)
         gradient = (melanoma - images * probability) @ design / total - _RIDGE * fitted
