@@ -50,6 +50,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.few import count_units, mark_few
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored, check_scores
 from melanoma_tl.intervals import effective_size, wilson_interval
 from melanoma_tl.metrics import Metric
@@ -482,7 +483,7 @@ def calibration_metrics(
     n, method = len(truth), method_name(groups)
     figures = {}
     for row, name in enumerate(("brier", "log_loss")):
-        low, high = percentile_interval(resampled[[row]], confidence)[:, 0]
+        low, high = percentile_interval(values[[row]], resampled[[row]], confidence)[:, 0]
         figures[name] = Metric(float(values[row]), float(low), float(high), n, method)
     gaps = zip(*(np.split(rows[2:], [len(edges[0]) + 1]) for rows in (values, resampled)), strict=True)
     for strategy, (here, drawn) in zip(STRATEGIES, gaps, strict=True):
@@ -494,7 +495,7 @@ def calibration_metrics(
     numbers = None if groups is None else number_groups(groups, len(truth))
     figures["calibration_intercept"] = _fit_intercept(truth, _log_odds(scores), numbers, confidence)
     figures["calibration_slope"] = _fit_slope(truth, _log_odds(scores), numbers, confidence)
-    return figures
+    return mark_few(figures, count_units(truth, groups))
 
 
 class BrierDecomposition(NamedTuple):

@@ -27,10 +27,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.few import count_units
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scored
 from melanoma_tl.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
-from melanoma_tl.metrics import LABELS, Metric, by_resampling, tally_metrics
+from melanoma_tl.metrics import LABELS, RANGES, UNBOUNDED, Metric, by_resampling, tally_metrics
 from melanoma_tl.parameters import (
     BOOTSTRAP,
     COLUMN,
@@ -43,7 +44,7 @@ from melanoma_tl.parameters import (
     group,
     mapping,
 )
-from melanoma_tl.resampling import Tally, draw_groups, method_name, number_groups, percentile_interval
+from melanoma_tl.resampling import Tally, draw_groups, method_name, percentile_interval
 from melanoma_tl.tables import TitledTable, format_p
 
 
@@ -334,7 +335,8 @@ def compare(
         resamples. With `groups` the AUC has Obuchowski's interval and test [5]_ and the others
         the cluster bootstrap, without a test: McNemar's supposes that every image is drawn by itself.
         Where the two never differ, the interval reaches as far as a difference may go unseen in
-        so many images, or patients: Wilson's bound of none.
+        so many images, or patients: Wilson's bound of none, times the range of the figure; a likelihood
+        ratio reaches as far as rates that differ so would carry it, without end where all false alarms may be unseen.
 
     Raises
     ------
@@ -385,7 +387,11 @@ def compare(
     if groups is None:
         for name, found in disagreements.items():
             differences[name] = replace(differences[name], p_value=found.mid_p, test="McNemar mid-p")
-    differences = {name: _widen(row, _units(name, truth, groups), confidence) for name, row in differences.items()}
+    benign, melanoma = (float(wilson_interval(0, n, confidence)[1]) for n in count_units(truth, groups))
+    differences = {
+        name: _widen(name, row, _reach(name, differences, (benign, melanoma))) if row.low == row.high else row
+        for name, row in differences.items()
+    }
     return Comparison(
         names=names,
         n_melanoma=int(truth.sum()),
@@ -421,7 +427,7 @@ def _differences(
             first, second = (tally_metrics(names, *side, n) for side, n in zip(drawn, above, strict=True))
             batches.append(first - second)
         resampled = np.concatenate(batches, axis=-1)
-        ends = percentile_interval(resampled, confidence)
+        ends = percentile_interval(pairs[0] - pairs[1], resampled, confidence)
         for name, first, second, (low, high) in zip(names, *pairs, ends.T, strict=True):
             found[name] = Difference(
                 float(first), float(second), float(first - second), float(low), float(high), method_name(groups)
@@ -432,19 +438,28 @@ def _differences(
     return {name: found[name] for name in LABELS}, errors
 
 
-def _units(name: str, truth: NDArray[np.int64], groups: ArrayLike | None) -> int:
-    """Count the images, or patients, in which a difference of this figure could have been seen; the fewer class."""
-    of_class = {"sensitivity": (1,), "specificity": (0,)}.get(name, (0, 1))
-    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
-    return min(len(np.unique(group[truth == label])) for label in of_class)
+def _reach(name: str, differences: Mapping[str, Difference], unseen: tuple[float, float]) -> float:
+    """Say how far two classifiers may lie apart of which no image was seen that tells them apart.
+
+    They may differ in up to `unseen` of the benign images and of the melanomas: Wilson's bounds of none in so many. A
+    likelihood ratio then is that of the rates that are farthest apart; any other figure moves by the same share of its
+    range, of the class that it counts, or the fewer.
+    """
+    benign, melanoma = unseen
+    if name not in UNBOUNDED:
+        low, high = RANGES.get(name, (0, 1))
+        return (high - low) * {"sensitivity": melanoma, "specificity": benign}.get(name, max(unseen))
+    called, alarms = differences["sensitivity"].first, 1 - differences["specificity"].first
+    if name == "lr_negative":
+        called, alarms = 1 - called, 1 - alarms
+    return min(called + melanoma, 1.0) / (alarms - benign) - called / alarms if alarms > benign else float("inf")
 
 
-def _widen(row: Difference, units: int, confidence: float) -> Difference:
-    """Say how large a difference may be of which no image was seen: up to Wilson's bound of none in so many."""
-    if row.low != row.high:
-        return row
-    reach = wilson_interval(0, units, confidence)[1]
-    return replace(row, low=max(row.value - reach, -1.0), high=min(row.value + reach, 1.0), method="wilson")
+def _widen(name: str, row: Difference, reach: float) -> Difference:
+    low, high = RANGES.get(name, (0, 1))
+    return replace(
+        row, low=max(row.value - reach, low - high), high=min(row.value + reach, high - low), method="wilson"
+    )
 
 
 def _delong_name(groups: ArrayLike | None) -> str:

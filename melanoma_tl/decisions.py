@@ -127,7 +127,7 @@ def decision_curve(
 
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=at)
     values, resampled = resampling.measure(net_benefit, stratified=False)
-    low, high = percentile_interval(resampled, confidence)
+    low, high = percentile_interval(values, resampled, confidence)
     prevalence = truth.mean()
     everyone = prevalence - (1 - prevalence) * weight
     return DecisionCurve(at, values, low, high, everyone)
@@ -192,7 +192,7 @@ def cumulative_gain(
     check_bootstrap(confidence, n_resamples)
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state)
     values, resampled = resampling.measure(_gain, stratified=False)
-    low, high = np.clip(percentile_interval(resampled, confidence), 0, 1)
+    low, high = np.clip(percentile_interval(values, resampled, confidence), 0, 1)
     return GainCurve(_SHARES, values, low, high)
 
 

@@ -15,19 +15,23 @@ References
 .. [3] Z. Šidák, "Rectangular confidence regions for the means of multivariate normal
    distributions", Journal of the American Statistical Association 62, 1967: taking figures
    of the same images as independent makes the intervals wider, never narrower.
+.. [4] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary
+   data", Biometrics 48, 1992; the AUC as N. A. Obuchowski, "Nonparametric analysis of
+   clustered ROC curve data", Biometrics 53, 1997.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.intervals import delong
-from melanoma_tl.metrics import FEW, LABELS, tally_metrics
-from melanoma_tl.resampling import Resampling
+from melanoma_tl.few import count_units
+from melanoma_tl.intervals import delong, effective_size
+from melanoma_tl.metrics import FEW, LABELS
+from melanoma_tl.resampling import number_groups
 from melanoma_tl.tables import equals_p
 
 GAP_METRICS = ("auc", "sensitivity", "specificity")
@@ -88,8 +92,6 @@ def estimate_group(
     scores: NDArray[np.float64],
     threshold: float,
     groups: ArrayLike | None,
-    n_resamples: int,
-    random_state: int,
 ) -> dict[str, Estimate]:
     """Estimate the figures of one group of images.
 
@@ -100,9 +102,8 @@ def estimate_group(
     threshold : float
         Strictly above which a score is called melanoma.
     groups : array-like of shape (n,), or None
-        The patients; the standard errors are then those of drawn patients.
-    n_resamples, random_state : int
-        How often patients are drawn, and the seed.
+        The patients; the standard errors are then those between patients, and of the independent images that theirs are
+        worth [4]_.
 
     Returns
     -------
@@ -111,15 +112,11 @@ def estimate_group(
     """
     n_melanoma = int(truth.sum())
     large = {"sensitivity": n_melanoma >= FEW, "specificity": len(truth) - n_melanoma >= FEW}
-    large["auc"] = all(large.values())
-    names = [name for name in GAP_METRICS if large[name]]
-    if not names:
-        return {}
-    if groups is not None:
-        found = _of_patients(names, truth, scores, threshold, groups, n_resamples, random_state)
-    else:
-        right = (scores > threshold) == truth
-        found = {name: _of_images(name, truth, scores, right) for name in names}
+    group = None if groups is None else number_groups(groups, len(truth))
+    # The variance of an AUC takes two patients with a melanoma, and two with a benign image.
+    large["auc"] = all(large.values()) and min(count_units(truth, group)) > 1
+    right = (scores > threshold) == truth
+    found = {name: _estimate(name, truth, scores, right, group) for name in GAP_METRICS if large[name]}
     return {name: one for name, one in found.items() if one.error > 0}
 
 
@@ -156,36 +153,23 @@ def largest_gaps(
     return tuple(_widest(*key, block, critical, maxima) for key, block in blocks.items())
 
 
-def _of_images(name: str, truth: NDArray[np.int64], scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Estimate:
-    if name == "auc":
-        found = delong(truth, scores)
-        auc = float(found.aucs[0])
-        return Estimate(auc, auc, float(np.sqrt(found.covariance[0, 0])))
-    of_class = right[truth == (name == "sensitivity")]
-    # One success and one failure more: a group in which nothing is missed is not known without error.
-    centre = (of_class.sum() + 1) / (len(of_class) + 2)
-    return Estimate(float(of_class.mean()), float(centre), float(np.sqrt(centre * (1 - centre) / (len(of_class) + 2))))
-
-
-def _of_patients(
-    names: list[str],
+def _estimate(
+    name: str,
     truth: NDArray[np.int64],
     scores: NDArray[np.float64],
-    threshold: float,
-    groups: ArrayLike,
-    n_resamples: int,
-    random_state: int,
-) -> dict[str, Estimate]:
-    def figure(at: Any, melanoma: Any, benign: Any) -> NDArray[np.float64]:
-        return tally_metrics(names, melanoma, benign, int((at > threshold).sum()))
-
-    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=[threshold])
-    values, resampled = resampling.measure(figure)
-    errors = np.nanstd(resampled, axis=-1, ddof=1)
-    return {
-        name: Estimate(float(value), float(value), float(error))
-        for name, value, error in zip(names, values, errors, strict=True)
-    }
+    right: NDArray[np.bool_],
+    groups: NDArray[np.int64] | None,
+) -> Estimate:
+    if name == "auc":
+        found = delong(truth, scores, groups=groups)
+        auc = float(found.aucs[0])
+        return Estimate(auc, auc, float(np.sqrt(found.covariance[0, 0])))
+    rows = truth == (name == "sensitivity")
+    value = float(right[rows].mean())
+    worth = effective_size(right[rows], None if groups is None else groups[rows])
+    # One success and one failure more: a group in which nothing is missed is not known without error.
+    centre = (value * worth + 1) / (worth + 2)
+    return Estimate(value, centre, float(np.sqrt(centre * (1 - centre) / (worth + 2))))
 
 
 def _maximum(errors: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

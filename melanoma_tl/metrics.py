@@ -15,7 +15,8 @@ Four ways to an interval:
 * Every other figure gets the percentile bootstrap [2]_ (`melanoma_tl.resampling`).
 
 Where images belong together (several of one patient), the first take the variance
-between patients, and all others the percentile bootstrap over the patients.
+between patients, the second count the independent images that theirs are worth [8]_,
+and all others take the percentile bootstrap over the patients.
 
 Where a denominator is zero the figure is undefined and its value is NaN, never
 0 and never 1.
@@ -38,6 +39,8 @@ References
    T4 phage lysozyme", Biochimica et Biophysica Acta 405, 1975.
 .. [7] J. Cohen, "A coefficient of agreement for nominal scales", Educational and
    Psychological Measurement 20, 1960.
+.. [8] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary
+   data", Biometrics 48, 1992; L. Kish, "Survey Sampling", 1965: the design effect.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -49,8 +52,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from melanoma_tl.few import MARK, count_units, mark_few
 from melanoma_tl.inputs import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored, check_scores
-from melanoma_tl.intervals import auc_interval, average_precision_interval, wilson_interval
+from melanoma_tl.intervals import auc_interval, average_precision_interval, effective_size, wilson_interval
 from melanoma_tl.labels import as_binary
 from melanoma_tl.parameters import (
     BOOTSTRAP,
@@ -59,7 +63,7 @@ from melanoma_tl.parameters import (
     PROBABILITY,
     checked,
 )
-from melanoma_tl.resampling import Resampling, Tally, method_name, percentile_interval
+from melanoma_tl.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
 
 LABELS = MappingProxyType(
     {
@@ -142,8 +146,8 @@ CONFUSION_METRICS = tuple(name for name in LABELS if name in _RATIOS)
 UNBOUNDED = frozenset({"lr_positive", "lr_negative"})
 """Figures that may exceed 1: they stand on no axis from 0 to 1, and no percentage means them."""
 
-_RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
-"""What figures can be, where it is not 0 to 1: no end of an interval lies outside."""
+RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
+"""What figures can be, where it is not 0 to 1: no end of an interval lies outside, no difference exceeds the width."""
 
 OF_PREVALENCE = frozenset(
     {"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign", "mcc", "kappa"}
@@ -179,8 +183,11 @@ class Metric:
         predicted benign for NPV, all images for the others.
     method : str
         How the interval was made: "wilson", "simel", "newcombe", "logit delong", "logit influence", "bootstrap", the
-        last three also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial", "bootstrap bound",
-        "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
+        last three and "wilson" also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial",
+        "bootstrap bound", "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
+    few : bool, default=False
+        Whether the interval rests on so few images, or patients, that it holds the truth less often than it says
+        (`melanoma_tl.few`).
     """
 
     value: float
@@ -188,6 +195,7 @@ class Metric:
     high: float
     n: int
     method: str
+    few: bool = False
 
     def to_dict(self) -> dict[str, float]:
         """Write the figure as plain Python objects.
@@ -195,9 +203,9 @@ class Metric:
         Returns
         -------
         dict
-            value, low, high and n.
+            value, low, high, n and few.
         """
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "few": self.few}
 
 
 def describe(metric: Metric, confidence: float) -> str:
@@ -222,8 +230,9 @@ def describe(metric: Metric, confidence: float) -> str:
     """
     if np.isnan(metric.value):
         return f"undefined (n = {metric.n})"
-    dash = "-" if metric.low >= 0 else " to "
-    return f"{metric.value:.3f} ({100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}, n = {metric.n})"
+    dash, mark = "-" if metric.low >= 0 else " to ", f", {MARK}" if metric.few else ""
+    interval = f"{100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}"
+    return f"{metric.value:.3f} ({interval}, n = {metric.n}{mark})"
 
 
 @checked(threshold=PROBABILITY)
@@ -489,10 +498,13 @@ def resampled_metrics(
         One entry for each name in `LABELS`; NaN where a figure needs the missing class.
     """
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=[threshold])
-    ranked = _ranked_figures(truth, scores, groups, confidence)
-    resampled = [name for name in LABELS if name not in ranked]
-    others = _figures(resampled, resampling, threshold, confidence, method_name(groups))
-    return {name: (ranked | others)[name] for name in LABELS}
+    known = _ranked_figures(truth, scores, groups, confidence)
+    if groups is not None:
+        known |= _grouped_proportions(truth, scores > threshold, groups, confidence)
+    others = _figures(
+        [name for name in LABELS if name not in known], resampling, threshold, confidence, method_name(groups)
+    )
+    return mark_few({name: (known | others)[name] for name in LABELS}, count_units(truth, groups))
 
 
 def matrix_metrics(
@@ -528,7 +540,8 @@ def matrix_metrics(
     # A matrix is a set of scores that takes two values, the calls themselves.
     tally = Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
     resampling = Resampling.of_tally(tally, n_resamples, random_state)
-    return _figures(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
+    figures = _figures(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
+    return mark_few(figures, (counts.n_benign, counts.n_melanoma))
 
 
 def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:
@@ -670,6 +683,29 @@ def _ranked_figures(
     }
 
 
+def _grouped_proportions(
+    truth: NDArray[np.int64], called: NDArray[np.bool_], groups: ArrayLike, confidence: float
+) -> dict[str, Metric]:
+    """Wilson's intervals of as many independent images as those that belong together are worth [8]_."""
+    group = number_groups(groups, len(truth))
+    melanoma = truth == 1
+    among = {
+        "accuracy": (np.ones_like(called), called == melanoma),
+        "sensitivity": (melanoma, called),
+        "specificity": (~melanoma, ~called),
+        "precision": (called, melanoma),
+        "npv": (~called, ~melanoma),
+    }
+    figures = {}
+    for name, (rows, right) in among.items():
+        n, successes = int(rows.sum()), int(right[rows].sum())
+        value = successes / n if n else float("nan")
+        worth = effective_size(right[rows], group[rows])
+        ends = wilson_interval(worth if successes == n else value * worth, worth, confidence)
+        figures[name] = Metric(value, *ends, n, "clustered wilson")
+    return figures
+
+
 def _divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
     """Divide; what has the denominator 0 is undefined."""
     above, below = np.asarray(numerator), np.asarray(denominator)
@@ -680,21 +716,21 @@ def _divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]
 def _figures(
     names: Collection[str], resampling: Resampling, threshold: float, confidence: float, method: str
 ) -> dict[str, Metric]:
-    """Figures of a tally with intervals; Wilson's for a proportion, unless the images belong together in groups."""
+    """Figures of a tally with intervals; those of counts by formula, unless the images belong together in groups."""
     scores, melanoma, benign = resampling.tally
     tp, fp = (int(side[scores > threshold].sum()) for side in (melanoma, benign))
     counts = ConfusionCounts(int(benign.sum()) - fp, fp, int(melanoma.sum()) - tp, tp)
-    proportions = proportion_metrics(counts, confidence)
-    figures = {} if method != method_name(None) else proportions | _likelihood_ratios(counts, confidence)
+    figures = {}
+    if method == method_name(None):
+        figures = proportion_metrics(counts, confidence) | _likelihood_ratios(counts, confidence)
     for stratified, wanted in by_resampling(name for name in names if name not in figures):
 
         def figure(scores: Any, melanoma: Any, benign: Any, wanted: list[str] = wanted) -> NDArray[np.float64]:
             return tally_metrics(wanted, melanoma, benign, int((scores > threshold).sum()))
 
         values, resampled = resampling.measure(figure, stratified=stratified)
-        ends = percentile_interval(resampled, confidence)
+        ends = percentile_interval(values, resampled, confidence)
         for name, value, (low, high) in zip(wanted, values, ends.T, strict=True):
-            low, high = np.clip((low, high), *_RANGES.get(name, (0, 1)))
-            n = proportions[name].n if name in proportions else counts.n
-            figures[name] = Metric(float(value), float(low), float(high), n, method)
+            low, high = np.clip((low, high), *RANGES.get(name, (0, 1)))
+            figures[name] = Metric(float(value), float(low), float(high), counts.n, method)
     return {name: figures[name] for name in names}

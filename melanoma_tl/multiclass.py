@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.few import count_units, mark_few
 from melanoma_tl.inputs import check_bootstrap, check_lengths, check_probabilities
-from melanoma_tl.intervals import wilson_interval
+from melanoma_tl.intervals import effective_size, wilson_interval
 from melanoma_tl.metrics import LABELS, UNBOUNDED, Metric, by_resampling, tally_metrics
 from melanoma_tl.resampling import Tally, draw_classes, method_name, percentile_interval
 
@@ -157,7 +158,7 @@ def multiclass_metrics(
     Returns
     -------
     MulticlassMetrics
-        Accuracy with Wilson's interval, or the cluster bootstrap's where there are groups; all others with
+        Accuracy with Wilson's interval, of the effective number of images where there are groups; all others with
         percentile bootstrap intervals. For what depends on the shares of the classes
         (`melanoma_tl.metrics.OF_PREVALENCE`) all images are resampled, for the rest those of each class for
         themselves. A class is called against the rest where its score is strictly above 0.5, as in the scorer of
@@ -179,16 +180,19 @@ def multiclass_metrics(
     check_lengths(len(scores), groups=groups)
     (value,), (resampled,) = measure_classes(truth, [scores], groups, n_resamples, random_state)
     n, method = len(truth), method_name(groups)
-    lows, highs = percentile_interval(resampled, confidence)
+    lows, highs = percentile_interval(value, resampled, confidence)
     figures = [
         Metric(float(one), float(low), float(high), n, method)
         for one, low, high in zip(value, lows, highs, strict=True)
     ]
     balanced, accuracy, *macro = figures
-    if groups is None:
-        right = int((predict_classes(scores) == truth).sum())
-        accuracy = Metric(accuracy.value, *wilson_interval(right, n, confidence), n, "wilson")
-    return MulticlassMetrics(balanced, accuracy, dict(zip(AVERAGED, macro, strict=True)))
+    right = predict_classes(scores) == truth
+    worth = effective_size(right, groups)
+    ends = wilson_interval(worth if right.all() else right.mean() * worth, worth, confidence)
+    accuracy = Metric(accuracy.value, *ends, n, "wilson" if groups is None else "clustered wilson")
+    units = (min(count_units(truth, groups)),)  # all of these rest on each class
+    whole = mark_few({"balanced_accuracy": balanced, "accuracy": accuracy}, units)
+    return MulticlassMetrics(**whole, macro=mark_few(dict(zip(AVERAGED, macro, strict=True)), units))
 
 
 def measure_classes(

@@ -194,7 +194,7 @@ def _differences(
 ) -> dict[str, Difference]:
     """Differences of the figures of all classes together."""
     (first, second), resampled = measure_classes(truth, scores, groups, n_resamples, random_state)
-    lows, highs = percentile_interval(resampled[0] - resampled[1], confidence)
+    lows, highs = percentile_interval(first - second, resampled[0] - resampled[1], confidence)
     found = {}
     for place, name in enumerate(("balanced_accuracy", "accuracy", *(f"macro_{name}" for name in AVERAGED))):
         one, other = float(first[place]), float(second[place])

@@ -10,7 +10,7 @@ References
    the net benefit at another prevalence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl.few import FACT, MARK, count_units, mark_few
 from melanoma_tl.inputs import check_bootstrap, check_lengths, check_scored
 from melanoma_tl.metrics import COLLAPSED, Metric
 from melanoma_tl.parameters import BOOTSTRAP, COLUMN, INSIDE, NAMES, NONE, checked, several
@@ -97,7 +98,7 @@ class NetBenefits(TitledTable):
         Returns
         -------
         dict
-            "rows" (each with "threshold", and of each figure value, low, high and n), "prevalence", "stated",
+            "rows" (each with "threshold", and of each figure value, low, high, n and few), "prevalence", "stated",
             "names" and "confidence".
         """
         rows = [
@@ -112,7 +113,7 @@ class NetBenefits(TitledTable):
         Returns
         -------
         pandas.DataFrame
-            One row a threshold and figure: "threshold", "figure", "value", "low", "high", "n".
+            One row a threshold and figure: "threshold", "figure", "value", "low", "high", "n", "few".
         """
         return pd.DataFrame(
             [
@@ -131,6 +132,8 @@ class NetBenefits(TitledTable):
             f"Prevalence of melanoma {100 * self.prevalence:.3g} %, {origin}",
             "Cutting out none has the net benefit 0; the greatest there can be is the prevalence, or 1 standardised",
         ]
+        if any(metric.few for row in self.rows for metric in _figures(row).values()):
+            facts.append(FACT)
         flat = [f"{row.threshold:g}" for row in self.rows if any(one.low == one.high for one in _figures(row).values())]
         return [*facts, f"{COLLAPSED} (at {', '.join(flat)})"] if flat else facts
 
@@ -145,7 +148,8 @@ class NetBenefits(TitledTable):
             cells = [f"{row.threshold:g}"]
             for name in shown:
                 metric = _figures(row)[name]
-                cells += [f"{metric.value:.4f}", f"{metric.low:+.4f} to {metric.high:+.4f}"]
+                mark = f" ({MARK})" if metric.few else ""
+                cells += [f"{metric.value:.4f}", f"{metric.low:+.4f} to {metric.high:+.4f}{mark}"]
             rows.append(cells)
         return header, rows
 
@@ -227,18 +231,19 @@ def net_benefit(
     drawn = draw_groups(truth, levels, groups, n_resamples, random_state, stratified=prevalence is not None)
     resampled = np.concatenate([figures(sides) for sides in drawn], axis=-1)
     values = figures([(tally.melanoma[None], tally.benign[None]) for tally in tallies])[..., 0]
-    ends = percentile_interval(resampled.reshape(-1, n_resamples), confidence)
+    ends = percentile_interval(values.ravel(), resampled.reshape(-1, n_resamples), confidence)
     low, high = ends.reshape(2, *values.shape)
-    rows = tuple(
-        NetBenefit(
-            float(threshold),
-            *(
-                Metric(float(values[k, i]), float(low[k, i]), float(high[k, i]), len(truth), method_name(groups))
-                for k in range(len(values))
-            ),
-        )
-        for i, threshold in enumerate(at)
-    )
+    units = count_units(truth, groups)
+
+    def told(i: int) -> Iterable[Metric]:
+        """Give all figures at one of the thresholds."""
+        figures = {
+            k: Metric(float(values[k, i]), float(low[k, i]), float(high[k, i]), len(truth), method_name(groups))
+            for k in range(len(values))
+        }
+        return mark_few(figures, units).values()
+
+    rows = tuple(NetBenefit(float(threshold), *told(i)) for i, threshold in enumerate(at))
     shown = float(truth.mean()) if prevalence is None else float(prevalence)
     return NetBenefits(rows, shown, prevalence is not None, names, confidence)
 

@@ -478,12 +478,17 @@ def add_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros_like(counts[..., :1]), counts.cumsum(axis=-1)], axis=-1)
 
 
-def percentile_interval(values: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+def percentile_interval(
+    values: NDArray[np.float64], resampled: NDArray[np.float64], confidence: float
+) -> NDArray[np.float64]:
     """Cut the tails off the figures of the resamples.
 
     Parameters
     ----------
-    values : ndarray of shape (n_figures, n_resamples)
+    values : ndarray of shape (n_figures,)
+        The figures themselves. Where resamples scatter around another value, as those of few images may, the interval
+        is widened up to the figure: no interval leaves out its own value.
+    resampled : ndarray of shape (n_figures, n_resamples)
         NaN where a figure is undefined in a resample; that resample then does not count.
     confidence : float
         Coverage, between 0 and 1.
@@ -491,11 +496,12 @@ def percentile_interval(values: NDArray[np.float64], confidence: float) -> NDArr
     Returns
     -------
     ndarray of shape (2, n_figures)
-        Lower and upper ends; NaN where a figure is undefined in every resample.
+        Lower and upper ends; NaN where a figure is undefined, or is so in every resample.
     """
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    defined = [row[~np.isnan(row)] for row in values]
-    return np.array([np.quantile(row, tails) if row.size else (np.nan, np.nan) for row in defined]).T
+    defined = [row[~np.isnan(row)] for row in resampled]
+    low, high = np.array([np.quantile(row, tails) if row.size else (np.nan, np.nan) for row in defined]).T
+    return np.stack([np.minimum(low, values), np.maximum(high, values)])
 
 
 def _batches(n_resamples: int, n_cells: int) -> list[int]:

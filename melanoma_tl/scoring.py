@@ -196,7 +196,7 @@ class ScoringMixin(ClassifierMixin):
         return float(accuracy_score(truth, known.encode(predicted), sample_weight=sample_weight))
 
     def seen_images(self: Any, X: Any) -> Overlap:
-        """Find which images this model was fitted with: in training, as validation data, or to tune it.
+        """Find which images this model was fitted or tuned with: in training, as validation data, or to tune it.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class ScoringMixin(ClassifierMixin):
         known = dict(self.fingerprints_)
         if hasattr(self, "_tuned_on"):
             known["tuning"] = self._tuned_on
-        return compare(identify(X, verbose=self.verbose), remembered("what this model was fitted with", known))
+        return compare(identify(X, verbose=self.verbose), remembered("what this model was fitted or tuned with", known))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

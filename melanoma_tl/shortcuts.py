@@ -386,7 +386,7 @@ def _measure_groups(
     )
 
     def metrics(values: NDArray[np.float64], resampled: NDArray[np.float64]) -> list[Metric]:
-        ends = percentile_interval(resampled, confidence).T
+        ends = percentile_interval(values, resampled, confidence).T
         return [
             Metric(float(value), float(low), float(high), len(truth), method_name(groups))
             for value, (low, high) in zip(values, ends, strict=True)

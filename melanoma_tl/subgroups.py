@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.escaping import in_html, in_markdown
+from melanoma_tl.few import FACT, MARK
 from melanoma_tl.gaps import Gap, estimate_group, largest_gaps
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_lengths, check_scores
 from melanoma_tl.labels import as_binary
@@ -163,14 +164,19 @@ class Subgroups:
         pandas.DataFrame
             One row a group: ``column``, ``value``, ``n``, ``n_melanoma``, ``n_benign``,
             ``small``, then for each figure its value under its name and the ends of its
-            interval under ``<name>_low`` and ``<name>_high``.
+            interval under ``<name>_low`` and ``<name>_high``, and under ``<name>_few`` whether that is marked.
         """
         rows = []
         for row in self.rows:
             facts = {"column": row.column, "value": row.value, "n": row.n}
             facts |= {"n_melanoma": row.n_melanoma, "n_benign": row.n_benign, "small": row.small}
             for name, metric in row.metrics.items():
-                facts |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+                facts |= {
+                    name: metric.value,
+                    f"{name}_low": metric.low,
+                    f"{name}_high": metric.high,
+                    f"{name}_few": metric.few,
+                }
             rows.append(facts)
         return pd.DataFrame(rows)
 
@@ -193,6 +199,8 @@ class Subgroups:
         if self.gaps:
             held = f"intervals hold together with {100 * self.confidence:g} % confidence, p-values are corrected"
             notes += [f"Widest gaps of each column; {held}:", *map(str, self.gaps)]
+        if any(row.metrics[name].few for row in self.rows for name in _SHOWN):
+            notes.insert(1, f"{FACT}.")
         if any(row.small for row in self.rows):
             notes.insert(0, f"* fewer than {FEW} melanomas or {FEW} benign images: too few to judge by")
         return notes
@@ -273,7 +281,7 @@ def measure_subgroups(
             else:
                 metrics = resampled_metrics(truth[inside], scores[inside], threshold, within, **bootstrap)
                 if value != NOT_GIVEN:
-                    found = estimate_group(truth[inside], scores[inside], threshold, within, n_resamples, random_state)
+                    found = estimate_group(truth[inside], scores[inside], threshold, within)
                     estimates.append((str(name), value, found))
             rows.append(Subgroup(str(name), value, n_melanoma, n - n_melanoma, metrics))
     gaps = largest_gaps(estimates, confidence, random_state)
@@ -426,4 +434,6 @@ def _is_one(groups: NDArray[np.object_] | None) -> bool:
 
 
 def _cell(metric: Metric) -> str:
-    return "undefined" if np.isnan(metric.value) else f"{metric.value:.2f} ({metric.low:.2f}-{metric.high:.2f})"
+    if np.isnan(metric.value):
+        return "undefined"
+    return f"{metric.value:.2f} ({metric.low:.2f}-{metric.high:.2f}{f', {MARK}' if metric.few else ''})"

@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.few import count_units, mark_few
 from melanoma_tl.inputs import check_bootstrap, check_fraction, check_scored
 from melanoma_tl.intervals import specificity_intervals
 from melanoma_tl.metrics import ConfusionCounts, Metric, describe, proportion_metrics
@@ -56,6 +57,9 @@ from melanoma_tl.resampling import Tally, add_up
 
 SENSITIVITIES = (0.80, 0.82, 0.89, 0.90, 0.95)
 """Where specificity is reported: 0.82, 0.89 and 0.95 are the ISIC 2017 challenge's, 0.80 and 0.90 are round."""
+
+SPECIFICITIES = (0.80, 0.90, 0.95)
+"""Where sensitivity is reported."""
 
 # Two expected costs that differ by less are one: they come from the same fractions in another order.
 _SAME_COST = 1e-12
@@ -341,18 +345,105 @@ def specificity_at_sensitivity(
     tally = Tally.of(truth, scores)
     values = _both_ways(tally.melanoma, tally.benign, sensitivities)
     values[: len(sensitivities)] = _official(truth, scores, sensitivities)
-    ends = specificity_intervals(truth, scores, sensitivities, groups, confidence, n_resamples, random_state)
+    pairs = _with_intervals(values, truth, scores, sensitivities, groups, confidence, n_resamples, random_state)
+    return tuple(
+        SpecificityAtSensitivity(float(sensitivity), *pair)
+        for sensitivity, pair in zip(sensitivities, pairs, strict=True)
+    )
+
+
+class SensitivityAtSpecificity(NamedTuple):
+    """Sensitivity where the specificity is at least, or exactly, a given one.
+
+    Attributes
+    ----------
+    specificity : float
+        The one asked for.
+    reached : Metric
+        The highest at a threshold with at least this specificity.
+    interpolated : Metric
+        On the straight line between the two points of the ROC curve around exactly this specificity.
+    """
+
+    specificity: float
+    reached: Metric
+    interpolated: Metric
+
+
+@checked(specificities=several(PROBABILITY, at_least=1), groups=COLUMN | NONE, **BOOTSTRAP)
+def sensitivity_at_specificity(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    specificities: Sequence[float] = SPECIFICITIES,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> tuple[SensitivityAtSpecificity, ...]:
+    """Measure sensitivity at given specificities, in two ways.
+
+    Parameters
+    ----------
+    y_true, y_score : array-like of shape (n,)
+        As `specificity_at_sensitivity`.
+    specificities : sequence of float, default=SPECIFICITIES
+        Each above 0, at most 1.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+
+    Returns
+    -------
+    tuple of SensitivityAtSpecificity
+        One a specificity. The n of each is that of the melanomas. It is `specificity_at_sensitivity` with the classes
+        and the order of the scores turned round, and so are its intervals.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `specificity_at_sensitivity`.
+
+    Examples
+    --------
+    >>> y_true, y_score = [0, 0, 0, 0, 1, 1, 1, 1], [0.1, 0.2, 0.3, 0.6, 0.4, 0.5, 0.7, 0.8]
+    >>> (at,) = sensitivity_at_specificity(y_true, y_score, [0.75])
+    >>> at.reached.value, at.interpolated.value
+    (1.0, 1.0)
+    """
+    truth, scores = check_scored(y_true, y_score)
+    check_bootstrap(confidence, n_resamples)
+    for specificity in specificities:
+        _check_target("specificities", specificity)
+    truth, scores = 1 - truth, -scores
+    tally = Tally.of(truth, scores)
+    values = _both_ways(tally.melanoma, tally.benign, specificities)
+    pairs = _with_intervals(values, truth, scores, specificities, groups, confidence, n_resamples, random_state)
+    return tuple(
+        SensitivityAtSpecificity(float(specificity), *pair)
+        for specificity, pair in zip(specificities, pairs, strict=True)
+    )
+
+
+def _with_intervals(
+    values: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    targets: Sequence[float],
+    groups: ArrayLike | None,
+    confidence: float,
+    n_resamples: int,
+    random_state: int,
+) -> list[tuple[Metric, Metric]]:
+    """Give both ways of each target its interval."""
+    ends = specificity_intervals(truth, scores, targets, groups, confidence, n_resamples, random_state)
     n_benign, method = int(len(truth) - truth.sum()), "fiducial" if groups is None else "clustered fiducial"
     # A value can lie outside, where nothing was seen on its other side: the interval is then widened up to it.
     figures = [
         Metric(float(value), min(low, float(value)), max(high, float(value)), n_benign, method)
         for value, (low, high) in zip(values, 2 * ends, strict=True)
     ]
-    half = len(sensitivities)
-    return tuple(
-        SpecificityAtSensitivity(float(sensitivity), *pair)
-        for sensitivity, *pair in zip(sensitivities, figures[:half], figures[half:], strict=True)
-    )
+    figures = list(mark_few(dict(enumerate(figures)), count_units(truth, groups)).values())
+    return list(zip(figures[: len(targets)], figures[len(targets) :], strict=True))
 
 
 class _Curve(NamedTuple):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import binomtest, norm
+from statsmodels.stats.proportion import proportion_confint
 
 from melanoma_tl.comparisons import compare, delong, delong_interval, mcnemar
 from melanoma_tl.errors import DatasetError, ParameterError
@@ -247,6 +248,27 @@ def test_a_classifier_does_not_differ_from_itself():
         assert row.low < 0 < row.high
         assert row.method == "wilson"
     assert found.differences["auc"].p_value == 1
+
+
+def test_what_was_not_seen_reaches_as_far_as_the_scale_of_the_figure():
+    y_true, first, _ = simulate()
+    found = compare(y_true, first, first, n_resamples=100).differences
+    melanoma, benign = (proportion_confint(0, n, method="wilson")[1] for n in (y_true.sum(), (1 - y_true).sum()))
+    assert found["partial_auc"].high == pytest.approx(0.2 * melanoma)
+    assert found["mcc"].high == found["kappa"].high == pytest.approx(2 * melanoma)
+    assert found["specificity"].high == pytest.approx(benign)
+    sensitivity, alarms = found["sensitivity"].first, 1 - found["specificity"].first
+    reach = min(sensitivity + melanoma, 1) / (alarms - benign) - sensitivity / alarms
+    assert (found["lr_positive"].low, found["lr_positive"].high) == pytest.approx((-reach, reach))
+    reach = (1 - sensitivity + melanoma) / (1 - alarms - benign) - (1 - sensitivity) / (1 - alarms)
+    assert found["lr_negative"].high == pytest.approx(reach)
+
+
+def test_a_likelihood_ratio_of_hardly_any_false_alarms_may_differ_without_end():
+    y_true, scores = np.repeat([1, 0], [60, 60]), np.tile([0.9, 0.8, 0.1], 40)
+    scores[y_true == 0] = np.where(np.arange(60) == 0, 0.9, 0.1)
+    row = compare(y_true, scores, scores, n_resamples=100).differences["lr_positive"]
+    assert (row.value, row.low, row.high) == (0, -np.inf, np.inf)
 
 
 def test_areas_without_variance_are_not_tested():

@@ -34,7 +34,7 @@ def test_nothing_to_say_is_said_with_what_was_looked_at():
     assert said.startswith(NOTHING)
     for looked_at in ("both classes are called", "AUC is above chance", "number of images", "calibration"):
         assert looked_at in said
-    for unknown in ("fitted with", "target", "how the images were chosen", "attached"):
+    for unknown in ("fitted or tuned with", "target", "how the images were chosen", "attached"):
         assert unknown not in said
 
 
@@ -94,7 +94,31 @@ def test_a_rule_without_target_has_nothing_to_miss():
 def test_leakage_comes_before_everything():
     report = report_on(*simulate(4, 30))
     report.provenance["seen_by_the_model"] = {"images": 3, "by": {"id": 0, "bytes": 3}}
-    assert list_concerns(report)[0] == "LEAKAGE: the model was fitted with a counterpart of 3 images (3 by bytes)"
+    leak = "LEAKAGE: the model was fitted or tuned with a counterpart of 3 images (3 by bytes)"
+    assert list_concerns(report)[0] == leak
+
+
+@pytest.mark.parametrize(
+    ("roles", "done", "told"),
+    [
+        ({"training": 3}, "fitted", "3 of training"),
+        ({"validation": 3}, "fitted", "3 of validation"),
+        ({"tuning": 3}, "tuned", "3 of tuning"),
+        (
+            {"training": 1, "validation": 1, "tuning": 2},
+            "fitted or tuned",
+            "1 of training, 1 of validation, 2 of tuning",
+        ),
+    ],
+)
+def test_what_a_model_was_only_tuned_with_it_was_not_fitted_with(roles, done, told):
+    report = report_on(*simulate(4, 30))
+    report.provenance["seen_by_the_model"] = {"images": 3, "by": {"id": 3}, "role": roles}
+    leak = f"LEAKAGE: the model was {done} with a counterpart of 3 images (3 by id; {told})"
+    assert list_concerns(report)[0] == leak
+    card = {entry.heading: entry.text for entry in fill_card(report, {})}
+    independence = f"3 test images have a counterpart among those the model was {done} with."
+    assert independence in card["Independence of training and test images"]
 
 
 # -- what a dataset remembers ------------------------------------------------------------------------------------------
@@ -209,7 +233,7 @@ def test_the_card_names_what_was_compared(classifier, dataset, images, labels):
     report = MetricsReport.from_estimator(classifier, dataset, n_resamples=100)
     compared = ", ".join(classifier.seen_images(dataset).kinds)
     assert "patient" not in compared
-    assert f"among those the model was fitted with; compared by {compared}." in card_of(report)
+    assert f"among those the model was fitted or tuned with; compared by {compared}." in card_of(report)
     with pytest.warns(LeakageWarning):
         seen = MetricsReport.from_estimator(classifier, images, labels, n_resamples=100)
     assert f"{len(images)} test images have a counterpart among those the model was fitted with." in card_of(seen)

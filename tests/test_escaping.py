@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 import warnings
+from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +26,7 @@ from melanoma_tl.plots.matrices import draw_class_matrix
 from melanoma_tl.plots.sheets import Example, Pair, draw_examples, draw_explanations, draw_pairs, draw_views
 from melanoma_tl.tables import html_frame, html_list, html_table, markdown_list, markdown_table, text_table
 
+SVG = "{http://www.w3.org/2000/svg}"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -169,7 +172,7 @@ def test_figures_show_it():
     for row, text in enumerate(NASTY):
         for place, shown in enumerate((in_figure(text), f"AUC {in_figure(text)}", in_figure(text).capitalize())):
             figure.text(0.3 * place, row / len(NASTY), shown)
-    save(figure)
+    assert_shown(figure, [line for text in NASTY for line in (text, f"AUC {text}", text)])
 
 
 @settings(max_examples=20, deadline=None)
@@ -178,14 +181,35 @@ def test_figures_show_anything(texts):
     figure = Figure()
     for text in texts:
         figure.text(0, 0, f"{in_figure(text)} {in_figure(text)}")
-    save(figure)
+    assert_shown(figure, texts)
+
+
+def assert_shown(figure, texts):
+    """Nothing is taken for a formula or a second line, and the file says every letter that there is room for."""
+    lines = figure.texts
+    assert len(lines) == len(texts)
+    for line, text in zip(lines, texts, strict=True):
+        shown, is_formula = line._preprocess_math(line.get_text())
+        assert not is_formula, text
+        assert "\n" not in shown
+        assert len(visible(shown)) == len(shown), "what a file cannot hold was left in"
+        if text.isascii() and text.isprintable() and len(text) < 50:
+            assert text.lower().split() == shown.lower().split()[-len(text.split()) :] or not text.split()
+    with plt.rc_context({"svg.fonttype": "none"}):
+        svg = save(figure)
+    said = ["".join(one.itertext()).split() for one in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+    drawn = [line.get_text().replace(r"\$", "$").split() for line in lines]
+    assert [words for words in said if words] == [words for words in drawn if words]
 
 
 def save(figure):
+    """Write both kinds of files; the text of the second."""
+    svg = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(io.BytesIO(), format="png", dpi=20)
-        figure.savefig(io.BytesIO(), format="svg")
+        figure.savefig(svg, format="svg")
+    return svg.getvalue().decode()
 
 
 def test_every_kind_of_drawing_shows_it():
@@ -267,7 +291,7 @@ def test_a_page_with_nasty_texts_has_the_elements_of_one_with_plain_ones(page):
 def test_markdown_text_and_json_hold_nasty_texts(report, tmp_path):
     made, _ = report
     kinds, _ = rendered(re.sub(r"\n\*Research.*\*\n", "\n", made.save(tmp_path / "r.md").read_text(encoding="utf-8")))
-    assert kinds.count("heading_open") == 1 + 4 + 1 + 3 + 1  # title, tables, skipped, what was attached, provenance
+    assert kinds.count("heading_open") == 1 + 5 + 1 + 3 + 1  # title, tables, skipped, what was attached, provenance
     assert not {"html_block", "hr", "blockquote_open"} & set(kinds)
     text = made.save(tmp_path / "r.txt").read_text(encoding="utf-8")
     assert "\u202e" not in text

@@ -10,9 +10,11 @@ from isic_challenge_scoring.classification import ClassificationMetric, Classifi
 from scipy.special import expit, logit
 from sklearn import metrics as sk
 from statsmodels.stats.inter_rater import cohens_kappa
-from statsmodels.stats.proportion import confint_proportions_2indep
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from melanoma_tl.decisions import decision_curve
+from melanoma_tl.calibration import calibration_metrics
+from melanoma_tl.comparisons import compare
+from melanoma_tl.decisions import cumulative_gain, decision_curve
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics import (
     LABELS,
@@ -27,6 +29,8 @@ from melanoma_tl.metrics import (
     threshold_metrics,
     wilson_interval,
 )
+from melanoma_tl.multiclass import multiclass_metrics
+from melanoma_tl.net_benefit import net_benefit
 from melanoma_tl.thresholds import specificity_at_sensitivity
 
 
@@ -334,3 +338,55 @@ def test_intervals_hold_the_truth_where_the_share_of_melanomas_is_drawn(n, preva
         hits["f1"] += f1.low <= expected["f1"] <= f1.high
         hits["net benefit"] += float(curve.low[0]) <= expected["net benefit"] <= float(curve.high[0])
     assert all(count >= 176 for count in hits.values()), hits
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_interval_leaves_out_its_own_value(seed):
+    """Resamples of few images scatter around other values than theirs, the most so at a low confidence."""
+    rng = np.random.default_rng(seed)
+    truth, scores = np.array([0, 0, 0, 1, 1, 1]), rng.random(6).round(1)
+    patients = [0, 0, 1, 1, 2, 3]
+    for groups in (None, patients):
+        options = {"confidence": 0.1, "n_resamples": 100, "groups": groups}
+        figures = score_metrics(truth, scores, **options) | calibration_metrics(truth, scores, **options)
+        for name, one in figures.items():
+            assert np.isnan(one.value) or one.low <= one.value <= one.high, name
+            assert not np.isnan(one.value) or np.isnan(one.low), name
+        curve = decision_curve(truth, scores, **options)
+        assert (curve.low <= curve.net_benefit).all()
+        assert (curve.net_benefit <= curve.high).all()
+        gain = cumulative_gain(truth, scores, **options)
+        assert (gain.low <= gain.found).all()
+        assert (gain.found <= gain.high).all()
+        for row in net_benefit(truth, scores, **options).rows:
+            assert all(one.low <= one.value <= one.high for one in (row.value, row.standardised, row.over_all))
+        compared = compare(truth, scores, rng.random(6), **options)
+        for name, one in compared.differences.items():
+            assert np.isnan(one.value) or one.low <= one.value <= one.high, name
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_interval_of_several_classes_leaves_out_its_own_value(seed):
+    truth, scores = np.tile([0, 1, 2], 3), np.random.default_rng(seed).dirichlet([1, 1, 1], 9)
+    found = multiclass_metrics(truth, scores, n_classes=3, confidence=0.1, n_resamples=100)
+    for one in (found.balanced_accuracy, found.accuracy, *found.macro.values()):
+        assert np.isnan(one.value) or one.low <= one.value <= one.high
+
+
+def test_copies_of_an_image_count_as_one_in_proportions():
+    y_true, y_score = simulate(40, 90)
+    alone = score_metrics(y_true, y_score, n_resamples=100)
+    copies = np.repeat(np.arange(130), 5)
+    together = score_metrics(y_true[copies], y_score[copies], groups=copies, n_resamples=100)
+    for name in ("sensitivity", "specificity", "accuracy", "precision", "npv"):
+        one, other = alone[name], together[name]
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high)), name
+        assert (other.n, other.method) == (5 * one.n, "clustered wilson")
+
+
+def test_proportions_of_few_patients_that_are_all_right_have_a_width():
+    truth = np.repeat([1, 0], 40)
+    found = score_metrics(truth, 0.1 + 0.8 * truth, groups=np.arange(80) // 10, n_resamples=100)
+    for name, n in (("sensitivity", 4), ("specificity", 4), ("accuracy", 8), ("precision", 4), ("npv", 4)):
+        low, high = proportion_confint(n, n, method="wilson")
+        assert (found[name].low, found[name].high) == pytest.approx((low, high)), name

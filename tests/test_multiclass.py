@@ -123,7 +123,8 @@ def test_patients_widen_the_intervals():
     grouped = multiclass_metrics(*twice, n_classes=3, groups=np.repeat(np.arange(60), 6))
     for ours, theirs in ((grouped.balanced_accuracy, alone.balanced_accuracy), (grouped.accuracy, alone.accuracy)):
         assert ours.high - ours.low > 1.8 * (theirs.high - theirs.low)
-        assert ours.method == "cluster bootstrap"
+    assert grouped.balanced_accuracy.method == "cluster bootstrap"
+    assert grouped.accuracy.method == "clustered wilson"
 
 
 def test_a_shared_highest_score_is_no_call():

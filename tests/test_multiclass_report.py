@@ -73,8 +73,8 @@ def test_intervals_without_width_are_pointed_out_and_marked():
     assert said.startswith("An interval without width is no certainty")
     for figure in ("Balanced accuracy", "AUC, mean of the classes", "F1 (Dice), mean of the classes"):
         assert figure in said
-    assert str(report).count("1.000 to 1.000 (no width)") >= 5
-    assert "1.000 to 1.000 (no width)" in str(MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]))
+    assert str(report).count("1.000 to 1.000 (no width, few)") >= 5
+    assert "1.000 to 1.000 (no width, few)" in str(MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]))
 
 
 @pytest.mark.parametrize(

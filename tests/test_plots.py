@@ -58,7 +58,7 @@ def legend(ax):
 def test_roc_shows_auc_with_interval_and_the_operating_point(report):
     display = report.plot_roc()
     auc = report.metrics["auc"]
-    assert legend(display.ax_)[0] == f"AUC {auc.value:.3f} (95 % CI {auc.low:.3f}-{auc.high:.3f}, n = 24)"
+    assert legend(display.ax_)[0] == f"AUC {auc.value:.3f} (95 % CI {auc.low:.3f}-{auc.high:.3f}, n = 24, few)"
     assert display.roc_auc == pytest.approx(auc.value)
     point = display.ax_.lines[-1].get_xydata()[0]
     assert point == pytest.approx([1 - report.metrics["specificity"].value, report.metrics["sensitivity"].value])

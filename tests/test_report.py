@@ -51,7 +51,7 @@ def undefined():
 def test_every_figure_has_an_interval_and_its_n(report):
     content = report.to_dict()
     for name in FIGURES:
-        assert set(content[name]) == {"value", "low", "high", "n"}
+        assert set(content[name]) == {"value", "low", "high", "n", "few"}
         assert content[name]["low"] <= content[name]["value"] <= content[name]["high"]
         assert content[name]["n"] > 0
     assert content["confusion_matrix"] == {"tn": 2, "fp": 1, "fn": 1, "tp": 2}
@@ -469,7 +469,7 @@ def test_images_are_grouped_by_columns_values_or_a_function():
 def test_all_figures_go_to_pandas_as_tidy_rows():
     report = MetricsReport.from_scores(TRUTH * 20, np.tile(SCORES, 20), n_resamples=100, name="mine")
     frame = report.to_frame()
-    assert list(frame) == ["metric", "at", "value", "low", "high", "confidence", "method", "n", "name"]
+    assert list(frame) == ["metric", "at", "value", "low", "high", "confidence", "method", "n", "few", "name"]
     shown = frame.set_index("metric")
     for name, metric in (report.metrics | report.calibration).items():
         assert shown.loc[name, ["value", "low", "high", "n", "method"]].tolist() == pytest.approx(
@@ -525,11 +525,11 @@ def test_the_text_shows_everything(report):
 
 
 def test_repr_is_one_line(report):
-    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.033-0.997, n = 6))"
+    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.033-0.997, n = 6, few))"
 
 
 def test_an_undefined_figure_is_null_and_says_undefined(undefined):
-    assert undefined.to_dict()["precision"] == {"value": None, "low": None, "high": None, "n": 0}
+    assert undefined.to_dict()["precision"] == {"value": None, "low": None, "high": None, "n": 0, "few": False}
     assert "undefined" in str(undefined)
     assert not re.search(r"\bnan\b", str(undefined))
 
@@ -570,7 +570,7 @@ def test_markdown_holds_tables_of_even_width():
     )
     text = report.to_markdown()
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
     assert "- ISIC_9: no such file\n- and 2 more" in text

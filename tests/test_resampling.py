@@ -77,7 +77,7 @@ def test_patients_with_copies_of_an_image_have_the_interval_of_the_images():
     methods = {name: figure.method for name, figure in patients.items()}
     assert methods.pop("auc") == "clustered logit delong"
     assert methods.pop("average_precision") == "clustered logit influence"
-    assert set(methods.values()) == {"cluster bootstrap"}
+    assert set(methods.values()) == {"cluster bootstrap", "clustered wilson"}
     assert (patients["sensitivity"].n, patients["accuracy"].n) == (200, 600)
 
 
@@ -96,10 +96,17 @@ def test_groups_that_cannot_be_resampled(groups, message):
 
 
 def test_resamples_without_a_figure_do_not_count():
-    values = np.array([[1.0, np.nan, 2.0, 3.0], [np.nan] * 4])
-    ends = percentile_interval(values, 0.9)
+    resampled = np.array([[1.0, np.nan, 2.0, 3.0], [np.nan] * 4])
+    ends = percentile_interval(np.array([2.0, 1.0]), resampled, 0.9)
     assert ends[:, 0].tolist() == pytest.approx([1.1, 2.9])
     assert np.isnan(ends[:, 1]).all()
+
+
+def test_an_interval_holds_its_own_value_and_an_undefined_figure_has_none():
+    resampled = np.tile(np.arange(11.0), (4, 1))
+    ends = percentile_interval(np.array([5.0, -3.0, 20.0, np.nan]), resampled, 0.8)
+    assert pytest.approx(np.array([[1, 9], [-3, 9], [1, 20]])) == ends[:, :3].T
+    assert np.isnan(ends[:, 3]).all()
 
 
 # -- many images -------------------------------------------------------------------------------------------------------

@@ -163,21 +163,26 @@ def number(text):
 
 
 FACTS = {
-    r"LEAKAGE: the model was fitted with a counterpart of (\d+) images \((.*)\)": lambda t, n, by: (
-        int(n) == t.n_seen > 0 and f"{n} by id" in by and f"{n} by bytes" in by
+    r"LEAKAGE: the model was (.*) with a counterpart of (\d+) images \((.*); (.*)\)": lambda t, done, n, by, role: (
+        int(n) == t.n_seen > 0
+        and f"{n} by id" in by
+        and f"{n} by bytes" in by
+        and (done, role) == (("tuned", f"{n} of tuning") if t.only_tuned else ("fitted", f"{n} of training"))
     ),
     r"EVERY IMAGE IS CALLED (MELANOMA|BENIGN): .*": lambda t, called: t.called == {called == "MELANOMA"},
     r"(TARGET MISSED|Target not reached, which may be chance): the threshold was chosen for a sensitivity of at "
-    r"least (\S+); here it is (\S+) \(95 % CI (\S+)-(\S+), n = (\d+)\)": lambda t, start, aim, value, low, high, n: (
-        t.rule == f"sensitivity at least {aim}"
-        and t.metric("sensitivity") == number(value)
-        and t.metric("sensitivity") < float(aim)
-        and (start == "TARGET MISSED") == (float(high) < float(aim))
-        and t.interval("sensitivity", low, high)
-        and int(n) == t.y_true.sum()
+    r"least (\S+); here it is (\S+) \(95 % CI (\S+)-(\S+), n = (\d+)(?:, few)?\)": (
+        lambda t, start, aim, value, low, high, n: (
+            t.rule == f"sensitivity at least {aim}"
+            and t.metric("sensitivity") == number(value)
+            and t.metric("sensitivity") < float(aim)
+            and (start == "TARGET MISSED") == (float(high) < float(aim))
+            and t.interval("sensitivity", low, high)
+            and int(n) == t.y_true.sum()
+        )
     ),
-    r"The scores may be no better than chance: the AUC is (\S+) \(95 % CI (\S+)-(\S+), n = (\d+)\)": lambda t, *said: (
-        t.metric("AUC") == number(said[0]) and float(said[1]) <= 0.5 and int(said[3]) == len(t.y_true)
+    r"The scores may be no better than chance: the AUC is (\S+) \(95 % CI (\S+)-(\S+), n = (\d+)(?:, few)?\)": (
+        lambda t, *said: t.metric("AUC") == number(said[0]) and float(said[1]) <= 0.5 and int(said[3]) == len(t.y_true)
     ),
     r"Too few to judge by: only (.*); each single image .*": lambda t, few: (
         re.findall(r"\d+", few) == [str(n) for n in (t.y_true.sum(), (1 - t.y_true).sum()) if n < 10]
@@ -188,6 +193,11 @@ FACTS = {
     r"The share of melanomas is not that of the source but of a choice: (.*)": lambda t, how: how == t.chosen_by,
     r"An interval without width is no certainty: .* \((.*)\)": lambda t, _: any(
         metric.low == metric.high for metric in t.report.metrics.values()
+    ),
+    r"Intervals marked few rest on 20 images of a class, or patients with one, or fewer: such ones hold the truth less "
+    r"often than they say \((.*)\)": lambda t, marked: (
+        set(marked.split(", ")) == {name for name, metric in t.report.figures.items() if metric.few}
+        and min(t.units) <= 20
     ),
     r"Nothing was found that speaks against these figures; looked at: (.*)": lambda t, _: (
         not (t.n_seen or t.chosen_by or len(t.called) == 1)
@@ -211,7 +221,7 @@ ENTRIES = {
     r"(Each has a score|1 that could not be used are listed under Data)\.",
     "threshold_and_calibration": r"An image is called melanoma when its score is above (\S+), (.*?)\."
     r"(?: Calibrated: (.*)\.)?",
-    "independence": r"(?:No test image has|(\d+) test images have) a counterpart among those the model was fitted with"
+    "independence": r"(?:No test image has|(\d+) test images have) a counterpart among those the model was (.*) with"
     r"(?:; compared by (.*))?\.",
     "sample_size": r"\d+ images \((\d+) melanoma and (\d+) benign\) give .*Sensitivity \(recall\) (\S+) \(.*\), "
     r"Specificity (\S+) \(.*\)\.",
@@ -235,8 +245,9 @@ def check_card(truth, card):
         assert f"fitted on {N_VALID} images ({N_VALID // 2} melanomas)" in calibration
     else:
         assert calibration is None
-    n_seen, compared = said["independence"].groups()
+    n_seen, done, compared = said["independence"].groups()
     assert int(n_seen or 0) == truth.n_seen
+    assert done == ("fitted or tuned" if not truth.n_seen else "tuned" if truth.only_tuned else "fitted")
     if compared is not None:
         assert compared.split(", ") == ["id", "bytes", "near-duplicate"], "there was nothing else to compare by"
     n_melanoma, n_benign, sensitivity, specificity = said["sample_size"].groups()
@@ -280,6 +291,7 @@ def told(models, kinds_of_data):
         estimator, rule, calibrated = models[model]
         X, history, chosen_by, seen = kinds_of_data[data]
         report = MetricsReport.from_estimator(estimator, X, threshold=threshold, n_resamples=100)
+        patients = X.metadata["patient_id"].to_numpy() if data == "patients" else np.arange(len(X))
         usable = np.array([image_id != "broken" for image_id in X.image_ids])
         used = estimator.threshold_ if threshold is None else threshold
         scores = estimator.predict_proba(X)[:, 1][usable]
@@ -299,6 +311,8 @@ def told(models, kinds_of_data):
             called=set((scores > used).tolist()),
             threshold=used,
             n_seen=seen if seen >= 0 else (-seen if rule or calibrated else 0),
+            units=[len(set(patients[(X.labels == label) & usable])) for label in (0, 1)],
+            only_tuned=seen < 0,
             n_skipped=int((~usable).sum()),
             n_patients=len(set(X.metadata["patient_id"])) if data == "patients" else None,
             rule=rule if threshold is None else None,
@@ -329,6 +343,7 @@ def test_every_sentence_is_true(told, model, data, threshold):
     assert ("EVERY IMAGE" in told_of) == (len(truth.called) == 1)
     assert ("of a choice" in told_of) == (truth.chosen_by is not None)
     assert ("patients or lesions" in told_of) == (truth.n_patients is not None)
+    assert ("marked few" in told_of) == (min(truth.units) <= 20)
     assert ("Too few" in told_of) == (min(truth.y_true.sum(), (1 - truth.y_true).sum()) < 10)
     if truth.rule and truth.rule.startswith("sens"):
         assert ("TARGET MISSED" in told_of or "Target not" in told_of) == (truth.metric("sensitivity") < SENSITIVITY)

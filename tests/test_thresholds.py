@@ -12,9 +12,15 @@ from scipy.special import expit
 from sklearn.metrics import roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
+from melanoma_tl import MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics import confusion_counts, wilson_interval
-from melanoma_tl.thresholds import SENSITIVITIES, choose_threshold, specificity_at_sensitivity
+from melanoma_tl.thresholds import (
+    SENSITIVITIES,
+    choose_threshold,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
+)
 
 RULES = [{"sensitivity": 0.9}, {"specificity": 0.8}, {"youden": True}, {"cost_ratio": 5, "prevalence": 0.1}]
 
@@ -338,3 +344,40 @@ def test_an_assured_sensitivity_holds_on_all_images_as_often_as_promised(n_melan
     if steps is None:
         assert held[0.95] / 2000 <= 0.99
         assert 0.3 <= held[None] / 2000 <= 0.7
+
+
+def test_sensitivity_at_a_specificity_is_that_of_the_roc_curve():
+    y_true, y_score = simulate()
+    false_alarms, found, _ = roc_curve(y_true, y_score, drop_intermediate=False)
+    for at in sensitivity_at_specificity(y_true, y_score, [0.5, 0.8, 0.9, 0.95, 1.0], n_resamples=200):
+        reached = found[1 - false_alarms >= at.specificity - 1e-12].max()
+        assert at.reached.value == pytest.approx(reached)
+        assert at.interpolated.value <= at.reached.value + 1e-12
+        assert at.interpolated.value == pytest.approx(reached, abs=0.05)
+        for one in (at.reached, at.interpolated):
+            assert one.low <= one.value <= one.high
+            assert (one.n, one.method, one.few) == (y_true.sum(), "fiducial", False)
+
+
+def test_both_sides_are_one_with_the_classes_turned_round():
+    y_true, y_score = simulate(60, 90)
+    options = {"n_resamples": 500, "groups": np.arange(150) // 2}
+    there = sensitivity_at_specificity(y_true, y_score, [0.8, 0.9], **options)
+    back = specificity_at_sensitivity(1 - y_true, 1 - y_score, [0.8, 0.9], **options)
+    for one, other in zip(there, back, strict=True):
+        assert one.interpolated.value == pytest.approx(other.interpolated.value)
+        assert (one.interpolated.low, one.interpolated.high) == pytest.approx(
+            (other.interpolated.low, other.interpolated.high)
+        )
+
+
+def test_a_report_has_both_sides():
+    report = MetricsReport.from_scores(*simulate(60, 90), n_resamples=100)
+    assert [at.specificity for at in report.sensitivity_at_specificity] == [0.8, 0.9, 0.95]
+    for page in (str(report), report.to_markdown(), report._repr_html_()):
+        assert "Sensitivity at a given specificity" in page
+    rows = report.to_dict()["sensitivity_at_specificity"]
+    assert rows[1]["reached"] == report.sensitivity_at_specificity[1].reached.to_dict()
+    frame = report.to_frame().set_index(["metric", "at"])
+    at = report.sensitivity_at_specificity[1].interpolated
+    assert frame.loc[("sensitivity_at_specificity_interpolated", 0.9), "low"] == at.low

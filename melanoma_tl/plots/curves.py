@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
     from melanoma_tl.calibration import ReliabilityCurve
+    from melanoma_tl.smooth_calibration import SmoothCalibration
 
 _CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
 _DASHES = ("-", "--", ":")  # for more curves than there are colours
@@ -159,9 +160,10 @@ def draw_reliability(
     figures: Mapping[str, Metric],
     *,
     confidence: float,
+    smooth: "SmoothCalibration | None" = None,
     ax: "Axes | None" = None,
 ) -> "CalibrationDisplay":
-    """Draw the share of melanomas against the score, in bins, with intervals.
+    """Draw the share of melanomas against the score, in bins with intervals and as a smooth curve with a band.
 
     Parameters
     ----------
@@ -173,6 +175,8 @@ def draw_reliability(
         Holds brier, calibration_slope and calibration_intercept, for the legend.
     confidence : float
         Coverage of the intervals.
+    smooth : SmoothCalibration, optional
+        The curve, where there is one.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -185,6 +189,10 @@ def draw_reliability(
 
     ax = new_axes() if ax is None else ax
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
+    if smooth is not None:
+        ax.fill_between(smooth.score, smooth.low, smooth.high, color=ORANGE, alpha=0.25, linewidth=0)
+        told = f"smooth curve, ICI {describe(smooth.ici, confidence)}"
+        ax.plot(smooth.score, smooth.melanoma_share, color=ORANGE, linewidth=2, label=told)
     # Lines, not a collection of them: the legend is placed where no line is.
     ax.plot([curve.mean_score] * 2, [curve.low, curve.high], color=BLUE, linewidth=1.4, alpha=0.6)
     display = CalibrationDisplay(curve.melanoma_share, curve.mean_score, y_score, pos_label=1)

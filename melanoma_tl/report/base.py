@@ -166,7 +166,7 @@ class Report(ABC):
         Returns
         -------
         dict
-            The figures, each a dict of value, low, high and n; "schema_version", "confidence", "name",
+            The figures, each a dict of value, low, high, n and few; "schema_version", "confidence", "name",
             "skipped", "findings", "history", "provenance" and "notice". Undefined figures are None.
         """
         return write_dict(self)

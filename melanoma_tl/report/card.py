@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from melanoma_tl.calibration import Calibration
 from melanoma_tl.errors import MelanomaTLError, UnknownNameError
 from melanoma_tl.metrics import describe
+from melanoma_tl.report.provenance import how_seen
 from melanoma_tl.report.writing import NOTICE, inline
 
 if TYPE_CHECKING:
@@ -171,9 +172,9 @@ def _independence(report: "Report") -> str:
     if seen is None:
         return "Not checked: the model does not remember its training images."
     if seen["images"]:
-        return f"{seen['images']} test images have a counterpart among those the model was fitted with."
+        return f"{seen['images']} test images have a counterpart among those the model was {how_seen(seen)} with."
     compared = ", ".join(seen["by"])
-    return f"No test image has a counterpart among those the model was fitted with; compared by {compared}."
+    return f"No test image has a counterpart among those the model was {how_seen(seen)} with; compared by {compared}."
 
 
 def _sample_size(report: "Report") -> str:

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from melanoma_tl.few import FACT
 from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, describe
+from melanoma_tl.report.provenance import how_seen
 
 if TYPE_CHECKING:
     from melanoma_tl.report.base import Report
@@ -50,7 +52,9 @@ def _leakage(report: "Report") -> list[str] | None:
     if not seen["images"]:
         return []
     by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
-    return [f"LEAKAGE: the model was fitted with a counterpart of {seen['images']} images ({by})"]
+    roles = ", ".join(f"{count} of {role}" for role, count in seen.get("role", {}).items())
+    found = f"{by}; {roles}" if roles else by
+    return [f"LEAKAGE: the model was {how_seen(seen)} with a counterpart of {seen['images']} images ({found})"]
 
 
 def _findings(report: "Report") -> list[str] | None:
@@ -136,14 +140,20 @@ def _without_width(report: "Report") -> list[str]:
     return [f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else []
 
 
+def _few_intervals(report: "Report") -> list[str]:
+    marked = [name for name, metric in report.figures.items() if metric.few]
+    return [f"{FACT} ({', '.join(marked)})"] if marked else []
+
+
 _CHECKS = (
-    _Check("images that the model was fitted with", _leakage),
+    _Check("images that the model was fitted or tuned with", _leakage),
     _Check("what was attached", _findings),
     _Check("whether both classes are called", _one_class),
     _Check("the target of the threshold", _target),
     _Check("whether the AUC is above chance", _no_better_than_chance),
     _Check("the number of images of each class", _few),
     _Check("calibration", _miscalibration),
+    _Check("whether intervals rest on few images", _few_intervals),
     _Check("how the images were chosen", _prevalence_by_choice),
     _Check("intervals without width", _without_width),
 )

@@ -133,6 +133,9 @@ class ReportFigures:
     def plot_calibration(self: Any, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
         """Draw the reliability diagram: the share of melanomas against the score, in ten bins with intervals.
 
+        With 100 images of each class, or patients with one, also a smooth curve with a band, as
+        `melanoma_tl.smooth_calibration.smooth_calibration`.
+
         Parameters
         ----------
         strategy : {"quantile", "uniform"}, default="quantile"
@@ -152,7 +155,9 @@ class ReportFigures:
         """
         y_true, y_score, _ = self._scored("A reliability diagram")
         curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence, groups=self.groups)
-        return self._named(draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, ax=ax))
+        smooth = self.smooth_calibration
+        display = draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, smooth=smooth, ax=ax)
+        return self._named(display)
 
     def plot_decision_curve(self: Any, ax: "Axes | None" = None) -> DecisionCurveDisplay:
         """Draw the net benefit of acting on the scores, beside cutting out all lesions and none.
@@ -314,6 +319,7 @@ class ReportFigures:
         """Draw what needs scores."""
         figures = {name: describe(metric, self.confidence) for name, metric in self.metrics.items()}
         slope = describe(self.calibration["calibration_slope"], self.confidence)
+        smooth = "" if self.smooth_calibration is None else ", and a smooth curve with a band"
         yield DrawnFigure(
             "roc",
             "ROC curve",
@@ -331,7 +337,7 @@ class ReportFigures:
         yield DrawnFigure(
             "calibration",
             "Reliability diagram",
-            f"Share of melanomas against the mean score, in bins with intervals. Calibration slope {slope}.",
+            f"Share of melanomas against the mean score, in bins with intervals{smooth}. Calibration slope {slope}.",
             self.plot_calibration().figure_,
         )
         yield DrawnFigure(

@@ -11,7 +11,7 @@ from melanoma_tl.metrics import Metric
 if TYPE_CHECKING:
     from melanoma_tl.report.metrics_report import MetricsReport
 
-_COLUMNS = ("metric", "at", "value", "low", "high", "confidence", "method", "n", "name")
+_COLUMNS = ("metric", "at", "value", "low", "high", "confidence", "method", "n", "few", "name")
 
 
 def frame_figures(figures: Mapping[str, Metric], *, confidence: float, name: str) -> pd.DataFrame:
@@ -30,10 +30,10 @@ def frame_figures(figures: Mapping[str, Metric], *, confidence: float, name: str
     -------
     pandas.DataFrame
         Columns "metric", "at" (NaN: a figure that is asked for nowhere in particular), "value", "low", "high",
-        "confidence", "method", "n" and "name".
+        "confidence", "method", "n", "few" and "name".
     """
     rows = [
-        (metric, float("nan"), one.value, one.low, one.high, confidence, one.method, one.n, name)
+        (metric, float("nan"), one.value, one.low, one.high, confidence, one.method, one.n, one.few, name)
         for metric, one in figures.items()
     ]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"at": float, "value": float, "n": int})
@@ -50,8 +50,8 @@ def frame_report(report: "MetricsReport") -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `frame_figures`; where there are scores also the calibration, and specificity at given sensitivities, which
-        stand in "at".
+        As `frame_figures`; where there are scores also the calibration, and specificity at given sensitivities and
+        sensitivity at given specificities, which stand in "at".
     """
     framed = partial(frame_figures, confidence=report.confidence, name=report.name)
     parts = [framed(report.metrics)]
@@ -63,4 +63,10 @@ def frame_report(report: "MetricsReport") -> pd.DataFrame:
                 "specificity_at_sensitivity_interpolated": at.interpolated,
             }
             parts.append(framed(figures).assign(at=at.sensitivity))
+        for turned in report.sensitivity_at_specificity:
+            figures = {
+                "sensitivity_at_specificity": turned.reached,
+                "sensitivity_at_specificity_interpolated": turned.interpolated,
+            }
+            parts.append(framed(figures).assign(at=turned.specificity))
     return pd.concat(parts, ignore_index=True)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.calibration import calibration_metrics
 from melanoma_tl.claims import ClaimsCheck, check_claims
 from melanoma_tl.comparisons import MARGINS, Comparison, compare
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.inputs import (
     check_lengths,
     check_scores,
@@ -57,8 +57,14 @@ from melanoma_tl.report.provenance import describe_report, find_seen, known_of, 
 from melanoma_tl.report.rows import take_scored
 from melanoma_tl.report.words import CLASS_NAMES, rename_classes
 from melanoma_tl.report.writing import TIED_TO_PREVALENCE, Table, figures_of_scores, list_tables, save_submission
+from melanoma_tl.smooth_calibration import SmoothCalibration, smooth_calibration
 from melanoma_tl.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
-from melanoma_tl.thresholds import SpecificityAtSensitivity, specificity_at_sensitivity
+from melanoma_tl.thresholds import (
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
+)
 
 _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
@@ -74,7 +80,7 @@ class MetricsReport(ReportFigures, Report):
     metrics : mapping of str to Metric
         auc, partial_auc, average_precision, accuracy, balanced_accuracy, sensitivity, specificity,
         precision, npv, f1, iou_melanoma, iou_benign, mcc, kappa, lr_positive and lr_negative, each with value,
-        low, high, n and method; the first three are absent from a report on a confusion matrix alone.
+        low, high, n, method and few; the first three are absent from a report on a confusion matrix alone.
     counts : ConfusionCounts
         ``(tn, fp, fn, tp)`` at the threshold.
     threshold : float or None
@@ -89,7 +95,7 @@ class MetricsReport(ReportFigures, Report):
         "created", "versions", "test_data" and "intervals" of this report, under "model" what the
         classifier says of itself, under "tta" how many views of each image it scored, under
         "calibration" and "operating_point" what was tuned on validation images, and under
-        "seen_by_the_model" how many of the test images it was fitted with (None where it does
+        "seen_by_the_model" how many of the test images it was fitted or tuned with (None where it does
         not remember).
     history : mapping of str to list of float, or None
         Loss and accuracy of each training epoch.
@@ -296,7 +302,7 @@ class MetricsReport(ReportFigures, Report):
         Warns
         -----
         LeakageWarning
-            If the estimator has `seen_images` and was fitted with some of the images, or
+            If the estimator has `seen_images` and was fitted or tuned with some of the images, or
             with images of the same lesions or patients; the report then says so too.
 
         Raises
@@ -471,7 +477,7 @@ class MetricsReport(ReportFigures, Report):
         -------
         dict
             Each name in `metrics`, "confusion_matrix" and "threshold"; with scores, also
-            "specificity_at_sensitivity" and "calibration".
+            "specificity_at_sensitivity", "sensitivity_at_specificity" and "calibration".
         """
         return {
             **{name: metric.to_dict() for name, metric in self.metrics.items()},
@@ -523,6 +529,15 @@ class MetricsReport(ReportFigures, Report):
         return specificity_at_sensitivity(y_true, y_score, **self._bootstrap)
 
     @cached_property
+    def sensitivity_at_specificity(self) -> tuple[SensitivityAtSpecificity, ...]:
+        """Sensitivity at 80, 90 and 95 % specificity, at a threshold and interpolated.
+
+        As `melanoma_tl.thresholds.sensitivity_at_specificity`; a ParameterError if the report has no scores.
+        """
+        y_true, y_score, _ = self._scored("Sensitivity at a given specificity")
+        return sensitivity_at_specificity(y_true, y_score, **self._bootstrap)
+
+    @cached_property
     def calibration(self) -> Mapping[str, Metric]:
         """Brier score, log loss, calibration errors, intercept and slope, each with interval and n.
 
@@ -530,6 +545,18 @@ class MetricsReport(ReportFigures, Report):
         """
         y_true, y_score, _ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
+
+    @cached_property
+    def smooth_calibration(self) -> SmoothCalibration | None:
+        """How often each score comes true, as a smooth curve with a band; None where there are too few images.
+
+        As `melanoma_tl.smooth_calibration.smooth_calibration`; a ParameterError if the report has no scores.
+        """
+        y_true, y_score, _ = self._scored("A calibration curve")
+        try:
+            return smooth_calibration(y_true, y_score, **self._bootstrap)
+        except DatasetError:  # too few images, or scores that separate the classes: the bins remain
+            return None
 
     @checked(other=holding("y_score", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
     def compare(
@@ -706,7 +733,7 @@ class MetricsReport(ReportFigures, Report):
         -------
         pandas.DataFrame
             One row a figure: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
-            "low", "high", "confidence", "method", "n" and "name", which is that of the test data: the tables of
+            "low", "high", "confidence", "method", "n", "few" and "name", which is that of the test data: the tables of
             several reports can be put under each other with ``pandas.concat``.
 
         Examples

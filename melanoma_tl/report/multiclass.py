@@ -235,7 +235,7 @@ class MulticlassReport(Report):
         Warns
         -----
         LeakageWarning
-            If the estimator has `seen_images` and was fitted with some of the images, or with images of the same
+            If the estimator has `seen_images` and was fitted or tuned with some of the images, or images of the same
             lesions or patients; the report, and those in `against_rest`, then say so too.
 
         Raises

@@ -184,4 +184,4 @@ def _data_rows(report: "Report") -> Iterator[list[str]]:
             yield [key.removesuffix("_data"), inline(known)]
     if "seen_by_the_model" in report.provenance:
         seen = report.provenance["seen_by_the_model"]
-        yield ["test images that the model was fitted with", "not known" if seen is None else inline(seen)]
+        yield ["test images that the model was fitted or tuned with", "not known" if seen is None else inline(seen)]

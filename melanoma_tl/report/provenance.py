@@ -11,6 +11,9 @@ from melanoma_tl.versions import library_versions
 if TYPE_CHECKING:
     from melanoma_tl.report.base import Report
 
+# What a model does with the images of each role that it remembers.
+_DONE_WITH = {"training": "fitted", "validation": "fitted", "tuning": "tuned"}
+
 _AnyReport = TypeVar("_AnyReport", bound="Report")
 
 
@@ -84,7 +87,7 @@ def known_of(estimator: Any, X: Any, name: str | None) -> dict[str, Any]:
 
 
 def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:
-    """Find the images that a classifier was fitted with, and warn of them; to be called by `from_estimator` itself.
+    """Find the images that a classifier was fitted or tuned with, and warn; to be called by `from_estimator` itself.
 
     Parameters
     ----------
@@ -96,7 +99,8 @@ def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        How many "images", and "by" what they were found; None where the classifier does not remember.
+        How many "images", "by" what they were found, and how many each "role" of the model's images has of them; None
+        where the classifier does not remember.
 
     Warns
     -----
@@ -107,7 +111,30 @@ def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:
         return None
     overlap = estimator.seen_images(X)
     overlap.warn_if_any("Its figures say little about new images", stacklevel=4)
-    return {"images": len(overlap), "by": overlap.counts}
+    here, there = overlap.pairs["left_id"], overlap.pairs["right_id"].astype(str)
+    of_role = {name: int(here[there.str.startswith(f"{name} image ")].nunique()) for name in _DONE_WITH}
+    return {
+        "images": len(overlap),
+        "by": overlap.counts,
+        "role": {name: n for name, n in of_role.items() if n},
+    }
+
+
+def how_seen(seen: Mapping[str, Any]) -> str:
+    """Say what a model did with the images that it has seen.
+
+    Parameters
+    ----------
+    seen : mapping
+        As `find_seen` returns it; without "role" where somebody else wrote it.
+
+    Returns
+    -------
+    str
+        "fitted", "tuned", or "fitted or tuned" where both are true, or it is not known.
+    """
+    done = dict.fromkeys(_DONE_WITH[role] for role in seen.get("role", ()))
+    return " or ".join(done or dict.fromkeys(_DONE_WITH.values()))
 
 
 def tell_origin(

@@ -14,6 +14,7 @@ import pandas as pd
 from melanoma_tl.calibration import CALIBRATION_LABELS
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.escaping import fenced, in_csv, in_html, in_markdown, lines_visible, visible
+from melanoma_tl.few import MARK
 from melanoma_tl.files import publishing
 from melanoma_tl.metrics import NO_WIDTH, Metric
 from melanoma_tl.report.concerns import list_concerns
@@ -100,8 +101,8 @@ def list_tables(report: "MetricsReport") -> list[Table]:
     Returns
     -------
     list of Table
-        All figures and the confusion matrix; with scores, also the specificity at given sensitivities and the
-        calibration.
+        All figures and the confusion matrix; with scores, also the specificity at given sensitivities, the
+        sensitivity at given specificities and the calibration.
     """
     header = figures_header(report.confidence)
     interval = header[2]
@@ -121,12 +122,21 @@ def list_tables(report: "MetricsReport") -> list[Table]:
         [f"at sensitivity {at.sensitivity:.2f}", *cells(at.challenge), *cells(at.interpolated)]
         for at in report.specificity_at_sensitivity
     ]
+    at_specificities = [
+        [f"at specificity {at.specificity:.2f}", *cells(at.reached), *cells(at.interpolated)]
+        for at in report.sensitivity_at_specificity
+    ]
     return [
         *tables,
         Table(
             "Specificity at a given sensitivity",
             ["specificity", "challenge's way", interval, "interpolated", interval],
             at_sensitivities,
+        ),
+        Table(
+            "Sensitivity at a given specificity",
+            ["sensitivity", "at a threshold", interval, "interpolated", interval],
+            at_specificities,
         ),
         Table(
             "Calibration",
@@ -320,8 +330,9 @@ def cells(metric: Metric) -> tuple[str, str]:
     """
     if np.isnan(metric.value):
         return "undefined", "-"
-    mark = f" ({NO_WIDTH})" if metric.low == metric.high else ""
-    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}{mark}"
+    marks = [mark for mark, given in ((NO_WIDTH, metric.low == metric.high), (MARK, metric.few)) if given]
+    marked = f" ({', '.join(marks)})" if marks else ""
+    return f"{metric.value:.3f}", f"{metric.low:.3f} to {metric.high:.3f}{marked}"
 
 
 def write_json(document: dict[str, Any]) -> str:
@@ -492,7 +503,8 @@ def figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
     Returns
     -------
     dict
-        "specificity_at_sensitivity" and "calibration"; nothing for a confusion matrix alone.
+        "specificity_at_sensitivity", "sensitivity_at_specificity" and "calibration"; nothing for a confusion matrix
+        alone.
     """
     if report.y_score is None:
         return {}
@@ -505,7 +517,19 @@ def figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
         for at in report.specificity_at_sensitivity
     ]
     calibration = {name: metric.to_dict() for name, metric in report.calibration.items()}
-    return {"specificity_at_sensitivity": at_sensitivity, "calibration": calibration}
+    at_specificity = [
+        {
+            "specificity": at.specificity,
+            "reached": at.reached.to_dict(),
+            "interpolated": at.interpolated.to_dict(),
+        }
+        for at in report.sensitivity_at_specificity
+    ]
+    return {
+        "specificity_at_sensitivity": at_sensitivity,
+        "sensitivity_at_specificity": at_specificity,
+        "calibration": calibration,
+    }
 
 
 def _finding(content: Any) -> Any:
