@@ -30,7 +30,11 @@ MISSING = _words("""
     not examined, not graded, not labeled, not labelled, ungraded, unlabeled, unlabelled, withheld, redacted,
     deidentified, de identified, anonymized, anonymised, anonymisiert, anonymise, anonimizado, anonimizada,
     anonimizzato, unknown patient, unbekannter patient, ausstehend, nicht angegeben, nicht befundet, non disponible,
-    no disponible, nao disponivel, non disponibile
+    no disponible, nao disponivel, non disponibile, offen, noch offen, tbc, tba, to be determined, to be confirmed,
+    todo,
+    sans objet, non applicable, en attente, pendiente, pendente, in attesa, entfallt, entf., ohne angabe, o.a., n.v.,
+    nicht vorhanden, nicht zutreffend, nicht verfugbar, no aplica, nao se aplica, non applicabile, keine diagnose,
+    no diagnosis, sans diagnostic, sin diagnostico, sem diagnostico, senza diagnosi, befund ausstehend, befund folgt
 """) | {""}
 NOTHING = re.compile(r"[?.*#/]+|#[a-z/0]+[!?]|[(<\[](?:blank|empty|leer|vide|null|none|nan|missing|unknown)[)>\]]")
 """What is missing beside these words: signs alone, the errors of a spreadsheet in any language, and empty cells as
