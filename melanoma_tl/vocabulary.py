@@ -95,8 +95,8 @@ CARCINOMA = re.compile(
 """Stems of the names of other cancers."""
 
 ICD_O = re.compile(r"(?<![\d/.])(?:icd o(?: 3)?(?:\.\d)?[ :]*)?\b(?:m ?)?([89]\d{3})/([012369])\d?(?![\d/.])")
-"""Codes of morphology and behaviour, perhaps with a grade, of ICD-O-3 (A. Fritz et al., "International Classification of
-Diseases for Oncology", 3rd edition, first revision, WHO 2013), such as "8720/3", "M-8720/3" and "ICD-O-3: 8720/32"."""
+"""Codes of morphology and behaviour, perhaps with a grade, such as "8720/3", "M-8720/3" and "ICD-O-3: 8720/32", of
+A. Fritz et al., "International Classification of Diseases for Oncology", 3rd edition, first revision, WHO 2013."""
 
 ICD_O_PLACE = re.compile(r"\bc\d\d(?:\.\d)?\b")
 """Where a tumour lies, beside such a code: C44, the skin, says nothing of its kind, unlike the C44 of ICD-10."""

@@ -209,7 +209,8 @@ def test_what_codes_of_morphology_leave_room_for():
 def test_diagnoses_of_the_archive_are_known():
     words = """acrochordon; sebaceous hyperplasia; molluscum; insect bite; angiokeratoma; trichilemmoma; trichoblastoma;
         pilomatrixoma; cylindroma; poroma; hidradenoma; syringoma; keloid; mastocytosis; neuroma;
-        Atypical fibroxanthoma;        folliculitis; schwannoma; fibrous papule; Malignant soft tissue proliferations - Vascular; Malignant - Other;
+        Atypical fibroxanthoma;
+        folliculitis; schwannoma; fibrous papule; Malignant soft tissue proliferations - Vascular; Malignant - Other;
         Malignant lymphocytic proliferations; leukemia cutis; extramammary Paget disease; hemorrhage"""
     assert [word for word in words.split(";") if read_meaning(word) is not Meaning.OTHER] == []
     assert read_meaning("Malignant melanocytic proliferations") is Meaning.MALIGNANT
