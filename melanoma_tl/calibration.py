@@ -242,7 +242,8 @@ def fit_calibration(
 
     Notes
     -----
-    Scores of 0 and 1 count as the nearest that float32 can tell from them, 1.2e-7 away.
+    Log odds are computed in float64, as `Calibration.apply` does, of scores as they are. Only 0 and 1 have none: they
+    count as the nearest that float32 can tell from them, 1.2e-7 away, or as the nearest other score if that is nearer.
 
     Examples
     --------
@@ -257,13 +258,13 @@ def fit_calibration(
     n_benign, n_melanoma = int((truth == 0).sum()), int(truth.sum())
     if method == "temperature":
         given = Calibration(1.0, 0.0, from_prevalence, to_prevalence, method, n_benign, n_melanoma)
-        return replace(given, slope=_fit_inverse_temperature(truth, _log_odds(scores), from_prevalence))
+        return replace(given, slope=_fit_inverse_temperature(truth, _log_odds_inside(scores), from_prevalence))
     if from_prevalence is not None:
         raise ParameterError(
             "from_prevalence belongs to method='temperature': the sigmoid starts from the prevalence of the "
             "validation images"
         )
-    slope, intercept = _fit_sigmoid(truth, _log_odds(scores))
+    slope, intercept = _fit_sigmoid(truth, _log_odds_inside(scores))
     start = None if to_prevalence is None else float(truth.mean())
     return Calibration(slope, intercept, start, to_prevalence, method, n_benign, n_melanoma)
 
@@ -552,6 +553,13 @@ def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition
 
 def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return logit(np.clip(scores, _EDGE, 1 - _EDGE))
+
+
+def _log_odds_inside(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the log odds of scores, as they are but for 0 and 1, which no other score overtakes."""
+    inside = scores[(scores > 0) & (scores < 1)]
+    low, below_one = (float(distances.min(initial=_EDGE)) for distances in (inside, 1 - inside))
+    return logit(np.clip(scores, low, 1 - below_one))
 
 
 def _edges(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.float64]:

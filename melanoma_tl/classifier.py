@@ -1,6 +1,5 @@
 """`TransferClassifier`: learns melanoma from images, on top of a pre-trained backbone."""
 
-import gc
 import hashlib
 import inspect
 import json
@@ -19,10 +18,11 @@ from sklearn.base import BaseEstimator, clone
 
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import BackboneSpec, get_backbone, list_backbones
+from melanoma_tl.backbones.building import is_foreign
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
-from melanoma_tl.distribution import ALONE, DISTRIBUTIONS, Replicas, find_replicas
+from melanoma_tl.distribution import ALONE, DISTRIBUTIONS, Replicas, find_replicas, forget_networks
 from melanoma_tl.documents import LABEL, read_parts
 from melanoma_tl.errors import (
     DatasetError,
@@ -504,7 +504,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         """Train, when what can be checked without a network has been."""
         from melanoma_tl.training import held
 
-        gc.collect()  # networks hold themselves in circles: those of earlier fits would wait beside this one
+        forget_networks()
         spec = get_backbone(self.backbone)
         weights = find_weights(spec, self.weights)
         network = self._build(spec, weights, seed)
@@ -636,6 +636,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
 
     def _build(self, spec: BackboneSpec, weights: WeightsFile | None, seed: int, *, n_classes: int = 2) -> Network:
         """Build the network, and try what depends on its layers before any image is read."""
+        from melanoma_tl.fitting import cut_for_stage
         from melanoma_tl.optimizers import find_optimizer
 
         find_optimizer(self.optimizer)
@@ -655,6 +656,10 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         for stage in self._stages():
             if isinstance(stage, Stage):
                 freeze(network, first_layer_that_learns(spec, stage.trainable_from))
+        if callable(self.head) or is_foreign(spec):  # layers that nobody has tried in this precision
+            for stage in self._stages():
+                cut_for_stage(network, spec, stage, train_batch_norm=self.train_batch_norm)
+                build_scorer(network.model, resolve_precision(self.precision))
         return network
 
     def _check_labels(self, X: Any, y: ArrayLike | None, validation_data: Any = None) -> Classes | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.files import replacing
+from melanoma_tl.graphs import for_inference
 from melanoma_tl.handover import Scorer, check_vectors, describe_model
 from melanoma_tl.vectors import draw_texture
 from melanoma_tl.versions import library_versions
@@ -175,7 +176,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
         If there is no such format.
     """
     name = choose_format(path, format)
-    chosen, network = FORMATS[name], exportable.network
+    chosen, network = FORMATS[name], for_inference(exportable.network)
     _check_path(path, name, chosen)
     used = _check_packages(name, chosen)
     needed = chosen.n_copies * 4 * network.count_params()

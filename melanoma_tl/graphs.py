@@ -110,6 +110,29 @@ def with_calibration(model: Any, calibration: Calibration | None) -> Any:
     return keras.Model(model.inputs[0], calibrated, name=model.name)
 
 
+def for_inference(model: Any) -> Any:
+    """Return a network that computes as in scoring, whoever calls it.
+
+    Some layers of Keras that change images at random, such as ``RandomTranslation``, do so unless they are told not to:
+    ``predict`` tells them, the function that is traced for another runtime does not.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From images to scores.
+
+    Returns
+    -------
+    keras.Model
+        Shares all layers with `model`.
+    """
+    import keras
+
+    images = keras.Input(model.inputs[0].shape[1:], name=IMAGE)
+    within = keras.Model(model.inputs[0], model.outputs[0], name="network")
+    return keras.Model(images, within(images, training=False), name=model.name)
+
+
 def without_calibration(model: Any) -> Any:
     """Take off what `with_calibration` put on.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from melanoma_tl.errors import MelanomaTLError, ParameterError
 from melanoma_tl.network import IMAGE, SCORE_LAYER
 from melanoma_tl.precision import FLOAT32, Precision
 from melanoma_tl.remaking import make_again
@@ -154,15 +155,32 @@ def build_scorer(model: Any, precision: Precision) -> Any:
     -------
     keras.Model
         From images to scores; the whole itself where both parts compute in float32.
+
+    Raises
+    ------
+    ParameterError
+        If a layer cannot be made again, or cannot compute so. Only running it tells: it may be of the user's own, and
+        not all of TensorFlow's operations exist in bfloat16.
     """
     import keras
 
     if set(precision) == {FLOAT32}:
         return model
     parts = cut_network(model)
-    images = keras.Input(model.inputs[0].shape[1:], name=IMAGE)
-    features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
-    return keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
+    shape = model.inputs[0].shape[1:]
+    images = keras.Input(shape, name=IMAGE)
+    try:
+        features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
+        scorer = keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
+        scorer(np.zeros((1, *shape), dtype=np.float32), training=False)
+    except MelanomaTLError:
+        raise
+    except Exception as error:  # what is raised depends on the layer, and on what it calls
+        reason = " ".join(str(error).split())
+        raise ParameterError(
+            f"this network cannot compute in bfloat16 ({type(error).__name__}: {reason:.300}): set precision='float32'"
+        ) from error
+    return scorer
 
 
 def _last_still_tensor(model: Any) -> Any:

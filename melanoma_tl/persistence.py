@@ -1,6 +1,5 @@
 """One ``.keras`` file that holds the graph and everything that belongs to it."""
 
-import gc
 import json
 import re
 import struct
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
 from melanoma_tl.files import publishing, scratch
 from melanoma_tl.isolation import own_settings
@@ -294,7 +294,7 @@ def describing(read: Callable[[], Any]) -> Any:
 def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:
     import keras
 
-    gc.collect()  # networks hold themselves in circles: those loaded before would wait beside this one
+    forget_networks()
     with scratch() as folder:
         description, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
         description.write_text(json.dumps(config), encoding="utf-8")

@@ -1,7 +1,8 @@
 """The contract of backbones, for the tests of whoever writes one."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ class _Subject:
     weights: WeightsFile | None
     input_size: tuple[int, int]
 
-    def build(self, *, trainable_from: str | None = None, wider: int = 0) -> Network:
+    def build(self, *, wider: int = 0) -> Network:
         import keras
 
         def head(features: Any) -> Any:
@@ -100,7 +101,6 @@ class _Subject:
             dropout=0.0,
             random_state=0 if self.weights is None else _SEED,
         )
-        freeze(network, trainable_from)
         if self.weights is None and not wider:
             _settle_statistics(network.backbone, self.images)
         return network
@@ -109,15 +109,34 @@ class _Subject:
         """Begin a graph: raw images, and what the backbone is shown of them."""
         return scaled_images(self.spec, self.input_size, "backbone")
 
-    @cached_property
-    def bare(self) -> _Bare:
+    def build_bare(self, weights: WeightsFile | None = None) -> _Bare:
         with seeded_building(_SEED):
             images, scaled = self.begin()
-            return _Bare(images, scaled, self.spec.builder(scaled, None))
+            return _Bare(images, scaled, self.spec.builder(scaled, None if weights is None else weights.path))
+
+    @cached_property
+    def bare(self) -> _Bare:
+        return self.build_bare()
+
+    @cached_property
+    def again(self) -> _Bare:
+        """The same once more, for what two networks must share or must not."""
+        return self.build_bare()
 
     @cached_property
     def frozen(self) -> Network:
         return self.build()
+
+    @contextmanager
+    def learning_from(self, first: str | None) -> Iterator[Network]:
+        """Let the frozen network learn from a layer on; what it learns is forgotten afterwards."""
+        network, weights = self.frozen, self.frozen.model.get_weights()
+        freeze(network, first)
+        try:
+            yield network
+        finally:
+            freeze(network, None)
+            network.model.set_weights(weights)
 
     @cached_property
     def wider(self) -> Network:
@@ -162,19 +181,14 @@ def _check_one_output(subject: _Subject) -> None:
 
 
 def _check_own_layers(subject: _Subject) -> None:
-    with seeded_building(_SEED):
-        _, scaled = subject.begin()
-        again = subject.spec.builder(scaled, None)
     earlier = {id(layer) for layer in _sublayers(subject.bare.backbone)}
-    shared = [layer.name for layer in _sublayers(again) if id(layer) in earlier and layer.variables]
+    shared = [layer.name for layer in _sublayers(subject.again.backbone) if id(layer) in earlier and layer.variables]
     _require(not shared, f"two networks share layers: {', '.join(shared[:3])}{', …' * (len(shared) > 3)}")
 
 
 def _check_weights(subject: _Subject) -> None:
     if subject.weights is not None:
-        with seeded_building(_SEED):
-            _, scaled = subject.begin()
-            read = subject.spec.builder(scaled, subject.weights.path)
+        read = subject.build_bare(subject.weights).backbone
         check_weights_were_read(subject.spec, read, subject.bare.backbone, subject.weights)
     with seeded_building(_SEED):
         _, scaled = subject.begin()
@@ -183,10 +197,7 @@ def _check_weights(subject: _Subject) -> None:
 
 
 def _check_seed(subject: _Subject) -> None:
-    with seeded_building(_SEED):
-        _, scaled = subject.begin()
-        again = subject.spec.builder(scaled, None)
-    drawn, once_more = (model.get_weights() for model in (subject.bare.backbone, again))
+    drawn, once_more = (network.backbone.get_weights() for network in (subject.bare, subject.again))
     differ = sum(not np.array_equal(*pair) for pair in zip(drawn, once_more, strict=True))
     _require(not differ, f"{differ} of its {len(drawn)} weights are others when it is built again from the same seed")
 
@@ -243,10 +254,14 @@ def _check_freezing(subject: _Subject) -> None:
 
 
 def _check_statistics(subject: _Subject) -> None:
-    model, backbone = subject.build(trainable_from=IMAGE)
+    with subject.learning_from(IMAGE) as (model, backbone):
+        _check_unfrozen(model, backbone, subject.images)
+
+
+def _check_unfrozen(model: Any, backbone: Any, images: NDArray[np.float32]) -> None:
     still, learning = backbone.non_trainable_weights, backbone.trainable_weights
     before, before_learning = _values(still), _values(learning)
-    _train(model, subject.images)
+    _train(model, images)
     changed = _name_changed(still, before)
     _require(not changed, f"statistics changed in training: {changed}")
     _require(not learning or _name_changed(learning, before_learning), "nothing in the unfrozen backbone learned")
@@ -286,11 +301,12 @@ def _check_stages(subject: _Subject) -> None:
 
 
 def _check_cut(subject: _Subject) -> None:
-    for network in (subject.frozen, subject.build(trainable_from=next(iter(subject.spec.stages), IMAGE))):
-        parts = cut_network(network.model)
-        features = subject.images if parts.frozen is None else _run(parts.frozen, subject.images)
-        whole = _run(network.model, subject.images)
-        _require_same(_run(parts.trained, features), whole, "the parts of the network give other scores than the whole")
+    for first in (None, next(iter(subject.spec.stages), IMAGE)):
+        with subject.learning_from(first) as network:
+            parts = cut_network(network.model)
+            features = subject.images if parts.frozen is None else _run(parts.frozen, subject.images)
+            whole, cut = _run(network.model, subject.images), _run(parts.trained, features)
+        _require_same(cut, whole, "the parts of the network give other scores than the whole")
 
 
 @dataclass(frozen=True)

@@ -485,3 +485,37 @@ def test_the_order_of_the_images_does_not_matter(data):
 def test_bins_that_cannot_be(changed, message):
     with pytest.raises((ParameterError, UnknownNameError), match=message):
         reliability_curve([0, 1], [0.2, 0.7], **changed)
+
+
+@pytest.mark.parametrize("nearest", [1e-7, 1e-9, 1e-12])
+@pytest.mark.parametrize("method", ["sigmoid", "temperature"])
+def test_what_is_fitted_is_what_is_applied_near_0_and_1(nearest, method):
+    """Platt's regression by scikit-learn, on log odds in float64 that nothing cuts off."""
+    rng = np.random.default_rng(0)
+    far = np.log(1 / nearest)
+    odds = rng.uniform(-far, far, 400)
+    truth = (rng.random(400) < expit(odds * 0.2 + 0.3)).astype(int)
+    scores = expit(odds)
+    calibration = fit_calibration(truth, scores, method=method)
+    n_melanoma = truth.sum()
+    if method == "sigmoid":
+        high, low = (n_melanoma + 1) / (n_melanoma + 2), 1 / (400 - n_melanoma + 2)
+        target = np.where(truth == 1, high, low)
+    else:
+        target = truth.astype(float)
+    rows = np.concatenate([logit(scores)] * 2)[:, None]
+    weights = np.concatenate([target, 1 - target])
+    classes = np.repeat([1, 0], 400)
+    referee = LogisticRegression(
+        C=np.inf, tol=1e-12, max_iter=1000, fit_intercept=method == "sigmoid", solver="newton-cholesky"
+    )
+    referee.fit(rows, classes, sample_weight=weights)
+    expected = referee.predict_proba(logit(scores)[:, None])[:, 1]
+    np.testing.assert_allclose(calibration.apply(scores), expected, atol=1e-6)
+
+
+def test_scores_of_0_and_1_lie_beside_the_nearest():
+    truth, scores = np.array([0, 1, 0, 1] * 20), np.array([1e-12, 1 - 1e-12, 0.6, 0.7] * 20)
+    with_ends = np.concatenate([scores, [0.0, 1.0]]), np.concatenate([truth, [0, 1]])
+    beside = np.concatenate([scores, [1e-12, 1 - 1e-12]]), with_ends[1]
+    assert fit_calibration(with_ends[1], with_ends[0]) == fit_calibration(beside[1], beside[0])

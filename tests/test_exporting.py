@@ -447,3 +447,24 @@ def test_other_backends_say_where_to_go(fitted, tmp_path):
     assert "this process runs on 'torch'" in done.stdout
     assert "KERAS_BACKEND=tensorflow" in done.stdout
     assert not (tmp_path / "exported").exists()
+
+
+def whirling(maps):
+    layers = keras.layers
+    maps = layers.RandomRotation(0.2)(layers.RandomZoom(0.2)(layers.RandomTranslation(0.2, 0.2)(maps)))
+    return layers.GaussianNoise(1.0)(layers.GlobalAveragePooling2D()(layers.RandomContrast(0.5)(maps)))
+
+
+@only_tensorflow
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_what_is_random_in_training_is_still_in_every_runtime(format_name, images, labels, small, tmp_path):
+    """Some layers of Keras draw unless they are told that nobody trains, which a traced function does not tell them."""
+    file_name, read, modules = FORMATS[format_name]
+    for module in modules:
+        pytest.importorskip(module)
+    options = {"weights": None, "epochs": 1, "random_state": 0, "verbose": 0, "precision": "float32", "tta": 2}
+    clf = TransferClassifier("tiny", head=whirling, **options).fit(images, labels)
+    result = clf.export(tmp_path / file_name)
+    assert result.largest_difference <= 1e-5
+    scores = read(tmp_path / file_name)(small.astype("float32"))
+    np.testing.assert_allclose(scores, clf.predict_proba(small)[:, 1], atol=1e-5)

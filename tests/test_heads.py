@@ -256,6 +256,53 @@ def two_inputs():
     return keras.Model([inputs, more], layers.Concatenate()([layers.GlobalAveragePooling2D()(inputs), more]))
 
 
+def decompose(maps):
+    return ops.svd(ops.mean(maps, axis=2), compute_uv=False)
+
+
+def mixes_types(maps):
+    return MixesTypes()(layers.GlobalAveragePooling2D()(maps))
+
+
+@keras.saving.register_keras_serializable("tests")
+class MixesTypes(layers.Layer):
+    """Was written with float32 in mind, and says nothing of it until it computes."""
+
+    def call(self, inputs):
+        return inputs if inputs.dtype == "float32" else undefined_in_bfloat16(inputs)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+
+def undefined_in_bfloat16(inputs):
+    raise TypeError(f"{inputs.dtype} is not float32")
+
+
+@pytest.mark.parametrize("head", [decompose, mixes_types])
+@pytest.mark.parametrize(
+    ("precision", "stages"),
+    [
+        ("bfloat16", Probe()),
+        ("mixed_bfloat16", Stage()),
+        ("mixed_bfloat16", Stage("conv2")),
+        ("bfloat16", (Stage("conv2"), Probe())),
+    ],
+)
+def test_a_head_that_cannot_compute_in_bfloat16_is_refused_before_an_image_is_read(head, precision, stages):
+    clf = classifier(head, precision=precision, stages=stages)
+    with pytest.raises(ParameterError, match=r"cannot compute in bfloat16 .*: set precision='float32'"):
+        clf.fit(["there_is_no_such_file.png"] * 4, [0, 1, 0, 1])
+    assert fit(head, stages=stages).set_params(precision="float32").predict_proba(X).shape == (len(X), 2)
+
+
+def test_a_model_that_cannot_compute_in_bfloat16_says_so_where_it_scores(tmp_path):
+    fit(mixes_types, stages=Probe()).save(tmp_path / "model.keras")
+    loaded = TransferClassifier.load(tmp_path / "model.keras").set_params(precision="bfloat16")
+    with pytest.raises(ParameterError, match=r"cannot compute in bfloat16 .*: set precision='float32'"):
+        loaded.predict_proba(X)
+
+
 def called_as_in_scoring():
     inputs, inner = maps(), keras.Sequential([keras.Input((8,)), layers.Dropout(0.5)])
     return keras.Model(inputs, inner(layers.GlobalAveragePooling2D()(inputs), training=False))
@@ -337,3 +384,14 @@ def test_a_head_of_many_joined_paths_is_checked_in_no_time():
         return layers.GlobalMaxPooling2D()(maps)
 
     assert fit(residual).predict_proba(X).shape == (len(X), 2)
+
+
+def test_a_head_of_too_many_layers_is_refused():
+    def endless(maps):
+        maps = layers.GlobalMaxPooling2D()(maps)
+        for _ in range(1100):
+            maps = -maps
+        return maps
+
+    with pytest.raises(ParameterError, match="more layers one after another than Keras can connect"):
+        fit(endless)
