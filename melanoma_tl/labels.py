@@ -222,6 +222,19 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
     )
 
 
+def _check_two_known(classes: Sequence[object], name: str) -> None:
+    """Stop at words that say nothing beside the two classes: more likely gaps than a third diagnosis."""
+    meanings = {label: read_meaning(label) for label in classes}
+    silent = [label for label, meaning in meanings.items() if meaning is Meaning.UNKNOWN]
+    known = [meaning for meaning in meanings.values() if meaning is not Meaning.UNKNOWN]
+    if silent and not any(map(is_answer, classes)) and sorted(known, key=str) == [Meaning.MELANOMA, Meaning.OTHER]:
+        melanoma = next(label for label, meaning in meanings.items() if meaning is Meaning.MELANOMA)
+        raise DatasetError(
+            f"{name} holds labels that say nothing beside melanoma and one other class ({_show(silent)}): leave those "
+            f"images out, or, if they are diagnoses of their own, pass pos_label={melanoma!r}"
+        )
+
+
 def _find_given(classes: Sequence[object], pos_label: object, named: int | None, name: str) -> int:
     words = [normalise(label) for label in classes]
     if normalise(pos_label) not in words:
@@ -323,8 +336,9 @@ class Classes:
         Raises
         ------
         DatasetError
-            If a label is missing, one class is spelled in several ways, there is only one, or nothing says which of
-            two is melanoma.
+            If a label is missing, one class is spelled in several ways, there is only one, nothing says which of
+            two is melanoma, or words that say nothing stand beside melanoma and one other class: without `pos_label`
+            they are taken for gaps, and not for further diagnoses.
         ParameterError
             If `pos_label` is none of the labels, or the words say that another one is melanoma.
         """
@@ -334,6 +348,8 @@ class Classes:
                 "Training needs images of two classes, benign and melanoma, or of several diagnoses; "
                 f"got {len(classes)} class{'' if len(classes) == 1 else 'es'}: {_show(classes.tolist())}"
             )
+        if pos_label is None:
+            _check_two_known(classes.tolist(), name)
         return cls(classes, find_melanoma(classes.tolist(), pos_label=pos_label, name=name))
 
     @property

@@ -125,8 +125,8 @@ def read_meaning(label: object) -> Meaning:
     Parameters
     ----------
     label : object
-        A word in English, Latin, German, French, Spanish, Portuguese or Italian, a code of a public dataset, 0 or 1,
-        or a truth value.
+        A word in English, Latin, German, French, Spanish, Portuguese or Italian, a code of a public dataset, of ICD-10
+        or of ICD-O-3 (with its behaviour, "8720/3"), 0 or 1, or a truth value.
 
     Returns
     -------
@@ -277,12 +277,40 @@ class _Judgement(NamedTuple):
     is_undecided: bool
 
 
+_UNDECIDED = _Judgement(Meaning.UNKNOWN, False, False, False, True)
+
+
 def _judge(label: object) -> _Judgement:
     return _judge_word("" if is_missing(label) else normalise(label))
 
 
 @lru_cache(maxsize=4096)
 def _judge_word(word: str) -> _Judgement:
+    """Judge a code of ICD-O-3, and what else stands there: they must say the same."""
+    codes = {(int(code), behaviour) for code, behaviour in vocabulary.ICD_O.findall(word)}
+    if not codes:
+        return _judge_phrase(word)
+    judged = {_judge_code(*code) for code in codes}
+    rest = vocabulary.ICD_O_PLACE.sub(" ", vocabulary.ICD_O.sub(" ", word)).strip(" .,;:()[]|/-")
+    beside = _judge_phrase(rest) if rest else None
+    if len(judged) > 1 or (beside and beside.meaning is not next(iter(judged)).meaning):
+        return _UNDECIDED
+    return judged.pop()
+
+
+def _judge_code(code: int, behaviour: str) -> _Judgement:
+    is_cancer = behaviour in vocabulary.ICD_O_CANCER
+    if code in vocabulary.ICD_O_UNSPECIFIED and behaviour != "0":
+        is_any = is_cancer and behaviour != "2"
+        return _Judgement(Meaning.MALIGNANT, False, False, False, False) if is_any else _UNDECIDED
+    if code not in vocabulary.ICD_O_MELANOCYTIC:
+        return _Judgement(Meaning.OTHER, False, is_cancer, is_cancer, False)
+    if is_cancer:
+        return _Judgement(Meaning.MELANOMA, True, False, False, False)
+    return _Judgement(Meaning.OTHER, False, False, False, False) if behaviour == "0" else _UNDECIDED
+
+
+def _judge_phrase(word: str) -> _Judgement:
     phrase = _Phrase(vocabulary.ASIDE.sub(" ", word))
     meaning = _CODES.get(word) or phrase.meaning
     is_other_cancer = word in vocabulary.OTHER_CANCERS or (meaning is Meaning.OTHER and phrase.is_carcinoma)

@@ -30,7 +30,11 @@ MISSING = _words("""
     not examined, not graded, not labeled, not labelled, ungraded, unlabeled, unlabelled, withheld, redacted,
     deidentified, de identified, anonymized, anonymised, anonymisiert, anonymise, anonimizado, anonimizada,
     anonimizzato, unknown patient, unbekannter patient, ausstehend, nicht angegeben, nicht befundet, non disponible,
-    no disponible, nao disponivel, non disponibile
+    no disponible, nao disponivel, non disponibile, offen, noch offen, tbc, tba, to be determined, to be confirmed,
+    todo,
+    sans objet, non applicable, en attente, pendiente, pendente, in attesa, entfallt, entf., ohne angabe, o.a., n.v.,
+    nicht vorhanden, nicht zutreffend, nicht verfugbar, no aplica, nao se aplica, non applicabile, keine diagnose,
+    no diagnosis, sans diagnostic, sin diagnostico, sem diagnostico, senza diagnosi, befund ausstehend, befund folgt
 """) | {""}
 NOTHING = re.compile(r"[?.*#/]+|#[a-z/0]+[!?]|[(<\[](?:blank|empty|leer|vide|null|none|nan|missing|unknown)[)>\]]")
 """What is missing beside these words: signs alone, the errors of a spreadsheet in any language, and empty cells as
@@ -45,7 +49,7 @@ MALIGNANT = _words("mal")
 OTHER_CANCERS = _words("""
     bcc, scc, sccka, nmsc, akiec, mal oth, cbc, cec, bowen disease, bowens disease, morbus bowen, maladie de bowen,
     enfermedad de bowen, malattia di bowen, doenca de bowen, weisser hautkrebs, heller hautkrebs,
-    actinic keratosis or intraepithelial carcinoma, intraepithelial carcinoma, mycosis fungoides
+    actinic keratosis or intraepithelial carcinoma, intraepithelial carcinoma, malignant other
 """)
 """Codes and names of cancers that are no melanoma, beside every phrase with such a name in it."""
 
@@ -84,9 +88,25 @@ CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs
 CARCINOMA = re.compile(
     r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|lymphom|basaliom|spinaliom|(?:zell|epithel)krebs)"
     r"|\b(?:c44|c46|d04)(?:\.\d)?\b"
-    r"|\b(?:bcc|scc|merkel|malignant (?:epidermal|adnexal|epithelial|dermal)|epithelial (?:skin )?cancer)\b"
+    r"|\b(?:bcc|scc|merkel|epithelial (?:skin )?cancer)\b|\bmycosis fungoides|\bleuk(?:a?e)mi|\bpaget"
+    r"|\bmalignant (?:epidermal|adnexal|epithelial|dermal|soft tissue|lympho\w*|mast cell|vascular|fibro\w*|neural|"
+    r"neuroendocrine)\b|\bplasmacytoid dendritic cell"
 )
 """Stems of the names of other cancers."""
+
+ICD_O = re.compile(r"(?<![\d/.])(?:icd o(?: 3)?(?:\.\d)?[ :]*)?\b(?:m ?)?([89]\d{3})/([012369])\d?(?![\d/.])")
+"""Codes of morphology and behaviour, perhaps with a grade, such as "8720/3", "M-8720/3" and "ICD-O-3: 8720/32", of
+A. Fritz et al., "International Classification of Diseases for Oncology", 3rd edition, first revision, WHO 2013."""
+
+ICD_O_PLACE = re.compile(r"\bc\d\d(?:\.\d)?\b")
+"""Where a tumour lies, beside such a code: C44, the skin, says nothing of its kind, unlike the C44 of ICD-10."""
+
+ICD_O_UNSPECIFIED = range(8000, 8006)
+ICD_O_MELANOCYTIC = range(8720, 8791)
+"""The sections "neoplasms, NOS" and "nevi and melanomas"; of the latter all in situ (2), malignant (3), metastatic (6)
+or malignant of whatever origin (9) are melanomas, and 1 is uncertain."""
+
+ICD_O_CANCER = ("2", "3", "6", "9")
 
 BENIGN = re.compile(r"\b(?:benign\w*|benin|gutartig\w*)\b")
 
@@ -96,6 +116,10 @@ FINDING = re.compile(
     r"|\bmoles?\b|\b(?:d22|d23|l57|l82)(?:\.\d)?\b|\b(?!melano)\w*a[ck]anthom|psoria|e[ck]zem|dermatit|vitiligo"
     r"|\b(?:healthy|normal) skin\b|cerat[oi]s|histiozytom|warze\b|h(?:a|ae|e)matom"
     r"|zelln(?:ae|e|a)v|(?<!no)(?<!non)(?<!not)keratos|cheratos|queratos|angiom|fibrom|histiocytom|lipom|granulom|verru(?:ca|e\b|ga)|\bwart|\bcyst"
+    r"|\bacrochordon|\bsebaceous hyperplasia|\b\w*adenoma|\btrich(?:ilemm|oepitheli|oblast)om|\bpilomatri[xc]om"
+    r"|\b(?:cylindr|por|syring|hidrocyst|leiomy|neur|schwann)oma\b|a?ngiokeratom|fibroxanthom|\bkeloid|\bmastocyto"
+    r"|\bmollusc|\blichen planus|\bfolliculitis|\bacne\b|\brosacea|\btattoo|\bforeign body|\binsect bite"
+    r"|\bfibroepithelial polyp|\bfibrous papule|\bh(?:a|ae|e)morrhag|\binflammatory or infectious|\blupus\b"
 )
 """Stems of the names of other findings."""
 

@@ -774,3 +774,19 @@ def test_weights_of_bytes_are_saved_as_words(images, tmp_path):
     classifier = make(class_weight={b"benign": 1, b"melanoma": 2}, epochs=1).fit(images, words)
     classifier.save(tmp_path / "model.keras")
     assert TransferClassifier.load(tmp_path / "model.keras").class_weight == {"benign": 1, "melanoma": 2}
+
+
+@pytest.mark.parametrize("word", ["x", "xx", "zz", "melanoma?", "to check", "inconclusive", "divers", "unklar"])
+def test_a_word_that_says_nothing_beside_two_classes_is_no_third_one(word):
+    for two in (["benign", "melanoma"], ["nevus", "MEL"], ["no melanoma", "melanoma"]):
+        with pytest.raises(DatasetError, match=r"say nothing beside melanoma.*pos_label="):
+            Classes.of([*two, word] * 3)
+        assert len(Classes.of([*two, word], pos_label=two[1]).labels) == 3
+    assert len(Classes.of(["nevus", "melanoma", "bcc", "zz"]).labels) == 4, "diagnoses"
+
+
+@pytest.mark.parametrize("word", ["offen", "?", "tbd", "pending", "not available", "k.A.", "sans objet", "n.d.", "TBC",
+                                  "en attente", "keine Diagnose", "n.v.", "no aplica"])  # fmt: skip
+def test_words_for_a_diagnosis_that_is_not_there_yet(word):
+    with pytest.raises(DatasetError, match="1 of 3 labels are missing"):
+        Classes.of(["benign", word, "melanoma"])

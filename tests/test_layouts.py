@@ -464,12 +464,52 @@ def test_counts_add_up_to_those_of_the_papers(title, n_images):
         (["yes"], "", "no diagnosis"),
         (["1"], "malignant", "malignant, but not which cancer"),
         (["0"], "benign", "benign"),
+        (["Benign", "Benign soft tissue proliferations - Neural", "Perineurioma"], "", "benign"),
+        (["Malignant", "Malignant lymphocytic proliferations", "Lymphomatoid something"], "", "benign"),
+        (["Perineurioma"], "benign", "benign"),
+        (["M-8720/3"], "", "melanoma"),
+        (["Malignant", "8090/3"], "1", "benign"),
+        (["Malignant", "8720/0"], "", "benign"),
+        (["Malignant", "Malignant melanocytic proliferations"], "",
+         "Malignant melanocytic proliferations, but not which cancer"),
+        (["Indeterminate", "Indeterminate - Other", "Perineurioma"], "", "Perineurioma: melanoma or not"),
         (["Malignant", "Collision - At least one malignant proliferation"], "",
          "Collision - At least one malignant proliferation: melanoma or not"),
     ],
 )  # fmt: skip
 def test_the_class_follows_from_the_diagnosis_alone(levels, malignant, expected):
     assert read_class(levels, malignant=malignant) == expected
+
+
+@pytest.mark.parametrize(
+    ("levels", "malignant"),
+    [
+        (["Hutchinsons Fleck"], ""),
+        (["Melnoma"], ""),
+        (["Malignant", "Melnoma"], ""),
+        (["Malignant", "Hutchinsons Fleck"], "1"),
+        (["Melnoma"], "malignant"),
+        (["8720"], ""),
+    ],
+)
+def test_a_diagnosis_that_nobody_knows_is_not_benign(levels, malignant):
+    for undecided in ("", "benign"):
+        said = read_class(levels, malignant=malignant, undecided=undecided)
+        assert said.startswith(f"unknown diagnosis {levels[-1]!r}: read the table with from_csv, where positive=")
+
+
+def test_an_archive_lists_diagnoses_that_nobody_knows(tmp_path):
+    layout = archive()
+    old = (
+        'Malignant adnexal epithelial proliferations - Follicular,Basal cell carcinoma,"Basal cell carcinoma, Nodular",'
+    )
+    layout.files["metadata.csv"] = ARCHIVE.replace(old, ",Melnoma,,").replace(",Nevus,", ",Perineurioma,")
+    layout.write(tmp_path)
+    with pytest.raises(DatasetError, match="unknown diagnosis"):
+        layout.read(tmp_path)
+    dataset = layout.read(tmp_path, on_error="skip")
+    assert dataset.labels.tolist() == [1, 0, 0], "what is benign at the coarsest level is so, whatever it is called"
+    assert [row.image_id for row in dataset.skipped] == ["ISIC_2"]
 
 
 def test_the_undecided_follow_the_rule_of_their_source():

@@ -178,6 +178,45 @@ def test_words_for_missing(word):
     assert read_meaning(word) is Meaning.UNKNOWN
 
 
+ICD_O = {
+    Meaning.MELANOMA: """8720/3; M8720/3; M-8720/3; ICD-O-3: 8720/6; icd-o-3:8721/3; 8743/32; 8742/2; 8790/3; 8745/9;
+        8720/3 Malignant melanoma, NOS; (8743/3) superficial spreading melanoma; C44.5 8720/3;
+        8720/2 melanoma in situ""",
+    Meaning.OTHER: """8720/0; 8770/0 Spitz naevus; 8727/0; 8090/3; M-8070/33; 8081/2; C44.3, 8090/3;
+        9140/3; 8247/3; 8000/0;
+        8090/3 Basal cell carcinoma; 8140/3; 9700/3; 8832/1; 8140/1""",
+    Meaning.MALIGNANT: "8000/3; M-8001/3; 8000/6",
+    Meaning.UNKNOWN: """8720; 87203; 8720/1; 8000/1; 8720/3 nevus; 8720/0 melanoma; 8720/3, 8090/3;
+        8720/3?; no 8720/3; 8720/4;
+        1/8720/3; 8720/3/1; 8720/0 or 8720/3; V.a. 8720/3; 8090/3 melanoma""",
+}
+
+
+@pytest.mark.parametrize("meaning", ICD_O, ids=lambda meaning: meaning.name)
+def test_codes_of_morphology(meaning):
+    """ICD-O-3, sections "neoplasms, NOS" and "nevi and melanomas", and its codes of behaviour."""
+    words = [word.strip() for word in ICD_O[meaning].split(";")]
+    assert {word: read_meaning(word) for word in words} == dict.fromkeys(words, meaning)
+
+
+def test_what_codes_of_morphology_leave_room_for():
+    assert [names_other_cancer(code) for code in ("8090/3", "8720/0", "8000/3")] == [True, False, False]
+    assert names_melanoma("M-8720/3")
+    assert [excludes_melanoma(code) for code in ("8720/0", "8070/3")] == [False, True]
+    assert [is_undecided(code) for code in ("8720/1", "8720/3 nevus", "8720/0")] == [True, True, False]
+
+
+def test_diagnoses_of_the_archive_are_known():
+    words = """acrochordon; sebaceous hyperplasia; molluscum; insect bite; angiokeratoma; trichilemmoma; trichoblastoma;
+        pilomatrixoma; cylindroma; poroma; hidradenoma; syringoma; keloid; mastocytosis; neuroma;
+        Atypical fibroxanthoma;
+        folliculitis; schwannoma; fibrous papule; Malignant soft tissue proliferations - Vascular; Malignant - Other;
+        Malignant lymphocytic proliferations; leukemia cutis; extramammary Paget disease; hemorrhage"""
+    assert [word for word in words.split(";") if read_meaning(word) is not Meaning.OTHER] == []
+    assert read_meaning("Malignant melanocytic proliferations") is Meaning.MALIGNANT
+    assert read_meaning("melanocytic hyperplasia") is read_meaning("polypoid") is Meaning.UNKNOWN
+
+
 def test_one_spelling_for_comparison():
     assert normalise("  Seborrheic_Keratosis ") == normalise("seborrheic-keratosis") == "seborrheic keratosis"
     assert normalise(1) == normalise(1.0) == normalise("1") == normalise("1.0") == normalise(np.int8(1)) == "1"

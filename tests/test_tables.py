@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.cells import read_ages, read_ids, read_sexes
+from melanoma_tl.datasets.cells import find_crowd, read_ages, read_ids, read_sexes
+from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.tables import read_table
 from melanoma_tl.datasets.words import read_labels
 from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError, UnknownNameError
@@ -747,3 +748,63 @@ def test_capitals_alone_do_not_tell_words_apart():
 def test_rows_that_there_are_not(key):
     with pytest.raises(DatasetError):
         read(frame(label=[0, 1]))[key]
+
+
+@pytest.mark.parametrize("word", ["XXXX", "dummy", "Patient", "test", "test patient", "lesion", "PATIENT_ID", "xxx"])
+def test_words_that_name_nobody(word):
+    assert read_ids([word, word, "P1", "patient 7", "test12"]) == [None, None, "P1", "patient 7", "test12"]
+
+
+def test_numbers_that_name_nobody():
+    for word in ("999", "9999", "99999", 9999.0):
+        assert read_ids([word] * 4 + ["P1", "P1"]) == [None] * 4 + ["P1", "P1"]
+        assert read_ids([word] * 7 + [1, 1, 2]) == [None] * 7 + ["1", "1", "2"]
+    assert read_ids(range(990, 1001)) == [str(number) for number in range(990, 1001)], "a patient like the others"
+    assert read_ids([0, 1, 1, *[999] * 9]) == ["0", "1", "1", *[None] * 9]
+    assert read_ids([99, 99, 99, 99, 1]) == ["99"] * 4 + ["1"]
+
+
+def test_an_id_of_very_many_images_is_named(tmp_path, caplog):
+    rows = [f"a{number},{number % 2},{'anna' if number < 15 else f'P{number}'}" for number in range(30)]
+    (tmp_path / "mine.csv").write_text("image_id,label,patient_id\n" + "\n".join(rows))
+    patients = arrange(read_table(tmp_path / "mine.csv"), name="mine").table["patient_id"]
+    assert patients.tolist()[:15] == ["anna"] * 15, "it may be a true patient"
+    assert "15 of 30 images have the patient id 'anna'" in caplog.text
+    assert find_crowd(["P1"] * 9 + ["P2"] * 2) is None, "few images"
+    assert find_crowd(["P1"] * 30 + ["P2"] * 10) is None
+    assert find_crowd(["P1"] * 30) is None, "a study of one patient"
+    assert find_crowd(["P1"] * 12 + ["P2"] * 3 + [f"Q{number}" for number in range(200)]) is None, "a small share"
+
+
+def test_ages_and_sexes_that_are_read_or_listed():
+    lost = {}
+    assert np.isnan(read_ages(["50-54", "6 months", "6 mo", "3 w", "50 to 54", "<50", ">85"], lost)).all()
+    assert len(lost["age"]) == 7
+    words = ["Weibl.", "M\u00e4dchen", "m\u00e4nnl.", "Junge", "ni\u00f1a", "m/w/d", "divers", "w/m"]
+    assert read_sexes(words, lost) == ["female", "female", "male", "male", "female", None, None, None]
+    assert lost["sex"] == ["m/w/d", "divers", "w/m"]
+
+
+def test_a_table_without_ids_says_that_paths_will_do(tmp_path):
+    (tmp_path / "mine.csv").write_text("where,label\na.jpg,melanoma\n")
+    with pytest.raises(DatasetError, match=r"id_column= \(or path_column=, where the paths"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv")
+
+
+def test_copies_and_what_is_left_over_are_listed(tmp_path):
+    for folder in ("benign", "melanoma"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8), (9, len(folder), 7)).save(tmp_path / folder / "x.jpg")
+    content = (tmp_path / "benign/x.jpg").read_bytes()
+    left = ["x.jpg.bak", "y.jpg~", "x.jpg.part", "z.jpg.crdownload", "x.jpg.tmp", "x.jpg.orig"]
+    copies = ["x (1).jpg", "x - Copy.jpg", "x - Kopie (2).jpg", "x_copy.jpg", "x(1).jpg"]
+    others = ["img (1).jpg", "img (2).jpg"]
+    for name in left + copies + others:
+        (tmp_path / "benign" / name).write_bytes(content)
+    Image.new("RGB", (8, 8), (90, 3, 7)).save(tmp_path / "benign" / "x (3).jpg")
+    dataset = ISBIDataset.from_folder(tmp_path, on_error="skip")
+    assert sorted(dataset.image_ids) == ["benign/x", "img (1)", "img (2)", "melanoma/x", "x (3)"]
+    reasons = {row.path.rpartition("/")[2]: row.reason for row in dataset.skipped}
+    assert all("unfinished download" in reasons[name] for name in left)
+    assert all(reasons[name].startswith("a copy of x.jpg") for name in copies)
+    assert len(reasons) == len(left + copies)

@@ -17,11 +17,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 FEMALE = _names("""
     female, f, fem, w, weiblich, frau, femme, feminin, feminine, feminino, feminina, femenino, femenina, mujer, mulher,
-    hembra, femea, donna, femmina, femminile, woman, girl
+    hembra, femea, donna, femmina, femminile, woman, girl, weibl, madchen, fille, nina, menina, bambina
 """)
 MALE = _names("""
     male, m, masc, mannlich, maennlich, mann, homme, masculin, masculino, masculine, maschio, maschile, macho, varon,
-    hombre, homem, uomo, man, boy
+    hombre, homem, uomo, man, boy, mannl, junge, knabe, garcon, nino, menino, bambino
 """)
 
 _AGE = re.compile(
@@ -29,9 +29,20 @@ _AGE = re.compile(
 )
 _OLDEST = 120
 
-_ZERO = re.compile(r"0+")
+_FILLER = re.compile(r"0+|9{3,}")
+"""Numbers that programs write where no other is known."""
+
+_DUMMY = re.compile(
+    r"x{3,}|dummy|placeholder|test|same|self|(?:dummy|test|some|any|the|placeholder) (?:patient|subject|lesion|id)|"
+    r"patient(?:en|in|e)?|patient id|subject|person|pat|lesion|lesion id|id"
+)
+"""Words that name nobody, as `melanoma_tl.meanings.normalise` writes them."""
+
 _OFTEN = 3
-"""How many times as often as any other patient or lesion a "0" stands in a column where it means that none is known."""
+"""How many times as often as any other patient or lesion a filler stands where it means that none is known."""
+
+_MANY_IMAGES, _LARGE_SHARE = 10, 0.1
+"""Images, and share of all, from which an id that comes `_OFTEN` times as often as others is suspicious."""
 
 NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 """A whole number, however it is written."""
@@ -101,7 +112,7 @@ def read_id(cell: object) -> str | None:
     Returns
     -------
     str or None
-        None where it is missing, a negative number or a dash.
+        None where it is missing, a negative number, a dash, or a word such as "dummy".
 
     Examples
     --------
@@ -113,7 +124,7 @@ def read_id(cell: object) -> str | None:
 
 
 def is_no_id(word: str) -> bool:
-    """Tell whether a word names no patient or lesion: nothing, a negative number or dashes.
+    """Tell whether a word names no patient or lesion: nothing, a negative number, dashes, or "dummy" and the like.
 
     Parameters
     ----------
@@ -125,7 +136,7 @@ def is_no_id(word: str) -> bool:
     bool
         Whether "0" is an id, a column says (`read_ids`).
     """
-    return not word or bool(re.fullmatch(r"-\d+(?:\.0*)?|-+", word))
+    return not word or bool(re.fullmatch(r"-\d+(?:\.0*)?|-+", word) or _DUMMY.fullmatch(normalise(word)))
 
 
 def read_ids(
@@ -133,9 +144,9 @@ def read_ids(
 ) -> list[str | None]:
     """Read ids of patients or lesions.
 
-    Missing are the words of `is_missing`, negative numbers, and "0" where it is no id like the others: where these
-    are no numbers, or where it stands far more often than any of them, as a number of nobody does. Taken for an id, a
-    "0" that means nothing would only keep images together; dropped, a patient "0" may come to both sides of a split.
+    Missing are what `is_no_id` names, and "0" and "999" where they are no ids like the others: where these are no
+    numbers, or where they stand far more often than any of them, as a number of nobody does. Taken for an id, a "0"
+    that means nothing would only keep images together; dropped, a patient "0" may come to both sides of a split.
 
     Parameters
     ----------
@@ -159,15 +170,41 @@ def read_ids(
     words = [as_word(cell) for cell in cells]
     words = [str(int(float(word))) if re.fullmatch(r"\d{1,15}\.0+", word) else word for word in words]
     counts = Counter(word for word in words if not is_no_id(word))
-    n_zero = sum(counts.pop(word) for word in [*counts] if _ZERO.fullmatch(word))
-    are_numbers = all(map(str.isdecimal, counts))
-    zero_is_id = bool(counts) and are_numbers and n_zero <= _OFTEN * max(counts.values())
-    found = [None if is_no_id(word) or (_ZERO.fullmatch(word) and not zero_is_id) else word for word in words]
+    fillers = {word: counts.pop(word) for word in [*counts] if _FILLER.fullmatch(word)}
+    are_numbers = bool(counts) and all(map(str.isdecimal, counts))
+    nobody = {word for word, n in fillers.items() if not are_numbers or n > _OFTEN * max(counts.values())}
+    found = [None if is_no_id(word) or word in nobody else word for word in words]
     if lost is not None:
         silent = [word for word, read in zip(words, found, strict=True) if word and read is None]
         if silent:
             lost.setdefault(what, []).extend(silent)
     return found
+
+
+def find_crowd(ids: Iterable[str | None]) -> tuple[str, int] | None:
+    """Find an id that stands so often that it may name nobody.
+
+    Parameters
+    ----------
+    ids : iterable of str or None
+        From `read_ids`.
+
+    Returns
+    -------
+    tuple of str and int, or None
+        The id and its count: at least 10 rows, a tenth of all, and three times as many as any other id has. These
+        bounds are a choice; a true patient may pass them, so that nothing is dropped.
+
+    Examples
+    --------
+    >>> find_crowd(["anna"] * 20 + ["P1", "P2", "P2"]), find_crowd(["P1", "P2"] * 20)
+    (('anna', 20), None)
+    """
+    words = list(ids)
+    counts = Counter(word for word in words if word)
+    first, second = [*counts.most_common(2), ("", 0), ("", 0)][:2]
+    is_crowd = first[1] >= max(_MANY_IMAGES, _LARGE_SHARE * len(words)) and first[1] > _OFTEN * second[1] > 0
+    return first if is_crowd else None
 
 
 def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[float]:

@@ -15,6 +15,7 @@ from melanoma_tl.datasets.cells import (
     NUMBER,
     as_text,
     as_word,
+    find_crowd,
     is_no_id,
     read_ages,
     read_ids,
@@ -213,8 +214,9 @@ def _check_header(table: pd.DataFrame, name: str) -> None:
 
 def _lacks(table: pd.DataFrame, role: str, name: str) -> DatasetError:
     shown = ", ".join(map(repr, table.columns))
+    or_path = " (or path_column=, where the paths of the files stand)" if role == "image_id" else ""
     return DatasetError(
-        f"{name}: the header must name the column {role!r}, or say which it is with {_PARAMETERS[role]}=; "
+        f"{name}: the header must name the column {role!r}, or say which it is with {_PARAMETERS[role]}={or_path}; "
         f"got {shown[:500]}{'…' * (len(shown) > 500)}"
     )
 
@@ -382,6 +384,17 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
     for role in GROUPS:
         if role in sources:
             facts[role] = _objects(read_ids(table[sources[role]], lost, what=role.removesuffix("_id")))
+            crowd = find_crowd(facts[role])
+            if crowd:
+                logger.warning(
+                    "%s: %d of %d images have the %s %r, far more than any other: if it stands for nobody, leave these "
+                    "cells empty, for it is taken for one",
+                    name,
+                    crowd[1],
+                    len(table),
+                    role.replace("_", " "),
+                    crowd[0],
+                )
     if all(role in facts for role in GROUPS):
         within = _read_numbers_within(facts["patient_id"], [as_word(cell) for cell in table[sources["lesion_id"]]])
         if within is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from melanoma_tl.meanings import Meaning, is_answer, is_missing, is_undecided, normalise, read_meaning
+from melanoma_tl.meanings import Meaning, is_answer, is_missing, is_undecided, read_meaning
 
 _CLEAR = {Meaning.MELANOMA, Meaning.OTHER}
 
@@ -23,8 +23,8 @@ def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "
     Returns
     -------
     str
-        "melanoma" or "benign" (any other diagnosis, cancers included); or why it is neither of the two. Answers
-        such as "1" and "yes" are no diagnosis.
+        "melanoma" or "benign" (any other diagnosis, cancers included); or why it is neither of the two, as where no
+        level is a word that is known. Answers such as "1" and "yes" are no diagnosis.
 
     Examples
     --------
@@ -50,13 +50,18 @@ def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "
         )
     if malignancy is Meaning.OTHER:
         return "benign"
-    is_open = is_undecided(words[-1]) or (not named.keys() & _CLEAR and is_undecided(malignant))
+    is_clear = bool(named.keys() & _CLEAR)
+    is_open = is_undecided(words[-1]) or (not is_clear and any(map(is_undecided, [*words, malignant])))
     if is_open and (undecided == "" or malignancy is not Meaning.UNKNOWN):
         return f"{words[-1]}: melanoma or not"
-    # "Malignant epidermal proliferations" are another cancer, and "malignant" alone is any.
-    if Meaning.OTHER not in named and meanings[-1] is Meaning.MALIGNANT and "proliferation" not in normalise(words[-1]):
+    if is_open or is_clear:
+        return "benign"
+    if meanings[-1] is Meaning.MALIGNANT:
         return f"{words[-1]}, but not which cancer"
-    return "benign"
+    # Of a word that nobody knows, nothing says that it is no melanoma.
+    return (
+        f"unknown diagnosis {words[-1]!r}: read the table with from_csv, where positive= or label_map= says what it is"
+    )
 
 
 def _read_malignancy(word: str) -> Meaning:

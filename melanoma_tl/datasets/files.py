@@ -1,6 +1,7 @@
 """Which files of a folder are images, and which of them the row of a table means."""
-# ruff: noqa: PTH100, PTH112, PTH117, PTH118 -- of 400,000 files there are names, and no objects
+# ruff: noqa: PTH100, PTH112, PTH113, PTH117, PTH118 -- of 400,000 files there are names, and no objects
 
+import filecmp
 import logging
 import os
 import posixpath
@@ -314,6 +315,7 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
         stems = {split_suffix(path)[0] for path in paths}
         for path in paths:
             reason = _flaw_of_mask(path[len(folder) :], split_suffix(path)[0], stems)
+            reason = reason or _flaw_of_copy(path, split_suffix(path)[0], stems)
             reason = reason or (_flaw_of_name(path) if _is_image_by_name(path) else _flaw(path))
             if not reason or not path.lower().endswith(_DOCUMENTS):
                 rows.append((label, printable(path), reason))
@@ -374,6 +376,27 @@ def _flaw_of_mask(within: str, stem: str, stems: Collection[str]) -> str:
 def _flaw_of_name(path: str) -> str:
     # It could be read; but no table, report or database that names it could be written.
     return "" if printable(path) == path else "its name is not UTF-8; rename it"
+
+
+_LEFT_OVER = re.compile(
+    r"~$|\.(?:bak|backup|old|orig|save|sw[op]|tmp|temp|part|partial|filepart|crdownload|download|opdownload|\d*~)$",
+    re.IGNORECASE,
+)
+"""How editors call backup copies, and browsers what they have not finished."""
+
+_COPY = re.compile(r"(?: ?\(\d+\)|(?: - |[ _-])(?:copy|kopie|copie|copia|c\u00f3pia)(?: ?\(?\d+\)?)?)$", re.IGNORECASE)
+"""How file managers call copies: "x (1)", "x - Copy"."""
+
+
+def _flaw_of_copy(path: str, stem: str, stems: Collection[str]) -> str:
+    """Say that a file is left over, or a copy of the file whose name it has; equal names alone make no copy."""
+    if _LEFT_OVER.search(path):
+        return "a backup copy or an unfinished download, by its name"
+    original = _COPY.sub("", stem) + path[len(stem) :]
+    is_named = original != path and _COPY.sub("", stem) in stems
+    if is_named and os.path.isfile(original) and filecmp.cmp(path, original, shallow=False):
+        return f"a copy of {posixpath.basename(_slashes(original))}, by its name and content"
+    return ""
 
 
 def _flaw(path: str) -> str:
