@@ -22,16 +22,16 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 from tqdm.auto import tqdm
 
-from melanoma_tl.datasets.files import find_images
+from melanoma_tl._versions import library_versions
+from melanoma_tl.datasets.image_files import find_images
 from melanoma_tl.datasets.near_duplicates import (
     MAX_COARSE_DISTANCE,
     MAX_FINE_DISTANCE,
     distances,
     find_near_duplicates,
 )
-from melanoma_tl.fingerprints import Fingerprint, Fingerprints, fingerprint_images
-from melanoma_tl.images import decode, load_image
-from melanoma_tl.versions import library_versions
+from melanoma_tl.images.decoding import decode, load_image
+from melanoma_tl.images.fingerprints import Fingerprint, Fingerprints, fingerprint_images
 
 FOLDERS = ("ISBI2016_ISIC_Part3_Training_Data", "ISBI2016_ISIC_Part3_Test_Data", "ISIC-2017_Test_v2_Data")
 SIZE = (224, 224)

@@ -11,11 +11,11 @@ from keras import ops
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from melanoma_tl.images import batched, load_image, map_threaded
-from melanoma_tl.parts import with_precision
-from melanoma_tl.pooling import center_weights
+from melanoma_tl.images.decoding import batched, load_image, map_threaded
+from melanoma_tl.images.symmetries import mirror
+from melanoma_tl.network.cutting import with_precision
+from melanoma_tl.network.pooling import center_weights
 from melanoma_tl.recipes import fast
-from melanoma_tl.symmetries import mirror
 
 DEPTHS = (*fast()["taps"], "block5_pool")
 STATISTICS = ("center", "mean", "maximum", "deviation")

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from melanoma_tl.versions import library_versions
+from melanoma_tl._versions import library_versions
 
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from melanoma_tl.tables import format_p
+from melanoma_tl._tables import format_p
 
 REFERENCE = "fast"
 TESTS = ("2016", "2017")

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from melanoma_tl._tables import markdown_table
 from melanoma_tl.plots.style import BLUE, GREY, ORANGE, dress, new_axes
-from melanoma_tl.tables import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "benchmarks" / "results" / "reproduction" / "course.json"

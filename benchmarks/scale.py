@@ -21,7 +21,7 @@ from table import figure, machine_line
 from tasks import Contestant
 
 from melanoma_tl import TransferClassifier
-from melanoma_tl.datasets.files import find_images
+from melanoma_tl.datasets.image_files import find_images
 from melanoma_tl.plots import BLUE, GREY, dress, new_axes
 
 FOLDERS = ("ISBI2016_ISIC_Part3_Training_Data", "ISBI2016_ISIC_Part3_Test_Data", "ISIC-2017_Test_v2_Data")

@@ -8,7 +8,7 @@ from typing import Any
 from images import link, link_classes, multiply
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.files import find_images
+from melanoma_tl.datasets.image_files import find_images
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from itertools import combinations
 from pathlib import Path
 
 from melanoma_tl import ISBIDataset
+from melanoma_tl._tables import markdown_table
 from melanoma_tl.datasets.challenges import CHALLENGES, Challenge
 from melanoma_tl.datasets.leakage import Overlap
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.tables import markdown_table
 
 logger = logging.getLogger("check_data")
 

@@ -13,8 +13,7 @@ import logging
 from pathlib import Path
 
 from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
-from melanoma_tl.explain import explain_errors
-from melanoma_tl.shortcuts import check_shortcuts
+from melanoma_tl.explain import check_shortcuts, explain_errors
 
 logger = logging.getLogger("judge_model")
 

@@ -1,19 +1,32 @@
 from . import backbones as backbones
+from . import cache as cache
+from . import classifier as classifier
 from . import datasets as datasets
+from . import distribution as distribution
 from . import errors as errors
+from . import explain as explain
+from . import images as images
+from . import metrics as metrics
+from . import plots as plots
+from . import recipes as recipes
+from . import report as report
+from . import saving as saving
+from . import scale as scale
+from . import testing as testing
+from . import training as training
 from .augmentation import Augmenter as Augmenter
 from .backbones import is_backbone as is_backbone
 from .backbones import list_backbones as list_backbones
 from .backbones import register_backbone as register_backbone
 from .balancing import Balancer as Balancer
+from .classifier import Ensemble as Ensemble
 from .classifier import TransferClassifier as TransferClassifier
-from .cross_validation import cross_validate as cross_validate
+from .classifier import cross_validate as cross_validate
 from .datasets.isbi import ISBIDataset as ISBIDataset
-from .ensemble import Ensemble as Ensemble
 from .recipes import list_recipes as list_recipes
 from .report import MetricsReport as MetricsReport
 from .report import MulticlassReport as MulticlassReport
-from .stages import Probe as Probe
-from .stages import Stage as Stage
+from .training import Probe as Probe
+from .training import Stage as Stage
 
 __version__: str

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from melanoma_tl.errors import ImageError, ParameterError
-from melanoma_tl.images import load_image, map_threaded
-from melanoma_tl.parameters import (
+from melanoma_tl._parameters import (
     COUNT,
     FLAG,
     NONE,
@@ -28,8 +26,10 @@ from melanoma_tl.parameters import (
     span,
     whole,
 )
-from melanoma_tl.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
-from melanoma_tl.transforms import FILL_MODES, ImageTransform
+from melanoma_tl.errors import ImageError, ParameterError
+from melanoma_tl.images.decoding import load_image, map_threaded
+from melanoma_tl.images.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
+from melanoma_tl.images.transforms import FILL_MODES, ImageTransform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -274,8 +274,8 @@ class Augmenter(BaseEstimator):
         matplotlib.figure.Figure
             One row an image; save it with ``figure.savefig``.
         """
-        from melanoma_tl.plots.sheets import draw_views
-        from melanoma_tl.sources import open_source
+        from melanoma_tl.images.loading import open_source
+        from melanoma_tl.plots.contact_sheets import draw_views
 
         source = open_source(dataset)
         shown = None

@@ -14,10 +14,10 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import validate_data
 
+from melanoma_tl._parameters import NONE, SEED, check, choice, real
 from melanoma_tl.errors import DatasetError, MelanomaTLError
-from melanoma_tl.image_lists import is_table as is_image_table
-from melanoma_tl.labels import distinguish
-from melanoma_tl.parameters import NONE, SEED, check, choice, real
+from melanoma_tl.images.image_lists import is_table as is_image_table
+from melanoma_tl.labels.classes import distinguish
 
 _PARAMETERS = {
     "undersample": real(at_least=1) | NONE,

@@ -9,8 +9,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from melanoma_tl._atomic import how_to_write, locked, workplace
 from melanoma_tl.errors import CacheError, UnknownNameError
-from melanoma_tl.files import how_to_write, locked, workplace
 
 __all__ = ["clear", "folder", "size"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.errors import UnknownNameError
-from melanoma_tl.stages import Probe
+from melanoma_tl.training.stages import Probe
 
 
 def paper() -> dict[str, Any]:

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._atomic import scratch
+from melanoma_tl._keras.isolation import own_settings, seeded_building
+from melanoma_tl._parameters import show
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.building import check_file_is_needed, check_weights_were_read
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.errors import ContractError, MelanomaTLError, UnknownNameError
-from melanoma_tl.files import scratch
-from melanoma_tl.isolation import own_settings, seeded_building
-from melanoma_tl.network import IMAGE, Network, build_network, freeze, scaled_images
-from melanoma_tl.parameters import show
-from melanoma_tl.parts import cut_network
-from melanoma_tl.persistence import load_model, save_model
+from melanoma_tl.network.cutting import cut_network
+from melanoma_tl.network.graph import IMAGE, Network, build_network, freeze, scaled_images
+from melanoma_tl.saving.model_file import load_model, save_model
 
 
 @own_settings()

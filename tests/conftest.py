@@ -157,7 +157,7 @@ NETWORK_OPTIONS = {
 def build(backbone="tiny", *, trainable_from=None, **changes):
     """Build a classifier's network, frozen up to a layer."""
     from melanoma_tl.backbones import get_backbone
-    from melanoma_tl.network import build_network, freeze
+    from melanoma_tl.network.graph import build_network, freeze
 
     spec = get_backbone(backbone) if isinstance(backbone, str) else backbone
     network = build_network(spec, **(NETWORK_OPTIONS | changes))
@@ -167,8 +167,8 @@ def build(backbone="tiny", *, trainable_from=None, **changes):
 
 def training_plan(**changes):
     """Plan one epoch of ten images a batch."""
-    from melanoma_tl.stages import Stage
-    from melanoma_tl.training import TrainingPlan
+    from melanoma_tl.training.loop import TrainingPlan
+    from melanoma_tl.training.stages import Stage
 
     options = {
         "stage": Stage(),

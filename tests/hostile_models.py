@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from model_files import declare_size, edit, overwrite_directory, rewrite
 
-from melanoma_tl.vetting import CONFIG_FILE, METADATA_FILE, STATE_FILE, WEIGHTS_FILE
+from melanoma_tl.saving.audit import CONFIG_FILE, METADATA_FILE, STATE_FILE, WEIGHTS_FILE
 
 # -- code in the description of the network --
 

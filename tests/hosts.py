@@ -14,9 +14,10 @@ import numpy as np
 import trainings
 from conftest import draw_images, register_tiny
 
-from melanoma_tl import TransferClassifier, classifier
+from melanoma_tl import TransferClassifier
+from melanoma_tl._versions import library_versions
+from melanoma_tl.classifier import transfer as classifier
 from melanoma_tl.errors import MelanomaTLError
-from melanoma_tl.versions import library_versions
 
 EPOCHS = 12
 NUMBER = int(os.environ["KERAS_DISTRIBUTION_PROCESS_ID"]) if __name__ == "__main__" else 0

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from melanoma_tl import ISBIDataset, cache
-from melanoma_tl.arrays import ArrayStore
 from melanoma_tl.errors import CacheError, ImageError
-from melanoma_tl.fingerprints import fingerprint_image, fingerprint_images
-from melanoma_tl.prepared import PreparedStore
-from melanoma_tl.sources import prepare
+from melanoma_tl.images.array_store import ArrayStore
+from melanoma_tl.images.fingerprints import fingerprint_image, fingerprint_images
+from melanoma_tl.images.loading import prepare
+from melanoma_tl.images.prepared import PreparedStore
 
 N, SHAPE = 20, (6, 5)
 KEYS = [bytes([number]) * 32 for number in range(N)]
@@ -63,7 +63,7 @@ class Maker:
 @pytest.fixture(params=["kept in memory", "read each time"])
 def store(request, monkeypatch):
     if request.param == "read each time":
-        monkeypatch.setattr("melanoma_tl.arrays._MOST_KEPT", 0)
+        monkeypatch.setattr("melanoma_tl.images.array_store._MOST_KEPT", 0)
     filled = open_store()
     filled.find([])
     filled.add(dict(zip(KEYS, ARRAYS, strict=True)))
@@ -198,7 +198,7 @@ def test_a_damaged_image_is_decoded_again(dataset, caplog):
 
 
 def test_a_damaged_image_whose_file_was_changed_or_deleted_says_so(tmp_path, images, monkeypatch):
-    monkeypatch.setattr("melanoma_tl.arrays._MOST_KEPT", 0)
+    monkeypatch.setattr("melanoma_tl.images.array_store._MOST_KEPT", 0)
     paths = [tmp_path / f"{number}.png" for number in range(2)]
     for path, pixels in zip(paths, images, strict=False):
         Image.fromarray(pixels).save(path)
@@ -286,11 +286,11 @@ def test_a_file_that_is_written_while_it_is_prepared_is_stored_under_what_was_de
 
 def test_a_file_that_was_just_written_is_looked_at_again(tmp_path, images, monkeypatch):
     """Two changes within a tick of the clock bear one time."""
-    monkeypatch.setattr("melanoma_tl.fingerprints._FINE_TICK", 10**12)
+    monkeypatch.setattr("melanoma_tl.images.fingerprints._FINE_TICK", 10**12)
     path = tmp_path / "a.png"
     Image.fromarray(images[0]).save(path)
     list(fingerprint_images([str(path)]))
-    monkeypatch.setattr("melanoma_tl.fingerprints.fingerprint_image", lambda image: "looked at")
+    monkeypatch.setattr("melanoma_tl.images.fingerprints.fingerprint_image", lambda image: "looked at")
     assert list(fingerprint_images([str(path)])) == ["looked at"]
 
 

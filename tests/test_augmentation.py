@@ -13,8 +13,8 @@ from sklearn.base import clone
 
 from melanoma_tl import Augmenter
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.symmetries import symmetric_views
-from melanoma_tl.transforms import ImageTransform
+from melanoma_tl.images.symmetries import symmetric_views
+from melanoma_tl.images.transforms import ImageTransform
 
 PUBLISHED_CODE = {"rotation_range": 20, "width_shift_range": 0.2, "height_shift_range": 0.2, "horizontal_flip": True}
 

@@ -19,7 +19,9 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from melanoma_tl.calibration import (
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.metrics.binary import wilson_interval
+from melanoma_tl.metrics.calibration import (
     CALIBRATION_LABELS,
     Calibration,
     _fit_intercept,
@@ -28,8 +30,6 @@ from melanoma_tl.calibration import (
     fit_calibration,
     reliability_curve,
 )
-from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.metrics import wilson_interval
 
 FRACTIONS = st.floats(0.001, 0.999)
 

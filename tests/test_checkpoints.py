@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from melanoma_tl import Augmenter, Probe, Stage, TransferClassifier, cache, checkpoints
+from melanoma_tl import Augmenter, Probe, Stage, TransferClassifier, cache
 from melanoma_tl.errors import CacheError, ParameterError
+from melanoma_tl.training import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
@@ -191,7 +192,7 @@ def fit_with_error(images, labels, **options):
 
 def test_two_identical_runs_at_once(images, labels, monkeypatch):
     """The second is told, and nothing of the first is spoiled."""
-    monkeypatch.setattr("melanoma_tl.checkpoints._PATIENCE", 0.1)
+    monkeypatch.setattr("melanoma_tl.training.checkpoints._PATIENCE", 0.1)
     refused = []
 
     class Second(keras.callbacks.Callback):
@@ -233,7 +234,7 @@ def test_checkpoints_that_are_cleared_meanwhile(images, labels):
 
 @pytest.mark.parametrize("part", ["runs", None])
 def test_a_run_stays_alone_when_the_cache_is_cleared(images, labels, monkeypatch, part):
-    monkeypatch.setattr("melanoma_tl.checkpoints._PATIENCE", 0.1)
+    monkeypatch.setattr("melanoma_tl.training.checkpoints._PATIENCE", 0.1)
     refused = []
 
     class ClearAndGoOn(keras.callbacks.Callback):
@@ -285,6 +286,6 @@ def test_a_full_disk_says_what_to_do(images, labels, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("melanoma_tl.checkpoints.np.savez", full)
+    monkeypatch.setattr("melanoma_tl.training.checkpoints.np.savez", full)
     with pytest.raises(CacheError, match=r"No space left on device; free some space"):
         make().fit(images, labels, validation_data=(images[:10], labels[:10]), resume=True)

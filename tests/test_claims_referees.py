@@ -15,9 +15,9 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from melanoma_tl.claims import ALIASES, CLAIMED, check_claims
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics import ConfusionCounts
+from melanoma_tl.metrics.binary import ConfusionCounts
+from melanoma_tl.metrics.claims import ALIASES, CLAIMED, check_claims
 
 THEIRS = {
     "accuracy": "acc",

@@ -10,12 +10,12 @@ from conftest import build
 from test_checkpoints import Kill, Killed, make, same_weights
 
 from melanoma_tl import cache
-from melanoma_tl.checkpoints import StageCheckpoint
-from melanoma_tl.features import FeatureExtractor
-from melanoma_tl.fingerprints import fingerprint_images
-from melanoma_tl.parts import cut_network
-from melanoma_tl.sources import prepare
-from melanoma_tl.views import ImageViews
+from melanoma_tl.images.fingerprints import fingerprint_images
+from melanoma_tl.images.loading import prepare
+from melanoma_tl.network.cutting import cut_network
+from melanoma_tl.training.checkpoints import StageCheckpoint
+from melanoma_tl.training.features import FeatureExtractor
+from melanoma_tl.training.views import ImageViews
 
 N_DAMAGES = 100
 SIZES = ((24, 32), (32, 24), (32, 32))  # the first two take the same bytes

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from melanoma_tl import Ensemble, ISBIDataset, TransferClassifier, cross_validate
-from melanoma_tl.ensemble import STATE_FILE, rank_among
+from melanoma_tl.classifier.ensemble import STATE_FILE, rank_among
 from melanoma_tl.errors import (
     DatasetError,
     ImageError,
@@ -19,8 +19,8 @@ from melanoma_tl.errors import (
     ParameterError,
     UnknownNameError,
 )
-from melanoma_tl.image_lists import Part
-from melanoma_tl.sources import name_of, open_source
+from melanoma_tl.images.image_lists import Part
+from melanoma_tl.images.loading import name_of, open_source
 
 
 def make(**changes):

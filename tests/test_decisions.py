@@ -6,9 +6,9 @@ from drawn_scores import labelled_scores, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values, score_histogram
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics import ConfusionCounts, confusion_counts, roc_auc
+from melanoma_tl.metrics.binary import ConfusionCounts, confusion_counts, roc_auc
+from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, predictive_values, score_histogram
 
 # -- decision curve ----------------------------------------------------------------------------------------------------
 

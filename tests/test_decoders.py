@@ -12,9 +12,9 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.errors import ImageError
-from melanoma_tl.fingerprints import fingerprint_images
-from melanoma_tl.images import FORMATS, IMAGE_SUFFIXES, ImageFile, decode, load_image, open_image
-from melanoma_tl.prepared import PreparedStore
+from melanoma_tl.images.decoding import FORMATS, IMAGE_SUFFIXES, ImageFile, decode, load_image, open_image
+from melanoma_tl.images.fingerprints import fingerprint_images
+from melanoma_tl.images.prepared import PreparedStore
 
 PHOTO = Image.fromarray(draw_images(2, side=48)[0])
 

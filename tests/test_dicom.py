@@ -12,7 +12,7 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.errors import ImageError
-from melanoma_tl.images import ImageFile, decode, load_image
+from melanoma_tl.images.decoding import ImageFile, decode, load_image
 
 pydicom = pytest.importorskip("pydicom")
 

@@ -15,8 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
-from melanoma_tl.calibration import Calibration
-from melanoma_tl.ensemble import MAX_STATE_BYTES, STATE_FILE, rank_among
+from melanoma_tl.classifier.ensemble import MAX_STATE_BYTES, STATE_FILE, rank_among
 from melanoma_tl.errors import (
     DatasetError,
     ExportError,
@@ -27,6 +26,7 @@ from melanoma_tl.errors import (
     ParameterError,
     UnknownNameError,
 )
+from melanoma_tl.metrics.calibration import Calibration
 
 
 def make(**changes):

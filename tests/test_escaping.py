@@ -20,11 +20,11 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 from melanoma_tl import ISBIDataset, MetricsReport
-from melanoma_tl.escaping import fenced, in_csv, in_figure, in_html, in_markdown, shorten, visible
+from melanoma_tl._escaping import fenced, in_csv, in_figure, in_html, in_markdown, shorten, visible
+from melanoma_tl._tables import html_frame, html_list, html_table, markdown_list, markdown_table, text_table
+from melanoma_tl.plots.contact_sheets import Example, Pair, draw_examples, draw_explanations, draw_pairs, draw_views
 from melanoma_tl.plots.curves import draw_roc_curves
 from melanoma_tl.plots.matrices import draw_class_matrix
-from melanoma_tl.plots.sheets import Example, Pair, draw_examples, draw_explanations, draw_pairs, draw_views
-from melanoma_tl.tables import html_frame, html_list, html_table, markdown_list, markdown_table, text_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

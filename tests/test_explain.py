@@ -8,8 +8,8 @@ from conftest import draw_images
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
 from melanoma_tl.backbones.applications import FAMILIES
 from melanoma_tl.errors import ImageError, NotFittedError, ParameterError, UnknownNameError
-from melanoma_tl.explain import explain, explain_errors, grad_cam, occlusion
-from melanoma_tl.gradients import MapGradient
+from melanoma_tl.explain.explanations import explain, explain_errors, grad_cam, occlusion
+from melanoma_tl.explain.gradients import MapGradient
 
 
 def make(**changes):

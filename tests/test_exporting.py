@@ -15,15 +15,16 @@ import pytest
 from conftest import draw_images, only_tensorflow
 from PIL import Image
 
-from melanoma_tl import Probe, TransferClassifier, exporting
-from melanoma_tl.calibration import Calibration
+from melanoma_tl import Probe, TransferClassifier
 from melanoma_tl.errors import ExportError, NotFittedError, UnknownNameError
-from melanoma_tl.exporting import TOLERANCE, Exportable, export_model
-from melanoma_tl.graphs import with_calibration, with_tuning
-from melanoma_tl.handover import _turned_jpeg, describe_preparation
-from melanoma_tl.images import load_image
-from melanoma_tl.symmetries import symmetric_views
-from melanoma_tl.vectors import FORMULA, draw_texture
+from melanoma_tl.images.decoding import load_image
+from melanoma_tl.images.symmetries import symmetric_views
+from melanoma_tl.metrics.calibration import Calibration
+from melanoma_tl.network.scoring_graph import with_calibration, with_tuning
+from melanoma_tl.saving import export as exporting
+from melanoma_tl.saving.export import TOLERANCE, Exportable, export_model
+from melanoma_tl.saving.handover import _turned_jpeg, describe_preparation
+from melanoma_tl.saving.test_vectors import FORMULA, draw_texture
 
 
 @pytest.fixture(scope="module", params=["avg", "log_center"])
@@ -424,7 +425,7 @@ def test_before_fit():
 ELSEWHERE = """
 import sys
 from melanoma_tl import TransferClassifier
-from melanoma_tl.calibration import Calibration
+from melanoma_tl.metrics.calibration import Calibration
 from melanoma_tl.errors import ExportError
 try:
     TransferClassifier.load(sys.argv[1]).export(sys.argv[2])

@@ -11,9 +11,9 @@ from PIL import Image
 
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, TransferClassifier, cache, register_backbone
 from melanoma_tl.errors import UnknownNameError
-from melanoma_tl.features import FeatureExtractor
-from melanoma_tl.parts import cut_network
-from melanoma_tl.views import ImageViews
+from melanoma_tl.network.cutting import cut_network
+from melanoma_tl.training.features import FeatureExtractor
+from melanoma_tl.training.views import ImageViews
 
 
 @pytest.fixture(autouse=True)
@@ -322,7 +322,7 @@ class Still(keras.layers.Layer):
 )
 def test_training_from_the_store_is_training_through_the_whole_graph(architecture, images, labels):
     """Keras trains the whole on the same batches."""
-    from melanoma_tl.training import TrainingBatches, compile_network
+    from melanoma_tl.training.loop import TrainingBatches, compile_network
 
     backbone, trainable_from = architecture
     clf = TransferClassifier(
@@ -367,7 +367,7 @@ def test_training_from_the_store_is_training_through_the_whole_graph(architectur
 def test_bfloat16_keeps_scores_and_auc(real_data, real_weights):
     from sklearn.metrics import roc_auc_score
 
-    from melanoma_tl.precision import has_native_bfloat16
+    from melanoma_tl.network.precision import has_native_bfloat16
 
     if not has_native_bfloat16():
         pytest.skip("this processor has no bfloat16 of its own")

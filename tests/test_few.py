@@ -9,10 +9,10 @@ import pytest
 from drawn_scores import simulate
 
 from melanoma_tl import MetricsReport, MulticlassReport
-from melanoma_tl.few import FACT, MOST
-from melanoma_tl.metrics import CONFUSION_METRICS
+from melanoma_tl.metrics.binary import CONFUSION_METRICS
+from melanoma_tl.metrics.few import FACT, MOST
 from melanoma_tl.report.card import fill_card
-from melanoma_tl.report.writing import list_facts
+from melanoma_tl.report.text import list_facts
 
 COVERAGE = Path(__file__).parents[1] / "benchmarks" / "results" / "coverage" / "epyc_2_cores.json"
 ALWAYS_HOLD = {"sensitivity", "specificity", "accuracy", "precision", "npv", "average_precision"}

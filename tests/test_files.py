@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.files import ImageIndex, find_images, is_junk, make_id, split_suffix
+from melanoma_tl.datasets.image_files import ImageIndex, find_images, is_junk, make_id, split_suffix
 from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError
-from melanoma_tl.images import load_image
+from melanoma_tl.images.decoding import load_image
 
 FORMATS = {".jpg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".jp2": "JPEG2000", ".tif": "TIFF", "": "PNG"}
 CAFE = "l\u00e9sion"  # composed
@@ -460,7 +460,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
     def refuse(folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("melanoma_tl.datasets.files.os.scandir", refuse)
+    monkeypatch.setattr("melanoma_tl.datasets.image_files.os.scandir", refuse)
     with pytest.raises(DatasetError, match=r"cannot be listed \(Permission denied\)"):
         find_images(tmp_path)
 
@@ -482,7 +482,7 @@ def test_what_cannot_be_decoded_is_an_image_error_later(tmp_path):
 
 
 def test_jobs_pass_over_the_same_junk_and_know_the_same_suffixes(tmp_path):
-    listing = pytest.importorskip("melanoma_tl.jobs.listing", reason="pyarrow comes with the extra ray")
+    listing = pytest.importorskip("melanoma_tl.scale.listing", reason="pyarrow comes with the extra ray")
     photos = [draw(tmp_path / name) for name in ("a.jfif", "b.png", "deep/c.jp2")]
     for junk in ("@eaDir/b.png/THUMB.png", "__MACOSX/b.png", "._b.png", ".ipynb_checkpoints/b.png"):
         draw(tmp_path / junk)

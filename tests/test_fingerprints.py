@@ -11,7 +11,8 @@ from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
 from melanoma_tl.datasets.synthetic import draw_lesion
 from melanoma_tl.errors import ImageError
-from melanoma_tl.fingerprints import (
+from melanoma_tl.images.decoding import ImageFile
+from melanoma_tl.images.fingerprints import (
     Fingerprint,
     Fingerprints,
     fingerprint_image,
@@ -19,7 +20,6 @@ from melanoma_tl.fingerprints import (
     normalise_id,
     number_values,
 )
-from melanoma_tl.images import ImageFile
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_a_file_is_looked_at_once(file, monkeypatch):
     def refuse(image):
         raise AssertionError("looked at again")
 
-    monkeypatch.setattr("melanoma_tl.fingerprints.fingerprint_image", refuse)
+    monkeypatch.setattr("melanoma_tl.images.fingerprints.fingerprint_image", refuse)
     assert list(fingerprint_images([file])) == first
     assert list(fingerprint_images([os.path.relpath(file)])) == first
 

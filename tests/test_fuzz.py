@@ -28,10 +28,10 @@ from melanoma_tl import (
     thresholds,
 )
 from melanoma_tl.backbones import get_backbone
-from melanoma_tl.claims import check_claims
-from melanoma_tl.datasets.selection import measure_selection_bias
+from melanoma_tl.datasets.selection_bias import measure_selection_bias
 from melanoma_tl.errors import MelanomaTLError
-from melanoma_tl.plots import decisions as plots
+from melanoma_tl.metrics.claims import check_claims
+from melanoma_tl.plots import decision_curves as plots
 
 N_CALLS = 2500
 

@@ -7,9 +7,9 @@ from scipy.stats import norm, studentized_range
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from melanoma_tl import MetricsReport
-from melanoma_tl.gaps import Estimate, largest_gaps
-from melanoma_tl.intervals import delong
-from melanoma_tl.subgroups import measure_subgroups
+from melanoma_tl.metrics.gaps import Estimate, largest_gaps
+from melanoma_tl.metrics.intervals import delong
+from melanoma_tl.metrics.subgroups import measure_subgroups
 
 
 def draw(rng, sizes, shifts, size=1):

@@ -15,7 +15,7 @@ from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.challenges import CHALLENGES, COLUMNS, DIAGNOSES, get_challenge
 from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.ground_truth import METADATA, find_image_dirs, read_challenge
-from melanoma_tl.datasets.tables import read_table
+from melanoma_tl.datasets.text_tables import read_table
 from melanoma_tl.errors import DatasetError
 
 # --- official-looking files -------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ import pytest
 from conftest import draw_images
 from PIL import Image
 
-from melanoma_tl import hdf5
 from melanoma_tl.errors import ImageError
-from melanoma_tl.images import load_image, read_content
+from melanoma_tl.images import hdf5
+from melanoma_tl.images.decoding import load_image, read_content
 
 
 def png(pixels):

@@ -13,9 +13,9 @@ from sklearn.model_selection import KFold
 
 from melanoma_tl import TransferClassifier
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.image_lists import list_images
-from melanoma_tl.images import ImageFile, load_image
-from melanoma_tl.sources import identify, open_source, prepare, read_batches
+from melanoma_tl.images.decoding import ImageFile, load_image
+from melanoma_tl.images.image_lists import list_images
+from melanoma_tl.images.loading import identify, open_source, prepare, read_batches
 
 SIZE = (32, 32)
 

@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from melanoma_tl.calibration import calibration_metrics, decompose_brier, fit_calibration, reliability_curve
-from melanoma_tl.comparisons import compare, delong, delong_interval
-from melanoma_tl.decisions import cumulative_gain, decision_curve, score_histogram
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.inputs import check_scores
-from melanoma_tl.labels import as_binary
-from melanoma_tl.metrics import average_precision, roc_auc, score_metrics
+from melanoma_tl.labels.classes import as_binary
+from melanoma_tl.metrics.binary import average_precision, roc_auc, score_metrics
+from melanoma_tl.metrics.calibration import calibration_metrics, decompose_brier, fit_calibration, reliability_curve
+from melanoma_tl.metrics.comparisons import compare, delong, delong_interval
+from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, score_histogram
+from melanoma_tl.metrics.thresholds import choose_threshold, specificity_at_sensitivity
+from melanoma_tl.metrics.validation import check_scores
 from melanoma_tl.report import MetricsReport
-from melanoma_tl.thresholds import choose_threshold, specificity_at_sensitivity
 
 RANKED = [roc_auc, average_precision, delong, delong_interval]
 SCORED = [

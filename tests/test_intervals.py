@@ -8,11 +8,12 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score
 from statsmodels.stats.proportion import proportion_confint
 
-from melanoma_tl.calibration import reliability_curve
-from melanoma_tl.comparisons import compare, delong_interval
-from melanoma_tl.decisions import predictive_values
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.intervals import (
+from melanoma_tl.metrics.binary import confusion_counts, score_metrics
+from melanoma_tl.metrics.calibration import reliability_curve
+from melanoma_tl.metrics.comparisons import compare, delong_interval
+from melanoma_tl.metrics.decision_curves import predictive_values
+from melanoma_tl.metrics.intervals import (
     _average_precision,
     auc_interval,
     average_precision_interval,
@@ -21,7 +22,6 @@ from melanoma_tl.intervals import (
     specificity_intervals,
     wilson_interval,
 )
-from melanoma_tl.metrics import confusion_counts, score_metrics
 from melanoma_tl.report import MetricsReport
 
 # The 41 patients with a poor outcome and the 72 with a good one after a subarachnoid haemorrhage of Turck et al.,

@@ -19,11 +19,11 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from melanoma_tl import Stage, TransferClassifier, cross_validate, list_backbones, register_backbone
+from melanoma_tl._keras.copies import copy_layer
+from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
-from melanoma_tl.isolation import own_settings
-from melanoma_tl.remaking import copy_layer
 
 layers = keras.layers
 X = draw_images(24)
@@ -418,7 +418,7 @@ KINDS = {
 
 def fit_and_use(kind, folder):
     """Fit, score, explain, save and load."""
-    from melanoma_tl.explain import grad_cam
+    from melanoma_tl.explain.explanations import grad_cam
 
     options = KINDS[kind]
     if options.get("head") == "object":  # made with the user's settings
@@ -635,7 +635,7 @@ def count_alive():
 
 
 def test_nothing_of_a_fit_stays_alive(tmp_path):
-    from melanoma_tl.explain import grad_cam
+    from melanoma_tl.explain.explanations import grad_cam
 
     classifier().fit(X, Y).save(tmp_path / "model.keras")
 

@@ -58,7 +58,7 @@ def _images():
 def _prepare(out):
     import numpy as np
 
-    from melanoma_tl.sources import prepare
+    from melanoma_tl.images.loading import prepare
 
     prepared = prepare(list(_images()), np.arange(96) % 2, (48, 48), on_error="raise", desc="images", verbose=0)
     _write(out, pixels=prepared.pixels[:])
@@ -68,9 +68,9 @@ def _extract(out):
     import numpy as np
     from conftest import build, register_tiny
 
-    from melanoma_tl.features import FeatureExtractor
-    from melanoma_tl.parts import cut_network
-    from melanoma_tl.views import ImageViews
+    from melanoma_tl.network.cutting import cut_network
+    from melanoma_tl.training.features import FeatureExtractor
+    from melanoma_tl.training.views import ImageViews
 
     register_tiny()
     part = cut_network(build("tiny", random_state=0, input_size=(64, 64)))
@@ -83,7 +83,7 @@ def _extract(out):
 def _save(out):
     from conftest import build, register_tiny
 
-    from melanoma_tl.persistence import load_model, save_model
+    from melanoma_tl.saving.model_file import load_model, save_model
 
     register_tiny()
     save_model(build("tiny", random_state=0), {}, out / "m.keras")
@@ -117,7 +117,7 @@ def _resize(out):
 def _write(out, **arrays):
     import numpy as np
 
-    from melanoma_tl.files import replacing
+    from melanoma_tl._atomic import replacing
 
     with replacing(out / "result.npz") as unfinished:
         np.savez(unfinished, **arrays)

@@ -21,13 +21,16 @@ from melanoma_tl import (
     TransferClassifier,
     cross_validate,
 )
-from melanoma_tl.calibration import calibration_metrics, decompose_brier, fit_calibration, reliability_curve
-from melanoma_tl.comparisons import compare, delong, delong_interval
-from melanoma_tl.decisions import cumulative_gain, decision_curve, score_histogram
 from melanoma_tl.errors import DatasetError, ImageError, ModelFileError, ParameterError, UnknownNameError
-from melanoma_tl.explain import explain, grad_cam, occlusion
-from melanoma_tl.labels import Classes, _warn_of_malignant, as_binary, as_labels, distinguish, find_melanoma
-from melanoma_tl.metrics import average_precision, roc_auc, score_metrics
+from melanoma_tl.explain.explanations import explain, grad_cam, occlusion
+from melanoma_tl.explain.shortcuts import check_shortcuts
+from melanoma_tl.labels.classes import Classes, _warn_of_malignant, as_binary, as_labels, distinguish, find_melanoma
+from melanoma_tl.metrics.binary import average_precision, roc_auc, score_metrics
+from melanoma_tl.metrics.calibration import calibration_metrics, decompose_brier, fit_calibration, reliability_curve
+from melanoma_tl.metrics.comparisons import compare, delong, delong_interval
+from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, score_histogram
+from melanoma_tl.metrics.subgroups import measure_subgroups
+from melanoma_tl.metrics.thresholds import choose_threshold, specificity_at_sensitivity
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,
@@ -35,10 +38,7 @@ from melanoma_tl.plots import (
     PredictiveValuesDisplay,
     ScoreHistogramDisplay,
 )
-from melanoma_tl.shortcuts import check_shortcuts
-from melanoma_tl.subgroups import measure_subgroups
-from melanoma_tl.thresholds import choose_threshold, specificity_at_sensitivity
-from melanoma_tl.vetting import STATE_FILE
+from melanoma_tl.saving.audit import STATE_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
@@ -582,7 +582,7 @@ def test_evidence_is_for_melanoma(first, numbered, images):
 
 def test_jobs_write_the_score_of_melanoma(first, numbered, dataset):
     pytest.importorskip("pyarrow")
-    from melanoma_tl.jobs.scoring import Scorer
+    from melanoma_tl.scale.scoring import Scorer
 
     classifier, _ = first
     paths = dataset.paths[:5].tolist()

@@ -17,10 +17,10 @@ from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.challenges import CHALLENGES, get_challenge
 from melanoma_tl.datasets.diagnoses import read_class
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.fingerprints import fingerprint_images
-from melanoma_tl.hdf5 import split_member
-from melanoma_tl.images import decode, load_image, read_content
-from melanoma_tl.prepared import PreparedStore
+from melanoma_tl.images.decoding import decode, load_image, read_content
+from melanoma_tl.images.fingerprints import fingerprint_images
+from melanoma_tl.images.hdf5 import split_member
+from melanoma_tl.images.prepared import PreparedStore
 
 # --- the layouts ------------------------------------------------------------------------------------------------------
 
@@ -672,7 +672,7 @@ def test_an_image_in_an_hdf5_file_is_an_image_like_any_other(in_hdf5, tmp_path):
 
 
 def test_jobs_name_an_image_in_an_hdf5_file_by_its_member(in_hdf5):
-    rows = pytest.importorskip("melanoma_tl.jobs.rows", reason="the ray extra is not installed")
+    rows = pytest.importorskip("melanoma_tl.scale.shard_schema", reason="the ray extra is not installed")
     assert rows.describe_files(in_hdf5.paths.tolist())["id"] == ["ISIC_1", "ISIC_2", "ISIC_3"]
 
 

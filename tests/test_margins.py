@@ -8,10 +8,10 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from melanoma_tl import MetricsReport
-from melanoma_tl.comparisons import compare
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.intervals import delong
-from melanoma_tl.margins import margin_of_normal, margin_of_paired
+from melanoma_tl.metrics.comparisons import compare
+from melanoma_tl.metrics.intervals import delong
+from melanoma_tl.metrics.margins import margin_of_normal, margin_of_paired
 
 
 def test_the_worked_example_of_tango():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pandas._libs.parsers import STR_NA_VALUES
 
-from melanoma_tl.meanings import (
+from melanoma_tl.labels.meanings import (
     Meaning,
     excludes_melanoma,
     is_answer,

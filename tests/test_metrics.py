@@ -12,11 +12,8 @@ from sklearn import metrics as sk
 from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from melanoma_tl.calibration import calibration_metrics
-from melanoma_tl.comparisons import compare
-from melanoma_tl.decisions import cumulative_gain, decision_curve
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics import (
+from melanoma_tl.metrics.binary import (
     LABELS,
     ConfusionCounts,
     average_precision,
@@ -29,9 +26,12 @@ from melanoma_tl.metrics import (
     threshold_metrics,
     wilson_interval,
 )
-from melanoma_tl.multiclass import multiclass_metrics
-from melanoma_tl.net_benefit import net_benefit
-from melanoma_tl.thresholds import specificity_at_sensitivity
+from melanoma_tl.metrics.calibration import calibration_metrics
+from melanoma_tl.metrics.clinical_utility import net_benefit
+from melanoma_tl.metrics.comparisons import compare
+from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
+from melanoma_tl.metrics.multiclass import multiclass_metrics
+from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
 
 
 @given(labelled_scores())
@@ -265,7 +265,7 @@ def test_same_seed_same_interval_and_batches_do_not_matter(monkeypatch):
     figures = score_metrics(y_true, y_score, random_state=7)
     assert figures == score_metrics(y_true, y_score, random_state=7)
     assert figures["f1"] != score_metrics(y_true, y_score, random_state=8)["f1"]
-    monkeypatch.setattr("melanoma_tl.resampling._BATCH_CELLS", 20_000)
+    monkeypatch.setattr("melanoma_tl.metrics.resampling._BATCH_CELLS", 20_000)
     in_batches = score_metrics(y_true, y_score, random_state=7)
     assert (in_batches["f1"].low, in_batches["f1"].high) == pytest.approx(
         (figures["f1"].low, figures["f1"].high), abs=0.01

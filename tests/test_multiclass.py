@@ -25,11 +25,11 @@ from melanoma_tl import (
     cross_validate,
 )
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.explain import grad_cam
-from melanoma_tl.metrics import LABELS
-from melanoma_tl.multiclass import NO_CLASS, multiclass_metrics, predict_classes
-from melanoma_tl.probe import fit_logistic
-from melanoma_tl.shortcuts import check_shortcuts
+from melanoma_tl.explain.explanations import grad_cam
+from melanoma_tl.explain.shortcuts import check_shortcuts
+from melanoma_tl.metrics.binary import LABELS
+from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes
+from melanoma_tl.training.linear_probe import fit_logistic
 
 CLASSES = ("bkl", "mel", "nv")
 IDS = [f"ISIC_{row:07}" for row in range(300)]

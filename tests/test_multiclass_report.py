@@ -13,8 +13,8 @@ from referencing import Registry, Resource
 
 from melanoma_tl import ISBIDataset, MetricsReport, MulticlassReport, TransferClassifier
 from melanoma_tl.errors import DatasetError, LeakageWarning, ParameterError, UnknownNameError
-from melanoma_tl.intervals import wilson_interval
-from melanoma_tl.multiclass import multiclass_metrics
+from melanoma_tl.metrics.intervals import wilson_interval
+from melanoma_tl.metrics.multiclass import multiclass_metrics
 from melanoma_tl.report import CARD
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.concerns import list_concerns

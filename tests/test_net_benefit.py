@@ -8,9 +8,9 @@ from drawn_scores import simulate
 from scipy.special import expit, logit
 
 from melanoma_tl import MetricsReport
-from melanoma_tl.decisions import decision_curve
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.net_benefit import net_benefit
+from melanoma_tl.metrics.clinical_utility import net_benefit
+from melanoma_tl.metrics.decision_curves import decision_curve
 
 AT = [0.2, 0.05, 0.5, 0.1]
 

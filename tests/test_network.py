@@ -8,7 +8,7 @@ from conftest import NETWORK_OPTIONS, build
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
-from melanoma_tl.network import Network, build_network, first_layer_that_learns, freeze
+from melanoma_tl.network.graph import Network, build_network, first_layer_that_learns, freeze
 
 
 def trainable_layers(model):

@@ -20,9 +20,7 @@ from melanoma_tl import (
     TransferClassifier,
     cross_validate,
 )
-from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, ParameterError, UnknownNameError
-from melanoma_tl.optimizers import build_optimizer, find_optimizer
-from melanoma_tl.parameters import (
+from melanoma_tl._parameters import (
     FLAG,
     NONE,
     PATH,
@@ -38,6 +36,8 @@ from melanoma_tl.parameters import (
     span,
     whole,
 )
+from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, ParameterError, UnknownNameError
+from melanoma_tl.training.optimizers import build_optimizer, find_optimizer
 
 
 def make(**parameters):

@@ -6,9 +6,9 @@ import pytest
 from conftest import build
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.network import Network, freeze
-from melanoma_tl.parts import build_scorer, cut_network, describe_network, with_precision
-from melanoma_tl.precision import PRECISIONS, Precision
+from melanoma_tl.network.cutting import build_scorer, cut_network, describe_network, with_precision
+from melanoma_tl.network.graph import Network, freeze
+from melanoma_tl.network.precision import PRECISIONS, Precision
 
 pytestmark = pytest.mark.contract
 

@@ -11,8 +11,8 @@ from model_files import edit, rewrite
 
 from melanoma_tl import Augmenter, Balancer, TransferClassifier, __version__
 from melanoma_tl.errors import ModelFileError
-from melanoma_tl.persistence import PARTS
-from melanoma_tl.vetting import STATE_FILE
+from melanoma_tl.saving.audit import STATE_FILE
+from melanoma_tl.saving.model_file import PARTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 

@@ -17,9 +17,9 @@ from PIL import Image, ImageCms, ImageOps
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.errors import ImageError, ParameterError
-from melanoma_tl.fingerprints import fingerprint_images
-from melanoma_tl.images import FORMATS, RECIPE, ImageFile, decode, load_image, read_content
-from melanoma_tl.prepared import PreparedStore
+from melanoma_tl.images.decoding import FORMATS, RECIPE, ImageFile, decode, load_image, read_content
+from melanoma_tl.images.fingerprints import fingerprint_images
+from melanoma_tl.images.prepared import PreparedStore
 
 PHOTO = Image.fromarray(draw_images(2, side=48)[0]).resize((64, 48))
 RAMP = np.linspace(0, 1, 48 * 64).reshape(48, 64)

@@ -10,10 +10,10 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from melanoma_tl import ISBIDataset, MetricsReport
-from melanoma_tl.calibration import reliability_curve
-from melanoma_tl.decisions import cumulative_gain, decision_curve, predictive_values
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics import LABELS, ConfusionCounts
+from melanoma_tl.metrics.binary import LABELS, ConfusionCounts
+from melanoma_tl.metrics.calibration import reliability_curve
+from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, predictive_values
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,
@@ -237,7 +237,7 @@ def test_an_image_that_is_gone_says_so(report):
 
 
 def test_images_are_shown_as_the_files_have_them(report):
-    from melanoma_tl.images import load_image
+    from melanoma_tl.images.decoding import load_image
 
     second = report.plot_examples(2).axes[1]
     path = report.paths[report.image_ids.index(second.get_title().split("\n")[0])]

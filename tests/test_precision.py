@@ -1,8 +1,8 @@
 import keras
 import pytest
 
-from melanoma_tl import precision
 from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.network import precision
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset, cache
 from melanoma_tl.errors import CacheError, ImageError, ParameterError
-from melanoma_tl.images import load_image
-from melanoma_tl.prepared import PreparedStore
+from melanoma_tl.images.decoding import load_image
+from melanoma_tl.images.prepared import PreparedStore
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def test_each_image_is_decoded_once(dataset, monkeypatch):
     def refuse(*arguments):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("melanoma_tl.prepared.load_image", refuse)
+    monkeypatch.setattr("melanoma_tl.images.prepared.load_image", refuse)
     assert np.array_equal(rows(dataset[::-1].images((32, 32), verbose=0)), first[::-1])
 
 
@@ -173,7 +173,7 @@ def test_a_full_disk_says_so_and_loses_nothing(dataset):
 WRITER = """
 import sys
 import numpy as np
-from melanoma_tl.prepared import PreparedStore
+from melanoma_tl.images.prepared import PreparedStore
 store = PreparedStore((64, 64))
 while True:
     print("round", flush=True)

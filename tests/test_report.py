@@ -12,11 +12,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from melanoma_tl import ISBIDataset, MetricsReport
-from melanoma_tl.calibration import CALIBRATION_LABELS, calibration_metrics
-from melanoma_tl.comparisons import compare
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.metrics import CONFUSION_METRICS, LABELS
-from melanoma_tl.thresholds import specificity_at_sensitivity
+from melanoma_tl.metrics.binary import CONFUSION_METRICS, LABELS
+from melanoma_tl.metrics.calibration import CALIBRATION_LABELS, calibration_metrics
+from melanoma_tl.metrics.comparisons import compare
+from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
 
 FIGURES = set(LABELS)
 TRUTH = [0, 0, 0, 1, 1, 1]

@@ -5,14 +5,14 @@ import pytest
 from scipy.special import expit
 from scipy.stats import binom
 
-from melanoma_tl import resampling
-from melanoma_tl.calibration import calibration_metrics
-from melanoma_tl.comparisons import compare
-from melanoma_tl.decisions import cumulative_gain, decision_curve
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics import score_metrics
-from melanoma_tl.resampling import Tally, draw_groups, draw_images, number_groups, percentile_interval
-from melanoma_tl.thresholds import specificity_at_sensitivity
+from melanoma_tl.metrics import resampling
+from melanoma_tl.metrics.binary import score_metrics
+from melanoma_tl.metrics.calibration import calibration_metrics
+from melanoma_tl.metrics.comparisons import compare
+from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
+from melanoma_tl.metrics.resampling import Tally, draw_groups, draw_images, number_groups, percentile_interval
+from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
 
 TRUTH = np.repeat([1, 0], [30, 70])
 SCORES = np.linspace(0, 1, 100).round(1)

@@ -7,12 +7,17 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import norm
 
-from melanoma_tl.comparisons import delong_interval, mcnemar
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.intervals import delong, wilson_interval
-from melanoma_tl.margins import margin_of_paired
-from melanoma_tl.metrics import roc_auc
-from melanoma_tl.sample_size import auc_standard_error, expected_intervals, images_needed, images_needed_to_compare
+from melanoma_tl.metrics.binary import roc_auc
+from melanoma_tl.metrics.comparisons import delong_interval, mcnemar
+from melanoma_tl.metrics.intervals import delong, wilson_interval
+from melanoma_tl.metrics.margins import margin_of_paired
+from melanoma_tl.metrics.sample_size import (
+    auc_standard_error,
+    expected_intervals,
+    images_needed,
+    images_needed_to_compare,
+)
 
 
 def test_the_standard_error_gives_the_published_sample_sizes():

@@ -29,16 +29,16 @@ import pyarrow as pa
 import ray
 from pyarrow.fs import LocalFileSystem
 
-from melanoma_tl import scale
-from melanoma_tl.features import open_store
-from melanoma_tl.images import ImageFile
-from melanoma_tl.jobs import listing, lock
-from melanoma_tl.jobs.extraction import Extraction
-from melanoma_tl.jobs.filesystems import resolve
-from melanoma_tl.jobs.folder import JobFolder
-from melanoma_tl.jobs.rows import schema_with
-from melanoma_tl.jobs.running import Actors
-from melanoma_tl.jobs.scoring import Scorer
+from melanoma_tl.images.decoding import ImageFile
+from melanoma_tl.scale import jobs as scale
+from melanoma_tl.scale import listing, lock
+from melanoma_tl.scale.actors import Actors
+from melanoma_tl.scale.extraction import Extraction
+from melanoma_tl.scale.filesystems import resolve
+from melanoma_tl.scale.job_folder import JobFolder
+from melanoma_tl.scale.scoring import Scorer
+from melanoma_tl.scale.shard_schema import schema_with
+from melanoma_tl.training.features import open_store
 
 LOCAL = LocalFileSystem()
 EXAMPLE = Path(__file__).parents[1] / "examples" / "score_archive.py"
@@ -153,7 +153,7 @@ def test_a_job_that_goes_on_computes_no_shard_again(scored):
 
 def test_a_finished_job_has_nothing_to_do(scored, archive, model, monkeypatch):
     out, _, result = scored
-    monkeypatch.setattr("melanoma_tl.jobs.running.run", lambda *_: pytest.fail("no actor is needed"))
+    monkeypatch.setattr("melanoma_tl.scale.actors.run", lambda *_: pytest.fail("no actor is needed"))
     again = scale.score(f"{archive}/**/*.*", model, out, verbose=0)
     assert (again.n_images, again.n_errors, again.n_found) == (result.n_images, result.n_errors, result.n_images)
 

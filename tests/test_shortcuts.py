@@ -10,11 +10,10 @@ from PIL import Image
 from scipy.special import expit
 from scipy.stats import norm
 
-from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, shortcuts
-from melanoma_tl.comparisons import delong
+from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
 from melanoma_tl.errors import DatasetError, NotFittedError, ParameterError
-from melanoma_tl.metrics import Metric
-from melanoma_tl.shortcuts import (
+from melanoma_tl.explain import shortcuts
+from melanoma_tl.explain.shortcuts import (
     SMALLEST_AUC,
     Box,
     ShortcutCheck,
@@ -24,6 +23,8 @@ from melanoma_tl.shortcuts import (
     cover,
     find_lesion,
 )
+from melanoma_tl.metrics.binary import Metric
+from melanoma_tl.metrics.comparisons import delong
 
 N = 60
 LABELS = np.arange(N) % 2
@@ -179,7 +180,7 @@ def test_mistakes_get_an_answer():
 @pytest.mark.real_data
 def test_lesions_are_found_in_most_real_images(real_data):
     from melanoma_tl import ISBIDataset
-    from melanoma_tl.images import load_image
+    from melanoma_tl.images.decoding import load_image
 
     test = ISBIDataset.from_challenge(real_data, year=2016, split="test").sample(per_class=60, random_state=0)
     found = [find_lesion(load_image(path, (224, 224))) for path in test.paths]

@@ -10,8 +10,8 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from melanoma_tl import MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.intervals import delong
-from melanoma_tl.sites import combine_sites, random_effects
+from melanoma_tl.metrics.intervals import delong
+from melanoma_tl.metrics.sites import combine_sites, random_effects
 
 # Thirteen trials of the BCG vaccine (Colditz et al. 1994): with tuberculosis, without; vaccinated, then not.
 BCG = np.array(

@@ -18,7 +18,7 @@ from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import validate_data
 
 from melanoma_tl import Augmenter, Balancer, Ensemble, MetricsReport, TransferClassifier, register_backbone
-from melanoma_tl.labels import Classes
+from melanoma_tl.labels.classes import Classes
 
 # -- scikit-learn's checks, which know only tables --
 

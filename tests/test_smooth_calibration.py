@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from melanoma_tl import MetricsReport
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.smooth_calibration import smooth_calibration
+from melanoma_tl.metrics.calibration_splines import smooth_calibration
 
 
 def draw(n=1000, seed=0, bend=0.0, shift=0.0):

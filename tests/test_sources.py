@@ -6,9 +6,9 @@ from conftest import draw_images
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.arrays import StoredArrays
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.sources import identify, open_source, prepare, read_batches
+from melanoma_tl.images.array_store import StoredArrays
+from melanoma_tl.images.loading import identify, open_source, prepare, read_batches
 
 SIZE = (32, 32)
 

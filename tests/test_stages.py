@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, Probe, Stage, TransferClassifier, register_backbone
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import ParameterError, TrainingError, UnknownNameError
-from melanoma_tl.optimizers import build_optimizer, schedule_rate
+from melanoma_tl.training.optimizers import build_optimizer, schedule_rate
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
@@ -138,7 +138,7 @@ def test_the_stage_after_a_probe_starts_from_it(images, labels):
 
 
 def resize(images):
-    from melanoma_tl.images import load_image
+    from melanoma_tl.images.decoding import load_image
 
     return np.stack([load_image(image, (32, 32)) for image in images]).astype("float32")
 
@@ -251,7 +251,7 @@ def test_focal_loss_and_smoothing_are_kerass(images, labels):
 
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])
 def test_mixed_images_have_labels_in_between(mix):
-    from melanoma_tl.mixing import mix_batch
+    from melanoma_tl.training.mixing import mix_batch
 
     pixels = np.zeros((64, 64, 64, 3), "uint8")
     pixels[32:] = 200
@@ -371,7 +371,7 @@ def test_a_probe_has_no_learning_rate(images, labels):
 
 
 def test_depths_count_stages_from_the_head():
-    from melanoma_tl.network import depths
+    from melanoma_tl.network.graph import depths
 
     spec = get_backbone("vgg19")
     backbone = keras.applications.VGG19(include_top=False, weights=None, input_shape=(32, 32, 3))

@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 from melanoma_tl import Ensemble, ISBIDataset, MetricsReport, TransferClassifier
 from melanoma_tl.report import CARD
 from melanoma_tl.report.card import fill_card
-from melanoma_tl.report.writing import list_facts
+from melanoma_tl.report.text import list_facts
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 

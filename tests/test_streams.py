@@ -15,12 +15,12 @@ from sklearn.linear_model import LogisticRegression
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
 from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError
-from melanoma_tl.labels import as_binary
+from melanoma_tl.explain.shortcuts import check_shortcuts
+from melanoma_tl.images.loading import identify, open_source, prepare, read_batches
+from melanoma_tl.images.streams import Stream
+from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.plots import ScoreHistogramDisplay
 from melanoma_tl.report import MulticlassReport
-from melanoma_tl.shortcuts import check_shortcuts
-from melanoma_tl.sources import identify, open_source, prepare, read_batches
-from melanoma_tl.streams import Stream
 
 SIZE = (32, 32)
 OPTIONS = {"weights": None, "epochs": 3, "learning_rate": 0.05, "random_state": 0, "verbose": 0}

@@ -7,7 +7,7 @@ from conftest import draw_images
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.symmetries import COUNTS, symmetric_views
+from melanoma_tl.images.symmetries import COUNTS, symmetric_views
 
 
 def make(**changes):
@@ -109,7 +109,7 @@ def test_images_are_decoded_once_and_scored_in_batches_of_the_same_size(fitted, 
             decoded.append(image)
             yield image
 
-    monkeypatch.setattr("melanoma_tl.classifier._PIXELS_AT_ONCE", 5 * 32 * 32)
+    monkeypatch.setattr("melanoma_tl.classifier.transfer._PIXELS_AT_ONCE", 5 * 32 * 32)
     network = fitted._scorer()
     predict = network.predict_on_batch
     monkeypatch.setattr(network, "predict_on_batch", lambda images: batches.append(len(images)) or predict(images))

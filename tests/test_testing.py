@@ -9,7 +9,7 @@ import pytest
 from melanoma_tl import register_backbone, testing
 from melanoma_tl.backbones.applications import FAMILIES
 from melanoma_tl.errors import ContractError, UnknownNameError
-from melanoma_tl.parts import NetworkParts, cut_network
+from melanoma_tl.network.cutting import NetworkParts, cut_network
 from melanoma_tl.testing import CONTRACT, check_backbone
 
 layers = keras.layers

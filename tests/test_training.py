@@ -3,11 +3,11 @@ import pytest
 from conftest import training_plan
 
 from melanoma_tl import Augmenter
-from melanoma_tl.views import ImageViews
+from melanoma_tl.training.views import ImageViews
 
 
 def batches_of(images, rows, *, augmenter=None, **changes):
-    from melanoma_tl.training import TrainingBatches
+    from melanoma_tl.training.loop import TrainingBatches
 
     contents = [bytes([number]) * 32 for number in range(len(images))]
     labels = np.arange(len(images)) % 2

@@ -11,7 +11,6 @@ from model_files import edit
 from sklearn.base import clone
 
 from melanoma_tl import Balancer, Ensemble, MetricsReport, TransferClassifier
-from melanoma_tl.calibration import Calibration, fit_calibration
 from melanoma_tl.errors import (
     DatasetError,
     LeakageWarning,
@@ -20,8 +19,9 @@ from melanoma_tl.errors import (
     ParameterError,
     UnknownNameError,
 )
-from melanoma_tl.thresholds import choose_threshold
-from melanoma_tl.vetting import STATE_FILE
+from melanoma_tl.metrics.calibration import Calibration, fit_calibration
+from melanoma_tl.metrics.thresholds import choose_threshold
+from melanoma_tl.saving.audit import STATE_FILE
 
 VALID = draw_images(30, seed=1)
 # Some labels are wrong: scores that separate the classes have no best temperature.

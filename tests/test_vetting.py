@@ -18,8 +18,8 @@ from model_files import declare_size, edit, overwrite_directory, rewrite
 
 from melanoma_tl import TransferClassifier
 from melanoma_tl.errors import ModelFileError, ParameterError
-from melanoma_tl.persistence import load_model, save_model
-from melanoma_tl.vetting import CONFIG_FILE, MAX_BYTES, MAX_VALUES, STATE_FILE, WEIGHTS_FILE
+from melanoma_tl.saving.audit import CONFIG_FILE, MAX_BYTES, MAX_VALUES, STATE_FILE, WEIGHTS_FILE
+from melanoma_tl.saving.model_file import load_model, save_model
 
 
 @pytest.fixture(scope="module")

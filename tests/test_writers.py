@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from conftest import build
 
-from melanoma_tl import ISBIDataset, files
+from melanoma_tl import ISBIDataset
+from melanoma_tl import _atomic as files
+from melanoma_tl._atomic import locked, replacing, replacing_many, scratch, workplace
 from melanoma_tl.datasets.synthetic import write_challenge
 from melanoma_tl.errors import WriteError
-from melanoma_tl.files import locked, replacing, replacing_many, scratch, workplace
-from melanoma_tl.persistence import load_model, save_model
+from melanoma_tl.saving.model_file import load_model, save_model
 
 
 def everything(folder):
@@ -38,7 +39,7 @@ def run(code, *arguments, **options):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from melanoma_tl.files import *
+from melanoma_tl._atomic import *
 with {what} as unfinished:
     (unfinished / "half" if unfinished.is_dir() else unfinished).write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -105,7 +106,7 @@ def test_a_folder_that_was_being_replaced_comes_back(tmp_path):
     code = """
 import os, signal, sys
 from pathlib import Path
-from melanoma_tl.files import replacing
+from melanoma_tl._atomic import replacing
 rename = Path.rename
 def kill(self, target):
     rename(self, target)
@@ -131,7 +132,7 @@ def test_a_writer_that_lives_is_left_alone(tmp_path):
                 """
 import sys
 from pathlib import Path
-from melanoma_tl.files import replacing
+from melanoma_tl._atomic import replacing
 with replacing(Path(sys.argv[1], "a.txt")) as unfinished:
     unfinished.write_text("second")
 """,
@@ -208,7 +209,7 @@ def test_a_lock_is_held_by_one_and_goes_with_its_process(tmp_path):
     code = """
 import os, signal, sys
 from pathlib import Path
-from melanoma_tl.files import locked
+from melanoma_tl._atomic import locked
 with locked(Path(sys.argv[1], "x.lock")):
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -308,7 +309,7 @@ def test_a_link_as_target_is_written_through_and_a_device_is_left_alone(tmp_path
 MANY_FOLDERS = """
 import sys
 from pathlib import Path
-from melanoma_tl.files import replacing
+from melanoma_tl._atomic import replacing
 for number in range(40):
     with replacing(Path(sys.argv[1]) / "model") as unfinished:
         unfinished.mkdir()
@@ -332,7 +333,7 @@ def test_a_fork_that_ends_takes_nothing_of_its_parent_away(tmp_path, ends):
     code = f"""
 import os, sys
 from pathlib import Path
-from melanoma_tl.files import locked, replacing, scratch
+from melanoma_tl._atomic import locked, replacing, scratch
 folder = Path(sys.argv[1])
 with locked(folder / "lock"), scratch() as place, replacing(folder / "a.txt") as unfinished:
     (place / "b").write_text("b")
@@ -410,7 +411,7 @@ import resource, signal, sys
 from pathlib import Path
 import keras
 from melanoma_tl.errors import WriteError
-from melanoma_tl.persistence import save_model
+from melanoma_tl.saving.model_file import save_model
 images = keras.Input((32, 32, 3), name="image")
 flat = keras.layers.Flatten()(images)
 model = keras.Model(images, keras.layers.Dense(1, activation="sigmoid", name="melanoma")(keras.layers.Dense(9)(flat)))

@@ -1,4 +1,4 @@
-"""`melanoma_tl.scale` on Ray, and the local path on the same files."""
+"""`melanoma_tl.scale.jobs` on Ray, and the local path on the same files."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ import ray
 from stopwatch import Stopwatch
 
 from melanoma_tl import TransferClassifier
-from melanoma_tl.scale import score
+from melanoma_tl.scale.jobs import score
 
 
 def on_ray(folder: str, n: int, model: str, actors: int, shard_size: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from stopwatch import Stopwatch
 
-import melanoma_tl.training  # noqa: F401 -- with Keras, so that no import is timed
+import melanoma_tl.training.loop  # noqa: F401 -- with Keras, so that no import is timed
 from melanoma_tl import ISBIDataset, TransferClassifier
 
 

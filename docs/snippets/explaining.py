@@ -6,8 +6,7 @@ write_isbi("data", n_train=40, n_validation=20, n_test=40, size=48)
 
 # --8<-- [start:example]
 from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
-from melanoma_tl.explain import explain, explain_errors
-from melanoma_tl.shortcuts import check_shortcuts
+from melanoma_tl.explain import check_shortcuts, explain, explain_errors
 
 train = ISBIDataset.from_challenge("data", year=2016, split="train")
 valid = ISBIDataset.from_challenge("data", year=2016, split="test")

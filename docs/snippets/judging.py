@@ -22,8 +22,7 @@ age = np.where(rng.random(600) < 0.1, np.nan, rng.integers(10, 90, 600))
 
 # --8<-- [start:choose]
 from melanoma_tl import MetricsReport
-from melanoma_tl.calibration import fit_calibration
-from melanoma_tl.thresholds import choose_threshold
+from melanoma_tl.metrics import choose_threshold, fit_calibration
 
 # on validation images only
 calibration = fit_calibration(y_valid, valid_scores)
@@ -61,8 +60,7 @@ print(groups)
 # --8<-- [end:subgroups]
 
 # --8<-- [start:elsewhere]
-from melanoma_tl.calibration import Calibration
-from melanoma_tl.decisions import predictive_values
+from melanoma_tl.metrics import Calibration, predictive_values
 
 elsewhere = predictive_values(report.counts, [0.195, 0.02])
 print(elsewhere.ppv.round(3), elsewhere.npv.round(4))
@@ -78,7 +76,7 @@ print(rarer.apply([0.1, 0.5, 0.9]).round(3))
 # --8<-- [end:elsewhere]
 
 # --8<-- [start:plan]
-from melanoma_tl.sample_size import (
+from melanoma_tl.metrics import (
     expected_intervals,
     images_needed,
     images_needed_to_compare,

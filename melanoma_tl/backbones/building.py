@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from melanoma_tl._atomic import scratch
+from melanoma_tl._parameters import show
 from melanoma_tl.backbones.registry import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import MelanomaTLError, ParameterError, WeightsUnavailableError
-from melanoma_tl.files import scratch
-from melanoma_tl.parameters import show
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from functools import lru_cache
 from typing import Any
 
+from melanoma_tl._keras.copies import Copies, rebuild
 from melanoma_tl.backbones.registry import KERASHUB, BackboneSpec, PresetWeights
 from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
-from melanoma_tl.remaking import Copies, rebuild
 
 
 @lru_cache(maxsize=32)

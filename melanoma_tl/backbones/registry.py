@@ -7,12 +7,12 @@ from fnmatch import fnmatch
 from functools import cache
 from typing import Any
 
-from melanoma_tl.backbones.plugins import GROUP, load_plugins
-from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, UnknownNameError
-from melanoma_tl.parameters import (
+from melanoma_tl._parameters import (
     TEXT,
     checked,
 )
+from melanoma_tl.backbones.plugins import GROUP, load_plugins
+from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, UnknownNameError
 
 KERASHUB = "kerashub:"
 """What the names of KerasHub's presets begin with."""

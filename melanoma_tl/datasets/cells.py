@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from melanoma_tl.meanings import is_missing, normalise
+from melanoma_tl.labels.meanings import is_missing, normalise
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ _DUMMY = re.compile(
     r"x{3,}|dummy|placeholder|test|same|self|(?:dummy|test|some|any|the|placeholder) (?:patient|subject|lesion|id)|"
     r"patient(?:en|in|e)?|patient id|subject|person|pat|lesion|lesion id|id"
 )
-"""Words that name nobody, as `melanoma_tl.meanings.normalise` writes them."""
+"""Words that name nobody, as `melanoma_tl.labels.meanings.normalise` writes them."""
 
 _OFTEN = 3
 """How many times as often as any other patient or lesion a filler stands where it means that none is known."""
@@ -239,7 +239,7 @@ def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None)
 
 
 def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[str | None]:
-    """Read sexes in the languages of `melanoma_tl.meanings`.
+    """Read sexes in the languages of `melanoma_tl.labels.meanings`.
 
     Parameters
     ----------

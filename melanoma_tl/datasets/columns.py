@@ -21,11 +21,11 @@ from melanoma_tl.datasets.cells import (
     read_ids,
     read_sexes,
 )
-from melanoma_tl.datasets.files import make_id, split_suffix
 from melanoma_tl.datasets.findings import Finding, asks_malignancy, read_findings, read_levels
-from melanoma_tl.datasets.tables import check_columns
+from melanoma_tl.datasets.image_files import make_id, split_suffix
+from melanoma_tl.datasets.text_tables import check_columns
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.meanings import Meaning, is_answer, normalise, read_meaning, read_question
+from melanoma_tl.labels.meanings import Meaning, is_answer, normalise, read_meaning, read_question
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from melanoma_tl.meanings import Meaning, is_answer, is_missing, is_undecided, read_meaning
+from melanoma_tl.labels.meanings import Meaning, is_answer, is_missing, is_undecided, read_meaning
 
 _CLEAR = {Meaning.MELANOMA, Meaning.OTHER}
 

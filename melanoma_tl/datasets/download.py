@@ -21,8 +21,8 @@ from typing import IO, Any, Protocol
 
 from tqdm.auto import tqdm
 
+from melanoma_tl._atomic import locked, replacing, replacing_many
 from melanoma_tl.errors import DownloadError
-from melanoma_tl.files import locked, replacing, replacing_many
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ _WAYS_OUT = (
 
 
 class RemoteFile(Protocol):
-    """What must be known of a file to fetch it, as `melanoma_tl.datasets.challenges.Download` does."""
+    """What must be known of a file to fetch it, as `melanoma_tl.datasets.Download` does."""
 
     @property
     def file_name(self) -> str:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from melanoma_tl import vocabulary
 from melanoma_tl.datasets.cells import as_word
-from melanoma_tl.meanings import (
+from melanoma_tl.labels import vocabulary
+from melanoma_tl.labels.meanings import (
     Meaning,
     excludes_melanoma,
     is_answer,

@@ -13,36 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
-from melanoma_tl.arrays import StoredArrays
-from melanoma_tl.datasets.challenges import Challenge, get_challenge
-from melanoma_tl.datasets.checks import check_key, check_parts, find_repeated
-from melanoma_tl.datasets.columns import arrange
-from melanoma_tl.datasets.download import extract, fetch
-from melanoma_tl.datasets.files import check_depth, list_classes
-from melanoma_tl.datasets.findings import read_folders
-from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
-from melanoma_tl.datasets.history import Step, is_another_share, name_key
-from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
-from melanoma_tl.datasets.resizing import write_labels, write_resized
-from melanoma_tl.datasets.rows import choose_rows, describe_skipped, existing_folder, unreadable_rows
-from melanoma_tl.datasets.selection import SelectionBias, measure_selection_bias
-from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
-from melanoma_tl.datasets.tables import read_table
-from melanoma_tl.datasets.verification import Verification, verify
-from melanoma_tl.datasets.words import LabelMap, name_more_than_classes, read_labels
-from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.escaping import in_html
-from melanoma_tl.fingerprints import (
-    GROUP_KINDS,
-    IMAGE_KINDS,
-    KINDS,
-    Fingerprints,
-    fingerprint_images,
-    normalise_id,
-    number_values,
-)
-from melanoma_tl.images import IMAGE_SUFFIXES, SkippedRow
-from melanoma_tl.parameters import (
+from melanoma_tl._escaping import in_html
+from melanoma_tl._parameters import (
     FLAG,
     INSIDE,
     NONE,
@@ -60,7 +32,35 @@ from melanoma_tl.parameters import (
     several,
     whole,
 )
-from melanoma_tl.sources import prepare
+from melanoma_tl.datasets.challenges import Challenge, get_challenge
+from melanoma_tl.datasets.columns import arrange
+from melanoma_tl.datasets.download import extract, fetch
+from melanoma_tl.datasets.findings import read_folders
+from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
+from melanoma_tl.datasets.history import Step, is_another_share, name_key
+from melanoma_tl.datasets.image_files import check_depth, list_classes
+from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
+from melanoma_tl.datasets.resizing import write_labels, write_resized
+from melanoma_tl.datasets.rows import choose_rows, describe_skipped, existing_folder, unreadable_rows
+from melanoma_tl.datasets.selection_bias import SelectionBias, measure_selection_bias
+from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
+from melanoma_tl.datasets.table_labels import LabelMap, name_more_than_classes, read_labels
+from melanoma_tl.datasets.text_tables import read_table
+from melanoma_tl.datasets.validation import check_key, check_parts, find_repeated
+from melanoma_tl.datasets.verification import Verification, verify
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.images.array_store import StoredArrays
+from melanoma_tl.images.decoding import IMAGE_SUFFIXES, SkippedRow
+from melanoma_tl.images.fingerprints import (
+    GROUP_KINDS,
+    IMAGE_KINDS,
+    KINDS,
+    Fingerprints,
+    fingerprint_images,
+    normalise_id,
+    number_values,
+)
+from melanoma_tl.images.loading import prepare
 
 logger = logging.getLogger(__name__)
 
@@ -372,7 +372,7 @@ class ISBIDataset:
             Without a label, the diagnosis is it.
         positive : scalar or iterable of scalars, optional
             The labels that mean melanoma; every other one that is not missing is benign then. By default
-            `melanoma_tl.meanings.read_meaning` reads them.
+            `melanoma_tl.labels.meanings.read_meaning` reads them.
         label_map : mapping, Series or callable, optional
             What each label means, such as ``{"NV": 0, "MEL": 1}``; "benign" and "melanoma" stand for 0 and 1.
         image_dirs : sequence of path, optional
@@ -1107,7 +1107,7 @@ class ISBIDataset:
             Some of the images, in any order; by default the first 75 of each class, or the
             first half of the smaller class where it has fewer than 150 images.
         alpha, random_state, verbose, on_error
-            As `melanoma_tl.datasets.selection.measure_selection_bias`, which tells how
+            As `melanoma_tl.datasets.measure_selection_bias`, which tells how
             the comparison is made.
 
         Returns

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from melanoma_tl._escaping import in_column, in_html
+from melanoma_tl._tables import html_frame
 from melanoma_tl.datasets.near_duplicates import coarse_distances, find_near_duplicates
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
-from melanoma_tl.escaping import in_column, in_html
-from melanoma_tl.fingerprints import KINDS, Fingerprints
-from melanoma_tl.images import SkippedRow
-from melanoma_tl.tables import html_frame
+from melanoma_tl.images.decoding import SkippedRow
+from melanoma_tl.images.fingerprints import KINDS, Fingerprints
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -331,7 +331,7 @@ class Overlap:
         matplotlib.figure.Figure
             Two images a pair, with their ids and what relates them.
         """
-        from melanoma_tl.plots.sheets import Pair, draw_pairs
+        from melanoma_tl.plots.contact_sheets import Pair, draw_pairs
 
         doubtful = self.pairs.sort_values("distance", ascending=False, na_position="last", kind="stable").head(n)
         return draw_pairs(

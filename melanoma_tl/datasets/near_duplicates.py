@@ -6,7 +6,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.fingerprints import COARSE_WORDS, LOOK_WORDS
+from melanoma_tl.images.fingerprints import COARSE_WORDS, LOOK_WORDS
 
 MAX_COARSE_DISTANCE = 8
 """Largest number of the 64 bits of the coarse hash in which near-duplicates differ."""

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
+from melanoma_tl._atomic import replacing, replacing_many
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.files import replacing, replacing_many
-from melanoma_tl.images import load_image, map_threaded
+from melanoma_tl.images.decoding import load_image, map_threaded
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ImageRow, ISBIDataset

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from melanoma_tl.datasets.files import ImageIndex, make_id
+from melanoma_tl.datasets.image_files import ImageIndex, make_id
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.hdf5 import is_hdf5
-from melanoma_tl.images import SkippedRow, check_on_error
-from melanoma_tl.meanings import is_missing
+from melanoma_tl.images.decoding import SkippedRow, check_on_error
+from melanoma_tl.images.hdf5 import is_hdf5
+from melanoma_tl.labels.meanings import is_missing
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ISBIDataset

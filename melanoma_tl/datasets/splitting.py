@@ -9,11 +9,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
 
+from melanoma_tl._parameters import COLUMN, check
 from melanoma_tl.datasets.cells import read_id
 from melanoma_tl.datasets.leakage import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, number_values
-from melanoma_tl.parameters import COLUMN, check
+from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, number_values
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ISBIDataset

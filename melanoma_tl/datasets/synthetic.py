@@ -21,9 +21,9 @@ from scipy import fft, ndimage
 from scipy.special import expit, ndtr
 from tqdm.auto import tqdm
 
+from melanoma_tl._atomic import replacing_many
 from melanoma_tl.datasets.challenges import CHALLENGES, Challenge
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.files import replacing_many
 
 __all__ = ["draw_lesion", "write_challenge", "write_isbi"]
 

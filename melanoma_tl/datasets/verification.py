@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
+from melanoma_tl._escaping import in_html, visible
+from melanoma_tl._tables import html_frame, text_table
 from melanoma_tl.datasets.leakage import Side, find_relations
 from melanoma_tl.errors import ImageError
-from melanoma_tl.escaping import in_html, visible
-from melanoma_tl.images import decode, map_threaded
-from melanoma_tl.tables import html_frame, text_table
+from melanoma_tl.images.decoding import decode, map_threaded
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ISBIDataset

@@ -5,7 +5,7 @@ of yours or on a figure of its own. `from_predictions` and `from_estimator` comp
 and draw at once. Sheets of photographs fill a whole figure, and are one.
 """
 
-from melanoma_tl.plots.decisions import (
+from melanoma_tl.plots.decision_curves import (
     DecisionCurveDisplay,
     GainCurveDisplay,
     PredictiveValuesDisplay,

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.escaping import in_figure
-from melanoma_tl.metrics import Metric, describe
+from melanoma_tl._escaping import in_figure
+from melanoma_tl.metrics.binary import Metric, describe
+from melanoma_tl.metrics.resampling import Tally
 from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, dress, new_axes, square
-from melanoma_tl.resampling import Tally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from sklearn.calibration import CalibrationDisplay
     from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
-    from melanoma_tl.calibration import ReliabilityCurve
-    from melanoma_tl.smooth_calibration import SmoothCalibration
+    from melanoma_tl.metrics.calibration import ReliabilityCurve
+    from melanoma_tl.metrics.calibration_splines import SmoothCalibration
 
 _CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
 _DASHES = ("-", "--", ":")  # for more curves than there are colours

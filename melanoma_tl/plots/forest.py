@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from melanoma_tl.escaping import in_figure
-from melanoma_tl.metrics import LABELS
+from melanoma_tl._escaping import in_figure
+from melanoma_tl.metrics.binary import LABELS
 from melanoma_tl.plots.display import Display
 from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from melanoma_tl.sites import SiteSummary
+    from melanoma_tl.metrics.sites import SiteSummary
 
 
 @dataclass(eq=False, repr=False)
@@ -23,7 +23,7 @@ class ForestDisplay(Display):
     Parameters
     ----------
     summary : SiteSummary
-        As `melanoma_tl.sites.combine_sites` gives it.
+        As `melanoma_tl.metrics.combine_sites` gives it.
 
     Attributes
     ----------

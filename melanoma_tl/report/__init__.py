@@ -2,7 +2,7 @@
 
 from melanoma_tl.report.card import CARD
 from melanoma_tl.report.metrics_report import MetricsReport
-from melanoma_tl.report.multiclass import MulticlassReport
-from melanoma_tl.report.writing import NOTICE
+from melanoma_tl.report.multiclass_report import MulticlassReport
+from melanoma_tl.report.text import NOTICE
 
 __all__ = ["CARD", "NOTICE", "MetricsReport", "MulticlassReport"]

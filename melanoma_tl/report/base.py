@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._atomic import publishing
+from melanoma_tl._parameters import NONE, PATH, TABLE, TEXT, check, checked, choice, several
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.files import publishing
-from melanoma_tl.images import SkippedRow
-from melanoma_tl.metrics import Metric
-from melanoma_tl.parameters import NONE, PATH, TABLE, TEXT, check, checked, choice, several
+from melanoma_tl.images.decoding import SkippedRow
+from melanoma_tl.metrics.binary import Metric
 from melanoma_tl.plots import HistoryDisplay
 from melanoma_tl.report.page import write_page
-from melanoma_tl.report.writing import (
+from melanoma_tl.report.text import (
     Table,
     save_text,
     write_dict,

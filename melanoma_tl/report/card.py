@@ -20,11 +20,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from melanoma_tl.calibration import Calibration
 from melanoma_tl.errors import MelanomaTLError, UnknownNameError
-from melanoma_tl.metrics import describe
+from melanoma_tl.metrics.binary import describe
+from melanoma_tl.metrics.calibration import Calibration
 from melanoma_tl.report.provenance import how_seen
-from melanoma_tl.report.writing import NOTICE, inline
+from melanoma_tl.report.text import NOTICE, inline
 
 if TYPE_CHECKING:
     from melanoma_tl.report.base import Report

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from melanoma_tl.few import FACT
-from melanoma_tl.metrics import COLLAPSED, FEW, LABELS, describe
+from melanoma_tl.metrics.binary import COLLAPSED, FEW, LABELS, describe
+from melanoma_tl.metrics.few import FACT
 from melanoma_tl.report.provenance import how_seen
 
 if TYPE_CHECKING:

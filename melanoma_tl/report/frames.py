@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from melanoma_tl.metrics import Metric
+from melanoma_tl.metrics.binary import Metric
 
 if TYPE_CHECKING:
     from melanoma_tl.report.metrics_report import MetricsReport

@@ -11,28 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.calibration import calibration_metrics
-from melanoma_tl.claims import ClaimsCheck, check_claims
-from melanoma_tl.comparisons import MARGINS, Comparison, compare
-from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.inputs import (
-    check_lengths,
-    check_scores,
-    score_with_truth,
-    threshold_of,
-)
-from melanoma_tl.labels import as_binary
-from melanoma_tl.metrics import (
-    LABELS,
-    ConfusionCounts,
-    Metric,
-    confusion_counts,
-    describe,
-    matrix_metrics,
-    score_metrics,
-)
-from melanoma_tl.net_benefit import NAMED_THRESHOLDS, NetBenefits, net_benefit
-from melanoma_tl.parameters import (
+from melanoma_tl._parameters import (
     BOOTSTRAP,
     COLUMN,
     HISTORY,
@@ -49,22 +28,43 @@ from melanoma_tl.parameters import (
     several,
     whole,
 )
-from melanoma_tl.report.base import Report
-from melanoma_tl.report.figures import ReportFigures, Scored
-from melanoma_tl.report.frames import frame_report
-from melanoma_tl.report.matching import match_images
-from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
-from melanoma_tl.report.rows import take_scored
-from melanoma_tl.report.words import CLASS_NAMES, rename_classes
-from melanoma_tl.report.writing import TIED_TO_PREVALENCE, Table, figures_of_scores, list_tables, save_submission
-from melanoma_tl.smooth_calibration import SmoothCalibration, smooth_calibration
-from melanoma_tl.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
-from melanoma_tl.thresholds import (
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.labels.classes import as_binary
+from melanoma_tl.metrics.binary import (
+    LABELS,
+    ConfusionCounts,
+    Metric,
+    confusion_counts,
+    describe,
+    matrix_metrics,
+    score_metrics,
+)
+from melanoma_tl.metrics.calibration import calibration_metrics
+from melanoma_tl.metrics.calibration_splines import SmoothCalibration, smooth_calibration
+from melanoma_tl.metrics.claims import ClaimsCheck, check_claims
+from melanoma_tl.metrics.clinical_utility import NAMED_THRESHOLDS, NetBenefits, net_benefit
+from melanoma_tl.metrics.comparisons import MARGINS, Comparison, compare
+from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
+from melanoma_tl.metrics.thresholds import (
     SensitivityAtSpecificity,
     SpecificityAtSensitivity,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
+from melanoma_tl.metrics.validation import (
+    check_lengths,
+    check_scores,
+    score_with_truth,
+    threshold_of,
+)
+from melanoma_tl.report.base import Report
+from melanoma_tl.report.class_names import CLASS_NAMES, rename_classes
+from melanoma_tl.report.frames import frame_report
+from melanoma_tl.report.matching import match_images
+from melanoma_tl.report.plots import ReportFigures, Scored
+from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
+from melanoma_tl.report.rows import take_scored
+from melanoma_tl.report.text import TIED_TO_PREVALENCE, Table, figures_of_scores, list_tables, save_submission
 
 _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
@@ -523,7 +523,7 @@ class MetricsReport(ReportFigures, Report):
     def specificity_at_sensitivity(self) -> tuple[SpecificityAtSensitivity, ...]:
         """Specificity at 80, 82, 89, 90 and 95 % sensitivity, the ISIC challenge's way and interpolated.
 
-        As `melanoma_tl.thresholds.specificity_at_sensitivity`; a ParameterError if the report has no scores.
+        As `melanoma_tl.metrics.specificity_at_sensitivity`; a ParameterError if the report has no scores.
         """
         y_true, y_score, _ = self._scored("Specificity at a given sensitivity")
         return specificity_at_sensitivity(y_true, y_score, **self._bootstrap)
@@ -532,7 +532,7 @@ class MetricsReport(ReportFigures, Report):
     def sensitivity_at_specificity(self) -> tuple[SensitivityAtSpecificity, ...]:
         """Sensitivity at 80, 90 and 95 % specificity, at a threshold and interpolated.
 
-        As `melanoma_tl.thresholds.sensitivity_at_specificity`; a ParameterError if the report has no scores.
+        As `melanoma_tl.metrics.sensitivity_at_specificity`; a ParameterError if the report has no scores.
         """
         y_true, y_score, _ = self._scored("Sensitivity at a given specificity")
         return sensitivity_at_specificity(y_true, y_score, **self._bootstrap)
@@ -541,7 +541,7 @@ class MetricsReport(ReportFigures, Report):
     def calibration(self) -> Mapping[str, Metric]:
         """Brier score, log loss, calibration errors, intercept and slope, each with interval and n.
 
-        As `melanoma_tl.calibration.calibration_metrics`; a ParameterError if the report has no scores.
+        As `melanoma_tl.metrics.calibration_metrics`; a ParameterError if the report has no scores.
         """
         y_true, y_score, _ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
@@ -550,7 +550,7 @@ class MetricsReport(ReportFigures, Report):
     def smooth_calibration(self) -> SmoothCalibration | None:
         """How often each score comes true, as a smooth curve with a band; None where there are too few images.
 
-        As `melanoma_tl.smooth_calibration.smooth_calibration`; a ParameterError if the report has no scores.
+        As `melanoma_tl.metrics.smooth_calibration`; a ParameterError if the report has no scores.
         """
         y_true, y_score, _ = self._scored("A calibration curve")
         try:
@@ -576,7 +576,7 @@ class MetricsReport(ReportFigures, Report):
         names : tuple of str, default=("this", "other")
             What to call the two.
         margins : mapping of str to float, optional
-            As `melanoma_tl.comparisons.compare`: the loss in "auc", "sensitivity" or "specificity" that would matter,
+            As `melanoma_tl.metrics.compare`: the loss in "auc", "sensitivity" or "specificity" that would matter,
             for tests of non-inferiority and equivalence.
 
         Returns
@@ -637,7 +637,7 @@ class MetricsReport(ReportFigures, Report):
         other : MetricsReport, optional
             On the scores of another model; images are matched by their ids, as in `compare`.
         prevalence, names
-            As `melanoma_tl.net_benefit.net_benefit`.
+            As `melanoma_tl.metrics.net_benefit`.
 
         Returns
         -------
@@ -701,7 +701,7 @@ class MetricsReport(ReportFigures, Report):
         Raises
         ------
         ParameterError
-            If the report has no scores, rows cannot be matched, or as `melanoma_tl.subgroups.measure_subgroups`.
+            If the report has no scores, rows cannot be matched, or as `melanoma_tl.metrics.measure_subgroups`.
         UnknownNameError
             If the table has not one of the columns.
 
@@ -764,7 +764,7 @@ class MetricsReport(ReportFigures, Report):
         Raises
         ------
         UnknownNameError, ParameterError
-            As `melanoma_tl.claims.check_claims`.
+            As `melanoma_tl.metrics.check_claims`.
 
         Examples
         --------

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from melanoma_tl.escaping import lines_visible, visible
-from melanoma_tl.metrics import describe
+from melanoma_tl._escaping import lines_visible, visible
+from melanoma_tl._tables import html_table
+from melanoma_tl.metrics.binary import describe
 from melanoma_tl.report.card import fill_card
-from melanoma_tl.report.writing import (
+from melanoma_tl.report.text import (
     NOTICE,
     inline,
     is_drawing,
@@ -19,7 +20,6 @@ from melanoma_tl.report.writing import (
     list_sources,
     write_title,
 )
-from melanoma_tl.tables import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

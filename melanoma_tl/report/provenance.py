@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from melanoma_tl.inputs import patients_of
-from melanoma_tl.versions import library_versions
+from melanoma_tl._versions import library_versions
+from melanoma_tl.metrics.validation import patients_of
 
 if TYPE_CHECKING:
     from melanoma_tl.report.base import Report

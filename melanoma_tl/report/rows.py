@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.images import SkippedRow
-from melanoma_tl.inputs import check_lengths
+from melanoma_tl.images.decoding import SkippedRow
+from melanoma_tl.metrics.validation import check_lengths
 
 _NO_SCORE = "the classifier gave no score: the image could not be read"
 

@@ -1,0 +1,202 @@
+"""`cross_validate`: train a classifier on all but one fold, for each fold, and keep what it says of that fold."""
+
+import logging
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from tqdm.auto import tqdm
+
+from melanoma_tl._parameters import NONE, SEED, VERBOSE, checked, choice, instance, whole
+from melanoma_tl.classifier.ensemble import COMBINATIONS, CrossValidation, Ensemble, draw_seeds
+from melanoma_tl.classifier.transfer import TransferClassifier
+from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, number_groups, number_own_groups
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.images.image_lists import Part, is_table
+from melanoma_tl.images.loading import identify, name_of, open_source
+from melanoma_tl.metrics.validation import score_melanoma
+
+logger = logging.getLogger(__name__)
+
+_VALIDATIONS = {
+    None: "none",
+    "next_fold": "next_fold, which no member was trained on",
+    "held_out": "held_out: the epoch was chosen on the images that are scored, and out-of-fold figures are too good",
+}
+"""What training may watch, and what a report says of it."""
+
+
+@checked(
+    classifier=instance(TransferClassifier, a="a TransferClassifier"),
+    folds=whole(at_least=2),
+    validation=choice("next_fold", "held_out") | NONE,
+    combine=choice(*COMBINATIONS),
+    random_state=SEED,
+    verbose=VERBOSE,
+)
+def cross_validate(
+    classifier: TransferClassifier,
+    X: Any,
+    y: ArrayLike | None = None,
+    *,
+    folds: int = 5,
+    groups: str | ArrayLike | None = "auto",
+    validation: str | None = None,
+    combine: str = "mean",
+    random_state: int | None = None,
+    verbose: int = 1,
+) -> Ensemble:
+    """Train a clone of a classifier on all but one fold, for each fold, and score that fold with it.
+
+    Folds are stratified, and what belongs together is in one fold: lesions and patients as far as
+    they are known, copies and near-duplicates in any case. Every image so gets an honest score,
+    from the one member that has not seen it or its like, and the members make an ensemble.
+
+    Parameters
+    ----------
+    classifier : TransferClassifier
+        Not changed; fitted or not. Its `pos_label` names melanoma where the labels do not.
+    X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
+        Images, raw RGB.
+    y : array-like of shape (n_images,), optional
+        Their classes, where `X` has none.
+    folds : int, default=5
+        Number of folds, at least 2.
+    groups : {"auto", "patient", "lesion"}, array-like of shape (n_images,) or None, default="auto"
+        What must not be divided, as in `ISBIDataset.split`. Only an ISBIDataset knows patients and
+        lesions: with other images give an array, in which missing values stand alone.
+    validation : {"next_fold", "held_out"} or None, default=None
+        What training watches, for early stopping and to go back to the best epoch:
+
+        - None: nothing. Each member is trained as ``fit`` trains it without validation data, for all its
+          epochs. Out-of-fold scores are honest.
+        - "next_fold": another fold, which is taken from the training images. Out-of-fold scores
+          are honest, from members with fewer training images (3 folds of 5 instead of 4).
+        - "held_out": the held-out fold itself. The epoch is then chosen on the very images that the
+          figures are about: members are as good as with "next_fold" or better, but their
+          out-of-fold figures are too good, and say so.
+    combine : {"mean", "rank"}, default="mean"
+        How the ensemble combines its members; their scores of the held-out folds are the
+        reference scores of "rank".
+    random_state : int or None, default=None
+        Seed of the folds and of all members, each of which gets another one; that of the
+        classifier by default.
+    verbose : int, default=1
+        0 shows no progress over the folds.
+
+    Returns
+    -------
+    Ensemble
+        Of the members, in the order of their folds, at the threshold of the classifier, with
+        `out_of_fold_scores_` and `folds_` of shape (n_images,), `out_of_fold_report` and `fold_figures`.
+
+    Raises
+    ------
+    DatasetError
+        If there are no labels, one is missing, nothing says which is melanoma, or there are too few groups for the
+        folds, or `X` cannot be divided.
+    ParameterError
+        If a parameter cannot be used, or the classifier stops early and nothing is watched.
+    ImageError, WeightsUnavailableError
+        As in `TransferClassifier.fit`.
+    UnknownNameError
+        If `validation`, `groups` or `combine` is no known word.
+
+    Examples
+    --------
+    >>> from melanoma_tl import TransferClassifier
+    >>> images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype="uint8")
+    >>> classifier = TransferClassifier(weights=None, input_size=(32, 32), epochs=1, random_state=0, verbose=0)
+    >>> ensemble = cross_validate(classifier, images, [0, 1] * 6, folds=3, verbose=0)
+    >>> ensemble.out_of_fold_scores_.shape, ensemble.fold_figures(n_resamples=100)["images"].tolist()
+    ((12,), [4, 4, 4])
+    """
+    _check(classifier, folds, validation)
+    labels, encoded = _read_labels(classifier, X, y)
+    numbers = _number_groups(X, len(labels), groups, verbose=verbose)
+    seed = classifier.random_state if random_state is None else random_state
+    if seed is None:
+        (seed,) = draw_seeds(None, 1)  # so that the report names it
+    held_out = divide_into_folds(encoded, numbers, folds, stratify=True, seed=draw_seeds(seed, 1)[0])
+    _, *seeds = draw_seeds(seed, folds + 1)
+    everything = np.arange(len(labels))
+    scores, of_fold = np.full(len(labels), np.nan), np.empty(len(labels), dtype=np.intp)
+    members = []
+    for fold, rows in enumerate(tqdm(held_out, desc="Cross-validate", unit="fold", disable=not verbose)):
+        watched = {None: None, "next_fold": held_out[(fold + 1) % folds], "held_out": rows}[validation]
+        rest = np.setdiff1d(everything, rows if watched is None else np.union1d(rows, watched))
+        member = clone(classifier).set_params(random_state=seeds[fold])
+        member.fit(
+            _take(X, rest),
+            labels[rest],
+            validation_data=None if watched is None else (_take(X, watched), labels[watched]),
+        )
+        scores[rows], of_fold[rows] = score_melanoma(member, _take(X, rows)), fold
+        members.append(member)
+        logger.info("fold %d of %d: trained on %d images, scored %d", fold + 1, folds, len(rest), len(rows))
+    ensemble = Ensemble(members, combine=combine, threshold=classifier.threshold, verbose=verbose)
+    readable = ~np.isnan(scores)
+    ensemble.reference_scores_ = [scores[readable & (of_fold == fold)] for fold in range(folds)]
+    ensemble.cross_validation_ = CrossValidation(
+        scores=scores,
+        folds=of_fold,
+        labels=encoded,
+        groups=numbers,
+        name=name_of(X),
+        settings={
+            "folds": folds,
+            "groups": groups if groups is None or isinstance(groups, str) else "given",
+            "validation": _VALIDATIONS[validation],
+            "random_state": seed,
+        },
+        image_ids=getattr(X, "image_ids", None),
+        paths=getattr(X, "paths", None),
+        skipped=tuple(getattr(X, "skipped", ())),
+    )
+    return ensemble
+
+
+def _check(classifier: TransferClassifier, folds: int, validation: str | None) -> None:
+    if validation == "next_fold" and folds < 3:
+        raise ParameterError(f"folds must be at least 3 with validation='next_fold', got {folds}")
+    if classifier.early_stopping is not None and validation is None:
+        raise ParameterError(
+            "early_stopping watches the validation loss: pass validation='next_fold', which takes a fold from the "
+            "training images for it, or set early_stopping=None and train each member for all its epochs"
+        )
+    classifier.check_parameters(validated=validation is not None)
+
+
+def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the labels as they are given, and as 0 and 1."""
+    if hasattr(X, "as_numpy_iterator"):
+        raise DatasetError(
+            "a tf.data.Dataset cannot be divided into folds: pass an ISBIDataset, paths, PIL images or an array"
+        )
+    labels = open_source(X, y).known_labels()
+    classes = classifier._tell_classes(labels)
+    n_classes = len(classes.labels)
+    if n_classes > 2:
+        raise DatasetError(
+            f"cross_validate keeps one score an image, that of melanoma: it needs two classes, got {n_classes}"
+        )
+    classifier._weights_of_classes(classes)  # before images are read
+    return labels, classes.encode(labels)
+
+
+def _number_groups(X: Any, n_images: int, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
+    """Give a number to each group of images, whatever they are given as."""
+    if hasattr(X, "identify"):
+        return number_groups(X, groups, verbose=verbose)
+    if isinstance(groups, str) and groups != "auto":
+        raise DatasetError(
+            f"only an ISBIDataset can be divided by {groups!r}: with other images pass groups=[...], one entry an image"
+        )
+    together = None if groups is None or isinstance(groups, str) else number_own_groups(groups, n_images)
+    return find_groups(identify(X, verbose=verbose).fingerprints, together)
+
+
+def _take(X: Any, rows: NDArray[np.intp]) -> Any:
+    """Take some of the images; where they have no ids, messages still name them as the user does."""
+    return X[rows] if is_table(X) else Part(X, rows, name=name_of(X))

@@ -1,0 +1,180 @@
+"""What a dataset may be made of, checked where it is made."""
+
+import os
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from melanoma_tl.datasets.cells import read_id
+from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.images.decoding import printable
+from melanoma_tl.labels.classes import as_labels
+
+_N_SHOWN = 5
+
+
+def check_parts(
+    image_ids: Any, paths: Any, labels: Any, metadata: pd.DataFrame | None
+) -> tuple[NDArray[np.str_], NDArray[np.str_] | None, NDArray[np.int64], pd.DataFrame]:
+    """Check what a dataset is made of, and give it its types.
+
+    Parameters
+    ----------
+    image_ids, paths, labels : array-like of shape (n_images,)
+        As `ISBIDataset`.
+    metadata : pandas.DataFrame, optional
+        As `ISBIDataset`.
+
+    Returns
+    -------
+    image_ids, paths, labels, metadata
+        Arrays that cannot be written to; a table of its own.
+
+    Raises
+    ------
+    DatasetError
+        If they do not fit together, or something in them cannot be used.
+    """
+    ids = _check_words(image_ids, "image_ids")
+    files = None if paths is None else _check_words(paths, "paths")
+    classes = _check_labels(labels)
+    if not len(ids) == len(classes) == len(ids if files is None else files):
+        raise DatasetError(
+            f"image_ids, paths and labels must have one entry an image, got lengths {len(ids)}, "
+            f"{'none' if files is None else len(files)} and {len(classes)}"
+        )
+    repeated = find_repeated(ids)
+    if len(repeated):
+        raise DatasetError(f"every id must stand for one image; several have {_show(repeated)}")
+    for array in (ids, files, classes):
+        if array is not None:
+            array.flags.writeable = False
+    return ids, files, classes, _check_facts(metadata, len(ids))
+
+
+def find_repeated(ids: NDArray[np.str_]) -> NDArray[np.str_]:
+    """List the ids that stand more than once.
+
+    Parameters
+    ----------
+    ids : ndarray of str
+        Of any length.
+
+    Returns
+    -------
+    ndarray of str
+        Sorted, each once.
+    """
+    distinct, counts = np.unique(ids, return_counts=True)
+    return distinct[counts > 1]
+
+
+def _check_words(values: Any, name: str) -> NDArray[np.str_]:
+    array = np.asarray(values, dtype=object)
+    if array.ndim != 1:
+        raise DatasetError(f"{name} must be a sequence of one entry an image, got the shape {array.shape}")
+    words = [_as_text(value) for value in array]
+    unusable = next((word for word in words if "\0" in word or printable(word) != word), None)
+    if unusable is not None:
+        raise DatasetError(f"{name} must be text in UTF-8 without NUL, got {printable(unusable)!r}: rename it")
+    missing = [place for place, word in enumerate(words) if not word]
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} of {len(words)} {name} are missing or no text (row {missing[0]} is {array[missing[0]]!r})"
+        )
+    return np.array(words, dtype=np.str_)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str | os.PathLike):
+        return os.fsdecode(value)
+    return str(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else ""
+
+
+def _check_labels(labels: Any) -> NDArray[np.int64]:
+    if np.size(labels) == 0:
+        return np.empty(0, dtype=np.int64)
+    classes = as_labels(labels, name="labels")
+    if classes.dtype.kind not in "biuf" or not np.isin(classes, (0, 1)).all():
+        raise DatasetError(f"labels must be 0 (benign) or 1 (melanoma), got {_show(np.unique(classes))}")
+    return classes.astype(np.int64)
+
+
+def _check_facts(metadata: pd.DataFrame | None, n_images: int) -> pd.DataFrame:
+    if metadata is None:
+        return pd.DataFrame(index=range(n_images))
+    if not isinstance(metadata, pd.DataFrame):
+        raise DatasetError(f"metadata must be a pandas.DataFrame, got {type(metadata).__name__}")
+    if len(metadata) != n_images:
+        raise DatasetError(f"metadata must have one row an image: {n_images} images, {len(metadata)} rows")
+    wrong = [column for column in metadata.columns if not isinstance(column, str) or column in OWN_COLUMNS]
+    wrong += metadata.columns[metadata.columns.duplicated()].tolist()
+    if wrong:
+        raise DatasetError(
+            f"metadata must have columns of distinct names, none of them {', '.join(OWN_COLUMNS)}: got {_show(wrong)}"
+        )
+    facts = metadata.reset_index(drop=True)
+    for column in set(GROUPS) & set(facts.columns):
+        facts[column] = pd.Series([read_id(cell) for cell in facts[column]], dtype=object)
+    return facts
+
+
+def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
+    """Check what a dataset is indexed with, where that is neither a position nor a slice.
+
+    Parameters
+    ----------
+    key : object
+        Positions, or a mask.
+    columns : collection of str
+        The columns of its metadata, for messages.
+    length : int
+        Number of images.
+
+    Returns
+    -------
+    ndarray of int or bool
+        The same.
+
+    Raises
+    ------
+    DatasetError
+        If it is anything else.
+    """
+    if isinstance(key, np.ma.MaskedArray):
+        key = key.filled(False) if key.dtype == bool else key.compressed()
+    array = np.asarray(_in_order(key))
+    if array.size == 0:
+        return array.astype(np.intp)
+    if array.dtype == bool and array.shape != (length,):
+        raise DatasetError(f"a mask must have one entry an image ({length}), got the shape {array.shape}")
+    if array.ndim != 1 or array.dtype.kind not in "biu":
+        hint = f"; the column is dataset.metadata[{key!r}]" if isinstance(key, str) and key in columns else ""
+        raise DatasetError(f"a dataset is indexed with positions, a slice or a mask of its images, got {key!r}{hint}")
+    outside = array[(array < -length) | (array >= length)] if array.dtype != bool else array[:0]
+    if outside.size:
+        raise DatasetError(f"there is no image {outside[0]}: positions go from 0 to {length - 1}")
+    return array
+
+
+def _in_order(key: Any) -> Any:
+    """Put a mask of pandas into the order of the images, as pandas itself goes by the index."""
+    if not isinstance(key, pd.Series) or (key.dtype.kind != "b" and str(key.dtype) != "boolean"):
+        return key
+    if key.index.equals(pd.RangeIndex(len(key))):
+        return key
+    if sorted(key.index.tolist(), key=str) != sorted(range(len(key)), key=str):
+        raise DatasetError(
+            "a mask that is a Series must have the index 0 to n_images - 1, as that of to_frame() and metadata has; "
+            "pass mask.to_numpy() to go by position"
+        )
+    return key.sort_index()
+
+
+def _show(values: Any) -> str:
+    listed = np.asarray(values, dtype=object).tolist()
+    return ", ".join(map(repr, listed[:_N_SHOWN])) + ", …" * (len(listed) > _N_SHOWN)

@@ -1,0 +1,10 @@
+from .explanations import Explanations as Explanations
+from .explanations import explain as explain
+from .explanations import explain_errors as explain_errors
+from .explanations import grad_cam as grad_cam
+from .explanations import occlusion as occlusion
+from .shortcuts import Box as Box
+from .shortcuts import ShortcutCheck as ShortcutCheck
+from .shortcuts import check_shortcuts as check_shortcuts
+from .shortcuts import cover as cover
+from .shortcuts import find_lesion as find_lesion

@@ -1,0 +1,428 @@
+"""Whether a classifier judges lesions: what is left of its figures when these are covered.
+
+A network that tells melanoma from benign without seeing the lesion has learned
+something else: a ruler, a ring of ink, the tint of a clinic's camera [1]_. Two
+pictures are made of each image: one in which the box around the lesion is filled
+with the colour of the skin, one in which everything but that box is.
+
+References
+----------
+.. [1] A. Bissoto, M. Fornaciali, E. Valle and S. Avila, "(De)Constructing bias on skin
+   lesion datasets", CVPR workshops 2019: networks on ISIC images kept much of
+   their AUC with the lesion covered by a box.
+.. [2] N. Otsu, "A threshold selection method from gray-level histograms", IEEE
+   Transactions on Systems, Man and Cybernetics 9, 1979.
+.. [3] M. E. Celebi, Q. Wen, S. Hwang, H. Iyatomi and G. Schaefer, "Lesion border detection
+   in dermoscopy images using ensembles of thresholding methods", Skin Research and
+   Technology 19, 2013: thresholds of the blue channel.
+.. [4] J. Cohen, "Statistical Power Analysis for the Behavioral Sciences", 2nd edition, 1988: a
+   difference of means of 0.2 standard deviations is a small effect; M. E. Rice and G. T. Harris,
+   "Comparing effect sizes in follow-up studies: ROC area, Cohen's d, and r", Law and Human
+   Behavior 29, 2005: that is an AUC of 0.556.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from scipy.stats import norm
+
+from melanoma_tl._escaping import in_html
+from melanoma_tl._parameters import COLUMN, INSIDE, NONE, checked
+from melanoma_tl._tables import html_list, html_table, text_table
+from melanoma_tl.classifier.scoring import check_two_classes, silent
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.images.decoding import ImageLike, load_image
+from melanoma_tl.images.loading import open_source, read_batches
+from melanoma_tl.metrics.binary import Metric, describe, tally_metrics
+from melanoma_tl.metrics.comparisons import delong_interval
+from melanoma_tl.metrics.intervals import delong
+from melanoma_tl.metrics.resampling import draw_groups, method_name, percentile_interval
+from melanoma_tl.metrics.validation import check_fraction, check_lengths, classes_of, patients_of, score_melanoma
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from melanoma_tl.classifier.transfer import TransferClassifier
+
+_AT_ONCE = 32
+_MARGIN = 0.1  # of the box, on each side: a lesion fades out
+_PLAUSIBLE_AREA = (0.005, 0.8)  # of the image
+_N_SHOWN = 4
+
+SMALLEST_AUC = 0.556
+"""The AUC without the lesion from which on it is worth an alarm: that of a small effect [4]_.
+
+In enough images a smaller one is found whatever the network has learned: the box has the size of the lesion.
+"""
+
+_N_RESAMPLES = 2000
+
+VIEWS = ("whole", "covered", "alone")
+"""The whole image, the lesion covered, everything but the lesion covered."""
+
+_TITLES = ("whole image", "lesion covered", "lesion alone")
+
+
+class Box(NamedTuple):
+    """A part of an image, in pixels; ends are not part of it."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns, to index an image with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def find_lesion(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Find the lesion in a dermoscopy image, roughly.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3) and dtype uint8
+        Raw RGB.
+
+    Returns
+    -------
+    ndarray of bool of shape (height, width) or None
+        Where the lesion is; None where nothing of a plausible size stands out.
+
+    Notes
+    -----
+    Otsu's threshold [2]_ of the smoothed blue channel, in which pigment is darkest [3]_, without what is black and
+    touches the border, such as the edge of a round field of view; of the parts found, the one with the most
+    pixels near the centre, without holes. Good enough for a box around the lesion, no segmentation to measure by.
+    """
+    from skimage.filters import threshold_otsu
+
+    height, width = image.shape[:2]
+    blue = ndimage.gaussian_filter(image[..., 2].astype(np.float32), sigma=min(height, width) / 60)
+    dark = image.max(axis=2) < 40
+    frame = ndimage.binary_propagation(_border(dark.shape) & dark, mask=dark)
+    frame = ndimage.binary_dilation(frame, iterations=max(min(height, width) // 40, 1)) & (frame.any())
+    inside = blue[~frame]
+    if not inside.size or inside.min() == inside.max():
+        return None
+    parts, n_parts = ndimage.label((blue < threshold_otsu(inside)) & ~frame)
+    if not n_parts:
+        return None
+    rows, columns = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    centrality = np.exp(-2 * (rows**2 + columns**2))
+    weights = ndimage.sum_labels(centrality, parts, np.arange(1, n_parts + 1))
+    lesion = ndimage.binary_fill_holes(parts == 1 + int(np.argmax(weights)))
+    low, high = _PLAUSIBLE_AREA
+    return lesion if low <= lesion.mean() <= high else None
+
+
+def cover(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Cover the lesion, and everything but the lesion.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3) and dtype uint8
+        Raw RGB.
+    box : Box
+        Around the lesion.
+
+    Returns
+    -------
+    covered, alone : ndarray of shape (height, width, 3) and dtype uint8
+        Without the lesion, and with the lesion alone. What is covered has the median colour of what lies
+        outside the box.
+    """
+    outside = np.ones(image.shape[:2], dtype=bool)
+    outside[box.place] = False
+    skin = np.median(image[outside] if outside.any() else image.reshape(-1, 3), axis=0).astype(np.uint8)
+    covered, alone = image.copy(), np.broadcast_to(skin, image.shape).copy()
+    covered[box.place] = skin
+    alone[box.place] = image[box.place]
+    return covered, alone
+
+
+@dataclass(frozen=True, eq=False)
+class ShortcutCheck:
+    """What is left of a classifier's AUC without the lesion, and with the lesion alone; true where that is alarming.
+
+    Made by `check_shortcuts`.
+
+    Attributes
+    ----------
+    auc : dict of str to Metric
+        For each of `VIEWS`, with DeLong's interval; that of the cluster bootstrap where patients have several images.
+    survives : dict of str to Metric
+        For "covered" and "alone": ``(AUC - 0.5) / (AUC of the whole images - 0.5)``, 0 where nothing survives and
+        1 where everything does, with an interval by the delta method from DeLong's covariance, or by that bootstrap.
+    n_melanoma, n_benign : int
+        Images of each class.
+    n_not_found : int
+        Images in which no lesion was found: the middle of the image was taken for it.
+    confidence : float
+        Coverage of the intervals.
+    shown : tuple of ndarray of shape (3, height, width, 3)
+        The three views of the first few images.
+    """
+
+    auc: dict[str, Metric]
+    survives: dict[str, Metric]
+    n_melanoma: int
+    n_benign: int
+    n_not_found: int
+    confidence: float
+    shown: tuple[NDArray[np.uint8], ...]
+
+    def __bool__(self) -> bool:
+        return self.auc["covered"].low > 0.5 and self.auc["covered"].value >= SMALLEST_AUC
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self._verdict()}.", text_table(*self._table()), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{in_html(self._verdict())}.</p>{html_table(*self._table())}{html_list(self._notes())}"
+
+    def __repr__(self) -> str:
+        return f"ShortcutCheck({self._verdict()})"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        rows = [
+            [
+                title,
+                describe(self.auc[view], self.confidence),
+                describe(self.survives[view], self.confidence) if view in self.survives else "-",
+            ]
+            for view, title in zip(VIEWS, _TITLES, strict=True)
+        ]
+        return ["images", "AUC", "survives"], rows
+
+    @property
+    def warning(self) -> str:
+        """What a report says first of all; empty where no shortcut was found."""
+        return self._verdict() if self else ""
+
+    def _verdict(self) -> str:
+        covered = f"AUC {describe(self.auc['covered'], self.confidence)} with the lesions covered"
+        if self:
+            return f"SHORTCUT: the classifier tells melanoma from benign without seeing the lesion, {covered}"
+        if self.auc["covered"].high < 0.5:  # such as where a larger lesion leaves less to see
+            return f"No shortcut was found: {covered} is below chance, what is left to see speaks for the other class"
+        if self.auc["covered"].low > 0.5:
+            return f"No shortcut worth an alarm was found: {covered} is above chance, but below {SMALLEST_AUC}"
+        return f"No shortcut was found: {covered} cannot be told from chance"
+
+    def _notes(self) -> list[str]:
+        notes = [f"{self.n_melanoma} melanoma and {self.n_benign} benign images."]
+        if self.n_not_found:
+            notes.append(f"In {self.n_not_found} images no lesion was found; their middle was taken for it.")
+        if self:
+            notes.append("A part of large lesions may lie outside the box: look at the images that `plot` shows.")
+        return notes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the check as plain Python objects.
+
+        Returns
+        -------
+        dict
+            "alarm", "auc", "survives", "n_melanoma", "n_benign", "n_not_found" and "confidence".
+        """
+        return {
+            "alarm": bool(self),
+            "auc": {view: metric.to_dict() for view, metric in self.auc.items()},
+            "survives": {view: metric.to_dict() for view, metric in self.survives.items()},
+            "n_melanoma": self.n_melanoma,
+            "n_benign": self.n_benign,
+            "n_not_found": self.n_not_found,
+            "confidence": self.confidence,
+        }
+
+    def plot(self) -> "Figure":
+        """Draw the three views of some of the images.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A row an image.
+        """
+        from melanoma_tl.plots.contact_sheets import draw_views
+
+        return draw_views(self.shown, titles=_TITLES)
+
+
+@checked(groups=COLUMN | NONE, confidence=INSIDE)
+def check_shortcuts(
+    classifier: "TransferClassifier",
+    X: Any,
+    y: ArrayLike | None = None,
+    *,
+    masks: Sequence[ImageLike] | None = None,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+    random_state: int = 0,
+) -> ShortcutCheck:
+    """Measure how much of a classifier's AUC survives when lesions are covered.
+
+    Parameters
+    ----------
+    classifier : TransferClassifier or Ensemble
+        Fitted.
+    X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+        Test images, raw RGB; each is scored three times.
+    y : array-like of shape (n_images,), optional
+        Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
+    masks : sequence of path, PIL.Image.Image or ndarray, optional
+        Segmentations, one an image, white where the lesion is, such as those of the ISIC challenges;
+        by default `find_lesion` looks for it.
+    groups : array-like of shape (n_images,), optional
+        What each image belongs to, such as its patient; by default `patient_id` of the dataset, where a patient has
+        several images. Images of one patient are alike around the lesion as well: taken for themselves they would
+        ring the alarm too often.
+    confidence : float, default=0.95
+        Coverage of the intervals, between 0 and 1.
+    random_state : int, default=0
+        Seed of the bootstrap, which serves where there are groups.
+
+    Returns
+    -------
+    ShortcutCheck
+        True where the classifier does better than chance with the lesions covered, by more than chance explains and
+        by what is worth an alarm: an AUC of `SMALLEST_AUC` at least.
+
+    Raises
+    ------
+    NotFittedError
+        Before `fit` or `load`.
+    DatasetError
+        If there are no labels, or a class has fewer than two images.
+    UnknownNameError
+        If a label is none of the classes.
+    ParameterError
+        If there is not one mask or one group an image, or the confidence is not between 0 and 1.
+    ImageError
+        If an image or a mask cannot be read.
+    """
+    check_fraction("confidence", confidence)
+    classifier._check_fitted()
+    check_two_classes(classifier, "the check for shortcuts")
+    source = open_source(X, y)
+    known = classes_of(classifier)
+    truth = known.encode(source.known_labels())
+    if masks is not None and len(masks) != source.length:
+        raise ParameterError(f"masks must be one for each of {source.length} images, got {len(masks)}")
+    groups = patients_of(X) if groups is None else groups
+    if not source.is_stream:
+        check_lengths(len(truth), groups=groups)
+    if (masks is not None or groups is not None) and source.is_stream:
+        raise DatasetError(
+            "the order of a tf.data.Dataset may be another each time: it cannot have masks or groups beside it"
+        )
+    # An ensemble may have members of other sizes: they resize what the first one sees.
+    size = tuple(getattr(classifier, "members_", [classifier])[0].model_.inputs[0].shape[1:3])
+    scores: list[NDArray[np.float64]] = []
+    shown: list[NDArray[np.uint8]] = []
+    n_done = n_not_found = 0
+    scorer = silent(classifier)
+    batches = read_batches(
+        source, size, batch_size=_AT_ONCE, on_error="raise", desc="Cover lesions", verbose=classifier.verbose
+    )
+    for batch in batches:
+        given = None if masks is None else masks[n_done : n_done + len(batch.pixels)]
+        lesions = _lesions(batch.pixels, given, size)
+        n_done += len(batch.pixels)
+        n_not_found += sum(lesion is None for lesion in lesions)
+        views = np.stack(
+            [(image, *cover(image, _box(lesion, size))) for image, lesion in zip(batch.pixels, lesions, strict=True)]
+        )
+        shown += list(views[: _N_SHOWN - len(shown)])
+        scores.append(np.stack([score_melanoma(scorer, views[:, place], known) for place in range(len(VIEWS))]))
+    if source.is_stream:  # its labels have come with the images
+        truth = known.encode(source.known_labels())
+    views_scores = np.concatenate(scores, axis=1)
+    if groups is None:
+        auc, survives = _measure(truth, views_scores, confidence)
+    else:
+        auc, survives = _measure_groups(truth, views_scores, groups, confidence, random_state)
+    n_melanoma = int(truth.sum())
+    return ShortcutCheck(auc, survives, n_melanoma, len(truth) - n_melanoma, n_not_found, confidence, tuple(shown))
+
+
+def _measure(
+    truth: NDArray[np.int64], scores: NDArray[np.float64], confidence: float
+) -> tuple[dict[str, Metric], dict[str, Metric]]:
+    """Compute the AUC of each view and the share of it that survives, with intervals."""
+    auc = {view: delong_interval(truth, of_view, confidence) for view, of_view in zip(VIEWS, scores, strict=True)}
+    found, z = delong(truth, *scores), float(norm.isf((1 - confidence) / 2))
+    whole = found.aucs[0] - 0.5
+    survives = {}
+    for place, view in enumerate(VIEWS[1:], start=1):
+        part = found.aucs[place] - 0.5
+        gradient = np.array([-part / whole**2, 1 / whole])
+        pair = found.covariance[np.ix_([0, place], [0, place])]
+        value, half = float(part / whole), z * float(np.sqrt(gradient @ pair @ gradient))
+        survives[view] = Metric(value, value - half, value + half, len(truth), "delong")
+    return auc, survives
+
+
+def _measure_groups(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    groups: ArrayLike,
+    confidence: float,
+    random_state: int,
+) -> tuple[dict[str, Metric], dict[str, Metric]]:
+    """Do the same where images belong together, by resampling patients."""
+    values = delong(truth, *scores).aucs
+    resampled = np.concatenate(
+        [
+            np.concatenate([tally_metrics(["auc"], *view, 0) for view in drawn])
+            for drawn in draw_groups(truth, list(scores), groups, _N_RESAMPLES, random_state)
+        ],
+        axis=1,
+    )
+
+    def metrics(values: NDArray[np.float64], resampled: NDArray[np.float64]) -> list[Metric]:
+        ends = percentile_interval(values, resampled, confidence).T
+        return [
+            Metric(float(value), float(low), float(high), len(truth), method_name(groups))
+            for value, (low, high) in zip(values, ends, strict=True)
+        ]
+
+    auc = dict(zip(VIEWS, metrics(values, resampled), strict=True))
+    with np.errstate(invalid="ignore", divide="ignore"):  # the whole images may say nothing
+        shares = [(part[1:] - 0.5) / (part[0] - 0.5) for part in (values, resampled)]
+    return auc, dict(zip(VIEWS[1:], metrics(*shares), strict=True))
+
+
+def _lesions(
+    images: NDArray[np.uint8], masks: Sequence[ImageLike] | None, size: tuple[int, int]
+) -> list[NDArray[np.bool_] | None]:
+    if masks is None:
+        return [find_lesion(image) for image in images]
+    drawn = [load_image(mask, size)[..., 0] > 127 for mask in masks]
+    return [mask if mask.any() else None for mask in drawn]
+
+
+def _box(lesion: NDArray[np.bool_] | None, size: tuple[int, int]) -> Box:
+    """Put a box around a lesion, with a margin; around the middle half of the image where there is none."""
+    height, width = size
+    if lesion is None:
+        return Box(height // 4, height - height // 4, width // 4, width - width // 4)
+    rows, columns = (np.flatnonzero(lesion.any(axis=axis)) for axis in (1, 0))
+    down, across = (round(_MARGIN * (line[-1] - line[0] + 1)) for line in (rows, columns))
+    return Box(
+        max(int(rows[0]) - down, 0),
+        min(int(rows[-1]) + 1 + down, height),
+        max(int(columns[0]) - across, 0),
+        min(int(columns[-1]) + 1 + across, width),
+    )
+
+
+def _border(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    border = np.ones(shape, dtype=bool)
+    border[1:-1, 1:-1] = False
+    return border

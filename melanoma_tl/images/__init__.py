@@ -1,0 +1,5 @@
+"""From whatever a user calls images to pixels and fingerprints."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,511 @@
+"""The only place where an image is opened, decoded and resized.
+
+Whatever an image comes from (a file, a PIL image, an array), it leaves this
+module as raw RGB, ``uint8``, 0 to 255, so that every route into the library
+gives the same pixels.
+"""
+
+import errno
+import os
+import reprlib
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from melanoma_tl._parameters import NONE, SIZE, check
+from melanoma_tl.errors import ImageError, ParameterError
+from melanoma_tl.images import dicom, hdf5
+from melanoma_tl.images.pixels import as_shown, check_bytes, shown_size
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF", "PPM", "HEIF")
+"""Pillow's names of the formats that are opened, and no others: some of its decoders start programs.
+
+HEIF (.heic) is read where the user has registered the decoder of the package pillow-heif; DICOM where pydicom is."""
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".j2k", ".avif"),
+    *(".ppm", ".pgm", ".pnm", ".heic", ".heif", ".dcm", ".dicom"),
+)
+"""What names of images end in, in capitals or not."""
+
+MIN_SIDE = 16
+"""Shortest side in pixels that can still show a lesion; smaller files are placeholders or damage."""
+
+REDUCING_GAP = 3
+"""How many times larger than asked for a JPEG is decoded at least before the antialiasing filter takes over.
+
+A JPEG can be decoded at a half, a quarter or an eighth of its size at a fraction of the cost. At 3, the factor that
+Pillow's documentation of `Image.resize` calls close to the filter alone, no pixel of the full-size photographs measured
+for `docs/objects/dataset.md` differs by more than 6 of 255."""
+
+RECIPE = f"shown_lanczos_gap{REDUCING_GAP}_pillow{PIL.__version__}"
+"""How `load_image` makes pixels: whatever changes a pixel is part of it, and what is kept on disk is named by it."""
+
+_FILE_ERRORS = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EISDIR: "is a folder",
+    errno.ELOOP: "is a link that leads back to itself",
+    errno.EACCES: "there is no permission to read it",
+    errno.ENAMETOOLONG: "the name is longer than a file's can be",
+}
+
+_OTHER_CONTENT = {
+    b"%!PS": "a PostScript document",
+    b"%PDF": "a PDF document",
+    b"<": "a web page or other text in XML",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself with 'git lfs pull'",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"8BPS": "a Photoshop document",
+}
+"""What files that are called images have turned out to be, by their first bytes."""
+
+_RAW_SUFFIXES = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".pef", ".rw2", ".raf", ".srw")
+"""Raw data of cameras, of which Pillow would read the preview."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file that has no path on this machine: in a bucket, an archive, a database or in memory.
+
+    Attributes
+    ----------
+    name : str
+        What errors call it.
+    read : callable
+        Returns its content, each time anew, so that a list of many takes no memory.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+    def open(self) -> BytesIO:
+        """Read the file.
+
+        Returns
+        -------
+        BytesIO
+            Its content.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read.
+        """
+        try:
+            return BytesIO(self.read())
+        except ImageError:
+            raise
+        except Exception as error:  # whatever the library behind it raises
+            raise ImageError(self.name, _why_not_read(error)) from error
+
+
+ImageLike = str | os.PathLike[str] | bytes | ImageFile | Image.Image | NDArray[np.uint8]
+
+_WHAT_AN_IMAGE_IS = "a path, the bytes of a file, an ImageFile, a PIL image, or a uint8 array (height, width, 3)"
+
+_LOCKS = tuple(threading.Lock() for _ in range(64))
+"""For PIL images: two threads that decode one at once would read from one file in turns."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class SkippedRow(NamedTuple):
+    """A row of a table of images that cannot be used, and why."""
+
+    image_id: str
+    path: str
+    reason: str
+
+
+def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """Decode one image to 8-bit RGB, as viewers show it.
+
+    Greyscale, palette, CMYK and Lab images are converted; what is transparent lies on
+    white. The EXIF orientation is followed, of PIL images too, as by Pillow's
+    ``ImageOps.exif_transpose``: take it out of a PIL image that you have turned yourself.
+    Of more than eight bits the upper eight are kept, counted from what the file declares
+    (TIFF MaxSampleValue or BitsPerSample, DICOM BitsStored, 16 in a PNG); where no value
+    needs the uppermost bit, the file is refused, for it may hold data of fewer bits.
+
+    Parameters
+    ----------
+    source : path, bytes, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+        The image; a file of one of the `FORMATS`, or DICOM where pydicom is installed.
+    at_least : tuple of int, optional
+        (height, width) in pixels that suffice: a larger JPEG may be decoded at a
+        half, a quarter or an eighth of its size, whichever is still that large.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode "RGB".
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, empty, damaged, truncated, animated, no image at
+        all, of unclear range, over Pillow's pixel limit, or has a side shorter than
+        `MIN_SIDE`; whatever else is given in place of an image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> decode(np.zeros((20, 30, 3), dtype="uint8")).size
+    (30, 20)
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    with open_image(source) as image:
+        if at_least is not None and image.format in ("JPEG", "MPO") and not isinstance(source, Image.Image):
+            height, width = at_least if shown_size(image) == image.size else at_least[::-1]
+            image.draft(None, (width, height))
+        return as_shown(image, _name(source))
+
+
+@contextmanager
+def open_image(source: str | os.PathLike[str] | bytes | ImageFile | Image.Image) -> Iterator[Image.Image]:
+    """Open an image to look at its header, or to decode it.
+
+    Parameters
+    ----------
+    source : path, bytes, ImageFile or PIL.Image.Image
+        The image.
+
+    Yields
+    ------
+    PIL.Image.Image
+        Not decoded yet, as far as Pillow allows; closed at the end, unless it was given as a PIL image.
+
+    Raises
+    ------
+    ImageError
+        As `decode`, whatever goes wrong with the image inside of the block.
+    """
+    name = _name(source)
+    try:
+        with _opened(source, name) as image:
+            _check_pixel_limit(image)
+            _check_side(image, name)
+            _check_single(image, name)
+            yield image
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
+        limit = f"{Image.MAX_IMAGE_PIXELS:,}"
+        raise ImageError(
+            name, f"more pixels than Pillow's limit of {limit}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
+        ) from None
+    except MemoryError as error:
+        raise ImageError(name, "there is not enough memory to decode it") from error
+    # Pillow's decoders raise SyntaxError, ValueError, struct.error, … on damaged files: all mean the same here.
+    except Exception as error:
+        closed = " or closed" if isinstance(source, Image.Image) else ""
+        raise ImageError(name, f"damaged or truncated{closed} ({error})") from error
+
+
+def _name(source: object) -> str:
+    """Say what errors call an image."""
+    if isinstance(source, ImageFile):
+        return source.name
+    if isinstance(source, str | os.PathLike):
+        return printable(os.fsdecode(source)) or "''"
+    return "PIL image" if isinstance(source, Image.Image) else reprlib.repr(source)
+
+
+def printable(path: str) -> str:
+    r"""Write a path so that it can be printed and kept.
+
+    Parameters
+    ----------
+    path : str
+        As the operating system gives it.
+
+    Returns
+    -------
+    str
+        The same, but for bytes that are no UTF-8, which become ``\udc..``.
+    """
+    return path.encode(errors="backslashreplace").decode()
+
+
+@contextmanager
+def _opened(source: object, name: str) -> Iterator[Image.Image]:
+    if isinstance(source, Image.Image):
+        if source.format not in (None, "MPO", *FORMATS):  # its decoder may not have run yet
+            raise ImageError(name, f"{source.format} is no format that is read; convert it to RGB first")
+        with _LOCKS[id(source) // 64 % len(_LOCKS)]:
+            yield source
+        return
+    with _open_file(source, name) as file, _identified(file, name) as image:
+        yield image
+
+
+def read_content(source: ImageLike) -> bytes:
+    """Read the file of an image.
+
+    Parameters
+    ----------
+    source : path, bytes or ImageFile
+        The image.
+
+    Returns
+    -------
+    bytes
+        The content of its file.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    name = _name(source)
+    try:
+        with _open_file(source, name) as file:
+            return file.read()
+    except ImageError:
+        raise
+    except OSError as error:
+        raise ImageError(name, _why_not_read(error)) from error
+    except (MemoryError, AttributeError, RuntimeError, TypeError, ValueError) as error:  # h5py, of damaged files
+        raise ImageError(name, f"cannot be read ({type(error).__name__}: {error!s:.200})") from error
+
+
+def hold(source: ImageLike) -> ImageLike:
+    """Read the file of an image once, so that all that is done with it is done with the same bytes.
+
+    Parameters
+    ----------
+    source : path, bytes, ImageFile, PIL.Image.Image or ndarray
+        The image.
+
+    Returns
+    -------
+    ImageFile
+        In memory; whatever is in memory already is given back as it is.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    if not isinstance(source, str | os.PathLike | ImageFile):
+        return source
+    content = read_content(source)
+    return ImageFile(_name(source), lambda: content)
+
+
+def _open_file(source: object, name: str) -> BinaryIO:
+    if isinstance(source, ImageFile):
+        return source.open()
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    if isinstance(source, str | os.PathLike):
+        return _open_path(source, name)
+    raise ImageError(name, f"{type(source).__name__} is no image; expected {_WHAT_AN_IMAGE_IS}")
+
+
+def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
+    if name.lower().endswith(_RAW_SUFFIXES):
+        raise ImageError(name, "raw data of a camera; develop it to JPEG, PNG or TIFF first")
+    try:
+        if member := hdf5.split_member(os.fsdecode(path)):
+            return BytesIO(hdf5.read_member(*member))
+        status = os.stat(path)  # noqa: PTH116 -- Path("") would be the working directory
+        kind = status.st_mode
+        if stat.S_ISREG(kind):
+            check_bytes(status.st_size, name)
+            return Path(path).open("rb")
+    except ImageError:
+        raise
+    except OSError as error:
+        raise ImageError(name, _why_not_read(error)) from None
+    except ValueError as error:  # NUL, or half a character
+        raise ImageError(name, f"no file can have such a name ({error})") from None
+    # Opening a pipe would wait for ever.
+    raise ImageError(name, "is a folder" if stat.S_ISDIR(kind) else "is no file but a device, a pipe or a socket")
+
+
+def _why_not_read(error: Exception) -> str:
+    return _FILE_ERRORS.get(getattr(error, "errno", None) or 0, "") or f"cannot be read ({error})"
+
+
+def _identified(file: BinaryIO, name: str) -> Image.Image:
+    """Open a file with the decoders that are allowed, and say what else it is if none knows it."""
+    Image.init()
+    try:
+        return Image.open(file, formats=[known for known in FORMATS if known in Image.OPEN])
+    except UnidentifiedImageError:
+        file.seek(0)
+        head = file.read(256)
+        if dicom.is_dicom(head) or name.lower().endswith((".dcm", ".dicom")):
+            file.seek(0)
+            return dicom.read(file, name)
+        raise ImageError(name, _what_it_is(head)) from None
+
+
+def _what_it_is(head: bytes) -> str:
+    if not head:
+        return "the file is empty (0 bytes)"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
+        return "HEIF (.heic); install pillow-heif and call pillow_heif.register_heif_opener(), or save it as JPEG"
+    for start, what in _OTHER_CONTENT.items():
+        if head.lstrip().startswith(start):
+            return f"not an image but {what}"
+    return f"not an image in a format that is read ({', '.join(FORMATS)}, DICOM)"
+
+
+_SIZE = {"size": SIZE | NONE}
+
+
+def load_image(source: ImageLike, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Decode one image and resize it with an antialiasing filter.
+
+    The filter is Lanczos with support scaled to the reduction (Pillow's
+    ``Image.Resampling.LANCZOS``, formerly named ``ANTIALIAS``); the aspect
+    ratio is not kept, as in the published work. JPEG files at least twice
+    `REDUCING_GAP` times as large as `size` are decoded smaller in the first place.
+
+    Parameters
+    ----------
+    source : path, bytes, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+        The image.
+    size : tuple of int, optional
+        (height, width) in pixels; the image's own size by default.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3) and dtype uint8
+        Raw RGB, 0 to 255.
+
+    Raises
+    ------
+    ImageError
+        As `decode`.
+    ParameterError
+        If the size is none.
+    """
+    size = check({"size": size}, _SIZE)["size"]
+    image = decode(source, at_least=None if size is None else (REDUCING_GAP * size[0], REDUCING_GAP * size[1]))
+    if size is not None and image.size != (size[1], size[0]):
+        image = image.resize((size[1], size[0]), Image.Resampling.LANCZOS)
+    return np.array(image)
+
+
+def _check_pixel_limit(image: Image.Image) -> None:
+    # Pillow only warns up to twice its limit; here the limit is the limit. Turning the warning into an error instead
+    # would change filters that all threads share.
+    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+
+
+def _from_array(pixels: NDArray[Any]) -> Image.Image:
+    if pixels.dtype != np.uint8:
+        raise ImageError(
+            "array",
+            f"expected raw RGB of dtype uint8, 0 to 255, got {pixels.dtype}; undo any scaling first: "
+            "the classifier scales inside its graph, and scaling twice spoils the scores silently",
+        )
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ImageError("array", f"expected the shape (height, width, 3), got {pixels.shape}")
+    image = Image.fromarray(pixels)
+    _check_side(image, "array")
+    return image
+
+
+def _check_side(image: Image.Image, name: str) -> None:
+    if min(image.size) < MIN_SIDE:
+        raise ImageError(name, f"{image.size[0]}x{image.size[1]} pixels; the shortest side must be at least {MIN_SIDE}")
+
+
+def _check_single(image: Image.Image, name: str) -> None:
+    # Cameras write "MPO": a photograph and its preview in one file.
+    n_frames = getattr(image, "n_frames", 1)
+    if n_frames == 1 or image.format == "MPO":
+        return
+    moves = image.format in ("GIF", "PNG", "WEBP", "AVIF")
+    what = f"animated: {n_frames} frames" if moves else f"holds {n_frames} pages"
+    raise ImageError(name, f"{what} where one image was expected")
+
+
+def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: int = 64) -> Iterator[_R]:
+    """Apply a function to items in threads, in order, with a bounded number in flight.
+
+    Pillow decodes and resizes outside the interpreter lock, so threads use every
+    core; the window keeps memory constant however many items there are.
+
+    Parameters
+    ----------
+    function : callable
+        Called with one item.
+    items : iterable
+        The items, consumed as they are needed.
+    window : int, default=64
+        How many items may be waiting or done but not yet taken.
+
+    Yields
+    ------
+    object
+        What the function returned for each item, in the order of the items.
+    """
+    iterator = iter(items)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        pending = [pool.submit(function, item) for item in islice(iterator, window)]
+        try:
+            while pending:
+                yield pending.pop(0).result()
+                pending += [pool.submit(function, item) for item in islice(iterator, 1)]
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def batched(items: Iterable[_T], batch_size: int) -> Iterator[list[_T]]:
+    """Cut items into lists, the last of which may be shorter.
+
+    Parameters
+    ----------
+    items : iterable
+        The items, consumed as they are needed.
+    batch_size : int
+        Items a list.
+
+    Yields
+    ------
+    list
+        The next items.
+    """
+    iterator = iter(items)
+    while batch := list(islice(iterator, batch_size)):
+        yield batch
+
+
+def check_on_error(on_error: str) -> None:
+    """Check the parameter that says what becomes of bad rows.
+
+    Parameters
+    ----------
+    on_error : str
+        ``"raise"`` or ``"skip"``.
+
+    Raises
+    ------
+    ParameterError
+        If it is anything else.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ParameterError(f"on_error must be 'raise' or 'skip', got {on_error!r}")

@@ -1,0 +1,448 @@
+"""What an image can be recognised by without keeping it: its bytes, its look, its id, its patient.
+
+The look is the perceptual hash of ImageHash (``phash``: the signs of the lowest frequencies of the cosine transform
+against their median; Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions"), once with 64
+bits and once with 256.
+"""
+
+import base64
+import hashlib
+import json
+import logging
+import os
+import time
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from melanoma_tl import cache
+from melanoma_tl.errors import ImageError
+from melanoma_tl.images.decoding import (
+    ImageFile,
+    ImageLike,
+    batched,
+    decode,
+    hold,
+    load_image,
+    map_threaded,
+    open_image,
+    read_content,
+)
+from melanoma_tl.images.hdf5 import split_member
+from melanoma_tl.images.pixels import as_stored, read_orientation
+
+logger = logging.getLogger(__name__)
+
+COARSE_WORDS, FINE_WORDS = 1, 4
+"""Length of the two perceptual hashes in words of 64 bits."""
+
+LOOK_WORDS = COARSE_WORDS + FINE_WORDS
+
+_LOOKS = 2
+"""As it is shown, and as it lies in the file where the EXIF orientation says that this is another way."""
+
+_HASHED_SIZE = (64, 64)  # what a 256-bit hash is computed from: 16 frequencies each way, times ImageHash's factor of 4
+
+_SCHEMA = """CREATE TABLE IF NOT EXISTS looked_at (
+    path BLOB PRIMARY KEY, state BLOB, content BLOB, look BLOB, checksum INTEGER
+) WITHOUT ROWID"""
+
+_SECOND = 1_000_000_000
+_FINE_TICK, _COARSE_TICK = _SECOND // 50, 2 * _SECOND
+"""Nanoseconds between two changes that may bear one time: Linux counts in ticks of 1 to 10 ms, FAT in 2 s."""
+
+IMAGE_KINDS = ("id", "bytes", "near-duplicate")
+"""What says that two images are one."""
+
+GROUP_KINDS = ("lesion", "patient")
+"""What says that two images show one lesion or one person."""
+
+KINDS = IMAGE_KINDS + GROUP_KINDS
+
+
+class Fingerprint(NamedTuple):
+    """What one image is recognised by.
+
+    Attributes
+    ----------
+    content : bytes of length 32
+        SHA-256 of the file, or of shape and pixels of an image in memory.
+    look : bytes of length 80
+        The perceptual hashes, 64 and 256 bits, of the picture as it is shown. Where an EXIF orientation turns
+        it, those of the pixels as they lie in the file follow, for a copy may have lost the tag; else zeros.
+    """
+
+    content: bytes
+    look: bytes
+
+
+def fingerprint_image(image: ImageLike) -> Fingerprint:
+    """Compute the fingerprint of one image.
+
+    Parameters
+    ----------
+    image : path, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+        The image.
+
+    Returns
+    -------
+    Fingerprint
+        Of its bytes and its look.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be decoded.
+    """
+    held = hold(image)
+    shown = Image.fromarray(load_image(held, _HASHED_SIZE))
+    orientation = _orientation(held)
+    stored = bytes(8 * LOOK_WORDS) if orientation == 1 else _look(as_stored(shown, orientation))
+    return Fingerprint(content_of(held), _look(shown) + stored)
+
+
+def _look(picture: Image.Image) -> bytes:
+    import imagehash
+
+    bits = [imagehash.phash(picture, hash_size=size).hash for size in (8, 16)]
+    return b"".join(np.packbits(hash_bits).tobytes() for hash_bits in bits)
+
+
+def _orientation(image: ImageLike) -> int:
+    if isinstance(image, np.ndarray):
+        return 1
+    with open_image(image) as opened:
+        return read_orientation(opened)
+
+
+def content_of(image: ImageLike) -> bytes:
+    """Compute what tells an image from every other one.
+
+    Parameters
+    ----------
+    image : path, bytes, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
+        The image.
+
+    Returns
+    -------
+    bytes of length 32
+        SHA-256 of the file, or of shape and pixels of an image in memory.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    if isinstance(image, str | os.PathLike | bytes | ImageFile):
+        return hashlib.sha256(read_content(image)).digest()
+    pixels = np.asarray(decode(image))
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+
+
+def fingerprint_images(images: Iterable[ImageLike], *, batch_size: int = 256) -> Iterator[Fingerprint | ImageError]:
+    """Compute the fingerprints of many images, in threads.
+
+    Those of files are kept in the cache folder; a file is looked at again only if its size, its number in the
+    file system (inode), or the time of the last change to its content or its state (mtime, ctime) is another.
+
+    Parameters
+    ----------
+    images : iterable of path, PIL.Image.Image or ndarray
+        The images.
+    batch_size : int, default=256
+        How many are looked up and kept at once.
+
+    Yields
+    ------
+    Fingerprint or ImageError
+        In the order of the images; what is wrong, where one cannot be decoded.
+
+    Raises
+    ------
+    CacheError
+        If the cache folder cannot be used.
+    """
+    for batch in batched(images, batch_size):
+        states = [_file_state(image) for image in batch]
+        known = _recall([state.path for state in states if state])
+        found = [known.get(state) if state else None for state in states]
+        missing = [position for position, fingerprint in enumerate(found) if fingerprint is None]
+        computed = dict(zip(missing, map_threaded(_try, [batch[position] for position in missing]), strict=True))
+        _remember(
+            (state, fingerprint)
+            for position, fingerprint in computed.items()
+            if (state := states[position]) and isinstance(fingerprint, Fingerprint)
+            # If it was written while it was read, it is not known of which state this is the fingerprint.
+            if state.is_settled and _file_state(batch[position]) == state
+        )
+        yield from (computed[position] if known is None else known for position, known in enumerate(found))
+
+
+def _try(image: ImageLike) -> Fingerprint | ImageError:
+    try:
+        return fingerprint_image(image)
+    except ImageError as error:
+        return error
+
+
+class _FileState(NamedTuple):
+    """What tells whether a file is still the one that was looked at."""
+
+    path: bytes
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether another change would show in the times: those of some file systems go by seconds."""
+        last = max(self.modified, self.changed)
+        tick = _FINE_TICK if self.changed % _SECOND else _COARSE_TICK
+        return not 0 <= time.time_ns() - last <= tick
+
+
+def _file_state(image: ImageLike) -> _FileState | None:
+    if not isinstance(image, str | os.PathLike):
+        return None
+    try:
+        file, key = split_member(os.fsdecode(image)) or (image, "")
+        path = Path(file).resolve()
+        state = path.stat()
+    except (OSError, RuntimeError, ValueError):  # decoding it will say what is wrong
+        return None
+    name = os.fsencode(f"{path}::{key}" if key else path)
+    return _FileState(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+def _recall(paths: Sequence[bytes]) -> dict[_FileState, Fingerprint]:
+    if not paths:
+        return {}
+    select = f"SELECT * FROM looked_at WHERE path IN ({','.join('?' * len(paths))})"  # noqa: S608
+    rows = cache.transact(_table(), _SCHEMA, lambda table: table.execute(select, paths).fetchall())
+    whole = [row for row in rows if _checksum(row[:-1]) == row[-1]]
+    if len(whole) < len(rows):
+        logger.warning("%s: %d fingerprints are damaged and are made again", _table(), len(rows) - len(whole))
+    return {_FileState(path, *json.loads(state)): Fingerprint(content, look) for path, state, content, look, _ in whole}
+
+
+def _remember(found: Iterable[tuple[_FileState, Fingerprint]]) -> None:
+    rows = [(state.path, json.dumps(state[1:]).encode(), *fingerprint) for state, fingerprint in found]
+    if rows:
+        sealed = [(*row, _checksum(row)) for row in rows]
+        insert = "INSERT OR REPLACE INTO looked_at VALUES (?, ?, ?, ?, ?)"
+        cache.transact(_table(), _SCHEMA, lambda table: table.executemany(insert, sealed))
+
+
+def _table() -> Path:
+    return cache.folder() / "fingerprints.sqlite"
+
+
+def _checksum(row: tuple[Any, ...]) -> int:
+    return zlib.crc32(repr(row).encode())
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Anonymous fingerprints of the images of a dataset: enough to find them again, too little to know them.
+
+    Ids and contents are cut to the first 64 bits of their SHA-256: among 400,000 times 400,000
+    pairs one in 10^8 such comparisons errs. Whoever can guess an id can test the guess.
+
+    Attributes
+    ----------
+    keys : mapping of str to ndarray of shape (n_images,) and dtype uint64
+        For each kind of relation that is known ("id", "bytes", "lesion", "patient"), equal
+        numbers for equal things, 0 where nothing is known.
+    looks : ndarray of shape (n_images, 10) and dtype uint64, or None
+        The perceptual hashes, 64 and 256 bits, as in `Fingerprint`; zeros where the image is not known or blank.
+    """
+
+    keys: Mapping[str, NDArray[np.uint64]]
+    looks: NDArray[np.uint64] | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.keys.values()))) if self.looks is None else len(self.looks)
+
+    @classmethod
+    def join(cls, keys: Mapping[str, NDArray[np.uint64]], images: Sequence[Fingerprint | ImageError] | None) -> Self:
+        """Put together what is known from the table and from the images.
+
+        Parameters
+        ----------
+        keys : mapping of str to ndarray of shape (n_images,) and dtype uint64
+            Numbers by kind, from `number_values`.
+        images : sequence of Fingerprint or ImageError of length n_images, or None
+            From `fingerprint_images`; None where images were not looked at.
+
+        Returns
+        -------
+        Fingerprints
+            All of it.
+        """
+        if images is None:
+            return cls(dict(keys), None)
+        unknown = Fingerprint(bytes(32), bytes(8 * LOOK_WORDS * _LOOKS))
+        known = [image if isinstance(image, Fingerprint) else unknown for image in images]
+        contents = np.frombuffer(b"".join(image.content[:8] for image in known), dtype="<u8")
+        looks = np.frombuffer(b"".join(image.look for image in known), dtype="<u8").reshape(-1, LOOK_WORDS * _LOOKS)
+        return cls({**keys, "bytes": contents.astype(np.uint64)}, looks.astype(np.uint64))
+
+    def __getitem__(self, rows: Any) -> Self:
+        """Take the fingerprints of some images, by slice, mask or positions."""
+        keys = {kind: numbers[rows] for kind, numbers in self.keys.items()}
+        return type(self)(keys, None if self.looks is None else self.looks[rows])
+
+    def only(self, kinds: Iterable[str]) -> Self:
+        """Leave out every relation but some.
+
+        Parameters
+        ----------
+        kinds : iterable of str
+            The relations to keep.
+
+        Returns
+        -------
+        Fingerprints
+            With those alone.
+        """
+        keys = {kind: numbers for kind, numbers in self.keys.items() if kind in kinds}
+        return type(self)(keys, self.looks if "near-duplicate" in kinds else None)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The relations that these fingerprints can show."""
+        known = {*self.keys, *(() if self.looks is None else ("near-duplicate",))}
+        return tuple(kind for kind in KINDS if kind in known)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Put several datasets one after the other.
+
+        Parameters
+        ----------
+        parts : sequence of Fingerprints
+            At least one; those of images, all with looks or all without.
+
+        Returns
+        -------
+        Fingerprints
+            Where a part knows nothing of a relation, its numbers are 0.
+        """
+        kinds = {kind for part in parts for kind in part.keys}
+        empty = [np.zeros(len(part), dtype=np.uint64) for part in parts]
+        keys = {
+            kind: np.concatenate([part.keys.get(kind, zeros) for part, zeros in zip(parts, empty, strict=True)])
+            for kind in kinds
+        }
+        looks = [part.looks for part in parts if part.looks is not None]
+        return cls(keys, np.concatenate(looks) if looks else None)
+
+    def distinct(self) -> Self:
+        """Keep one of all images that nothing tells apart.
+
+        Returns
+        -------
+        Fingerprints
+            The first of each, in the same order.
+        """
+        columns = [*self.keys.values(), *(() if self.looks is None else self.looks.T)]
+        first = np.unique(np.column_stack(columns), axis=0, return_index=True)[1]
+        return self[np.sort(first)]
+
+    def to_state(self) -> dict[str, Any]:
+        """Give the fingerprints a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+            Base64 of the arrays, little-endian.
+        """
+        arrays = dict(self.keys)
+        if self.looks is not None:
+            arrays["looks"], stored = self.looks[:, :LOOK_WORDS], self.looks[:, LOOK_WORDS:]
+            arrays |= {"stored_looks": stored} if stored.any() else {}
+        return {name: base64.b64encode(array.astype("<u8").tobytes()).decode() for name, array in arrays.items()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, str]) -> Self:
+        """Read what `to_state` gave.
+
+        Parameters
+        ----------
+        state : mapping of str to str
+            Base64 of the arrays.
+
+        Returns
+        -------
+        Fingerprints
+            As they were.
+
+        Raises
+        ------
+        ValueError
+            If it gave no such thing.
+        """
+        arrays = {
+            name: np.frombuffer(base64.b64decode(text, validate=True), dtype="<u8") for name, text in state.items()
+        }
+        unknown = arrays.keys() - {*KINDS, "looks", "stored_looks"}
+        numbers = {len(array) / (LOOK_WORDS if name.endswith("looks") else 1) for name, array in arrays.items()}
+        if unknown or len(numbers) != 1:
+            raise ValueError("these are no fingerprints of one number of images")
+        if "looks" not in arrays:
+            return cls(arrays, None)
+        shown = arrays.pop("looks").reshape(-1, LOOK_WORDS)
+        stored = arrays.pop("stored_looks", np.zeros_like(shown)).reshape(-1, LOOK_WORDS)
+        return cls(arrays, np.hstack([shown, stored]))
+
+
+def number_values(values: Iterable[Any]) -> NDArray[np.uint64]:
+    """Give equal numbers to equal values, the same in every process.
+
+    Parameters
+    ----------
+    values : iterable of shape (n,)
+        Ids of any kind; missing ones become 0.
+
+    Returns
+    -------
+    ndarray of shape (n,) and dtype uint64
+        The first 64 bits of the SHA-256 of each.
+    """
+    digests = (
+        bytes(8) if pd.isna(value) else hashlib.sha256(str(value).encode(errors="surrogatepass")).digest()[:8]
+        for value in values
+    )
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def normalise_id(image_id: str) -> str:
+    """Bring the spellings of one id in different challenges together.
+
+    ISIC 2019 lists images of earlier years under their id followed by ``_downsampled``.
+
+    Parameters
+    ----------
+    image_id : str
+        The id.
+
+    Returns
+    -------
+    str
+        In small letters, composed ones where there are accents, without that ending.
+
+    Examples
+    --------
+    >>> normalise_id("ISIC_0000013_downsampled")
+    'isic_0000013'
+    """
+    return unicodedata.normalize("NFC", image_id).casefold().removesuffix("_downsampled")

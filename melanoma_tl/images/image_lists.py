@@ -1,0 +1,316 @@
+"""Recognise what users call images: whatever container they come in, and whatever each of them is."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from melanoma_tl.errors import DatasetError, MelanomaTLError
+from melanoma_tl.images.decoding import IMAGE_SUFFIXES, ImageFile, printable
+
+WHAT_X_MAY_BE = (
+    "an ISBIDataset, a list or array of paths, of the bytes of files or of PIL images, a uint8 array of shape "
+    "(n, height, width, 3), or a tf.data.Dataset of images or of (image, label)"
+)
+
+_IN_MEMORY = (list, tuple, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
+"""Containers of which every item is looked at beforehand; of others, which may load what they are asked for, one is."""
+
+_N_NAMED = 5
+
+
+def is_table(X: Any) -> bool:
+    """Tell whether something is an ISBIDataset, or built like one.
+
+    Parameters
+    ----------
+    X : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        True where it has ids and paths.
+    """
+    return hasattr(X, "image_ids") and hasattr(X, "paths")
+
+
+def list_images(X: Any) -> Sequence[Any]:
+    """Give the images of a collection, by position.
+
+    Parameters
+    ----------
+    X : ISBIDataset, sequence, array, Series, or DataFrame of one column
+        Paths, bytes or open files, `ImageFile`, PIL images, arrays, in any mixture; or a uint8 array of shape
+        (n, height, width, 3) of any library.
+
+    Returns
+    -------
+    sequence
+        What `melanoma_tl.images.decode` takes, or finds to be a bad image; files are read where they are open.
+
+    Raises
+    ------
+    DatasetError
+        If it is one image, a table of several columns, an iterator, or something else that holds no images.
+
+    Examples
+    --------
+    >>> list_images(pd.DataFrame({"path": ["a.jpg", "b.jpg"]}, index=[7, 3]))
+    ['a.jpg', 'b.jpg']
+    """
+    if is_table(X):
+        return _not_empty(X.paths)
+    if isinstance(X, Part):
+        return X
+    _refuse_one_image(X.item() if isinstance(X, np.ndarray) and not X.ndim else X)
+    if isinstance(X, Mapping | pd.DataFrame):
+        X = _column(X)
+    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) or getattr(X, "ndim", 1) == 0:
+        given = "a generator or another iterator: pass list(X)" if isinstance(X, Iterator) else _shown(X)
+        raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {given}")
+    if _rank(X) > 1:
+        return _not_empty(_rows(X))
+    items = _not_empty(list(_plain(X)) if isinstance(X, _IN_MEMORY) else _Lazy(X))
+    looked_at = items if isinstance(items, list) else [_first(items, X)]
+    if not any(map(_may_be_image, looked_at)):
+        pairs = ""
+        if isinstance(looked_at[0], tuple | list) and len(looked_at[0]) == 2:  # as datasets of PyTorch and Keras give
+            pairs = ". Of pairs (image, label) pass the images as X and the labels as y"
+        raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(looked_at[0])}{pairs}")
+    return items
+
+
+def name_item(item: Any, position: int) -> str:
+    """Name an image for people.
+
+    Parameters
+    ----------
+    item : object
+        As `list_images` gives it.
+    position : int
+        Where it stands.
+
+    Returns
+    -------
+    str
+        The name of its file, else its position.
+    """
+    if isinstance(item, str | os.PathLike):
+        return os.path.basename(printable(os.fsdecode(item))) or f"image {position}"  # noqa: PTH119
+    return item.name if isinstance(item, ImageFile) else f"image {position}"
+
+
+class Part(Sequence[Any]):
+    """Some images of a collection; messages name them by the positions that they have in the whole.
+
+    Parameters
+    ----------
+    X : object
+        As `list_images`.
+    rows : array-like of int of shape (n,)
+        Which of them, in this order.
+    name : str
+        What the user calls the whole.
+
+    Attributes
+    ----------
+    positions : sequence of int
+        Where each image stands in the whole.
+    """
+
+    def __init__(self, X: Any, rows: Iterable[int], *, name: str) -> None:
+        self._items = list_images(X)
+        self.positions = [int(row) for row in rows]
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, place: Any) -> Any:
+        """Give the image at a place of the part."""
+        return self._items[self.positions[place]]
+
+
+class _Lazy(Sequence[Any]):
+    """Items of something that makes them when asked, such as an array in a file."""
+
+    def __init__(self, X: Any, *, of_arrays: bool = False) -> None:
+        self._given, self._of_arrays = X, of_arrays
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __getitem__(self, position: Any) -> Any:
+        item = self._given[position]
+        return np.asarray(item) if self._of_arrays else _open_item(item, position)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[position] for position in range(len(self)))
+
+
+def _not_empty(items: Sequence[Any]) -> Sequence[Any]:
+    if len(items) == 0:
+        raise DatasetError("X holds no image")
+    return items
+
+
+def _refuse_one_image(X: Any) -> None:
+    """Stop at one image where many are meant: whether it is one, nobody may have to guess from the scores."""
+    if isinstance(X, str | os.PathLike):
+        folder = os.fsdecode(X)
+        if "\0" not in folder and Path(folder).is_dir():
+            raise DatasetError(f"X is a folder, {printable(folder)!r}: read it with ISBIDataset.from_folder")
+        one = "one path"
+    elif isinstance(X, bytes | bytearray | memoryview):
+        one = "the bytes of one file"
+    elif isinstance(X, Image.Image | ImageFile):
+        one = f"one {type(X).__name__}"
+    elif _is_file(X):
+        one = "one open file"
+    elif _rank(X) == 3 and X.shape[2] in (1, 3, 4):
+        one = f"one {_kind(X)} of shape {tuple(X.shape)}"
+    else:
+        return
+    raise DatasetError(f"X is {one}, where a collection of images is expected: for one image wrap it in a list, [X]")
+
+
+def _column(table: Any) -> Any:
+    """Take the only column of a table, or say which of several may be meant."""
+    names = list(table)
+    if isinstance(table, pd.DataFrame) and len(names) == 1:
+        return table.iloc[:, 0]
+    kind, what = ("DataFrame", "df") if isinstance(table, pd.DataFrame) else (type(table).__name__, "X")
+    likely = [name for place, name in enumerate(names) if _holds_images(table, name, place)]
+    columns = " or ".join(f"{what}[{name!r}]" for name in (likely or names)[:_N_NAMED])
+    raise DatasetError(
+        f"X is a {kind} of {len(names)} columns: pass the one that holds the images"
+        + (f", {'' if likely else 'such as '}{columns}" if columns else "")
+        + ", or ISBIDataset.from_csv for a table with labels"
+    )
+
+
+def _holds_images(table: Any, name: Any, place: int) -> bool:
+    """Tell whether the first value of a column is an image or the name of one."""
+    column = table.iloc[:, place] if isinstance(table, pd.DataFrame) else table[name]
+    if isinstance(column, str | bytes) or not (hasattr(column, "__len__") and hasattr(column, "__iter__")):
+        return False
+    first = next((value for value in column if _may_be_image(value) and not _is_missing(value)), None)
+    if isinstance(first, str):
+        return first.lower().endswith(IMAGE_SUFFIXES) or os.sep in first
+    return first is not None
+
+
+def _rows(X: Any) -> Sequence[Any]:
+    """Take an array of several dimensions apart, without loading more than one image of what lies in a file."""
+    shape, dtype = tuple(X.shape), str(X.dtype).removeprefix("torch.").removeprefix("<dtype: '").rstrip("'>")
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X) and len(shape) > 2:
+        raise DatasetError("X is a masked array, and pixels cannot be missing: fill them, or leave these images out")
+    if len(shape) == 2 and shape[1] == 1:
+        return list_images(np.asarray(X)[:, 0])
+    if dtype not in ("uint8", "object") and len(shape) in (3, 4):
+        raise DatasetError(
+            f"X must hold raw RGB of dtype uint8, 0 to 255, got an array of shape {shape} and dtype {dtype}; expected "
+            "raw RGB of dtype uint8: undo any scaling first, for the classifier scales inside its graph"
+        )
+    if dtype != "uint8" or len(shape) != 4 or shape[3] != 3:
+        hint = ""
+        if dtype == "uint8" and len(shape) == 4 and shape[1] == 3:
+            hint = ": put the colours last, X.transpose(0, 2, 3, 1)"
+        elif dtype == "uint8" and len(shape) == 3:
+            hint = ": of grey images make three colours, np.repeat(X[..., np.newaxis], 3, axis=-1)"
+        raise DatasetError(
+            f"X must be {WHAT_X_MAY_BE}; got {type(X).__name__} of shape {shape} and dtype {dtype}; "
+            f"expected the shape (n, height, width, 3){hint}"
+        )
+    return _Lazy(X, of_arrays=True)
+
+
+def _plain(X: Any) -> Iterator[Any]:
+    if isinstance(X, np.ma.MaskedArray):
+        filled = np.ma.getdata(X).astype(object)
+        filled[np.ma.getmaskarray(X)] = None  # np.ma.filled(..., None) would take the fill value
+        X = filled
+    if isinstance(X, np.ndarray) and X.dtype.kind == "S":
+        raise DatasetError(
+            f"X is an array of dtype {X.dtype}, which cuts zeros off the end of a file: pass a list of bytes or paths"
+        )
+    return (_open_item(item, position) for position, item in enumerate(X))
+
+
+def _open_item(item: Any, position: int) -> Any:
+    """Read what is open, and make one kind of what is alike; what is no image stays as it is, and is a bad image."""
+    if isinstance(item, bytearray | memoryview):
+        return bytes(item)
+    if isinstance(item, os.PathLike):
+        try:
+            return Path(item) if isinstance(item, Path) else os.fspath(item)
+        except Exception as error:  # whatever the class does to find out where its file is
+            reason = error
+            return ImageFile(f"image {position}", lambda: _fail(reason))
+    if _is_file(item) and not isinstance(item, ImageFile):
+        return _read(item, f"image {position}")
+    if not isinstance(item, np.ndarray | np.generic | Image.Image) and hasattr(item, "__array__") and _rank(item) > 1:
+        return np.asarray(item)
+    return item
+
+
+def _rank(item: Any) -> int:
+    return len(getattr(item, "shape", ()))
+
+
+def _first(items: Sequence[Any], X: Any) -> Any:
+    try:
+        return items[0]
+    except MelanomaTLError:
+        raise
+    except Exception as error:
+        raise DatasetError(
+            f"X must be {WHAT_X_MAY_BE}; got {_shown(X)}, which gives no first item ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _kind(X: Any) -> str:
+    return "array" if isinstance(X, np.ndarray) else type(X).__name__
+
+
+def _is_file(item: Any) -> bool:
+    return callable(getattr(item, "read", None)) and not isinstance(item, os.PathLike | Image.Image | ImageFile)
+
+
+def _read(file: Any, name: str) -> Any:
+    """Read an open file from its beginning, as Pillow does; once, for it may not be read again."""
+    try:
+        if file.seekable():
+            file.seek(0)
+        content = file.read()
+    except Exception as error:  # whatever stands behind it, such as a connection
+        reason = error
+    else:
+        if isinstance(content, bytes | bytearray | memoryview):
+            return bytes(content)
+        reason = TypeError(f"it gives {type(content).__name__}: open it with mode 'rb'")
+    return ImageFile(name, lambda: _fail(reason))
+
+
+def _fail(reason: Exception) -> bytes:
+    raise reason
+
+
+def _is_missing(item: Any) -> bool:
+    return item is None or item is pd.NA or item is pd.NaT or (isinstance(item, float) and item != item)
+
+
+def _may_be_image(item: Any) -> bool:
+    """Tell whether an item is an image, or stands where one is missing."""
+    kinds = (str, bytes, os.PathLike, ImageFile, Image.Image)
+    return isinstance(item, kinds) or _is_missing(item) or (isinstance(item, np.ndarray) and item.ndim in (2, 3))
+
+
+def _shown(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" of shape {tuple(shape)} and dtype {value.dtype}" if shape is not None else "")

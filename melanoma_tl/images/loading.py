@@ -1,0 +1,446 @@
+"""Turn whatever a user may pass as ``X`` into pixels, one way for all."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tqdm.auto import tqdm
+
+from melanoma_tl.datasets.leakage import Side
+from melanoma_tl.errors import CacheError, DatasetError, ImageError
+from melanoma_tl.images.array_store import Make, StoredArrays, StoreReplacedError
+from melanoma_tl.images.decoding import ImageFile, SkippedRow, batched, hold, load_image, map_threaded
+from melanoma_tl.images.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, content_of, fingerprint_images
+from melanoma_tl.images.image_lists import is_table, list_images, name_item
+from melanoma_tl.images.prepared import PreparedStore
+from melanoma_tl.images.streams import Stream, is_stream
+from melanoma_tl.labels.classes import as_labels
+
+logger = logging.getLogger(__name__)
+
+_MOST_AT_ONCE, _BYTES_AT_ONCE = 256, 2**26
+"""Images decoded before they are written: bounds the memory, and what an interruption loses."""
+
+_N_LOOKED_AT_AGAIN = 4
+"""Images of a tf.data.Dataset that are read a second time: in whatever order, they must be among those of the first."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Images that are not yet decoded, with what is known of them.
+
+    Attributes
+    ----------
+    items : iterable
+        Paths, bytes, `ImageFile`, PIL images or uint8 arrays; what is none of these is a bad image.
+    names : iterable of str
+        Id or position of each.
+    given_labels : ndarray of shape (n_images,) or None
+        Classes, where they are known beforehand.
+    length : int or None
+        Number of images, where it is known beforehand.
+    """
+
+    items: Iterable[Any]
+    names: Iterable[str]
+    given_labels: NDArray[Any] | None = None
+    length: int | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether another pass may give the images in another order, so that labels are those of the last pass."""
+        return isinstance(self.items, Stream)
+
+    def known_labels(self) -> NDArray[Any]:
+        """Give the classes of the images.
+
+        Returns
+        -------
+        ndarray of shape (n_images,)
+            As the user gave them; of a stream, those of the images that have passed.
+
+        Raises
+        ------
+        DatasetError
+            If none are given, and none come with the images.
+        """
+        if isinstance(self.items, Stream) and self.items.labelled:
+            return self.items.labels()
+        if self.given_labels is None:
+            raise DatasetError(
+                "there are no labels: "
+                + (
+                    "zip them in, tf.data.Dataset.zip((images, labels))"
+                    if self.is_stream
+                    else "pass y, or an X that has them, such as an ISBIDataset"
+                )
+            )
+        return self.given_labels
+
+    def parts(self, n: int) -> Iterator["ImageSource"]:
+        """Cut it into sources of a few images, which may be passed over as often as one likes.
+
+        Parameters
+        ----------
+        n : int
+            Images in each.
+
+        Yields
+        ------
+        ImageSource
+            In the order of one pass.
+        """
+        for part in batched(zip(self.items, self.names, strict=False), n):
+            items, names = zip(*part, strict=True)
+            yield ImageSource(items, names, None, len(items))
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names of images, from the first one on each time that they are asked for."""
+
+    items: Iterable[Any] | None
+
+    def __iter__(self) -> Iterator[str]:
+        if self.items is None:
+            return (f"image {position}" for position in count())
+        positions = getattr(self.items, "positions", count())
+        return (name_item(item, position) for item, position in zip(self.items, positions, strict=False))
+
+
+def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
+    """Recognise what the user passed.
+
+    Parameters
+    ----------
+    X : object
+        The images, as `melanoma_tl.images.image_lists.list_images` knows them, or an ImageSource.
+    y : array-like of shape (n_images,), optional
+        Their classes; taken from `X` where that has them.
+
+    Returns
+    -------
+    ImageSource
+        Still undecoded.
+
+    Raises
+    ------
+    DatasetError
+        If `X` is none of these, is empty or never ends, or has another length than `y`; if a label is missing.
+    """
+    if isinstance(X, ImageSource):
+        return X
+    if is_stream(X):
+        stream = Stream(X)
+        if y is not None:
+            own = (
+                "brings its own labels: pass no y" if stream.labelled else "takes its labels in: zip((images, labels))"
+            )
+            raise DatasetError(
+                f"a tf.data.Dataset {own}. Its order may be another each time it is read, and labels beside it "
+                "would be those of other images"
+            )
+        return ImageSource(stream, _Names(None), None, stream.length)
+    items = list_images(X)
+    given = getattr(X, "labels", None) if y is None and is_table(X) else y
+    labels = None if given is None else as_labels(given)
+    if labels is not None and len(labels) != len(items):
+        raise DatasetError(f"y must have one class an image: {len(items)} images, y of shape {labels.shape}")
+    names = X.image_ids if is_table(X) else _Names(items)
+    return ImageSource(items, names, labels, len(items))
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Some decoded images and the rows that could not be decoded.
+
+    Attributes
+    ----------
+    pixels : ndarray of shape (n_readable, height, width, 3) and dtype uint8
+        Raw RGB, 0 to 255.
+    readable : ndarray of bool of shape (n_images,)
+        Which images could be decoded.
+    skipped : tuple of SkippedRow
+        The images that could not be decoded, with the reasons.
+    """
+
+    pixels: NDArray[np.uint8]
+    readable: NDArray[np.bool_]
+    skipped: tuple[SkippedRow, ...]
+
+
+def read_batches(
+    source: ImageSource, size: tuple[int, int], *, batch_size: int, on_error: str, desc: str, verbose: int
+) -> Iterator[ImageBatch]:
+    """Decode and resize a source in threads, batch by batch, in constant memory.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The images.
+    size : tuple of int
+        (height, width) in pixels.
+    batch_size : int
+        Number of images a batch.
+    on_error : {"raise", "skip"}
+        Stop at a bad image, or list it.
+    desc : str
+        What the progress bar says.
+    verbose : int
+        0 shows no progress bar.
+
+    Yields
+    ------
+    ImageBatch
+        In order.
+
+    Raises
+    ------
+    ImageError
+        At the first bad image, if `on_error` is "raise".
+    """
+
+    def read(named: tuple[Any, str]) -> NDArray[np.uint8] | SkippedRow:
+        image, name = named
+        try:
+            return load_image(image, size)
+        except ImageError as error:
+            return _skip(image, name, error, on_error)
+
+    rows = map_threaded(read, zip(source.items, source.names, strict=False), window=2 * batch_size)
+    progress = tqdm(rows, total=source.length, desc=desc, unit="image", disable=not verbose, leave=False)
+    for rows_of_batch in batched(progress, batch_size):
+        images = [image for image in rows_of_batch if not isinstance(image, SkippedRow)]
+        yield ImageBatch(
+            np.stack(images) if images else np.empty((0, *size, 3), np.uint8),
+            np.array([not isinstance(image, SkippedRow) for image in rows_of_batch]),
+            tuple(image for image in rows_of_batch if isinstance(image, SkippedRow)),
+        )
+
+
+def _skip(image: Any, name: str, error: ImageError, on_error: str) -> SkippedRow:
+    """List a bad image, or stop at it."""
+    path = error.source if isinstance(image, str | os.PathLike | ImageFile) else ""
+    if on_error == "raise":
+        raise (error if path else ImageError(name, error.reason)) from None
+    return SkippedRow(str(name), path, error.reason)
+
+
+def identify(X: Any, *, verbose: int) -> Side:
+    """Compute what images can be recognised by, whatever they are given as.
+
+    Parameters
+    ----------
+    X : object
+        As for `open_source`, or an ISBIDataset that was read without images.
+    verbose : int
+        0 shows no progress bar.
+
+    Returns
+    -------
+    Side
+        Ready to be compared.
+    """
+    if hasattr(X, "identify"):
+        return X.identify(verbose=verbose)
+    source = open_source(X)
+    progress = tqdm(source.items, total=source.length, desc="Fingerprint images", disable=not verbose, leave=False)
+    found = list(fingerprint_images(progress))
+    names = tuple(str(name) for name, _ in zip(source.names, found, strict=False))
+    bad = [(name, image) for name, image in zip(names, found, strict=True) if isinstance(image, ImageError)]
+    _warn_if_drawn_anew(source, found, "they are taken as they came once")
+    return Side(
+        name_of(X),
+        names,
+        None,
+        Fingerprints.join({}, found),
+        tuple(SkippedRow(name, "", error.reason) for name, error in bad),
+    )
+
+
+def _warn_if_drawn_anew(source: ImageSource, found: Iterable[Fingerprint | ImageError], so: str) -> None:
+    """Say where a tf.data.Dataset gives other images each time, as with random augmentation inside of it."""
+    if not isinstance(source.items, Stream):
+        return
+    known = {one.content for one in found if isinstance(one, Fingerprint)}
+    again = fingerprint_images(source.items.peek(_N_LOOKED_AT_AGAIN))
+    if any(isinstance(one, Fingerprint) and one.content not in known for one in again):
+        warnings.warn(
+            "this tf.data.Dataset gives other images each time it is read, as with random augmentation inside of it: "
+            + so,
+            stacklevel=4,
+        )
+
+
+def name_of(X: Any) -> str:
+    """Name images for people.
+
+    Parameters
+    ----------
+    X : object
+        As for `open_source`.
+
+    Returns
+    -------
+    str
+        The name of a dataset; the type of anything else.
+    """
+    return getattr(X, "name", type(X).__name__)
+
+
+@dataclass(frozen=True)
+class PreparedImages:
+    """Decoded images on disk, to be read again and again in any order.
+
+    Attributes
+    ----------
+    pixels : StoredArrays of shape (n_images, height, width, 3) and dtype uint8
+        Raw RGB, 0 to 255, in the store that all runs share.
+    contents : tuple of bytes
+        SHA-256 of each image, as it was before it was decoded.
+    recipe : str
+        How it was decoded and resized.
+    labels : ndarray of shape (n_images,)
+        As the user gave them.
+    identity : Side
+        Name, ids and fingerprints of the images, and those that were left out.
+    """
+
+    pixels: StoredArrays
+    contents: tuple[bytes, ...]
+    recipe: str
+    labels: NDArray[Any]
+    identity: Side
+
+    @property
+    def skipped(self) -> tuple[SkippedRow, ...]:
+        """Images that were left out."""
+        return self.identity.skipped
+
+
+def prepare(
+    X: Any, y: ArrayLike | None, size: tuple[int, int], *, on_error: str, desc: str, verbose: int
+) -> PreparedImages:
+    """Decode and resize every image that was never prepared at this size before.
+
+    Training passes over its images many times: this finds the bad ones before it
+    starts, and keeps memory constant however many there are.
+
+    Parameters
+    ----------
+    X, y : object
+        As for `open_source`; labels are needed.
+    size : tuple of int
+        (height, width) in pixels.
+    on_error : {"raise", "skip"}
+        Stop at a bad image, or leave it out and list it.
+    desc : str
+        What the progress bar says.
+    verbose : int
+        0 shows no progress bar.
+
+    Returns
+    -------
+    PreparedImages
+        Images and labels in the order of `X`.
+
+    Raises
+    ------
+    CacheError
+        If the disk is full or the cache folder cannot be written.
+    DatasetError
+        If there are no labels or no readable images.
+    ImageError
+        At the first bad image, if `on_error` is "raise".
+    """
+    source = open_source(X, y)
+    source.known_labels()  # stops where there are none
+    for is_last in (False, False, True):
+        try:
+            return _prepare(X, source, size, on_error=on_error, desc=desc, verbose=verbose)
+        except StoreReplacedError:
+            if is_last:
+                raise
+            logger.warning("%s: the cache was cleared meanwhile: begun anew", desc)
+    raise AssertionError
+
+
+def _prepare(
+    X: Any, source: ImageSource, size: tuple[int, int], *, on_error: str, desc: str, verbose: int
+) -> PreparedImages:
+    store = PreparedStore(size)
+    at_once = max(1, min(_MOST_AT_ONCE, _BYTES_AT_ONCE // (size[0] * size[1] * 3)))
+    kept: list[tuple[int, str, tuple[Any, Fingerprint]]] = []
+    skipped: list[SkippedRow] = []
+    with tqdm(total=source.length, desc=desc, unit="image", disable=not verbose, leave=False) as progress:
+        for batch in batched(zip(source.items, source.names, strict=False), at_once):
+            results_of_batch = store.prepare([image for image, _ in batch])
+            for (image, name), result in zip(batch, results_of_batch, strict=True):
+                position = len(kept) + len(skipped)
+                if isinstance(result, ImageError):
+                    skipped.append(_skip(image, name, result, on_error))
+                else:
+                    kept.append((position, str(name), result))
+            progress.update(len(batch))
+    if skipped:
+        n_images = len(kept) + len(skipped)
+        logger.warning("%s: %d of %d images left out, such as %s: %s", desc, len(skipped), n_images, *skipped[0][::2])
+    if not kept:
+        raise DatasetError(f"{desc}: none of the {len(skipped)} images can be read")
+    logger.info("%s: %d images of %dx%d pixels lie in %s", desc, len(kept), *size, store.folder)
+    positions, names, results = zip(*kept, strict=True)
+    places, found = zip(*results, strict=True)
+    contents = tuple(fingerprint.content for fingerprint in found)
+    _warn_if_drawn_anew(
+        source,
+        found,
+        "each was drawn once, and training sees it alike in every epoch; take out what is random and pass "
+        "augmenter=Augmenter(...)",
+    )
+    fingerprints = Fingerprints.join(_known_keys(X, np.array(positions)), found)
+    return PreparedImages(
+        store.open(np.array(places), _decoder(source, size, positions, contents)),
+        contents,
+        store.recipe,
+        source.known_labels()[np.array(positions)],
+        Side(name_of(X), names, None, fingerprints, tuple(skipped)),
+    )
+
+
+def _decoder(
+    source: ImageSource, size: tuple[int, int], positions: Sequence[int], contents: Sequence[bytes]
+) -> Make | None:
+    """Give what decodes prepared images again; a stream cannot go back."""
+    items: Any = source.items
+    if isinstance(items, Stream):
+        return None
+
+    def decode(row: int) -> NDArray[np.uint8]:
+        image = items[positions[row]]
+        try:
+            held = hold(image)
+            pixels = load_image(held, size)
+            is_same = content_of(held) == contents[row]
+        except ImageError as error:
+            raise CacheError(f"{error}: it is needed again, for what was kept of it is damaged") from error
+        if not is_same:
+            raise CacheError(f"{name_item(image, positions[row])}: was changed since it was prepared; start again")
+        return pixels
+
+    def make(rows: NDArray[np.intp]) -> tuple[list[bytes], NDArray[np.uint8]]:
+        return [contents[row] for row in rows], np.stack(list(map_threaded(decode, rows.tolist())))
+
+    return make
+
+
+def _known_keys(X: Any, rows: NDArray[np.intp]) -> dict[str, NDArray[np.uint64]]:
+    """Ids, lesions and patients of those rows, where X is a dataset that knows them."""
+    if not hasattr(X, "identify"):
+        return {}
+    return dict(X.identify(("id", *GROUP_KINDS)).fingerprints[rows].keys)

@@ -1,0 +1,5 @@
+"""Every number about labels and scores, with its interval and its n."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,198 @@
+"""How often a score comes true, as a smooth curve without bins.
+
+The class is regressed on restricted cubic splines of the log odds of the score: a logistic regression that is cubic
+between four knots and linear beyond the outer two [1]_, as is usual for calibration curves [2]_ [3]_. How far curve and
+scores lie apart on average is the integrated calibration index [4]_.
+
+References
+----------
+.. [1] F. E. Harrell, "Regression Modeling Strategies", 2nd edition, 2015, section 2.4.5: the basis, and where the knots
+   lie.
+.. [2] P. C. Austin and E. W. Steyerberg, "Graphical assessment of internal and external calibration of logistic
+   regression models by using loess smoothers", Statistics in Medicine 33, 2014.
+.. [3] B. Van Calster, D. J. McLernon, M. van Smeden, L. Wynants and E. W. Steyerberg, "Calibration: the Achilles heel
+   of predictive analytics", BMC Medicine 17, 2019.
+.. [4] P. C. Austin and E. W. Steyerberg, "The Integrated Calibration Index (ICI) and related metrics for quantifying
+   the calibration of logistic regression models", Statistics in Medicine 38, 2019.
+.. [5] Y. Vergouwe, E. W. Steyerberg, M. J. C. Eijkemans and J. D. F. Habbema, "Substantial effective sample sizes were
+   required for external validation studies of predictive logistic regression models", Journal of Clinical Epidemiology
+   58, 2005: a hundred events and a hundred nonevents.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+
+from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NONE, checked
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.metrics.binary import Metric
+from melanoma_tl.metrics.few import count_units
+from melanoma_tl.metrics.resampling import Resampling, method_name, percentile_interval
+from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_scored
+
+LEAST = 100
+"""Fewer images of a class, or patients with one, have no curve [5]_."""
+
+_KNOTS_AT = (0.05, 0.35, 0.65, 0.95)  # of the log odds: Harrell, table 2.3
+_SHOWN = (0.01, 0.99)  # of the scores: beyond, a curve would rest on hardly any image
+_N_POINTS, _N_QUANTILES = 101, 100
+
+# What float32 can tell from 0 and 1.
+_EDGE = 1.2e-7
+
+# A ridge too small to be seen holds the coefficients where the classes of a resample are all but apart.
+_RIDGE, _LONGEST_STEP, _MOST_STEPS, _SMALLEST_STEP = 1e-9, 4.0, 50, 1e-9
+
+
+class SmoothCalibration(NamedTuple):
+    """A calibration curve without bins.
+
+    Attributes
+    ----------
+    score : ndarray of shape (101,)
+        From the lowest hundredth of the scores to the highest.
+    melanoma_share : ndarray of shape (101,)
+        How often images with this score are melanomas, 0 to 1.
+    low, high : ndarray of shape (101,)
+        Ends of its pointwise interval.
+    ici : Metric
+        Integrated calibration index [4]_: the mean distance of curve and score over the images, 0 to 1.
+    """
+
+    score: NDArray[np.float64]
+    melanoma_share: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    ici: Metric
+
+
+@checked(groups=COLUMN | NONE, **BOOTSTRAP)
+def smooth_calibration(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> SmoothCalibration:
+    """Fit a smooth calibration curve, with a band.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; 100 of each, and where there are groups, of 100 groups.
+    y_score : array-like of shape (n,)
+        Probabilities of melanoma, 0 to 1.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+
+    Returns
+    -------
+    SmoothCalibration
+        The band is that of the percentile bootstrap of all images, or of patients, with the knots held where they are.
+        Chance keeps the index above 0; its interval is the index plus and minus the mean distance that the curves of
+        the resamples stay below, as for the expected calibration error (`melanoma_tl.metrics.calibration_metrics`).
+
+    Raises
+    ------
+    DatasetError
+        If there are fewer images of a class, or the scores separate the classes or hardly vary.
+    ParameterError
+        If lengths differ, labels are not 0 and 1, scores are no probabilities, or a parameter is out of its range.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> scores = rng.random(2000)
+    >>> curve = smooth_calibration(rng.random(2000) < scores, scores, n_resamples=100)
+    >>> bool(np.abs(curve.melanoma_share - curve.score).max() < 0.1), bool(curve.ici.value < 0.05)
+    (True, True)
+    """
+    truth, scores = check_scored(y_true, y_score)
+    check_bootstrap(confidence, n_resamples)
+    check_lengths(len(scores), groups=groups)
+    _check_enough(truth, scores, groups)
+    knots = np.quantile(_log_odds(scores), _KNOTS_AT)
+    lowest, highest = np.quantile(scores, _SHOWN)
+    shown = np.linspace(lowest, highest, _N_POINTS)
+    spread = np.quantile(scores, (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES)
+    places = _design(np.concatenate([shown, spread]), knots)
+
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state)
+    at, melanoma, benign = resampling.tally
+    design = _design(at, knots)
+    start = np.array([logit(truth.mean()), 0, 0, 0])
+    fitted = _regress(design, melanoma[None], (melanoma + benign)[None], start)[0]
+
+    def curve(at: Any, melanoma: Any, benign: Any) -> NDArray[np.float64]:
+        """Fit the curves of one or many tallies, from that of all images on."""
+        again = _regress(_design(at, knots), np.atleast_2d(melanoma), np.atleast_2d(melanoma + benign), fitted)
+        return expit(places @ again.T).reshape(len(places), *melanoma.shape[:-1])
+
+    values, resampled = resampling.measure(curve, stratified=False)
+    low, high = np.clip(percentile_interval(values[:_N_POINTS], resampled[:_N_POINTS], confidence), 0, 1)
+    # Images lie between the quantiles in equal parts, so that a mean over these is one over the images.
+    distances = np.abs(resampled[_N_POINTS:] - values[_N_POINTS:, None]).mean(axis=0)
+    index = float(np.average(np.abs(expit(design @ fitted) - at), weights=melanoma + benign))
+    reach = float(np.quantile(distances, confidence))
+    method = f"{method_name(groups)} bound"
+    ici = Metric(index, max(index - reach, 0.0), min(index + reach, 1.0), len(truth), method)
+    return SmoothCalibration(shown, values[:_N_POINTS], low, high, ici)
+
+
+def _check_enough(truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None) -> None:
+    benign, melanoma = count_units(truth, groups)
+    if min(benign, melanoma) < LEAST:
+        unit = "images" if groups is None else "patients"
+        raise DatasetError(
+            f"A smooth calibration curve takes {LEAST} {unit} of each class, got {melanoma} melanoma and {benign} "
+            "benign; reliability_curve has bins for fewer"
+        )
+    odds = _log_odds(scores)
+    if len(np.unique(np.quantile(odds, _KNOTS_AT))) < len(_KNOTS_AT):
+        raise DatasetError(
+            "A smooth calibration curve takes scores that vary: too many of these are the same; use reliability_curve"
+        )
+    if odds[truth == 1].min() >= odds[truth == 0].max() or odds[truth == 0].min() >= odds[truth == 1].max():
+        raise DatasetError("The scores separate the classes: no regression has a solution there; use reliability_curve")
+
+
+def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    return logit(np.clip(scores, _EDGE, 1 - _EDGE))
+
+
+def _design(scores: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Write scores in the basis of restricted cubic splines: 1, the log odds, and a column for each knot but two."""
+    odds = _log_odds(scores)[:, None]
+    first, *_, before, last = knots
+    cubes = np.maximum(odds - knots, 0) ** 3
+    inner = (
+        cubes[:, :-2]
+        - cubes[:, -2:-1] * (last - knots[:-2]) / (last - before)
+        + cubes[:, -1:] * (before - knots[:-2]) / (last - before)
+    )
+    return np.concatenate([np.ones_like(odds), odds, inner / (last - first) ** 2], axis=1)
+
+
+def _regress(
+    design: NDArray[np.float64], melanoma: NDArray[np.int64], images: NDArray[np.int64], start: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Fit logistic regressions to many tallies at once, by Newton's method: coefficients of shape (size, n_columns)."""
+    n_columns = design.shape[1]
+    squares = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
+    total = images.sum(axis=1, keepdims=True)
+    fitted = np.tile(start, (len(melanoma), 1))
+    for _ in range(_MOST_STEPS):
+        probability = expit(fitted @ design.T)
+        gradient = (melanoma - images * probability) @ design / total - _RIDGE * fitted
+        hessian = (images * probability * (1 - probability)) @ squares / total
+        hessian = hessian.reshape(-1, n_columns, n_columns) + _RIDGE * np.eye(n_columns)
+        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        moved = np.abs(step @ design.T).max(axis=1, keepdims=True)
+        fitted += step * np.minimum(1, _LONGEST_STEP / np.maximum(moved, _LONGEST_STEP))
+        if moved.max() < _SMALLEST_STEP:
+            break
+    return fitted

@@ -1,0 +1,481 @@
+"""Whether one classifier is better than another on the same images.
+
+References
+----------
+.. [1] E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas under
+   two or more correlated receiver operating characteristic curves: a nonparametric
+   approach", Biometrics 44, 1988.
+.. [2] X. Sun and W. Xu, "Fast implementation of DeLong's algorithm for comparing the
+   areas under correlated receiver operating characteristic curves", IEEE Signal
+   Processing Letters 21, 2014.
+.. [3] Q. McNemar, "Note on the sampling error of the difference between correlated
+   proportions or percentages", Psychometrika 12, 1947.
+.. [4] M. W. Fagerland, S. Lydersen and P. Laake, "The McNemar test for binary
+   matched-pairs data: mid-p and asymptotic are better than exact conditional", BMC
+   Medical Research Methodology 13, 2013.
+.. [5] N. A. Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics
+   53, 1997.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom, norm
+
+from melanoma_tl._parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    INSIDE,
+    NAMES,
+    NONE,
+    NUMBERS,
+    PROBABILITY,
+    checked,
+    group,
+    mapping,
+)
+from melanoma_tl._tables import TitledTable, format_p
+from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.metrics.binary import LABELS, RANGES, UNBOUNDED, Metric, by_resampling, tally_metrics
+from melanoma_tl.metrics.few import count_units
+from melanoma_tl.metrics.intervals import DeLong, delong, wilson_interval
+from melanoma_tl.metrics.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
+from melanoma_tl.metrics.resampling import Tally, draw_groups, method_name, percentile_interval
+from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
+
+
+@checked(confidence=INSIDE)
+def delong_interval(
+    y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0.95, *, groups: ArrayLike | None = None
+) -> Metric:
+    """Estimate an AUC with DeLong's interval, with patients Obuchowski's [5]_; reports have it on the logit scale.
+
+    Parameters
+    ----------
+    y_true, y_score, groups : array-like of shape (n,)
+        As `melanoma_tl.metrics.delong`.
+    confidence : float, default=0.95
+        Coverage, between 0 and 1.
+
+    Returns
+    -------
+    Metric
+        The AUC, with the normal interval cut at 0 and 1.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `melanoma_tl.metrics.delong`.
+
+    Examples
+    --------
+    >>> auc = delong_interval([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.7, 0.3, 0.8, 0.9])
+    >>> f"{auc.value:.3f} {auc.low:.3f} {auc.high:.3f}"
+    '0.778 0.291 1.000'
+    """
+    check_fraction("confidence", confidence)
+    found = delong(y_true, y_score, groups=groups)
+    value = float(found.aucs[0])
+    half = float(norm.isf((1 - confidence) / 2) * np.sqrt(found.covariance[0, 0]))
+    return Metric(value, max(value - half, 0.0), min(value + half, 1.0), len(np.asarray(y_true)), _delong_name(groups))
+
+
+class McNemar(NamedTuple):
+    """How often one of two classifiers alone is right, and whether that is chance.
+
+    Attributes
+    ----------
+    only_first, only_second : int
+        Images on which the first, or the second, alone is right.
+    exact : float
+        Two-sided p-value of the exact binomial test.
+    mid_p : float
+        The same with only half of the probability of what was seen: closer to its nominal level [4]_.
+    """
+
+    only_first: int
+    only_second: int
+    exact: float
+    mid_p: float
+
+
+@checked(first_right=NUMBERS, second_right=NUMBERS)
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
+    """Test whether two classifiers are right equally often on the same images [3]_.
+
+    Parameters
+    ----------
+    first_right, second_right : array-like of bool of shape (n,)
+        On which images each classifier is right.
+
+    Returns
+    -------
+    McNemar
+        Both p-values are 1 where the classifiers are right on the same images.
+
+    Raises
+    ------
+    ParameterError
+        If the lengths differ.
+
+    Examples
+    --------
+    >>> found = mcnemar([True] * 8 + [False] * 2, [True, *[False] * 7, True, False])
+    >>> found.only_first, found.only_second, round(found.exact, 4), round(found.mid_p, 4)
+    (7, 1, 0.0703, 0.0391)
+    """
+    first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
+    if first.shape != second.shape:
+        raise ParameterError(f"Both need one entry an image, got the shapes {first.shape} and {second.shape}")
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    if not n:
+        return McNemar(0, 0, 1.0, 1.0)
+    exact = min(2 * float(binom.cdf(fewer, n, 0.5)), 1.0)
+    # Where both counts are equal, the two tails share what was seen.
+    seen = float(binom.pmf(fewer, n, 0.5))
+    return McNemar(only_first, only_second, exact, 1 - seen / 2 if 2 * fewer == n else exact - seen)
+
+
+MARGINS = mapping(INSIDE, "a mapping of figures to margins between 0 and 1, such as {'auc': 0.05}")
+"""What a loss in a figure is held against."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of two classifiers, and their difference.
+
+    Parameters
+    ----------
+    first, second : float
+        The figure of each, 0 to 1; NaN where undefined.
+    value : float
+        First minus second, -1 to 1.
+    low, high : float
+        Ends of the interval of the difference.
+    method : str
+        How the interval was made: "delong", "clustered delong", "bootstrap", "cluster bootstrap" or "wilson".
+    p_value : float
+        Two-sided; NaN where nothing is tested.
+    test : str
+        "DeLong", "McNemar mid-p", or empty.
+    """
+
+    first: float
+    second: float
+    value: float
+    low: float
+    high: float
+    method: str
+    p_value: float = float("nan")
+    test: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(TitledTable):
+    """Two classifiers on the same images, figure by figure.
+
+    Made by `compare` or `MetricsReport.compare`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What the two are called.
+    n_melanoma, n_benign : int
+        The images that both have scored.
+    left_out : int
+        Images that only one of them has scored.
+    confidence : float
+        Coverage of the intervals.
+    differences : mapping of str to Difference
+        One entry for each name in `melanoma_tl.metrics.LABELS`.
+    disagreements : mapping of str to McNemar
+        Under "sensitivity" among the melanomas, under "specificity" among the benign
+        images, under "accuracy" among all.
+    margins : mapping of str to MarginTest
+        For each figure that a margin was stated for, whether the first is non-inferior or equivalent to the second.
+    """
+
+    names: tuple[str, str]
+    n_melanoma: int
+    n_benign: int
+    left_out: int
+    confidence: float
+    differences: Mapping[str, Difference]
+    disagreements: Mapping[str, McNemar]
+    margins: Mapping[str, MarginTest] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        auc = self.differences["auc"]
+        return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({_interval(auc)}))"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the comparison to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a figure: "metric", then the columns of `Difference` (where "first" and "second" are the figures
+            of each classifier, and "value" their difference), "confidence", "n", the images that it counts, and
+            "first_name" and "second_name".
+        """
+        of = {"sensitivity": self.n_melanoma, "specificity": self.n_benign}
+        rows = [
+            {"metric": name, **asdict(row), "n": of.get(name, self.n_melanoma + self.n_benign)}
+            for name, row in self.differences.items()
+        ]
+        first, second = self.names
+        return pd.DataFrame(rows).assign(confidence=self.confidence, first_name=first, second_name=second)
+
+    def _title(self) -> str:
+        return f"{self.names[0]} against {self.names[1]}"
+
+    def _facts(self) -> list[str]:
+        n = self.n_melanoma + self.n_benign
+        classes = f"{self.n_melanoma} melanoma, {self.n_benign} benign"
+        facts = [f"{n} images scored by both: {classes}; {self.left_out} scored by one alone are left out"]
+        for name, of in (("sensitivity", "melanomas"), ("specificity", "benign images")):
+            alone = self.disagreements[name]
+            facts.append(
+                f"{of[0].upper()}{of[1:]} that one alone calls right: {alone.only_first} {self.names[0]}, "
+                f"{alone.only_second} {self.names[1]}"
+            )
+        facts += [margin.sentence(*self.names) for margin in self.margins.values()]
+        facts.append("p-values are not corrected for the number of figures: name the one that counts beforehand")
+        return facts
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        labelled = {LABELS[name]: row for name, row in self.differences.items()}
+        return difference_table(labelled, names=self.names, confidence=self.confidence)
+
+
+def difference_table(
+    differences: Mapping[str, Difference], *, names: tuple[str, str], confidence: float
+) -> tuple[list[str], list[list[str]]]:
+    """Write differences as a table.
+
+    Parameters
+    ----------
+    differences : mapping of str to Difference
+        By the names of the figures for readers.
+    names : tuple of str
+        What the two classifiers are called.
+    confidence : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    header : list of str
+        One title a column.
+    rows : list of list of str
+        One a figure.
+    """
+    header = ["figure", *names, "difference", f"{100 * confidence:g} % interval", "interval by", "p", "test"]
+    rows = []
+    for name, row in differences.items():
+        values = ["undefined" if np.isnan(value) else f"{value:.3f}" for value in (row.first, row.second)]
+        value, interval = ("undefined", "-") if np.isnan(row.value) else (f"{row.value:+.3f}", _interval(row))
+        p_value = "-" if np.isnan(row.p_value) else format_p(row.p_value)
+        rows.append([name, *values, value, interval, row.method, p_value, row.test or "-"])
+    return header, rows
+
+
+@checked(
+    thresholds=group(PROBABILITY, 2, "two thresholds, such as (0.5, 0.5)"),
+    names=NAMES,
+    groups=COLUMN | NONE,
+    margins=MARGINS | NONE,
+    **BOOTSTRAP,
+)
+def compare(
+    y_true: ArrayLike,
+    first_score: ArrayLike,
+    second_score: ArrayLike,
+    *,
+    thresholds: tuple[float, float] = (0.5, 0.5),
+    names: tuple[str, str] = ("first", "second"),
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+    left_out: int = 0,
+    margins: Mapping[str, float] | None = None,
+) -> Comparison:
+    """Compare two classifiers on the same images.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; two images of each class at least.
+    first_score, second_score : array-like of shape (n,)
+        Probabilities of melanoma by each classifier, 0 to 1, in the same order of images.
+    thresholds : tuple of float, default=(0.5, 0.5)
+        Where each classifier calls melanoma: strictly above.
+    names : tuple of str, default=("first", "second")
+        What to call the two.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+    left_out : int, default=0
+        How many images were left out, for the record.
+    margins : mapping of str to float, optional
+        The loss that would matter, between 0 and 1, in "auc", "sensitivity" or "specificity", such as
+        ``{"sensitivity": 0.05}``: whether the first classifier is non-inferior to the second, or equivalent to it, is
+        then tested. To be stated before the scores are known.
+
+    Returns
+    -------
+    Comparison
+        Differences are first minus second. The AUC has DeLong's interval and test,
+        sensitivity, specificity and accuracy McNemar's mid-p test; the other intervals
+        are the percentile bootstrap of the difference, both classifiers seeing the same
+        resamples. With `groups` the AUC has Obuchowski's interval and test [5]_ and the others
+        the cluster bootstrap, without a test: McNemar's supposes that every image is drawn by itself.
+        Where the two never differ, the interval reaches as far as a difference may go unseen in
+        so many images, or patients: Wilson's bound of none, times the range of the figure; a likelihood
+        ratio reaches as far as rates that differ so would carry it, without end where all false alarms may be unseen.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two images.
+    ParameterError
+        If lengths differ, labels are not 0 and 1, scores are no probabilities, or a
+        parameter is out of its range.
+    UnknownNameError
+        If a margin is given for another figure.
+
+    Examples
+    --------
+    >>> y_true = [0, 0, 0, 1, 1, 1]
+    >>> compare(y_true, [0.1, 0.2, 0.6, 0.4, 0.7, 0.9], [0.3, 0.6, 0.7, 0.4, 0.6, 0.9])
+    Comparison(first against second, AUC +0.278 (-0.130 to +0.685))
+    """
+    truth, first = check_scored(y_true, first_score)
+    _, second = check_scored(y_true, second_score)
+    check_bootstrap(confidence, n_resamples)
+    check_lengths(len(truth), groups=groups)
+    for threshold in thresholds:
+        check_fraction("thresholds", threshold, ends=True)
+    scores = (first, second)
+    for name in margins or {}:
+        if name not in MARGIN_METRICS:
+            raise UnknownNameError("figure with a margin", name, MARGIN_METRICS)
+    differences, errors = _differences(truth, scores, thresholds, (confidence, n_resamples, random_state), groups)
+    first_right, second_right = (
+        (values > threshold) == truth for values, threshold in zip(scores, thresholds, strict=True)
+    )
+    among = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
+    disagreements = {name: mcnemar(first_right[rows], second_right[rows]) for name, rows in among.items()}
+    aucs = delong(truth, *scores, groups=groups)
+    differences["auc"] = _compare_aucs(aucs, confidence, _delong_name(groups))
+
+    def against(name: str, margin: float) -> MarginTest:
+        """Test one figure: by DeLong's variance, the scatter over drawn patients, or Tango's score."""
+        if name == "auc":
+            return margin_of_normal(name, margin, *_auc_contrast(aucs), confidence, _delong_name(groups))
+        if groups is not None:
+            value, error = differences[name].value, errors[name]
+            return margin_of_normal(name, margin, value, error, confidence, method_name(groups))
+        alone = disagreements[name]
+        return margin_of_paired(name, margin, alone.only_first, alone.only_second, int(among[name].sum()), confidence)
+
+    tested = {name: against(name, float(margin)) for name, margin in (margins or {}).items()}
+    if groups is None:
+        for name, found in disagreements.items():
+            differences[name] = replace(differences[name], p_value=found.mid_p, test="McNemar mid-p")
+    benign, melanoma = (float(wilson_interval(0, n, confidence)[1]) for n in count_units(truth, groups))
+    differences = {
+        name: _widen(name, row, _reach(name, differences, (benign, melanoma))) if row.low == row.high else row
+        for name, row in differences.items()
+    }
+    return Comparison(
+        names=names,
+        n_melanoma=int(truth.sum()),
+        n_benign=int(len(truth) - truth.sum()),
+        left_out=left_out,
+        confidence=confidence,
+        differences=differences,
+        disagreements=disagreements,
+        margins=tested,
+    )
+
+
+def _interval(row: Difference) -> str:
+    return f"{row.low:+.3f} to {row.high:+.3f}"
+
+
+def _differences(
+    truth: NDArray[np.int64],
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    thresholds: tuple[float, float],
+    bootstrap: tuple[float, int, int],
+    groups: ArrayLike | None,
+) -> tuple[dict[str, Difference], dict[str, float]]:
+    """Differences of all figures, with the paired bootstrap's intervals; and the standard errors for the margins."""
+    confidence, n_resamples, random_state = bootstrap
+    tallies = [Tally.of(truth, values) for values in scores]
+    above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
+    found, errors = {}, {}
+    for stratified, names in by_resampling(LABELS):
+        pairs = [tally_metrics(names, tally.melanoma, tally.benign, n) for tally, n in zip(tallies, above, strict=True)]
+        batches = []
+        for drawn in draw_groups(truth, scores, groups, n_resamples, random_state, stratified=stratified):
+            first, second = (tally_metrics(names, *side, n) for side, n in zip(drawn, above, strict=True))
+            batches.append(first - second)
+        resampled = np.concatenate(batches, axis=-1)
+        ends = percentile_interval(pairs[0] - pairs[1], resampled, confidence)
+        for name, first, second, (low, high) in zip(names, *pairs, ends.T, strict=True):
+            found[name] = Difference(
+                float(first), float(second), float(first - second), float(low), float(high), method_name(groups)
+            )
+        for name, row in zip(names, resampled, strict=True):
+            if name in MARGIN_METRICS:
+                errors[name] = float(np.nanstd(row, ddof=1))
+    return {name: found[name] for name in LABELS}, errors
+
+
+def _reach(name: str, differences: Mapping[str, Difference], unseen: tuple[float, float]) -> float:
+    """Say how far two classifiers may lie apart of which no image was seen that tells them apart.
+
+    They may differ in up to `unseen` of the benign images and of the melanomas: Wilson's bounds of none in so many. A
+    likelihood ratio then is that of the rates that are farthest apart; any other figure moves by the same share of its
+    range, of the class that it counts, or the fewer.
+    """
+    benign, melanoma = unseen
+    if name not in UNBOUNDED:
+        low, high = RANGES.get(name, (0, 1))
+        return (high - low) * {"sensitivity": melanoma, "specificity": benign}.get(name, max(unseen))
+    called, alarms = differences["sensitivity"].first, 1 - differences["specificity"].first
+    if name == "lr_negative":
+        called, alarms = 1 - called, 1 - alarms
+    return min(called + melanoma, 1.0) / (alarms - benign) - called / alarms if alarms > benign else float("inf")
+
+
+def _widen(name: str, row: Difference, reach: float) -> Difference:
+    low, high = RANGES.get(name, (0, 1))
+    return replace(
+        row, low=max(row.value - reach, low - high), high=min(row.value + reach, high - low), method="wilson"
+    )
+
+
+def _delong_name(groups: ArrayLike | None) -> str:
+    return "delong" if groups is None else "clustered delong"
+
+
+def _compare_aucs(found: DeLong, confidence: float, method: str) -> Difference:
+    value, error = _auc_contrast(found)
+    half = float(norm.isf((1 - confidence) / 2)) * error
+    # Where the variance is 0 the test does not exist, unless the two order the images alike.
+    p_value = 2 * float(norm.sf(abs(value) / error)) if error else (1.0 if value == 0 else float("nan"))
+    first, second = map(float, found.aucs)
+    return Difference(first, second, value, max(value - half, -1), min(value + half, 1), method, p_value, "DeLong")
+
+
+def _auc_contrast(found: DeLong) -> tuple[float, float]:
+    """Difference of two AUCs, and its standard error."""
+    contrast = np.array([1, -1])
+    return float(contrast @ found.aucs), float(np.sqrt(max(contrast @ found.covariance @ contrast, 0)))

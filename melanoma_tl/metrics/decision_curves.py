@@ -1,0 +1,364 @@
+"""What is gained by acting on the scores: net benefit, melanomas found early, predictive values elsewhere.
+
+References
+----------
+.. [1] A. J. Vickers and E. B. Elkin, "Decision curve analysis: a novel method for
+   evaluating prediction models", Medical Decision Making 26, 2006.
+.. [2] N. D. Mercaldo, K. F. Lau and X. H. Zhou, "Confidence intervals for predictive
+   values with an emphasis to case-control studies", Statistics in Medicine 26, 2007:
+   the logit interval (equations 8 to 11), and the adjusted one where a count is 0.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+from scipy.stats import norm
+
+from melanoma_tl._parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    INSIDE,
+    NONE,
+    NUMBERS,
+    checked,
+    group,
+    instance,
+    real,
+    several,
+    whole,
+)
+from melanoma_tl.metrics.binary import ConfusionCounts
+from melanoma_tl.metrics.resampling import Resampling, add_up, percentile_interval
+from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_scored
+
+THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
+"""Threshold probabilities of a decision curve: each per cent from 1 to 99."""
+
+_SHARES = np.linspace(0, 1, 101)
+
+
+class DecisionCurve(NamedTuple):
+    """Net benefit against the threshold probability; treating nobody has the net benefit 0.
+
+    Attributes
+    ----------
+    thresholds : ndarray of shape (n_thresholds,)
+        The probability of melanoma from which on somebody would have a lesion cut out.
+    net_benefit : ndarray of shape (n_thresholds,)
+        Of cutting out those that score above it.
+    low, high : ndarray of shape (n_thresholds,)
+        Ends of the pointwise interval of the net benefit.
+    treat_all : ndarray of shape (n_thresholds,)
+        Net benefit of cutting out every lesion.
+    """
+
+    thresholds: NDArray[np.float64]
+    net_benefit: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    treat_all: NDArray[np.float64]
+
+
+@checked(thresholds=several(INSIDE, at_least=1), groups=COLUMN | NONE, **BOOTSTRAP)
+def decision_curve(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    thresholds: Sequence[float] = THRESHOLDS,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> DecisionCurve:
+    """Measure the net benefit of acting on the scores.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur.
+    y_score : array-like of shape (n,)
+        Probabilities of melanoma, 0 to 1; calibrated, or the thresholds mean nothing.
+    thresholds : sequence of float, default=THRESHOLDS
+        Threshold probabilities, each between 0 and 1.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+
+    Returns
+    -------
+    DecisionCurve
+        One entry a threshold.
+
+    Raises
+    ------
+    DatasetError
+        If only one class occurs.
+    ParameterError
+        If a parameter is out of its range.
+
+    Notes
+    -----
+    ``net benefit = tp / n - fp / n * threshold / (1 - threshold)`` [1]_: melanomas found
+    per image, less the benign lesions cut out, each weighed by what the threshold says
+    that it is worth. It holds at the prevalence of these images, which is resampled with it.
+
+    Examples
+    --------
+    >>> curve = decision_curve([0, 0, 0, 1], [0.1, 0.3, 0.6, 0.7], [0.2, 0.5])
+    >>> curve.net_benefit.tolist(), curve.treat_all.round(4).tolist()
+    ([0.125, 0.0], [0.0625, -0.5])
+    """
+    truth, scores = check_scored(y_true, y_score)
+    check_bootstrap(confidence, n_resamples)
+    for threshold in thresholds:
+        check_fraction("thresholds", threshold)
+    at = np.asarray(thresholds, dtype=np.float64)
+    weight = at / (1 - at)
+
+    def net_benefit(
+        scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        n_above = (scores[:, None] > at).sum(axis=0)
+        tp, fp = (add_up(side)[..., n_above] for side in (melanoma, benign))
+        n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
+        return ((tp - fp * weight) / n).T
+
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=at)
+    values, resampled = resampling.measure(net_benefit, stratified=False)
+    low, high = percentile_interval(values, resampled, confidence)
+    prevalence = truth.mean()
+    everyone = prevalence - (1 - prevalence) * weight
+    return DecisionCurve(at, values, low, high, everyone)
+
+
+class GainCurve(NamedTuple):
+    """Melanomas found against images looked at, those with the highest scores first.
+
+    Attributes
+    ----------
+    examined : ndarray of shape (101,)
+        Share of the images looked at, 0 to 1.
+    found : ndarray of shape (101,)
+        Share of the melanomas among them, 0 to 1; images with one score come in random order.
+    low, high : ndarray of shape (101,)
+        Ends of the pointwise interval of `found`.
+    """
+
+    examined: NDArray[np.float64]
+    found: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def cumulative_gain(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> GainCurve:
+    """Measure how many melanomas are found when the images are looked at in the order of their scores.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur.
+    y_score : array-like of shape (n,)
+        Probabilities of melanoma, 0 to 1; only their order counts.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+
+    Returns
+    -------
+    GainCurve
+        In steps of one per cent of the images.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `decision_curve`.
+
+    Examples
+    --------
+    >>> curve = cumulative_gain([0, 0, 0, 1], [0.1, 0.3, 0.6, 0.7])
+    >>> float(curve.found[25])  # the first quarter of the images holds the melanoma
+    1.0
+    """
+    truth, scores = check_scored(y_true, y_score)
+    check_bootstrap(confidence, n_resamples)
+    resampling = Resampling.of(truth, scores, groups, n_resamples, random_state)
+    values, resampled = resampling.measure(_gain, stratified=False)
+    low, high = np.clip(percentile_interval(values, resampled, confidence), 0, 1)
+    return GainCurve(_SHARES, values, low, high)
+
+
+class ScoreHistogram(NamedTuple):
+    """How the scores of each class are distributed.
+
+    Attributes
+    ----------
+    edges : ndarray of shape (n_bins + 1,)
+        0 to 1.
+    benign, melanoma : ndarray of int of shape (n_bins,)
+        Images of each class in each bin; a score on an edge belongs to the upper bin, 1 to the last.
+    """
+
+    edges: NDArray[np.float64]
+    benign: NDArray[np.int64]
+    melanoma: NDArray[np.int64]
+
+
+@checked(n_bins=whole(at_least=1, at_most=10_000))
+def score_histogram(y_true: ArrayLike, y_score: ArrayLike, *, n_bins: int = 20) -> ScoreHistogram:
+    """Count the scores of each class in bins of equal width.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur.
+    y_score : array-like of shape (n,)
+        Probabilities of melanoma, 0 to 1.
+    n_bins : int, default=20
+        At least 1.
+
+    Returns
+    -------
+    ScoreHistogram
+        The counts.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `decision_curve`.
+
+    Examples
+    --------
+    >>> counts = score_histogram([0, 0, 1], [0.1, 0.3, 0.7], n_bins=2)
+    >>> counts.benign.tolist(), counts.melanoma.tolist()
+    ([2, 0], [0, 1])
+    """
+    truth, scores = check_scored(y_true, y_score)
+    edges = np.linspace(0, 1, n_bins + 1)
+    return ScoreHistogram(edges, *(np.histogram(scores[truth == label], edges)[0] for label in (0, 1)))
+
+
+class PredictiveValues(NamedTuple):
+    """PPV and NPV where melanoma is as frequent as stated.
+
+    Attributes
+    ----------
+    prevalence : ndarray of shape (n,)
+        Share of melanomas.
+    ppv, ppv_low, ppv_high : ndarray of shape (n,)
+        Share of melanomas among those predicted melanoma, with its interval; NaN where none is predicted.
+    npv, npv_low, npv_high : ndarray of shape (n,)
+        Share of benign lesions among those predicted benign, with its interval; NaN where none is predicted.
+    """
+
+    prevalence: NDArray[np.float64]
+    ppv: NDArray[np.float64]
+    ppv_low: NDArray[np.float64]
+    ppv_high: NDArray[np.float64]
+    npv: NDArray[np.float64]
+    npv_low: NDArray[np.float64]
+    npv_high: NDArray[np.float64]
+
+
+@checked(
+    counts=instance(ConfusionCounts),
+    prevalence=NUMBERS,
+    confidence=INSIDE,
+    worth=group(real(above=0), 2, "two numbers of images, such as (60, 200)") | NONE,
+)
+def predictive_values(
+    counts: ConfusionCounts,
+    prevalence: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    worth: tuple[float, float] | None = None,
+) -> PredictiveValues:
+    """Carry sensitivity and specificity over to other prevalences, by Bayes' theorem.
+
+    Parameters
+    ----------
+    counts : ConfusionCounts
+        Where sensitivity and specificity were measured; both classes must occur.
+    prevalence : float or array-like of float of shape (n,)
+        Between 0 and 1.
+    confidence : float, default=0.95
+        Coverage of the intervals, between 0 and 1.
+    worth : tuple of float, optional
+        How many independent images the melanomas and the benign images are worth, where several are of one patient
+        (`melanoma_tl.metrics.intervals.effective_size` of those called right); their numbers by default.
+
+    Returns
+    -------
+    PredictiveValues
+        One entry a prevalence.
+
+    Raises
+    ------
+    DatasetError
+        If a class has no image.
+    ParameterError
+        If a prevalence or the confidence is out of its range.
+
+    Notes
+    -----
+    ``logit(ppv) = logit(prevalence) + log(sensitivity / (1 - specificity))``, and
+    likewise for NPV; the intervals are made on this scale [2]_. Where one of the four
+    counts is 0, they are those of the adjusted counts (half the squared normal quantile
+    more in each), widened up to the value itself. They take the prevalence as known.
+
+    Examples
+    --------
+    >>> values = predictive_values(ConfusionCounts(tn=72, fp=3, fn=17, tp=58), [0.5, 0.02])
+    >>> values.ppv.round(3).tolist()
+    [0.951, 0.283]
+    """
+    check_classes(counts.n_melanoma, counts.n_benign)
+    check_fraction("confidence", confidence)
+    shares = np.atleast_1d(np.asarray(prevalence, dtype=np.float64))
+    for share in shares:
+        check_fraction("prevalence", float(share))
+    tn, fp, fn, tp = map(float, counts)
+    if worth is not None:
+        melanoma, benign = worth[0] / counts.n_melanoma, worth[1] / counts.n_benign
+        tn, fp, fn, tp = tn * benign, fp * benign, fn * melanoma, tp * melanoma
+    ppv = _predictive_value(tp, fn, fp, tn, shares, confidence)
+    npv = _predictive_value(tn, fp, fn, tp, 1 - shares, confidence)
+    return PredictiveValues(shares, *ppv, *npv)
+
+
+def _predictive_value(
+    right: float, missed: float, wrong: float, refused: float, shares: NDArray[np.float64], confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Value and interval of how many predictions of a class are right, where the class has the given shares.
+
+    Of the class itself `right` are predicted and `missed` not; of the other, `wrong` are predicted and `refused` not.
+    """
+    if not right and not wrong:
+        nothing = np.full_like(shares, np.nan)
+        return nothing, nothing, nothing
+    hits, alarms = right / (right + missed), wrong / (wrong + refused)
+    value = shares * hits / (shares * hits + (1 - shares) * alarms)
+    z = norm.isf((1 - confidence) / 2)
+    cells = np.array([right, missed, wrong, refused], dtype=float)
+    a, b, c, d = cells if cells.all() else cells + z**2 / 2
+    middle = logit(shares) + np.log(a / (a + b) / (c / (c + d)))
+    half = z * np.sqrt(b / (a + b) / a + d / (c + d) / c)
+    return value, np.minimum(expit(middle - half), value), np.maximum(expit(middle + half), value)
+
+
+def _gain(scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of the melanomas found at each share of the images, as rows, of one or many tallies."""
+    if melanoma.ndim > 1:
+        return np.stack([_gain(scores, *one) for one in zip(melanoma, benign, strict=True)], axis=-1)
+    if not melanoma.any():  # a resample of groups may lack them
+        return np.full_like(_SHARES, np.nan)
+    examined, found = add_up(melanoma + benign), add_up(melanoma)
+    return np.interp(_SHARES, examined / examined[-1], found / found[-1])

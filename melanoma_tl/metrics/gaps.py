@@ -1,0 +1,204 @@
+"""How far groups of images lie apart, with intervals that hold for all gaps at once.
+
+Of many gaps some look large by chance. Here every pair of groups of every column is
+compared in every figure, and the intervals are so wide that with the stated confidence
+they hold all true gaps together. Only the widest gap of each column and figure is shown.
+
+References
+----------
+.. [1] T. Hothorn, F. Bretz and P. Westfall, "Simultaneous inference in general parametric
+   models", Biometrical Journal 50, 2008: intervals and p-values from the maximum of many
+   normal statistics.
+.. [2] A. Agresti and B. Caffo, "Simple and effective confidence intervals for proportions
+   and differences of proportions result from adding two successes and two failures", The
+   American Statistician 54, 2000.
+.. [3] Z. Šidák, "Rectangular confidence regions for the means of multivariate normal
+   distributions", Journal of the American Statistical Association 62, 1967: taking figures
+   of the same images as independent makes the intervals wider, never narrower.
+.. [4] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary
+   data", Biometrics 48, 1992; the AUC as N. A. Obuchowski, "Nonparametric analysis of
+   clustered ROC curve data", Biometrics 53, 1997.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from melanoma_tl._tables import equals_p
+from melanoma_tl.metrics.binary import FEW, LABELS
+from melanoma_tl.metrics.few import count_units
+from melanoma_tl.metrics.intervals import delong, effective_size
+from melanoma_tl.metrics.resampling import number_groups
+
+GAP_METRICS = ("auc", "sensitivity", "specificity")
+"""The figures in which groups are compared: the share of melanomas in a group changes none of them."""
+
+_N_DRAWS = 20_000
+
+
+class Estimate(NamedTuple):
+    """A figure of one group: its value, and the centre and standard error of what is likely."""
+
+    value: float
+    centre: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The widest gap between two groups of a column in one figure.
+
+    Parameters
+    ----------
+    column, metric : str
+        What the images are grouped by, and the figure.
+    highest, lowest : str
+        The groups with the highest and the lowest figure of those that are large enough.
+    high_value, low_value : float
+        Their figures, 0 to 1.
+    value : float
+        Highest minus lowest, 0 to 1.
+    low, high : float
+        Ends of its interval, -1 to 1; all intervals hold together.
+    p_value : float
+        Two-sided, corrected for all pairs, columns and figures that were compared.
+    """
+
+    column: str
+    metric: str
+    highest: str
+    lowest: str
+    high_value: float
+    low_value: float
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+    def __str__(self) -> str:
+        return (
+            f"{LABELS[self.metric]} by {self.column}: {self.highest} {self.high_value:.2f}, {self.lowest} "
+            f"{self.low_value:.2f}, gap {self.value:.2f} ({self.low:+.2f} to {self.high:+.2f}), "
+            f"p {equals_p(self.p_value)}"
+        )
+
+
+def estimate_group(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    threshold: float,
+    groups: ArrayLike | None,
+) -> dict[str, Estimate]:
+    """Estimate the figures of one group of images.
+
+    Parameters
+    ----------
+    truth, scores : ndarray of shape (n,)
+        Labels and scores of its images.
+    threshold : float
+        Strictly above which a score is called melanoma.
+    groups : array-like of shape (n,), or None
+        The patients; the standard errors are then those between patients, and of the independent images that theirs are
+        worth [4]_.
+
+    Returns
+    -------
+    dict of str to Estimate
+        Without the figures that count fewer than ten images of a class, and those without a standard error.
+    """
+    n_melanoma = int(truth.sum())
+    large = {"sensitivity": n_melanoma >= FEW, "specificity": len(truth) - n_melanoma >= FEW}
+    group = None if groups is None else number_groups(groups, len(truth))
+    # The variance of an AUC takes two patients with a melanoma, and two with a benign image.
+    large["auc"] = all(large.values()) and min(count_units(truth, group)) > 1
+    right = (scores > threshold) == truth
+    found = {name: _estimate(name, truth, scores, right, group) for name in GAP_METRICS if large[name]}
+    return {name: one for name, one in found.items() if one.error > 0}
+
+
+def largest_gaps(
+    groups: Sequence[tuple[str, str, Mapping[str, Estimate]]], confidence: float, random_state: int
+) -> tuple[Gap, ...]:
+    """Find the widest gap of each column in each figure.
+
+    Parameters
+    ----------
+    groups : sequence of (str, str, mapping of str to Estimate)
+        Column, value and figures of each group.
+    confidence : float
+        With which all intervals hold together, between 0 and 1.
+    random_state : int
+        Seed of the simulated maximum.
+
+    Returns
+    -------
+    tuple of Gap
+        None for a column in which fewer than two groups are large enough.
+    """
+    blocks: dict[tuple[str, str], list[tuple[str, Estimate]]] = {}
+    for column, value, figures in groups:
+        for name, found in figures.items():
+            blocks.setdefault((column, name), []).append((value, found))
+    blocks = {key: block for key, block in blocks.items() if len(block) > 1}
+    if not blocks:
+        return ()
+    rng = np.random.default_rng(random_state)
+    errors = [np.array([found.error for _, found in block]) for block in blocks.values()]
+    maxima = np.max([_maximum(block, rng) for block in errors], axis=0)
+    critical = float(np.quantile(maxima, confidence))
+    return tuple(_widest(*key, block, critical, maxima) for key, block in blocks.items())
+
+
+def _estimate(
+    name: str,
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    groups: NDArray[np.int64] | None,
+) -> Estimate:
+    if name == "auc":
+        found = delong(truth, scores, groups=groups)
+        auc = float(found.aucs[0])
+        return Estimate(auc, auc, float(np.sqrt(found.covariance[0, 0])))
+    rows = truth == (name == "sensitivity")
+    value = float(right[rows].mean())
+    worth = effective_size(right[rows], None if groups is None else groups[rows])
+    # One success and one failure more: a group in which nothing is missed is not known without error.
+    centre = (value * worth + 1) / (worth + 2)
+    return Estimate(value, centre, float(np.sqrt(centre * (1 - centre) / (worth + 2))))
+
+
+def _maximum(errors: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Simulate the largest standardised difference of any two groups where there is none."""
+    drawn = rng.normal(0, errors, (_N_DRAWS, len(errors)))
+    largest = np.zeros(_N_DRAWS)
+    for one, other in combinations(range(len(errors)), 2):
+        apart = np.abs(drawn[:, one] - drawn[:, other]) / np.hypot(errors[one], errors[other])
+        np.maximum(largest, apart, out=largest)
+    return largest
+
+
+def _widest(
+    column: str, metric: str, block: list[tuple[str, Estimate]], critical: float, maxima: NDArray[np.float64]
+) -> Gap:
+    (lowest, second), *_, (highest, first) = sorted(block, key=lambda group: group[1].value)
+    apart, error = first.centre - second.centre, float(np.hypot(first.error, second.error))
+    value = first.value - second.value
+    p_value = (1 + int((maxima >= abs(apart) / error).sum())) / (1 + len(maxima))
+    low, high = max(apart - critical * error, -1.0), min(apart + critical * error, 1.0)
+    return Gap(
+        column=column,
+        metric=metric,
+        highest=highest,
+        lowest=lowest,
+        high_value=first.value,
+        low_value=second.value,
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        p_value=p_value,
+    )

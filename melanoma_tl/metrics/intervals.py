@@ -1,0 +1,385 @@
+"""Intervals by formula: of proportions, of the AUC, of average precision, of specificity at a sensitivity.
+
+They were chosen by how often they hold the truth (``benchmarks/coverage.py``): percentile intervals of the bootstrap
+miss it too often where melanomas are few or figures near 1, nearly always on the flattering side. All of them know
+patients: images of one patient are not independent.
+
+References
+----------
+.. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American
+   Statistical Association 22, 1927.
+.. [2] E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas under two or more correlated receiver
+   operating characteristic curves: a nonparametric approach", Biometrics 44, 1988.
+.. [3] X. Sun and W. Xu, "Fast implementation of DeLong's algorithm for comparing the areas under correlated receiver
+   operating characteristic curves", IEEE Signal Processing Letters 21, 2014.
+.. [4] N. A. Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53, 1997.
+.. [5] G. Qin and L. Hotilovac, "Comparison of non-parametric confidence intervals for the area under the ROC curve of a
+   continuous-scale diagnostic test", Statistical Methods in Medical Research 17, 2008: the logit scale.
+.. [6] F. E. Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics Bulletin 2,
+   1946.
+.. [7] R. G. Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2",
+   Statistics in Medicine 25, 2006: method 5.
+.. [8] K. Boyd, K. H. Eng and C. D. Page, "Area under the precision-recall curve: point estimates and confidence
+   intervals", ECML PKDD 2013: the logit scale.
+.. [9] F. R. Hampel, "The influence curve and its role in robust estimation", Journal of the American Statistical
+   Association 69, 1974.
+.. [10] J. Hannig, "On generalized fiducial inference", Statistica Sinica 19, 2009; H. Schaefer, "Efficient confidence
+   bounds for ROC curves", Statistics in Medicine 13, 1994: bounds by order statistics.
+.. [11] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary data", Biometrics 48, 1992:
+   effective sample sizes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import betaincinv, expit, logit, ndtr, ndtri
+from scipy.stats import binom, norm, rankdata, t
+
+from melanoma_tl._parameters import INSIDE, NUMBERS, checked
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.metrics.resampling import number_groups, number_values_or_alone
+from melanoma_tl.metrics.validation import check_lengths, check_scored
+
+# By how much the tail of the melanomas' scores may be longer than its nearest ones show: found by measuring coverage.
+_STRETCH = 1.5
+
+
+class DeLong(NamedTuple):
+    """AUCs of several classifiers on the same images, and how they vary together.
+
+    Attributes
+    ----------
+    aucs : ndarray of shape (n_classifiers,)
+        0 to 1.
+    covariance : ndarray of shape (n_classifiers, n_classifiers)
+        Of the AUCs, over draws of the images, or of the patients.
+    degrees : ndarray of shape (n_classifiers,)
+        Degrees of freedom of the variances [6]_; infinite where a variance is 0.
+    """
+
+    aucs: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    degrees: NDArray[np.float64]
+
+
+@checked(successes=NUMBERS, n=NUMBERS, confidence=INSIDE)
+def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Any, Any]:
+    """Wilson's score interval [1]_ of one or many proportions.
+
+    Parameters
+    ----------
+    successes : float or array-like of float
+        Numbers of successes, 0 to `n`; need not be whole, so that an interval can be
+        planned for an expected proportion.
+    n : float or array-like of float
+        Numbers of trials.
+    confidence : float, default=0.95
+        Coverage, between 0 and 1.
+
+    Returns
+    -------
+    low, high : float or ndarray of float
+        Ends of the intervals, 0 to 1; NaN where `n` is 0.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(130, 150)
+    >>> f"{low:.3f} {high:.3f}"
+    '0.803 0.912'
+    """
+    k, trials = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
+    z2 = norm.isf((1 - confidence) / 2) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = np.sqrt(z2 * (k * (trials - k) / trials + z2 / 4))
+        low, high = (k + z2 / 2 - half) / (trials + z2), (k + z2 / 2 + half) / (trials + z2)
+    # Rounding must not move an end that is 0 or 1 exactly.
+    low, high = np.where(k == 0, np.minimum(low, 0), low), np.where(k == trials, np.maximum(high, 1), high)
+    low, high = (np.where(trials > 0, np.clip(end, 0, 1), np.nan) for end in (low, high))
+    return (low, high) if low.ndim else (float(low), float(high))
+
+
+def delong(y_true: ArrayLike, *y_scores: ArrayLike, groups: ArrayLike | None = None) -> DeLong:
+    """Estimate AUCs and their covariance [2]_ by midranks [3]_, with patients as Obuchowski [4]_.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; two images of each class at least.
+    *y_scores : array-like of shape (n,)
+        Scores of one or several classifiers; only their order counts.
+    groups : array-like of shape (n,), optional
+        What each image belongs to, such as its patient; a missing entry is a group of its own. Two groups with a
+        melanoma and two with a benign image at least; one may have both.
+
+    Returns
+    -------
+    DeLong
+        AUCs equal to `melanoma_tl.metrics.roc_auc`, and their covariance.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two images or groups, of which no variance can be estimated.
+    ParameterError
+        If lengths differ, labels are not 0 and 1, or a score is no finite number.
+
+    Examples
+    --------
+    >>> found = delong([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> float(found.aucs[0]), float(found.covariance[0, 0])
+    (0.75, 0.125)
+    """
+    checked = [check_scored(y_true, y_score, probabilities=False) for y_score in y_scores]
+    truth = checked[0][0]
+    check_lengths(len(truth), groups=groups)
+    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    n_melanoma, n_benign = _count_units(truth, group)
+    if min(n_melanoma, n_benign) < 2:
+        unit = "images" if groups is None else "patients"
+        raise DatasetError(
+            f"DeLong's variance needs two {unit} of each class, got {n_melanoma} melanoma and {n_benign} benign"
+        )
+    return _delong(truth, np.stack([values for _, values in checked]), group)
+
+
+def auc_interval(
+    truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None, confidence: float
+) -> tuple[float, float, float, str]:
+    """Estimate an AUC with its interval.
+
+    Parameters
+    ----------
+    truth, scores : ndarray of shape (n,)
+        As `melanoma_tl.metrics.validation.check_scored` returns them; both classes.
+    groups : array-like of shape (n,), or None
+        As `delong`.
+    confidence : float
+        Coverage, between 0 and 1.
+
+    Returns
+    -------
+    value, low, high : float
+        The interval is symmetric on the logit scale [5]_, with the variance of `delong` and the quantile of Student's
+        distribution. Where that variance is 0, or cannot be estimated, it is Newcombe's score interval [7]_, which
+        has a width for every AUC, with the number of patients for that of images.
+    method : str
+        "logit delong", "clustered logit delong" or "newcombe".
+    """
+    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    sizes = _count_units(truth, group)
+    found = _delong(truth, scores[None], group) if min(sizes) > 1 else None
+    value = float(_placements(truth, scores)[truth == 1].mean()) if found is None else float(found.aucs[0])
+    if found is None or not found.covariance[0, 0] > 0 or not 0 < value < 1:
+        return value, *_newcombe(value, *sizes, confidence), "newcombe"
+    low, high = _on_logit_scale(value, float(found.covariance[0, 0]), float(found.degrees[0]), confidence)
+    return value, low, high, "logit delong" if groups is None else "clustered logit delong"
+
+
+def average_precision_interval(
+    truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None, confidence: float
+) -> tuple[float, float, float, str]:
+    """Estimate an average precision with its interval.
+
+    Parameters
+    ----------
+    truth, scores, groups, confidence
+        As `auc_interval`.
+
+    Returns
+    -------
+    value, low, high : float
+        The interval is symmetric on the logit scale [8]_, with the variance of the influence function [9]_ over images,
+        or over patients, and the quantile of Student's distribution for the melanomas, or their patients. Where that
+        variance is 0, it is Wilson's for as many successes in as many trials as there are of these.
+    method : str
+        "logit influence", "clustered logit influence" or "wilson".
+    """
+    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    value, influence = _average_precision(truth, scores)
+    of_group = np.bincount(group, weights=influence)
+    n_groups, n_melanoma = len(of_group), _count_units(truth, group)[0]
+    variance = float((of_group**2).sum()) * n_groups / max(n_groups - 1, 1) / len(truth) ** 2
+    if n_melanoma < 2 or variance < 1e-15 or not 0 < value < 1:
+        return value, *wilson_interval(value * n_melanoma, n_melanoma, confidence), "wilson"
+    low, high = _on_logit_scale(value, variance, n_melanoma - 1, confidence)
+    return value, low, high, "logit influence" if groups is None else "clustered logit influence"
+
+
+def effective_size(successes: ArrayLike, groups: ArrayLike | None) -> float:
+    """Find how many independent images the images of a proportion are worth [11]_.
+
+    Parameters
+    ----------
+    successes : array-like of bool of shape (n,)
+        Where there is a success.
+    groups : array-like of shape (n,), or None
+        As `delong`.
+
+    Returns
+    -------
+    float
+        Their number over the design effect, which is at least 1; the number of groups where all succeed or none does,
+        for the design effect cannot be seen there. Without groups, their number.
+    """
+    hits = np.asarray(successes, dtype=np.float64)
+    if groups is None or len(hits) < 2:
+        return float(len(hits))
+    # One patient alone is one independent image.
+    return _worth(hits, number_values_or_alone(pd.Series(np.asarray(groups, dtype=object), dtype=object)))
+
+
+def specificity_intervals(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    sensitivities: Sequence[float],
+    groups: ArrayLike | None,
+    confidence: float,
+    n_draws: int,
+    random_state: int,
+) -> list[tuple[float, float]]:
+    """Find intervals of the specificity at given sensitivities.
+
+    Parameters
+    ----------
+    truth, scores, groups, confidence
+        As `auc_interval`.
+    sensitivities : sequence of float
+        Each above 0, at most 1.
+    n_draws : int
+        Draws of the fiducial distribution.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    list of (float, float)
+        Lower and upper ends.
+
+    Notes
+    -----
+    The threshold with the sensitivity q leaves a share 1 - q of all melanomas below it. How many of the m melanomas
+    here lie below is binomial; it so lies between two of them that are known up to that draw [10]_, anywhere in
+    between on the scale of the normal quantiles of the benign images. Below the lowest melanoma nothing was seen; an
+    exponential tail is supposed there, whose length is estimated from the lowest sqrt(m) melanomas and stretched by a
+    half. The specificity at the threshold is drawn from the beta distribution of the benign images below it. With
+    patients, the numbers of images are the effective ones [11]_, by the design effects of the AUC's components [4]_.
+    """
+    melanoma, benign = np.sort(scores[truth == 1]), np.sort(scores[truth == 0])
+    m, n = len(melanoma), len(benign)
+    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    m_eff, n_eff = _effective_sizes(truth, scores, group)
+    below = (np.searchsorted(benign, melanoma) + np.searchsorted(benign, melanoma, side="right")) / 2
+    places = ndtri((below + 0.5) / (n + 1))
+    nearest = min(max(2, int(np.ceil(np.sqrt(m)))), m - 1)
+    lengths = (places[nearest] - places[:nearest], places[m - nearest :] - places[m - nearest - 1]) if m > 2 else ()
+    lower, upper = (max(float(_STRETCH * length.mean()), 1e-6) for length in lengths) if lengths else (1.0, 1.0)
+    rng = np.random.default_rng(random_state)
+    levels, between, beyond, benign_level = ((rng.permutation(n_draws) + 0.5) / n_draws for _ in range(4))
+    found = []
+    for sensitivity in sensitivities:
+        missed = 1 - sensitivity
+        rank = (binom.ppf(levels, m_eff, missed) + between) * (m + 1) / (m_eff + 1)
+        here = np.clip(rank.astype(int), 0, m)
+        at, after = places[np.maximum(here - 1, 0)], places[np.minimum(here, m - 1)]
+        place = at + (rank - here) * (after - at)
+        with np.errstate(divide="ignore"):  # at sensitivity 1 the threshold lies below every score that may come
+            tail_below = places[0] + lower * np.log(missed / (1 - sensitivity * beyond ** (1 / m_eff)))
+            tail_above = places[-1] - upper * np.log(sensitivity / (1 - missed * beyond ** (1 / m_eff)))
+        place = np.where(here == 0, tail_below, np.where(here == m, tail_above, place))
+        share = np.clip((n + 1) * ndtr(place) - 0.5, 0, n) / n
+        drawn = betaincinv(share * n_eff + 0.5, (1 - share) * n_eff + 0.5, benign_level)
+        low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+        found.append((float(low), float(high)))
+    return found
+
+
+def _count_units(truth: NDArray[np.int64], group: NDArray[np.int64]) -> tuple[int, int]:
+    """Count the groups with a melanoma, and those with a benign image."""
+    return len(np.unique(group[truth == 1])), len(np.unique(group[truth == 0]))
+
+
+def _placements(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the other class that each melanoma outscores, or that outscores each benign image; ties count half."""
+    melanoma = truth == 1
+    ranks, placed = rankdata(scores), np.empty(len(scores))
+    # How many images of the other class each one outscores: its rank among all, less that among its own.
+    placed[melanoma] = (ranks[melanoma] - rankdata(scores[melanoma])) / (~melanoma).sum()
+    placed[~melanoma] = 1 - (ranks[~melanoma] - rankdata(scores[~melanoma])) / melanoma.sum()
+    return placed
+
+
+def _delong(truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArray[np.int64]) -> DeLong:
+    """Obuchowski's covariance (1997), which is DeLong's (1988) where every group is one image."""
+    placed = np.stack([_placements(truth, values) for values in scores])
+    aucs = placed[:, truth == 1].mean(axis=1)
+    parts, variances, degrees = [], [], []
+    n_groups = int(group.max()) + 1
+    for of in (truth == 1, truth == 0):
+        deviations = placed[:, of] - aucs[:, None]
+        sums = np.stack([np.bincount(group[of], weights=row, minlength=n_groups) for row in deviations]) / of.sum()
+        units = len(np.unique(group[of]))
+        parts.append(sums)
+        variances.append(sums @ sums.T * units / (units - 1))
+        degrees.append(units - 1)
+    crossed = parts[0] @ parts[1].T * n_groups / max(n_groups - 1, 1)
+    covariance = variances[0] + variances[1] + crossed + crossed.T
+    alone = [np.diag(variance) for variance in variances]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        freedom = sum(alone) ** 2 / sum(one**2 / degree for one, degree in zip(alone, degrees, strict=True))
+    return DeLong(aucs, covariance, np.where(np.isnan(freedom), np.inf, freedom))
+
+
+def _effective_sizes(
+    truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArray[np.int64]
+) -> tuple[int, int]:
+    """How many independent images of each class the images are worth."""
+    placed = _placements(truth, scores)
+    melanoma, benign = (max(round(_worth(placed[of], group[of])), 1) for of in (truth == 1, truth == 0))
+    return melanoma, benign
+
+
+def _worth(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
+    """Divide the number of values by the design effect of their mean."""
+    deviations = values - values.mean()
+    alone = float((deviations**2).sum())
+    if alone == 0:
+        return float(len(np.unique(group)))
+    effect = float((np.bincount(group, weights=deviations) ** 2).sum()) / alone
+    return len(values) / max(effect, 1.0)
+
+
+def _average_precision(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Average precision, and the influence of each image on it."""
+    distinct, cell = np.unique(-scores, return_inverse=True)
+    melanoma = np.bincount(cell, weights=truth, minlength=len(distinct))
+    found, called = melanoma.cumsum(), np.bincount(cell, minlength=len(distinct)).cumsum()
+    precision = found / called
+    value = float((melanoma * precision).sum() / found[-1])
+    # An image is called at every threshold up to its score: it moves the precision of each melanoma down there.
+    right = (melanoma / called)[::-1].cumsum()[::-1]
+    any_class = (melanoma * precision / called)[::-1].cumsum()[::-1]
+    influence = truth * (precision[cell] - value + right[cell]) - any_class[cell]
+    influence *= len(truth) / found[-1]
+    return value, influence - influence.mean()
+
+
+def _on_logit_scale(value: float, variance: float, degrees: float, confidence: float) -> tuple[float, float]:
+    half = t.isf((1 - confidence) / 2, degrees) * np.sqrt(variance) / (value * (1 - value))
+    return float(expit(logit(value) - half)), float(expit(logit(value) + half))
+
+
+def _newcombe(auc: float, n_melanoma: int, n_benign: int, confidence: float) -> tuple[float, float]:
+    """Find the AUCs that chance separates from this one, by Hanley and McNeil's variance with sizes of one mean."""
+    z, size = norm.isf((1 - confidence) / 2), (n_melanoma + n_benign) / 2 - 1
+
+    def excess(true: float) -> float:
+        spread = 1 + size * ((1 - true) / (2 - true) + true / (1 + true))
+        return float((true - auc) ** 2 - z**2 * true * (1 - true) * spread / (n_melanoma * n_benign))
+
+    low = 0.0 if auc == 0 else float(brentq(excess, 0.0, auc - 1e-12)) if excess(auc - 1e-12) < 0 else auc
+    high = 1.0 if auc == 1 else float(brentq(excess, auc + 1e-12, 1.0)) if excess(auc + 1e-12) < 0 else auc
+    return low, high

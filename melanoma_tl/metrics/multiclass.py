@@ -1,0 +1,263 @@
+"""Figures of a classifier of several diagnoses: each against the rest, and their means.
+
+References
+----------
+.. [1] N. C. F. Codella et al., "Skin lesion analysis toward melanoma detection 2018: a
+   challenge hosted by the International Skin Imaging Collaboration", 2019
+   (arXiv:1902.03368): balanced multi-class accuracy, the mean of the sensitivities.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.metrics.binary import LABELS, UNBOUNDED, Metric, by_resampling, tally_metrics
+from melanoma_tl.metrics.few import count_units, mark_few
+from melanoma_tl.metrics.intervals import effective_size, wilson_interval
+from melanoma_tl.metrics.resampling import Tally, draw_classes, method_name, percentile_interval
+from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_probabilities
+
+NO_CLASS = -1
+"""The class that is predicted where several have the same highest score: none, which is never right."""
+
+AVERAGED = tuple(name for name in LABELS if name not in UNBOUNDED)
+"""The figures of one class against the rest whose mean over the classes means something: ratios have none."""
+
+
+class MulticlassMetrics(NamedTuple):
+    """Figures over all classes.
+
+    Attributes
+    ----------
+    balanced_accuracy : Metric
+        Mean over the classes of the share of their images that are called right [1]_.
+    accuracy : Metric
+        Share of all images that are called right.
+    macro : dict of str to Metric
+        For each name in `AVERAGED`, the mean over the classes of the figure of
+        one against the rest; NaN where it is undefined for one of them.
+    """
+
+    balanced_accuracy: Metric
+    accuracy: Metric
+    macro: dict[str, Metric]
+
+
+def predict_classes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Call each image what has its highest score.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_classes)
+        Probabilities.
+
+    Returns
+    -------
+    ndarray of int64 of shape (n,)
+        Number of the class; `NO_CLASS` where several share the highest score, as in the scorer of the challenges.
+
+    Examples
+    --------
+    >>> predict_classes(np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]])).tolist()
+    [1, -1]
+    """
+    highest = scores == scores.max(axis=1, keepdims=True)
+    return np.where(highest.sum(axis=1) == 1, scores.argmax(axis=1), NO_CLASS)
+
+
+def read_class_scores(y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]:
+    """Read the scores of several classes; NaN marks an image without a score.
+
+    Parameters
+    ----------
+    y_score : array-like of shape (n, n_classes)
+        Probabilities, 0 to 1.
+    n_classes : int
+        At least 2.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n, n_classes)
+        The scores.
+
+    Raises
+    ------
+    ParameterError
+        If the shape is another one, or scores are no probabilities.
+    """
+    try:
+        scores = np.asarray(y_score, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"y_score must hold numbers, one a class for each image: {error}") from error
+    if scores.ndim != 2 or scores.shape[1] != n_classes:
+        raise ParameterError(f"y_score must have the shape (n, {n_classes}), one column a class, got {scores.shape}")
+    return check_probabilities(scores)
+
+
+def check_class_scores(truth: NDArray[np.int64], y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]:
+    """Check the scores of several classes, of which each image has all.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image.
+    y_score, n_classes
+        As `read_class_scores`; without NaN.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n, n_classes)
+        The scores.
+
+    Raises
+    ------
+    DatasetError
+        If a class has no image.
+    ParameterError
+        As `read_class_scores`; also if lengths differ or a score is NaN.
+    """
+    scores = read_class_scores(y_score, n_classes)
+    check_lengths(len(scores), y_true=truth)
+    n_missing = int(np.isnan(scores).any(axis=1).sum())
+    if n_missing:
+        raise ParameterError(f"y_score is NaN for {n_missing} of {len(scores)} images; leave these out")
+    missing = np.flatnonzero(np.bincount(truth, minlength=n_classes) == 0)
+    if len(missing):
+        raise DatasetError(
+            f"no image of {len(missing)} of the {n_classes} classes, the first of them number {missing[0]}"
+        )
+    return scores
+
+
+def multiclass_metrics(
+    truth: NDArray[np.int64],
+    y_score: ArrayLike,
+    *,
+    n_classes: int,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> MulticlassMetrics:
+    """Measure a classifier of several classes as a whole.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image, 0 to ``n_classes - 1``; each must occur.
+    y_score : array-like of shape (n, n_classes)
+        Probabilities.
+    n_classes : int
+        At least 2.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+
+    Returns
+    -------
+    MulticlassMetrics
+        Accuracy with Wilson's interval, of the effective number of images where there are groups; all others with
+        percentile bootstrap intervals. For what depends on the shares of the classes
+        (`melanoma_tl.metrics.binary.OF_PREVALENCE`) all images are resampled, for the rest those of each class for
+        themselves. A class is called against the rest where its score is strictly above 0.5, as in the scorer of
+        the challenges.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `check_class_scores`.
+
+    Examples
+    --------
+    >>> found = multiclass_metrics(np.array([0, 1, 2, 2]), np.eye(3)[[0, 1, 2, 1]], n_classes=3)
+    >>> round(found.balanced_accuracy.value, 4), found.accuracy.value
+    (0.8333, 0.75)
+    """
+    check_bootstrap(confidence, n_resamples)
+    scores = check_class_scores(truth, y_score, n_classes)
+    check_lengths(len(scores), groups=groups)
+    (value,), (resampled,) = measure_classes(truth, [scores], groups, n_resamples, random_state)
+    n, method = len(truth), method_name(groups)
+    lows, highs = percentile_interval(value, resampled, confidence)
+    figures = [
+        Metric(float(one), float(low), float(high), n, method)
+        for one, low, high in zip(value, lows, highs, strict=True)
+    ]
+    balanced, accuracy, *macro = figures
+    right = predict_classes(scores) == truth
+    worth = effective_size(right, groups)
+    ends = wilson_interval(worth if right.all() else right.mean() * worth, worth, confidence)
+    accuracy = Metric(accuracy.value, *ends, n, "wilson" if groups is None else "clustered wilson")
+    units = (min(count_units(truth, groups)),)  # all of these rest on each class
+    whole = mark_few({"balanced_accuracy": balanced, "accuracy": accuracy}, units)
+    return MulticlassMetrics(**whole, macro=mark_few(dict(zip(AVERAGED, macro, strict=True)), units))
+
+
+def measure_classes(
+    truth: NDArray[np.int64],
+    scores_of: Sequence[NDArray[np.float64]],
+    groups: ArrayLike | None,
+    n_resamples: int,
+    random_state: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure one or several classifiers on the same images, and on the same resamples of them.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image; each class must occur.
+    scores_of : sequence of ndarray of shape (n, n_classes)
+        The scores of each classifier.
+    groups, n_resamples, random_state
+        As `melanoma_tl.metrics.score_metrics`.
+
+    Returns
+    -------
+    values : ndarray of shape (n_classifiers, n_figures)
+        Balanced accuracy, accuracy, and the macro means in the order of `AVERAGED`.
+    resampled : ndarray of shape (n_classifiers, n_figures, n_resamples)
+        The same of each resample; NaN where a figure is undefined.
+    """
+    n_columns = 2 * scores_of[0].shape[1]
+    sets = [slice(start, start + n_columns) for start in range(0, n_columns * len(scores_of), n_columns)]
+    # Called or not is a score of two values, so that one resampling serves both kinds of figures.
+    columns = np.concatenate([part for scores in scores_of for part in (scores, _call_each(scores))], axis=1)
+    n_classes = n_columns // 2
+    tallies = [Tally.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]
+    here = [(tally.melanoma, tally.benign) for tally in tallies]
+    n_above = [int((tally.scores > 0.5).sum()) for tally in tallies]
+    values = np.stack([_over_classes(AVERAGED, here[of], n_above[of]) for of in sets])
+    resampled = np.empty((*values.shape, n_resamples))
+    for stratified, names in by_resampling(AVERAGED):
+        draws = draw_classes(truth, columns, groups, n_resamples, random_state, stratified=stratified)
+        found = np.concatenate(
+            [np.stack([_over_classes(names, drawn[of], n_above[of]) for of in sets]) for drawn in draws], axis=-1
+        )
+        of_calls = 0 if stratified else 1  # the balanced accuracy does not depend on the shares, the accuracy does
+        macro = [2 + AVERAGED.index(name) for name in names]
+        resampled[:, [of_calls, *macro]] = found[:, [of_calls, *range(2, found.shape[1])]]
+    return values, resampled
+
+
+def _call_each(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Say of each class whether an image is called it: 1 or 0."""
+    return (predict_classes(scores)[:, None] == np.arange(scores.shape[1])).astype(np.float64)
+
+
+def _over_classes(
+    names: Iterable[str], drawn: list[tuple[NDArray[np.int64], NDArray[np.int64]]], n_above: list[int]
+) -> NDArray[np.float64]:
+    """Compute balanced accuracy, accuracy and some macro means of one or many tallies, as rows."""
+    n_classes = len(drawn) // 2
+    against_rest = np.mean(
+        [tally_metrics(names, *pair, above) for pair, above in zip(drawn[:n_classes], n_above, strict=False)], axis=0
+    )
+    right = np.stack(
+        [own[..., :above].sum(axis=-1) for (own, _), above in zip(drawn[n_classes:], n_above[n_classes:], strict=True)]
+    )
+    of_class = np.stack([own.sum(axis=-1) for own, _ in drawn[n_classes:]])
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample may lack a class
+        balanced = (right / of_class).mean(axis=0)
+    return np.concatenate([balanced[np.newaxis], (right.sum(axis=0) / of_class.sum(axis=0))[np.newaxis], against_rest])

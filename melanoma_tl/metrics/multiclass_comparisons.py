@@ -1,0 +1,207 @@
+"""Whether one classifier of several diagnoses is better than another on the same images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from melanoma_tl._tables import TitledTable
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.metrics.binary import COLLAPSED, LABELS
+from melanoma_tl.metrics.comparisons import Difference, McNemar, compare, difference_table, mcnemar
+from melanoma_tl.metrics.multiclass import AVERAGED, check_class_scores, measure_classes, predict_classes
+from melanoma_tl.metrics.resampling import method_name, percentile_interval
+from melanoma_tl.metrics.validation import check_bootstrap, check_lengths
+
+_OF_EACH = ("auc", "average_precision", "sensitivity", "specificity")
+
+
+@dataclass(frozen=True, eq=False)
+class MulticlassComparison(TitledTable):
+    """Two classifiers of several diagnoses on the same images.
+
+    Made by `compare_classes` or `MulticlassReport.compare`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What the two are called.
+    class_sizes : mapping of str to int
+        The images of each class that both have scored.
+    left_out : int
+        Images that only one of them has scored.
+    confidence : float
+        Coverage of the intervals.
+    differences : mapping of str to Difference
+        First minus second: "balanced_accuracy", "accuracy", and "macro_" with each name in
+        `melanoma_tl.metrics.multiclass.AVERAGED`.
+    against_rest : mapping of str to mapping of str to Difference
+        For each class, the differences of all figures of it against the rest.
+    disagreement : McNemar
+        Images that one alone calls right.
+    """
+
+    names: tuple[str, str]
+    class_sizes: Mapping[str, int]
+    left_out: int
+    confidence: float
+    differences: Mapping[str, Difference]
+    against_rest: Mapping[str, Mapping[str, Difference]]
+    disagreement: McNemar
+
+    def __repr__(self) -> str:
+        one = self.differences["balanced_accuracy"]
+        return f"MulticlassComparison({self._title()}, balanced accuracy {one.value:+.3f})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the comparison to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a figure: "metric", "class" (empty for all classes together), then the columns of `Difference`.
+        """
+        parts = {"": self.differences, **self.against_rest}
+        return pd.DataFrame(
+            [
+                {"metric": figure, "class": name, **asdict(row)}
+                for name, rows in parts.items()
+                for figure, row in rows.items()
+            ]
+        )
+
+    def _title(self) -> str:
+        return f"{self.names[0]} against {self.names[1]}"
+
+    def _facts(self) -> list[str]:
+        classes = ", ".join(f"{n} {name}" for name, n in self.class_sizes.items())
+        n, (first, second), alone = sum(self.class_sizes.values()), self.names, self.disagreement
+        facts = [
+            f"{n} images scored by both: {classes}; {self.left_out} scored by one alone are left out",
+            f"Images that one alone calls right: {alone.only_first} {first}, {alone.only_second} {second}",
+            "p-values are not corrected for the number of figures: name the one that counts beforehand",
+        ]
+        collapsed = [name for name, row in self._labelled().items() if row.low == row.high]
+        return [*facts, f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else facts
+
+    def _labelled(self) -> dict[str, Difference]:
+        together = {
+            "Balanced accuracy": self.differences["balanced_accuracy"],
+            "Accuracy": self.differences["accuracy"],
+            **{f"{LABELS[name]}, mean of the classes": self.differences[f"macro_{name}"] for name in _OF_EACH},
+        }
+        of_each = {
+            f"{LABELS[figure]} of {name}": rows[figure]
+            for name, rows in self.against_rest.items()
+            for figure in _OF_EACH
+        }
+        return together | of_each
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return difference_table(self._labelled(), names=self.names, confidence=self.confidence)
+
+
+def compare_classes(
+    truth: NDArray[np.int64],
+    first_score: ArrayLike,
+    second_score: ArrayLike,
+    *,
+    classes: Sequence[str],
+    names: tuple[str, str] = ("first", "second"),
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+    left_out: int = 0,
+) -> MulticlassComparison:
+    """Compare two classifiers of several diagnoses on the same images.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image; two images of each class at least.
+    first_score, second_score : array-like of shape (n, n_classes)
+        Probabilities by each classifier, in the same order of images and classes.
+    classes : sequence of str of length n_classes
+        Names of the classes.
+    names : tuple of str, default=("first", "second")
+        What to call the two.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.score_metrics`.
+    left_out : int, default=0
+        How many images were left out, for the record.
+
+    Returns
+    -------
+    MulticlassComparison
+        Figures of all classes together have the percentile bootstrap of their difference, both classifiers seeing
+        the same resamples, and the accuracy McNemar's mid-p test; those of one class against the rest are
+        `melanoma_tl.metrics.compare`'s. With `groups` patients are resampled, and McNemar's test, which
+        supposes that every image is drawn by itself, is left out.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer than two images.
+    ParameterError
+        If lengths or shapes differ, scores are no probabilities, or a parameter is out of its range.
+
+    Examples
+    --------
+    >>> truth = np.repeat([0, 1, 2], 4)
+    >>> first, second = np.eye(3)[truth], np.eye(3)[(truth + (np.arange(12) % 4 == 0)) % 3]
+    >>> compare_classes(truth, first, second, classes=["bkl", "mel", "nv"])
+    MulticlassComparison(first against second, balanced accuracy +0.250)
+    """
+    check_bootstrap(confidence, n_resamples)
+    scores = [check_class_scores(truth, given, len(classes)) for given in (first_score, second_score)]
+    check_lengths(len(truth), groups=groups)
+    sizes = dict(zip(classes, np.bincount(truth, minlength=len(classes)).tolist(), strict=True))
+    rare = [name for name, n in sizes.items() if n < 2]
+    if rare:
+        raise DatasetError(f"A comparison needs two images of each class; there is only one of {', '.join(rare)}")
+    bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
+    first_right, second_right = (predict_classes(one) == truth for one in scores)
+    disagreement = mcnemar(first_right, second_right)
+    return MulticlassComparison(
+        names=names,
+        class_sizes=sizes,
+        left_out=left_out,
+        confidence=confidence,
+        differences=_differences(truth, scores, groups, disagreement, **bootstrap),
+        against_rest={
+            name: compare(
+                truth == number, *(one[:, number] for one in scores), names=names, groups=groups, **bootstrap
+            ).differences
+            for number, name in enumerate(classes)
+        },
+        disagreement=disagreement,
+    )
+
+
+def _differences(
+    truth: NDArray[np.int64],
+    scores: Sequence[NDArray[np.float64]],
+    groups: ArrayLike | None,
+    disagreement: McNemar,
+    *,
+    confidence: float,
+    n_resamples: int,
+    random_state: int,
+) -> dict[str, Difference]:
+    """Differences of the figures of all classes together."""
+    (first, second), resampled = measure_classes(truth, scores, groups, n_resamples, random_state)
+    lows, highs = percentile_interval(first - second, resampled[0] - resampled[1], confidence)
+    found = {}
+    for place, name in enumerate(("balanced_accuracy", "accuracy", *(f"macro_{name}" for name in AVERAGED))):
+        one, other = float(first[place]), float(second[place])
+        tested: dict[str, Any] = {}
+        if name == "accuracy" and groups is None:
+            tested = {"p_value": disagreement.mid_p, "test": "McNemar mid-p"}
+        found[name] = Difference(
+            one, other, one - other, float(lows[place]), float(highs[place]), method_name(groups), **tested
+        )
+    return found

@@ -1,0 +1,533 @@
+"""Draw images, or patients, again with replacement: what every bootstrap interval of the library rests on.
+
+A figure of a binary classifier depends on its scores only through how many images
+of each class stand at each distinct score. A resample is therefore kept as such a
+tally, and a figure is computed for thousands of them at once.
+
+For what does not depend on the share of melanomas, such as the AUC, images are drawn
+within their class, so that each resample keeps the class sizes of the test (the
+stratified bootstrap [1]_). What depends on it, such as precision, F1, net benefit and
+calibration, is resampled as the images were drawn: from all of them. Images that belong
+together, such as those of one patient, are drawn together (the cluster bootstrap
+[2]_): patients with a melanoma and patients without are then the two strata.
+
+What is large is resampled in pools, so that a million images cost no more than four
+thousand:
+
+* Above 4,000 distinct scores, resamples are drawn from pools of neighbouring scores,
+  each with at most a 500th of the melanomas and of the benign images, so that a rare
+  melanoma has a pool of its own. No pool reaches across a threshold or the edge of a bin.
+  Only the scatter of a figure comes from the pools: its value is that of every single
+  score, and the resamples are moved by what pooling has changed.
+* Above 4,000 patients in a stratum, 2,000 bundles of them, made at random, are drawn
+  instead: bundles of independent patients are independent themselves (the method of
+  random groups [3]_). So are images, where two classifiers are compared on them.
+
+References
+----------
+.. [1] B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993,
+   chapters 8 and 13.
+.. [2] C. A. Field and A. H. Welsh, "Bootstrapping clustered data", Journal of the
+   Royal Statistical Society B 69, 2007.
+.. [3] K. M. Wolter, "Introduction to Variance Estimation", 2nd edition, 2007, chapter 2.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.metrics.validation import check_lengths
+
+# Cells (resamples x distinct scores) held at once: bounds the bootstrap to some 100 MB at any number of images.
+_BATCH_CELLS = 1_000_000
+
+_MOST_SCORES, _POOLS = 4_000, 500
+_MOST_GROUPS, _BUNDLES = 4_000, 2_000
+
+# Where a table of groups has more entries than this share, multiplying it as it stands is faster.
+_DENSE = 0.02
+
+
+class Tally(NamedTuple):
+    """Images of each class at each distinct score, highest score first: all that any figure depends on."""
+
+    scores: NDArray[np.float64]
+    melanoma: NDArray[np.int64]
+    benign: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, truth: NDArray[np.int64], scores: NDArray[np.float64]) -> "Tally":
+        """Count the images.
+
+        Parameters
+        ----------
+        truth : ndarray of shape (n,)
+            0 benign, 1 melanoma.
+        scores : ndarray of shape (n,)
+            Without NaN.
+
+        Returns
+        -------
+        Tally
+            One entry a distinct score.
+        """
+        distinct, cell = np.unique(scores, return_inverse=True)
+        counts = [np.bincount(cell[truth == label], minlength=len(distinct))[::-1] for label in (1, 0)]
+        return cls(distinct[::-1], *counts)
+
+    def pooled(self, cuts: ArrayLike = ()) -> tuple["Tally", NDArray[np.float64]]:
+        """Put neighbouring scores together, where there are more than 4,000.
+
+        Parameters
+        ----------
+        cuts : array-like of float, default=()
+            A pool has no scores on both sides of one of these; a score on it belongs to the lower side.
+
+        Returns
+        -------
+        Tally, ndarray of shape (n_pools,)
+            One entry a pool, at the mean score of its images; and the lowest score in each, highest pool first. The
+            tally itself where there are few scores.
+        """
+        if len(self.scores) <= _MOST_SCORES:
+            return self, self.scores
+        # A pool ends where one of these changes: the pool of the melanomas so far, of the benign, and the next cut.
+        # Where the last image of a class has come its share is whole, so that classes that are apart stay apart.
+        marks = [
+            ((side.cumsum() - side / 2) / max(side.sum(), 1) * _POOLS // 1) for side in (self.melanoma, self.benign)
+        ]
+        marks.append(np.searchsorted(np.sort(np.asarray(cuts, dtype=np.float64)), self.scores, side="left"))
+        first = np.flatnonzero(np.any([np.diff(mark, prepend=-1) != 0 for mark in marks], axis=0))
+        melanoma, benign, total = (
+            np.add.reduceat(side, first)
+            for side in (self.melanoma, self.benign, (self.melanoma + self.benign) * self.scores)
+        )
+        lowest = self.scores[np.append(first[1:], len(self.scores)) - 1]
+        # The mean of equal scores may be rounded away from them, across a cut.
+        scores = np.clip(total / (melanoma + benign), lowest, self.scores[first])
+        return Tally(scores, melanoma, benign), lowest
+
+
+Figure = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""Computes figures, as rows, of distinct scores and of melanoma and benign images at each: of a tally or of `Drawn`."""
+
+Drawn = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Melanoma and benign images of some resamples at each distinct score, two arrays of shape (size, n_scores)."""
+
+
+def draw_images(tally: Tally, n_resamples: int, random_state: int, *, stratified: bool = True) -> Iterator[Drawn]:
+    """Resample the images.
+
+    Parameters
+    ----------
+    tally : Tally
+        What to draw from.
+    n_resamples : int
+        How often.
+    random_state : int
+        Seed.
+    stratified : bool, default=True
+        Whether each resample keeps the class sizes.
+
+    Yields
+    ------
+    tuple of ndarray
+        A batch of resamples, as `Drawn`.
+    """
+    rng = np.random.default_rng(random_state)
+    n_scores = len(tally.scores)
+    for size in _batches(n_resamples, n_scores):
+        if stratified:
+            yield _redraw(tally.melanoma, size, rng), _redraw(tally.benign, size, rng)
+        else:
+            drawn = _redraw(np.concatenate([tally.melanoma, tally.benign]), size, rng)
+            yield drawn[:, :n_scores], drawn[:, n_scores:]
+
+
+def draw_groups(
+    truth: NDArray[np.int64],
+    scores: Sequence[NDArray[np.float64]],
+    groups: ArrayLike | None,
+    n_resamples: int,
+    random_state: int,
+    *,
+    stratified: bool = True,
+) -> Iterator[list[Drawn]]:
+    """Resample groups of images that belong together, under one or several sets of scores at once.
+
+    Parameters
+    ----------
+    truth : ndarray of shape (n,)
+        0 benign, 1 melanoma.
+    scores : sequence of ndarray of shape (n,)
+        Scores of the same images by one or several classifiers.
+    groups : array-like of shape (n,), or None
+        What an image belongs to, such as its patient; a missing entry is a group of its own, and
+        with None every image is.
+    n_resamples : int
+        How often.
+    random_state : int
+        Seed.
+    stratified : bool, default=True
+        Whether groups with and without a melanoma are resampled separately.
+
+    Yields
+    ------
+    list of tuple of ndarray
+        A batch of the same resamples under each set of scores, as `Drawn`.
+    """
+    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    tables = [_count_by_group(truth, values, group) for values in scores]
+    has_melanoma = np.bincount(group, weights=truth) > 0
+    strata = (has_melanoma, ~has_melanoma) if stratified else (np.ones_like(has_melanoma),)
+    yield from _draw_together(tables, strata, n_resamples, random_state)
+
+
+def draw_classes(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    groups: ArrayLike | None,
+    n_resamples: int,
+    random_state: int,
+    *,
+    stratified: bool = True,
+) -> Iterator[list[Drawn]]:
+    """Resample images of several classes, under the scores of each class at once.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image, from 0.
+    scores : ndarray of shape (n, n_columns)
+        Column c is tallied for class ``c % n_classes`` against the rest.
+    groups : array-like of shape (n,), or None
+        As `draw_groups`.
+    n_resamples, random_state : int
+        As `draw_groups`.
+    stratified : bool, default=True
+        Whether groups are resampled among those of which the rarest class is the same, which without groups keeps
+        the number of images of each class.
+
+    Yields
+    ------
+    list of tuple of ndarray
+        A batch of the same resamples, as `Drawn`, one entry a column; "melanoma" is the class itself.
+    """
+    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    n_images = np.bincount(truth)
+    tables = [
+        _count_by_group((truth == column % len(n_images)).astype(np.int64), scores[:, column], group)
+        for column in range(scores.shape[1])
+    ]
+    rarest_first = np.argsort(n_images, kind="stable")
+    rank = np.argsort(rarest_first)[truth]
+    stratum_of_group = np.full(int(group.max()) + 1, len(n_images))
+    np.minimum.at(stratum_of_group, group, rank)
+    if not stratified:
+        stratum_of_group[:] = 0
+    strata = tuple(stratum_of_group == number for number in np.unique(stratum_of_group))
+    yield from _draw_together(tables, strata, n_resamples, random_state)
+
+
+def _draw_together(
+    tables: Sequence[tuple[csr_array, csr_array]],
+    strata: Sequence[NDArray[np.bool_]],
+    n_resamples: int,
+    random_state: int,
+) -> Iterator[list[Drawn]]:
+    """Draw groups within their strata, and tally each draw in every table."""
+    rng = np.random.default_rng(random_state)
+    bundle, strata = _bundle(strata, rng)
+    if bundle is not None:
+        tables = [(bundle @ melanoma, bundle @ benign) for melanoma, benign in tables]
+    tables = [(_fastest(melanoma), _fastest(benign)) for melanoma, benign in tables]
+    widest = max(table.shape[1] for pair in tables for table in pair)
+    for size in _batches(n_resamples, max(widest, len(strata[0]))):
+        times = np.zeros((size, len(strata[0])), dtype=np.int64)
+        for stratum in strata:
+            times[:, stratum] = _redraw(np.ones(stratum.sum(), dtype=np.int64), size, rng)
+        yield [(_draw_from(melanoma, times), _draw_from(benign, times)) for melanoma, benign in tables]
+
+
+def _bundle(
+    strata: Sequence[NDArray[np.bool_]], rng: np.random.Generator
+) -> tuple[csr_array | None, Sequence[NDArray[np.bool_]]]:
+    """Put the groups of large strata into bundles at random: a table of which is in which, and the strata of these."""
+    if max(stratum.sum() for stratum in strata) <= _MOST_GROUPS:
+        return None, strata
+    bundle = np.zeros(len(strata[0]), dtype=np.int64)
+    n_bundles: list[int] = []
+    for stratum in strata:
+        n = int(stratum.sum())
+        size = _BUNDLES if n > _MOST_GROUPS else n
+        bundle[stratum] = sum(n_bundles) + rng.permutation(n) * size // max(n, 1)
+        n_bundles.append(size)
+    stratum_of = np.repeat(np.arange(len(strata)), n_bundles)
+    ones = np.ones(len(bundle), dtype=np.int64)
+    table = csr_array((ones, (bundle, np.arange(len(bundle)))), shape=(len(stratum_of), len(bundle)))
+    return table, [stratum_of == number for number in range(len(strata))]
+
+
+def _fastest(table: csr_array) -> csr_array | NDArray[np.float32]:
+    """Write a table out where it is not thin: in floats, which are multiplied faster, and exact below 2**24."""
+    return table.toarray().astype(np.float32) if table.nnz > _DENSE * table.shape[0] * table.shape[1] else table
+
+
+def _draw_from(table: csr_array | NDArray[np.float32], times: NDArray[np.int64]) -> NDArray[np.int64]:
+    if isinstance(table, np.ndarray):
+        return (times.astype(np.float32) @ table).astype(np.int64)
+    return times @ table
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling:
+    """Images, or patients, and how they are drawn again.
+
+    Attributes
+    ----------
+    tally : Tally
+        Of all images at every score.
+    drawn_from : Tally
+        What resamples are tallies of: the same, or its pools.
+    draw : callable
+        Takes ``stratified``, gives batches of resamples; the same ones each time.
+    """
+
+    tally: Tally
+    drawn_from: Tally
+    draw: Callable[[bool], Iterator[Drawn]]
+
+    @classmethod
+    def of(
+        cls,
+        truth: NDArray[np.int64],
+        scores: NDArray[np.float64],
+        groups: ArrayLike | None,
+        n_resamples: int,
+        random_state: int,
+        *,
+        cuts: ArrayLike = (),
+    ) -> "Resampling":
+        """Resample one set of scores: its images, or the groups where there are some.
+
+        Parameters
+        ----------
+        truth, scores : ndarray of shape (n,)
+            As `Tally.of`.
+        groups, n_resamples, random_state
+            As `draw_groups`.
+        cuts : array-like of float, default=()
+            Thresholds and edges that figures depend on; a score on one lies below it.
+
+        Returns
+        -------
+        Resampling
+            Of these images.
+        """
+        tally = Tally.of(truth, scores)
+        if groups is None:
+            return cls.of_tally(tally, n_resamples, random_state, cuts=cuts)
+        drawn_from, lowest = tally.pooled(cuts)
+        scores = drawn_from.scores[np.searchsorted(-lowest, -scores)]
+
+        def draw(stratified: bool) -> Iterator[Drawn]:
+            for (drawn,) in draw_groups(truth, [scores], groups, n_resamples, random_state, stratified=stratified):
+                yield drawn
+
+        return cls(tally, drawn_from, draw)
+
+    @classmethod
+    def of_tally(cls, tally: Tally, n_resamples: int, random_state: int, *, cuts: ArrayLike = ()) -> "Resampling":
+        """Resample images that are counted already.
+
+        Parameters
+        ----------
+        tally : Tally
+            The images.
+        n_resamples, random_state, cuts
+            As `of`.
+
+        Returns
+        -------
+        Resampling
+            Of these images.
+        """
+        drawn_from, _ = tally.pooled(cuts)
+
+        def draw(stratified: bool) -> Iterator[Drawn]:
+            return draw_images(drawn_from, n_resamples, random_state, stratified=stratified)
+
+        return cls(tally, drawn_from, draw)
+
+    def measure(self, figure: Figure, *, stratified: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute figures of the images, and of their resamples.
+
+        Parameters
+        ----------
+        figure : callable
+            As `Figure`.
+        stratified : bool, default=True
+            Whether resamples keep the class sizes.
+
+        Returns
+        -------
+        values : ndarray of shape (n_figures,)
+            Of all images at every score.
+        resampled : ndarray of shape (n_figures, n_resamples)
+            NaN where a figure is undefined.
+        """
+        values = figure(*self.tally)
+        resampled = np.concatenate([figure(self.drawn_from.scores, *drawn) for drawn in self.draw(stratified)], axis=-1)
+        if self.drawn_from is self.tally:
+            return values, resampled
+        return values, resampled + (values - figure(*self.drawn_from))[:, np.newaxis]
+
+
+def method_name(groups: ArrayLike | None) -> str:
+    """Name the bootstrap for readers.
+
+    Parameters
+    ----------
+    groups : array-like or None
+        As `draw_groups`.
+
+    Returns
+    -------
+    str
+        "bootstrap" or "cluster bootstrap".
+    """
+    return "bootstrap" if groups is None else "cluster bootstrap"
+
+
+def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
+    """Give each group a number, and each image whose group is missing one of its own.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n,)
+        What each image belongs to.
+    n : int
+        Number of images.
+
+    Returns
+    -------
+    ndarray of int64 of shape (n,)
+        0 to the number of groups - 1.
+
+    Raises
+    ------
+    ParameterError
+        If the shape is another one, or there is only one group.
+
+    Examples
+    --------
+    >>> number_groups(["p1", None, "p1", None], 4).tolist()
+    [0, 1, 0, 2]
+    """
+    values = pd.Series(np.asarray(groups).ravel(), dtype=object)
+    check_lengths(n, groups=values)
+    codes = number_values_or_alone(values)
+    if codes.max() == 0:
+        raise ParameterError(f"groups must name more than one patient, got {values.iloc[0]!r} for all {n} images")
+    return codes
+
+
+def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:
+    """Give equal values one number, and each that is missing one of its own.
+
+    Parameters
+    ----------
+    values : Series of length n
+        Of any kind.
+
+    Returns
+    -------
+    ndarray of int64 of shape (n,)
+        From 0, without gaps.
+    """
+    codes = pd.factorize(values)[0].astype(np.int64)
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return codes
+
+
+def add_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add up counts along the last axis, from 0 on.
+
+    Parameters
+    ----------
+    counts : ndarray of int of shape (..., n)
+        Images at each distinct score.
+
+    Returns
+    -------
+    ndarray of int of shape (..., n + 1)
+        Entry k counts the images at the first k of them.
+
+    Examples
+    --------
+    >>> add_up(np.array([2, 0, 1])).tolist()
+    [0, 2, 2, 3]
+    """
+    return np.concatenate([np.zeros_like(counts[..., :1]), counts.cumsum(axis=-1)], axis=-1)
+
+
+def percentile_interval(
+    values: NDArray[np.float64], resampled: NDArray[np.float64], confidence: float
+) -> NDArray[np.float64]:
+    """Cut the tails off the figures of the resamples.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_figures,)
+        The figures themselves. Where resamples scatter around another value, as those of few images may, the interval
+        is widened up to the figure: no interval leaves out its own value.
+    resampled : ndarray of shape (n_figures, n_resamples)
+        NaN where a figure is undefined in a resample; that resample then does not count.
+    confidence : float
+        Coverage, between 0 and 1.
+
+    Returns
+    -------
+    ndarray of shape (2, n_figures)
+        Lower and upper ends; NaN where a figure is undefined, or is so in every resample.
+    """
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    defined = [row[~np.isnan(row)] for row in resampled]
+    low, high = np.array([np.quantile(row, tails) if row.size else (np.nan, np.nan) for row in defined]).T
+    return np.stack([np.minimum(low, values), np.maximum(high, values)])
+
+
+def _batches(n_resamples: int, n_cells: int) -> list[int]:
+    batch = max(1, _BATCH_CELLS // n_cells)
+    return [min(batch, n_resamples - start) for start in range(0, n_resamples, batch)]
+
+
+def _redraw(counts: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw as many as there are, with replacement, `size` times; only the tally of each draw is made."""
+    occupied = np.flatnonzero(counts)
+    total = counts.sum()
+    drawn = np.zeros((size, len(counts)), dtype=np.int64)
+    if total:
+        drawn[:, occupied] = rng.multinomial(total, counts[occupied] / total, size=size)
+    return drawn
+
+
+def _count_by_group(
+    truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArray[np.int64]
+) -> tuple[csr_array, csr_array]:
+    """Tally each group alone: two sparse tables with a row a group and a column a distinct score, highest first."""
+    distinct, cell = np.unique(scores, return_inverse=True)
+    column = len(distinct) - 1 - cell
+    shape = (int(group.max()) + 1, len(distinct))
+    melanoma, benign = (
+        csr_array((np.ones(int(of.sum()), dtype=np.int64), (group[of], column[of])), shape=shape)
+        for of in (truth == 1, truth == 0)
+    )
+    return melanoma, benign

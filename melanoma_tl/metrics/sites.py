@@ -1,0 +1,398 @@
+"""One classifier on images of several sites: how much it differs from site to site, and what a new site may see.
+
+References
+----------
+.. [1] W. Viechtbauer, "Bias and efficiency of meta-analytic variance estimators in the
+   random-effects model", Journal of Educational and Behavioral Statistics 30, 2005: the
+   variance between sites by restricted maximum likelihood (REML).
+.. [2] J. Hartung and G. Knapp, "A refined method for the meta-analysis of controlled
+   clinical trials with binary outcome", Statistics in Medicine 20, 2001.
+.. [3] C. Röver, G. Knapp and T. Friede, "Hartung-Knapp-Sidik-Jonkman approach and its
+   modification for random-effects meta-analysis with few studies", BMC Medical Research
+   Methodology 15, 2015: the interval is never narrower than without it.
+.. [4] J. P. T. Higgins, S. G. Thompson and D. J. Spiegelhalter, "A re-evaluation of
+   random-effects meta-analysis", Journal of the Royal Statistical Society A 172, 2009:
+   the prediction interval.
+.. [5] J. P. T. Higgins and S. G. Thompson, "Quantifying heterogeneity in a
+   meta-analysis", Statistics in Medicine 21, 2002.
+.. [6] K. I. E. Snell, J. Ensor, T. P. A. Debray, K. G. M. Moons and R. D. Riley,
+   "Meta-analysis of prediction model performance across multiple studies: Which scale
+   helps ensure between-study normality for the C-statistic and calibration measures?",
+   Statistical Methods in Medical Research 27, 2018: the logit scale.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
+from scipy.stats import chi2, norm, t
+
+from melanoma_tl._parameters import INSIDE, checked, choice, holding, listed, mapping
+from melanoma_tl._tables import TitledTable, equals_p
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.metrics.binary import LABELS, Metric
+from melanoma_tl.metrics.intervals import delong
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from melanoma_tl.plots.forest import ForestDisplay
+
+SITE_METRICS = ("auc", "sensitivity", "specificity")
+"""The figures that can be told between sites: their value does not depend on the prevalence at a site."""
+
+
+class RandomEffects(NamedTuple):
+    """The mean of estimates that differ by more than chance.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        The mean over all sites that these stand for, and its interval [2]_ [3]_.
+    new_low, new_high : float
+        Ends of the prediction interval: what one more site may have [4]_; NaN of fewer than three sites.
+    tau : float
+        Standard deviation between sites [1]_.
+    i_squared : float
+        Share of the scatter that is not chance, 0 to 1 [5]_.
+    q, p_value : float
+        Cochran's Q, and its p-value of the hypothesis that the sites do not differ.
+    weights : ndarray of shape (n_sites,)
+        Share of each site in the mean.
+    """
+
+    mean: float
+    low: float
+    high: float
+    new_low: float
+    new_high: float
+    tau: float
+    i_squared: float
+    q: float
+    p_value: float
+    weights: NDArray[np.float64]
+
+
+def random_effects(effects: NDArray[np.float64], variances: NDArray[np.float64], confidence: float) -> RandomEffects:
+    """Take the mean of estimates that differ by more than chance.
+
+    Parameters
+    ----------
+    effects : ndarray of shape (n_sites,)
+        One estimate a site, on a scale without ends; two at least.
+    variances : ndarray of shape (n_sites,)
+        Their squared standard errors, above 0.
+    confidence : float
+        Coverage of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    RandomEffects
+        REML for the variance between sites, the modified interval of Hartung and Knapp.
+
+    Examples
+    --------
+    >>> found = random_effects(np.array([1.0, 2.0, 1.5]), np.array([0.1, 0.1, 0.1]), 0.95)
+    >>> round(found.mean, 3), round(found.tau, 3)
+    (1.5, 0.387)
+    """
+    k = len(effects)
+
+    def unlikelihood(tau: float) -> float:
+        weights = 1 / (variances + tau**2)
+        mean = np.average(effects, weights=weights)
+        return float(-np.log(weights).sum() + np.log(weights.sum()) + (weights * (effects - mean) ** 2).sum())
+
+    widest = float(np.ptp(effects)) or 1.0
+    found = minimize_scalar(unlikelihood, bounds=(0, 2 * widest), method="bounded", options={"xatol": 1e-9 * widest})
+    tau = float(found.x) if found.fun < unlikelihood(0.0) else 0.0
+    weights = 1 / (variances + tau**2)
+    mean = float(np.average(effects, weights=weights))
+    scatter = max(float((weights * (effects - mean) ** 2).sum()) / (k - 1), 1.0)
+    error = np.sqrt(scatter / weights.sum())
+    upper = (1 + confidence) / 2
+    half = float(t.ppf(upper, k - 1) * error)
+    new = float(t.ppf(upper, k - 2) * np.hypot(tau, error)) if k > 2 else float("nan")
+    alone = 1 / variances
+    q = float((alone * (effects - np.average(effects, weights=alone)) ** 2).sum())
+    return RandomEffects(
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        new_low=mean - new,
+        new_high=mean + new,
+        tau=tau,
+        i_squared=max(0.0, 1 - (k - 1) / q) if q else 0.0,
+        q=q,
+        p_value=float(chi2.sf(q, k - 1)),
+        weights=weights / weights.sum(),
+    )
+
+
+@dataclass(frozen=True)
+class Site:
+    """One figure at one site.
+
+    Parameters
+    ----------
+    name : str
+        Of the site.
+    n_melanoma, n_benign : int
+        Its images.
+    value, low, high : float
+        The figure with its interval on the logit scale, 0 to 1.
+    weight : float
+        Its share in the mean, 0 to 1.
+    """
+
+    name: str
+    n_melanoma: int
+    n_benign: int
+    value: float
+    low: float
+    high: float
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class SiteSummary(TitledTable):
+    """One figure of one classifier at several sites, their mean, and what a new site may see.
+
+    Made by `combine_sites`.
+
+    Attributes
+    ----------
+    metric : str
+        One of `SITE_METRICS`.
+    sites : tuple of Site
+        In the order given.
+    mean : Metric
+        The random-effects mean on the logit scale; its n counts the images that the figure counts.
+    new_low, new_high : float
+        Ends of the prediction interval of the figure at one more site like these; NaN of two sites.
+    tau : float
+        Standard deviation between sites, on the logit scale.
+    i_squared : float
+        Share of the scatter between sites that is not chance, 0 to 1.
+    p_value : float
+        Of Cochran's Q, of the hypothesis that the sites do not differ.
+    confidence : float
+        Coverage of the intervals.
+    """
+
+    metric: str
+    sites: tuple[Site, ...]
+    mean: Metric
+    new_low: float
+    new_high: float
+    tau: float
+    i_squared: float
+    p_value: float
+    confidence: float
+
+    def __repr__(self) -> str:
+        return f"SiteSummary({self._title()}, mean {self.mean.value:.3f} ({self.mean.low:.3f}-{self.mean.high:.3f}))"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the summary as plain Python objects.
+
+        Returns
+        -------
+        dict
+            The attributes; "mean" with value, low, high and n, "sites" as a list of dict.
+        """
+        return {
+            "metric": self.metric,
+            "sites": [asdict(site) for site in self.sites],
+            "mean": self.mean.to_dict(),
+            "new_low": self.new_low,
+            "new_high": self.new_high,
+            "tau": self.tau,
+            "i_squared": self.i_squared,
+            "p_value": self.p_value,
+            "confidence": self.confidence,
+        }
+
+    def plot(self, ax: "Axes | None" = None) -> "ForestDisplay":
+        """Draw a forest plot: every site with its interval, the mean, and what a new site may see.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        ForestDisplay
+            Its ``figure_`` shows and saves.
+        """
+        from melanoma_tl.plots.forest import ForestDisplay
+
+        return ForestDisplay(self).plot(ax)
+
+    def _title(self) -> str:
+        return f"{LABELS[self.metric]} at {len(self.sites)} sites"
+
+    def _facts(self) -> list[str]:
+        covered = f"{100 * self.confidence:g} %"
+        mean = self.mean
+        facts = [f"Mean of such sites {mean.value:.3f} ({covered} interval {mean.low:.3f} to {mean.high:.3f})"]
+        if np.isnan(self.new_low):
+            facts.append("What one more site may see takes three sites or more to say")
+        else:
+            span = f"{self.new_low:.3f} to {self.new_high:.3f}"
+            facts.append(f"One more site like these may see {span} ({covered} prediction interval)")
+        facts.append(
+            f"Between sites: standard deviation {self.tau:.2f} of the log odds; {100 * self.i_squared:.0f} % of the "
+            f"scatter is not chance (I squared); p {equals_p(self.p_value)} (Cochran's Q)"
+        )
+        return facts
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        header = ["site", "images", "melanoma", LABELS[self.metric], f"{100 * self.confidence:g} % interval", "weight"]
+        rows = [
+            [
+                site.name,
+                str(site.n_melanoma + site.n_benign),
+                str(site.n_melanoma),
+                f"{site.value:.3f}",
+                f"{site.low:.3f} to {site.high:.3f}",
+                f"{100 * site.weight:.0f} %",
+            ]
+            for site in self.sites
+        ]
+        return header, rows
+
+
+_REPORT = holding("counts", "a MetricsReport")
+
+
+@checked(
+    reports=mapping(_REPORT, "a mapping of sites to a MetricsReport each") | listed(_REPORT),
+    metric=choice(*SITE_METRICS),
+    confidence=INSIDE,
+)
+def combine_sites(
+    reports: Mapping[str, Any] | Sequence[Any], metric: str = "auc", *, confidence: float = 0.95
+) -> SiteSummary:
+    """Take the mean of one figure over reports from several sites, and tell how much the sites differ.
+
+    Parameters
+    ----------
+    reports : mapping of str to MetricsReport, or sequence of MetricsReport
+        One a site, of the same classifier, with names of sites; a sequence takes the names of the reports. Two at
+        least. An image, or a patient, must not be in two of them.
+    metric : {"auc", "sensitivity", "specificity"}, default="auc"
+        The figure.
+    confidence : float, default=0.95
+        Coverage of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    SiteSummary
+        With mean, prediction interval and heterogeneity, all computed on the logit scale [6]_.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer than two reports, names repeat, or an AUC is asked of a report without scores.
+    DatasetError
+        If a site has an AUC of exactly 0 or 1, or fewer than two images of a class, so that the AUC has no variance.
+
+    Notes
+    -----
+    A site enters with the variance of its log odds: from its counts, with half an image more where one is 0, from
+    DeLong's variance of its AUC, with patients where they are known; sensitivity and specificity with patients from
+    the report's own interval.
+
+    Examples
+    --------
+    >>> from melanoma_tl import MetricsReport
+    >>> reports = {
+    ...     "Vienna": MetricsReport.from_confusion(tn=80, fp=20, fn=5, tp=45),
+    ...     "Sydney": MetricsReport.from_confusion(tn=150, fp=50, fn=12, tp=60),
+    ...     "Barcelona": MetricsReport.from_confusion(tn=90, fp=10, fn=9, tp=31),
+    ... }
+    >>> summary = combine_sites(reports, "sensitivity")
+    >>> summary
+    SiteSummary(Sensitivity (recall) at 3 sites, mean 0.834 (0.638-0.935))
+    """
+    named = _by_name(reports)
+    estimates = [_on_logit_scale(name, report, metric) for name, report in named.items()]
+    effects, variances = (np.array(column, dtype=np.float64) for column in zip(*estimates, strict=True))
+    found = random_effects(effects, variances, confidence)
+    half = float(norm.isf((1 - confidence) / 2)) * np.sqrt(variances)
+    sites = tuple(
+        Site(
+            name,
+            report.counts.n_melanoma,
+            report.counts.n_benign,
+            report.metrics[metric].value,
+            float(min(expit(effect - width), report.metrics[metric].value)),
+            float(max(expit(effect + width), report.metrics[metric].value)),
+            float(weight),
+        )
+        for (name, report), effect, width, weight in zip(named.items(), effects, half, found.weights, strict=True)
+    )
+    n = sum(report.metrics[metric].n for report in named.values())
+    mean, low, high, new_low, new_high = (float(expit(value)) for value in found[:5])
+    return SiteSummary(
+        metric=metric,
+        sites=sites,
+        mean=Metric(mean, low, high, n, "hartung-knapp"),
+        new_low=new_low,
+        new_high=new_high,
+        tau=found.tau,
+        i_squared=found.i_squared,
+        p_value=found.p_value,
+        confidence=confidence,
+    )
+
+
+def _by_name(reports: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+    if isinstance(reports, Mapping):
+        named = {str(name): report for name, report in reports.items()}
+    else:
+        listed = list(reports)
+        named = {str(getattr(report, "name", "")): report for report in listed}
+        if len(named) < len(listed) or "" in named:
+            raise ParameterError(
+                f"Sites go by the names of their reports, and some of these are missing or repeated: {list(named)}; "
+                "give a mapping of names to reports"
+            )
+    if len(named) < 2:
+        raise ParameterError(f"Sites are compared from two on, got {len(named)}")
+    return named
+
+
+def _on_logit_scale(name: str, report: Any, metric: str) -> tuple[float, float]:
+    """Give the log odds of a figure, and their variance."""
+    if metric not in report.metrics:
+        raise ParameterError(f"The report of {name!r} has no scores, and so no AUC; combine sensitivity or specificity")
+    if metric == "auc":
+        found = delong(report.y_true, report.y_score, groups=report.groups)
+        auc, variance = float(found.aucs[0]), float(found.covariance[0, 0])
+        if not 0 < auc < 1 or variance <= 0:
+            raise DatasetError(f"At {name!r} the AUC is {auc:g}, of which no variance is known; leave the site out")
+        return float(logit(auc)), variance / (auc * (1 - auc)) ** 2
+    if report.groups is not None:
+        return _from_interval(name, report.metrics[metric], report.confidence)
+    tn, fp, fn, tp = report.counts
+    right, wrong = (tp, fn) if metric == "sensitivity" else (tn, fp)
+    half_more = 0.0 if right and wrong else 0.5
+    right, wrong = right + half_more, wrong + half_more
+    return float(np.log(right / wrong)), 1 / right + 1 / wrong
+
+
+def _from_interval(name: str, metric: Metric, confidence: float) -> tuple[float, float]:
+    if not 0 < metric.low < metric.value < metric.high < 1:
+        raise DatasetError(
+            f"At {name!r} the interval over patients reaches from {metric.low:g} to {metric.high:g}, of which no "
+            "variance on the logit scale is known; leave the site out"
+        )
+    width = float(logit(metric.high) - logit(metric.low))
+    return float(logit(metric.value)), (width / (2 * float(norm.isf((1 - confidence) / 2)))) ** 2

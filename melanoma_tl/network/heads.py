@@ -1,0 +1,144 @@
+"""What stands between the last feature map and the score."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from melanoma_tl._keras.copies import Copies, make_again, rebuild, statistics_of, with_own_settings
+from melanoma_tl._parameters import show
+from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError
+from melanoma_tl.network.pooling import pool
+
+HEADS = ("pooled", "published")
+
+Head = str | Callable[[Any], Any]
+"""A word; a function from a feature map to features; or a layer or network of Keras, which is a pattern alone."""
+
+
+def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set[str]) -> Any:
+    """Turn feature maps into features.
+
+    Parameters
+    ----------
+    head : {"pooled", "published"}, callable or keras.Layer
+        What does so. A layer or a network of Keras is made again from its configuration, with new weights:
+        it is not changed, and nothing that it has learned is taken over.
+    maps : list of (str, KerasTensor)
+        Feature maps (n, height, width, channels) with names, the last one first.
+    pooling : {"avg", "max", "avg_max", "log_center"}
+        As `melanoma_tl.network.pool` says, of "pooled".
+    taken : set of str
+        Names of the layers so far, which no other layer can have.
+
+    Returns
+    -------
+    KerasTensor of shape (n, features)
+        The features.
+
+    Raises
+    ------
+    ParameterError
+        If the head cannot be used.
+    UnknownNameError
+        If there is no such head.
+    """
+    from keras import layers
+
+    if head == "pooled":
+        pooled = [features for name, tensor in maps for features in pool(tensor, pooling, name)]
+        return layers.Concatenate(name="features")(pooled) if len(pooled) > 1 else pooled[0]
+    (_, features), *rest = maps
+    if rest:
+        raise ParameterError(f"taps are for head='pooled', got head={show(head)}")
+    if callable(head):
+        return _apply_own(head, features, taken)
+    if head == "published":
+        features = layers.Flatten(name="flatten")(features)
+        features = layers.Dense(4096, activation="relu", name="fc1")(features)
+        return layers.Dense(4096, activation="relu", name="fc2")(features)
+    raise UnknownNameError("head", head, HEADS, "Or pass a function from the feature map to a tensor (n, features).")
+
+
+def name_head(head: Callable[[Any], Any]) -> str:
+    """Name a head of the user's own.
+
+    Parameters
+    ----------
+    head : callable or keras.Layer
+        The head.
+
+    Returns
+    -------
+    str
+        For people.
+    """
+    return str(getattr(head, "__name__", type(head).__name__))
+
+
+def _apply_own(head: Callable[[Any], Any], features: Any, taken: set[str]) -> Any:
+    import keras
+
+    what = f"the head {name_head(head)!r}"
+    try:
+        result = _apply_object(head, features, set(taken)) if isinstance(head, keras.Layer) else head(features)
+    except MelanomaTLError:
+        raise
+    except Exception as error:  # the user's code
+        raise ParameterError(
+            f"{what} cannot be applied to the feature map of shape {features.shape}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(result, keras.KerasTensor):
+        raise ParameterError(
+            f"{what} must return a tensor of shape (n, features) that it computes from the feature map, "
+            f"got {show(result)}"
+        )
+    if len(result.shape) != 2 or not result.shape[1]:
+        raise ParameterError(f"{what} must return a tensor of shape (n, features), got {tuple(result.shape)}")
+    try:
+        keras.Function(features, result)  # visits each tensor once, where get_source_inputs walks along every path
+    except ValueError as error:
+        raise ParameterError(
+            f"{what} must compute its features from the feature map alone, and has another input"
+        ) from error
+    except RecursionError:
+        raise ParameterError(
+            f"{what} has more layers one after another than Keras can connect: make it of fewer"
+        ) from None
+    return result
+
+
+def _apply_object(head: Any, features: Any, taken: set[str]) -> Any:
+    """Make a layer or a network again, flat, and call it."""
+    inputs, outputs = (getattr(head, ends, None) or () for ends in ("inputs", "outputs"))
+    if len(inputs) > 1 or len(outputs) > 1:
+        raise ParameterError(
+            f"the head {head.name!r} must be a network of one input and one output, got {len(inputs)} and "
+            f"{len(outputs)}"
+        )
+    if inputs and not _fits(inputs[0].shape, features.shape):
+        raise ParameterError(
+            f"the head {head.name!r} is made for inputs of shape {inputs[0].shape}, and the feature map has the shape "
+            f"{features.shape}: make it with this one, or with None where it may differ"
+        )
+    return rebuild(head, Copies(partial(_make_anew, taken=taken)), features)
+
+
+def _fits(declared: tuple[int | None, ...], shape: tuple[int | None, ...]) -> bool:
+    return len(declared) == len(shape) and all(
+        one is None or other is None or one == other for one, other in zip(declared, shape, strict=True)
+    )
+
+
+def _make_anew(operation: Any, taken: set[str]) -> Any:
+    import keras
+
+    is_layer = isinstance(operation, keras.Layer)  # an operation such as a cast may have a dtype that it is about
+    config = with_own_settings(operation.get_config(), operation.name) if is_layer else operation.get_config()
+    name = operation.name
+    while name in taken:
+        name = f"head_{name}"
+    taken.add(name)
+    if "name" in config:
+        config["name"] = name
+    config |= statistics_of(operation)
+    return make_again(operation, "for each fit", "pass a function that makes it", **config)

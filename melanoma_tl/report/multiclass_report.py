@@ -1,0 +1,683 @@
+"""`MulticlassReport`: what a classifier of several diagnoses is worth."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from melanoma_tl._parameters import (
+    BOOTSTRAP,
+    COLUMN,
+    COUNT,
+    HISTORY,
+    NAMES,
+    NONE,
+    PATH,
+    TABLE,
+    TEXT,
+    checked,
+    choice,
+    group,
+    holding,
+    several,
+)
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels.classes import Classes, as_labels
+from melanoma_tl.labels.meanings import normalise
+from melanoma_tl.metrics.binary import FEW, LABELS, Metric, describe
+from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes, read_class_scores
+from melanoma_tl.metrics.multiclass_comparisons import MulticlassComparison, compare_classes
+from melanoma_tl.metrics.validation import check_lengths, check_reads_streams, score_labelled
+from melanoma_tl.plots import MetricsDisplay
+from melanoma_tl.plots.contact_sheets import Example, draw_examples
+from melanoma_tl.plots.curves import draw_roc_curves
+from melanoma_tl.plots.matrices import draw_class_matrix
+from melanoma_tl.plots.style import new_figure
+from melanoma_tl.report.base import DrawnFigure, Report
+from melanoma_tl.report.class_names import rename_classes
+from melanoma_tl.report.frames import frame_figures
+from melanoma_tl.report.matching import match_images
+from melanoma_tl.report.metrics_report import MetricsReport
+from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
+from melanoma_tl.report.rows import Rows, take_scored
+from melanoma_tl.report.text import TIED_TO_PREVALENCE, Table, cells, figures_header, rows_of, save_submission
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
+
+_SHOWN = ("auc", "average_precision", "sensitivity", "specificity")
+_ABOVE_HALF = "one half, as in the scorer of the ISIC challenges"
+_PLOTS = ("roc", "precision_recall", "calibration", "decision_curve", "gain", "scores", "predictive_values")
+_MAX_COLUMNS = 3
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class MulticlassReport(Report):
+    """Test figures of a classifier of several diagnoses, each with an interval and its n, and what produced them.
+
+    Made by `from_estimator` or `from_scores`, not by calling the class.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The diagnoses, in the order of the columns of scores.
+    against_rest : mapping of str to MetricsReport
+        For each diagnosis, the full report of it against all others.
+    balanced_accuracy, accuracy : Metric
+        Mean of the classes' sensitivities, which the ISIC challenges of 2018 and 2019 ranked by, and the share of
+        images that are called right; an image is called what has its highest score.
+    macro : mapping of str to Metric
+        The means over the classes of the figures of one against the rest, a class being called where its score
+        is strictly above 0.5.
+    confusion_matrix : ndarray of int of shape (n_classes, n_classes)
+        A row a true class, a column a predicted one; images that several classes share the highest score of
+        are in no column.
+    y_true : ndarray of int of shape (n,)
+        Number of the class of each image that the figures count.
+    y_score : ndarray of float64 of shape (n, n_classes)
+        Their scores.
+    confidence, name, skipped, provenance, history, image_ids, paths, groups, findings
+        As those of `MetricsReport`.
+
+    Examples
+    --------
+    >>> truth = ["mel", "nv", "nv", "bkl"]
+    >>> scores = [[0.1, 0.7, 0.2], [0.2, 0.1, 0.7], [0.5, 0.1, 0.4], [0.6, 0.2, 0.2]]
+    >>> report = MulticlassReport.from_scores(truth, scores, classes=["bkl", "mel", "nv"])
+    >>> round(report.balanced_accuracy.value, 4), report.confusion_matrix.tolist()
+    (0.8333, [[1, 0, 0], [0, 1, 0], [1, 0, 1]])
+    """
+
+    classes: tuple[str, ...]
+    against_rest: Mapping[str, MetricsReport]
+    balanced_accuracy: Metric
+    accuracy: Metric
+    macro: Mapping[str, Metric]
+    confusion_matrix: NDArray[np.int64]
+    y_true: NDArray[np.int64]
+    y_score: NDArray[np.float64]
+
+    # -- making ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @checked(
+        classes=COLUMN,
+        name=TEXT,
+        image_ids=COLUMN | NONE,
+        paths=COLUMN | NONE,
+        groups=COLUMN | NONE,
+        history=HISTORY | NONE,
+        provenance=TABLE | NONE,
+        skipped=several(group(TEXT | PATH, 3, "(image_id, path, reason)")),
+        **BOOTSTRAP,
+    )
+    def from_scores(
+        cls,
+        y_true: ArrayLike,
+        y_score: ArrayLike,
+        *,
+        classes: Sequence[Any],
+        confidence: float = 0.95,
+        n_resamples: int = 2000,
+        random_state: int = 0,
+        image_ids: Sequence[Any] | None = None,
+        paths: Sequence[Any] | None = None,
+        groups: Sequence[Any] | None = None,
+        history: Mapping[str, Sequence[float]] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        skipped: Sequence[tuple[str, str, str]] = (),
+        name: str = "",
+    ) -> Self:
+        """Report on the scores of any model.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            The diagnosis of each image, as it stands in `classes`.
+        y_score : array-like of shape (n, n_classes)
+            Probabilities, one column a class. NaN marks an image that has no score: it is left out of the figures
+            and listed in `skipped`.
+        classes : sequence of shape (n_classes,)
+            What the columns stand for; each must occur in `y_true`.
+        confidence, n_resamples, random_state, image_ids, paths, groups, history, provenance, skipped, name
+            As `MetricsReport.from_scores`.
+
+        Returns
+        -------
+        MulticlassReport
+            The report.
+
+        Raises
+        ------
+        DatasetError
+            If a class has no image that has a score, or a label is missing.
+        ParameterError
+            If shapes differ, scores are no probabilities, or there are fewer than two classes.
+        UnknownNameError
+            If a label is none of the classes.
+        """
+        if len(classes) < 2 or len(set(map(normalise, classes))) < len(classes):
+            raise ParameterError(f"classes must be at least two different ones, got {list(classes)}")
+        # Which of them is melanoma has no say here: of two classes, too, each has its own column.
+        truth = Classes(np.asarray(classes), melanoma=None).encode(y_true, name="y_true")
+        scores = read_class_scores(y_score, len(classes))
+        check_lengths(len(scores), y_true=truth)
+        unscored = np.asarray(np.isnan(scores).any(axis=1))
+        rows = take_scored(unscored, image_ids=image_ids, paths=paths, groups=groups, skipped=skipped)
+        truth, scores = truth[rows.scored], scores[rows.scored]
+        interval: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
+        found = multiclass_metrics(truth, scores, n_classes=len(classes), groups=rows.groups, **interval)
+        names = tuple(str(one) for one in classes)
+        known = {"history": history, "provenance": provenance, **interval}
+        sizes = dict(zip(names, np.bincount(truth, minlength=len(names)).tolist(), strict=True))
+        return cls(
+            classes=names,
+            against_rest=_against_rest(names, truth, scores, rows, name, known),
+            balanced_accuracy=found.balanced_accuracy,
+            accuracy=found.accuracy,
+            macro=found.macro,
+            confusion_matrix=_count_calls(truth, predict_classes(scores), len(names)),
+            y_true=truth,
+            y_score=scores,
+            confidence=confidence,
+            name=name,
+            skipped=rows.skipped,
+            provenance=describe_report(name, sizes, len(rows.skipped), (n_resamples, random_state), provenance),
+            history=history,
+            image_ids=rows.image_ids,
+            paths=rows.paths,
+            groups=rows.groups,
+        )
+
+    @classmethod
+    @checked(name=TEXT | NONE, **BOOTSTRAP)
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        confidence: float = 0.95,
+        n_resamples: int = 2000,
+        random_state: int = 0,
+        name: str | None = None,
+    ) -> Self:
+        """Score images with a classifier, and report on the scores.
+
+        Parameters
+        ----------
+        estimator : object
+            Anything with ``predict_proba(X)`` of shape (n, n_classes) and ``classes_``. Its `history_` and
+            `provenance_` are used where it has them.
+        X : ISBIDataset or whatever the estimator takes
+            Images that the estimator has not seen; `image_ids`, `paths`, `skipped` and `name` are used where it
+            has them, and `patient_id` of its `metadata` as groups, where a patient has several images.
+        y : array-like of shape (n,), optional
+            The diagnoses, such as ``X.metadata["diagnosis"]``; those that come with the images by default.
+        confidence, n_resamples, random_state : float, int, int
+            As `from_scores`.
+        name : str, optional
+            Name of the test data; ``X.name`` by default.
+
+        Returns
+        -------
+        MulticlassReport
+            The report.
+
+        Warns
+        -----
+        LeakageWarning
+            If the estimator has `seen_images` and was fitted or tuned with some of the images, or images of the same
+            lesions or patients; the report, and those in `against_rest`, then say so too.
+
+        Raises
+        ------
+        DatasetError, ParameterError, UnknownNameError
+            As `from_scores`.
+        """
+        check_reads_streams(estimator, X)
+        labels, scores = score_labelled(estimator.predict_proba, as_labels, X, y)
+        seen = find_seen(estimator, X)
+        report = cls.from_scores(
+            labels,
+            scores,
+            classes=list(estimator.classes_),
+            confidence=confidence,
+            n_resamples=n_resamples,
+            random_state=random_state,
+            **known_of(estimator, X, name),
+        )
+        parts = {one: tell_origin(part, estimator, X, seen) for one, part in report.against_rest.items()}
+        return replace(tell_origin(report, estimator, X, seen), against_rest=parts)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        figure = f"balanced accuracy {describe(self.balanced_accuracy, self.confidence)}"
+        return f"MulticlassReport({self.name!r}, {len(self.classes)} classes, {figure})"
+
+    @property
+    def class_sizes(self) -> Mapping[str, int]:
+        """How many images are of each class."""
+        return dict(zip(self.classes, np.bincount(self.y_true, minlength=len(self.classes)).tolist(), strict=True))
+
+    @property
+    def class_calls(self) -> Mapping[str, int]:
+        """How many images are called each class."""
+        return dict(zip(self.classes, self.confusion_matrix.sum(axis=0).tolist(), strict=True))
+
+    @property
+    def two_class_reports(self) -> Mapping[str, MetricsReport]:
+        """The reports in `against_rest`, by what is said of them."""
+        return {f" of {name}": report for name, report in self.against_rest.items()}
+
+    @property
+    def figures(self) -> Mapping[str, Metric]:
+        """Every figure of all classes together and of each class against the rest, by its name for readers."""
+        return self._together | self._of_each
+
+    @property
+    def headlines(self) -> Mapping[str, Metric]:
+        """Balanced accuracy, accuracy and mean AUC, by their names for readers."""
+        return dict(list(self._together.items())[:3])
+
+    @property
+    def rule(self) -> str:
+        """When an image is called what."""
+        return "An image is called what has its highest score, and nothing where several classes share it."
+
+    def statements(self) -> list[str]:
+        """Say what the figures rest on: images, calls and the shares of the classes.
+
+        Returns
+        -------
+        list of str
+            A sentence each.
+        """
+        n, n_called = len(self.y_true), int(self.confusion_matrix.sum())
+        classes = ", ".join(f"{size} {name}" for name, size in self.class_sizes.items())
+        told = [f"{n} images: {classes}; {len(self.skipped)} skipped; each is called what has its highest score"]
+        if n_called < n:
+            told.append(f"{n - n_called} images are called nothing: several classes share their highest score")
+        shares = f"{TIED_TO_PREVALENCE[:1].upper()}{TIED_TO_PREVALENCE[1:]}"
+        return [
+            *told,
+            f"{shares} hold at these shares of the classes only; a mean of the classes weighs each alike, however rare",
+        ]
+
+    def tables(self) -> list[Table]:
+        """Give the figures as tables of text.
+
+        Returns
+        -------
+        list of Table
+            All classes together, each against the rest, and the confusion matrix.
+        """
+        of_classes = [
+            [
+                name,
+                f"{report.counts.n_melanoma}{' (few)' if report.counts.n_melanoma < FEW else ''}",
+                *(" ".join(cells(report.metrics[figure])) for figure in _SHOWN),
+            ]
+            for name, report in self.against_rest.items()
+        ]
+        matrix = [[name, *map(str, row)] for name, row in zip(self.classes, self.confusion_matrix, strict=True)]
+        return [
+            Table("All classes", figures_header(self.confidence), rows_of(self._together)),
+            Table("Each class against the rest", ["class", "images", *(LABELS[name] for name in _SHOWN)], of_classes),
+            Table("Confusion matrix", ["truth", *(f"called {name}" for name in self.classes)], matrix),
+        ]
+
+    def figures_to_dict(self) -> dict[str, Any]:
+        """Give the figures as plain Python objects.
+
+        Returns
+        -------
+        dict
+            "classes", "balanced_accuracy", "accuracy", "macro", "against_rest" (for each class what
+            `MetricsReport.figures_to_dict` gives) and "confusion_matrix".
+        """
+        return {
+            "classes": self.classes,
+            "balanced_accuracy": self.balanced_accuracy.to_dict(),
+            "accuracy": self.accuracy.to_dict(),
+            "macro": {name: metric.to_dict() for name, metric in self.macro.items()},
+            "against_rest": {name: report.figures_to_dict() for name, report in self.against_rest.items()},
+            "confusion_matrix": self.confusion_matrix,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give all figures to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a figure, as `MetricsReport.to_frame`, with the class that it is of under "class"; empty for
+            those of all classes, of which the means are called "macro_" and the name of the figure.
+        """
+        together = {"balanced_accuracy": self.balanced_accuracy, "accuracy": self.accuracy}
+        together |= {f"macro_{name}": metric for name, metric in self.macro.items()}
+        parts = [frame_figures(together, confidence=self.confidence, name=self.name).assign(**{"class": ""})]
+        parts += [report.to_frame().assign(**{"class": name}) for name, report in self.against_rest.items()]
+        return pd.concat(parts, ignore_index=True)
+
+    @checked(path=PATH)
+    def to_submission(self, path: str | os.PathLike[str]) -> Path:
+        """Write the scores as the challenges of 2018 and 2019 take them: a line an image, a column a class.
+
+        Parameters
+        ----------
+        path : path-like
+            Must end in ``.csv``.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ParameterError
+            If images are missing, which the scorer of the challenges refuses, ids are repeated, or the path does
+            not end in ``.csv``.
+        """
+        self._check_complete()
+        return save_submission(Path(path), self.image_ids, dict(zip(self.classes, self.y_score.T, strict=True)))
+
+    # -- asking further --------------------------------------------------------------------------------------------
+
+    @checked(other=holding("against_rest", "a MulticlassReport"), names=NAMES)
+    def compare(self, other: "MulticlassReport", *, names: tuple[str, str] = ("this", "other")) -> MulticlassComparison:
+        """Compare with another classifier of the same diagnoses on the same images.
+
+        Parameters
+        ----------
+        other : MulticlassReport
+            On the scores of the other classifier. Images are matched by their ids; those that only one of the
+            reports has are left out, and counted.
+        names : tuple of str, default=("this", "other")
+            What to call the two.
+
+        Returns
+        -------
+        MulticlassComparison
+            Differences of the figures of all classes together, this minus other, and a `Comparison` of each class
+            against the rest.
+
+        Raises
+        ------
+        ParameterError
+            If the classes are others, ids are repeated, none are shared, or the two disagree about a label.
+        DatasetError
+            If fewer than two images of a class are shared.
+        """
+        if set(other.classes) != set(self.classes):
+            raise ParameterError(
+                f"The two reports are about different classes, {list(self.classes)} and {list(other.classes)}"
+            )
+        column_of = [other.classes.index(name) for name in self.classes]  # their order may differ
+        there = np.argsort(column_of)[other.y_true]
+        images = match_images(self.image_ids, other.image_ids, self.y_true, there)
+        return compare_classes(
+            self.y_true[images.here],
+            self.y_score[images.here],
+            other.y_score[images.there][:, column_of],
+            classes=self.classes,
+            names=names,
+            left_out=images.left_out,
+            **self._bootstrap_of(images.here),
+        )
+
+    # -- drawing ---------------------------------------------------------------------------------------------------
+
+    def plot_confusion_matrix(self, ax: "Axes | None" = None) -> "ConfusionMatrixDisplay":
+        """Draw the confusion matrix, with counts, shaded by the share of each true class.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        sklearn.metrics.ConfusionMatrixDisplay
+            Its ``figure_`` shows and saves.
+        """
+        return draw_class_matrix(self.confusion_matrix, self.classes, ax=ax)
+
+    def plot_roc(self, ax: "Axes | None" = None) -> "RocCurveDisplay":
+        """Draw the ROC curve of each class against the rest.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        sklearn.metrics.RocCurveDisplay
+            Its ``figure_`` shows and saves; ``line_`` is a list of the curves.
+        """
+        curves = {
+            f"{name}, AUC {describe(report.metrics['auc'], self.confidence)}": (
+                (self.y_true == number).astype(np.int64),
+                self.y_score[:, number],
+            )
+            for number, (name, report) in enumerate(self.against_rest.items())
+        }
+        return draw_roc_curves(curves, ax=ax)
+
+    def plot_metrics(self, ax: "Axes | None" = None) -> MetricsDisplay:
+        """Draw the figures of all classes together as bars with their intervals.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        MetricsDisplay
+            Its ``figure_`` shows and saves.
+        """
+        return MetricsDisplay(self._together, self.confidence).plot(ax)
+
+    def plot_classes(self, ax: "Axes | None" = None) -> MetricsDisplay:
+        """Draw AUC, average precision, sensitivity and specificity of each class against the rest, as bars.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        MetricsDisplay
+            Its ``figure_`` shows and saves.
+        """
+        return MetricsDisplay(self._of_each, self.confidence).plot(ax)
+
+    @checked(plot=choice(*_PLOTS))
+    def plot_each(self, plot: str = "calibration") -> "Figure":
+        """Draw a plot of each class against the rest, side by side.
+
+        Parameters
+        ----------
+        plot : {"roc", "precision_recall", "calibration", "decision_curve", "gain", "scores", "predictive_values"}
+            Which of the plots of `MetricsReport`, without ``plot_``; "calibration" by default.
+
+        Returns
+        -------
+        Figure
+            One axes a class.
+        """
+        columns = min(len(self.classes), _MAX_COLUMNS)
+        rows = -(-len(self.classes) // columns)
+        figure = new_figure(5.0 * columns, 5.0 * rows)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, (name, report) in zip(grid, self.against_rest.items(), strict=False):
+            getattr(report, f"plot_{plot}")(ax=ax)
+            ax.set_title(f"{name} against the rest: {ax.get_title()}", fontsize=ax.title.get_fontsize())
+        for ax in grid[len(self.classes) :]:
+            ax.set_axis_off()
+        return figure
+
+    @checked(n=COUNT)
+    def examples(self, n: int = 4) -> dict[str, list[Example]]:
+        """Find the images of each class that the classifier was most sure to be something else.
+
+        Parameters
+        ----------
+        n : int, default=4
+            Images of each class: those called another class with the highest scores.
+
+        Returns
+        -------
+        dict of str to list of Example
+            For each class; an example has an ``image_id``, a ``path``, the ``score`` of what it was called, and in
+            ``score_of`` what that is.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no paths, or `n` is below 1.
+        """
+        if self.paths is None:
+            raise ParameterError("A list of examples needs the image files; pass paths=[...] with the scores")
+        called, highest = predict_classes(self.y_score), self.y_score.max(axis=1)
+        found = {}
+        for number, name in enumerate(self.classes):
+            wrong = np.flatnonzero((self.y_true == number) & (called != number) & (called != NO_CLASS))
+            surest = wrong[np.argsort(-highest[wrong], kind="stable")[:n]]
+            found[name] = [
+                Example(self.image_ids[row], self.paths[row], float(highest[row]), self.classes[called[row]])
+                for row in surest
+            ]
+        return found
+
+    def plot_examples(self, n: int = 4) -> "Figure":
+        """Draw the images of each class that the classifier was most sure to be something else.
+
+        Parameters
+        ----------
+        n : int, default=4
+            Images of each class.
+
+        Returns
+        -------
+        Figure
+            A row a class; a row says "none" where all its images are called right.
+
+        Raises
+        ------
+        ParameterError
+            If the report has no paths, or `n` is below 1.
+        """
+        wrong = self.confusion_matrix.sum(axis=1) - self.confusion_matrix.diagonal()
+        titled = {
+            f"{name}\n({n_wrong} called otherwise)": shown
+            for (name, shown), n_wrong in zip(self.examples(n).items(), wrong, strict=True)
+        }
+        return draw_examples(titled, columns=n, title="Most confident errors of each class, and what they were called")
+
+    def draw_all(self) -> Iterator[DrawnFigure]:
+        """Draw every figure that this report can draw, one by one, so that only one is held at a time.
+
+        Yields
+        ------
+        DrawnFigure
+            With its name, its title and its text alternative.
+        """
+        aucs = "; ".join(
+            f"{name} {describe(one.metrics['auc'], self.confidence)}" for name, one in self.against_rest.items()
+        )
+        yield DrawnFigure(
+            "roc", "ROC curves", f"A ROC curve of each class against the rest. AUC: {aucs}.", self.plot_roc().figure_
+        )
+        for plot, title in (("precision_recall", "Precision-recall curves"), ("calibration", "Reliability diagrams")):
+            what = f"{title}, one for each class against the rest: {', '.join(self.classes)}."
+            yield DrawnFigure(plot, title, what, self.plot_each(plot))
+        right = ", ".join(
+            f"{n} of {size} {name}"
+            for n, (name, size) in zip(self.confusion_matrix.diagonal(), self.class_sizes.items(), strict=True)
+        )
+        yield DrawnFigure(
+            "confusion_matrix", "Confusion matrix", f"Called right: {right}.", self.plot_confusion_matrix().figure_
+        )
+        for name, title, figures, draw in (
+            ("metrics", "All classes", self._together, self.plot_metrics),
+            ("classes", "Each class against the rest", self._of_each, self.plot_classes),
+        ):
+            listed = "; ".join(f"{label} {describe(metric, self.confidence)}" for label, metric in figures.items())
+            yield DrawnFigure(name, title, f"Bars with intervals: {listed}.", draw().figure_)
+        yield from self._draw_history()
+        if self.paths is not None:
+            yield DrawnFigure(
+                "examples",
+                "Most confident errors of each class",
+                "Photographs in a row for each class: images of it that were called another with the highest scores.",
+                self.plot_examples(),
+            )
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _together(self) -> dict[str, Metric]:
+        """The figures of all classes together, by their names for readers."""
+        shown = {"Balanced accuracy": self.balanced_accuracy, "Accuracy": self.accuracy}
+        return shown | {_mean_of(name): metric for name, metric in self.macro.items()}
+
+    @cached_property
+    def _of_each(self) -> dict[str, Metric]:
+        """The first figures of each class against the rest, by their names for readers."""
+        return {
+            f"{LABELS[figure]} of {name}": report.metrics[figure]
+            for name, report in self.against_rest.items()
+            for figure in _SHOWN
+        }
+
+
+def _mean_of(name: str) -> str:
+    """Name the mean over the classes of a figure for readers."""
+    return f"{rename_classes(LABELS[name], ('the others', 'the class'))}, mean of the classes"
+
+
+def _count_calls(truth: NDArray[np.int64], called: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Count how many images of each class are called each."""
+    matrix = np.zeros((n_classes, n_classes), dtype=np.int64)
+    np.add.at(matrix, (truth[called != NO_CLASS], called[called != NO_CLASS]), 1)
+    return matrix
+
+
+def _against_rest(
+    names: Sequence[str],
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    rows: Rows,
+    name: str,
+    known: Mapping[str, Any],
+) -> dict[str, MetricsReport]:
+    """Report on each class against all others."""
+    reports = {}
+    for number, one in enumerate(names):
+        report = MetricsReport.from_scores(
+            truth == number,
+            scores[:, number],
+            image_ids=rows.image_ids,
+            paths=rows.paths,
+            groups=rows.groups,
+            skipped=rows.skipped,
+            name=f"{name}: {one} against the rest" if name else f"{one} against the rest",
+            class_names=(f"not {one}", one),
+            **known,
+        )
+        reports[one] = replace(report, provenance={**report.provenance, "threshold_from": _ABOVE_HALF})
+    return reports

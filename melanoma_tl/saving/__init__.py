@@ -1,0 +1,5 @@
+"""Files that need not be trusted: models, ensembles, exports."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

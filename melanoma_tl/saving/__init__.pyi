@@ -1,0 +1,2 @@
+from .export import TOLERANCE as TOLERANCE
+from .export import ExportedModel as ExportedModel

@@ -1,0 +1,350 @@
+"""One ``.keras`` file that holds the graph and everything that belongs to it."""
+
+import json
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from melanoma_tl._atomic import publishing, scratch
+from melanoma_tl._keras.copies import make_again
+from melanoma_tl._keras.isolation import own_settings
+from melanoma_tl.distribution import forget_networks
+from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
+from melanoma_tl.network.graph import uncompiled
+from melanoma_tl.saving.audit import (
+    CONFIG_FILE,
+    PACKAGES,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    Interface,
+    check_graph,
+    check_model_archive,
+    check_size,
+    check_weights,
+    read_interface,
+    read_json,
+    show,
+    unpack_weights,
+)
+from melanoma_tl.saving.test_vectors import draw_texture
+
+FORMAT_VERSION = 1
+
+PARTS = ("parameters", "classes", "pos_label", "history", "skipped", "fingerprints", "provenance", "tuning")
+"""What the document of a model holds.
+
+A later version may add a part, without which older files still load: it goes on this list, and has a default where it
+is read. A version that does not know a part refuses the file, because the scores may depend on it; what only informs
+is at home in "provenance".
+"""
+
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError)
+"""What `zipfile` raises at an archive that is damaged, or whose directory does not tell the truth."""
+
+_OTHER_FORMATS = {
+    b"\x80": "a Python pickle, which runs any code when it is opened",
+    b"\x89HDF": "an HDF5 file, as older versions of Keras write",
+}
+"""What files are that are no archives, by their first bytes."""
+
+
+Reader = Callable[[dict[str, Any], Interface], Any]
+"""Makes something of the document of a model file and of what its network takes and gives; raises where that is nothing
+that could score."""
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model file holds.
+
+    Attributes
+    ----------
+    model : keras.Model
+        The graph with its weights, not compiled.
+    content : object
+        What was made of the JSON document that was saved beside it: `PARTS`.
+    """
+
+    model: Any
+    content: Any
+
+
+def as_it_stands(state: dict[str, Any], interface: Interface) -> dict[str, Any]:  # noqa: ARG001 -- a `Reader`
+    """Give the document of a model file without a look at it.
+
+    Parameters
+    ----------
+    state : dict
+        The document.
+    interface : Interface
+        What the network takes and gives.
+
+    Returns
+    -------
+    dict
+        The document.
+    """
+    return state
+
+
+@own_settings()
+def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_it_stands) -> None:
+    """Write a model file, complete or not at all.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The graph; what its optimizer remembers is left out.
+    state : dict
+        `PARTS`, of anything JSON can hold.
+    path : Path
+        Where to; must end in ``.keras``.
+    read : callable, optional
+        As `load_model` will be given.
+
+    Raises
+    ------
+    ModelFileError
+        If the path does not end in ``.keras``, or `load_model` would refuse the file.
+    """
+    if path.suffix != ".keras":
+        raise ModelFileError(f"a model file ends in .keras, got {path.name!r}")
+    with publishing(path) as unfinished:
+        uncompiled(model).save(unfinished)
+        with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
+        try:
+            with zipfile.ZipFile(unfinished) as archive:
+                check_model_archive(archive, unfinished.stat().st_size)
+                config = read_json(archive, CONFIG_FILE)
+                check_graph(config)
+                state, interface = _read_state(archive), read_interface(config)
+                describing(lambda: read(state, interface))
+        except ModelFileError as error:
+            raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
+
+
+def check_can_be_saved(model: Any) -> None:
+    """Check, before a network is trained, that it can be saved and loaded again.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The graph; its weights do not matter.
+
+    Raises
+    ------
+    ParameterError
+        If it holds what `load_model` would refuse.
+    """
+    own = [layer for layer in model.layers if type(layer).__module__.partition(".")[0] not in PACKAGES]
+    for layer in own:
+        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone")
+    try:
+        config = json.loads(model.to_json())
+        check_graph(config)
+        read_interface(config)
+    except ModelFileError as error:
+        raise ParameterError(f"this network could be trained, but not saved: {error}") from None
+
+
+@own_settings()
+def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
+    """Read a model file that need not be trusted.
+
+    Archive, description, document and weights are checked first (`melanoma_tl.saving.audit`), then Keras
+    builds the network in its safe mode, from copies of what was checked, and it scores a drawn image.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    read : callable, optional
+        Makes of the document what the caller needs, before any network is built.
+
+    Returns
+    -------
+    SavedModel
+        Graph and what `read` made.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
+    """
+    with opened(path, "a model file") as archive:
+        check_model_archive(archive, path.stat().st_size)
+        state = _read_state(archive)
+        with _naming_versions(state):
+            config = read_json(archive, CONFIG_FILE)
+            registered, interface = check_graph(config), read_interface(config)
+            content = describing(lambda: read(state, interface))
+            network = _build(archive, config, registered, interface)
+            _check_scores(network, interface)
+        return SavedModel(network, content)
+
+
+@contextmanager
+def opened(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
+    """Open an archive that need not be trusted.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        What it should be, for people.
+
+    Yields
+    ------
+    ZipFile
+        Not checked.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing or damaged; it names the file, and so does each that is raised while it is open.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file")
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield archive
+        except ModelFileError as error:
+            raise ModelFileError(f"{path}: {error}") from error.__cause__
+        except _ZIP_ERRORS as error:
+            file.seek(0)
+            start = file.read(4)
+            what = next((what for first, what in _OTHER_FORMATS.items() if start.startswith(first)), None)
+            raise ModelFileError(f"{path}: {what or f'not {kind}, or a damaged one ({error})'}") from error
+
+
+def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
+    state = read_json(archive, STATE_FILE)
+    version = state.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise ModelFileError(
+            f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
+            f"{how_to_read(state)}"
+        )
+    unknown = sorted(state.keys() - {"format_version", *PARTS})
+    if unknown:
+        raise ModelFileError(f"holds {show(*unknown)}, which this version cannot use; {how_to_read(state)}")
+    return state
+
+
+@contextmanager
+def _naming_versions(state: dict[str, Any]) -> Iterator[None]:
+    """Say of what is raised on a damaged or hostile file: who raises it may be zipfile, h5py, or a layer of Keras."""
+    import keras
+
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except Exception as error:
+        raise ModelFileError(
+            f"the graph or its weights cannot be read ({_in_a_line(error)}); it was written with Keras "
+            f"{_version(state, 'keras')}, this is {keras.version()}"
+        ) from error
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]
+
+
+def describing(read: Callable[[], Any]) -> Any:
+    """Let a document be read; whatever is wrong with it is said in one way.
+
+    Parameters
+    ----------
+    read : callable
+        Reads it.
+
+    Returns
+    -------
+    object
+        What it gives.
+
+    Raises
+    ------
+    ModelFileError
+        If it raises.
+    """
+    try:
+        return read()
+    except ModelFileError:
+        raise
+    except MelanomaTLError as error:
+        raise ModelFileError(f"refused: {error}") from None
+    # Its values were checked one by one; what is left is what no rule foresaw.
+    except Exception as error:
+        raise ModelFileError(f"its document cannot be read ({type(error).__name__}: {error!s:.200})") from error
+
+
+def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:
+    import keras
+
+    forget_networks()
+    with scratch() as folder:
+        description, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+        description.write_text(json.dumps(config), encoding="utf-8")
+        unpack_weights(archive, weights)
+        check_size(config, registered, interface.size, check_weights(weights))
+        return keras.saving.load_model(str(folder), compile=False, safe_mode=True)
+
+
+def _check_scores(network: Any, interface: Interface) -> None:
+    """Check that a network is the one that its description promised, and that it scores."""
+    import keras
+
+    given, scores = [[tuple(tensor.shape) for tensor in tensors] for tensors in (network.inputs, network.outputs)]
+    if given != [(None, *interface.size, 3)] or scores != [(None, interface.n_scores)]:
+        raise ModelFileError(
+            f"refused, its network maps {given} to {scores}, not images (n, height, width, 3) to scores "
+            f"(n, {interface.n_scores})"
+        )
+    try:
+        image = draw_texture(*interface.size)[np.newaxis].astype(np.float32)
+        found = keras.ops.convert_to_numpy(network(image, training=False))
+    except Exception as error:  # whatever a layer raises
+        raise ModelFileError(f"refused, its network cannot score an image ({_in_a_line(error)})") from error
+    if not np.isfinite(found).all():
+        raise ModelFileError(f"refused, its network gives a drawn image the score {found[0].tolist()!s:.100}")
+
+
+def how_to_read(state: dict[str, Any]) -> str:
+    """Tell which version reads a file that this one cannot read.
+
+    Parameters
+    ----------
+    state : dict
+        The document of the file.
+
+    Returns
+    -------
+    str
+        The end of an error message.
+    """
+    version = _version(state, "melanoma_tl")
+    if version is None:
+        return "it does not say which version wrote it"
+    return f"it was written by melanoma_tl {version}: install that version (pip install melanoma_tl=={version})"
+
+
+def _version(state: dict[str, Any], package: str) -> str | None:
+    """Give the version of a package that a file was written with, if it names one."""
+    try:
+        version = str(state["provenance"]["versions"][package])
+    except (KeyError, TypeError):
+        return None
+    return version if re.fullmatch(r"[\w.+!-]{1,40}", version, re.ASCII) else None

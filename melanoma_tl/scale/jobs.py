@@ -1,0 +1,395 @@
+"""Score, or extract features of, more images than one machine takes, on Ray Data.
+
+Needs ``pip install 'melanoma_tl[ray]'``.
+"""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from melanoma_tl._parameters import COUNT, NONE, PATH, VERBOSE, checked, holding, one_of, real
+from melanoma_tl.errors import JobError, MissingPackageError, ModelFileError, ParameterError
+from melanoma_tl.images.decoding import map_threaded
+from melanoma_tl.images.symmetries import COUNTS
+
+if TYPE_CHECKING:
+    from melanoma_tl.classifier.transfer import TransferClassifier
+    from melanoma_tl.scale.job_folder import JobFolder
+
+__all__ = ["JobResult", "extract", "score", "store_features"]
+
+logger = logging.getLogger(__name__)
+
+_JOB = {
+    "out": PATH,
+    "batch_size": COUNT | NONE,
+    "actors": COUNT | NONE,
+    "cpus": COUNT | NONE,
+    "gpus": real(at_least=0) | NONE,
+    "shard_size": COUNT,
+    "verbose": VERBOSE,
+}
+
+_ROWS_AT_ONCE = 64
+"""Features that are copied at once: the largest take 1.6 MB each."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a finished job has written.
+
+    Attributes
+    ----------
+    path : str
+        The folder of its shards, Parquet files that ``pandas.read_parquet`` reads as one table.
+    n_images : int
+        How many images the job is about.
+    n_errors : int
+        How many of them could not be read.
+    n_shards : int
+        How many files there are.
+    n_found : int
+        How many images were finished already when this call began.
+    seconds : float
+        How long this call took.
+    """
+
+    path: str
+    n_images: int
+    n_errors: int
+    n_shards: int
+    n_found: int
+    seconds: float
+    _folder: "JobFolder" = field(repr=False, compare=False)
+
+    @property
+    def n_scored(self) -> int:
+        """How many images could be read, and were scored."""
+        return self.n_images - self.n_errors
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """The images that could not be read: id, path and error."""
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+
+        from melanoma_tl.scale.shard_schema import schema_with
+
+        columns, bad = ["id", "path", "error"], ds.field("error").is_valid()
+        shards = map_threaded(lambda number: [*self._folder.read(number, columns, filter=bad)], range(self.n_shards))
+        return pa.Table.from_batches(chain.from_iterable(shards), schema=schema_with(())).to_pandas()
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_images:,} images in {self.n_shards:,} shards in {self.path}: {self.n_scored:,} done, "
+            f"{self.n_errors:,} could not be read; {self.n_images - self.n_found:,} of them in this call, "
+            f"{self.seconds:,.0f} s"
+        )
+
+
+@checked(tta=one_of(*COUNTS) | NONE, **_JOB)
+def score(
+    images: str | os.PathLike[str] | Iterable[Any],
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    tta: int | None = None,
+    batch_size: int | None = None,
+    actors: int | None = None,
+    cpus: int | None = None,
+    gpus: float | None = None,
+    shard_size: int = 512,
+    filesystem: Any = None,
+    out_filesystem: Any = None,
+    verbose: int = 1,
+) -> JobResult:
+    """Score any number of images, as `predict_proba` does, on all machines of a Ray cluster.
+
+    Images are listed once, into the folder, and cut into shards. Each actor loads the model once, then
+    reads, decodes and scores one shard after the other and writes it in one step. An image that cannot be
+    read becomes a row with the reason.
+
+    A call that was interrupted, killed or stopped by an error goes on where it was if it is made again:
+    shards that are finished are never computed again, and images that came later are not looked for.
+
+    Parameters
+    ----------
+    images : str, path, ISBIDataset, or iterable of str or path
+        A glob, in which ``**`` stands for any folders; a folder, of which all images in it and below it
+        are scored; one file; or files one by one. Paths on this machine must be there on all machines; a
+        URI such as ``s3://bucket/archive/**/*.jpg`` is.
+    model : str or path
+        The file that `TransferClassifier.save` or `Ensemble.save` wrote. It is sent to the actors.
+    out : str or path
+        Where the shards go: a new folder, an empty one, or the one of the same job. All machines must be able to
+        write there.
+    tta : {1, 2, 4, 8}, optional
+        Views to average, as for `predict_proba`.
+    batch_size : int, optional
+        Images that go through the network at once, as for `predict_proba`.
+    actors : int, optional
+        How many processes score; by default one for each GPU, or for each machine where there is none.
+    cpus : int, optional
+        Processors of each; by default all, shared among the actors of a machine.
+    gpus : float, optional
+        GPUs of each, such as 0.5 where two share one; by default 1 where the cluster has any.
+    shard_size : int, default=512
+        Images a shard: what is lost when an actor dies, and what the progress bar counts in. A
+        multiple of the batch size makes the batches those of `predict_proba`. Of no effect where a job goes on.
+    filesystem, out_filesystem : pyarrow.fs.FileSystem or fsspec.AbstractFileSystem, optional
+        Where `images` and `out` are, if paths or URIs do not say so.
+    verbose : int, default=1
+        0 shows no progress bar.
+
+    Returns
+    -------
+    JobResult
+        Counts, and the images that could not be read. The shards have the columns ``id`` (the name of the file
+        without its ending), ``path``, ``score`` (the probability of melanoma, 0 to 1; of several diagnoses
+        ``score_NAME`` of each) and ``error``; one of the last two is empty.
+
+    Raises
+    ------
+    DatasetError
+        If no image matches.
+    JobError
+        If another job works in the folder, or it holds another job or other files; if a shard cannot be written;
+        if an actor dies too often. What is finished stays.
+    MissingPackageError
+        If Ray is not installed.
+    ModelFileError
+        If the model cannot be read.
+    ParameterError
+        If a parameter cannot be used.
+    """
+    _import_ray()
+    from melanoma_tl.scale.actors import Actors
+    from melanoma_tl.scale.scoring import Scoring
+
+    name, content = _read_model(model)
+    job = {"kind": "score", "model": hashlib.sha256(content).hexdigest(), "tta": tta, "batch_size": batch_size}
+    return _run(
+        Scoring(name, content, tta, batch_size),
+        job,
+        images,
+        out,
+        actors=Actors(actors, cpus, gpus),
+        shard_size=shard_size,
+        filesystem=filesystem,
+        out_filesystem=out_filesystem,
+        verbose=verbose,
+    )
+
+
+@checked(classifier=holding("frozen_part", "a TransferClassifier"), **_JOB)
+def extract(
+    images: str | os.PathLike[str] | Iterable[Any],
+    classifier: "TransferClassifier",
+    out: str | os.PathLike[str],
+    *,
+    batch_size: int | None = None,
+    actors: int | None = None,
+    cpus: int | None = None,
+    gpus: float | None = None,
+    shard_size: int = 512,
+    filesystem: Any = None,
+    out_filesystem: Any = None,
+    verbose: int = 1,
+) -> JobResult:
+    """Compute what the frozen part of a network makes of any number of images, on all machines of a Ray cluster.
+
+    It is what `classifier.fit` would compute before its first stage; `store_features` hands it over, so that `fit` on
+    one machine starts with training. Everything else is as in `score`.
+
+    Parameters
+    ----------
+    images : str, path, ISBIDataset, or iterable of str or path
+        As in `score`.
+    classifier : TransferClassifier
+        As it will be fitted; need not be. Its precision is decided on this machine, and kept to on all others.
+    out : str or path
+        As in `score`.
+    batch_size : int, optional
+        Images that go through the network at once; by default as in `fit`.
+    actors, cpus, gpus, shard_size, filesystem, out_filesystem, verbose
+        As in `score`.
+
+    Returns
+    -------
+    JobResult
+        The shards have the columns ``id``, ``path``, ``view`` (0 is the untouched image), ``key`` (SHA-256 of the
+        file, and what tells the view), ``features`` (float32, flat; their shape stands in ``_job/job.json``) and
+        ``error``. An image has a row for each view, or one with the error.
+
+    Raises
+    ------
+    DatasetError, JobError, MissingPackageError
+        As in `score`.
+    ParameterError
+        If a parameter cannot be used, or the classifier has no frozen part that could be stored.
+    WeightsUnavailableError
+        If its weights cannot be found or fetched.
+    """
+    _import_ray()
+    from melanoma_tl.classifier.transfer import count_images_at_once
+    from melanoma_tl.scale.actors import Actors
+    from melanoma_tl.scale.extraction import Extraction
+
+    part = classifier.frozen_part()
+    task = Extraction.of(part, batch_size or count_images_at_once(part.network.inputs[0].shape[1:3]))
+    return _run(
+        task,
+        task.describe(),
+        images,
+        out,
+        actors=Actors(actors, cpus, gpus),
+        shard_size=shard_size,
+        filesystem=filesystem,
+        out_filesystem=out_filesystem,
+        verbose=verbose,
+    )
+
+
+@checked(out=PATH, verbose=VERBOSE)
+def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, verbose: int = 1) -> int:
+    """Copy extracted features into the cache folder of this machine, where `TransferClassifier.fit` finds them.
+
+    `fit` computes two of them again and compares; the others it takes, where they belong to the same frozen network
+    and the same content of the image, whatever the file is called. What is there already is not copied.
+
+    Parameters
+    ----------
+    out : str or path
+        Where `extract` wrote to; what is finished is copied, also while the job goes on.
+    out_filesystem : pyarrow.fs.FileSystem or fsspec.AbstractFileSystem, optional
+        Where it is, if its path does not say so.
+    verbose : int, default=1
+        0 shows no progress bar.
+
+    Returns
+    -------
+    int
+        How many features, of an image and view each, are there now.
+
+    Raises
+    ------
+    CacheError
+        If the disk is full or the cache folder cannot be written.
+    JobError
+        If the folder holds no extracted features, or a shard is damaged.
+    MissingPackageError
+        If Ray is not installed.
+    """
+    _import_ray()
+    from melanoma_tl.scale.filesystems import resolve
+    from melanoma_tl.scale.job_folder import JobFolder
+    from melanoma_tl.training.features import open_store
+
+    folder = JobFolder(*resolve(out, out_filesystem))
+    manifest = folder.read_manifest()
+    if manifest is None or manifest["job"]["kind"] != "extract":
+        raise JobError(f"{folder.path}: holds no features; give the folder that extract wrote to")
+    job, finished = manifest["job"], folder.finished()
+    store = open_store(job["store"], tuple(job["shape"]), np.dtype(job["dtype"]))
+    n_stored = 0
+    rows = sum(shard.rows - shard.errors for shard in finished.values())
+    with tqdm(total=rows, desc="Store features", unit="view", disable=not verbose) as progress:
+        read = partial(folder.read, columns=["key", "features"], batch_size=_ROWS_AT_ONCE)
+        for batch in chain.from_iterable(map(read, sorted(finished))):
+            known = batch.drop_null()
+            keys = known["key"].to_pylist()
+            arrays = known["features"].flatten().to_numpy().reshape(-1, *store.shape).astype(store.dtype)
+            store.add(dict(zip(keys, arrays, strict=True)))
+            n_stored += len(keys)
+            progress.update(len(keys))
+    return n_stored
+
+
+def _import_ray() -> None:
+    try:
+        import fsspec  # noqa: F401
+        import pyarrow  # noqa: F401
+        import ray.data  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(f"this needs Ray Data: pip install 'melanoma_tl[ray]' ({error})") from error
+
+
+def _read_model(model: str | os.PathLike[str]) -> tuple[str, bytes]:
+    """Read the file of a model, wherever it is."""
+    from melanoma_tl.scale.filesystems import resolve
+
+    if not isinstance(model, str | os.PathLike):
+        raise ParameterError(f"model must be the file that save wrote, got a {type(model).__name__}: save it first")
+    filesystem, path = resolve(model)
+    try:
+        with filesystem.open_input_file(path) as file:
+            return os.path.basename(path), file.readall()  # noqa: PTH119 -- it may be a path elsewhere
+    except OSError as error:
+        raise ModelFileError(f"{os.fspath(model)}: cannot be read ({error})") from error
+
+
+def _run(
+    task: Any,
+    job: dict[str, Any],
+    images: Any,
+    out: str | os.PathLike[str],
+    *,
+    actors: Any,
+    shard_size: int,
+    filesystem: Any,
+    out_filesystem: Any,
+    verbose: int,
+) -> JobResult:
+    """List the images, and make the shards that are missing."""
+    from melanoma_tl.scale.actors import cluster, run
+    from melanoma_tl.scale.filesystems import resolve
+    from melanoma_tl.scale.job_folder import JobFolder
+    from melanoma_tl.scale.listing import find
+    from melanoma_tl.scale.worker import Work
+
+    start = time.monotonic()
+    names = find(images, filesystem)
+    folder = JobFolder(*resolve(out, out_filesystem))
+    with folder.taken() as lock:
+        n_images = folder.start(job, names, shard_size)
+        sizes = _sizes(n_images, folder)
+        finished = folder.finished()
+        missing = [number for number in range(len(sizes)) if number not in finished]
+        n_found = n_images - sum(sizes[number] for number in missing)
+        logger.info("%d of %d shards are finished already", len(finished), len(sizes))
+        with tqdm(
+            total=n_images, initial=n_found, desc=job["kind"].capitalize(), unit="image", disable=not verbose
+        ) as progress:
+            if missing:
+                work = Work(task, names.filesystem, folder, threads=1)
+                with cluster(), closing(run(work, missing, actors)) as answers:
+                    for answer in answers:
+                        lock.check()
+                        progress.update(sizes[answer["shard"]])
+        finished = folder.finished()
+    lost = [number for number in range(len(sizes)) if number not in finished]
+    if lost:
+        raise JobError(
+            f"{folder.path}: {len(lost)} of {len(sizes)} shards are not there, such as part {lost[0]}; the machines "
+            "must share this folder: give a shared one, or a URI"
+        )
+    n_errors = sum(shard.errors for shard in finished.values())
+    return JobResult(folder.path, n_images, n_errors, len(sizes), n_found, time.monotonic() - start, folder)
+
+
+def _sizes(n_images: int, folder: "JobFolder") -> list[int]:
+    """Tell how many images each shard of a job has."""
+    manifest = folder.read_manifest()
+    per_shard = manifest["per_shard"] if manifest else n_images
+    return [min(per_shard, n_images - start) for start in range(0, n_images, per_shard)]

@@ -1,0 +1,151 @@
+"""Find a learning rate by trying all of them for one step each.
+
+Two rules are in use for reading a rate off the curve (both in fastai): a tenth of the rate of the
+smallest loss, and the rate at which the loss falls most steeply. The suggestion is the smaller one.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.errors import TrainingError
+from melanoma_tl.plots.display import Display
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress
+from melanoma_tl.training.staged import OpenStage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SMOOTHING = 0.9
+"""Share of the smoothed loss that stays from step to step."""
+
+DIVERGED = 4.0
+"""The search ends where the smoothed loss is this many times its smallest value, as in fastai."""
+
+BELOW_MINIMUM = 10.0
+"""What the rate of the smallest loss is divided by: at the minimum itself training is about to diverge."""
+
+
+@dataclass(eq=False, repr=False)
+class LearningRateDisplay(Display):
+    """The loss at ever larger learning rates, and what follows from it.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (n_steps,)
+        Learning rates, ascending.
+    losses : ndarray of shape (n_steps,)
+        Loss of the batch of each step.
+    smoothed : ndarray of shape (n_steps,)
+        Its exponential moving average, corrected for the start at 0.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
+        Where it was drawn.
+    """
+
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    smoothed: NDArray[np.float64]
+
+    @property
+    def suggestion(self) -> float:
+        """The smaller one of a tenth of the rate of the smallest loss and the rate of its steepest fall."""
+        below_minimum = self.rates[int(np.argmin(self.smoothed))] / BELOW_MINIMUM
+        steepest = self.rates[int(np.argmin(np.gradient(self.smoothed, np.log(self.rates))))]
+        return float(min(below_minimum, steepest))
+
+    def plot(self, ax: "Axes | None" = None) -> Self:
+        """Draw the losses over the rates, with the suggestion marked.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        LearningRateDisplay
+            Itself, with ``ax_`` and ``figure_``.
+        """
+        ax = self._begin(ax)
+        ax.plot(self.rates, self.losses, color=GREY, linewidth=0.8, alpha=0.6, label="each batch")
+        ax.plot(self.rates, self.smoothed, color=BLUE, linewidth=2, label="smoothed")
+        ax.axvline(self.suggestion, color=ORANGE, linestyle="--", label=f"suggestion {self.suggestion:.1e}")
+        ax.set_xscale("log")
+        # The last steps, where the loss explodes, would flatten everything else.
+        low, high = self.smoothed.min(), self.smoothed[0]
+        ax.set_ylim(low - 0.3 * (high - low) - 0.01, high + 1.5 * (high - low) + 0.01)
+        dress(ax, "Learning rate search", "learning rate", "training loss")
+        ax.legend(fontsize=TEXT_SIZE - 1)
+        return self
+
+
+class _Ramp(keras.callbacks.Callback):
+    """Takes the next rate for each step, and notes the loss."""
+
+    def __init__(self, rates: NDArray[np.float64]) -> None:
+        super().__init__()
+        self.rates = rates
+        self.losses: list[float] = []
+        self.smoothed: list[float] = []
+        self._average = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self.model.reset_metrics()  # the loss that Keras reports is an average since the last reset
+        self.model.optimizer.learning_rate = self.rates[len(self.losses)]
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        loss = float((logs or {})["loss"])
+        if not np.isfinite(loss):
+            self.model.stop_training = True
+            return
+        self.losses.append(loss)
+        self._average = SMOOTHING * self._average + (1 - SMOOTHING) * loss
+        self.smoothed.append(self._average / (1 - SMOOTHING ** len(self.losses)))
+        if self.smoothed[-1] > DIVERGED * min(self.smoothed):
+            self.model.stop_training = True
+
+
+def search(
+    stage: OpenStage, rates: NDArray[np.float64], *, class_weight: dict[int, float] | None
+) -> LearningRateDisplay:
+    """Train one step at each of some rates.
+
+    Parameters
+    ----------
+    stage : OpenStage
+        Its learner is changed.
+    rates : ndarray of shape (n_steps,)
+        Ascending.
+    class_weight : dict or None
+        Weight of each class in the loss.
+
+    Returns
+    -------
+    LearningRateDisplay
+        Up to where the loss diverged.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is no number from the first step on.
+    """
+    ramp = _Ramp(rates)
+    stage.learner.fit(
+        stage.batches,
+        epochs=1,
+        steps_per_epoch=len(rates),
+        class_weight=class_weight,
+        callbacks=[ramp],
+        shuffle=False,
+        verbose=0,
+    )
+    if not ramp.losses:
+        raise TrainingError(f"the loss is no number at the learning rate {rates[0]:g} already: give a smaller lowest")
+    n = len(ramp.losses)
+    return LearningRateDisplay(rates[:n], np.array(ramp.losses), np.array(ramp.smoothed))

@@ -1,0 +1,359 @@
+"""Take a network through the stages of its training, each from the features that its frozen part makes once."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl._keras.isolation import seeded_building
+from melanoma_tl.augmentation import Augmenter
+from melanoma_tl.backbones.registry import BackboneSpec
+from melanoma_tl.distribution import Replicas
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.images.loading import PreparedImages
+from melanoma_tl.network.cutting import NetworkParts, cut_network, with_precision
+from melanoma_tl.network.graph import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze, uncompiled
+from melanoma_tl.network.precision import Precision
+from melanoma_tl.training.callbacks import NO_CALLBACKS, UserCallbacks
+from melanoma_tl.training.checkpoints import RunFolder
+from melanoma_tl.training.features import ComputedFeatures, FeatureExtractor
+from melanoma_tl.training.linear_probe import fit_logistic
+from melanoma_tl.training.loop import OrderedBatches, Training, TrainingBatches, TrainingPlan, compile_network, train
+from melanoma_tl.training.stages import Probe, Stage
+from melanoma_tl.training.views import ImageViews, Inputs
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a network learns from, and what is watched meanwhile.
+
+    Attributes
+    ----------
+    training : PreparedImages
+        All images that were given for training.
+    n_classes : int
+        How many classes there are.
+    labels : ndarray of shape (n_images,)
+        Their classes, from 0.
+    rows : ndarray of int of shape (n_rows,)
+        Those that make up one pass, repeated ones included.
+    augmenter : Augmenter or None
+        What changes them, with a seed of its own.
+    validation : PreparedImages or None
+        Images that are watched.
+    validation_labels : ndarray or None
+        Their classes, from 0.
+    """
+
+    training: PreparedImages
+    n_classes: int
+    labels: NDArray[np.int64]
+    rows: NDArray[np.intp]
+    augmenter: Augmenter | None
+    validation: PreparedImages | None = None
+    validation_labels: NDArray[np.int64] | None = None
+
+    @property
+    def views(self) -> ImageViews:
+        """The training images, as they are shown."""
+        return ImageViews(self.training.pixels, self.training.contents, self.augmenter)
+
+    def targets(self, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Write classes as what the network is to score.
+
+        Parameters
+        ----------
+        labels : ndarray of int of shape (n_images,)
+            Classes, from 0.
+
+        Returns
+        -------
+        ndarray of shape (n_images, 1) or (n_images, n_classes)
+            1 for melanoma, else 0; of several diagnoses 1 in the column of each.
+        """
+        if self.n_classes == 2:
+            return labels[:, np.newaxis].astype(np.float32)
+        return np.eye(self.n_classes, dtype=np.float32)[labels]
+
+
+@dataclass(frozen=True)
+class ComputingOptions:
+    """How features are computed and where they may be kept.
+
+    Attributes
+    ----------
+    precision : Precision
+        What the parts of the network compute with.
+    feature_budget : int or None
+        Bytes that stored features may take together.
+    batch_size : int
+        Images that go through the frozen part at once.
+    verbose : int
+        0 shows no progress.
+    replicas : Replicas
+        The devices that the part that learns is trained on.
+    """
+
+    precision: Precision
+    feature_budget: int | None
+    batch_size: int
+    verbose: int
+    replicas: Replicas
+
+
+class OpenStage(NamedTuple):
+    """A stage that is ready to be trained.
+
+    Attributes
+    ----------
+    parts : NetworkParts
+        The network, cut.
+    learner : keras.Model
+        The part that learns, compiled, in its own precision.
+    batches : TrainingBatches
+        Its training data.
+    watched : tuple or None
+        Its validation data.
+    """
+
+    parts: NetworkParts
+    learner: Any
+    batches: TrainingBatches
+    watched: tuple[Inputs, NDArray[np.float32]] | None
+
+
+class StagedTraining:
+    """One network, its data, and the stages that it goes through.
+
+    Parameters
+    ----------
+    network : Network
+        Changed in place.
+    spec : BackboneSpec
+        Its backbone.
+    data : TrainingData
+        What it learns from.
+    options : ComputingOptions
+        How features are computed.
+    seed : int
+        Seed of layers that are made anew in another precision.
+    """
+
+    def __init__(
+        self, network: Network, spec: BackboneSpec, data: TrainingData, options: ComputingOptions, seed: int
+    ) -> None:
+        self.network, self.spec, self.data, self.options, self.seed = network, spec, data, options, seed
+
+    def solve(self, probe: Probe, plan: TrainingPlan) -> Training:
+        """Solve for the last layer.
+
+        Parameters
+        ----------
+        probe : Probe
+            The penalty.
+        plan : TrainingPlan
+            Class weights and batch size.
+
+        Returns
+        -------
+        Training
+            The figures of one epoch, on untouched images.
+
+        Raises
+        ------
+        ParameterError
+            If the augmenter draws endless views, which have no exact solution, or features cannot be stored.
+        """
+        views = self.data.views
+        if views.n_views is None:
+            raise ParameterError("a Probe needs fixed views: pass Augmenter(..., views=8), or no augmenter")
+        model = self.network.model
+        parts = cut_for_stage(self.network, self.spec, probe, train_batch_norm=False)
+        inputs, watched = self._inputs(parts, views, views.n_views)
+        if isinstance(inputs, ComputedFeatures):
+            raise ParameterError(
+                "a Probe reads the features some hundred times, so they must be stored, and they cannot be (the log "
+                "says why): give a larger feature_budget, or make room with melanoma_tl.cache.clear('features')"
+            )
+        targets = self.data.targets(self.data.labels)
+        kernel, bias = fit_logistic(
+            inputs,
+            targets,
+            self.data.rows,
+            n_views=views.n_views,
+            weights=self._weights(plan.class_weight),
+            C=probe.C,
+        )
+        model.get_layer(SCORE_LAYER).set_weights([kernel, bias])
+        compile_network(parts.trained, plan)
+        seen = OrderedBatches(inputs, targets, batch_size=plan.batch_size, rows=self.data.rows)
+        figures = parts.trained.evaluate(seen, verbose=0, return_dict=True)
+        seen.release()
+        if watched is not None:
+            shown = OrderedBatches(*watched, batch_size=plan.batch_size)
+            validated = parts.trained.evaluate(shown, verbose=0, return_dict=True)
+            shown.release()
+            figures |= {f"val_{name}": value for name, value in validated.items()}
+        return Training({name: [float(value)] for name, value in figures.items()})
+
+    def learn(
+        self,
+        plan: TrainingPlan,
+        *,
+        train_batch_norm: bool,
+        callbacks: UserCallbacks = NO_CALLBACKS,
+        run: RunFolder | None = None,
+        number: int = 0,
+    ) -> Training:
+        """Train by gradient steps.
+
+        Parameters
+        ----------
+        plan : TrainingPlan
+            The stage, and everything else that is to be known.
+        train_batch_norm : bool
+            Whether batch normalisation learns where the backbone does.
+        callbacks : UserCallbacks, optional
+            The user's.
+        run : RunFolder, optional
+            Where each epoch is kept, and where to go on from.
+        number : int, default=0
+            Number of the stage.
+
+        Returns
+        -------
+        Training
+            How it went.
+        """
+        checkpoint = None if run is None else run.stage(number)
+        finished = None if checkpoint is None else checkpoint.read_finished()
+        if finished is not None and checkpoint is not None:
+            self._cut(plan, train_batch_norm=train_batch_norm).trained.set_weights(finished)
+            return Training(checkpoint.history)
+        stage = self.open(
+            plan, train_batch_norm=train_batch_norm, first_epoch=0 if checkpoint is None else checkpoint.epochs
+        )
+
+        def whole() -> Any:
+            if stage.learner is not stage.parts.trained:
+                stage.parts.trained.set_weights(stage.learner.get_weights())
+            return uncompiled(self.network.model)
+
+        training = train(
+            stage.learner,
+            stage.batches,
+            stage.watched,
+            plan,
+            whole=whole,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+        )
+        stage.parts.trained.set_weights(stage.learner.get_weights())
+        if checkpoint is not None and training.interruption is None:
+            checkpoint.finish(stage.learner.get_weights(), training.history)
+        return training
+
+    def open(self, plan: TrainingPlan, *, train_batch_norm: bool, first_epoch: int = 0) -> OpenStage:
+        """Freeze and cut the network, compute the features, and compile the part that learns.
+
+        Parameters
+        ----------
+        plan : TrainingPlan
+            The stage, and everything else that is to be known.
+        train_batch_norm : bool
+            Whether batch normalisation learns where the backbone does.
+        first_epoch : int, default=0
+            Number of epochs that have finished.
+
+        Returns
+        -------
+        OpenStage
+            Ready for `train`.
+        """
+        parts = self._cut(plan, train_batch_norm=train_batch_norm)
+        rows, replicas = self.data.rows, self.options.replicas
+        with replicas.making():
+            with seeded_building(self.seed):
+                precision = self.options.precision.trained
+                learner = with_precision(parts.trained, precision, anew=replicas.are_several)
+            compile_network(
+                learner,
+                plan,
+                steps=plan.epochs * plan.count_steps(len(rows)),
+                depths=depths(self.spec, self.network.backbone) if plan.stage.layer_decay != 1 else {},
+            )
+        inputs, watched = self._inputs(parts, self.data.views, plan.count_turns(rows))
+        targets = self.data.targets(self.data.labels)
+        batches = TrainingBatches(inputs, targets, rows, plan, first_epoch=first_epoch, replicas=replicas)
+        return OpenStage(parts, learner, batches, watched)
+
+    def _weights(self, class_weight: dict[int, float] | None) -> NDArray[np.float64]:
+        """Give each image the weight of its class."""
+        if class_weight is None:
+            return np.ones(len(self.data.labels))
+        return np.vectorize(class_weight.__getitem__)(self.data.labels)
+
+    def _cut(self, plan: TrainingPlan, *, train_batch_norm: bool) -> NetworkParts:
+        parts = cut_for_stage(self.network, self.spec, plan.stage, train_batch_norm=train_batch_norm)
+        if plan.mix is None:
+            return parts
+        logger.warning("mix=%r mixes pixels anew in every step, so no features can be stored", plan.mix)
+        return NetworkParts(None, self.network.model)
+
+    def _inputs(
+        self, parts: NetworkParts, views: ImageViews, turns: int
+    ) -> tuple[Inputs, tuple[Inputs, NDArray[np.float32]] | None]:
+        """Give what the learning part reads of the training and of the validation images."""
+        data = self.data
+        extract = self._extractor(parts)
+        inputs = extract(views, data.rows, turns, "training images")
+        if data.validation is None or data.validation_labels is None:
+            return inputs, None
+        shown = ImageViews(data.validation.pixels, data.validation.contents, None)
+        every_row = np.arange(len(data.validation_labels))
+        return inputs, (extract(shown, every_row, 1, "validation images"), data.targets(data.validation_labels))
+
+    def _extractor(self, parts: NetworkParts) -> Any:
+        if parts.frozen is None:
+            return lambda images, *_: images
+        return FeatureExtractor(
+            parts.frozen,
+            policy=self.options.precision.frozen,
+            recipe=self.data.training.recipe,
+            budget=self.options.feature_budget,
+            batch_size=self.options.batch_size,
+            verbose=self.options.verbose,
+        ).extract
+
+
+def cut_for_stage(
+    network: Network, spec: BackboneSpec, stage: Stage | Probe, *, train_batch_norm: bool
+) -> NetworkParts:
+    """Freeze what does not learn in a stage, and cut the network there.
+
+    Parameters
+    ----------
+    network : Network
+        Changed in place.
+    spec : BackboneSpec
+        Its backbone.
+    stage : Stage or Probe
+        Says what learns; of a `Probe`, the last layer alone.
+    train_batch_norm : bool
+        Whether batch normalisation learns where the backbone does.
+
+    Returns
+    -------
+    NetworkParts
+        What is frozen, and what learns.
+    """
+    if isinstance(stage, Probe):
+        for layer in network.model.layers:
+            layer.trainable = layer.name == SCORE_LAYER
+    else:
+        freeze(network, first_layer_that_learns(spec, stage.trainable_from), train_batch_norm=train_batch_norm)
+    return cut_network(network.model)
