@@ -1,14 +1,8 @@
 """Backbones: a table that anybody can add to."""
 
 from melanoma_tl.backbones import applications as _applications  # noqa: F401 -- importing it registers its backbones
-from melanoma_tl.backbones.registry import (
-    BackboneSpec,
-    PretrainedWeights,
-    get_backbone,
-    is_backbone,
-    list_backbones,
-    register_backbone,
-)
+from melanoma_tl.backbones.registry import get_backbone, is_backbone, list_backbones, register_backbone
+from melanoma_tl.backbones.spec import BackboneSpec, PretrainedWeights
 
 __all__ = [
     "BackboneSpec",

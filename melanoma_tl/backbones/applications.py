@@ -10,7 +10,8 @@ from functools import partial, update_wrapper
 from typing import Any
 
 from melanoma_tl.backbones.preprocessing import divide_by_128, scale_to_one, standardize, subtract_imagenet_mean
-from melanoma_tl.backbones.registry import PretrainedWeights, register_backbone
+from melanoma_tl.backbones.registry import register_backbone
+from melanoma_tl.backbones.spec import PretrainedWeights
 
 
 def build(constructor: str, input_tensor: Any, weights: str | None, **options: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from melanoma_tl._atomic import scratch
 from melanoma_tl._parameters import show
-from melanoma_tl.backbones.registry import BackboneSpec
+from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import MelanomaTLError, ParameterError, WeightsUnavailableError
 

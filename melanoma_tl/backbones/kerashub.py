@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 from melanoma_tl._keras.copies import Copies, rebuild
-from melanoma_tl.backbones.registry import KERASHUB, BackboneSpec, PresetWeights
+from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, PresetWeights
 from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
 
 

@@ -2,7 +2,6 @@
 
 import multiprocessing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
 from typing import Any
@@ -12,90 +11,8 @@ from melanoma_tl._parameters import (
     checked,
 )
 from melanoma_tl.backbones.plugins import GROUP, load_plugins
+from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, PretrainedWeights
 from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, UnknownNameError
-
-KERASHUB = "kerashub:"
-"""What the names of KerasHub's presets begin with."""
-
-
-@dataclass(frozen=True)
-class PretrainedWeights:
-    """Where the ImageNet weights of a backbone come from.
-
-    Attributes
-    ----------
-    file_names : tuple of str
-        Names under which the file is looked for; the first is its official one.
-    url : str
-        Where it is downloaded from.
-    file_hash : str or None
-        MD5 or SHA-256 of the official file, in hexadecimal; None where nobody publishes one.
-    """
-
-    file_names: tuple[str, ...]
-    url: str
-    file_hash: str | None
-
-
-@dataclass(frozen=True)
-class PresetWeights:
-    """Weights that a preset brings along, fetched by the library that it belongs to.
-
-    Attributes
-    ----------
-    name : str
-        The name of the backbone, by which its builder knows them.
-    """
-
-    name: str
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """A convolutional network without its classifier, ready to be built.
-
-    Attributes
-    ----------
-    name : str
-        Under which users ask for it.
-    builder : callable
-        ``builder(input_tensor, weights)`` returns a flat ``keras.Model`` from the
-        source of the given tensor to the last feature map, of shape (n, h, w,
-        channels). `weights` is the path of a file, or None for random ones.
-    preprocess : callable
-        Turns a symbolic tensor of raw RGB, 0 to 255, into what the pre-trained
-        weights expect, with Keras operations only, so that the graph reloads.
-    input_size : tuple of int
-        Default (height, width) in pixels.
-    weights : PretrainedWeights, PresetWeights or None
-        What ``weights="imagenet"`` loads; None if there are none.
-    stages : tuple of str
-        Layers from which on it can be unfrozen, from the deepest, nearest to the output, to
-        the shallowest: where each resolution begins. Their names are the same in every process.
-    last_convolution : str or None
-        Layer whose output Grad-CAM reads; None for the layer that gives the last feature map.
-    pooling : {"avg", "max", "avg_max", "log_center"}
-        How its last feature map is best turned into features.
-    licence : str
-        Under which terms it and its weights are given.
-    source : str
-        The paper, and where the weights come from.
-    parameters : int or None
-        Number of its weights; None if nobody has counted them.
-    """
-
-    name: str
-    builder: Callable[..., Any]
-    preprocess: Callable[[Any], Any]
-    input_size: tuple[int, int]
-    weights: PretrainedWeights | PresetWeights | None = None
-    stages: tuple[str, ...] = ()
-    last_convolution: str | None = None
-    pooling: str = "avg"
-    licence: str = ""
-    source: str = ""
-    parameters: int | None = None
-
 
 _BACKBONES: dict[str, BackboneSpec] = {}
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from melanoma_tl.backbones.registry import BackboneSpec, PresetWeights, PretrainedWeights
+from melanoma_tl.backbones.spec import BackboneSpec, PresetWeights, PretrainedWeights
 from melanoma_tl.errors import ParameterError, WeightsUnavailableError
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from melanoma_tl._keras.copies import copy_layer
 from melanoma_tl._keras.isolation import seeded_building
 from melanoma_tl._parameters import show
 from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
-from melanoma_tl.backbones.registry import BackboneSpec
+from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.network.heads import Head, apply_head

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl._keras.isolation import seeded_building
 from melanoma_tl.augmentation import Augmenter
-from melanoma_tl.backbones.registry import BackboneSpec
+from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.distribution import Replicas
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages
