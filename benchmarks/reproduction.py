@@ -92,7 +92,7 @@ def _draw_intervals(
 ) -> None:
     found = [_metrics(after, name)[metric] for after in course]
     value, low, high = (np.array([scale * one[key] for one in found]) for key in ("value", "low", "high"))
-    # Side by side, so that no interval hides another.
+    # IdentifiedImages by side, so that no interval hides another.
     shift = (0.1 if style["color"] == ORANGE else -0.1) * side_by_side
     places = np.array([after["epoch"] for after in course]) + shift
     ax.errorbar(places, value, [value - low, high - value], marker="o", capsize=3, **style)

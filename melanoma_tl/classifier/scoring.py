@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 
-from melanoma_tl.datasets.leakage import Overlap, Side, compare
+from melanoma_tl.datasets.leakage import Overlap, compare
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError
-from melanoma_tl.images.fingerprints import Fingerprints
+from melanoma_tl.images.fingerprints import Fingerprints, IdentifiedImages
 from melanoma_tl.images.loading import identify, open_source
 from melanoma_tl.metrics.validation import classes_of, score_labelled
 
@@ -40,7 +40,7 @@ def check_two_classes(classifier: Any, what: str) -> None:
         )
 
 
-def remembered(name: str, known: Mapping[str, Fingerprints]) -> Side:
+def remembered(name: str, known: Mapping[str, Fingerprints]) -> IdentifiedImages:
     """Give the images that a model remembers a form in which others can be compared with them.
 
     Parameters
@@ -52,11 +52,11 @@ def remembered(name: str, known: Mapping[str, Fingerprints]) -> Side:
 
     Returns
     -------
-    Side
+    IdentifiedImages
         Without files.
     """
     rows = [f"{role} image {row}" for role, images in known.items() for row in range(len(images))]
-    return Side(name, rows, None, Fingerprints.concatenate(list(known.values())))
+    return IdentifiedImages(name, rows, None, Fingerprints.concatenate(list(known.values())))
 
 
 def silent(classifier: Any) -> Any:

@@ -39,7 +39,7 @@ from melanoma_tl.datasets.findings import read_folders
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
 from melanoma_tl.datasets.history import Step, is_another_share, name_key
 from melanoma_tl.datasets.image_files import check_depth, list_classes
-from melanoma_tl.datasets.leakage import Overlap, Side, choose_kinds, compare
+from melanoma_tl.datasets.leakage import Overlap, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
 from melanoma_tl.datasets.rows import choose_rows, describe_skipped, existing_folder, unreadable_rows
 from melanoma_tl.datasets.selection_bias import SelectionBias, measure_selection_bias
@@ -56,6 +56,7 @@ from melanoma_tl.images.fingerprints import (
     IMAGE_KINDS,
     KINDS,
     Fingerprints,
+    IdentifiedImages,
     fingerprint_images,
     normalise_id,
     number_values,
@@ -1043,7 +1044,7 @@ class ISBIDataset:
         return compare(self.identify(kinds, verbose=verbose), other.identify(kinds, verbose=verbose))
 
     @checked(kinds=several(choice(*KINDS)) | NONE, verbose=VERBOSE)
-    def identify(self, kinds: Iterable[str] | None = None, *, verbose: int = 1) -> Side:
+    def identify(self, kinds: Iterable[str] | None = None, *, verbose: int = 1) -> IdentifiedImages:
         """Compute what the images can be recognised by; kept in the cache folder.
 
         Parameters
@@ -1056,7 +1057,7 @@ class ISBIDataset:
 
         Returns
         -------
-        Side
+        IdentifiedImages
             Ids, files and fingerprints; images that cannot be read are in its `skipped`.
         """
         kinds = set(KINDS if kinds is None else kinds) & set(self.relations)
@@ -1064,11 +1065,11 @@ class ISBIDataset:
         if "id" in kinds:
             keys["id"] = number_values(normalise_id(image_id) for image_id in self.image_ids)
         if kinds.isdisjoint(("bytes", "near-duplicate")):
-            return Side(self.name, self.image_ids, self._paths, Fingerprints.join(keys, None))
+            return IdentifiedImages(self.name, self.image_ids, self._paths, Fingerprints.join(keys, None))
         progress = tqdm(self.paths, desc=f"Fingerprint {self.name}", unit="image", disable=not verbose, leave=False)
         images = list(fingerprint_images(progress))
         fingerprints = Fingerprints.join(keys, images).only(kinds)
-        return Side(self.name, self.image_ids, self._paths, fingerprints, unreadable_rows(self, images))
+        return IdentifiedImages(self.name, self.image_ids, self._paths, fingerprints, unreadable_rows(self, images))
 
     @checked(verbose=VERBOSE)
     def verify(self, *, verbose: int = 1) -> Verification:

@@ -1,7 +1,7 @@
 """What two datasets share: images, near-duplicates, lesions, patients."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +14,7 @@ from melanoma_tl._tables import html_frame
 from melanoma_tl.datasets.near_duplicates import coarse_distances, find_near_duplicates
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
-from melanoma_tl.images.fingerprints import KINDS, Fingerprints
+from melanoma_tl.images.fingerprints import KINDS, Fingerprints, IdentifiedImages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,36 +123,12 @@ def _show_other_pictures(
     return coarse_distances(left.looks[rows_left], right.looks[rows_right]) > OTHER_PICTURE_DISTANCE
 
 
-class Side(NamedTuple):
-    """One of two datasets to compare.
-
-    Attributes
-    ----------
-    name : str
-        Name for people.
-    image_ids : sequence of str of length n_images
-        Id or position of each image.
-    paths : sequence of str of length n_images, or None
-        Their files, where they are known.
-    fingerprints : Fingerprints
-        What they can be recognised by.
-    skipped : tuple of SkippedRow
-        Those of them that could not be read.
-    """
-
-    name: str
-    image_ids: Sequence[str] | NDArray[np.str_]
-    paths: Sequence[str] | NDArray[np.str_] | None
-    fingerprints: Fingerprints
-    skipped: tuple[SkippedRow, ...] = ()
-
-
-def compare(left: Side, right: Side) -> "Overlap":
+def compare(left: IdentifiedImages, right: IdentifiedImages) -> "Overlap":
     """Find what two datasets share, by every relation that both know.
 
     Parameters
     ----------
-    left, right : Side
+    left, right : IdentifiedImages
         The datasets.
 
     Returns

@@ -11,9 +11,10 @@ from tqdm.auto import tqdm
 
 from melanoma_tl._escaping import in_html, visible
 from melanoma_tl._tables import html_frame, text_table
-from melanoma_tl.datasets.leakage import Side, find_relations
+from melanoma_tl.datasets.leakage import find_relations
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import decode, map_threaded
+from melanoma_tl.images.fingerprints import IdentifiedImages
 
 if TYPE_CHECKING:
     from melanoma_tl.datasets.isbi import ISBIDataset
@@ -197,7 +198,7 @@ def _factor(values: NDArray[np.float64], centre: float) -> NDArray[np.float64]:
     return np.maximum(values / centre, centre / values)
 
 
-def _repeated(images: Side, labels: NDArray[np.int64]) -> list[tuple[int, str, str]]:
+def _repeated(images: IdentifiedImages, labels: NDArray[np.int64]) -> list[tuple[int, str, str]]:
     relations = find_relations(images.fingerprints, images.fingerprints, ("bytes", "near-duplicate"))
     pairs = relations[relations["left"] < relations["right"]].sort_values(["right", "left", "kind"])
     ids = images.image_ids

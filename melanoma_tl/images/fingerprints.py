@@ -28,6 +28,7 @@ from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import (
     ImageFile,
     ImageLike,
+    SkippedRow,
     batched,
     decode,
     hold,
@@ -446,3 +447,27 @@ def normalise_id(image_id: str) -> str:
     'isic_0000013'
     """
     return unicodedata.normalize("NFC", image_id).casefold().removesuffix("_downsampled")
+
+
+class IdentifiedImages(NamedTuple):
+    """Images and what they can be recognised by.
+
+    Attributes
+    ----------
+    name : str
+        Name for people.
+    image_ids : sequence of str of length n_images
+        Id or position of each image.
+    paths : sequence of str of length n_images, or None
+        Their files, where they are known.
+    fingerprints : Fingerprints
+        What they can be recognised by.
+    skipped : tuple of SkippedRow
+        Those of them that could not be read.
+    """
+
+    name: str
+    image_ids: Sequence[str] | NDArray[np.str_]
+    paths: Sequence[str] | NDArray[np.str_] | None
+    fingerprints: Fingerprints
+    skipped: tuple[SkippedRow, ...] = ()

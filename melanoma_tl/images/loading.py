@@ -12,11 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
-from melanoma_tl.datasets.leakage import Side
 from melanoma_tl.errors import CacheError, DatasetError, ImageError
 from melanoma_tl.images.array_store import Make, StoredArrays, StoreReplacedError
 from melanoma_tl.images.decoding import ImageFile, SkippedRow, batched, hold, load_image, map_threaded
-from melanoma_tl.images.fingerprints import GROUP_KINDS, Fingerprint, Fingerprints, content_of, fingerprint_images
+from melanoma_tl.images.fingerprints import (
+    GROUP_KINDS,
+    Fingerprint,
+    Fingerprints,
+    IdentifiedImages,
+    content_of,
+    fingerprint_images,
+)
 from melanoma_tl.images.image_lists import is_table, list_images, name_item
 from melanoma_tl.images.prepared import PreparedStore
 from melanoma_tl.images.streams import Stream, is_stream
@@ -232,7 +238,7 @@ def _skip(image: Any, name: str, error: ImageError, on_error: str) -> SkippedRow
     return SkippedRow(str(name), path, error.reason)
 
 
-def identify(X: Any, *, verbose: int) -> Side:
+def identify(X: Any, *, verbose: int) -> IdentifiedImages:
     """Compute what images can be recognised by, whatever they are given as.
 
     Parameters
@@ -244,7 +250,7 @@ def identify(X: Any, *, verbose: int) -> Side:
 
     Returns
     -------
-    Side
+    IdentifiedImages
         Ready to be compared.
     """
     if hasattr(X, "identify"):
@@ -255,7 +261,7 @@ def identify(X: Any, *, verbose: int) -> Side:
     names = tuple(str(name) for name, _ in zip(source.names, found, strict=False))
     bad = [(name, image) for name, image in zip(names, found, strict=True) if isinstance(image, ImageError)]
     _warn_if_drawn_anew(source, found, "they are taken as they came once")
-    return Side(
+    return IdentifiedImages(
         name_of(X),
         names,
         None,
@@ -308,7 +314,7 @@ class PreparedImages:
         How it was decoded and resized.
     labels : ndarray of shape (n_images,)
         As the user gave them.
-    identity : Side
+    identity : IdentifiedImages
         Name, ids and fingerprints of the images, and those that were left out.
     """
 
@@ -316,7 +322,7 @@ class PreparedImages:
     contents: tuple[bytes, ...]
     recipe: str
     labels: NDArray[Any]
-    identity: Side
+    identity: IdentifiedImages
 
     @property
     def skipped(self) -> tuple[SkippedRow, ...]:
@@ -409,7 +415,7 @@ def _prepare(
         contents,
         store.recipe,
         source.known_labels()[np.array(positions)],
-        Side(name_of(X), names, None, fingerprints, tuple(skipped)),
+        IdentifiedImages(name_of(X), names, None, fingerprints, tuple(skipped)),
     )
 
 
