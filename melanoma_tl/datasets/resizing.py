@@ -2,22 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
 from melanoma_tl._atomic import replacing, replacing_many
+from melanoma_tl.datasets.image_table import ImageRow, ImageTable
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images.decoding import load_image, map_threaded
 
-if TYPE_CHECKING:
-    from melanoma_tl.datasets.isbi import ImageRow, ISBIDataset
-
 
 def write_resized(
-    dataset: "ISBIDataset",
+    dataset: ImageTable,
     folder: str | os.PathLike[str],
     *,
     size: tuple[int, int],
@@ -55,7 +52,7 @@ def write_resized(
         If an image cannot be read and `on_error` is "raise".
     """
 
-    def write(row: "ImageRow") -> str | ImageError:
+    def write(row: ImageRow) -> str | ImageError:
         path = _place(Path(folder), f"{row.image_id}.{suffix}")
         try:
             pixels = load_image(row.path, size)
@@ -85,7 +82,7 @@ def _place(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def write_labels(dataset: "ISBIDataset", path: Path) -> None:
+def write_labels(dataset: ImageTable, path: Path) -> None:
     """Write ids, labels and metadata as a table that `ISBIDataset.from_csv` reads.
 
     Parameters

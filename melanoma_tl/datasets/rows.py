@@ -2,21 +2,17 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from melanoma_tl.datasets.image_files import ImageIndex, make_id
-from melanoma_tl.errors import DatasetError, ImageError
+from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import SkippedRow, check_on_error
 from melanoma_tl.images.hdf5 import is_hdf5
 from melanoma_tl.labels.meanings import is_missing
-
-if TYPE_CHECKING:
-    from melanoma_tl.datasets.isbi import ISBIDataset
 
 logger = logging.getLogger(__name__)
 
@@ -134,28 +130,6 @@ def _reasons(table: pd.DataFrame, labels: Sequence[int | str], flaws: Sequence[s
         else:
             seen.add(image_id)
             yield label if isinstance(label, str) else ""
-
-
-def unreadable_rows(dataset: "ISBIDataset", results: Iterable[object]) -> tuple[SkippedRow, ...]:
-    """List the images of a dataset that something failed to read.
-
-    Parameters
-    ----------
-    dataset : ISBIDataset
-        The images.
-    results : iterable of object of length n_images
-        What came of each: an ImageError where it could not be read.
-
-    Returns
-    -------
-    tuple of SkippedRow
-        Id, path and reason of each failure.
-    """
-    return tuple(
-        SkippedRow(row.image_id, row.path, result.reason)
-        for row, result in zip(dataset, results, strict=True)
-        if isinstance(result, ImageError)
-    )
 
 
 def describe_skipped(skipped: Sequence[SkippedRow], total: int) -> str:

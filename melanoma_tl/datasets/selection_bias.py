@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from melanoma_tl._escaping import in_figure, in_html, visible
 from melanoma_tl._parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
 from melanoma_tl._tables import format_p, html_frame, text_table
-from melanoma_tl.datasets.rows import unreadable_rows
+from melanoma_tl.datasets.image_table import ImageTable
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images.decoding import SkippedRow, load_image, map_threaded, open_image, read_content
 from melanoma_tl.images.fingerprints import GROUP_KINDS
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from melanoma_tl.datasets.isbi import ISBIDataset
 
 _logger = logging.getLogger(__name__)
 
@@ -62,8 +61,8 @@ _ORDER = "class by file order"
     on_error=ON_ERROR,
 )
 def measure_selection_bias(
-    dataset: "ISBIDataset",
-    subset: "ISBIDataset",
+    dataset: ImageTable,
+    subset: ImageTable,
     *,
     alpha: float = 0.05,
     random_state: int | None = 0,
@@ -332,7 +331,7 @@ class SelectionBias:
         return figure
 
 
-def _locate(dataset: "ISBIDataset", subset: "ISBIDataset") -> NDArray[np.bool_]:
+def _locate(dataset: ImageTable, subset: ImageTable) -> NDArray[np.bool_]:
     """Mark the images of a subset; its order does not matter."""
     foreign = subset.image_ids[~np.isin(subset.image_ids, dataset.image_ids)]
     if len(foreign):
@@ -344,7 +343,7 @@ def _locate(dataset: "ISBIDataset", subset: "ISBIDataset") -> NDArray[np.bool_]:
 
 
 def _describe_images(
-    dataset: "ISBIDataset", in_subset: NDArray[np.bool_], *, on_error: str, verbose: int
+    dataset: ImageTable, in_subset: NDArray[np.bool_], *, on_error: str, verbose: int
 ) -> tuple[pd.DataFrame, tuple[SkippedRow, ...]]:
     """Put together all that is known of the images that can be read."""
     classes = np.array(dataset.class_names)[dataset.labels]
@@ -357,7 +356,7 @@ def _describe_images(
     return images[readable].reset_index(drop=True), skipped
 
 
-def _look_at_all(dataset: "ISBIDataset", *, on_error: str, verbose: int) -> tuple[pd.DataFrame, tuple[SkippedRow, ...]]:
+def _look_at_all(dataset: ImageTable, *, on_error: str, verbose: int) -> tuple[pd.DataFrame, tuple[SkippedRow, ...]]:
     try:
         paths = dataset.paths
     except DatasetError:  # read with labels_only=True
@@ -374,7 +373,7 @@ def _look_at_all(dataset: "ISBIDataset", *, on_error: str, verbose: int) -> tupl
     looks = list(
         tqdm(map_threaded(look, paths), total=len(dataset), desc=f"Look at {dataset.name}", disable=not verbose)
     )
-    skipped = unreadable_rows(dataset, looks)
+    skipped = dataset.failures(looks)
     if skipped:
         _logger.warning("%s: %d of %d images cannot be read; not compared", dataset.name, len(skipped), len(dataset))
     return pd.DataFrame([{} if isinstance(found, ImageError) else found for found in looks]), skipped
@@ -444,7 +443,7 @@ def _format(value: Any) -> str:
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def _find_whole_patients(dataset: "ISBIDataset", images: pd.DataFrame) -> pd.Series | None:
+def _find_whole_patients(dataset: ImageTable, images: pd.DataFrame) -> pd.Series | None:
     """Tell the patient of each image, where the subset takes each whole or not at all; None where it divides one."""
     if "patient_id" not in dataset.metadata:
         return None

@@ -1,9 +1,11 @@
 """Divide images so that what belongs together stays on one side."""
 
+from collections.abc import Iterable
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -11,14 +13,32 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGro
 
 from melanoma_tl._parameters import COLUMN, check
 from melanoma_tl.datasets.cells import read_id
-from melanoma_tl.datasets.leakage import find_relations
+from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, number_values
-
-if TYPE_CHECKING:
-    from melanoma_tl.datasets.isbi import ISBIDataset
+from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, IdentifiedImages, number_values
 
 _FINEST_SHARE = 20  # a stratified share is a number of folds out of at most so many
+
+
+class Divisible(Protocol):
+    """Images of which is known what they can be recognised by, and which belong together: an `ISBIDataset`."""
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """What the images can be compared by."""
+
+    @property
+    def metadata(self) -> pd.DataFrame:
+        """What else is known of each image."""
+
+    def __len__(self) -> int: ...
+
+    def identify(self, kinds: Iterable[str] | None = None, *, verbose: int = 1) -> IdentifiedImages:
+        """Compute what the images can be recognised by."""
 
 
 def find_groups(fingerprints: Fingerprints, together: NDArray[np.uint64] | None = None) -> NDArray[np.int64]:
@@ -47,7 +67,7 @@ def find_groups(fingerprints: Fingerprints, together: NDArray[np.uint64] | None 
     return connected_components(coo_array(related, shape=(n_images, n_images)), directed=False)[1].astype(np.int64)
 
 
-def number_groups(dataset: "ISBIDataset", groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
+def number_groups(dataset: Divisible, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
     """Give a number to each group of images of a dataset, as the user wants them kept together.
 
     Parameters

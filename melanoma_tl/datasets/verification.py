@@ -1,7 +1,7 @@
 """What is wrong with the images of a dataset."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,11 @@ from tqdm.auto import tqdm
 
 from melanoma_tl._escaping import in_html, visible
 from melanoma_tl._tables import html_frame, text_table
-from melanoma_tl.datasets.leakage import find_relations
+from melanoma_tl.datasets.image_table import ImageTable, Table
+from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import decode, map_threaded
 from melanoma_tl.images.fingerprints import IdentifiedImages
-
-if TYPE_CHECKING:
-    from melanoma_tl.datasets.isbi import ISBIDataset
 
 MAX_ASPECT_FACTOR = 1.25
 """How far an aspect ratio may be from the median before it is odd: 4:3 squashed to a square is 1.33 away."""
@@ -89,7 +87,7 @@ class Verification:
         head = in_html(str(self).split("\n", 1)[0])
         return f"<p>{head}</p>{'' if self.ok else html_frame(self.problems.head(20))}"
 
-    def remove_from(self, dataset: "ISBIDataset") -> "ISBIDataset":
+    def remove_from(self, dataset: Table) -> Table:
         """Take out what no classifier should be trained on or judged by.
 
         Parameters
@@ -108,7 +106,7 @@ class Verification:
         return dataset.keep(kept, f"without {', '.join(_REMOVED)}")
 
 
-def verify(dataset: "ISBIDataset", *, verbose: int) -> Verification:
+def verify(dataset: ImageTable, *, verbose: int) -> Verification:
     """Open every image of a dataset, and say what is wrong.
 
     Parameters

@@ -1,0 +1,528 @@
+"""`ImageTable`: an immutable table of images, and its parts."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from tqdm.auto import tqdm
+
+from melanoma_tl._escaping import in_html
+from melanoma_tl._parameters import (
+    FLAG,
+    INSIDE,
+    NONE,
+    PATH,
+    SEED,
+    TEXT,
+    VERBOSE,
+    check,
+    checked,
+    choice,
+    group,
+    several,
+    whole,
+)
+from melanoma_tl.datasets.history import Step, is_another_share, name_key
+from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
+from melanoma_tl.datasets.validation import check_key, check_parts
+from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
+from melanoma_tl.images.decoding import SkippedRow
+from melanoma_tl.images.fingerprints import (
+    GROUP_KINDS,
+    IMAGE_KINDS,
+    KINDS,
+    Fingerprints,
+    IdentifiedImages,
+    fingerprint_images,
+    normalise_id,
+    number_values,
+)
+
+CLASS_NAMES = ("benign", "melanoma")
+
+_DESCRIPTION = {"name": TEXT, "skipped": several(group(TEXT | PATH, 3, "(image_id, path, reason)"))}
+
+PerClass = int | Mapping[str | int, int]
+
+
+class ImageRow(NamedTuple):
+    """One row of an `ISBIDataset`; also the path of its image, so that a list of rows is a list of images."""
+
+    image_id: str
+    path: str
+    label: int
+
+    def __fspath__(self) -> str:
+        """Return the path."""
+        return self.path
+
+
+class ImageTable:
+    """An immutable table of images: ids, files, labels and what else is known of each; and how to divide it.
+
+    Its parts are tables of the same class. `ISBIDataset`, which documents the parameters, reads it from files.
+    """
+
+    class_names = CLASS_NAMES
+
+    def __init__(
+        self,
+        image_ids: ArrayLike,
+        paths: ArrayLike | None,
+        labels: ArrayLike,
+        *,
+        name: str = "dataset",
+        skipped: Sequence[SkippedRow] = (),
+        metadata: pd.DataFrame | None = None,
+    ) -> None:
+        check({"name": name, "skipped": skipped}, _DESCRIPTION)
+        ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata)
+        self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
+        self._name, self._skipped = name, tuple(skipped)
+        self._history: tuple[Step, ...] = (Step(f"read {name}", len(ids) + len(self._skipped), len(ids)),)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    @property
+    def image_ids(self) -> NDArray[np.str_]:
+        """Ids of the images, an ndarray of str of shape (n_images,)."""
+        return self._image_ids
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Classes of the images, an ndarray of int of shape (n_images,): 0 benign, 1 melanoma."""
+        return self._labels
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+        return self._name
+
+    @property
+    def skipped(self) -> tuple[SkippedRow, ...]:
+        """Rows that were left out, each with id, path and reason."""
+        return self._skipped
+
+    @property
+    def history(self) -> tuple[Step, ...]:
+        """How the images were read and chosen, from the first step to the last; reports say it of their images."""
+        return self._history
+
+    @property
+    def paths(self) -> NDArray[np.str_]:
+        """Files of the images, an ndarray of str of shape (n_images,).
+
+        Raises
+        ------
+        DatasetError
+            If the dataset was read with ``labels_only=True``.
+        """
+        if self._paths is None:
+            raise DatasetError(f"{self.name} was read with labels_only=True: it has ids and labels, but no images")
+        return self._paths
+
+    @property
+    def metadata(self) -> pd.DataFrame:
+        """What else is known of each image, a DataFrame of n_images rows; a copy.
+
+        Where the files have them: ``diagnosis``, ``age`` (years), ``sex`` ("female",
+        "male"), ``site``, ``patient_id`` and ``lesion_id``. Unknown entries are missing
+        (NaN or None); there is no column where nothing is known.
+        """
+        return self._metadata.copy()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the whole table to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns ``image_id``, ``path`` (empty where images are not known) and
+            ``label`` (0 benign, 1 melanoma), then those of `metadata`.
+        """
+        table = {"image_id": self.image_ids, "path": "" if self._paths is None else self._paths, "label": self.labels}
+        return pd.concat([pd.DataFrame(table, index=range(len(self))), self._metadata], axis=1)
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """What the images can be compared by: "id", "bytes", "near-duplicate", "lesion", "patient", as far as known."""
+        of_images = ("id",) if self._paths is None else IMAGE_KINDS
+        return of_images + tuple(kind for kind in GROUP_KINDS if f"{kind}_id" in self._metadata)
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Number of images of each class, by its name."""
+        counts = np.bincount(self.labels, minlength=len(CLASS_NAMES))
+        return dict(zip(CLASS_NAMES, counts.tolist(), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __iter__(self) -> Iterator[ImageRow]:
+        return (self._row(position) for position in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return one row for an int, a dataset for a slice, a boolean mask or an array of positions."""
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
+            return self._row(int(key))
+        if not isinstance(key, slice):
+            key = check_key(key, self._metadata.columns.tolist(), len(self))
+        elif not all(isinstance(part, int | np.integer | None) for part in (key.start, key.stop, key.step)):
+            raise DatasetError(f"a slice of a dataset has whole numbers, got {key!r}")
+        return self.keep(key, name_key(key))
+
+    @checked(what=TEXT)
+    def keep(self, key: Any, what: str) -> Self:
+        """Take rows, and say why; `history` remembers it.
+
+        Parameters
+        ----------
+        key : slice, or array-like of bool of shape (n_images,) or of int
+            Which rows, as in brackets.
+        what : str
+            How they were chosen, such as "without images of scars".
+
+        Returns
+        -------
+        ISBIDataset
+            In the order of the key.
+
+        Examples
+        --------
+        >>> dataset = ISBIDataset(["a", "b"], None, [0, 1], name="mine")
+        >>> [str(step) for step in dataset.keep([True, False], "without b").history]
+        ['read mine: 2 of 2', 'without b: 1 of 2']
+        """
+        return self._keep(key, what)
+
+    def _keep(self, key: Any, what: str, *, by_class: bool = False) -> Self:
+        """Take rows; of a choice by class, any other share of melanomas is meant."""
+        if not isinstance(key, slice):
+            key = check_key(key, self._metadata.columns.tolist(), len(self))
+        part = type(self)(
+            self.image_ids[key],
+            None if self._paths is None else self._paths[key],
+            self.labels[key],
+            name=self.name,
+            skipped=self.skipped,
+            metadata=self._metadata.iloc[key],
+        )
+        is_another = is_another_share(self.labels, part.labels, chance=not by_class)
+        part._history = (*self._history, Step(what, len(self), len(part), is_another))
+        return part
+
+    def _row(self, position: int) -> ImageRow:
+        path = "" if self._paths is None else str(self._paths[position])
+        return ImageRow(str(self.image_ids[position]), path, int(self.labels[position]))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.class_counts.items())
+        skipped = f"; {len(self.skipped)} skipped" if self.skipped else ""
+        return f"{type(self).__name__}({self.name!r}, {len(self)} images: {counts}{skipped})"
+
+    def _repr_html_(self) -> str:
+        head = "".join(
+            f"<tr><td>{in_html(row.image_id)}</td><td>{CLASS_NAMES[row.label]}</td><td>{in_html(row.path)}</td></tr>"
+            for row in self[:5]
+        )
+        skipped = "".join(f"<li>{in_html(row.image_id)}: {in_html(row.reason)}</li>" for row in self.skipped[:10])
+        return (
+            f"<p><b>{in_html(self.name)}</b>: {len(self)} images, "
+            + ", ".join(f"{count} {name}" for name, count in self.class_counts.items())
+            + f"</p><table><tr><th>image_id</th><th>class</th><th>path</th></tr>{head}</table>"
+            + (f"<p>{len(self.skipped)} rows skipped:</p><ul>{skipped}</ul>" if skipped else "")
+        )
+
+    # -- choosing --------------------------------------------------------------------------------------------------
+
+    def first(self, n: int | None = None, *, per_class: PerClass | None = None) -> Self:
+        """Take the first images, in file order.
+
+        Ids follow the contributing site, so that the first images of a class come
+        from other cameras than its last ones: use `sample` unless you reproduce
+        somebody's choice. The published work took the first of each class: `per_class`.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many images, whatever their class.
+        per_class : int or mapping of class to int, optional
+            How many of each class, in place of `n`; a class is named or numbered.
+
+        Returns
+        -------
+        ISBIDataset
+            In file order.
+
+        Raises
+        ------
+        DatasetError
+            If there are fewer images than that.
+        ParameterError
+            If not exactly one of `n` and `per_class` is given, or it is no whole number of at least 0.
+        UnknownNameError
+            If a class is not known.
+
+        Examples
+        --------
+        >>> dataset = ISBIDataset(list("abcdef"), None, [0, 0, 0, 1, 0, 1])
+        >>> dataset.first(3).image_ids.tolist(), dataset.first(per_class=1).image_ids.tolist()
+        (['a', 'b', 'c'], ['a', 'd'])
+        """
+        if n is not None and per_class is None:
+            self._check_count(n, len(self), "images")
+            return self.keep(slice(n), f"first({n})")
+        what = f"first(per_class={per_class!r})"
+        return self._choose(self._count_per_class(n, per_class), lambda members, count: members[:count], what, True)
+
+    @checked(random_state=SEED)
+    def sample(
+        self,
+        n: int | None = None,
+        *,
+        per_class: PerClass | None = None,
+        random_state: int | None = None,
+    ) -> Self:
+        """Draw images at random, without replacement.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many images. The share of melanomas stays what it is here, as nearly as whole images
+            allow, so that PPV, NPV and calibration mean the same as before.
+        per_class : int or mapping of class to int, optional
+            How many of each class, in place of `n`; a class is named or numbered. The share of
+            melanomas is then yours and not that of the patients.
+        random_state : int, optional
+            Seed of the draw.
+
+        Returns
+        -------
+        ISBIDataset
+            In file order.
+
+        Raises
+        ------
+        DatasetError, ParameterError, UnknownNameError
+            As `first`.
+
+        Examples
+        --------
+        >>> dataset = ISBIDataset(list("abcdefgh"), None, [0, 0, 0, 0, 0, 0, 1, 1])
+        >>> dataset.sample(4, random_state=0).class_counts
+        {'benign': 3, 'melanoma': 1}
+        >>> dataset.sample(per_class=2, random_state=0).class_counts
+        {'benign': 2, 'melanoma': 2}
+        """
+        rng = np.random.default_rng(random_state)
+        if n is not None and per_class is None:
+            self._check_count(n, len(self), "images")
+            n_melanoma = round(n * self.labels.mean()) if n else 0
+            counts = {0: n - n_melanoma, 1: n_melanoma}
+            what = f"sample({n}, random_state={random_state})"
+        else:
+            counts = self._count_per_class(n, per_class)
+            what = f"sample(per_class={per_class!r}, random_state={random_state})"
+
+        def draw(members: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+            return rng.choice(members, size=count, replace=False)
+
+        return self._choose(counts, draw, what, per_class is not None)
+
+    def _count_per_class(self, n: object, per_class: PerClass | None) -> dict[int, int]:
+        """Say how many images of each class are asked for, by its label."""
+        if per_class is None or n is not None:
+            raise ParameterError(
+                f"give either n, a number of images, or per_class, a number of each class; got n={n!r} and "
+                f"per_class={per_class!r}"
+            )
+        counts = {}
+        for key, count in (
+            per_class if isinstance(per_class, Mapping) else dict.fromkeys(CLASS_NAMES, per_class)
+        ).items():
+            label = CLASS_NAMES.index(key) if isinstance(key, str) and key in CLASS_NAMES else key
+            if not isinstance(label, int | np.integer) or label not in (0, 1):
+                raise UnknownNameError("class", str(key), CLASS_NAMES)
+            if label in counts:
+                raise ParameterError(f"per_class names {CLASS_NAMES[int(label)]!r} twice: {per_class!r}")
+            self._check_count(count, int((self.labels == label).sum()), f"{CLASS_NAMES[int(label)]} images")
+            counts[int(label)] = count
+        return counts
+
+    def _check_count(self, count: Any, available: int, what: str) -> None:
+        if isinstance(count, Mapping):
+            raise ParameterError(f"n is a number of images, whatever their class; pass per_class={count!r}")
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
+            raise ParameterError(f"the number of {what} must be a whole number of at least 0, got {count!r}")
+        if count > available:
+            raise DatasetError(f"{self.name} has {available} {what}, {count} were asked for")
+
+    def _choose(self, counts: Mapping[int, int], choose: Any, what: str, by_class: bool) -> Self:
+        chosen = [choose(np.flatnonzero(self.labels == label), count) for label, count in counts.items()]
+        rows = np.sort(np.concatenate(chosen)) if chosen else slice(0)
+        return self._keep(rows, what, by_class=by_class)
+
+    # -- dividing --------------------------------------------------------------------------------------------------
+
+    @checked(test_size=INSIDE, stratify=FLAG, random_state=SEED, verbose=VERBOSE)
+    def split(
+        self,
+        test_size: float = 0.2,
+        *,
+        groups: str | ArrayLike | None = "auto",
+        stratify: bool = True,
+        random_state: int | None = None,
+        verbose: int = 1,
+    ) -> tuple[Self, Self]:
+        """Divide the images at random into two datasets that share nothing.
+
+        Images of one group stay on one side, and so do copies and near-duplicates, where
+        the images are known.
+
+        Parameters
+        ----------
+        test_size : float, default=0.2
+            Share of the second dataset, between 0 and 1; about, since groups are not divided.
+        groups : {"auto", "patient", "lesion"}, array-like of shape (n_images,) or None, default="auto"
+            What must not be divided: patients and lesions as far as `metadata` has them, one
+            of these, groups of your own (missing values stand alone), or nothing but
+            copies and near-duplicates.
+        stratify : bool, default=True
+            Whether both sides should hold about the same share of melanoma.
+        random_state : int, optional
+            Seed.
+        verbose : int, default=1
+            0 shows no progress bar.
+
+        Returns
+        -------
+        train, test : ISBIDataset
+            Each in the order of this dataset.
+
+        Raises
+        ------
+        DatasetError
+            If `metadata` lacks the column, or there are too few groups.
+        ParameterError
+            If `test_size` is no share.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> patients = pd.DataFrame({"patient_id": list("aabbccddee")})
+        >>> dataset = ISBIDataset(list("0123456789"), None, [0, 1] * 5, metadata=patients)
+        >>> train, test = dataset.split(0.4, groups="patient", random_state=0)
+        >>> len(train), len(test), len(train.overlap(test))
+        (6, 4, 0)
+        """
+        numbers = number_groups(self, groups, verbose=verbose)
+        test = divide_in_two(self.labels, numbers, test_size, stratify=stratify, seed=_seed(random_state))
+        what = f"split({test_size:g}, {_name_groups(groups)}, stratify={stratify}, random_state={random_state})"
+        train = np.setdiff1d(np.arange(len(self)), test)
+        return self._part(train, "train", what), self._part(test, "test", what)
+
+    @checked(k=whole(at_least=2), stratify=FLAG, random_state=SEED, verbose=VERBOSE)
+    def folds(
+        self,
+        k: int = 5,
+        *,
+        groups: str | ArrayLike | None = "auto",
+        stratify: bool = True,
+        random_state: int | None = None,
+        verbose: int = 1,
+    ) -> list[tuple[Self, Self]]:
+        """Divide the images at random for cross-validation, as `split` does.
+
+        Parameters
+        ----------
+        k : int, default=5
+            Number of folds, at least 2.
+        groups, stratify, random_state, verbose
+            As `split`.
+
+        Returns
+        -------
+        list of k tuples of (ISBIDataset, ISBIDataset)
+            Training and validation part of each fold; every image is in one validation part.
+
+        Raises
+        ------
+        DatasetError, ParameterError
+            As `split`.
+        """
+        numbers = number_groups(self, groups, verbose=verbose)
+        folds = divide_into_folds(self.labels, numbers, k, stratify=stratify, seed=_seed(random_state))
+        everything = np.arange(len(self))
+        what = f"folds({k}, {_name_groups(groups)}, stratify={stratify}, random_state={random_state})"
+        return [
+            (self._part(np.setdiff1d(everything, fold), f"all but fold {n}", what), self._part(fold, f"fold {n}", what))
+            for n, fold in enumerate(folds, start=1)
+        ]
+
+    def _part(self, rows: NDArray[np.intp], name: str, what: str) -> Self:
+        part = self.keep(rows, f"{name} of {what}")
+        part._name = f"{self.name}, {name}"
+        return part
+
+    # -- recognising
+
+    @checked(kinds=several(choice(*KINDS)) | NONE, verbose=VERBOSE)
+    def identify(self, kinds: Iterable[str] | None = None, *, verbose: int = 1) -> IdentifiedImages:
+        """Compute what the images can be recognised by; kept in the cache folder.
+
+        Parameters
+        ----------
+        kinds : iterable of str, optional
+            Some of "id", "bytes", "near-duplicate", "lesion" and "patient"; what is not
+            known is passed over. Everything by default.
+        verbose : int, default=1
+            0 shows no progress bar.
+
+        Returns
+        -------
+        IdentifiedImages
+            Ids, files and fingerprints; images that cannot be read are in its `skipped`.
+        """
+        kinds = set(KINDS if kinds is None else kinds) & set(self.relations)
+        keys = {kind: number_values(self._metadata[f"{kind}_id"]) for kind in GROUP_KINDS if kind in kinds}
+        if "id" in kinds:
+            keys["id"] = number_values(normalise_id(image_id) for image_id in self.image_ids)
+        if kinds.isdisjoint(("bytes", "near-duplicate")):
+            return IdentifiedImages(self.name, self.image_ids, self._paths, Fingerprints.join(keys, None))
+        progress = tqdm(self.paths, desc=f"Fingerprint {self.name}", unit="image", disable=not verbose, leave=False)
+        images = list(fingerprint_images(progress))
+        fingerprints = Fingerprints.join(keys, images).only(kinds)
+        return IdentifiedImages(self.name, self.image_ids, self._paths, fingerprints, self.failures(images))
+
+    def failures(self, results: Iterable[object]) -> tuple[SkippedRow, ...]:
+        """List the images that something failed to read.
+
+        Parameters
+        ----------
+        results : iterable of object of length n_images
+            What came of each: an ImageError where it could not be read.
+
+        Returns
+        -------
+        tuple of SkippedRow
+            Id, path and reason of each failure.
+        """
+        return tuple(
+            SkippedRow(row.image_id, row.path, result.reason)
+            for row, result in zip(self, results, strict=True)
+            if isinstance(result, ImageError)
+        )
+
+
+def _name_groups(groups: Any) -> str:
+    return f"groups={groups!r}" if groups is None or isinstance(groups, str) else "groups of the user's"
+
+
+def _seed(random_state: int | None) -> int:
+    return int(np.random.default_rng(random_state).integers(2**31))
+
+
+Table = TypeVar("Table", bound=ImageTable)
+"""A table, and what is made of it."""
