@@ -167,7 +167,7 @@ def build(backbone="tiny", *, trainable_from=None, **changes):
 
 def training_plan(**changes):
     """Plan one epoch of ten images a batch."""
-    from melanoma_tl.training.loop import TrainingPlan
+    from melanoma_tl.training.plan import TrainingPlan
     from melanoma_tl.training.stages import Stage
 
     options = {

@@ -13,8 +13,8 @@ import trainings
 from trainings import TRAININGS, WHOLE
 
 from melanoma_tl import TransferClassifier, distribution
-from melanoma_tl.distribution import ALONE, Replicas, find_replicas
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.training.replicas import ALONE, Replicas, find_replicas
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")]
 

@@ -322,7 +322,8 @@ class Still(keras.layers.Layer):
 )
 def test_training_from_the_store_is_training_through_the_whole_graph(architecture, images, labels):
     """Keras trains the whole on the same batches."""
-    from melanoma_tl.training.loop import TrainingBatches, compile_network
+    from melanoma_tl.training.batches import TrainingBatches
+    from melanoma_tl.training.compiling import compile_network
 
     backbone, trainable_from = architecture
     clf = TransferClassifier(

@@ -14,8 +14,9 @@ import pytest
 import trainings
 
 from melanoma_tl import TransferClassifier, distribution
-from melanoma_tl.distribution import ADDRESSES, N_PROCESSES, PROCESS, Replicas, join_hosts
+from melanoma_tl.distribution import ADDRESSES, N_PROCESSES, PROCESS, join_hosts
 from melanoma_tl.errors import ParameterError, TrainingError
+from melanoma_tl.training.replicas import Replicas
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")]
 

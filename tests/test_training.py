@@ -7,7 +7,7 @@ from melanoma_tl.training.views import ImageViews
 
 
 def batches_of(images, rows, *, augmenter=None, **changes):
-    from melanoma_tl.training.loop import TrainingBatches
+    from melanoma_tl.training.batches import TrainingBatches
 
     contents = [bytes([number]) * 32 for number in range(len(images))]
     labels = np.arange(len(images)) % 2

@@ -52,7 +52,7 @@ from melanoma_tl.balancing import Balancer
 from melanoma_tl.classifier.scoring import ScoringMixin, describe_scores, scores_of
 from melanoma_tl.classifier.tuning import TuningMixin
 from melanoma_tl.datasets.leakage import compare
-from melanoma_tl.distribution import ALONE, DISTRIBUTIONS, Replicas, find_replicas, forget_networks
+from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import (
     DatasetError,
     ModelFileError,
@@ -84,12 +84,14 @@ from melanoma_tl.saving.document_rules import LABEL, read_parts
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
 from melanoma_tl.saving.model_file import check_can_be_saved, how_to_read, load_model, save_model
 from melanoma_tl.training.mixing import MIXES
+from melanoma_tl.training.replicas import ALONE, DISTRIBUTIONS, Replicas, find_replicas
 from melanoma_tl.training.stages import Probe, Stage
 
 if TYPE_CHECKING:
     from melanoma_tl.training.checkpoints import RunFolder
     from melanoma_tl.training.learning_rate_finder import LearningRateDisplay
-    from melanoma_tl.training.loop import Training, TrainingPlan
+    from melanoma_tl.training.loop import Training
+    from melanoma_tl.training.plan import TrainingPlan
     from melanoma_tl.training.staged import StagedTraining, TrainingData
 
 logger = logging.getLogger(__name__)
@@ -704,7 +706,7 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
 
     def _plan(self, classes: Classes, data: "TrainingData", seed: int) -> list["TrainingPlan"]:
         """Plan each stage."""
-        from melanoma_tl.training.loop import TrainingPlan
+        from melanoma_tl.training.plan import TrainingPlan
 
         balanced = self.class_weight == "balanced"
         class_weight = (
@@ -767,7 +769,8 @@ class TransferClassifier(TuningMixin, ScoringMixin, BaseEstimator):
         run: "RunFolder | None",
     ) -> "Training":
         from melanoma_tl.training.callbacks import UserCallbacks
-        from melanoma_tl.training.loop import Training, naming_full_memory
+        from melanoma_tl.training.keras_errors import naming_full_memory
+        from melanoma_tl.training.loop import Training
 
         whole, has_begun = Training(), False
         for number, (stage, plan) in enumerate(zip(self._stages(), plans, strict=True)):

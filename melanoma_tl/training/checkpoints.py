@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from melanoma_tl import cache
 from melanoma_tl._atomic import locked, replacing, scratch
-from melanoma_tl.distribution import ALONE, Replicas
 from melanoma_tl.errors import CacheError
 from melanoma_tl.training.callbacks import saving_itself
+from melanoma_tl.training.replicas import ALONE, Replicas
 from melanoma_tl.training.seals import is_sealed, seal
 
 logger = logging.getLogger(__name__)

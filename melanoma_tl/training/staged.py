@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from melanoma_tl._keras.isolation import seeded_building
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones.spec import BackboneSpec
-from melanoma_tl.distribution import Replicas
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages
 from melanoma_tl.network.cutting import NetworkParts, cut_network, with_precision
 from melanoma_tl.network.graph import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze, uncompiled
 from melanoma_tl.network.precision import Precision
+from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
 from melanoma_tl.training.callbacks import NO_CALLBACKS, UserCallbacks
 from melanoma_tl.training.checkpoints import RunFolder
+from melanoma_tl.training.compiling import compile_network
 from melanoma_tl.training.features import ComputedFeatures, FeatureExtractor
 from melanoma_tl.training.linear_probe import fit_logistic
-from melanoma_tl.training.loop import OrderedBatches, Training, TrainingBatches, TrainingPlan, compile_network, train
+from melanoma_tl.training.loop import Training, train
+from melanoma_tl.training.plan import TrainingPlan
+from melanoma_tl.training.replicas import Replicas
 from melanoma_tl.training.stages import Probe, Stage
 from melanoma_tl.training.views import ImageViews, Inputs
 

@@ -1,0 +1,187 @@
+"""Batches for Keras: balanced and drawn anew in each epoch, or in order."""
+
+from functools import lru_cache
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.training.mixing import mix_batch
+from melanoma_tl.training.plan import TrainingPlan
+from melanoma_tl.training.replicas import ALONE, NOT_THERE, Replicas
+from melanoma_tl.training.views import Inputs
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches, of which each process reads its share.
+
+    With several devices each batch has as many images on each: what is missing is filled up with images that weigh
+    nothing in the loss and whose target `NOT_THERE` tells the other figures to leave them out.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What the network is shown.
+    targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
+        0 or 1.
+    replicas : Replicas
+        What learns from the batches.
+    """
+
+    def __init__(self, inputs: Inputs, targets: NDArray[np.float32], replicas: Replicas) -> None:
+        super().__init__()
+        self.inputs, self.targets, self.replicas = inputs, targets, replicas
+
+    def release(self) -> None:
+        """Let go of the inputs: TensorFlow keeps the batches of every training, and with them network and images."""
+        del self.inputs
+
+    def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+        """Give the images of a batch, how often each was shown before, and the number of the step."""
+        raise NotImplementedError
+
+    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Give inputs and targets of images."""
+        return self.inputs.draw(rows, turns, step), self.targets[rows]
+
+    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
+        """Give the weights in the loss of a batch of so many images: such that its mean is theirs, when filled up."""
+        return np.full(len(targets), self.replicas.fill_up(n_images) / n_images, dtype=np.float32)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        rows, turns, step = self.choose(index)
+        if not self.replicas.are_several:
+            return self.draw(rows, turns, step)
+        places, counts = self.replicas.share(len(rows))
+        read = places[counts] if counts.any() else places[:1]
+        with self.replicas.reading():
+            # Another number in each process: what is random by the step would be the same in all of them.
+            number = step * self.replicas.n_processes + self.replicas.process
+            inputs, targets = self.draw(rows[read], turns[read], number)
+        filled = np.arange(len(places)) % len(read)
+        weights = np.where(counts, self.weigh(targets[filled], len(rows)), np.float32(0.0))
+        return inputs[filled], np.where(counts[:, np.newaxis], targets[filled], np.float32(NOT_THERE)), weights
+
+
+class TrainingBatches(Batches):
+    """Endless batches; each depends on the seed and its number alone.
+
+    So it does not matter which thread makes a batch, or how far ahead of the training step.
+    Pixels stay uint8 and features as they were stored: the network widens them where it computes.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What the network learns from.
+    targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
+        0 or 1, for melanoma or for each of several diagnoses.
+    rows : ndarray of int of shape (n_rows,)
+        Which images make up one pass, repeated ones included.
+    plan : TrainingPlan
+        Batch size, steps an epoch, class weights, mixing, and seed of the order.
+    first_epoch : int, default=0
+        Number of epochs whose batches are not wanted any more.
+    replicas : Replicas, optional
+        What learns from them.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        targets: NDArray[np.float32],
+        rows: NDArray[np.intp],
+        plan: TrainingPlan,
+        *,
+        first_epoch: int = 0,
+        replicas: Replicas = ALONE,
+    ) -> None:
+        super().__init__(inputs, targets, replicas)
+        self.rows, self.class_weight = rows, plan.class_weight
+        self.batch_size, self.seed, self.mix = plan.batch_size, plan.seed, plan.mix
+        self.batches_per_pass = plan.count_batches(len(rows))
+        self.steps_per_epoch = plan.count_steps(len(rows))
+        self.first_step = first_epoch * self.steps_per_epoch
+        # The copies of one image in a pass are its next turns: they are shown in different views.
+        _, images, copies = np.unique(rows, return_inverse=True, return_counts=True)
+        self._turns_per_pass = copies[images]
+        by_image = np.argsort(images, kind="stable")
+        self._copy = np.empty(len(rows), dtype=np.intp)
+        self._copy[by_image] = np.arange(len(rows)) - np.repeat(np.cumsum(copies) - copies, copies)
+        self._order = lru_cache(maxsize=2)(self._shuffle)
+
+    @property
+    def num_batches(self) -> None:
+        """None: the batches never end, and Keras counts on across epochs."""
+        return None
+
+    def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+        """Give what `Batches.choose` says, in the order of the seed."""
+        step = self.first_step + index
+        pass_number, batch = divmod(step, self.batches_per_pass)
+        places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
+        return self.rows[places], pass_number * self._turns_per_pass[places] + self._copy[places], step
+
+    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Give inputs and targets of images, mixed where that is asked for."""
+        inputs, targets = super().draw(rows, turns, step)
+        if self.mix is None:
+            return inputs, targets
+        seed = int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0] >> 1)  # Keras takes 31 bits
+        return mix_batch(self.mix, inputs, targets, seed)
+
+    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
+        """Give what `Batches.weigh` says, times the weights of the classes."""
+        weights = super().weigh(targets, n_images)
+        if self.class_weight is None:
+            return weights
+        classes = np.rint(targets[:, 0]).astype(int) if targets.shape[1] == 1 else targets.argmax(axis=1)
+        return weights * np.array([self.class_weight[label] for label in classes.tolist()], dtype=np.float32)
+
+    def _shuffle(self, pass_number: int) -> NDArray[np.intp]:
+        return np.random.default_rng((self.seed, pass_number)).permutation(len(self.rows))
+
+
+class OrderedBatches(Batches):
+    """Images as they are, in file order.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What the network is shown.
+    targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
+        0 or 1, for melanoma or for each of several diagnoses.
+    batch_size : int
+        Images a batch.
+    rows : ndarray of int of shape (n_rows,), optional
+        Which images; all by default.
+    replicas : Replicas, optional
+        What is shown them.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        targets: NDArray[np.float32],
+        *,
+        batch_size: int,
+        rows: NDArray[np.intp] | None = None,
+        replicas: Replicas = ALONE,
+    ) -> None:
+        super().__init__(inputs, targets, replicas)
+        self.batch_size = batch_size
+        self.rows = np.arange(len(targets)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+        """Give what `Batches.choose` says, in file order."""
+        rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
+        return rows, np.zeros_like(rows), index
+
+    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:  # noqa: ARG002
+        """Give the weights in the loss of all batches, in the mean of which Keras counts what fills them up."""
+        full, last = divmod(len(self.rows), self.batch_size)
+        n_places = full * self.replicas.fill_up(self.batch_size) + self.replicas.fill_up(last)
+        return np.full(len(targets), n_places / len(self.rows), dtype=np.float32)

@@ -1,0 +1,105 @@
+"""The loss, the metrics and the optimizer of a stage."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from melanoma_tl.network.precision import jit_compile
+from melanoma_tl.training.optimizers import build_optimizer, schedule_rate
+from melanoma_tl.training.plan import TrainingPlan
+
+
+class HardAccuracy(keras.metrics.BinaryAccuracy):
+    """Accuracy, where a mixed image counts as what most of it is."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
+        """Take a batch into account."""
+        return super().update_state(ops.round(y_true), y_pred, _are_there(y_true))
+
+
+class HardAUC(keras.metrics.AUC):
+    """Area under the ROC curve, where a mixed image counts as what most of it is."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
+        """Take a batch into account."""
+        return super().update_state(ops.round(y_true), y_pred, _are_there(y_true))
+
+
+class ClassAccuracy(keras.metrics.CategoricalAccuracy):
+    """Accuracy of the highest of several scores."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
+        """Take a batch into account."""
+        return super().update_state(y_true, y_pred, _are_there(y_true))
+
+
+def _are_there(y_true: Any) -> Any:
+    """Weigh by 0 what only fills up a batch, and by 1 what does not."""
+    return ops.cast(ops.all(y_true >= 0, axis=-1, keepdims=True), "float32")
+
+
+def compile_network(
+    model: keras.Model, plan: TrainingPlan, *, steps: int = 1, depths: dict[str, int] | None = None
+) -> None:
+    """Give a network its loss, its optimizer and the figures of the history.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place.
+    plan : TrainingPlan
+        Loss, optimizer, rate and schedule.
+    steps : int, default=1
+        Training steps that the schedule is spread over.
+    depths : dict of str to int, optional
+        How many stages each layer lies below the head; 0 for those that are not named.
+
+    Raises
+    ------
+    UnknownNameError
+        If Keras has no such optimizer.
+    """
+    n_scores = model.outputs[0].shape[-1]
+    model.compile(
+        optimizer=build_optimizer(
+            plan.optimizer,
+            learning_rate=schedule_rate(plan.stage, plan.learning_rate, steps),
+            weight_decay=plan.weight_decay,
+            clip_norm=plan.clip_norm,
+            ema_momentum=plan.ema_momentum,
+            rates=_layer_rates(model, plan.stage.layer_decay, depths or {}),
+        ),
+        loss=_LOSSES[plan.loss, n_scores > 1](label_smoothing=plan.label_smoothing),
+        metrics=_metrics(n_scores),
+        jit_compile=jit_compile(),
+    )
+
+
+_LOSSES = {
+    ("crossentropy", False): keras.losses.BinaryCrossentropy,
+    ("crossentropy", True): keras.losses.CategoricalCrossentropy,
+    ("focal", False): keras.losses.BinaryFocalCrossentropy,
+    ("focal", True): keras.losses.CategoricalFocalCrossentropy,
+}
+"""By name, and by whether there are several diagnoses."""
+
+
+def _metrics(n_scores: int) -> list[keras.metrics.Metric]:
+    """Choose the figures of the history; of several diagnoses the AUC is the mean of each against the rest."""
+    if n_scores == 1:
+        return [HardAccuracy(name="accuracy"), HardAUC(name="auc")]
+    one_against_rest = HardAUC(name="auc", multi_label=True, num_labels=n_scores)
+    return [ClassAccuracy(name="accuracy"), one_against_rest]
+
+
+def _layer_rates(model: keras.Model, decay: float, depths: dict[str, int]) -> list[float] | None:
+    """Give each trainable variable its share of the rate; None where all have the whole."""
+    if decay == 1:
+        return None
+    rates = {
+        id(variable): decay ** depths.get(layer.name, 0)
+        for layer in model.layers
+        for variable in layer.trainable_variables
+    }
+    return [rates[id(variable)] for variable in model.trainable_variables]
