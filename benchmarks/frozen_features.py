@@ -11,7 +11,8 @@ from keras import ops
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from melanoma_tl.images.decoding import batched, load_image, map_threaded
+from melanoma_tl.images.decoding import load_image
+from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.symmetries import mirror
 from melanoma_tl.network.cutting import with_precision
 from melanoma_tl.network.pooling import center_weights

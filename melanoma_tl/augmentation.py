@@ -27,7 +27,8 @@ from melanoma_tl._parameters import (
     whole,
 )
 from melanoma_tl.errors import ImageError, ParameterError
-from melanoma_tl.images.decoding import load_image, map_threaded
+from melanoma_tl.images.decoding import load_image
+from melanoma_tl.images.parallel import map_threaded
 from melanoma_tl.images.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
 from melanoma_tl.images.transforms import FILL_MODES, ImageTransform
 

@@ -132,6 +132,7 @@ def _read_number(name: str, value: str) -> int:
 
 
 def name_backend() -> str:
+    """Return the name of the backend of Keras."""
     import keras
 
     return keras.backend.backend()

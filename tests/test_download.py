@@ -19,8 +19,9 @@ import pytest
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets import download
+from melanoma_tl.datasets.archives import extract
 from melanoma_tl.datasets.challenges import Download
-from melanoma_tl.datasets.download import extract, fetch
+from melanoma_tl.datasets.download import fetch
 from melanoma_tl.datasets.synthetic import write_challenge
 from melanoma_tl.errors import DatasetError, DownloadError
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.lesion_drawing import draw_lesion
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
-from melanoma_tl.datasets.synthetic import draw_lesion
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import ImageFile
 from melanoma_tl.images.fingerprints import (

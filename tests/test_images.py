@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from melanoma_tl.errors import ImageError
-from melanoma_tl.images.decoding import ImageFile, decode, load_image, map_threaded
+from melanoma_tl.images.decoding import ImageFile, decode, load_image
+from melanoma_tl.images.parallel import map_threaded
 
 GREY = np.linspace(0, 255, 32 * 32).reshape(32, 32)
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.lesion_drawing import draw_lesion
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
-from melanoma_tl.datasets.synthetic import draw_lesion
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 
 

@@ -9,13 +9,7 @@ from PIL import Image
 from scipy.stats import ks_2samp
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.selection_bias import (
-    MAX_CATEGORIES,
-    _compare,
-    _correct_by_holm,
-    _cut,
-    measure_selection_bias,
-)
+from melanoma_tl.datasets.selection_bias import MAX_CATEGORIES, _compare, _correct_by_holm, _cut, measure_selection_bias
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
 
 N = 80

@@ -12,7 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from melanoma_tl.datasets.challenges import CHALLENGES, get_challenge
-from melanoma_tl.datasets.synthetic import draw_lesion, write_challenge, write_isbi
+from melanoma_tl.datasets.lesion_drawing import draw_lesion
+from melanoma_tl.datasets.synthetic import write_challenge, write_isbi
 from melanoma_tl.errors import ParameterError, UnknownNameError
 
 DRAWN = [entry for entry in CHALLENGES if entry.year in (2016, 2017)]

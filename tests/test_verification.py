@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.synthetic import draw_lesion
+from melanoma_tl.datasets.lesion_drawing import draw_lesion
 from melanoma_tl.datasets.verification import _why_blank
 
 

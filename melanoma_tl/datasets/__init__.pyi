@@ -4,10 +4,10 @@ from .challenges import get_challenge as get_challenge
 from .image_files import find_images as find_images
 from .isbi import ISBIDataset as ISBIDataset
 from .leakage import Overlap as Overlap
+from .lesion_drawing import draw_lesion as draw_lesion
 from .near_duplicates import find_near_duplicates as find_near_duplicates
 from .selection_bias import SelectionBias as SelectionBias
 from .selection_bias import measure_selection_bias as measure_selection_bias
-from .synthetic import draw_lesion as draw_lesion
 from .synthetic import write_challenge as write_challenge
 from .synthetic import write_isbi as write_isbi
 from .verification import Verification as Verification

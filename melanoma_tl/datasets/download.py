@@ -1,27 +1,22 @@
 """Fetch official files, verified and resumable, and unpack archives safely."""
 
-import errno
 import hashlib
 import logging
-import lzma
 import os
 import re
 import shutil
-import stat
-import struct
 import time
-import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from tqdm.auto import tqdm
 
-from melanoma_tl._atomic import locked, replacing, replacing_many
+from melanoma_tl._atomic import locked, replacing
+from melanoma_tl.datasets.archives import CHUNK, ZIP_ERRORS, check_free, disk_errors
 from melanoma_tl.errors import DownloadError
 
 logger = logging.getLogger(__name__)
@@ -43,11 +38,6 @@ LONGEST_WAIT = 60.0
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as broken."""
-
-MAX_EXPANSION = 100
-"""How many times its own size an archive may unpack to; photographs hardly shrink, tables to a thirtieth at most."""
-
-_CHUNK = 2**16  # bytes; what a broken connection loses at most
 _WAYS_OUT = (
     "Fetch the file with a browser and pass its folder as source='FOLDER', or name a mirror with source='https://...'"
 )
@@ -143,7 +133,7 @@ def fetch(
     ['labels.csv']
     """
     target = Path(folder)
-    with _disk_errors(target), locked(target / _LOCK):
+    with disk_errors(target), locked(target / _LOCK):
         return [_fetch_one(file, target, source, verbose) for file in files]
 
 
@@ -204,9 +194,6 @@ def _origin(file: RemoteFile, source: str | os.PathLike[str] | None) -> str | Pa
     return path
 
 
-# -- hashes ------------------------------------------------------------------------------------------------------------
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -231,9 +218,6 @@ def _pin(folder: Path, name: str, sha256: str) -> None:
     logger.info("%s: no official hash is known; pinned on first use: SHA-256 %s", folder / name, sha256)
 
 
-# -- bytes -------------------------------------------------------------------------------------------------------------
-
-
 def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
@@ -253,7 +237,7 @@ def _name_again(existing: Path, output: Path, *, otherwise: Callable[[Path, Path
 
 
 def _copy(existing: Path, output: Path) -> None:
-    _check_free(output.parent, existing.stat().st_size, existing.name)
+    check_free(output.parent, existing.stat().st_size, existing.name)
     shutil.copyfile(existing, output)
 
 
@@ -304,9 +288,9 @@ def _go_on(url: str, part: Path, file: RemoteFile, verbose: int) -> None:
                 have = 0
             _remember_version(response, validator)
             missing = int(response.headers.get("Content-Length", 0))
-            _check_free(part.parent, missing, file.file_name)
+            check_free(part.parent, missing, file.file_name)
             with part.open("ab" if have else "wb") as target, _progress(file, have + missing, have, verbose) as bar:
-                for chunk in response.iter_content(_CHUNK):
+                for chunk in response.iter_content(CHUNK):
                     target.write(chunk)
                     bar.update(len(chunk))
     except requests.RequestException as error:
@@ -353,7 +337,7 @@ def _check_complete(path: Path, file: RemoteFile, origin: str) -> None:
         try:
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             raise DownloadError(f"{origin}: not a whole zip archive ({error})") from error
         if damaged:
             raise DownloadError(f"{origin}: damaged at {damaged}")
@@ -361,167 +345,3 @@ def _check_complete(path: Path, file: RemoteFile, origin: str) -> None:
 
 def _progress(file: RemoteFile, total: int, done: int, verbose: int) -> Any:
     return tqdm(total=total or None, initial=done, desc=file.file_name, unit="B", unit_scale=True, disable=not verbose)
-
-
-# -- disk --------------------------------------------------------------------------------------------------------------
-
-
-def _check_free(folder: Path, n_bytes: int, what: str) -> None:
-    free = shutil.disk_usage(folder).free
-    if n_bytes > free:
-        raise DownloadError(f"{what} needs {n_bytes:,} bytes in {folder}, only {free:,} are free: free some space")
-
-
-@contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except DownloadError:
-        raise
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "the disk is full: free some space" if full else "choose a folder that can be written"
-        raise DownloadError(f"{folder}: {error}; {reason}, and call again to go on") from error
-
-
-# -- archives ----------------------------------------------------------------------------------------------------------
-
-_LONGEST_NAME = 255  # bytes
-
-_DEVICE = re.compile("con|prn|aux|nul|conin\\$|conout\\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
-"""What Windows takes for a device, whatever follows after a dot (Microsoft, "Naming Files, Paths, and Namespaces")."""
-
-_FORBIDDEN = frozenset('<>:"|?*')
-"""What no name can have on Windows (ibid.)."""
-
-_ZIP_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, NotImplementedError),
-    *(ValueError, IndexError),
-)
-"""What `zipfile` raises at an archive that is damaged, encrypted or compressed in a way that it does not know."""
-
-
-def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, verbose: int = 1) -> list[Path]:
-    """Unpack a zip archive that need not be trusted.
-
-    All members are checked before the first is written. Each file gets its name when it
-    is complete, and one that is there already with the right size and checksum is not
-    written again: an interrupted call is repeated at little cost.
-
-    Parameters
-    ----------
-    archive : path
-        The zip archive.
-    folder : path
-        Where to; made if it does not exist.
-    verbose : int, default=1
-        0 shows no progress bar.
-
-    Returns
-    -------
-    list of Path
-        The files, in the order of the archive; what macOS adds of its own is left out.
-
-    Raises
-    ------
-    DownloadError
-        If a member would lie outside the folder, is a link or a device, is encrypted, has a name that
-        some system cannot write, or occurs twice, also in capitals or with accents written otherwise; if
-        the archive is damaged, or unpacks to more than `MAX_EXPANSION` times its size; or if the disk is full.
-    """
-    source, target = Path(archive), Path(folder)
-    with _disk_errors(target):
-        try:
-            with zipfile.ZipFile(source) as opened:
-                members = _checked_members(opened, source)
-                target.mkdir(parents=True, exist_ok=True)
-                missing = [member for member in members if not _is_there(member, target)]
-                total = sum(member.file_size for member in missing)
-                _check_free(target, total, source.name)
-                bar = tqdm(total=total, desc=f"Unpack {source.name}", unit="B", unit_scale=True, disable=not verbose)
-                with bar, replacing_many(target) as replacing_one:
-                    for member in missing:
-                        with replacing_one(target / member.filename) as unfinished, opened.open(member) as packed:
-                            _write(packed, unfinished, bar)
-        except _ZIP_ERRORS as error:
-            raise DownloadError(f"{source}: damaged ({error}). Delete it to fetch it again") from error
-    return [target / member.filename for member in members]
-
-
-def _checked_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
-    found = archive.infolist()
-    members = [one for one in found if not one.filename.endswith("/") and not _is_litter(one.filename)]
-    names: set[str] = set()
-    folders = {_one_spelling(str(folder)) for member in members for folder in PurePosixPath(member.filename).parents}
-    for member in members:
-        name = _one_spelling(member.filename)
-        reason = _why_refused(member)
-        if name in names:
-            reason = reason or "occurs twice, but for capitals and the way in which accents are written"
-        elif name in folders:
-            reason = reason or "is a file and a folder"
-        if reason:
-            raise DownloadError(
-                f"{path}: {member.filename!r} {reason}. Nothing was unpacked: do not trust this archive"
-            )
-        names.add(name)
-    total, size = sum(member.file_size for member in members), path.stat().st_size
-    if total > MAX_EXPANSION * size:
-        raise DownloadError(
-            f"{path}: would unpack to {total:,} bytes, more than {MAX_EXPANSION} times its {size:,}. "
-            "Nothing was unpacked: do not trust this archive"
-        )
-    return members
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith("__MACOSX/") or PurePosixPath(name).name == ".DS_Store"
-
-
-def _one_spelling(name: str) -> str:
-    """Write a name as file systems compare it that know neither capitals nor two ways to write an accent."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _why_refused(member: zipfile.ZipInfo) -> str:
-    name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
-    parts = name.split("/")
-    if name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
-        return "would lie outside the folder"
-    if not all(_can_be_a_name(part) for part in parts):
-        return "is no name that a file can have everywhere"
-    if kind not in (0, stat.S_IFREG):
-        return "is a link or a device, not a file"
-    if member.flag_bits & 0x1:
-        return "is encrypted"
-    return ""
-
-
-def _can_be_a_name(part: str) -> bool:
-    return (
-        part not in ("", ".")
-        and part.isprintable()
-        and part == part.rstrip(" .")  # Windows leaves these out
-        and not _FORBIDDEN & set(part)
-        and not _DEVICE.fullmatch(part.split(".")[0].rstrip(" "))
-        and len(part.encode(errors="surrogatepass")) <= _LONGEST_NAME
-    )
-
-
-def _is_there(member: zipfile.ZipInfo, folder: Path) -> bool:
-    path = folder / member.filename
-    if not path.is_file() or path.stat().st_size != member.file_size:
-        return False
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum == member.CRC
-
-
-def _write(packed: IO[bytes], path: Path, bar: Any) -> None:
-    """Write one member; `zipfile` reads no more than its header promised, and compares the checksum at the end."""
-    with path.open("wb") as file:
-        while chunk := packed.read(_CHUNK):
-            file.write(chunk)
-            bar.update(len(chunk))

@@ -26,9 +26,10 @@ from melanoma_tl._parameters import (
     several,
     whole,
 )
+from melanoma_tl.datasets.archives import extract
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.columns import arrange
-from melanoma_tl.datasets.download import extract, fetch
+from melanoma_tl.datasets.download import fetch
 from melanoma_tl.datasets.findings import read_folders
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
 from melanoma_tl.datasets.history import Step

@@ -10,7 +10,8 @@ from tqdm.auto import tqdm
 from melanoma_tl._atomic import replacing, replacing_many
 from melanoma_tl.datasets.image_table import ImageRow, ImageTable
 from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.images.decoding import load_image, map_threaded
+from melanoma_tl.images.decoding import load_image
+from melanoma_tl.images.parallel import map_threaded
 
 
 def write_resized(

@@ -3,29 +3,36 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.ExifTags import Base
-from tqdm.auto import tqdm
 
 from melanoma_tl._escaping import in_figure, in_html, visible
 from melanoma_tl._parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
 from melanoma_tl._tables import format_p, html_frame, text_table
 from melanoma_tl.datasets.image_table import ImageTable
-from melanoma_tl.errors import DatasetError, ImageError
-from melanoma_tl.images.decoding import SkippedRow, load_image, map_threaded, open_image, read_content
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import GROUP_KINDS
-from melanoma_tl.images.pixels import shown_size
 from melanoma_tl.metrics.resampling import number_values_or_alone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
+from melanoma_tl.datasets.characteristics import look_at_images
+from melanoma_tl.datasets.permutations import (
+    N_TENTHS,
+    as_words,
+    choose_patients,
+    compare_order,
+    compare_sides,
+    format_value,
+    is_number,
+    n_values,
+    number_tenths,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -37,17 +44,6 @@ MIN_IMAGES = 5
 
 MAX_CATEGORIES = 30
 """A characteristic in words that takes more values than this is left out."""
-
-N_DRAWS = 9_999
-"""Random subsets that each p-value is counted from."""
-
-_MANY, _FEWER_DRAWS = 2_000, 999
-"""With more patients than this in a class, fewer random subsets bound time and memory."""
-
-_THUMBNAIL = (32, 32)  # pixels: enough for mean colours and dark corners
-_CORNERS = np.r_[0:4, 28:32]  # an eighth of each side
-_STEPS = 50  # numbers are compared at these quantiles, so that the time does not grow with the images
-_N_TENTHS = 10
 _KEYS = ["image_id", "class", "in_subset"]
 _ORDER = "class by file order"
 
@@ -158,22 +154,22 @@ def measure_selection_bias(
     rng = np.random.default_rng(random_state)
     patients = _find_whole_patients(dataset, images)
     choices = {
-        name: None if patients is None else _choose_patients(patients[members.index], members["in_subset"], rng)
+        name: None if patients is None else choose_patients(patients[members.index], members["in_subset"], rng)
         for name, members in compared.items()
     }
     rows = [
         {
             "characteristic": name,
             "class": class_name,
-            **_compare_sides(members[name], members["in_subset"], choices[class_name], rng),
+            **compare_sides(members[name], members["in_subset"], choices[class_name], rng),
         }
         for name in characteristics
         if not left_out[name]
         for class_name, members in compared.items()
-        if _n_values(members[name]) > 1
+        if n_values(members[name]) > 1
     ]
-    if _n_values(images["class"]) > 1:
-        rows.append({"characteristic": _ORDER, "class": "both", **_compare_order(images["class"], rng)})
+    if n_values(images["class"]) > 1:
+        rows.append({"characteristic": _ORDER, "class": "both", **compare_order(images["class"], rng)})
     return SelectionBias(
         dataset.name,
         _judge(rows, alpha),
@@ -232,7 +228,7 @@ class SelectionBias:
     def melanoma_shares(self) -> NDArray[np.float64]:
         """Share of melanoma in each tenth of the file order, an ndarray of shape (10,)."""
         is_melanoma = (self.images["class"] == "melanoma").to_numpy()
-        tenths = _tenths(len(self.images))
+        tenths = number_tenths(len(self.images))
         return np.bincount(tenths, weights=is_melanoma) / np.bincount(tenths)
 
     def to_frame(self) -> pd.DataFrame:
@@ -348,63 +344,12 @@ def _describe_images(
     """Put together all that is known of the images that can be read."""
     classes = np.array(dataset.class_names)[dataset.labels]
     keys = pd.DataFrame({"image_id": dataset.image_ids, "class": classes, "in_subset": in_subset})
-    looks, skipped = _look_at_all(dataset, on_error=on_error, verbose=verbose)
+    looks, skipped = look_at_images(dataset, on_error=on_error, verbose=verbose)
     groups = [f"{kind}_id" for kind in GROUP_KINDS]
     metadata = dataset.metadata.drop(columns=[*_KEYS, *groups, *looks.columns], errors="ignore")
     images = pd.concat([keys, looks, metadata], axis=1)
     readable = ~images["image_id"].isin([row.image_id for row in skipped])
     return images[readable].reset_index(drop=True), skipped
-
-
-def _look_at_all(dataset: ImageTable, *, on_error: str, verbose: int) -> tuple[pd.DataFrame, tuple[SkippedRow, ...]]:
-    try:
-        paths = dataset.paths
-    except DatasetError:  # read with labels_only=True
-        return pd.DataFrame(index=range(len(dataset))), ()
-
-    def look(path: str) -> dict[str, Any] | ImageError:
-        try:
-            return _look_at(path)
-        except ImageError as error:
-            if on_error == "raise":
-                raise
-            return error
-
-    looks = list(
-        tqdm(map_threaded(look, paths), total=len(dataset), desc=f"Look at {dataset.name}", disable=not verbose)
-    )
-    skipped = dataset.failures(looks)
-    if skipped:
-        _logger.warning("%s: %d of %d images cannot be read; not compared", dataset.name, len(skipped), len(dataset))
-    return pd.DataFrame([{} if isinstance(found, ImageError) else found for found in looks]), skipped
-
-
-def _look_at(path: str) -> dict[str, Any]:
-    pixels = load_image(path, _THUMBNAIL).astype(float)
-    red, _, blue = pixels.mean(axis=(0, 1))
-    with open_image(path) as image:
-        camera = _read_camera(image)  # before anything else: Pillow complains of damaged EXIF data once
-        width, height = shown_size(image)
-        return {
-            "width": width,
-            "height": height,
-            "aspect_ratio": width / height,
-            "bytes_per_pixel": len(read_content(path)) / (width * height),
-            "file_format": image.format,
-            "camera": camera,
-            "brightness": pixels.mean(),
-            "red_minus_blue": red - blue,
-            "corner_brightness": pixels[np.ix_(_CORNERS, _CORNERS)].mean(),
-        }
-
-
-def _read_camera(image: Image.Image) -> str:
-    try:
-        exif = image.getexif()
-        words = [str(exif[tag]).strip("\0 ") for tag in (Base.Make, Base.Model) if tag in exif]
-    except Exception:  # damaged EXIF data make Pillow raise SyntaxError, struct.error, …
-        return "unreadable"
-    return " ".join(filter(None, words)) or "none"
 
 
 def _why_not_compared(members: pd.DataFrame) -> str:
@@ -416,31 +361,14 @@ def _why_not_compared(members: pd.DataFrame) -> str:
 
 
 def _why_left_out(values: pd.Series, classes: Iterable[pd.DataFrame]) -> str:
-    n = _n_values(values)
+    n = n_values(values)
     if n == 1:
-        return f"always {_format(values.iloc[0])}"
-    if n > MAX_CATEGORIES and not _is_number(values):
+        return f"always {format_value(values.iloc[0])}"
+    if n > MAX_CATEGORIES and not is_number(values):
         return f"{n} values, more than {MAX_CATEGORIES}"
-    if all(_n_values(members[values.name]) == 1 for members in classes):
+    if all(n_values(members[values.name]) == 1 for members in classes):
         return "the same throughout each class"
     return ""
-
-
-def _n_values(values: pd.Series) -> int:
-    return int(values.nunique(dropna=False))
-
-
-def _is_number(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-
-
-def _format(value: Any) -> str:
-    if pd.isna(value):
-        return "unknown"
-    if isinstance(value, str | bool | np.bool_):
-        return str(value)
-    number = float(value)
-    return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def _find_whole_patients(dataset: ImageTable, images: pd.DataFrame) -> pd.Series | None:
@@ -451,93 +379,6 @@ def _find_whole_patients(dataset: ImageTable, images: pd.DataFrame) -> pd.Series
     numbers = pd.Series(number_values_or_alone(known), index=images.index)
     are_whole = images["in_subset"].groupby(numbers).nunique().eq(1).all()
     return numbers if are_whole and numbers.nunique() < len(numbers) else None
-
-
-class _Choices(NamedTuple):
-    """As many random patients as were chosen, some thousand times.
-
-    Attributes
-    ----------
-    patients : ndarray of int of shape (n_images,)
-        Which patient each image of the class is of.
-    chosen : ndarray of bool of shape (n_draws, n_patients)
-        Who was chosen in each draw.
-    """
-
-    patients: NDArray[np.intp]
-    chosen: NDArray[np.bool_]
-
-
-def _choose_patients(patients: pd.Series, in_subset: pd.Series, rng: np.random.Generator) -> _Choices:
-    numbers = np.unique(patients, return_inverse=True)[1]
-    n_patients, n_chosen = int(numbers.max()) + 1, len(np.unique(numbers[in_subset.to_numpy()]))
-    n_draws = N_DRAWS if n_patients <= _MANY else _FEWER_DRAWS
-    ranks = rng.permuted(np.tile(np.arange(n_patients), (n_draws, 1)), axis=1)
-    return _Choices(numbers, ranks < n_chosen)
-
-
-def _compare_sides(
-    values: pd.Series, in_subset: pd.Series, choices: _Choices | None, rng: np.random.Generator
-) -> dict[str, Any]:
-    chosen, ordered = in_subset.to_numpy(), _is_number(values)
-    codes, words = (_cut(values), None) if ordered else pd.factorize(_words(values), sort=True)
-    sides = [np.bincount(codes[side], minlength=codes.max() + 1) / side.sum() for side in (chosen, ~chosen)]
-    shares = np.cumsum(sides, axis=1) if ordered else np.array(sides)
-    most = int(np.abs(shares[0] - shares[1]).argmax())
-    where = f"up to {_format(values[codes <= most].max())}" if words is None else words[most]
-    in_subset_text, in_rest_text = (f"{100 * share:.0f} % {where}" for share in shares[:, most])
-    effect, p_value = _compare(codes, chosen, ordered=ordered, rng=rng, choices=choices)
-    return {"in_subset": in_subset_text, "in_rest": in_rest_text, "effect": effect, "p_value": p_value}
-
-
-def _compare_order(classes: pd.Series, rng: np.random.Generator) -> dict[str, Any]:
-    """Compare the places of the melanomas in the file with random places."""
-    is_melanoma = (classes == "melanoma").to_numpy()
-    effect, p_value = _compare(_tenths(len(classes)), is_melanoma, ordered=True, rng=rng)
-    return {"in_subset": "", "in_rest": "", "effect": effect, "p_value": p_value}
-
-
-def _words(values: pd.Series) -> pd.Series:
-    return values.astype(object).where(values.notna(), "unknown").astype(str)
-
-
-def _cut(values: pd.Series) -> NDArray[np.intp]:
-    """Say which step each value falls into; unknown ones come last, as a step of their own."""
-    numbers = values.to_numpy(dtype=float, na_value=np.nan)
-    edges = np.nanquantile(numbers, np.linspace(0, 1, _STEPS + 1), method="inverted_cdf")
-    return np.searchsorted(np.append(np.unique(edges), np.inf), numbers, side="right") - 1
-
-
-def _tenths(n: int) -> NDArray[np.intp]:
-    """Say which tenth of the file order each of n images is in."""
-    return np.arange(n) * _N_TENTHS // n
-
-
-def _compare(
-    values: NDArray[np.intp],
-    chosen: NDArray[np.bool_],
-    *,
-    ordered: bool,
-    rng: np.random.Generator,
-    choices: _Choices | None = None,
-) -> tuple[float, float]:
-    """Return the distance of the chosen from the others, and the share of random choices that are as far or further."""
-    counts = np.bincount(values)
-    total = len(values)
-    observed = np.bincount(values[chosen], minlength=len(counts))
-    if choices is None:
-        drawn = rng.multivariate_hypergeometric(counts, int(chosen.sum()), size=N_DRAWS)
-    else:
-        of_patient = np.zeros((choices.chosen.shape[1], len(counts)))
-        np.add.at(of_patient, (choices.patients, values), 1)
-        drawn = (choices.chosen @ of_patient).astype(np.int64)
-    draws = np.vstack([observed, drawn])
-    n = draws.sum(axis=1, keepdims=True)
-    # share among the chosen minus share among the others, times n (total - n): whole numbers, so that ties are exact
-    surplus = draws * total - counts * n
-    moved = np.abs(surplus.cumsum(axis=1)).max(axis=1) if ordered else np.abs(surplus).sum(axis=1) // 2
-    distances = moved / (n * (total - n))[:, 0]
-    return float(distances[0]), float(np.mean(distances >= distances[0]))
 
 
 def _judge(rows: Sequence[Mapping[str, Any]], alpha: float) -> pd.DataFrame:
@@ -560,11 +401,11 @@ def _draw_by_position(ax: "Axes", images: pd.DataFrame, row: pd.Series) -> None:
 
     members = images[images["class"] == row["class"]]
     n, values = len(members), images[row["characteristic"]]
-    edges = np.linspace(0, n, _N_TENTHS + 1)
-    if _is_number(values):
+    edges = np.linspace(0, n, N_TENTHS + 1)
+    if is_number(values):
         _draw_numbers(ax, values[members.index].to_numpy(dtype=float, na_value=np.nan), edges)
     else:
-        _draw_shares(ax, _words(values), members.index, edges)
+        _draw_shares(ax, as_words(values), members.index, edges)
     ax.set(xlim=(0, n), ylim=ax.get_ylim())  # fixed before the shade, which would stretch it
     changes = np.flatnonzero(np.diff(members["in_subset"].to_numpy(dtype=int), prepend=0, append=0)).reshape(-1, 2)
     runs = [(start, end - start) for start, end in changes]
@@ -578,7 +419,7 @@ def _draw_numbers(ax: "Axes", numbers: NDArray[np.float64], edges: NDArray[np.fl
 
     n = len(numbers)
     ax.plot(np.arange(n) + 0.5, numbers, ".", color=BLUE, markersize=3, alpha=0.6)
-    medians = pd.Series(numbers).groupby(_tenths(n)).median()
+    medians = pd.Series(numbers).groupby(number_tenths(n)).median()
     ax.hlines(medians, edges[:-1], edges[1:], color="black", linewidth=2.5)
 
 
@@ -589,8 +430,8 @@ def _draw_shares(ax: "Axes", words: pd.Series, members: pd.Index, edges: NDArray
     colours = OKABE_ITO[:-1]  # black stands for nothing here
     common = words.value_counts().index[: len(colours)]
     of_class = words[members].where(words.isin(common), "others").to_numpy()
-    tenths = _tenths(len(members))
-    bottom = np.zeros(_N_TENTHS)
+    tenths = number_tenths(len(members))
+    bottom = np.zeros(N_TENTHS)
     for word, colour in zip([*common, "others"], [*colours[: len(common)], GREY], strict=True):
         shares = np.bincount(tenths, weights=of_class == word) / np.bincount(tenths)
         if shares.any():

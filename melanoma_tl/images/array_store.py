@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from melanoma_tl import cache
 from melanoma_tl.errors import CacheError
-from melanoma_tl.images.decoding import batched
+from melanoma_tl.images.parallel import batched
 
 logger = logging.getLogger(__name__)
 

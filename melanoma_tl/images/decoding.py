@@ -10,14 +10,12 @@ import os
 import reprlib
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import PIL
@@ -119,9 +117,6 @@ _WHAT_AN_IMAGE_IS = "a path, the bytes of a file, an ImageFile, a PIL image, or 
 
 _LOCKS = tuple(threading.Lock() for _ in range(64))
 """For PIL images: two threads that decode one at once would read from one file in turns."""
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class SkippedRow(NamedTuple):
@@ -440,58 +435,6 @@ def _check_single(image: Image.Image, name: str) -> None:
     moves = image.format in ("GIF", "PNG", "WEBP", "AVIF")
     what = f"animated: {n_frames} frames" if moves else f"holds {n_frames} pages"
     raise ImageError(name, f"{what} where one image was expected")
-
-
-def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: int = 64) -> Iterator[_R]:
-    """Apply a function to items in threads, in order, with a bounded number in flight.
-
-    Pillow decodes and resizes outside the interpreter lock, so threads use every
-    core; the window keeps memory constant however many items there are.
-
-    Parameters
-    ----------
-    function : callable
-        Called with one item.
-    items : iterable
-        The items, consumed as they are needed.
-    window : int, default=64
-        How many items may be waiting or done but not yet taken.
-
-    Yields
-    ------
-    object
-        What the function returned for each item, in the order of the items.
-    """
-    iterator = iter(items)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        pending = [pool.submit(function, item) for item in islice(iterator, window)]
-        try:
-            while pending:
-                yield pending.pop(0).result()
-                pending += [pool.submit(function, item) for item in islice(iterator, 1)]
-        finally:
-            for future in pending:
-                future.cancel()
-
-
-def batched(items: Iterable[_T], batch_size: int) -> Iterator[list[_T]]:
-    """Cut items into lists, the last of which may be shorter.
-
-    Parameters
-    ----------
-    items : iterable
-        The items, consumed as they are needed.
-    batch_size : int
-        Items a list.
-
-    Yields
-    ------
-    list
-        The next items.
-    """
-    iterator = iter(items)
-    while batch := list(islice(iterator, batch_size)):
-        yield batch
 
 
 def check_on_error(on_error: str) -> None:

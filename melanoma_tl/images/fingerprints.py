@@ -29,15 +29,14 @@ from melanoma_tl.images.decoding import (
     ImageFile,
     ImageLike,
     SkippedRow,
-    batched,
     decode,
     hold,
     load_image,
-    map_threaded,
     open_image,
     read_content,
 )
 from melanoma_tl.images.hdf5 import split_member
+from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.pixels import as_stored, read_orientation
 
 logger = logging.getLogger(__name__)

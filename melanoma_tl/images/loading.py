@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl.errors import CacheError, DatasetError, ImageError
 from melanoma_tl.images.array_store import Make, StoredArrays, StoreReplacedError
-from melanoma_tl.images.decoding import ImageFile, SkippedRow, batched, hold, load_image, map_threaded
+from melanoma_tl.images.decoding import ImageFile, SkippedRow, hold, load_image
 from melanoma_tl.images.fingerprints import (
     GROUP_KINDS,
     Fingerprint,
@@ -24,6 +24,7 @@ from melanoma_tl.images.fingerprints import (
     fingerprint_images,
 )
 from melanoma_tl.images.image_lists import is_table, list_images, name_item
+from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.prepared import PreparedStore
 from melanoma_tl.images.streams import Stream, is_stream
 from melanoma_tl.labels.classes import as_labels

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from melanoma_tl import cache
 from melanoma_tl.errors import CacheError, ImageError
 from melanoma_tl.images.array_store import ArrayStore, Make, StoredArrays
-from melanoma_tl.images.decoding import RECIPE, ImageLike, hold, load_image, map_threaded
+from melanoma_tl.images.decoding import RECIPE, ImageLike, hold, load_image
 from melanoma_tl.images.fingerprints import Fingerprint, content_of, fingerprint_image, fingerprint_images
+from melanoma_tl.images.parallel import map_threaded
 
 
 class PreparedStore:

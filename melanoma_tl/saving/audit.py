@@ -16,8 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from melanoma_tl._parameters import SIZE, check, choice, whole
 from melanoma_tl.errors import MelanomaTLError, ModelFileError
 from melanoma_tl.network.graph import SCORE_LAYER
@@ -40,18 +38,12 @@ MAX_VALUES = 2**22
 MAX_DEPTH = 100
 """Levels of lists and dictionaries in the description of a network; ten are usual."""
 
-MAX_ATTRIBUTE_BYTES = 2**16
-"""What one attribute in the weights file may take."""
-
 SLACK = 2**20
 """Numbers that a network may have beyond those in the weights file, for layers that do not save all of theirs."""
 
 MAX_PER_PIXEL, MAX_TENSOR = 1024, 2**26
 """Numbers that one layer may make of an image: so many a pixel of the input, or so many in all. Keras's networks make
 64 a pixel; without a limit a layer that enlarges or pads, and has no weights, would fill any memory."""
-
-_NUMBERS_AT_ONCE = 2**22
-"""Of an array of weights, how many are looked at at once."""
 
 PACKAGES = ("keras", "keras_hub")
 _VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__", "__bytes__")
@@ -69,9 +61,6 @@ _FORBIDDEN = (
     "IntegerLookup",
     "TextVectorization",
 )
-
-
-# -- the archive -------------------------------------------------------------------------------------------------------
 
 
 def check_model_archive(archive: zipfile.ZipFile, n_bytes: int) -> None:
@@ -191,9 +180,6 @@ def unpack_weights(archive: zipfile.ZipFile, path: Path) -> None:
         raise ModelFileError(f"its weights need {needed:,} bytes in {path.parent}, only {free:,} are free")
     with archive.open(WEIGHTS_FILE) as packed, path.open("wb") as unpacked:
         shutil.copyfileobj(packed, unpacked, 2**20)
-
-
-# -- the description of the network ------------------------------------------------------------------------------------
 
 
 def check_graph(config: dict[str, Any]) -> dict[str, Any]:
@@ -377,97 +363,6 @@ def _name_of(described: Any) -> Any:
         return described
     kept = described["config"]
     return kept["name"] if isinstance(kept, dict) else kept
-
-
-# -- the weights -------------------------------------------------------------------------------------------------------
-
-
-def check_weights(path: Path) -> int:
-    """Check that a weights file holds all that it declares, and nothing that is elsewhere.
-
-    Keras writes plain arrays. Links, external and virtual arrays would be read from other files;
-    packed ones can be small on disk and huge in memory, and may call for a plug-in of HDF5.
-
-    Parameters
-    ----------
-    path : Path
-        The HDF5 file; its structure is looked at first, and then the numbers one array after the other.
-
-    Returns
-    -------
-    int
-        How many numbers it holds.
-
-    Raises
-    ------
-    ModelFileError
-        If it holds anything but plain arrays of finite numbers.
-    """
-    import h5py
-
-    n_numbers = n_bytes = 0
-    seen: set[int] = set()
-    with h5py.File(path, "r") as file:
-        waiting: list[Any] = [file]
-        while waiting:
-            group = waiting.pop()
-            for name in group:
-                item = _open_item(group, name, seen)
-                if isinstance(item, h5py.Group):
-                    waiting.append(item)
-                    continue
-                _check_array(item)
-                n_numbers += item.size
-                n_bytes += item.nbytes
-                if n_bytes > path.stat().st_size:
-                    raise ModelFileError(f"refused, {WEIGHTS_FILE} declares more bytes than it has")
-                _check_numbers(item)
-    return n_numbers
-
-
-def _open_item(group: Any, name: str, seen: set[int]) -> Any:
-    import h5py
-
-    link = group.get(name, getlink=True)
-    if not isinstance(link, h5py.HardLink):
-        elsewhere = ":".join(filter(None, (getattr(link, "filename", None), link.path)))
-        raise ModelFileError(f"refused, {WEIGHTS_FILE} holds a link to {show(elsewhere)}")
-    item = group[name]
-    address = h5py.h5o.get_info(item.id).addr
-    if address in seen:
-        raise ModelFileError(f"refused, {WEIGHTS_FILE} holds {show(item.name)} in two places")
-    seen.add(address)
-    for key in item.attrs:
-        if item.attrs.get_id(key).get_storage_size() > MAX_ATTRIBUTE_BYTES:
-            raise ModelFileError(f"refused, {WEIGHTS_FILE} has too large an attribute at {show(item.name)}")
-    return item
-
-
-def _check_array(item: Any) -> None:
-    import h5py
-
-    what = f"refused, {show(item.name)} in {WEIGHTS_FILE}"
-    if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.kind not in "fiub":
-        raise ModelFileError(f"{what} is not an array of numbers")
-    if item.external:
-        raise ModelFileError(f"{what} lies in another file: {show(item.external[0][0])}")
-    if item.is_virtual:
-        raise ModelFileError(f"{what} is put together from other files")
-    if item.chunks is not None:
-        raise ModelFileError(f"{what} is packed, which Keras never does")
-    if item.id.get_storage_size() != item.nbytes:
-        raise ModelFileError(f"{what} declares {item.nbytes:,} bytes and holds {item.id.get_storage_size():,}")
-
-
-def _check_numbers(item: Any) -> None:
-    """Stop at a number that spoils every score, without reading a large array as a whole."""
-    if item.dtype.kind != "f":
-        return
-    rows = max(1, _NUMBERS_AT_ONCE // max(1, math.prod(item.shape[1:])))
-    for start in range(0, len(item) if item.shape else 1, rows):
-        numbers = item[start : start + rows] if item.shape else item[()]
-        if not np.isfinite(numbers).all():
-            raise ModelFileError(f"refused, {show(item.name)} in {WEIGHTS_FILE} holds what is no finite number")
 
 
 def check_size(config: dict[str, Any], registered: dict[str, Any], size: tuple[int, int], n_stored: int) -> None:

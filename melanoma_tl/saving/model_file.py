@@ -28,13 +28,13 @@ from melanoma_tl.saving.audit import (
     check_graph,
     check_model_archive,
     check_size,
-    check_weights,
     read_interface,
     read_json,
     show,
     unpack_weights,
 )
 from melanoma_tl.saving.test_vectors import draw_texture
+from melanoma_tl.saving.weights_audit import check_weights
 
 FORMAT_VERSION = 1
 

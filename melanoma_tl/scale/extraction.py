@@ -14,8 +14,9 @@ from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import list_backbones
 from melanoma_tl.errors import ImageError, JobError
-from melanoma_tl.images.decoding import ImageLike, batched, hold, load_image, map_threaded
+from melanoma_tl.images.decoding import ImageLike, hold, load_image
 from melanoma_tl.images.fingerprints import content_of
+from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.prepared import PreparedStore
 from melanoma_tl.network.cutting import FrozenPart, with_precision
 from melanoma_tl.scale.shard_schema import describe_files, schema_with

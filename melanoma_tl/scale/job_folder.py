@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from melanoma_tl.errors import DatasetError, JobError, MelanomaTLError
-from melanoma_tl.images.decoding import map_threaded
+from melanoma_tl.images.parallel import map_threaded
 from melanoma_tl.scale import listing
 from melanoma_tl.scale.listing import Listing, Names
 from melanoma_tl.scale.lock import Lock

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl._parameters import COUNT, NONE, PATH, VERBOSE, checked, holding, one_of, real
 from melanoma_tl.errors import JobError, MissingPackageError, ModelFileError, ParameterError
-from melanoma_tl.images.decoding import map_threaded
+from melanoma_tl.images.parallel import map_threaded
 from melanoma_tl.images.symmetries import COUNTS
 
 if TYPE_CHECKING:

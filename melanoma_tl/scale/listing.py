@@ -14,7 +14,8 @@ from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from melanoma_tl.datasets.image_files import is_junk
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.images.decoding import IMAGE_SUFFIXES, batched
+from melanoma_tl.images.decoding import IMAGE_SUFFIXES
+from melanoma_tl.images.parallel import batched
 from melanoma_tl.scale.filesystems import is_local, resolve
 
 _WILDCARD = re.compile(r"[*?\[]")

@@ -55,6 +55,7 @@ class BestEpoch(keras.callbacks.EarlyStopping):
 
 
 def watch_best(plan: TrainingPlan, checkpoint: StageCheckpoint | None, first_epoch: int) -> BestEpoch | None:
+    """Make the callback that stops a stage and restores its best epoch; None where nothing is validated."""
     if not plan.restore_best and plan.early_stopping is None:
         return None
     patience = plan.epochs if plan.early_stopping is None else plan.early_stopping

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from melanoma_tl import cache
 from melanoma_tl.errors import CacheError
 from melanoma_tl.images.array_store import ArrayStore, StoredArrays, StoreReplacedError
-from melanoma_tl.images.decoding import batched, map_threaded
+from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.network.cutting import describe_network, with_precision
 from melanoma_tl.network.precision import BFLOAT16, FLOAT32
 from melanoma_tl.training.views import ImageViews, Inputs
