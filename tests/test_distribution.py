@@ -14,6 +14,7 @@ from trainings import TRAININGS, WHOLE
 
 from melanoma_tl import TransferClassifier, distribution
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.training import replicas
 from melanoma_tl.training.replicas import ALONE, Replicas, find_replicas
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")]
@@ -84,8 +85,8 @@ def test_a_wrong_name_is_named(images, labels):
 
 def test_several_devices_are_refused_where_keras_trains_on_one(monkeypatch):
     """A machine with two GPUs is needed to see this otherwise."""
-    monkeypatch.setattr(distribution, "list_devices", lambda: ["cuda:0", "cuda:1"])
-    monkeypatch.setattr(distribution, "_backend", lambda: "torch")
+    monkeypatch.setattr(replicas, "list_devices", lambda: ["cuda:0", "cuda:1"])
+    monkeypatch.setattr(replicas, "name_backend", lambda: "torch")
     assert find_replicas("auto") is ALONE
     with pytest.raises(ParameterError, match="needs KERAS_BACKEND=jax or tensorflow"):
         find_replicas("data_parallel")

@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(download, "BACK_OFF", 0.001)
-    monkeypatch.setattr(download, "_CHUNK", 10_000)
+    monkeypatch.setattr(download, "CHUNK", 10_000)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     running = Server()
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import trainings
 
-from melanoma_tl import TransferClassifier, distribution
+from melanoma_tl import TransferClassifier
 from melanoma_tl.distribution import ADDRESSES, N_PROCESSES, PROCESS, join_hosts
 from melanoma_tl.errors import ParameterError, TrainingError
+from melanoma_tl.training import replicas
 from melanoma_tl.training.replicas import Replicas
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")]
@@ -155,18 +156,18 @@ def test_joining_too_late_says_where_to_join(monkeypatch, images):
 
 @on_jax
 def test_as_many_devices_in_each_process(monkeypatch):
-    monkeypatch.setattr(distribution, "list_devices", lambda: ["gpu:0", "gpu:1", "gpu:2"])
-    monkeypatch.setattr(distribution, "_processes", lambda: (2, 0))
+    monkeypatch.setattr(replicas, "list_devices", lambda: ["gpu:0", "gpu:1", "gpu:2"])
+    monkeypatch.setattr(replicas, "count_processes", lambda: (2, 0))
     with pytest.raises(ParameterError, match="1 of the 3 devices of 2 processes: each needs as many as the others"):
-        distribution.find_replicas("auto")
+        replicas.find_replicas("auto")
 
 
 def test_only_the_first_process_writes(monkeypatch, tmp_path, images, labels):
     clf = TransferClassifier("tiny", weights=None, epochs=1, verbose=0).fit(images, labels)
-    monkeypatch.setattr(distribution, "_processes", lambda: (2, 1))
+    monkeypatch.setattr(replicas, "count_processes", lambda: (2, 1))
     clf.save(tmp_path / "second.keras")
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(distribution, "_processes", lambda: (2, 0))
+    monkeypatch.setattr(replicas, "count_processes", lambda: (2, 0))
     clf.save(tmp_path / "first.keras")
     assert [path.name for path in tmp_path.iterdir()] == ["first.keras"]
 
@@ -176,4 +177,4 @@ def test_only_what_tells_of_a_lost_process_is_explained():
     two.explain(ValueError("a callback's own"))
     with pytest.raises(TrainingError, match=r"process 0 of 2 cannot go on, because another one .* fit\(resume=True\)"):
         two.explain(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"))
-    distribution.ALONE.explain(ValueError("Gloo"))
+    replicas.ALONE.explain(ValueError("Gloo"))

@@ -9,7 +9,8 @@ from PIL import Image
 from scipy.stats import ks_2samp
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.selection_bias import MAX_CATEGORIES, _compare, _correct_by_holm, _cut, measure_selection_bias
+from melanoma_tl.datasets.permutations import _measure_difference, _number_bins
+from melanoma_tl.datasets.selection_bias import MAX_CATEGORIES, _correct_by_holm, measure_selection_bias
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
 
 N = 80
@@ -167,7 +168,7 @@ def test_numbers_are_compared_by_kolmogorov_and_smirnov():
     rng = np.random.default_rng(0)
     values, chosen = rng.normal(size=40), np.arange(40) < 12
     values[chosen] += 0.7
-    effect, p_value = _compare(_cut(pd.Series(values)), chosen, ordered=True, rng=rng)
+    effect, p_value = _measure_difference(_number_bins(pd.Series(values)), chosen, ordered=True, rng=rng)
     expected = ks_2samp(values[chosen], values[~chosen], method="exact")
     assert effect == pytest.approx(expected.statistic)
     assert p_value == pytest.approx(expected.pvalue, abs=4 * np.sqrt(expected.pvalue / 9_999))
@@ -175,7 +176,7 @@ def test_numbers_are_compared_by_kolmogorov_and_smirnov():
 
 def test_words_are_compared_by_the_share_that_would_have_to_be_others():
     words = np.repeat([0, 1, 2, 0, 1, 2], [5, 3, 2, 10, 20, 10])
-    effect, _ = _compare(words, np.arange(50) < 10, ordered=False, rng=np.random.default_rng(0))
+    effect, _ = _measure_difference(words, np.arange(50) < 10, ordered=False, rng=np.random.default_rng(0))
     assert effect == pytest.approx(0.5 - 0.25)
 
 
@@ -188,7 +189,7 @@ def test_p_values_of_words_are_those_of_shuffled_subsets():
         return np.abs(inside - outside).sum() / 2
 
     shuffled = [distance(rng.permutation(chosen)) >= distance(chosen) - 1e-9 for _ in range(5_000)]
-    _, p_value = _compare(words, chosen, ordered=False, rng=rng)
+    _, p_value = _measure_difference(words, chosen, ordered=False, rng=rng)
     assert p_value == pytest.approx(np.mean(shuffled), abs=0.02)
     assert p_value > 0.02
 

@@ -60,7 +60,8 @@ def read_labels(
     name : str
         What the user calls the table, for messages.
     label_map : mapping, Series or callable, optional
-        What each word means: 0 or "benign", 1 or "melanoma". By default `melanoma_tl.labels.meanings.read_meaning` says it.
+        What each word means: 0 or "benign", 1 or "melanoma". By default
+        `melanoma_tl.labels.meanings.read_meaning` says it.
     positive : scalar or iterable of scalars, optional
         The words that mean melanoma; every other one that is not missing is benign then.
     findings : sequence of n_rows sequences of Finding, optional
