@@ -1,24 +1,18 @@
-"""What a report on two classes and one on several have in common: what they rest on, and how they are written."""
+"""What reports on two classes and on several have in common: how they are written, drawn and added to."""
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Self
 
 from melanoma_tl._atomic import publishing
 from melanoma_tl._parameters import NONE, PATH, TABLE, TEXT, check, checked, choice, several
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.images.decoding import SkippedRow
-from melanoma_tl.metrics.binary import Metric
 from melanoma_tl.plots import HistoryDisplay
+from melanoma_tl.report.content import DrawnFigure, ReportContent
 from melanoma_tl.report.page import write_page
 from melanoma_tl.report.text import (
-    Table,
     save_text,
     write_dict,
     write_fragment,
@@ -29,117 +23,11 @@ from melanoma_tl.report.text import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from melanoma_tl.report.metrics_report import MetricsReport
-
-
-class DrawnFigure(NamedTuple):
-    """A figure of a report.
-
-    Attributes
-    ----------
-    name : str
-        Of its file, without suffix.
-    title : str
-        For people.
-    alt : str
-        What it shows, for those who cannot see it.
-    figure : Figure
-        The figure.
-    """
-
-    name: str
-    title: str
-    alt: str
-    figure: "Figure"
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Report(ABC):
-    """What each kind of report holds beside its figures, and everything that is written the same way."""
-
-    confidence: float
-    name: str
-    skipped: tuple[SkippedRow, ...]
-    provenance: Mapping[str, Any]
-    history: Mapping[str, Sequence[float]] | None = None
-    image_ids: tuple[str, ...] = ()
-    paths: tuple[str, ...] | None = None
-    groups: tuple[Any, ...] | None = None
-    findings: tuple[tuple[str, Any], ...] = ()
-
-    # -- what each kind says of itself -----------------------------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def class_sizes(self) -> Mapping[str, int]:
-        """How many images are of each class."""
-
-    @property
-    @abstractmethod
-    def class_calls(self) -> Mapping[str, int]:
-        """How many images are called each class."""
-
-    @property
-    @abstractmethod
-    def two_class_reports(self) -> "Mapping[str, MetricsReport]":
-        """The reports on one class against the other images, by what is said of them: " of mel"."""
-
-    @property
-    @abstractmethod
-    def figures(self) -> Mapping[str, Metric]:
-        """Every figure, by its name for readers."""
-
-    @property
-    @abstractmethod
-    def headlines(self) -> Mapping[str, Metric]:
-        """The figures to look at first, by their names for readers."""
-
-    @property
-    @abstractmethod
-    def rule(self) -> str:
-        """When an image is called what, and where that rule is from; empty where it is not known."""
-
-    @abstractmethod
-    def statements(self) -> list[str]:
-        """Say what the figures rest on: the images, and when they are called what.
-
-        Returns
-        -------
-        list of str
-            A sentence each.
-        """
-
-    @abstractmethod
-    def tables(self) -> list[Table]:
-        """Give the figures as tables of text.
-
-        Returns
-        -------
-        list of Table
-            Each with a title, a header and rows.
-        """
-
-    @abstractmethod
-    def figures_to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain Python objects.
-
-        Returns
-        -------
-        dict
-            The part of `to_dict` that is not the same in each kind of report.
-        """
-
-    @abstractmethod
-    def draw_all(self) -> Iterator[DrawnFigure]:
-        """Draw every figure that this report can draw, one by one, so that only one is held at a time.
-
-        Yields
-        ------
-        DrawnFigure
-            With its name, its title and its text alternative.
-        """
+class Report(ReportContent):
+    """Everything that is written and drawn in the same way, whatever the kind of report."""
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -332,12 +220,3 @@ class Report(ABC):
                 f"{len(self.skipped)} images have no score, such as {self.skipped[0].image_id!r} "
                 f"({self.skipped[0].reason}): the scorer of the challenges takes complete files only"
             )
-
-    @property
-    def _bootstrap(self) -> dict[str, Any]:
-        return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
-
-    def _bootstrap_of(self, rows: NDArray[np.intp]) -> dict[str, Any]:
-        """Give the options of the bootstrap for some of the images."""
-        groups = None if self.groups is None else [self.groups[row] for row in rows]
-        return self._bootstrap | {"groups": groups}

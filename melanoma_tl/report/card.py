@@ -18,16 +18,14 @@ References
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from melanoma_tl.errors import MelanomaTLError, UnknownNameError
 from melanoma_tl.metrics.binary import describe
 from melanoma_tl.metrics.calibration import Calibration
+from melanoma_tl.report.content import ReportContent
 from melanoma_tl.report.provenance import how_seen
 from melanoma_tl.report.text import NOTICE, inline
-
-if TYPE_CHECKING:
-    from melanoma_tl.report.base import Report
 
 CARD = MappingProxyType(
     {
@@ -73,7 +71,7 @@ class CardEntry(NamedTuple):
     stated: bool
 
 
-def fill_card(report: "Report", card: Mapping[str, str]) -> list[CardEntry]:
+def fill_card(report: ReportContent, card: Mapping[str, str]) -> list[CardEntry]:
     """Fill in a model card.
 
     Parameters
@@ -104,11 +102,11 @@ def fill_card(report: "Report", card: Mapping[str, str]) -> list[CardEntry]:
     return entries
 
 
-def _model(report: "Report") -> Mapping[str, Any]:
+def _model(report: ReportContent) -> Mapping[str, Any]:
     return report.provenance["model"]
 
 
-def _parameters(report: "Report", *names: str) -> str:
+def _parameters(report: ReportContent, *names: str) -> str:
     known = _model(report).get("parameters", {})
     return inline({name: known[name] for name in names if name in known})
 
@@ -117,12 +115,12 @@ def _sentence(start: str, text: str) -> str:
     return f"{start}: {text}." if text else ""
 
 
-def _test_images(report: "Report") -> str:
+def _test_images(report: ReportContent) -> str:
     data = report.provenance["test_data"]
     return f"{data['name']}: {data['images']} images, {_classes(report)}."
 
 
-def _missing_data(report: "Report") -> str:
+def _missing_data(report: ReportContent) -> str:
     history = report.provenance["test_data"].get("history")
     chosen = "How the images were chosen is not known to the report."
     if history:
@@ -132,7 +130,7 @@ def _missing_data(report: "Report") -> str:
     return f"{chosen} {left_out}."
 
 
-def _describe_model(report: "Report") -> str:
+def _describe_model(report: ReportContent) -> str:
     model = _model(report)
     if "estimator" in model:
         return f"{model['estimator']}."
@@ -143,7 +141,7 @@ def _describe_model(report: "Report") -> str:
     return " ".join(part for part in told if part)
 
 
-def _training(report: "Report") -> str:
+def _training(report: ReportContent) -> str:
     model = _model(report)
     told = [
         _sentence(title, inline(model[key]))
@@ -153,7 +151,7 @@ def _training(report: "Report") -> str:
     return " ".join([*told, _sentence("Balance", _parameters(report, "balancer", "class_weight"))]).strip()
 
 
-def _threshold_and_calibration(report: "Report") -> str:
+def _threshold_and_calibration(report: ReportContent) -> str:
     told, calibration = [report.rule] if report.rule else [], report.provenance.get("calibration")
     if calibration:
         told.append(f"Calibrated: {_describe_calibration(calibration)}.")
@@ -167,7 +165,7 @@ def _describe_calibration(calibration: Any) -> str:
         return inline(calibration)
 
 
-def _independence(report: "Report") -> str:
+def _independence(report: ReportContent) -> str:
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
         return "Not checked: the model does not remember its training images."
@@ -177,24 +175,24 @@ def _independence(report: "Report") -> str:
     return f"No test image has a counterpart among those the model was {how_seen(seen)} with; compared by {compared}."
 
 
-def _sample_size(report: "Report") -> str:
+def _sample_size(report: ReportContent) -> str:
     figures = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
     return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {figures}."
 
 
-def _classes(report: "Report") -> str:
+def _classes(report: ReportContent) -> str:
     """List the number of images of each class."""
     *most, last = (f"{n} {name}" for name, n in report.class_sizes.items())
     return f"{', '.join(most)} and {last}"
 
 
-def _see(report: "Report", *kinds: str) -> str:
+def _see(report: ReportContent, *kinds: str) -> str:
     """Point at what was attached of some types, by their names: the report does not know who makes them."""
     titles = [title for title, content in report.findings if type(content).__name__ in kinds]
     return f"See {', '.join(titles)}." if titles else ""
 
 
-_KNOWN: Mapping[str, Callable[["Report"], str]] = {
+_KNOWN: Mapping[str, Callable[[ReportContent], str]] = {
     "not_for": lambda _: f"{NOTICE} No diagnosis, no advice to a patient, no decision about a lesion may rest on it.",
     "test_images": _test_images,
     "missing_data": _missing_data,

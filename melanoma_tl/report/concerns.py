@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from melanoma_tl.metrics.binary import COLLAPSED, FEW, LABELS, describe
 from melanoma_tl.metrics.few import FACT
+from melanoma_tl.report.content import ReportContent
 from melanoma_tl.report.provenance import how_seen
-
-if TYPE_CHECKING:
-    from melanoma_tl.report.base import Report
 
 _TARGET = re.compile(r"(sensitivity|specificity) at least ([0-9.e-]+)")
 """How `choose_threshold` writes the rules that name a target."""
@@ -19,10 +17,10 @@ class _Check(NamedTuple):
     """Something to look at; what finds nothing gives an empty list, and None where it cannot be looked at."""
 
     looked_at: str
-    find: Callable[["Report"], list[str] | None]
+    find: Callable[[ReportContent], list[str] | None]
 
 
-def list_concerns(report: "Report") -> list[str]:
+def list_concerns(report: ReportContent) -> list[str]:
     """Say what speaks against the figures, the gravest first.
 
     Parameters
@@ -45,7 +43,7 @@ def list_concerns(report: "Report") -> list[str]:
     return found or [f"Nothing was found that speaks against these figures; looked at: {', '.join(looked_at)}"]
 
 
-def _leakage(report: "Report") -> list[str] | None:
+def _leakage(report: ReportContent) -> list[str] | None:
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
         return None
@@ -57,13 +55,13 @@ def _leakage(report: "Report") -> list[str] | None:
     return [f"LEAKAGE: the model was {how_seen(seen)} with a counterpart of {seen['images']} images ({found})"]
 
 
-def _findings(report: "Report") -> list[str] | None:
+def _findings(report: ReportContent) -> list[str] | None:
     if not report.findings:
         return None
     return [content.warning for _, content in report.findings if getattr(content, "warning", "")]
 
 
-def _one_class(report: "Report") -> list[str]:
+def _one_class(report: ReportContent) -> list[str]:
     calls = report.class_calls
     called = [name for name, n in calls.items() if n]
     if len(called) > 1:
@@ -73,7 +71,7 @@ def _one_class(report: "Report") -> list[str]:
     return [f"EVERY IMAGE IS {what}: figures that count calls say nothing of the scores"]
 
 
-def _target(report: "Report") -> list[str] | None:
+def _target(report: ReportContent) -> list[str] | None:
     point = report.provenance.get("operating_point")
     target = _TARGET.match(point["rule"]) if point else None
     if target is None:
@@ -87,7 +85,7 @@ def _target(report: "Report") -> list[str] | None:
     return [f"{start}: the threshold was chosen for a {name} of at least {aim:g}; {here}"]
 
 
-def _no_better_than_chance(report: "Report") -> list[str] | None:
+def _no_better_than_chance(report: ReportContent) -> list[str] | None:
     of_all = {of: one.metrics["auc"] for of, one in report.two_class_reports.items() if "auc" in one.metrics}
     if not of_all:
         return None
@@ -101,13 +99,13 @@ def _no_better_than_chance(report: "Report") -> list[str] | None:
     return found
 
 
-def _few(report: "Report") -> list[str]:
+def _few(report: ReportContent) -> list[str]:
     few = [f"{n} {name}" for name, n in report.class_sizes.items() if n < FEW]
     told = f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth"
     return [told] if few else []
 
 
-def _miscalibration(report: "Report") -> list[str] | None:
+def _miscalibration(report: ReportContent) -> list[str] | None:
     with_scores = {of: one for of, one in report.two_class_reports.items() if one.y_score is not None}
     if not with_scores:
         return None
@@ -127,7 +125,7 @@ def _miscalibration(report: "Report") -> list[str] | None:
     return found
 
 
-def _prevalence_by_choice(report: "Report") -> list[str] | None:
+def _prevalence_by_choice(report: ReportContent) -> list[str] | None:
     data = report.provenance["test_data"]
     if "history" not in data:
         return None
@@ -135,12 +133,12 @@ def _prevalence_by_choice(report: "Report") -> list[str] | None:
     return [f"The share of melanomas is not that of the source but of a choice: {chosen}"] if chosen else []
 
 
-def _without_width(report: "Report") -> list[str]:
+def _without_width(report: ReportContent) -> list[str]:
     collapsed = [name for name, metric in report.figures.items() if metric.low == metric.high]
     return [f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else []
 
 
-def _few_intervals(report: "Report") -> list[str]:
+def _few_intervals(report: ReportContent) -> list[str]:
     marked = [name for name, metric in report.figures.items() if metric.few]
     return [f"{FACT} ({', '.join(marked)})"] if marked else []
 

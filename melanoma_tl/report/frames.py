@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from melanoma_tl.metrics.binary import Metric
-
-if TYPE_CHECKING:
-    from melanoma_tl.report.metrics_report import MetricsReport
+from melanoma_tl.report.content import ScoredReport
 
 _COLUMNS = ("metric", "at", "value", "low", "high", "confidence", "method", "n", "few", "name")
 
@@ -39,7 +36,7 @@ def frame_figures(figures: Mapping[str, Metric], *, confidence: float, name: str
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"at": float, "value": float, "n": int})
 
 
-def frame_report(report: "MetricsReport") -> pd.DataFrame:
+def frame_report(report: ScoredReport) -> pd.DataFrame:
     """Write all figures of a report on two classes as rows.
 
     Parameters

@@ -11,6 +11,7 @@ from melanoma_tl._escaping import lines_visible, visible
 from melanoma_tl._tables import html_table
 from melanoma_tl.metrics.binary import describe
 from melanoma_tl.report.card import fill_card
+from melanoma_tl.report.content import ReportContent
 from melanoma_tl.report.text import (
     NOTICE,
     inline,
@@ -24,7 +25,6 @@ from melanoma_tl.report.text import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from melanoma_tl.report.base import Report
 
 _WIDEST_CHART = 6.5  # inches: the letters of a wider one cannot be read on a phone
 
@@ -68,7 +68,7 @@ class Section(NamedTuple):
     picture: Picture | None
 
 
-def write_page(report: "Report", card: Mapping[str, str]) -> str:
+def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
     """Write a report as HTML.
 
     Parameters
@@ -116,14 +116,14 @@ def _show_text(value: Any) -> Any:
     return visible(value) if type(value) is str else value
 
 
-def _headlines(report: "Report") -> Iterator[tuple[str, str, str]]:
+def _headlines(report: ReportContent) -> Iterator[tuple[str, str, str]]:
     """Name, value and interval of what to look at first."""
     for name, metric in report.headlines.items():
         value, _, interval = describe(metric, report.confidence).partition(" (")
         yield name, value, interval.rstrip(")").replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
-def _pictures(report: "Report") -> Iterator[Picture]:
+def _pictures(report: ReportContent) -> Iterator[Picture]:
     for drawn in report.draw_all():
         if drawn.name == "history" and report.history and len(report.history["loss"]) < 2:
             continue  # a single epoch, such as that of a probe, is a dot
@@ -175,7 +175,7 @@ def _draw(content: Any) -> Any:
     return getattr(drawn, "figure_", getattr(drawn, "figure", drawn))
 
 
-def _data_rows(report: "Report") -> Iterator[list[str]]:
+def _data_rows(report: ReportContent) -> Iterator[list[str]]:
     """Tell what is known of the images that the model was made with and judged on."""
     yield ["test", inline(report.provenance["test_data"])]
     for key in ("training_data", "validation_data"):

@@ -20,8 +20,8 @@ from melanoma_tl.plots import (
 from melanoma_tl.plots.contact_sheets import Example, draw_examples
 from melanoma_tl.plots.curves import draw_precision_recall, draw_reliability, draw_roc
 from melanoma_tl.plots.matrices import draw_confusion_matrix
-from melanoma_tl.report.base import DrawnFigure
 from melanoma_tl.report.class_names import CLASS_NAMES, rename_in_plot
+from melanoma_tl.report.content import DrawnFigure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from melanoma_tl._versions import library_versions
 from melanoma_tl.metrics.validation import patients_of
-
-if TYPE_CHECKING:
-    from melanoma_tl.report.base import Report
+from melanoma_tl.report.content import ReportContent
 
 # What a model does with the images of each role that it remembers.
 _DONE_WITH = {"training": "fitted", "validation": "fitted", "tuning": "tuned"}
 
-_AnyReport = TypeVar("_AnyReport", bound="Report")
+_AnyReport = TypeVar("_AnyReport", bound=ReportContent)
 
 
 def describe_report(

@@ -6,7 +6,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,7 @@ from melanoma_tl.metrics.calibration import CALIBRATION_LABELS
 from melanoma_tl.metrics.few import MARK
 from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.report.concerns import list_concerns
-
-if TYPE_CHECKING:
-    from melanoma_tl.report.base import Report
-    from melanoma_tl.report.metrics_report import MetricsReport
+from melanoma_tl.report.content import ReportContent, ScoredReport, Table
 
 NOTICE = "Research use only; not a medical device."
 
@@ -36,25 +33,7 @@ SCHEMA_VERSION = 1
 _MAX_SKIPPED_SHOWN = 10
 
 
-class Table(NamedTuple):
-    """A table of a report.
-
-    Attributes
-    ----------
-    title : str
-        What it shows.
-    header : list of str
-        One title a column.
-    rows : list of list of str
-        The cells.
-    """
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-
-
-def write_title(report: "Report") -> str:
+def write_title(report: ReportContent) -> str:
     """Name the report.
 
     Parameters
@@ -70,7 +49,7 @@ def write_title(report: "Report") -> str:
     return f"Test figures: {report.name}" if report.name else "Test figures"
 
 
-def list_facts(report: "Report") -> list[str]:
+def list_facts(report: ReportContent) -> list[str]:
     """State what speaks against trusting the figures, and what they rest on.
 
     Parameters
@@ -90,7 +69,7 @@ def list_facts(report: "Report") -> list[str]:
     return facts
 
 
-def list_tables(report: "MetricsReport") -> list[Table]:
+def list_tables(report: ScoredReport) -> list[Table]:
     """Give the figures of two classes as tables.
 
     Parameters
@@ -146,7 +125,7 @@ def list_tables(report: "MetricsReport") -> list[Table]:
     ]
 
 
-def list_sources(report: "Report") -> Iterator[tuple[str, str]]:
+def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
     """Give the provenance line by line: the report's own first, then that of the model.
 
     Parameters
@@ -166,7 +145,7 @@ def list_sources(report: "Report") -> Iterator[tuple[str, str]]:
         yield f"model {key}".replace("_", " "), inline(value)
 
 
-def list_skipped(report: "Report") -> list[str]:
+def list_skipped(report: ReportContent) -> list[str]:
     """Give the first images that no figure counts, with the reasons.
 
     Parameters
@@ -184,7 +163,7 @@ def list_skipped(report: "Report") -> list[str]:
     return [*lines, f"and {hidden} more, all listed in the JSON report"] if hidden else lines
 
 
-def write_text(report: "Report") -> str:
+def write_text(report: ReportContent) -> str:
     """Write the report for a terminal.
 
     Parameters
@@ -209,7 +188,7 @@ def write_text(report: "Report") -> str:
     return "\n\n".join(blocks)
 
 
-def write_markdown(report: "Report") -> str:
+def write_markdown(report: ReportContent) -> str:
     """Write the report as Markdown.
 
     Parameters
@@ -236,7 +215,7 @@ def write_markdown(report: "Report") -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_fragment(report: "Report") -> str:
+def write_fragment(report: ReportContent) -> str:
     """Write the report as a piece of HTML for a notebook.
 
     Parameters
@@ -255,7 +234,7 @@ def write_fragment(report: "Report") -> str:
     return f"<h3>{in_html(write_title(report))}</h3>{html_list(list_facts(report))}{tables}<p><em>{NOTICE}</em></p>"
 
 
-def write_dict(report: "Report") -> dict[str, Any]:
+def write_dict(report: ReportContent) -> dict[str, Any]:
     """Write the report as plain Python objects; undefined figures become None.
 
     Parameters
@@ -492,7 +471,7 @@ def inline(value: Any) -> str:
     return "none" if value is None else " ".join(str(value).split())
 
 
-def figures_of_scores(report: "MetricsReport") -> dict[str, Any]:
+def figures_of_scores(report: ScoredReport) -> dict[str, Any]:
     """Give the figures that need scores as plain Python objects.
 
     Parameters

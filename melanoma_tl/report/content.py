@@ -1,0 +1,207 @@
+"""What a report holds, and what it must say of itself, before anything is written or drawn."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.images.decoding import SkippedRow
+from melanoma_tl.metrics.binary import ConfusionCounts, Metric
+from melanoma_tl.metrics.thresholds import SensitivityAtSpecificity, SpecificityAtSensitivity
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Table(NamedTuple):
+    """A table of a report.
+
+    Attributes
+    ----------
+    title : str
+        What it shows.
+    header : list of str
+        One title a column.
+    rows : list of list of str
+        The cells.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+class DrawnFigure(NamedTuple):
+    """A figure of a report.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, without suffix.
+    title : str
+        For people.
+    alt : str
+        What it shows, for those who cannot see it.
+    figure : Figure
+        The figure.
+    """
+
+    name: str
+    title: str
+    alt: str
+    figure: "Figure"
+
+
+class ScoredReport(Protocol):
+    """What is read of a report on one diagnosis against the others.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    confidence : float
+        Of every interval.
+    class_names : tuple of str
+        What the two classes are called.
+    counts : ConfusionCounts
+        How many images of each class are called what.
+    figures : mapping of str to Metric
+        Every metric, by its name for readers.
+    metrics, calibration : mapping of str to Metric
+        What the calls are worth, and what the scores are worth as probabilities.
+    specificity_at_sensitivity : sequence of SpecificityAtSensitivity
+        At each target.
+    sensitivity_at_specificity : sequence of SensitivityAtSpecificity
+        At each target.
+    y_score : ndarray of float of shape (n_images,), or None
+        The scores; None where only a confusion matrix is known.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def confidence(self) -> float: ...  # noqa: D102
+
+    @property
+    def class_names(self) -> tuple[str, str]: ...  # noqa: D102
+
+    @property
+    def counts(self) -> ConfusionCounts: ...  # noqa: D102
+
+    @property
+    def figures(self) -> Mapping[str, Metric]: ...  # noqa: D102
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]: ...  # noqa: D102
+
+    @property
+    def calibration(self) -> Mapping[str, Metric]: ...  # noqa: D102
+
+    @property
+    def specificity_at_sensitivity(self) -> Sequence[SpecificityAtSensitivity]: ...  # noqa: D102
+
+    @property
+    def sensitivity_at_specificity(self) -> Sequence[SensitivityAtSpecificity]: ...  # noqa: D102
+
+    @property
+    def y_score(self) -> NDArray[np.float64] | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ReportContent(ABC):
+    """What each kind of report holds beside its figures, and what it says of itself."""
+
+    confidence: float
+    name: str
+    skipped: tuple[SkippedRow, ...]
+    provenance: Mapping[str, Any]
+    history: Mapping[str, Sequence[float]] | None = None
+    image_ids: tuple[str, ...] = ()
+    paths: tuple[str, ...] | None = None
+    groups: tuple[Any, ...] | None = None
+    findings: tuple[tuple[str, Any], ...] = ()
+
+    # -- what each kind says of itself -----------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def class_sizes(self) -> Mapping[str, int]:
+        """How many images are of each class."""
+
+    @property
+    @abstractmethod
+    def class_calls(self) -> Mapping[str, int]:
+        """How many images are called each class."""
+
+    @property
+    @abstractmethod
+    def two_class_reports(self) -> Mapping[str, ScoredReport]:
+        """The reports on one class against the other images, by what is said of them: " of mel"."""
+
+    @property
+    @abstractmethod
+    def figures(self) -> Mapping[str, Metric]:
+        """Every figure, by its name for readers."""
+
+    @property
+    @abstractmethod
+    def headlines(self) -> Mapping[str, Metric]:
+        """The figures to look at first, by their names for readers."""
+
+    @property
+    @abstractmethod
+    def rule(self) -> str:
+        """When an image is called what, and where that rule is from; empty where it is not known."""
+
+    @abstractmethod
+    def statements(self) -> list[str]:
+        """Say what the figures rest on: the images, and when they are called what.
+
+        Returns
+        -------
+        list of str
+            A sentence each.
+        """
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """Give the figures as tables of text.
+
+        Returns
+        -------
+        list of Table
+            Each with a title, a header and rows.
+        """
+
+    @abstractmethod
+    def figures_to_dict(self) -> dict[str, Any]:
+        """Give the figures as plain Python objects.
+
+        Returns
+        -------
+        dict
+            The part of `to_dict` that is not the same in each kind of report.
+        """
+
+    @abstractmethod
+    def draw_all(self) -> Iterator[DrawnFigure]:
+        """Draw every figure that this report can draw, one by one, so that only one is held at a time.
+
+        Yields
+        ------
+        DrawnFigure
+            With its name, its title and its text alternative.
+        """
+
+    @property
+    def _bootstrap(self) -> dict[str, Any]:
+        return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
+
+    def _bootstrap_of(self, rows: NDArray[np.intp]) -> dict[str, Any]:
+        """Give the options of the bootstrap for some of the images."""
+        groups = None if self.groups is None else [self.groups[row] for row in rows]
+        return self._bootstrap | {"groups": groups}
