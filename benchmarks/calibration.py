@@ -16,7 +16,8 @@ from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 from melanoma_tl import ISBIDataset, TransferClassifier
-from melanoma_tl.metrics.calibration import METHODS, calibration_metrics, fit_calibration
+from melanoma_tl.metrics.calibration import METHODS, fit_calibration
+from melanoma_tl.metrics.reliability import calibration_metrics
 
 DIVISIONS = 200
 FEWEST_RESAMPLES = 100

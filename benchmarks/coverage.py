@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from melanoma_tl.metrics.binary import confusion_counts, proportion_metrics, score_metrics, threshold_metrics
-from melanoma_tl.metrics.calibration import calibration_metrics
+from melanoma_tl.metrics.binary import score_metrics
+from melanoma_tl.metrics.confusion import confusion_counts, proportion_metrics, threshold_metrics
 from melanoma_tl.metrics.decision_curves import decision_curve
 from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval
+from melanoma_tl.metrics.reliability import calibration_metrics
 from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
 
 SIZES, PREVALENCES, AUCS = (100, 150, 600), (0.2, 0.05), (0.75, 0.85, 0.97)

@@ -21,13 +21,12 @@ from statsmodels.genmod.generalized_linear_model import GLM
 
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.metrics.binary import wilson_interval
-from melanoma_tl.metrics.calibration import (
+from melanoma_tl.metrics.calibration import Calibration, fit_calibration
+from melanoma_tl.metrics.reliability import (
     CALIBRATION_LABELS,
-    Calibration,
     _fit_intercept,
     calibration_metrics,
     decompose_brier,
-    fit_calibration,
     reliability_curve,
 )
 

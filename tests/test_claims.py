@@ -6,8 +6,9 @@ import pytest
 
 from melanoma_tl import MetricsReport
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics.binary import UNBOUNDED, ConfusionCounts, threshold_metrics
 from melanoma_tl.metrics.claims import check_claims
+from melanoma_tl.metrics.confusion import ConfusionCounts, threshold_metrics
+from melanoma_tl.metrics.metric import UNBOUNDED
 
 PUBLISHED = {"accuracy": "86.67 %", "precision": "95.08 %", "sensitivity": "82.25 %", "iou": "78.26 %", "dice": "85.29"}
 

@@ -16,8 +16,8 @@ from sklearn.metrics import (
 )
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics.binary import ConfusionCounts
 from melanoma_tl.metrics.claims import ALIASES, CLAIMED, check_claims
+from melanoma_tl.metrics.confusion import ConfusionCounts
 
 THEIRS = {
     "accuracy": "acc",

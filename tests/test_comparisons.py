@@ -9,8 +9,10 @@ from scipy.stats import binomtest, norm
 from statsmodels.stats.proportion import proportion_confint
 
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics.binary import LABELS, confusion_counts, roc_auc, score_metrics, threshold_metrics
+from melanoma_tl.metrics.binary import roc_auc, score_metrics
 from melanoma_tl.metrics.comparisons import compare, delong, delong_interval, mcnemar
+from melanoma_tl.metrics.confusion import confusion_counts, threshold_metrics
+from melanoma_tl.metrics.metric import LABELS
 
 # DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988): 43 patients with albumin, total protein, K-G score, and
 # whether surgery helped; as printed in the SAS/STAT User's Guide, "Comparing Receiver Operating Characteristic Curves".

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics.binary import ConfusionCounts, confusion_counts, roc_auc
+from melanoma_tl.metrics.binary import roc_auc
+from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, predictive_values, score_histogram
 
 # -- decision curve ----------------------------------------------------------------------------------------------------

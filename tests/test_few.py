@@ -9,7 +9,7 @@ import pytest
 from drawn_scores import simulate
 
 from melanoma_tl import MetricsReport, MulticlassReport
-from melanoma_tl.metrics.binary import CONFUSION_METRICS
+from melanoma_tl.metrics.confusion import CONFUSION_METRICS
 from melanoma_tl.metrics.few import FACT, MOST
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.text import list_facts

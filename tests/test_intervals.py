@@ -9,9 +9,9 @@ from sklearn.metrics import average_precision_score
 from statsmodels.stats.proportion import proportion_confint
 
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.binary import confusion_counts, score_metrics
-from melanoma_tl.metrics.calibration import reliability_curve
+from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.comparisons import compare, delong_interval
+from melanoma_tl.metrics.confusion import confusion_counts
 from melanoma_tl.metrics.decision_curves import predictive_values
 from melanoma_tl.metrics.intervals import (
     _average_precision,
@@ -22,6 +22,7 @@ from melanoma_tl.metrics.intervals import (
     specificity_intervals,
     wilson_interval,
 )
+from melanoma_tl.metrics.reliability import reliability_curve
 from melanoma_tl.report import MetricsReport
 
 # The 41 patients with a poor outcome and the 72 with a good one after a subarachnoid haemorrhage of Turck et al.,

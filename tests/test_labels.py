@@ -26,9 +26,10 @@ from melanoma_tl.explain.explanations import explain, grad_cam, occlusion
 from melanoma_tl.explain.shortcuts import check_shortcuts
 from melanoma_tl.labels.classes import Classes, _warn_of_malignant, as_binary, as_labels, distinguish, find_melanoma
 from melanoma_tl.metrics.binary import average_precision, roc_auc, score_metrics
-from melanoma_tl.metrics.calibration import calibration_metrics, decompose_brier, fit_calibration, reliability_curve
+from melanoma_tl.metrics.calibration import fit_calibration
 from melanoma_tl.metrics.comparisons import compare, delong, delong_interval
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, score_histogram
+from melanoma_tl.metrics.reliability import calibration_metrics, decompose_brier, reliability_curve
 from melanoma_tl.metrics.subgroups import measure_subgroups
 from melanoma_tl.metrics.thresholds import choose_threshold, specificity_at_sensitivity
 from melanoma_tl.plots import (

@@ -14,23 +14,20 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.binary import (
-    LABELS,
-    ConfusionCounts,
     average_precision,
-    confusion_counts,
-    confusion_metric,
     matrix_metrics,
     partial_auc,
     roc_auc,
     score_metrics,
-    threshold_metrics,
     wilson_interval,
 )
-from melanoma_tl.metrics.calibration import calibration_metrics
 from melanoma_tl.metrics.clinical_utility import net_benefit
 from melanoma_tl.metrics.comparisons import compare
+from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts, confusion_metric, threshold_metrics
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
+from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.multiclass import multiclass_metrics
+from melanoma_tl.metrics.reliability import calibration_metrics
 from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
 
 

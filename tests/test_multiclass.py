@@ -27,7 +27,7 @@ from melanoma_tl import (
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.explain.explanations import grad_cam
 from melanoma_tl.explain.shortcuts import check_shortcuts
-from melanoma_tl.metrics.binary import LABELS
+from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes
 from melanoma_tl.training.linear_probe import fit_logistic
 

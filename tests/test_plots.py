@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics.binary import LABELS, ConfusionCounts
-from melanoma_tl.metrics.calibration import reliability_curve
+from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, predictive_values
+from melanoma_tl.metrics.metric import LABELS
+from melanoma_tl.metrics.reliability import reliability_curve
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,

@@ -13,9 +13,10 @@ from sklearn.linear_model import LogisticRegression
 
 from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.metrics.binary import CONFUSION_METRICS, LABELS
-from melanoma_tl.metrics.calibration import CALIBRATION_LABELS, calibration_metrics
 from melanoma_tl.metrics.comparisons import compare
+from melanoma_tl.metrics.confusion import CONFUSION_METRICS
+from melanoma_tl.metrics.metric import LABELS
+from melanoma_tl.metrics.reliability import CALIBRATION_LABELS, calibration_metrics
 from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
 
 FIGURES = set(LABELS)

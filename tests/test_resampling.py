@@ -8,9 +8,9 @@ from scipy.stats import binom
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.metrics import resampling
 from melanoma_tl.metrics.binary import score_metrics
-from melanoma_tl.metrics.calibration import calibration_metrics
 from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
+from melanoma_tl.metrics.reliability import calibration_metrics
 from melanoma_tl.metrics.resampling import Tally, draw_groups, draw_images, number_groups, percentile_interval
 from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
 

@@ -23,8 +23,8 @@ from melanoma_tl.explain.shortcuts import (
     cover,
     find_lesion,
 )
-from melanoma_tl.metrics.binary import Metric
 from melanoma_tl.metrics.comparisons import delong
+from melanoma_tl.metrics.metric import Metric
 
 N = 60
 LABELS = np.arange(N) % 2

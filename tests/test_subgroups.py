@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics.binary import LABELS, score_metrics
+from melanoma_tl.metrics.binary import score_metrics
+from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.subgroups import NOT_GIVEN, measure_subgroups
 
 

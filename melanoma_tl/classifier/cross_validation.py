@@ -15,7 +15,7 @@ from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, numbe
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.image_lists import Part, is_table
 from melanoma_tl.images.loading import identify, name_of, open_source
-from melanoma_tl.metrics.validation import score_melanoma
+from melanoma_tl.metrics.estimators import score_melanoma
 
 logger = logging.getLogger(__name__)
 

@@ -44,7 +44,7 @@ from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.images.symmetries import COUNTS
-from melanoma_tl.metrics.validation import classes_of, score_melanoma
+from melanoma_tl.metrics.estimators import classes_of, score_melanoma
 from melanoma_tl.network.scoring_graph import average, with_calibration
 from melanoma_tl.saving.audit import check_archive, read_json
 from melanoma_tl.saving.document_rules import take

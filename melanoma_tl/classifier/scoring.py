@@ -13,7 +13,7 @@ from melanoma_tl.datasets.leakage import Overlap, compare
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError
 from melanoma_tl.images.fingerprints import Fingerprints, IdentifiedImages
 from melanoma_tl.images.loading import identify, open_source
-from melanoma_tl.metrics.validation import classes_of, score_labelled
+from melanoma_tl.metrics.estimators import classes_of, score_labelled
 
 _MAX_LABELS_SHOWN = 5
 

@@ -64,7 +64,7 @@ from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.loading import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.images.symmetries import COUNTS, check_tta, symmetric_views
 from melanoma_tl.labels.classes import Classes, as_labels
-from melanoma_tl.metrics.validation import classes_of
+from melanoma_tl.metrics.estimators import classes_of
 from melanoma_tl.network.cutting import FrozenPart, build_scorer, describe_network
 from melanoma_tl.network.graph import (
     PREPROCESSINGS,

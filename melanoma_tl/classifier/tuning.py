@@ -15,8 +15,9 @@ from melanoma_tl.errors import NotFittedError, ParameterError
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.loading import identify, open_source
 from melanoma_tl.metrics.calibration import METHODS, Calibration, fit_calibration
+from melanoma_tl.metrics.estimators import classes_of, score_labelled
 from melanoma_tl.metrics.thresholds import OperatingPoint, choose_threshold
-from melanoma_tl.metrics.validation import check_classes, classes_of, score_labelled
+from melanoma_tl.metrics.validation import check_classes
 from melanoma_tl.saving.document_rules import read_tuning
 
 _TUNED = {"calibration": ("calibration", "calibrate"), "operating_point": ("threshold", "tune_threshold")}

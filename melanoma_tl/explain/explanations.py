@@ -39,7 +39,7 @@ from melanoma_tl.classifier.scoring import silent
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import load_image
 from melanoma_tl.images.loading import open_source
-from melanoma_tl.metrics.validation import classes_of
+from melanoma_tl.metrics.estimators import classes_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -37,11 +37,13 @@ from melanoma_tl.classifier.scoring import check_two_classes, silent
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.decoding import ImageLike, load_image
 from melanoma_tl.images.loading import open_source, read_batches
-from melanoma_tl.metrics.binary import Metric, describe, tally_metrics
+from melanoma_tl.metrics.binary import tally_metrics
 from melanoma_tl.metrics.comparisons import delong_interval
+from melanoma_tl.metrics.estimators import classes_of, patients_of, score_melanoma
 from melanoma_tl.metrics.intervals import delong
+from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.metrics.resampling import draw_groups, method_name, percentile_interval
-from melanoma_tl.metrics.validation import check_fraction, check_lengths, classes_of, patients_of, score_melanoma
+from melanoma_tl.metrics.validation import check_fraction, check_lengths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

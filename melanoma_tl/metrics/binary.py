@@ -43,14 +43,11 @@ References
    data", Biometrics 48, 1992; L. Kish, "Survey Sampling", 1965: the design effect.
 """
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 
 from melanoma_tl._parameters import (
     BOOTSTRAP,
@@ -59,271 +56,22 @@ from melanoma_tl._parameters import (
     PROBABILITY,
     checked,
 )
-from melanoma_tl.labels.classes import as_binary
-from melanoma_tl.metrics.few import MARK, count_units, mark_few
+from melanoma_tl.metrics.confusion import (
+    CONFUSION_METRICS,
+    ConfusionCounts,
+    confusion_metric,
+    divide,
+    likelihood_ratios,
+    proportion_metrics,
+)
+from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval, effective_size, wilson_interval
+from melanoma_tl.metrics.metric import LABELS, OF_PREVALENCE, RANGES, Metric
 from melanoma_tl.metrics.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
-from melanoma_tl.metrics.validation import (
-    check_bootstrap,
-    check_classes,
-    check_fraction,
-    check_lengths,
-    check_scored,
-    check_scores,
-)
-
-LABELS = MappingProxyType(
-    {
-        "auc": "AUC",
-        "partial_auc": "Partial AUC above 80 % sensitivity",
-        "average_precision": "Average precision",
-        "accuracy": "Accuracy",
-        "balanced_accuracy": "Balanced accuracy",
-        "sensitivity": "Sensitivity (recall)",
-        "specificity": "Specificity",
-        "precision": "Precision (PPV)",
-        "npv": "NPV",
-        "f1": "F1 (Dice)",
-        "iou_melanoma": "IoU (melanoma)",
-        "iou_benign": "IoU (benign)",
-        "mcc": "Matthews correlation (MCC)",
-        "kappa": "Cohen's kappa",
-        "lr_positive": "Positive likelihood ratio",
-        "lr_negative": "Negative likelihood ratio",
-    }
-)
-"""Every figure of a report, in the order in which it is shown, with its name for readers."""
-
-_Counts = Any  # an int or an ndarray of ints: the formulas serve both
-
-
-class ConfusionCounts(NamedTuple):
-    """A 2x2 confusion matrix, in the order of ``sklearn.metrics.confusion_matrix(...).ravel()``."""
-
-    tn: int
-    fp: int
-    fn: int
-    tp: int
-
-    @property
-    def n_melanoma(self) -> int:
-        """Images whose truth is melanoma."""
-        return self.fn + self.tp
-
-    @property
-    def n_benign(self) -> int:
-        """Images whose truth is benign."""
-        return self.tn + self.fp
-
-    @property
-    def n(self) -> int:
-        """All images."""
-        return self.n_melanoma + self.n_benign
-
-
-_Ratio = Callable[[ConfusionCounts], tuple[_Counts, _Counts]]
-
-# Counted successes and the number of images they are counted in.
-_PROPORTIONS: dict[str, _Ratio] = {
-    "accuracy": lambda c: (c.tn + c.tp, c.n),
-    "sensitivity": lambda c: (c.tp, c.n_melanoma),
-    "specificity": lambda c: (c.tn, c.n_benign),
-    "precision": lambda c: (c.tp, c.tp + c.fp),
-    "npv": lambda c: (c.tn, c.tn + c.fn),
-}
-# No binomial distribution describes these: they mix two proportions, or count a success twice or against a union.
-_OTHER_RATIOS: dict[str, _Ratio] = {
-    "balanced_accuracy": lambda c: (c.tp * c.n_benign + c.tn * c.n_melanoma, 2 * c.n_melanoma * c.n_benign),
-    "f1": lambda c: (2 * c.tp, 2 * c.tp + c.fp + c.fn),
-    "iou_melanoma": lambda c: (c.tp, c.tp + c.fp + c.fn),
-    "iou_benign": lambda c: (c.tn, c.tn + c.fp + c.fn),
-    "mcc": lambda c: (c.tp * c.tn - c.fp * c.fn, _root_of_margins(c)),
-    "kappa": lambda c: (
-        2 * (c.tp * c.tn - c.fp * c.fn),
-        (c.tp + c.fp) * c.n_benign + (c.tn + c.fn) * c.n_melanoma,
-    ),
-    "lr_positive": lambda c: (c.tp * c.n_benign, c.fp * c.n_melanoma),
-    "lr_negative": lambda c: (c.fn * c.n_benign, c.tn * c.n_melanoma),
-}
-_RATIOS = _PROPORTIONS | _OTHER_RATIOS
-
-CONFUSION_METRICS = tuple(name for name in LABELS if name in _RATIOS)
-"""The figures that the four counts of a confusion matrix determine."""
-
-UNBOUNDED = frozenset({"lr_positive", "lr_negative"})
-"""Figures that may exceed 1: they stand on no axis from 0 to 1, and no percentage means them."""
-
-RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
-"""What figures can be, where it is not 0 to 1: no end of an interval lies outside, no difference exceeds the width."""
-
-OF_PREVALENCE = frozenset(
-    {"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign", "mcc", "kappa"}
-)
-"""Figures whose value depends on the share of melanomas: that share is resampled with them."""
-
-COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
-"""What readers are told where an interval has no width."""
+from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored
 
 _LEAST_SENSITIVITY = 0.8
 """From which sensitivity on the partial AUC counts, as in the ISIC 2024 challenge."""
-
-NO_WIDTH = "no width"
-"""The mark of such an interval in a table."""
-
-FEW = 10
-"""Fewer images of a class than this are pointed out: each single one then moves a figure by more than a tenth."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One figure, its interval, and what they rest on.
-
-    Parameters
-    ----------
-    value : float
-        The figure; NaN where it is undefined.
-    low, high : float
-        Ends of the confidence interval; NaN where the figure is undefined.
-    n : int
-        The number of images in the denominator: melanoma images for sensitivity,
-        benign ones for specificity, images predicted melanoma for precision, images
-        predicted benign for NPV, all images for the others.
-    method : str
-        How the interval was made: "wilson", "simel", "newcombe", "logit delong", "logit influence", "bootstrap", the
-        last three and "wilson" also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial",
-        "bootstrap bound", "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
-    few : bool, default=False
-        Whether the interval rests on so few images, or patients, that it holds the truth less often than it says
-        (`melanoma_tl.metrics.few`).
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    method: str
-    few: bool = False
-
-    def to_dict(self) -> dict[str, float]:
-        """Write the figure as plain Python objects.
-
-        Returns
-        -------
-        dict
-            value, low, high, n and few.
-        """
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "few": self.few}
-
-
-def describe(metric: Metric, confidence: float) -> str:
-    """Write a figure with its interval and its n.
-
-    Parameters
-    ----------
-    metric : Metric
-        The figure.
-    confidence : float
-        Coverage of its interval, between 0 and 1.
-
-    Returns
-    -------
-    str
-        One line.
-
-    Examples
-    --------
-    >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
-    '0.867 (95 % CI 0.803-0.912, n = 150)'
-    """
-    if np.isnan(metric.value):
-        return f"undefined (n = {metric.n})"
-    dash, mark = "-" if metric.low >= 0 else " to ", f", {MARK}" if metric.few else ""
-    interval = f"{100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}"
-    return f"{metric.value:.3f} ({interval}, n = {metric.n}{mark})"
-
-
-@checked(threshold=PROBABILITY)
-def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0.5) -> ConfusionCounts:
-    """Count the four outcomes at a threshold.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma.
-    y_score : array-like of shape (n,)
-        Probabilities of melanoma, 0 to 1.
-    threshold : float, default=0.5
-        An image is predicted melanoma when its score, as float64, is strictly above.
-
-    Returns
-    -------
-    ConfusionCounts
-        ``(tn, fp, fn, tp)``.
-
-    Examples
-    --------
-    >>> confusion_counts([0, 0, 1, 1], [0.1, 0.6, 0.5, 0.9])
-    ConfusionCounts(tn=1, fp=1, fn=1, tp=1)
-    """
-    truth, predicted = as_binary(y_true), check_scores(y_score) > threshold
-    check_lengths(len(predicted), y_true=truth)
-    cells = np.bincount(2 * truth + predicted, minlength=4)
-    return ConfusionCounts(*map(int, cells))
-
-
-def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Counts) -> NDArray[np.float64]:
-    """One figure of one or many confusion matrices.
-
-    Parameters
-    ----------
-    name : str
-        One of `CONFUSION_METRICS`.
-    tn, fp, fn, tp : int or ndarray of int
-        The counts; arrays must broadcast.
-
-    Returns
-    -------
-    ndarray
-        The figure in the broadcast shape, 0 to 1 (MCC and kappa -1 to 1, likelihood ratios 0 and above); NaN where
-        its denominator is 0.
-
-    Notes
-    -----
-    F1 and the Dice coefficient are the same number, ``2 tp / (2 tp + fp + fn)``.
-    IoU (the Jaccard index) of a class is its correct images over all images that
-    are of the class or predicted to be: ``tp / (tp + fp + fn)`` for melanoma and
-    ``tn / (tn + fp + fn)`` for benign. MCC [6]_ is the correlation of truth and calls,
-    undefined where all calls are the same; kappa [7]_ is their agreement beyond chance.
-    The likelihood ratios are ``sensitivity / (1 - specificity)`` and ``(1 - sensitivity) /
-    specificity``: what a call multiplies the odds of melanoma by.
-
-    Examples
-    --------
-    >>> float(confusion_metric("iou_benign", 72, 3, 17, 58).round(4))
-    0.7826
-    """
-    return _divide(*_RATIOS[name](ConfusionCounts(tn, fp, fn, tp)))
-
-
-def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
-    """All figures of a confusion matrix.
-
-    Parameters
-    ----------
-    tn, fp, fn, tp : int
-        The counts.
-
-    Returns
-    -------
-    dict of str to float
-        A value, as `confusion_metric`, for each name in `CONFUSION_METRICS`.
-
-    Examples
-    --------
-    >>> threshold_metrics(tn=4, fp=0, fn=2, tp=0)["precision"]
-    nan
-    """
-    return {name: float(confusion_metric(name, tn, fp, fn, tp)) for name in CONFUSION_METRICS}
 
 
 def roc_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
@@ -551,35 +299,6 @@ def matrix_metrics(
     return mark_few(figures, (counts.n_benign, counts.n_melanoma))
 
 
-def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:
-    """Take the figures that count successes in a fixed number of images, with Wilson's intervals.
-
-    Parameters
-    ----------
-    counts : ConfusionCounts
-        The four counts; a class may be missing.
-    confidence : float, default=0.95
-        Coverage of the intervals, between 0 and 1.
-
-    Returns
-    -------
-    dict of str to Metric
-        accuracy, sensitivity, specificity, precision and NPV; NaN where there is nothing to count in.
-
-    Examples
-    --------
-    >>> proportion_metrics(ConfusionCounts(tn=72, fp=3, fn=17, tp=58))["sensitivity"].n
-    75
-    """
-    figures = {}
-    for name, ratio in _PROPORTIONS.items():
-        successes, n = map(int, ratio(counts))
-        figures[name] = Metric(
-            successes / n if n else float("nan"), *wilson_interval(successes, n, confidence), n, "wilson"
-        )
-    return figures
-
-
 def tally_metrics(
     names: Iterable[str], melanoma: NDArray[np.int64], benign: NDArray[np.int64], n_above: int
 ) -> NDArray[np.float64]:
@@ -630,7 +349,7 @@ def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
 def _auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mann and Whitney's statistic: pairs won and half the pairs tied, over all pairs."""
     outscoring = melanoma.cumsum(axis=-1) - melanoma / 2
-    return _divide((outscoring * benign).sum(axis=-1), melanoma.sum(axis=-1) * benign.sum(axis=-1))
+    return divide((outscoring * benign).sum(axis=-1), melanoma.sum(axis=-1) * benign.sum(axis=-1))
 
 
 def _partial_auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -640,39 +359,14 @@ def _partial_auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDAr
     # Of the melanomas at a score those that count come last: by then half of that share of its benign images are left.
     alarms = benign.cumsum(axis=-1) - benign * (above / np.maximum(melanoma, 1) / 2)
     spared = benign.sum(axis=-1)[..., np.newaxis] - alarms
-    return _divide((above * spared).sum(axis=-1), n_melanoma * benign.sum(axis=-1))
+    return divide((above * spared).sum(axis=-1), n_melanoma * benign.sum(axis=-1))
 
 
 def _average_precision(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     found = melanoma.cumsum(axis=-1)
     # A resample may leave the highest scores empty: no melanoma is found there, whatever the precision.
     predicted = np.maximum(found + benign.cumsum(axis=-1), 1)
-    return _divide((melanoma * (found / predicted)).sum(axis=-1), melanoma.sum(axis=-1))
-
-
-def _root_of_margins(c: ConfusionCounts) -> _Counts:
-    """Square root of the product of the four sums of a matrix, two at a time: of all four int64 may be too small."""
-    return np.sqrt((c.tp + c.fp) * c.n_melanoma) * np.sqrt((c.tn + c.fn) * c.n_benign)
-
-
-def _likelihood_ratios(counts: ConfusionCounts, confidence: float) -> dict[str, Metric]:
-    tn, fp, fn, tp = counts
-    sides = {"lr_positive": (tp, fp), "lr_negative": (fn, tn)}
-    return {name: _ratio_of_rates(*side, counts, confidence) for name, side in sides.items()}
-
-
-def _ratio_of_rates(melanoma: int, benign: int, counts: ConfusionCounts, confidence: float) -> Metric:
-    """How many of the melanomas are called so, over how many of the benign images, by the log method."""
-    if not benign or not counts.n_melanoma:
-        return Metric(float("nan"), float("nan"), float("nan"), counts.n, "simel")
-    n_melanoma, n_benign = counts.n_melanoma, counts.n_benign
-    value = melanoma / n_melanoma / (benign / n_benign)
-    half_more = 0.0 if melanoma else 0.5
-    a, b, m, n = (count + half_more for count in (melanoma, benign, n_melanoma, n_benign))
-    spread = float(norm.isf((1 - confidence) / 2) * np.sqrt(1 / a - 1 / m + 1 / b - 1 / n))
-    ends = (a / m / (b / n) * np.exp(side) for side in (-spread, spread))
-    low, high = map(float, ends)
-    return Metric(value, min(low, value), max(high, value), counts.n, "simel")
+    return divide((melanoma * (found / predicted)).sum(axis=-1), melanoma.sum(axis=-1))
 
 
 def _ranked_figures(
@@ -713,13 +407,6 @@ def _grouped_proportions(
     return figures
 
 
-def _divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
-    """Divide; what has the denominator 0 is undefined."""
-    above, below = np.asarray(numerator), np.asarray(denominator)
-    undefined = np.full(np.broadcast(above, below).shape, np.nan)
-    return np.divide(above, below, out=undefined, where=below > 0)
-
-
 def _figures(
     names: Collection[str], resampling: Resampling, threshold: float, confidence: float, method: str
 ) -> dict[str, Metric]:
@@ -729,7 +416,7 @@ def _figures(
     counts = ConfusionCounts(int(benign.sum()) - fp, fp, int(melanoma.sum()) - tp, tp)
     figures = {}
     if method == method_name(None):
-        figures = proportion_metrics(counts, confidence) | _likelihood_ratios(counts, confidence)
+        figures = proportion_metrics(counts, confidence) | likelihood_ratios(counts, confidence)
     for stratified, wanted in by_resampling(name for name in names if name not in figures):
 
         def figure(scores: Any, melanoma: Any, benign: Any, wanted: list[str] = wanted) -> NDArray[np.float64]:

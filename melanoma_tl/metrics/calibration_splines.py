@@ -27,8 +27,8 @@ from scipy.special import expit, logit
 
 from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NONE, checked
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.binary import Metric
 from melanoma_tl.metrics.few import count_units
+from melanoma_tl.metrics.metric import Metric
 from melanoma_tl.metrics.resampling import Resampling, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_scored
 

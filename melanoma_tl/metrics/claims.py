@@ -35,7 +35,8 @@ from numpy.typing import NDArray
 from melanoma_tl._parameters import TABLE, checked, instance
 from melanoma_tl._tables import markdown_table, text_table
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics.binary import CONFUSION_METRICS, LABELS, UNBOUNDED, ConfusionCounts, confusion_metric
+from melanoma_tl.metrics.confusion import CONFUSION_METRICS, ConfusionCounts, confusion_metric
+from melanoma_tl.metrics.metric import LABELS, UNBOUNDED
 
 ALIASES = {
     "recall": "sensitivity",

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._parameters import BOOTSTRAP, COLUMN, INSIDE, NAMES, NONE, checked, several
 from melanoma_tl._tables import TitledTable
-from melanoma_tl.metrics.binary import COLLAPSED, Metric
-from melanoma_tl.metrics.few import FACT, MARK, count_units, mark_few
+from melanoma_tl.metrics.few import FACT, count_units, mark_few
+from melanoma_tl.metrics.metric import COLLAPSED, MARK, Metric
 from melanoma_tl.metrics.resampling import Tally, draw_groups, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_scored
 

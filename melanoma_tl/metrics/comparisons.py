@@ -40,10 +40,11 @@ from melanoma_tl._parameters import (
 )
 from melanoma_tl._tables import TitledTable, format_p
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics.binary import LABELS, RANGES, UNBOUNDED, Metric, by_resampling, tally_metrics
+from melanoma_tl.metrics.binary import by_resampling, tally_metrics
 from melanoma_tl.metrics.few import count_units
 from melanoma_tl.metrics.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.metrics.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
+from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED, Metric
 from melanoma_tl.metrics.resampling import Tally, draw_groups, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
 

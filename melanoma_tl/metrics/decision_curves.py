@@ -30,7 +30,7 @@ from melanoma_tl._parameters import (
     several,
     whole,
 )
-from melanoma_tl.metrics.binary import ConfusionCounts
+from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.resampling import Resampling, add_up, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_scored
 

@@ -8,21 +8,16 @@ precision.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl.metrics.metric import MARK, Metric
 from melanoma_tl.metrics.resampling import number_groups
-
-if TYPE_CHECKING:
-    from melanoma_tl.metrics.binary import Metric
 
 MOST = 20
 """An interval that rests on so many images of a class, or patients with one, or fewer, is marked."""
-
-MARK = "few"
-"""The mark of such an interval for readers."""
 
 FACT = (
     f"Intervals marked {MARK} rest on {MOST} images of a class, or patients with one, or fewer: such ones hold the "

@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._tables import equals_p
-from melanoma_tl.metrics.binary import FEW, LABELS
 from melanoma_tl.metrics.few import count_units
 from melanoma_tl.metrics.intervals import delong, effective_size
+from melanoma_tl.metrics.metric import FEW, LABELS
 from melanoma_tl.metrics.resampling import number_groups
 
 GAP_METRICS = ("auc", "sensitivity", "specificity")

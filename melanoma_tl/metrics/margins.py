@@ -24,7 +24,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from melanoma_tl._tables import equals_p
-from melanoma_tl.metrics.binary import LABELS
+from melanoma_tl.metrics.metric import LABELS
 
 MARGIN_METRICS = ("auc", "sensitivity", "specificity")
 """The figures that a margin can be stated for."""

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics.binary import LABELS, UNBOUNDED, Metric, by_resampling, tally_metrics
+from melanoma_tl.metrics.binary import by_resampling, tally_metrics
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import effective_size, wilson_interval
+from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
 from melanoma_tl.metrics.resampling import Tally, draw_classes, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_probabilities
 
@@ -160,7 +161,7 @@ def multiclass_metrics(
     MulticlassMetrics
         Accuracy with Wilson's interval, of the effective number of images where there are groups; all others with
         percentile bootstrap intervals. For what depends on the shares of the classes
-        (`melanoma_tl.metrics.binary.OF_PREVALENCE`) all images are resampled, for the rest those of each class for
+        (`melanoma_tl.metrics.metric.OF_PREVALENCE`) all images are resampled, for the rest those of each class for
         themselves. A class is called against the rest where its score is strictly above 0.5, as in the scorer of
         the challenges.
 

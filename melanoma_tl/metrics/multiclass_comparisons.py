@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.binary import COLLAPSED, LABELS
 from melanoma_tl.metrics.comparisons import Difference, McNemar, compare, difference_table, mcnemar
+from melanoma_tl.metrics.metric import COLLAPSED, LABELS
 from melanoma_tl.metrics.multiclass import AVERAGED, check_class_scores, measure_classes, predict_classes
 from melanoma_tl.metrics.resampling import method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths

@@ -19,8 +19,8 @@ from scipy.stats import norm
 
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, PROBABILITY, SHARE, checked, group, real
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics.binary import FEW, Metric
 from melanoma_tl.metrics.intervals import wilson_interval
+from melanoma_tl.metrics.metric import FEW, Metric
 
 _PAIR = group(PROBABILITY, 2, "the figures that are expected of both, such as (0.9, 0.85)") | NONE
 

@@ -34,8 +34,8 @@ from scipy.stats import chi2, norm, t
 from melanoma_tl._parameters import INSIDE, checked, choice, holding, listed, mapping
 from melanoma_tl._tables import TitledTable, equals_p
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics.binary import LABELS, Metric
 from melanoma_tl.metrics.intervals import delong
+from melanoma_tl.metrics.metric import LABELS, Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -32,9 +32,10 @@ from melanoma_tl._parameters import (
 from melanoma_tl._tables import html_table, markdown_table, text_table
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.labels.classes import as_binary
-from melanoma_tl.metrics.binary import FEW, LABELS, Metric, resampled_metrics
-from melanoma_tl.metrics.few import FACT, MARK
+from melanoma_tl.metrics.binary import resampled_metrics
+from melanoma_tl.metrics.few import FACT
 from melanoma_tl.metrics.gaps import Gap, estimate_group, largest_gaps
+from melanoma_tl.metrics.metric import FEW, LABELS, MARK, Metric
 from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scores
 

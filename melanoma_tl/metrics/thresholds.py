@@ -49,9 +49,10 @@ from melanoma_tl._parameters import (
     several,
 )
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics.binary import ConfusionCounts, Metric, describe, proportion_metrics
+from melanoma_tl.metrics.confusion import ConfusionCounts, proportion_metrics
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import specificity_intervals
+from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.metrics.resampling import Tally, add_up
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_scored
 

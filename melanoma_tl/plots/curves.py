@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_figure
-from melanoma_tl.metrics.binary import Metric, describe
+from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.metrics.resampling import Tally
 from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, dress, new_axes, square
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sklearn.calibration import CalibrationDisplay
     from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
-    from melanoma_tl.metrics.calibration import ReliabilityCurve
     from melanoma_tl.metrics.calibration_splines import SmoothCalibration
+    from melanoma_tl.metrics.reliability import ReliabilityCurve
 
 _CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
 _DASHES = ("-", "--", ":")  # for more curves than there are colours

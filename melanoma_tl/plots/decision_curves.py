@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.labels.classes import as_binary
-from melanoma_tl.metrics.binary import ConfusionCounts, confusion_counts
+from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.decision_curves import (
     DecisionCurve,
     GainCurve,

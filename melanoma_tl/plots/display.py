@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from numpy.typing import ArrayLike
 
-from melanoma_tl.metrics.validation import score_with_truth, threshold_of
+from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.plots.style import new_axes
 
 if TYPE_CHECKING:

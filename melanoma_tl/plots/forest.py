@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from melanoma_tl._escaping import in_figure
-from melanoma_tl.metrics.binary import LABELS
+from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.plots.display import Display
 from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress, new_axes
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_figure
-from melanoma_tl.metrics.binary import ConfusionCounts
+from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, dress, new_axes
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from melanoma_tl.labels.classes import as_binary
-from melanoma_tl.metrics.binary import LABELS, UNBOUNDED, Metric, score_metrics
+from melanoma_tl.metrics.binary import score_metrics
+from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
 from melanoma_tl.plots.display import ScoresDisplay
 from melanoma_tl.plots.style import BLUE, TEXT_SIZE, dress, new_axes, styled
 
@@ -27,7 +28,7 @@ class MetricsDisplay(ScoresDisplay):
     ----------
     metrics : mapping of str to Metric
         From the top down, by the names in `melanoma_tl.metrics.LABELS` or any others, which are written as they are;
-        those that may exceed 1 (`melanoma_tl.metrics.binary.UNBOUNDED`) are not drawn.
+        those that may exceed 1 (`melanoma_tl.metrics.metric.UNBOUNDED`) are not drawn.
     confidence : float, default=0.95
         Coverage of the intervals.
 

@@ -21,8 +21,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from melanoma_tl.errors import MelanomaTLError, UnknownNameError
-from melanoma_tl.metrics.binary import describe
 from melanoma_tl.metrics.calibration import Calibration
+from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.content import ReportContent
 from melanoma_tl.report.provenance import how_seen
 from melanoma_tl.report.text import NOTICE, inline

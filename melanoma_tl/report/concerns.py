@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from melanoma_tl.metrics.binary import COLLAPSED, FEW, LABELS, describe
 from melanoma_tl.metrics.few import FACT
+from melanoma_tl.metrics.metric import COLLAPSED, FEW, LABELS, describe
 from melanoma_tl.report.content import ReportContent
 from melanoma_tl.report.provenance import how_seen
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.images.decoding import SkippedRow
-from melanoma_tl.metrics.binary import ConfusionCounts, Metric
+from melanoma_tl.metrics.confusion import ConfusionCounts
+from melanoma_tl.metrics.metric import Metric
 from melanoma_tl.metrics.thresholds import SensitivityAtSpecificity, SpecificityAtSensitivity
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from melanoma_tl.metrics.binary import Metric
+from melanoma_tl.metrics.metric import Metric
 from melanoma_tl.report.content import ScoredReport
 
 _COLUMNS = ("metric", "at", "value", "low", "high", "confidence", "method", "n", "few", "name")

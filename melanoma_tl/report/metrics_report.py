@@ -30,20 +30,15 @@ from melanoma_tl._parameters import (
 )
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.labels.classes import as_binary
-from melanoma_tl.metrics.binary import (
-    LABELS,
-    ConfusionCounts,
-    Metric,
-    confusion_counts,
-    describe,
-    matrix_metrics,
-    score_metrics,
-)
-from melanoma_tl.metrics.calibration import calibration_metrics
+from melanoma_tl.metrics.binary import matrix_metrics, score_metrics
 from melanoma_tl.metrics.calibration_splines import SmoothCalibration, smooth_calibration
 from melanoma_tl.metrics.claims import ClaimsCheck, check_claims
 from melanoma_tl.metrics.clinical_utility import NAMED_THRESHOLDS, NetBenefits, net_benefit
 from melanoma_tl.metrics.comparisons import MARGINS, Comparison, compare
+from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
+from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
+from melanoma_tl.metrics.metric import LABELS, Metric, describe
+from melanoma_tl.metrics.reliability import calibration_metrics
 from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.metrics.thresholds import (
     SensitivityAtSpecificity,
@@ -51,12 +46,7 @@ from melanoma_tl.metrics.thresholds import (
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
-from melanoma_tl.metrics.validation import (
-    check_lengths,
-    check_scores,
-    score_with_truth,
-    threshold_of,
-)
+from melanoma_tl.metrics.validation import check_lengths, check_scores
 from melanoma_tl.report.base import Report
 from melanoma_tl.report.class_names import CLASS_NAMES, rename_classes
 from melanoma_tl.report.content import Table

@@ -30,10 +30,11 @@ from melanoma_tl._parameters import (
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.labels.classes import Classes, as_labels
 from melanoma_tl.labels.meanings import normalise
-from melanoma_tl.metrics.binary import FEW, LABELS, Metric, describe
+from melanoma_tl.metrics.estimators import check_reads_streams, score_labelled
+from melanoma_tl.metrics.metric import FEW, LABELS, Metric, describe
 from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes, read_class_scores
 from melanoma_tl.metrics.multiclass_comparisons import MulticlassComparison, compare_classes
-from melanoma_tl.metrics.validation import check_lengths, check_reads_streams, score_labelled
+from melanoma_tl.metrics.validation import check_lengths
 from melanoma_tl.plots import MetricsDisplay
 from melanoma_tl.plots.contact_sheets import Example, draw_examples
 from melanoma_tl.plots.curves import draw_roc_curves

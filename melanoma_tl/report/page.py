@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from melanoma_tl._escaping import lines_visible, visible
 from melanoma_tl._tables import html_table
-from melanoma_tl.metrics.binary import describe
+from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.content import ReportContent
 from melanoma_tl.report.text import (

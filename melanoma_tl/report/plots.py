@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from melanoma_tl._parameters import COUNT, checked, choice
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics.binary import describe
-from melanoma_tl.metrics.calibration import STRATEGIES, reliability_curve
+from melanoma_tl.metrics.metric import describe
+from melanoma_tl.metrics.reliability import STRATEGIES, reliability_curve
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from melanoma_tl._versions import library_versions
-from melanoma_tl.metrics.validation import patients_of
+from melanoma_tl.metrics.estimators import patients_of
 from melanoma_tl.report.content import ReportContent
 
 # What a model does with the images of each role that it remembers.

@@ -15,9 +15,8 @@ from melanoma_tl._atomic import publishing
 from melanoma_tl._escaping import fenced, in_csv, in_html, in_markdown, lines_visible, visible
 from melanoma_tl._tables import html_list, html_table, markdown_list, markdown_table, text_table
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics.binary import NO_WIDTH, Metric
-from melanoma_tl.metrics.calibration import CALIBRATION_LABELS
-from melanoma_tl.metrics.few import MARK
+from melanoma_tl.metrics.metric import MARK, NO_WIDTH, Metric
+from melanoma_tl.metrics.reliability import CALIBRATION_LABELS
 from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.report.concerns import list_concerns
 from melanoma_tl.report.content import ReportContent, ScoredReport, Table

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from melanoma_tl._atomic import scratch
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import ImageLike, load_image
-from melanoma_tl.metrics.validation import classes_of
+from melanoma_tl.metrics.estimators import classes_of
 from melanoma_tl.scale.shard_schema import describe_files, schema_with
 
 _NO_NUMBER = "the model gives no number for it"

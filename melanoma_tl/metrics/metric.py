@@ -1,0 +1,119 @@
+"""A number with its interval and its n, and what each is called."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+LABELS = MappingProxyType(
+    {
+        "auc": "AUC",
+        "partial_auc": "Partial AUC above 80 % sensitivity",
+        "average_precision": "Average precision",
+        "accuracy": "Accuracy",
+        "balanced_accuracy": "Balanced accuracy",
+        "sensitivity": "Sensitivity (recall)",
+        "specificity": "Specificity",
+        "precision": "Precision (PPV)",
+        "npv": "NPV",
+        "f1": "F1 (Dice)",
+        "iou_melanoma": "IoU (melanoma)",
+        "iou_benign": "IoU (benign)",
+        "mcc": "Matthews correlation (MCC)",
+        "kappa": "Cohen's kappa",
+        "lr_positive": "Positive likelihood ratio",
+        "lr_negative": "Negative likelihood ratio",
+    }
+)
+"""Every figure of a report, in the order in which it is shown, with its name for readers."""
+
+UNBOUNDED = frozenset({"lr_positive", "lr_negative"})
+"""Figures that may exceed 1: they stand on no axis from 0 to 1, and no percentage means them."""
+
+RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
+"""What figures can be, where it is not 0 to 1: no end of an interval lies outside, no difference exceeds the width."""
+
+OF_PREVALENCE = frozenset(
+    {"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign", "mcc", "kappa"}
+)
+"""Figures whose value depends on the share of melanomas: that share is resampled with them."""
+
+COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
+"""What readers are told where an interval has no width."""
+
+MARK = "few"
+"""The mark of such an interval for readers."""
+
+NO_WIDTH = "no width"
+"""The mark of such an interval in a table."""
+
+FEW = 10
+"""Fewer images of a class than this are pointed out: each single one then moves a figure by more than a tenth."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure, its interval, and what they rest on.
+
+    Parameters
+    ----------
+    value : float
+        The figure; NaN where it is undefined.
+    low, high : float
+        Ends of the confidence interval; NaN where the figure is undefined.
+    n : int
+        The number of images in the denominator: melanoma images for sensitivity,
+        benign ones for specificity, images predicted melanoma for precision, images
+        predicted benign for NPV, all images for the others.
+    method : str
+        How the interval was made: "wilson", "simel", "newcombe", "logit delong", "logit influence", "bootstrap", the
+        last three and "wilson" also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial",
+        "bootstrap bound", "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
+    few : bool, default=False
+        Whether the interval rests on so few images, or patients, that it holds the truth less often than it says
+        (`melanoma_tl.metrics.few`).
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+    few: bool = False
+
+    def to_dict(self) -> dict[str, float]:
+        """Write the figure as plain Python objects.
+
+        Returns
+        -------
+        dict
+            value, low, high, n and few.
+        """
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "few": self.few}
+
+
+def describe(metric: Metric, confidence: float) -> str:
+    """Write a figure with its interval and its n.
+
+    Parameters
+    ----------
+    metric : Metric
+        The figure.
+    confidence : float
+        Coverage of its interval, between 0 and 1.
+
+    Returns
+    -------
+    str
+        One line.
+
+    Examples
+    --------
+    >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
+    '0.867 (95 % CI 0.803-0.912, n = 150)'
+    """
+    if np.isnan(metric.value):
+        return f"undefined (n = {metric.n})"
+    dash, mark = "-" if metric.low >= 0 else " to ", f", {MARK}" if metric.few else ""
+    interval = f"{100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}"
+    return f"{metric.value:.3f} ({interval}, n = {metric.n}{mark})"
