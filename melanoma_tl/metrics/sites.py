@@ -23,7 +23,7 @@ References
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,6 @@ from melanoma_tl._tables import TitledTable, equals_p
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.intervals import delong
 from melanoma_tl.metrics.metric import LABELS, Metric
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from melanoma_tl.plots.forest import ForestDisplay
 
 SITE_METRICS = ("auc", "sensitivity", "specificity")
 """The figures that can be told between sites: their value does not depend on the prevalence at a site."""
@@ -216,23 +211,6 @@ class SiteSummary(TitledTable):
             "p_value": self.p_value,
             "confidence": self.confidence,
         }
-
-    def plot(self, ax: "Axes | None" = None) -> "ForestDisplay":
-        """Draw a forest plot: every site with its interval, the mean, and what a new site may see.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        ForestDisplay
-            Its ``figure_`` shows and saves.
-        """
-        from melanoma_tl.plots.forest import ForestDisplay
-
-        return ForestDisplay(self).plot(ax)
 
     def _title(self) -> str:
         return f"{LABELS[self.metric]} at {len(self.sites)} sites"
