@@ -11,15 +11,9 @@ from melanoma_tl._parameters import NONE, PATH, TABLE, TEXT, check, checked, cho
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.plots import HistoryDisplay
 from melanoma_tl.report.content import DrawnFigure, ReportContent
+from melanoma_tl.report.documents import save_text, write_dict, write_json
 from melanoma_tl.report.page import write_page
-from melanoma_tl.report.text import (
-    save_text,
-    write_dict,
-    write_fragment,
-    write_json,
-    write_markdown,
-    write_text,
-)
+from melanoma_tl.report.text import write_fragment, write_markdown, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -50,12 +50,13 @@ from melanoma_tl.metrics.validation import check_lengths, check_scores
 from melanoma_tl.report.base import Report
 from melanoma_tl.report.class_names import CLASS_NAMES, rename_classes
 from melanoma_tl.report.content import Table
+from melanoma_tl.report.documents import figures_of_scores, save_submission
 from melanoma_tl.report.frames import frame_report
 from melanoma_tl.report.matching import match_images
 from melanoma_tl.report.plots import ReportFigures, Scored
 from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
 from melanoma_tl.report.rows import take_scored
-from melanoma_tl.report.text import TIED_TO_PREVALENCE, figures_of_scores, list_tables, save_submission
+from melanoma_tl.report.text import TIED_TO_PREVALENCE, list_tables
 
 _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 

@@ -43,12 +43,13 @@ from melanoma_tl.plots.style import new_figure
 from melanoma_tl.report.base import Report
 from melanoma_tl.report.class_names import rename_classes
 from melanoma_tl.report.content import DrawnFigure, Table
+from melanoma_tl.report.documents import save_submission
 from melanoma_tl.report.frames import frame_figures
 from melanoma_tl.report.matching import match_images
 from melanoma_tl.report.metrics_report import MetricsReport
 from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
 from melanoma_tl.report.rows import Rows, take_scored
-from melanoma_tl.report.text import TIED_TO_PREVALENCE, cells, figures_header, rows_of, save_submission
+from melanoma_tl.report.text import TIED_TO_PREVALENCE, cells, figures_header, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,15 +12,7 @@ from melanoma_tl._tables import html_table
 from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.content import ReportContent
-from melanoma_tl.report.text import (
-    NOTICE,
-    inline,
-    is_drawing,
-    list_facts,
-    list_skipped,
-    list_sources,
-    write_title,
-)
+from melanoma_tl.report.text import NOTICE, inline, is_drawing, list_facts, list_skipped, list_sources, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
