@@ -25,7 +25,7 @@ from melanoma_tl.metrics.confusion import confusion_counts, proportion_metrics, 
 from melanoma_tl.metrics.decision_curves import decision_curve
 from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval
 from melanoma_tl.metrics.reliability import calibration_metrics
-from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
+from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
 
 SIZES, PREVALENCES, AUCS = (100, 150, 600), (0.2, 0.05), (0.75, 0.85, 0.97)
 SENSITIVITIES = (0.8, 0.9, 0.95)

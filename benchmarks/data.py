@@ -24,12 +24,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl._versions import library_versions
 from melanoma_tl.datasets.image_files import find_images
-from melanoma_tl.datasets.near_duplicates import (
-    MAX_COARSE_DISTANCE,
-    MAX_FINE_DISTANCE,
-    distances,
-    find_near_duplicates,
-)
+from melanoma_tl.datasets.near_duplicates import MAX_COARSE_DISTANCE, MAX_FINE_DISTANCE, distances, find_near_duplicates
 from melanoma_tl.images.decoding import decode, load_image
 from melanoma_tl.images.fingerprints import Fingerprint, Fingerprints, fingerprint_images
 

@@ -12,20 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from melanoma_tl._parameters import (
-    COUNT,
-    FLAG,
-    NONE,
-    SEED,
-    SIZE,
-    check,
-    checked,
-    choice,
-    real,
-    several,
-    span,
-    whole,
-)
+from melanoma_tl._parameters import COUNT, FLAG, NONE, SEED, SIZE, check, checked, choice, real, several, span, whole
 from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.images.decoding import load_image
 from melanoma_tl.images.parallel import map_threaded

@@ -6,14 +6,7 @@ from itertools import combinations_with_replacement, product
 import numpy as np
 import pytest
 from mlscorecheck.check.binary import check_1_testset_no_kfold
-from sklearn.metrics import (
-    cohen_kappa_score,
-    f1_score,
-    jaccard_score,
-    matthews_corrcoef,
-    precision_score,
-    recall_score,
-)
+from sklearn.metrics import cohen_kappa_score, f1_score, jaccard_score, matthews_corrcoef, precision_score, recall_score
 
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.metrics.claims import ALIASES, CLAIMED, check_claims

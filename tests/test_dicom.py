@@ -19,12 +19,7 @@ pydicom = pytest.importorskip("pydicom")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.pixels.processing import convert_color_space  # noqa: E402
-from pydicom.uid import (  # noqa: E402
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    generate_uid,
-)
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid  # noqa: E402
 
 PHOTO = draw_images(2, side=48)[0][:40]
 RAMP = np.linspace(0, 1, 40 * 48).reshape(40, 48)

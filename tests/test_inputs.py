@@ -11,7 +11,8 @@ from melanoma_tl.metrics.calibration import fit_calibration
 from melanoma_tl.metrics.comparisons import compare, delong, delong_interval
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, score_histogram
 from melanoma_tl.metrics.reliability import calibration_metrics, decompose_brier, reliability_curve
-from melanoma_tl.metrics.thresholds import choose_threshold, specificity_at_sensitivity
+from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
+from melanoma_tl.metrics.thresholds import choose_threshold
 from melanoma_tl.metrics.validation import check_scores
 from melanoma_tl.report import MetricsReport
 

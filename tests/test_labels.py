@@ -13,14 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.preprocessing import LabelEncoder
 
-from melanoma_tl import (
-    Balancer,
-    Ensemble,
-    MetricsReport,
-    MulticlassReport,
-    TransferClassifier,
-    cross_validate,
-)
+from melanoma_tl import Balancer, Ensemble, MetricsReport, MulticlassReport, TransferClassifier, cross_validate
 from melanoma_tl.errors import DatasetError, ImageError, ModelFileError, ParameterError, UnknownNameError
 from melanoma_tl.explain.explanations import explain, grad_cam, occlusion
 from melanoma_tl.explain.shortcuts import check_shortcuts
@@ -30,8 +23,9 @@ from melanoma_tl.metrics.calibration import fit_calibration
 from melanoma_tl.metrics.comparisons import compare, delong, delong_interval
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, score_histogram
 from melanoma_tl.metrics.reliability import calibration_metrics, decompose_brier, reliability_curve
+from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
 from melanoma_tl.metrics.subgroups import measure_subgroups
-from melanoma_tl.metrics.thresholds import choose_threshold, specificity_at_sensitivity
+from melanoma_tl.metrics.thresholds import choose_threshold
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
     GainCurveDisplay,

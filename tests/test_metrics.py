@@ -28,7 +28,7 @@ from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.multiclass import multiclass_metrics
 from melanoma_tl.metrics.reliability import calibration_metrics
-from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
+from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
 
 
 @given(labelled_scores())

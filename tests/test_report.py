@@ -17,7 +17,7 @@ from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.reliability import CALIBRATION_LABELS, calibration_metrics
-from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
+from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
 
 FIGURES = set(LABELS)
 TRUTH = [0, 0, 0, 1, 1, 1]

@@ -12,7 +12,7 @@ from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
 from melanoma_tl.metrics.reliability import calibration_metrics
 from melanoma_tl.metrics.resampling import Tally, draw_groups, draw_images, number_groups, percentile_interval
-from melanoma_tl.metrics.thresholds import specificity_at_sensitivity
+from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
 
 TRUTH = np.repeat([1, 0], [30, 70])
 SCORES = np.linspace(0, 1, 100).round(1)

@@ -16,12 +16,12 @@ from melanoma_tl import MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.binary import wilson_interval
 from melanoma_tl.metrics.confusion import confusion_counts
-from melanoma_tl.metrics.thresholds import (
+from melanoma_tl.metrics.sensitivity_specificity import (
     SENSITIVITIES,
-    choose_threshold,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
+from melanoma_tl.metrics.thresholds import choose_threshold
 
 RULES = [{"sensitivity": 0.9}, {"specificity": 0.8}, {"youden": True}, {"cost_ratio": 5, "prevalence": 0.1}]
 

@@ -6,10 +6,7 @@ from fnmatch import fnmatch
 from functools import cache
 from typing import Any
 
-from melanoma_tl._parameters import (
-    TEXT,
-    checked,
-)
+from melanoma_tl._parameters import TEXT, checked
 from melanoma_tl.backbones.plugins import GROUP, load_plugins
 from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, PretrainedWeights
 from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, UnknownNameError

@@ -53,13 +53,7 @@ from melanoma_tl.classifier.scoring import ScoringMixin, describe_scores, scores
 from melanoma_tl.classifier.tuning import TuningMixin
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.distribution import forget_networks
-from melanoma_tl.errors import (
-    DatasetError,
-    ModelFileError,
-    NotFittedError,
-    ParameterError,
-    UnknownNameError,
-)
+from melanoma_tl.errors import DatasetError, ModelFileError, NotFittedError, ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.loading import PreparedImages, open_source, prepare, read_batches
 from melanoma_tl.images.symmetries import COUNTS, check_tta, symmetric_views

@@ -46,9 +46,7 @@ from melanoma_tl.datasets.verification import Verification, verify
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.array_store import StoredArrays
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES
-from melanoma_tl.images.fingerprints import (
-    KINDS,
-)
+from melanoma_tl.images.fingerprints import KINDS
 from melanoma_tl.images.loading import prepare
 
 logger = logging.getLogger(__name__)

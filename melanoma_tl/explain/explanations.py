@@ -23,16 +23,7 @@ from tqdm.auto import tqdm
 
 from melanoma_tl._escaping import visible
 from melanoma_tl._keras.isolation import own_settings
-from melanoma_tl._parameters import (
-    COUNT,
-    NONE,
-    SCORER,
-    TEXT,
-    checked,
-    holding,
-    several,
-    whole,
-)
+from melanoma_tl._parameters import COUNT, NONE, SCORER, TEXT, checked, holding, several, whole
 from melanoma_tl._tables import html_list
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.classifier.scoring import silent

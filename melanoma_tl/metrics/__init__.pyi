@@ -57,6 +57,10 @@ from .reliability import reliability_curve as reliability_curve
 from .sample_size import expected_intervals as expected_intervals
 from .sample_size import images_needed as images_needed
 from .sample_size import images_needed_to_compare as images_needed_to_compare
+from .sensitivity_specificity import SensitivityAtSpecificity as SensitivityAtSpecificity
+from .sensitivity_specificity import SpecificityAtSensitivity as SpecificityAtSensitivity
+from .sensitivity_specificity import sensitivity_at_specificity as sensitivity_at_specificity
+from .sensitivity_specificity import specificity_at_sensitivity as specificity_at_sensitivity
 from .sites import RandomEffects as RandomEffects
 from .sites import Site as Site
 from .sites import SiteSummary as SiteSummary
@@ -66,8 +70,4 @@ from .subgroups import Subgroup as Subgroup
 from .subgroups import Subgroups as Subgroups
 from .subgroups import measure_subgroups as measure_subgroups
 from .thresholds import OperatingPoint as OperatingPoint
-from .thresholds import SensitivityAtSpecificity as SensitivityAtSpecificity
-from .thresholds import SpecificityAtSensitivity as SpecificityAtSensitivity
 from .thresholds import choose_threshold as choose_threshold
-from .thresholds import sensitivity_at_specificity as sensitivity_at_specificity
-from .thresholds import specificity_at_sensitivity as specificity_at_sensitivity

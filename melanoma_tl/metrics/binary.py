@@ -15,7 +15,7 @@ Four ways to an interval:
 * Every other figure gets the percentile bootstrap [2]_ (`melanoma_tl.metrics.resampling`).
 
 Where images belong together (several of one patient), the first take the variance
-between patients, the second count the independent images that theirs are worth [8]_,
+between patients, the second count the independent images that theirs are worth [6]_,
 and all others take the percentile bootstrap over the patients.
 
 Where a denominator is zero the figure is undefined and its value is NaN, never
@@ -35,11 +35,7 @@ References
 .. [5] D. K. McClish, "Analyzing a portion of the ROC curve", Medical Decision Making 9,
    1989; as ``score`` of the ISIC 2024 challenge on Kaggle has it, sensitivities for
    false positive rates.
-.. [6] B. W. Matthews, "Comparison of the predicted and observed secondary structure of
-   T4 phage lysozyme", Biochimica et Biophysica Acta 405, 1975.
-.. [7] J. Cohen, "A coefficient of agreement for nominal scales", Educational and
-   Psychological Measurement 20, 1960.
-.. [8] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary
+.. [6] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary
    data", Biometrics 48, 1992; L. Kish, "Survey Sampling", 1965: the design effect.
 """
 
@@ -49,13 +45,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl._parameters import (
-    BOOTSTRAP,
-    COLUMN,
-    NONE,
-    PROBABILITY,
-    checked,
-)
+from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NONE, PROBABILITY, checked
 from melanoma_tl.metrics.confusion import (
     CONFUSION_METRICS,
     ConfusionCounts,
@@ -387,7 +377,7 @@ def _ranked_figures(
 def _grouped_proportions(
     truth: NDArray[np.int64], called: NDArray[np.bool_], groups: ArrayLike, confidence: float
 ) -> dict[str, Metric]:
-    """Wilson's intervals of as many independent images as those that belong together are worth [8]_."""
+    """Wilson's intervals of as many independent images as those that belong together are worth [6]_."""
     group = number_groups(groups, len(truth))
     melanoma = truth == 1
     among = {

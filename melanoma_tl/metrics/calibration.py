@@ -24,19 +24,6 @@ References
 .. [3] C. Elkan, "The foundations of cost-sensitive learning", IJCAI 2001, theorem 2.
 .. [4] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a
    classifier to new a priori probabilities", Neural Computation 14, 2002, equation 4.
-.. [5] G. W. Brier, "Verification of forecasts expressed in terms of probability",
-   Monthly Weather Review 78, 1950.
-.. [6] M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated
-   probabilities using Bayesian binning", AAAI 2015: the expected calibration error.
-.. [7] D. R. Cox, "Two further applications of a model for binary regression",
-   Biometrika 45, 1958; E. W. Steyerberg, "Clinical Prediction Models", 2nd edition,
-   2019, section 15.3: calibration intercept and slope.
-.. [8] T. Dimitriadis, T. Gneiting and A. I. Jordan, "Stable reliability diagrams for
-   probabilistic classifiers", PNAS 118(8), 2021: the decomposition.
-.. [9] K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized
-   linear models", Biometrika 73, 1986: the variance when images belong together; with
-   every image by itself it is that of H. White, "Maximum likelihood estimation of
-   misspecified models", Econometrica 50, 1982, which needs no right model.
 """
 
 from dataclasses import dataclass, replace
@@ -47,15 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 
-from melanoma_tl._parameters import (
-    COUNT,
-    INSIDE,
-    NONE,
-    check_fields,
-    checked,
-    choice,
-    real,
-)
+from melanoma_tl._parameters import COUNT, INSIDE, NONE, check_fields, checked, choice, real
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.validation import check_scored, check_scores
 

@@ -1,4 +1,12 @@
-"""Metrics of a confusion matrix, each with an interval by formula."""
+"""Metrics of a confusion matrix, each with an interval by formula.
+
+References
+----------
+.. [1] B. W. Matthews, "Comparison of the predicted and observed secondary structure of
+   T4 phage lysozyme", Biochimica et Biophysica Acta 405, 1975.
+.. [2] J. Cohen, "A coefficient of agreement for nominal scales", Educational and
+   Psychological Measurement 20, 1960.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,17 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from melanoma_tl._parameters import (
-    PROBABILITY,
-    checked,
-)
+from melanoma_tl._parameters import PROBABILITY, checked
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.metric import LABELS, Metric
-from melanoma_tl.metrics.validation import (
-    check_lengths,
-    check_scores,
-)
+from melanoma_tl.metrics.validation import check_lengths, check_scores
 
 _Counts = Any  # an int or an ndarray of ints: the formulas serve both
 
@@ -126,8 +128,8 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
     F1 and the Dice coefficient are the same number, ``2 tp / (2 tp + fp + fn)``.
     IoU (the Jaccard index) of a class is its correct images over all images that
     are of the class or predicted to be: ``tp / (tp + fp + fn)`` for melanoma and
-    ``tn / (tn + fp + fn)`` for benign. MCC [6]_ is the correlation of truth and calls,
-    undefined where all calls are the same; kappa [7]_ is their agreement beyond chance.
+    ``tn / (tn + fp + fn)`` for benign. MCC [1]_ is the correlation of truth and calls,
+    undefined where all calls are the same; kappa [2]_ is their agreement beyond chance.
     The likelihood ratios are ``sensitivity / (1 - specificity)`` and ``(1 - sensitivity) /
     specificity``: what a call multiplies the odds of melanoma by.
 

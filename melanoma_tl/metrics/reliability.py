@@ -1,4 +1,21 @@
-"""How far scores are from probabilities: reliability, calibration in the large, Brier score."""
+"""How far scores are from probabilities: reliability, calibration in the large, Brier score.
+
+References
+----------
+.. [1] G. W. Brier, "Verification of forecasts expressed in terms of probability",
+   Monthly Weather Review 78, 1950.
+.. [2] M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated
+   probabilities using Bayesian binning", AAAI 2015: the expected calibration error.
+.. [3] D. R. Cox, "Two further applications of a model for binary regression",
+   Biometrika 45, 1958; E. W. Steyerberg, "Clinical Prediction Models", 2nd edition,
+   2019, section 15.3: calibration intercept and slope.
+.. [4] T. Dimitriadis, T. Gneiting and A. I. Jordan, "Stable reliability diagrams for
+   probabilistic classifiers", PNAS 118(8), 2021: the decomposition.
+.. [5] K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized
+   linear models", Biometrika 73, 1986: the variance when images belong together; with
+   every image by itself it is that of H. White, "Maximum likelihood estimation of
+   misspecified models", Econometrica 50, 1982, which needs no right model.
+"""
 
 from types import MappingProxyType
 from typing import NamedTuple
@@ -9,15 +26,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 
-from melanoma_tl._parameters import (
-    BOOTSTRAP,
-    COLUMN,
-    INSIDE,
-    NONE,
-    checked,
-    choice,
-    whole,
-)
+from melanoma_tl._parameters import BOOTSTRAP, COLUMN, INSIDE, NONE, checked, choice, whole
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.metrics.calibration import EDGE, FAR, log_odds, regress
 from melanoma_tl.metrics.few import count_units, mark_few
@@ -172,11 +181,11 @@ def calibration_metrics(
 
     Notes
     -----
-    Brier score [5]_: mean of ``(score - truth) ** 2``. Log loss: mean of
+    Brier score [1]_: mean of ``(score - truth) ** 2``. Log loss: mean of
     ``-log(probability of the true class)``, with scores no nearer to 0 and 1 than
     float32 can tell, 1.2e-7. Both have percentile bootstrap intervals.
 
-    Expected calibration error [6]_: ``sum over bins of (images in the bin / n) * |mean
+    Expected calibration error [2]_: ``sum over bins of (images in the bin / n) * |mean
     score - share of melanomas|``, of the probability of melanoma (many papers take
     that of the predicted class). Chance alone keeps it above 0, and every resample adds
     more of it, so that a percentile interval would miss the truth. It is a sum of
@@ -185,11 +194,11 @@ def calibration_metrics(
     the figure plus and minus what that sum stays below in `confidence` of the
     resamples, cut at 0 and 1; it is wide, but holds what it says.
 
-    Intercept and slope [7]_ are 0 and 1 for calibrated scores. The intercept is that of
+    Intercept and slope [3]_ are 0 and 1 for calibrated scores. The intercept is that of
     ``logit P(melanoma) = a + logit(score)``: below 0 the scores are too high on the
     whole. The slope is that of ``a + b * logit(score)``: below 1 they are too extreme.
     Their intervals are Wald's, with the sandwich variance between images, or between groups
-    where there are some [9]_: where the slope is not 1, the model of the intercept is wrong,
+    where there are some [5]_: where the slope is not 1, the model of the intercept is wrong,
     and the variance from its likelihood too small.
 
     All of these depend on the prevalence, so that the resamples do not keep the class
@@ -263,7 +272,7 @@ def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition
     -------
     BrierDecomposition
         Exact, and without bins: the recalibration is the isotonic regression of the
-        labels on the scores [8]_.
+        labels on the scores [4]_.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.metric import Metric
-from melanoma_tl.metrics.thresholds import SensitivityAtSpecificity, SpecificityAtSensitivity
+from melanoma_tl.metrics.sensitivity_specificity import SensitivityAtSpecificity, SpecificityAtSensitivity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -39,13 +39,13 @@ from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.metrics.metric import LABELS, Metric, describe
 from melanoma_tl.metrics.reliability import calibration_metrics
-from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
-from melanoma_tl.metrics.thresholds import (
+from melanoma_tl.metrics.sensitivity_specificity import (
     SensitivityAtSpecificity,
     SpecificityAtSensitivity,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
+from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.metrics.validation import check_lengths, check_scores
 from melanoma_tl.report.base import Report
 from melanoma_tl.report.class_names import CLASS_NAMES, rename_classes

@@ -138,7 +138,7 @@ def load_classifier(file: Path) -> Any:
     ModelFileError
         If it cannot be read.
     """
-    from melanoma_tl import Ensemble, TransferClassifier
+    from melanoma_tl.classifier import Ensemble, TransferClassifier
 
     return (Ensemble if file.suffix == ".zip" else TransferClassifier).load(file)
 
