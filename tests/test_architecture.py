@@ -57,8 +57,8 @@ MAY_IMPORT = {
         "recipes": "augmentation balancing training",
         "saving": "_atomic _keras distribution images labels metrics network",
         "report": "_atomic images labels metrics plots",
-        "classifier": "_atomic _keras augmentation backbones balancing datasets images labels metrics network recipes "
-        "report saving training",
+        "classifier": "_atomic _keras augmentation backbones balancing datasets distribution images labels "
+        "metrics network recipes report saving training",
         "explain": "_keras backbones classifier images metrics network plots report training",
         "scale": "_atomic _keras augmentation backbones classifier datasets images metrics network training",
         "testing": "_atomic _keras backbones network saving",

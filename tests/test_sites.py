@@ -12,6 +12,7 @@ from melanoma_tl import MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.metrics.intervals import delong
 from melanoma_tl.metrics.sites import combine_sites, random_effects
+from melanoma_tl.plots import ForestDisplay
 
 # Thirteen trials of the BCG vaccine (Colditz et al. 1994): with tuberculosis, without; vaccinated, then not.
 BCG = np.array(
@@ -130,7 +131,7 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
     assert "&lt;b&gt;site 0" in found._repr_html_()
     assert "<b>" not in found._repr_html_()
     assert "| <b>site 0" not in found.to_markdown()
-    display = found.plot()
+    display = ForestDisplay(found).plot()
     labels = [label.get_text() for label in display.ax_.get_yticklabels()]
     assert labels[-2:] == ["mean of such sites", "one more site"]
     display.figure_.savefig(tmp_path / "forest.png")
