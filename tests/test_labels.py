@@ -785,3 +785,12 @@ def test_a_word_that_says_nothing_beside_two_classes_is_no_third_one(word):
 def test_words_for_a_diagnosis_that_is_not_there_yet(word):
     with pytest.raises(DatasetError, match="1 of 3 labels are missing"):
         Classes.of(["benign", word, "melanoma"])
+
+
+@pytest.mark.parametrize("other", ["malignant", "melanoma?", "V.a. Melanom", "suspicious nevus"])
+def test_what_may_be_melanoma_as_well_is_not_the_other_class(other):
+    with pytest.raises(DatasetError, match="may hold melanomas too"):
+        Classes.of(["melanoma", other])
+    with pytest.raises(DatasetError, match="may hold melanomas too"):
+        as_binary(["melanoma", other])
+    assert Classes.of(["melanoma", other], pos_label="melanoma").pos_label == "melanoma"

@@ -277,3 +277,32 @@ def test_what_is_left_open():
 def test_what_a_yes_in_a_column_says(meaning, names):
     expected = dict.fromkeys(names.split("; "), meaning)
     assert {name: read_question(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("nevo sospechoso", "nevo sospetto", "nevo suspeito", "naevus douteux", "Nävus, verdächtig", "Nävus fraglich"),
+        *("sospecha de nevus", "wahrscheinlich gutartig", "kératose suspecte", "nevus, pending histology"),
+        *("entarteter Nävus", "nevo degenerado", "indeterminate/benign", "indeterminate/malignant"),
+    ],
+)
+def test_a_doubt_in_any_language_is_no_benign_finding(word):
+    assert read_meaning(word) is Meaning.UNKNOWN
+    assert is_undecided(word)
+
+
+@pytest.mark.parametrize("code", ["8100/23", "9101/22", "8720/33/1", "8720/4"])
+def test_a_number_and_a_year_are_no_code_of_morphology(code):
+    assert read_meaning(code) is Meaning.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("Ausschluss_Melanom", "melanoma_excluido", "melanoma_descartado", "mélanome_exclu", "melanoma_escluso"),
+        *("Kontrolle", "control", "Melanom_ausgeschlossen"),
+    ],
+)
+def test_a_column_that_excludes_melanoma_does_not_ask_for_it(column):
+    assert read_question(column) is Meaning.OTHER

@@ -808,3 +808,17 @@ def test_copies_and_what_is_left_over_are_listed(tmp_path):
     assert all("unfinished download" in reasons[name] for name in left)
     assert all(reasons[name].startswith("a copy of x.jpg") for name in copies)
     assert len(reasons) == len(left + copies)
+
+
+def test_numbers_with_a_year_are_patients_and_no_codes_of_morphology():
+    table = pd.DataFrame(
+        {
+            "image": list("abcdef"),
+            "label": ["melanoma", "nevus"] * 3,
+            "Patient": ["8100/23", "8100/23", "9101/1", "8100/1", "8100/1", "9101/1"],
+            "sex": ["V", "M", "V", "M", "V", "M"],
+        }
+    )
+    metadata = ISBIDataset.from_frame(table, labels_only=True).metadata
+    assert metadata["patient_id"].tolist() == table["Patient"].tolist()
+    assert metadata["sex"].tolist() == ["male", "female"] * 3

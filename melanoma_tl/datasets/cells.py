@@ -261,11 +261,12 @@ def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None
     """
     words = [normalise(as_word(cell)).rstrip(".") for cell in cells]
     sexes = dict.fromkeys(FEMALE, "female") | dict.fromkeys(MALE, "male")
-    others = {word for word in words if word != "h"}
-    if "h" in words and not others & {*FEMALE}:
-        sexes |= {"h": "male", "m": "female"}
-    elif "h" in words and not others & {*MALE}:
-        sexes["h"] = "male"
+    spanish = {"h", "v"} & set(words)  # hombre and varón, beside mujer
+    others = set(words) - spanish
+    if spanish and not others & {*FEMALE}:
+        sexes |= dict.fromkeys(spanish, "male") | {"m": "female"}
+    elif spanish and not others & {*MALE}:
+        sexes |= dict.fromkeys(spanish, "male")
     found = [sexes.get(word) for word in words]
     if lost is not None:
         silent = [word for word, sex in zip(words, found, strict=True) if word and sex is None]

@@ -26,6 +26,7 @@ from melanoma_tl.datasets.image_files import make_id, split_suffix
 from melanoma_tl.datasets.text_tables import check_columns
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.labels.meanings import Meaning, is_answer, normalise, read_meaning, read_question
+from melanoma_tl.labels.vocabulary import ICD_O
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 _GROUP_NAMES = {
     "patient_id": re.compile(
         rf"(?:(?:{_ID}|{_PARTICLE})*(?:patient(?:en|in|e)?|pat|paciente|paziente|subj(?:ect)?|person|participant|case|fall|"
-        rf"proband(?:en|in)?|individual(?={_ID}))(?:{_ID}|in)*|pid|upn|mrn|medicalrecord(?:no|number))"
+        rf"proband(?:en|in)?|individual(?={_ID}))(?:{_ID}|in)*|pid|ptid|upn|mrn|nhc|prontuario|historiaclinica|"
+        r"cartellaclinica|ipp|nip|medicalrecord(?:no|number))"
     ),
     "lesion_id": re.compile(
         rf"(?:{_ID}|{_PARTICLE})*(?:lesione?|la?esions?|lasions?|lesao|les(?={_ID})|(?:mole|na?evus)(?={_ID}))(?:{_ID})*"
@@ -307,7 +309,9 @@ def _are_answers(cells: Iterable[str]) -> bool:
     """Tell whether a column such as "lesion" or "subject" says what something is, and not which."""
     named = {word for word in set(cells) if not is_no_id(word) and not NUMBER.fullmatch(word)}
     are_sexes = all(normalise(word) in {*FEMALE, *MALE} for word in named)
-    return bool(named) and (are_sexes or all(read_meaning(word) is not Meaning.UNKNOWN for word in named))
+    # A number and a year, as of "8100/1", looks like a code of morphology.
+    are_findings = all(read_meaning(word) is not Meaning.UNKNOWN and not ICD_O.fullmatch(word) for word in named)
+    return bool(named) and (are_sexes or are_findings)
 
 
 def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:

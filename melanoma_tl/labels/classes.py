@@ -11,7 +11,15 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.labels.meanings import Meaning, is_answer, is_missing, names_other_cancer, normalise, read_meaning
+from melanoma_tl.labels.meanings import (
+    Meaning,
+    is_answer,
+    is_missing,
+    is_undecided,
+    names_other_cancer,
+    normalise,
+    read_meaning,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -209,6 +217,8 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
     named = meanings.index(Meaning.MELANOMA) if meanings.count(Meaning.MELANOMA) == 1 else None
     if pos_label is not None:
         return _find_given(classes, pos_label, named, name)
+    if named is not None and len(classes) == 2:
+        _check_other(classes[1 - named], meanings[1 - named], name)
     if named is not None or len(classes) != 2:
         return named
     if set(meanings) == {Meaning.MALIGNANT, Meaning.OTHER} and not any(map(names_other_cancer, classes)):
@@ -220,6 +230,15 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
         f"the labels in {name} ({_show(classes)}) {both}: pass pos_label={classes[0]!r} or pos_label={classes[1]!r}, "
         "or give 0 and 1, where 1 is melanoma"
     )
+
+
+def _check_other(label: object, meaning: Meaning, name: str) -> None:
+    """Stop where the other of two classes may be melanoma as well."""
+    if meaning is Meaning.MALIGNANT or is_undecided(label):
+        raise DatasetError(
+            f"the label {label!r} in {name} stands beside melanoma and may hold melanomas too: leave those images out, "
+            "or pass pos_label= if they are none"
+        )
 
 
 def _check_two_known(classes: Sequence[object], name: str) -> None:

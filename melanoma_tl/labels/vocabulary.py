@@ -34,7 +34,9 @@ MISSING = _words("""
     todo,
     sans objet, non applicable, en attente, pendiente, pendente, in attesa, entfallt, entf., ohne angabe, o.a., n.v.,
     nicht vorhanden, nicht zutreffend, nicht verfugbar, no aplica, nao se aplica, non applicabile, keine diagnose,
-    no diagnosis, sans diagnostic, sin diagnostico, sem diagnostico, senza diagnosi, befund ausstehend, befund folgt
+    ignorado, ignorada, s/d, nd, nr, nicht erhoben, fehlend, steht aus, keine histologie, sin informacion, sem
+    informacao, senza informazione, sans information, non precise, non precisee, non precisato, no diagnosis, sans
+    diagnostic, sin diagnostico, sem diagnostico, senza diagnosi, befund ausstehend, befund folgt
 """) | {""}
 NOTHING = re.compile(r"[?.*#/]+|#[a-z/0]+[!?]|[(<\[](?:blank|empty|leer|vide|null|none|nan|missing|unknown)[)>\]]")
 """What is missing beside these words: signs alone, the errors of a spreadsheet in any language, and empty cells as
@@ -94,7 +96,9 @@ CARCINOMA = re.compile(
 )
 """Stems of the names of other cancers."""
 
-ICD_O = re.compile(r"(?<![\d/.])(?:icd o(?: 3)?(?:\.\d)?[ :]*)?\b(?:m ?)?([89]\d{3})/([012369])\d?(?![\d/.])")
+ICD_O = re.compile(
+    r"(?<![\d/.])(?:icd o(?: 3)?(?:\.\d)?[ :]*)?\b(?:m ?)?([89]\d{3})/([01269]|3(?=[1-9]?(?!\d)))(?:(?<=3)[1-9])?(?![\d/.])"
+)
 """Codes of morphology and behaviour, perhaps with a grade, such as "8720/3", "M-8720/3" and "ICD-O-3: 8720/32", of
 A. Fritz et al., "International Classification of Diseases for Oncology", 3rd edition, first revision, WHO 2013."""
 
@@ -147,7 +151,9 @@ CERTAIN = _words("est, nest, ist, es, e, it, this, das, dies, ce, cest, definite
 
 OR = re.compile(r"\b(?:vs|versus|or|oder|ou|o|und|and|et|e|y)\b|[/&]")
 DOUBT = re.compile(
-    r"\b(?:suspected|suspicious|suspicion|suspect|verdacht|possible|possibly|potential|potentially|probable|probably|"
+    r"\b(?:suspected|suspicious|suspicion|suspect\w*|verdacht|verdachtig\w*|fraglich\w*|unklar\w*|wahrscheinlich\w*|"
+    r"moglich\w*|entartet\w*|douteu\w*|sospe(?:ch|tt)\w*|suspeit\w*|degenerad\w*|possible|possibly|possibil\w*|posibl\w*|"
+    r"possivel|potential|potentially|probable|probably|probab\w*|provavel|pending|indeterminate|ausstehend|"
     r"likely|v\.? ?a|rule out|unclear|history|risk|(?:not|nicht|non|cannot|no) (?:be )?(?:excluded?|ausgeschlossen))\b"
     r"|\b[adr]/[deo]\b|\b[cd]\d\d(?:\.\d)? ?[avz]\b|\?"
 )
@@ -199,7 +205,10 @@ ASIDE = re.compile(
 )
 """What stands beside a diagnosis without changing it, such as the naevus that a melanoma began in."""
 
-DENYING = re.compile(r"\b(?:isnt|neg|un|ruled out)\b|\bnon(?=m)|\bun(?=auff)")
+DENYING = re.compile(
+    r"\b(?:isnt|neg|un|ruled out|ausschluss|kontroll\w*|controls?|descartad\w*|exclu(?:id\w*|e|s|ded)?|esclus\w*)\b"
+    r"|\bnon(?=m)|\bun(?=auff)"
+)
 """What turns the name of a column around, beside what turns a label around."""
 
 MALIGNANCY = re.compile(r"malign|cancer|bosartig|krebs|\bmalins?\b|cancro|^target$|^(?:diagnosis|iddx) ?1$")
