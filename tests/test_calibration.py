@@ -19,6 +19,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
+from melanoma_tl import MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.metrics.binary import wilson_interval
 from melanoma_tl.metrics.calibration import Calibration, fit_calibration
@@ -518,3 +519,9 @@ def test_scores_of_0_and_1_lie_beside_the_nearest():
     with_ends = np.concatenate([scores, [0.0, 1.0]]), np.concatenate([truth, [0, 1]])
     beside = np.concatenate([scores, [1e-12, 1 - 1e-12]]), with_ends[1]
     assert fit_calibration(with_ends[1], with_ends[0]) == fit_calibration(beside[1], beside[0])
+
+
+def test_scores_of_0_and_1_that_are_all_right_are_not_called_too_high():
+    truth = np.repeat([0, 1], [200, 50])
+    assert np.isnan(calibration_metrics(truth, truth.astype(float))["calibration_intercept"].value)
+    assert "no probabilities" not in str(MetricsReport.from_scores(truth, truth.astype(float)))

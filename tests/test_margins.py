@@ -62,9 +62,13 @@ def test_the_test_refutes_what_lies_outside_the_interval():
             assert -1 <= one.low <= one.value <= one.high <= 1
 
 
-def test_without_a_scatter_the_difference_is_known():
+def test_without_a_scatter_nothing_is_shown():
     found = margin_of_normal("auc", 0.05, 0.0, 0.0, 0.95, "DeLong")
-    assert (found.non_inferior, found.equivalent, found.low, found.high) == (True, True, 0, 0)
+    assert (found.non_inferior, found.equivalent, found.low, found.high) == (False, False, -1, 1)
+    truth, score = [1] * 5 + [0] * 5, [0.9] * 5 + [0.1] * 5
+    for groups in (None, range(10)):
+        same = compare(truth, score, score, margins={"auc": 0.05, "sensitivity": 0.05}, groups=groups)
+        assert not any(test.non_inferior or test.equivalent for test in same.margins.values())
 
 
 def scores():

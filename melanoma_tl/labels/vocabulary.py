@@ -97,7 +97,8 @@ CARCINOMA = re.compile(
 """Stems of the names of other cancers."""
 
 ICD_O = re.compile(
-    r"(?<![\d/.])(?:icd o(?: 3)?(?:\.\d)?[ :]*)?\b(?:m ?)?([89]\d{3})/([01269]|3(?=[1-9]?(?!\d)))(?:(?<=3)[1-9])?(?![\d/.])"
+    r"(?<![\d/.])(?:icd o(?: 3)?(?:\.\d)?[ :]*)?\b(?:m ?)?([89]\d{3})"
+    r"/([01269]|3(?=[1-9]?(?!\d)))(?:(?<=3)[1-9])?(?![\d/.])"
 )
 """Codes of morphology and behaviour, perhaps with a grade, such as "8720/3", "M-8720/3" and "ICD-O-3: 8720/32", of
 A. Fritz et al., "International Classification of Diseases for Oncology", 3rd edition, first revision, WHO 2013."""

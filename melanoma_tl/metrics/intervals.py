@@ -343,11 +343,14 @@ def _effective_sizes(
 
 
 def _worth(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
-    """Divide the number of values by the design effect of their mean."""
+    """Divide the number of values by the design effect of their mean; those of one group are worth one."""
+    n_groups = len(np.unique(group))
+    if n_groups == 1:
+        return 1.0
     deviations = values - values.mean()
     alone = float((deviations**2).sum())
     if alone == 0:
-        return float(len(np.unique(group)))
+        return float(n_groups)
     effect = float((np.bincount(group, weights=deviations) ** 2).sum()) / alone
     return len(values) / max(effect, 1.0)
 

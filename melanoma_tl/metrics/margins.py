@@ -126,7 +126,7 @@ def margin_of_normal(
     metric, margin, value, confidence, test
         As `MarginTest`.
     error : float
-        Standard error of the difference; where it is 0, the difference is taken as known.
+        Standard error of the difference; where it is 0, chance was not seen, and nothing is shown.
 
     Returns
     -------
@@ -135,9 +135,9 @@ def margin_of_normal(
     """
 
     def statistic(delta: float) -> float:
-        return (value - delta) / error if error else float(np.copysign(np.inf, value - delta))
+        return (value - delta) / error if error else 0.0
 
-    half = float(norm.isf((1 - confidence) / 2)) * error
+    half = float(norm.isf((1 - confidence) / 2)) * error if error else np.inf
     low, high = max(value - half, -1.0), min(value + half, 1.0)
     return _judge(metric, margin, value, (low, high), confidence, test, statistic)
 

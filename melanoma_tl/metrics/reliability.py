@@ -333,6 +333,9 @@ def _gaps(
 def _fit_intercept(
     truth: NDArray[np.int64], odds: NDArray[np.float64], groups: NDArray[np.int64] | None, confidence: float
 ) -> Metric:
+    if np.abs(odds).min() >= log_odds(np.ones(1))[0]:  # all scores are 0 or 1: the log odds are those of the clipping
+        return Metric(np.nan, np.nan, np.nan, len(truth), "sandwich")
+
     def excess(intercept: float) -> float:
         return float(np.sum(expit(intercept + odds) - truth))
 
