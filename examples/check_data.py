@@ -12,9 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl._tables import markdown_table
-from melanoma_tl.datasets.challenges import CHALLENGES, Challenge
-from melanoma_tl.datasets.leakage import Overlap
+from melanoma_tl.datasets import CHALLENGES, Challenge, Overlap
 from melanoma_tl.errors import DatasetError
 
 logger = logging.getLogger("check_data")
@@ -64,7 +62,7 @@ def describe(datasets: list[ISBIDataset]) -> str:
         counts = [str(n) for n in (*dataset.class_counts.values(), len(dataset.skipped))]
         rows.append([dataset.name, *counts, problems, bias])
     header = ["set", "benign", "melanoma", "left out", "problems", "the first images differ in"]
-    return markdown_table(header, rows)
+    return write_table(header, rows)
 
 
 def compare_first_images(dataset: ISBIDataset) -> str:
@@ -80,7 +78,12 @@ def share(overlaps: list[Overlap]) -> str:
     rows = [
         [overlap.left, overlap.right, *(str(overlap.counts.get(kind, "-")) for kind in kinds)] for overlap in overlaps
     ]
-    return markdown_table(["images of", "that are in", *(f"by {kind}" for kind in kinds)], rows)
+    return write_table(["images of", "that are in", *(f"by {kind}" for kind in kinds)], rows)
+
+
+def write_table(header: list[str], rows: list[list[str]]) -> str:
+    """Write a table as Markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from melanoma_tl import TransferClassifier
-from melanoma_tl.datasets.image_files import find_images
+from melanoma_tl.datasets import find_images
 from melanoma_tl.errors import MelanomaTLError
 
 

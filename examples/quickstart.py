@@ -13,7 +13,7 @@ import logging
 from pathlib import Path
 
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, MetricsReport, TransferClassifier
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 from melanoma_tl.errors import WeightsUnavailableError
 
 logger = logging.getLogger("quickstart")

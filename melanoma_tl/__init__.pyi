@@ -7,6 +7,7 @@ from . import errors as errors
 from . import explain as explain
 from . import images as images
 from . import metrics as metrics
+from . import network as network
 from . import plots as plots
 from . import recipes as recipes
 from . import report as report

@@ -7,6 +7,8 @@ import sys
 
 from melanoma_tl.errors import ParameterError, TrainingError
 
+__all__ = ["is_first_process", "join_hosts", "list_devices"]
+
 logger = logging.getLogger(__name__)
 
 ADDRESSES, N_PROCESSES, PROCESS = (

@@ -5,6 +5,29 @@ from collections.abc import Iterable
 
 from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 
+__all__ = [
+    "CacheError",
+    "ContractError",
+    "DatasetError",
+    "DownloadError",
+    "DuplicateNameError",
+    "ExportError",
+    "ImageError",
+    "JobError",
+    "LeakageError",
+    "LeakageWarning",
+    "MelanomaTLError",
+    "MissingPackageError",
+    "ModelFileError",
+    "NotFittedError",
+    "ParameterError",
+    "PluginWarning",
+    "TrainingError",
+    "UnknownNameError",
+    "WeightsUnavailableError",
+    "WriteError",
+]
+
 
 class MelanomaTLError(Exception):
     """Base class: ``except MelanomaTLError`` catches everything the library raises on purpose."""

@@ -8,6 +8,8 @@ from melanoma_tl.balancing import Balancer
 from melanoma_tl.errors import UnknownNameError
 from melanoma_tl.training.stages import Probe
 
+__all__ = ["best", "fast", "get_recipe", "list_recipes", "paper"]
+
 
 def paper() -> dict[str, Any]:
     """Set up the published network and training, exactly.

@@ -21,6 +21,8 @@ from melanoma_tl.network.cutting import cut_network
 from melanoma_tl.network.graph import IMAGE, Network, build_network, freeze, scaled_images
 from melanoma_tl.saving.model_file import load_model, save_model
 
+__all__ = ["CONTRACT", "Clause", "check_backbone"]
+
 
 @own_settings()
 def check_backbone(

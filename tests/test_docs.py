@@ -312,3 +312,24 @@ def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(tmp_path):
         assert not [address for address in fetched if address.startswith(("http:", "https:", "//"))], page
     for sheet in tmp_path.rglob("*.css"):
         assert not re.search(r"url\(['\"]?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_the_page_on_the_architecture_has_the_packages_of_the_code():
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    tables = runpy.run_path(str(DOCS / "architecture_tables.py"))
+    assert f"\n{tables['list_packages']()}\n" in page
+    picture = (DOCS / "architecture_picture.py").read_text(encoding="utf-8")
+    assert all(f'    "{package}": "' in picture for package in tables["MAY_IMPORT"])
+
+
+@only_tensorflow
+def test_the_page_on_the_architecture_has_the_modules_that_an_image_passes(own_table):
+    """`python docs/architecture_tables.py` writes them; the order of those that threads call first may differ."""
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    tables = runpy.run_path(str(DOCS / "architecture_tables.py"))
+    for name, passed in zip(("fit", "predict_proba"), tables["trace_fit_and_predict_proba"](), strict=True):
+        shown = re.search(rf"<!-- {name} -->\n(.*?)<!-- end -->", page, flags=re.S)[1]
+        assert set(re.findall(r"^\| `(\S+)` \|", shown, flags=re.M)) == set(passed)
+    walk = page.partition("## From the file to the score")[2].partition("<details")[0]
+    for module in re.findall(r"`((?:images|labels|network|training|saving|backbones)\.\w+)`", walk):
+        assert f"| `{module}` |" in page, module

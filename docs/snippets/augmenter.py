@@ -2,7 +2,7 @@
 
 # --8<-- [start:example]
 from melanoma_tl import Augmenter, ISBIDataset
-from melanoma_tl.datasets.synthetic import write_challenge
+from melanoma_tl.datasets import write_challenge
 
 write_challenge(
     "data", year=2016, split="train", n_benign=6, n_melanoma=3, size=128

@@ -8,7 +8,7 @@ from melanoma_tl import (
     MetricsReport,
     TransferClassifier,
 )
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data", n_train=60, n_validation=30, n_test=40, size=64)
 train = ISBIDataset.from_challenge("data", year=2016, split="train")

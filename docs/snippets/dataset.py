@@ -2,7 +2,7 @@
 
 # --8<-- [start:example]
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 # drawn lesions; or unpack the real files there
 write_isbi("data", n_train=60, n_validation=20, n_test=40, size=128)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data", n_train=60, n_validation=10, n_test=40, size=48)
 

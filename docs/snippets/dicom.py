@@ -9,7 +9,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from melanoma_tl.datasets.lesion_drawing import draw_lesion
+from melanoma_tl.datasets import draw_lesion
 
 
 def write(path, pixels):

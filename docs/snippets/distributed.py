@@ -1,7 +1,7 @@
 """The examples of the page on backends, devices and hosts."""
 
 from melanoma_tl import ISBIDataset, TransferClassifier
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data", n_train=30, n_validation=10, n_test=20, size=48)
 train = ISBIDataset.from_challenge("data", year=2016, split="train")

@@ -1,6 +1,6 @@
 """The example of the page on explanations."""
 
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data", n_train=40, n_validation=20, n_test=40, size=48)
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from melanoma_tl.datasets.lesion_drawing import draw_lesion
+from melanoma_tl.datasets import draw_lesion
 
 
 def draw(number, *, melanoma=False, file="JPEG"):

@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image, ImageEnhance
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data", n_train=60, n_validation=20, n_test=40, size=160)
 

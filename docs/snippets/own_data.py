@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from melanoma_tl.datasets.lesion_drawing import draw_lesion
+from melanoma_tl.datasets import draw_lesion
 
 for label, name in enumerate(("benign", "melanoma")):
     Path("images", name).mkdir(parents=True)

@@ -1,6 +1,6 @@
 """The example of the performance page, on drawn lesions."""
 
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data/isbi", n_train=30, n_validation=10, n_test=20, size=48)
 

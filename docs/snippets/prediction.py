@@ -1,6 +1,6 @@
 """The examples of the page on prediction."""
 
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data", n_train=60, n_validation=30, n_test=40, size=64)
 

@@ -1,6 +1,6 @@
 """The example of the recipes, on drawn lesions and a small image size."""
 
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data", n_train=24, n_validation=8, n_test=8, size=48)
 

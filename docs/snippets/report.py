@@ -5,7 +5,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from melanoma_tl import ISBIDataset, MetricsReport
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 from melanoma_tl.images import load_image
 
 write_isbi("data", n_train=80, n_validation=10, n_test=100, size=48)

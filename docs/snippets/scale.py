@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from melanoma_tl import ISBIDataset, TransferClassifier
-from melanoma_tl.datasets.synthetic import write_isbi
+from melanoma_tl.datasets import write_isbi
 
 write_isbi("data/isbi", n_train=30, n_validation=10, n_test=10, size=48)
 train = ISBIDataset.from_challenge("data/isbi", year=2016, split="train")

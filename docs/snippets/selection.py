@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image, ImageEnhance
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.synthetic import write_challenge
+from melanoma_tl.datasets import write_challenge
 
 write_challenge("data", n_benign=240, n_melanoma=80, size=64)
 _train = ISBIDataset.from_challenge("data", year=2016, split="train")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from melanoma_tl.datasets.lesion_drawing import draw_lesion
+from melanoma_tl.datasets import draw_lesion
 
 for number in range(24):
     folder = Path("pictures", ("nevus", "melanoma")[number % 2])

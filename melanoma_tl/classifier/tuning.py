@@ -128,7 +128,7 @@ class TuningMixin:
         y : array-like of shape (n_images,), optional
             Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
         sensitivity, specificity, cost_ratio, prevalence, youden, assurance, confidence
-            As `melanoma_tl.choose_threshold`.
+            As `melanoma_tl.metrics.choose_threshold`.
 
         Returns
         -------

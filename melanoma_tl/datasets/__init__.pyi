@@ -1,3 +1,5 @@
+from .challenges import CHALLENGES as CHALLENGES
+from .challenges import DIAGNOSES as DIAGNOSES
 from .challenges import Challenge as Challenge
 from .challenges import Download as Download
 from .challenges import get_challenge as get_challenge
@@ -5,6 +7,8 @@ from .image_files import find_images as find_images
 from .isbi import ISBIDataset as ISBIDataset
 from .leakage import Overlap as Overlap
 from .lesion_drawing import draw_lesion as draw_lesion
+from .near_duplicates import MAX_COARSE_DISTANCE as MAX_COARSE_DISTANCE
+from .near_duplicates import MAX_FINE_DISTANCE as MAX_FINE_DISTANCE
 from .near_duplicates import find_near_duplicates as find_near_duplicates
 from .selection_bias import SelectionBias as SelectionBias
 from .selection_bias import measure_selection_bias as measure_selection_bias

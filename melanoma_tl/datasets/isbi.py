@@ -132,7 +132,7 @@ class ISBIDataset(ImageTable):
             2016 and 2017 (Part 3), 2018 (Task 3), 2019, 2020 and 2024, or a name: "HAM10000", "PH2", "PAD-UFES-20",
             "Derm7pt", "BCN20000", "MILK10k", "DDI", "Fitzpatrick17k".
         split : {"train", "validation", "test", "all"}
-            Which part; `melanoma_tl.datasets.challenges.CHALLENGES` lists what there is.
+            Which part; `melanoma_tl.datasets.CHALLENGES` lists what there is.
         image_dirs : sequence of path, optional
             Folders to look for the images in, in this order. Useful where the
             images of several years lie in one place.
@@ -326,7 +326,7 @@ class ISBIDataset(ImageTable):
             Without a label, the diagnosis is it.
         positive : scalar or iterable of scalars, optional
             The labels that mean melanoma; every other one that is not missing is benign then. By default
-            `melanoma_tl.labels.meanings.read_meaning` reads them.
+            their words say it.
         label_map : mapping, Series or callable, optional
             What each label means, such as ``{"NV": 0, "MEL": 1}``; "benign" and "melanoma" stand for 0 and 1.
         image_dirs : sequence of path, optional

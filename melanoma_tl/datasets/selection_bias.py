@@ -91,7 +91,7 @@ def measure_selection_bias(
     ------
     DatasetError
         If the subset holds images that the dataset does not, or if no class has at
-        least `MIN_IMAGES` readable images both in the subset and outside it.
+        least 5 readable images both in the subset and outside it.
     ImageError
         If an image cannot be read and `on_error` is "raise".
     ParameterError
@@ -113,7 +113,7 @@ def measure_selection_bias(
     others. Unknown values count as a value of their own.
 
     The p-value is the share of random subsets, with as many images of the class, whose
-    effect is as large or larger: a permutation test with `N_DRAWS` draws, the given
+    effect is as large or larger: a permutation test with 9,999 draws, the given
     subset counted in (Phipson and Smyth, 2010, Stat Appl Genet Mol Biol 9:39). The draw
     of the counts of each value is the multivariate hypergeometric one. All p-values are
     corrected together as Holm (1979, Scand J Stat 6:65) describes, because the question
@@ -123,7 +123,7 @@ def measure_selection_bias(
 
     In a large dataset differences too small to matter have a small p-value, too.
     A characteristic differs where p is below `alpha` and the effect at least
-    `NOTABLE_EFFECT`. That none does is no proof that the subset was drawn at random.
+    0.1. That none does is no proof that the subset was drawn at random.
 
     Examples
     --------

@@ -56,7 +56,8 @@ class Verification:
     n_images : int
         How many images were opened.
     problems : pandas.DataFrame
-        One row a problem: ``image_id``, ``path``, ``problem`` (one of `PROBLEMS`) and ``detail``;
+        One row a problem: ``image_id``, ``path``, ``problem`` ("unreadable", "blank",
+        "label conflict", "duplicate", "near-duplicate" or "odd size") and ``detail``;
         the gravest first.
     """
 

@@ -3,6 +3,8 @@ from .explanations import explain as explain
 from .explanations import explain_errors as explain_errors
 from .explanations import grad_cam as grad_cam
 from .explanations import occlusion as occlusion
+from .shortcuts import SMALLEST_AUC as SMALLEST_AUC
+from .shortcuts import VIEWS as VIEWS
 from .shortcuts import Box as Box
 from .shortcuts import ShortcutCheck as ShortcutCheck
 from .shortcuts import check_shortcuts as check_shortcuts

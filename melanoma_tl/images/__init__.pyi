@@ -1,4 +1,5 @@
 from .array_store import StoredArrays as StoredArrays
+from .decoding import FORMATS as FORMATS
 from .decoding import MIN_SIDE as MIN_SIDE
 from .decoding import REDUCING_GAP as REDUCING_GAP
 from .decoding import ImageFile as ImageFile

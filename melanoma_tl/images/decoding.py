@@ -140,7 +140,7 @@ def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Ima
     Parameters
     ----------
     source : path, bytes, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
-        The image; a file of one of the `FORMATS`, or DICOM where pydicom is installed.
+        The image; a file of one of the formats in `melanoma_tl.images.FORMATS`, or DICOM where pydicom is installed.
     at_least : tuple of int, optional
         (height, width) in pixels that suffice: a larger JPEG may be decoded at a
         half, a quarter or an eighth of its size, whichever is still that large.

@@ -8,6 +8,9 @@ from .calibration import Calibration as Calibration
 from .calibration import fit_calibration as fit_calibration
 from .calibration_splines import SmoothCalibration as SmoothCalibration
 from .calibration_splines import smooth_calibration as smooth_calibration
+from .claims import ALIASES as ALIASES
+from .claims import CLAIMED as CLAIMED
+from .claims import ROUNDINGS as ROUNDINGS
 from .claims import ClaimRow as ClaimRow
 from .claims import ClaimsCheck as ClaimsCheck
 from .claims import MatrixFit as MatrixFit
@@ -21,6 +24,7 @@ from .comparisons import McNemar as McNemar
 from .comparisons import compare as compare
 from .comparisons import delong_interval as delong_interval
 from .comparisons import mcnemar as mcnemar
+from .confusion import CONFUSION_METRICS as CONFUSION_METRICS
 from .confusion import ConfusionCounts as ConfusionCounts
 from .confusion import confusion_counts as confusion_counts
 from .confusion import proportion_metrics as proportion_metrics
@@ -41,14 +45,20 @@ from .intervals import auc_interval as auc_interval
 from .intervals import average_precision_interval as average_precision_interval
 from .intervals import delong as delong
 from .intervals import wilson_interval as wilson_interval
+from .margins import MARGIN_METRICS as MARGIN_METRICS
 from .margins import MarginTest as MarginTest
 from .metric import LABELS as LABELS
+from .metric import OF_PREVALENCE as OF_PREVALENCE
+from .metric import UNBOUNDED as UNBOUNDED
 from .metric import Metric as Metric
+from .multiclass import AVERAGED as AVERAGED
+from .multiclass import NO_CLASS as NO_CLASS
 from .multiclass import MulticlassMetrics as MulticlassMetrics
 from .multiclass import multiclass_metrics as multiclass_metrics
 from .multiclass import predict_classes as predict_classes
 from .multiclass_comparisons import MulticlassComparison as MulticlassComparison
 from .multiclass_comparisons import compare_classes as compare_classes
+from .reliability import CALIBRATION_LABELS as CALIBRATION_LABELS
 from .reliability import BrierDecomposition as BrierDecomposition
 from .reliability import ReliabilityCurve as ReliabilityCurve
 from .reliability import calibration_metrics as calibration_metrics
@@ -61,6 +71,7 @@ from .sensitivity_specificity import SensitivityAtSpecificity as SensitivityAtSp
 from .sensitivity_specificity import SpecificityAtSensitivity as SpecificityAtSensitivity
 from .sensitivity_specificity import sensitivity_at_specificity as sensitivity_at_specificity
 from .sensitivity_specificity import specificity_at_sensitivity as specificity_at_sensitivity
+from .sites import SITE_METRICS as SITE_METRICS
 from .sites import RandomEffects as RandomEffects
 from .sites import Site as Site
 from .sites import SiteSummary as SiteSummary

@@ -82,7 +82,7 @@ def roc_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     Raises
     ------
     DatasetError, ParameterError
-        As `melanoma_tl.metrics.validation.check_scored`.
+        As `score_metrics`.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
     Raises
     ------
     DatasetError, ParameterError
-        As `melanoma_tl.metrics.validation.check_scored`.
+        As `score_metrics`.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def partial_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     Raises
     ------
     DatasetError, ParameterError
-        As `melanoma_tl.metrics.validation.check_scored`.
+        As `score_metrics`.
 
     Examples
     --------
@@ -233,7 +233,7 @@ def resampled_metrics(
     Parameters
     ----------
     truth, scores : ndarray of shape (n,)
-        As `melanoma_tl.metrics.validation.check_scored` returns them.
+        As ``validation.check_scored`` returns them.
     threshold, groups, confidence, n_resamples, random_state
         As `score_metrics`.
 

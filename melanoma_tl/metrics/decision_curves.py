@@ -293,7 +293,7 @@ def predictive_values(
         Coverage of the intervals, between 0 and 1.
     worth : tuple of float, optional
         How many independent images the melanomas and the benign images are worth, where several are of one patient
-        (`melanoma_tl.metrics.intervals.effective_size` of those called right); their numbers by default.
+        (Rao and Scott 1992); their numbers by default.
 
     Returns
     -------

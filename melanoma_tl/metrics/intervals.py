@@ -154,7 +154,7 @@ def auc_interval(
     Parameters
     ----------
     truth, scores : ndarray of shape (n,)
-        As `melanoma_tl.metrics.validation.check_scored` returns them; both classes.
+        0 benign, 1 melanoma, and scores without NaN; both classes.
     groups : array-like of shape (n,), or None
         As `delong`.
     confidence : float

@@ -71,7 +71,7 @@ class Metric:
         "bootstrap bound", "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
     few : bool, default=False
         Whether the interval rests on so few images, or patients, that it holds the truth less often than it says
-        (`melanoma_tl.metrics.few`).
+        (see the coverage of intervals in the documentation).
     """
 
     value: float

@@ -161,7 +161,7 @@ def multiclass_metrics(
     MulticlassMetrics
         Accuracy with Wilson's interval, of the effective number of images where there are groups; all others with
         percentile bootstrap intervals. For what depends on the shares of the classes
-        (`melanoma_tl.metrics.metric.OF_PREVALENCE`) all images are resampled, for the rest those of each class for
+        (`melanoma_tl.metrics.OF_PREVALENCE`) all images are resampled, for the rest those of each class for
         themselves. A class is called against the rest where its score is strictly above 0.5, as in the scorer of
         the challenges.
 

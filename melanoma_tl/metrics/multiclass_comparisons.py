@@ -37,7 +37,7 @@ class MulticlassComparison(TitledTable):
         Coverage of the intervals.
     differences : mapping of str to Difference
         First minus second: "balanced_accuracy", "accuracy", and "macro_" with each name in
-        `melanoma_tl.metrics.multiclass.AVERAGED`.
+        `melanoma_tl.metrics.AVERAGED`.
     against_rest : mapping of str to mapping of str to Difference
         For each class, the differences of all figures of it against the rest.
     disagreement : McNemar

@@ -105,7 +105,7 @@ def reliability_curve(
         Coverage of the intervals, between 0 and 1.
     groups : array-like of shape (n,), optional
         What each image belongs to, such as its patient: Wilson's intervals then are those of as many
-        independent images as those of each bin are worth (`melanoma_tl.metrics.intervals.effective_size`).
+        independent images as those of each bin are worth (Rao and Scott 1992).
 
     Returns
     -------

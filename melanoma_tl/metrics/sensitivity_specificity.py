@@ -77,8 +77,8 @@ def specificity_at_sensitivity(
     Returns
     -------
     tuple of SpecificityAtSensitivity
-        One a sensitivity. The n of each is that of the benign images. The intervals, those of
-        `melanoma_tl.metrics.intervals.specificity_intervals`, include the chance in choosing the threshold.
+        One a sensitivity. The n of each is that of the benign images. The intervals,
+        fiducial ones (Hannig 2009), include the chance in choosing the threshold.
 
     Raises
     ------

@@ -28,7 +28,7 @@ class MetricsDisplay(ScoresDisplay):
     ----------
     metrics : mapping of str to Metric
         From the top down, by the names in `melanoma_tl.metrics.LABELS` or any others, which are written as they are;
-        those that may exceed 1 (`melanoma_tl.metrics.metric.UNBOUNDED`) are not drawn.
+        those that may exceed 1 (`melanoma_tl.metrics.UNBOUNDED`) are not drawn.
     confidence : float, default=0.95
         Coverage of the intervals.
 

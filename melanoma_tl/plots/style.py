@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.typing import ColorType
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+BLUE = "#0072B2"
+"""What is measured; like the next two from the palette of Okabe and Ito (2008), safe for the colour-blind."""
+ORANGE = "#D55E00"
+"""What is set beside it: validation, a reference, the chosen point."""
+GREEN = "#009E73"
+"""The third of several curves."""
+GREY = "#767676"
+"""Lines of chance; a contrast of 4.5 to 1 on white."""
 
 OKABE_ITO = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
