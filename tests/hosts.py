@@ -16,8 +16,8 @@ from conftest import draw_images, register_tiny
 
 from melanoma_tl import TransferClassifier
 from melanoma_tl._versions import library_versions
-from melanoma_tl.classifier import transfer as classifier
 from melanoma_tl.errors import MelanomaTLError
+from melanoma_tl.training import run
 
 EPOCHS = 12
 NUMBER = int(os.environ["KERAS_DISTRIBUTION_PROCESS_ID"]) if __name__ == "__main__" else 0
@@ -38,9 +38,9 @@ def agree(folder):
         "seed": complaint_about(random_state=None),
         "alone": complaint_about(distribution=None),
     }
-    classifier.library_versions = lambda: library_versions() | ({"keras": "3.0.0"} if NUMBER else {})
+    run.library_versions = lambda: library_versions() | ({"keras": "3.0.0"} if NUMBER else {})
     complaints["version"] = complaint_about()
-    classifier.library_versions = library_versions
+    run.library_versions = library_versions
     found = {f"{name}/{key}": value for name in ("even", "uneven") for key, value in trainings.train(name).items()}
     np.savez(folder / f"found_{NUMBER}.npz", **found)
     (folder / f"complaints_{NUMBER}.json").write_text(json.dumps(complaints))

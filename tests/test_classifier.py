@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.base import clone
 
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, MetricsReport, TransferClassifier, list_recipes
+from melanoma_tl.classifier.state import name_recipe
 from melanoma_tl.errors import (
     DatasetError,
     ImageError,
@@ -334,14 +335,14 @@ def test_the_recipe_is_remembered(dataset):
 
 def test_a_recipe_is_recognised_by_its_parameters():
     paper = TransferClassifier.from_recipe("paper", random_state=3, verbose=0)
-    assert paper._name_recipe() == clone(paper)._name_recipe() == "paper"
+    assert name_recipe(paper) == name_recipe(clone(paper)) == "paper"
     paper.set_params(optimizer="sgd", learning_rate=0.1)
-    assert paper._name_recipe() == clone(paper)._name_recipe() == "paper with learning_rate, optimizer changed"
+    assert name_recipe(paper) == name_recipe(clone(paper)) == "paper with learning_rate, optimizer changed"
     by_hand = TransferClassifier(**get_recipe("fast"), weights=None)
-    assert by_hand._name_recipe() == "fast"
-    assert by_hand.set_params(tta=4)._name_recipe() == "fast with tta changed"
-    assert TransferClassifier.from_recipe("best")._name_recipe() == "best"
-    assert TransferClassifier()._name_recipe() == "none"
+    assert name_recipe(by_hand) == "fast"
+    assert name_recipe(by_hand.set_params(tta=4)) == "fast with tta changed"
+    assert name_recipe(TransferClassifier.from_recipe("best")) == "best"
+    assert name_recipe(TransferClassifier()) == "none"
 
 
 # -- the model file --

@@ -6,6 +6,7 @@ from conftest import draw_images
 from drawn_scores import simulate
 
 from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
+from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.errors import LeakageWarning
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.concerns import list_concerns
@@ -223,7 +224,7 @@ def test_the_card_says_where_the_threshold_is_from(classifier, dataset):
         tuned
     )
     given = MetricsReport.from_estimator(classifier, dataset, threshold=0.91, n_resamples=100)
-    classifier._forget_tuning()
+    classifier._post = PostProcessing()
     for report in (given, MetricsReport.from_scores([0, 1], [0.2, 0.8], threshold=0.91, n_resamples=100)):
         assert "above 0.91, given to the report, which does not know how it was chosen." in card_of(report)
         assert "highest Youden index" not in report.to_json()

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from melanoma_tl import Ensemble, ISBIDataset, TransferClassifier, cross_validate
-from melanoma_tl.classifier.ensemble import STATE_FILE, rank_among
+from melanoma_tl.classifier.members import rank_among
 from melanoma_tl.errors import (
     DatasetError,
     ImageError,
@@ -21,6 +21,7 @@ from melanoma_tl.errors import (
 )
 from melanoma_tl.images.image_lists import Part
 from melanoma_tl.images.loading import name_of, open_source
+from melanoma_tl.saving.ensemble_file import STATE_FILE
 
 
 def make(**changes):
@@ -133,7 +134,7 @@ def test_one_call_reports_on_the_out_of_fold_scores(ensemble, patients):
 
 
 def test_every_fold_has_its_figures(ensemble, patients):
-    table = ensemble.fold_figures(n_resamples=100)
+    table = ensemble.fold_metrics(n_resamples=100)
     assert table["images"].tolist() == [8, 8, 8]
     assert table["melanoma"].tolist() == [4, 4, 4]
     assert table["epochs"].tolist() == [2, 2, 2]

@@ -15,7 +15,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
-from melanoma_tl.classifier.ensemble import MAX_STATE_BYTES, STATE_FILE, rank_among
+from melanoma_tl.classifier.members import rank_among
+from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.errors import (
     DatasetError,
     ExportError,
@@ -27,6 +28,7 @@ from melanoma_tl.errors import (
     UnknownNameError,
 )
 from melanoma_tl.metrics.calibration import Calibration
+from melanoma_tl.saving.ensemble_file import MAX_STATE_BYTES, STATE_FILE
 
 
 def make(**changes):
@@ -335,7 +337,7 @@ def test_files_that_are_no_archives(ensemble, tmp_path):
 
 
 def test_only_cross_validation_makes_folds(ensemble):
-    for ask in (lambda: ensemble.folds_, ensemble.out_of_fold_report, ensemble.fold_figures):
+    for ask in (lambda: ensemble.folds_, ensemble.out_of_fold_report, ensemble.fold_metrics):
         with pytest.raises(NotFittedError, match="only cross_validate"):
             ask()
 
@@ -358,7 +360,7 @@ def test_an_ensemble_is_exported_as_one_network(images, labels, tmp_path):
     small = np.ascontiguousarray(images[:5, :32, :32])
     for calibrated in (False, True):
         if calibrated:
-            ensemble._calibration = Calibration(slope=0.7, intercept=0.2)
+            ensemble._post = PostProcessing(calibration=Calibration(slope=0.7, intercept=0.2))
         result = ensemble.export(tmp_path / "model")
         assert result.views == (1, 4)
         assert result.largest_difference <= 1e-4

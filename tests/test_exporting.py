@@ -16,6 +16,7 @@ from conftest import draw_images, only_tensorflow
 from PIL import Image
 
 from melanoma_tl import Probe, TransferClassifier
+from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.errors import ExportError, NotFittedError, UnknownNameError
 from melanoma_tl.images.decoding import load_image
 from melanoma_tl.images.symmetries import symmetric_views
@@ -274,7 +275,7 @@ def test_views_and_calibration_are_in_the_exported_graph(of_views, tmp_path, for
         pytest.importorskip(module)
     classifier = calibrated(of_views, tta=tta)
     scores = classifier.predict_proba(TEXTURES)[:, 1]
-    raw, of_one = (classifier._raw_scores(TEXTURES, n_views) for n_views in (tta, 1))
+    raw, of_one = (classifier._score(TEXTURES, n_views) for n_views in (tta, 1))
     assert np.abs(raw - of_one).max() > 1e-3, "so that views matter"
     result = classifier.export(tmp_path / file_name)
     assert result.views == (tta,)
@@ -294,7 +295,7 @@ def test_scores_that_float32_takes_for_1_are_the_same_in_every_runtime(fitted, t
     for module in modules:
         pytest.importorskip(module)
     sure = copy(fitted).set_params(tta=tta, precision="float32")
-    sure._calibration = Calibration(0.05, 0.1)
+    sure._post = PostProcessing(calibration=Calibration(0.05, 0.1))
     result = sure.export(tmp_path / file_name)
     assert result.conversion_difference <= 1e-5
     assert result.largest_difference > TOLERANCE

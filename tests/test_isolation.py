@@ -21,9 +21,10 @@ from sklearn.metrics import roc_auc_score
 from melanoma_tl import Stage, TransferClassifier, cross_validate, list_backbones, register_backbone
 from melanoma_tl._keras.copies import copy_layer
 from melanoma_tl._keras.isolation import own_settings
-from melanoma_tl.backbones import get_backbone
 from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
+from melanoma_tl.training.replicas import ALONE
+from melanoma_tl.training.run import TrainingRun
 
 layers = keras.layers
 X = draw_images(24)
@@ -328,8 +329,8 @@ def names_of_layers(name):
     """Build twice, beside layers of the user's, and after them."""
     found = []
     for _ in range(2):
-        clf = classifier(name, input_size=(32, 32), random_state=0)
-        network = clf._build(get_backbone(name), None, 0)
+        clf = classifier(name, weights=None, input_size=(32, 32), random_state=0)
+        network = TrainingRun(clf, 0, ALONE).build()
         found.append([operation.name for operation in network.model.operations])
         layers.Conv2D(1, 1)
         layers.Dense(1)

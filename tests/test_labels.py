@@ -14,6 +14,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.preprocessing import LabelEncoder
 
 from melanoma_tl import Balancer, Ensemble, MetricsReport, MulticlassReport, TransferClassifier, cross_validate
+from melanoma_tl.classifier.postprocessing import PostProcessing
+from melanoma_tl.classifier.state import describe_parameters
 from melanoma_tl.errors import DatasetError, ImageError, ModelFileError, ParameterError, UnknownNameError
 from melanoma_tl.explain.explanations import explain, grad_cam, occlusion
 from melanoma_tl.explain.shortcuts import check_shortcuts
@@ -34,6 +36,7 @@ from melanoma_tl.plots import (
     ScoreHistogramDisplay,
 )
 from melanoma_tl.saving.audit import STATE_FILE
+from melanoma_tl.training.labels import weights_of_classes
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
@@ -514,7 +517,7 @@ def test_tuning_and_calibration_are_of_melanoma(first, numbered, images):
         assert classifier.calibrate(images, y) == numbered.calibrate(images, truth)
     assert np.array_equal(classifier.predict_proba(images)[:, 0], numbered.predict_proba(images)[:, 1])
     for one in (classifier, numbered):
-        one._forget_tuning()
+        one._post = PostProcessing()
 
 
 def test_reports_are_the_same_to_the_last_digit(first, numbered, images):
@@ -683,8 +686,8 @@ def test_classifiers_of_others_are_reported_in_their_words(names):
 )
 def test_weights_of_classes_may_have_any_key_that_names_one(labels, weights):
     classes, classifier = Classes.of(labels), make(class_weight=weights)
-    assert classifier._weights_of_classes(classes) == {0: 1.0, 1: 3.0}
-    described = json.loads(json.dumps(classifier._describe_parameters()))["class_weight"]
+    assert weights_of_classes(classifier.class_weight, classes) == {0: 1.0, 1: 3.0}
+    described = json.loads(json.dumps(describe_parameters(classifier)))["class_weight"]
     assert classes.encode(list(described)).tolist() == [0, 1], "as a file has them"
     assert list(described.values()) == [1, 3]
 
@@ -721,7 +724,7 @@ def test_a_classifier_of_words_scores_a_dataset(fitted, dataset):
     report = MetricsReport.from_estimator(fitted, dataset, n_resamples=100)
     assert report.counts.n_melanoma == int(dataset.labels.sum())
     assert fitted.tune_threshold(dataset, youden=True).sensitivity.n == 12
-    fitted._forget_tuning()
+    fitted._post = PostProcessing()
     with pytest.raises(ParameterError, match="pos_label=0 would call 1 benign"):
         make(pos_label=0).fit(dataset)
 

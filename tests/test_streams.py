@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
+from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError
 from melanoma_tl.explain.shortcuts import check_shortcuts
 from melanoma_tl.images.loading import identify, open_source, prepare, read_batches
@@ -83,7 +84,7 @@ def test_tuning_on_a_shuffling_dataset_is_tuning_on_its_images(model, images):
     assert calibrated[0] == pytest.approx(calibrated[1], rel=1e-4)
     tuned = [model.tune_threshold(*data, youden=True).threshold for data in ((other,), (images, noisy))]
     assert tuned[0] == pytest.approx(tuned[1], abs=1e-6)
-    model._forget_tuning()
+    model._post = PostProcessing()
 
 
 def test_shortcuts_of_a_shuffling_dataset(classifier, shuffling, images, labels):

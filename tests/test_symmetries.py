@@ -109,8 +109,8 @@ def test_images_are_decoded_once_and_scored_in_batches_of_the_same_size(fitted, 
             decoded.append(image)
             yield image
 
-    monkeypatch.setattr("melanoma_tl.classifier.transfer._PIXELS_AT_ONCE", 5 * 32 * 32)
-    network = fitted._scorer()
+    monkeypatch.setattr("melanoma_tl.network.inference._PIXELS_AT_ONCE", 5 * 32 * 32)
+    network = fitted._scorer().network
     predict = network.predict_on_batch
     monkeypatch.setattr(network, "predict_on_batch", lambda images: batches.append(len(images)) or predict(images))
     dataset = tf.data.Dataset.from_generator(give, output_signature=tf.TensorSpec((32, 32, 3), tf.uint8))
@@ -122,7 +122,7 @@ def test_images_are_decoded_once_and_scored_in_batches_of_the_same_size(fitted, 
 
 def test_as_many_images_go_through_the_network_as_one_says(fitted, small, monkeypatch):
     batches = []
-    network = fitted._scorer()
+    network = fitted._scorer().network
     predict = network.predict_on_batch
     monkeypatch.setattr(network, "predict_on_batch", lambda images: batches.append(len(images)) or predict(images))
     scores = fitted.predict_proba(small, batch_size=7)

@@ -11,6 +11,7 @@ from model_files import edit
 from sklearn.base import clone
 
 from melanoma_tl import Balancer, Ensemble, MetricsReport, TransferClassifier
+from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.errors import (
     DatasetError,
     LeakageWarning,
@@ -42,9 +43,9 @@ def trained(images, labels):
 
 @pytest.fixture
 def fitted(trained):
-    trained._forget_tuning()
+    trained._post = PostProcessing()
     yield trained
-    trained._forget_tuning()
+    trained._post = PostProcessing()
 
 
 def test_calibrated_scores_are_those_of_the_calibration(fitted):
@@ -154,7 +155,7 @@ def test_unreadable_images_are_left_out(trained, dataset, tmp_path):
             point = trained.tune_threshold([*dataset.paths, tmp_path / "empty.png"], [*dataset.labels, 1], youden=True)
     finally:
         trained.on_error = "raise"
-        trained._forget_tuning()
+        trained._post = PostProcessing()
     assert point.counts.n == len(dataset)
 
 
@@ -302,7 +303,7 @@ def test_an_ensemble_knows_what_its_members_were_tuned_on(images, labels):
 def test_members_that_are_calibrated_count_at_their_prevalence(images, labels):
     members = [make(epochs=1, random_state=seed).fit(images, labels) for seed in range(2)]
     for member, prevalence in zip(members, (0.1, 0.3), strict=True):
-        member._calibration = Calibration(1.0, 0.0, 0.5, prevalence)
+        member._post = PostProcessing(calibration=Calibration(1.0, 0.0, 0.5, prevalence))
     found = Ensemble(members, verbose=0).calibrate(VALID, TRUTH, method="temperature")
     assert found.from_prevalence == pytest.approx(0.2)
 

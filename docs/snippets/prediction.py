@@ -26,7 +26,7 @@ clf = TransferClassifier(
 )
 ensemble = cross_validate(clf, train, folds=3)
 
-print(ensemble.fold_figures().round(3).to_string())  # a row each fold
+print(ensemble.fold_metrics().round(3).to_string())  # a row each fold
 print(ensemble.out_of_fold_report())  # each image by a member new to it
 print(MetricsReport.from_estimator(ensemble, test))
 

@@ -1,4 +1,4 @@
 from .cross_validation import cross_validate as cross_validate
-from .ensemble import CrossValidation as CrossValidation
 from .ensemble import Ensemble as Ensemble
+from .out_of_fold import OutOfFold as OutOfFold
 from .transfer import TransferClassifier as TransferClassifier

@@ -9,13 +9,16 @@ from sklearn.base import clone
 from tqdm.auto import tqdm
 
 from melanoma_tl._parameters import NONE, SEED, VERBOSE, checked, choice, instance, whole
-from melanoma_tl.classifier.ensemble import COMBINATIONS, CrossValidation, Ensemble, draw_seeds
+from melanoma_tl.classifier.ensemble import COMBINATIONS, Ensemble
+from melanoma_tl.classifier.members import draw_seeds
+from melanoma_tl.classifier.out_of_fold import OutOfFold
 from melanoma_tl.classifier.transfer import TransferClassifier
 from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, number_groups, number_own_groups
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.image_lists import Part, is_table
 from melanoma_tl.images.loading import identify, name_of, open_source
 from melanoma_tl.metrics.estimators import score_melanoma
+from melanoma_tl.training.labels import weights_of_classes
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +92,7 @@ def cross_validate(
     -------
     Ensemble
         Of the members, in the order of their folds, at the threshold of the classifier, with
-        `out_of_fold_scores_` and `folds_` of shape (n_images,), `out_of_fold_report` and `fold_figures`.
+        `out_of_fold_scores_` and `folds_` of shape (n_images,), `out_of_fold_report` and `fold_metrics`.
 
     Raises
     ------
@@ -109,7 +112,7 @@ def cross_validate(
     >>> images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype="uint8")
     >>> classifier = TransferClassifier(weights=None, input_size=(32, 32), epochs=1, random_state=0, verbose=0)
     >>> ensemble = cross_validate(classifier, images, [0, 1] * 6, folds=3, verbose=0)
-    >>> ensemble.out_of_fold_scores_.shape, ensemble.fold_figures(n_resamples=100)["images"].tolist()
+    >>> ensemble.out_of_fold_scores_.shape, ensemble.fold_metrics(n_resamples=100)["images"].tolist()
     ((12,), [4, 4, 4])
     """
     _check(classifier, folds, validation)
@@ -138,7 +141,7 @@ def cross_validate(
     ensemble = Ensemble(members, combine=combine, threshold=classifier.threshold, verbose=verbose)
     readable = ~np.isnan(scores)
     ensemble.reference_scores_ = [scores[readable & (of_fold == fold)] for fold in range(folds)]
-    ensemble.cross_validation_ = CrossValidation(
+    ensemble.cross_validation_ = OutOfFold(
         scores=scores,
         folds=of_fold,
         labels=encoded,
@@ -181,7 +184,7 @@ def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) ->
         raise DatasetError(
             f"cross_validate keeps one score an image, that of melanoma: it needs two classes, got {n_classes}"
         )
-    classifier._weights_of_classes(classes)  # before images are read
+    weights_of_classes(classifier.class_weight, classes)  # before images are read
     return labels, classes.encode(labels)
 
 

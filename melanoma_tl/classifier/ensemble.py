@@ -1,68 +1,51 @@
 """`Ensemble`: several classifiers that score as one."""
 
 import hashlib
-import json
 import os
-import re
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from tqdm.auto import tqdm
 
-from melanoma_tl._atomic import publishing, scratch
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl._parameters import (
-    COUNT,
     NONE,
     PATH,
     PROBABILITY,
     SEED,
     TABLE,
-    TEXT,
     VERBOSE,
     check,
     checked,
     choice,
     holding,
     listed,
-    one_of,
     several,
-    whole,
 )
-from melanoma_tl.classifier.scoring import ScoringMixin, describe_scores, scores_of
+from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_of
+from melanoma_tl.classifier.members import common_and_own, draw_seeds, rank_among
+from melanoma_tl.classifier.out_of_fold import OutOfFold, tabulate
+from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.transfer import TransferClassifier
-from melanoma_tl.classifier.tuning import TuningMixin
 from melanoma_tl.errors import DatasetError, ExportError, ModelFileError, NotFittedError, ParameterError
-from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.loading import open_source
-from melanoma_tl.images.symmetries import COUNTS
 from melanoma_tl.metrics.estimators import classes_of, score_melanoma
 from melanoma_tl.network.scoring_graph import average, with_calibration
-from melanoma_tl.saving.audit import check_archive, read_json
 from melanoma_tl.saving.document_rules import take
+from melanoma_tl.saving.ensemble_file import load_ensemble, save_ensemble
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
-from melanoma_tl.saving.model_file import describing, opened
 
 if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport
 
 COMBINATIONS = ("mean", "rank")
-
-STATE_FILE = "ensemble.json"
-"""Name of the part of a saved ensemble that is no member."""
-
-FORMAT_VERSION = 1
-
-MAX_STATE_BYTES = 2**28
-"""What the part that is no member may take: fingerprints of a million images need 120 MB."""
 
 _PARAMETERS = {
     "classifiers": several(holding("predict_proba", "a classifier"), at_least=1),
@@ -78,58 +61,13 @@ _PARTS = {
     "cross_validation": TABLE | NONE,
     "tuning": TABLE | NONE,
 }
-_CROSS_VALIDATION = {
-    "scores": listed(PROBABILITY | NONE, at_least=1),
-    "labels": listed(whole(at_least=0, at_most=1), at_least=1),
-    "groups": listed(whole(at_least=0), at_least=1) | NONE,
-    "name": TEXT,
-    "settings": TABLE,
-}
 """What the part that is no member holds."""
 
 _AT_ONCE = 256
 """Images of a stream that are in memory at once."""
 
-_MEMBER = re.compile(r"member_\d+\.keras", re.ASCII)
 
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class CrossValidation:
-    """What cross-validation found out about each image, from the one member that was not trained on it.
-
-    Attributes
-    ----------
-    scores : ndarray of shape (n_images,)
-        Probabilities of melanoma as that member gave them; NaN where the image could not be read.
-    folds : ndarray of int of shape (n_images,)
-        The number of that member, which is the fold that the image was held out in.
-    labels : ndarray of int of shape (n_images,)
-        0 benign, 1 melanoma.
-    name : str
-        Name of the images.
-    groups : ndarray of int of shape (n_images,), or None
-        What each image belongs to: images of one number were kept in one fold, such as those of one patient or
-        lesion, and copies.
-    settings : dict
-        How the images were divided and the members trained.
-    image_ids, paths : sequence of str of shape (n_images,), or None
-        Ids and files; forgotten when the ensemble is saved.
-    skipped : tuple of SkippedRow
-        Rows that were no images of the dataset in the first place; forgotten likewise.
-    """
-
-    scores: NDArray[np.float64]
-    folds: NDArray[np.intp]
-    labels: NDArray[np.int64]
-    name: str
-    settings: Mapping[str, Any]
-    groups: NDArray[np.int64] | None = None
-    image_ids: Sequence[str] | None = None
-    paths: Sequence[str] | None = None
-    skipped: tuple[SkippedRow, ...] = ()
-
-
-class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
+class Ensemble(BaseClassifier):
     """Several classifiers that score as one, in scikit-learn's grammar.
 
     Made of fitted classifiers it scores at once; `fit` trains unfitted clones of them. `cross_validate`
@@ -161,7 +99,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     reference_scores_ : list of ndarray
         For each member, the scores that "rank" compares with: of the images of `set_reference` or
         of the validation data of `fit`; after `cross_validate`, of the fold that it was not trained on.
-    cross_validation_ : CrossValidation
+    cross_validation_ : OutOfFold
         Only of an ensemble that `cross_validate` made.
     fingerprints_ : dict of str to Fingerprints
         What the images of "training", "validation" and "member tuning" of any member can be recognised by.
@@ -255,7 +193,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         self._trained = members
         for of_earlier_members in ("reference_scores_", "cross_validation_"):
             self.__dict__.pop(of_earlier_members, None)
-        self._forget_tuning()
+        self._post = PostProcessing()
         if self.combine == "rank":
             self.set_reference(validation_data[0] if isinstance(validation_data, tuple) else validation_data)
         return self
@@ -318,44 +256,15 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
-    @checked(tta=one_of(*COUNTS) | NONE, batch_size=COUNT | NONE)
-    def predict_proba(self, X: Any, tta: int | None = None, *, batch_size: int | None = None) -> NDArray[np.float64]:
-        """Score images with every member, and combine.
-
-        Parameters
-        ----------
-        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
-            Images, raw RGB.
-        tta : {1, 2, 4, 8}, optional
-            Number of views to average in each member; by default what the member was made with.
-        batch_size : int, optional
-            Images that go through a member at once, as in `TransferClassifier.predict_proba`.
-
-        Returns
-        -------
-        ndarray of shape (n_images, n_classes) and dtype float64
-            Scores in the order of `classes_`, 0 to 1, which add up to 1: probabilities with
-            "mean", mean ranks with "rank". NaN where an image could not be read and `on_error` of the members is
-            "skip".
-
-        Raises
-        ------
-        NotFittedError
-            If a member is not fitted, or "rank" has no reference scores.
-        ImageError
-            If an image cannot be read and `on_error` of a member is "raise".
-        """
+    def _score(self, X: Any, tta: int | None = None, batch_size: int | None = None) -> NDArray[np.float64]:
+        """Combine the scores of the members, each calibrated if it is."""
+        members = self.members_
         if len(self.classes_) > 2:
             if self.combine == "rank":
                 raise ParameterError(
                     "ranks are of one score, that of melanoma: take combine='mean' for several diagnoses"
                 )
             return np.mean(self._score_members(X, tta, batch_size), axis=0)
-        return classes_of(self).to_columns(self._calibrated(self._raw_scores(X, tta, batch_size), tta))
-
-    def _raw_scores(self, X: Any, tta: int | None, batch_size: int | None = None) -> NDArray[np.float64]:
-        """Combine the scores of the members, each calibrated if it is; not calibrated itself."""
-        members = self.members_
         if self.combine == "rank" and len(getattr(self, "reference_scores_", ())) != len(members):
             raise NotFittedError(
                 "combine='rank' has no scores to compare with: call set_reference with images that no member was "
@@ -372,7 +281,8 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             "combine": self.combine,
             "tta": [int(getattr(member, "tta", 1) if tta is None else tta) for member in members],
             "calibration of members": [
-                asdict(member._calibration) if hasattr(member, "_calibration") else None for member in members
+                None if calibration is None else asdict(calibration)
+                for calibration in (_post_of(member).calibration for member in members)
             ],
         }
         if self.combine == "rank":
@@ -391,16 +301,11 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         """Give the prevalence at which the members' scores would be probabilities, on average."""
         if self.combine == "rank":
             raise ParameterError("ranks are no probabilities and cannot be calibrated; take combine='mean'")
-        return float(
-            np.mean(
-                [
-                    member.calibration_.to_prevalence
-                    if hasattr(member, "calibration_")
-                    else member._prevalence_of_scores()
-                    for member in self.members_
-                ]
-            )
-        )
+        prevalences: list[float] = []
+        for member in self.members_:
+            known = getattr(_post_of(member).calibration, "to_prevalence", None)
+            prevalences.append(member._prevalence_of_scores() if known is None else known)
+        return float(np.mean(prevalences))
 
     def _rescale(self, number: int, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn the probabilities that a member gives into what is averaged."""
@@ -420,7 +325,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     def fingerprints_(self) -> dict[str, Fingerprints]:
         """What the images of any member can be recognised by, each once."""
         of_members = [
-            {**member.fingerprints_, **({"member tuning": member._tuned_on} if hasattr(member, "_tuned_on") else {})}
+            member.fingerprints_ | ({} if (images := _post_of(member).images) is None else {"member tuning": images})
             for member in self.members_
         ]
         return {
@@ -432,7 +337,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     def provenance_(self) -> dict[str, Any]:
         """What produced the members, and how they are combined."""
         members = self.members_
-        shared, own = _part([{**member.provenance_, "tta": member.tta} for member in members])
+        shared, own = common_and_own([{**member.provenance_, "tta": member.tta} for member in members])
         ensemble: dict[str, Any] = {"size": len(members), "combine": self.combine}
         if hasattr(self, "cross_validation_"):
             ensemble["cross_validation"] = dict(self.cross_validation_.settings)
@@ -452,9 +357,12 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
     @property
     def folds_(self) -> NDArray[np.intp]:
         """The number of the member that was not trained on an image, for each image."""
+        return self._out_of_fold().folds
+
+    def _out_of_fold(self) -> OutOfFold:
         if not hasattr(self, "cross_validation_"):
             raise NotFittedError("this Ensemble has no folds: only cross_validate makes one that has")
-        return self.cross_validation_.folds
+        return self.cross_validation_
 
     def out_of_fold_report(self, fold: int | None = None, **options: Any) -> "MetricsReport":
         """Report on the out-of-fold scores.
@@ -483,59 +391,12 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         ParameterError
             If there is no such fold.
         """
-        from melanoma_tl.report import MetricsReport
-
-        n_folds, known = int(self.folds_.max()) + 1, self.cross_validation_
-        if fold is not None and fold not in range(n_folds):
-            raise ParameterError(f"fold must be a number from 0 to {n_folds - 1}, got {fold!r}")
-        rows = np.flatnonzero(self.folds_ == fold) if fold is not None else np.arange(len(self.folds_))
-        ids, paths = (
-            None if column is None else np.asarray(column)[rows].tolist() for column in (known.image_ids, known.paths)
-        )
-        report = MetricsReport.from_scores(
-            known.labels[rows],
-            self.out_of_fold_scores_[rows],
-            threshold=self.threshold_,
-            image_ids=ids,
-            paths=paths,
-            groups=self._groups_of(rows),
-            skipped=known.skipped,
-            provenance=self.provenance_,
-            name=f"{known.name}, out of fold" if fold is None else f"{known.name}, fold {fold}",
-            **options,
-        )
-        return report if fold is not None else report.attach("Pooled and by fold", self._compare_folds(report))
-
-    def _groups_of(self, rows: NDArray[np.intp]) -> list[int] | None:
-        """Give the groups of images of the cross-validation, where one has several of them."""
-        groups, scored = self.cross_validation_.groups, ~np.isnan(self.out_of_fold_scores_)[rows]
-        if groups is None:
-            return None
-        n_groups = len(np.unique(groups[rows][scored]))
-        return groups[rows].tolist() if 1 < n_groups < scored.sum() else None
-
-    def _compare_folds(self, report: "MetricsReport") -> str:
-        """Set the mean AUC of the folds beside the pooled one."""
-        from melanoma_tl.metrics.binary import roc_auc
-
-        known, scores, aucs = self.cross_validation_, self.out_of_fold_scores_, []
-        for fold in range(int(known.folds.max()) + 1):
-            rows = (known.folds == fold) & ~np.isnan(scores)
-            if len(set(known.labels[rows])) == 2:
-                aucs.append(roc_auc(known.labels[rows], scores[rows]))
-        told = (
-            f"The AUC of {report.metrics['auc'].value:.3f} is pooled: it also compares images of different folds, "
-            "which different members have scored."
-        )
-        if not aucs:
-            return f"{told} No fold has both classes."
-        return (
-            f"{told} The mean of the AUCs within {len(aucs)} folds, each scored by one member, is {np.mean(aucs):.3f} "
-            f"({min(aucs):.3f} to {max(aucs):.3f})."
+        return self._out_of_fold().report(
+            self.out_of_fold_scores_, fold, threshold=self.threshold_, provenance=self.provenance_, **options
         )
 
-    def fold_figures(self, **options: Any) -> pd.DataFrame:
-        """Show how much the figures differ from fold to fold.
+    def fold_metrics(self, **options: Any) -> pd.DataFrame:
+        """Show how much the metrics differ from fold to fold.
 
         Parameters
         ----------
@@ -554,15 +415,9 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         NotFittedError, DatasetError
             As in `out_of_fold_report`.
         """
-        rows = []
-        for fold, member in enumerate(self.members_):
-            report = self.out_of_fold_report(fold, **options)
-            row: dict[str, float] = {"images": report.counts.n, "melanoma": report.counts.n_melanoma}
-            for name in ("auc", "average_precision"):
-                metric = report.metrics[name]
-                row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
-            rows.append({**row, "epochs": member.provenance_["epochs_run"]})
-        return pd.DataFrame(rows).rename_axis("fold")
+        members = self.members_
+        reports = [self.out_of_fold_report(fold, **options) for fold in range(len(members))]
+        return tabulate(reports, [member.provenance_["epochs_run"] for member in members])
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
@@ -583,41 +438,14 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         ModelFileError
             If the path does not end in ``.zip``.
         """
-        members, target = self.members_, Path(path)
-        if target.suffix != ".zip":
-            raise ModelFileError(f"the file of an ensemble ends in .zip, got {target.name!r}")
+        cross_validation = getattr(self, "cross_validation_", None)
         state = {
-            "format_version": FORMAT_VERSION,
-            "members": len(members),
             "parameters": {name: value for name, value in self.get_params(deep=False).items() if name != "classifiers"},
             "reference_scores": [scores.tolist() for scores in getattr(self, "reference_scores_", ())],
-            "cross_validation": self._describe_cross_validation(),
-            "tuning": self._tuning_to_state(),
+            "cross_validation": None if cross_validation is None else cross_validation.to_state(),
+            "tuning": self._post_to_state(),
         }
-        with (
-            publishing(target) as unfinished,
-            zipfile.ZipFile(unfinished, "w") as archive,  # stored as they are: members are compressed already
-        ):
-            archive.writestr(STATE_FILE, json.dumps(state, default=lambda number: number.item()))
-            for number, member in enumerate(members):
-                file = unfinished.with_name(_member_file(number))
-                member.save(file)
-                archive.write(file, file.name)
-                file.unlink()
-
-    def _describe_cross_validation(self) -> dict[str, Any] | None:
-        """Give what JSON can hold of it, without ids and files of images."""
-        known = getattr(self, "cross_validation_", None)
-        if known is None:
-            return None
-        return {
-            "scores": [None if np.isnan(score) else score for score in known.scores.tolist()],
-            "folds": known.folds.tolist(),
-            "labels": known.labels.tolist(),
-            "groups": None if known.groups is None else known.groups.tolist(),
-            "name": known.name,
-            "settings": dict(known.settings),
-        }
+        save_ensemble(self.members_, state, Path(path))
 
     @checked(path=PATH)
     @own_settings()
@@ -661,7 +489,7 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         parts = [member._exportable() for member in members]
         precisions = {part.precision for part in parts}
         exportable = Exportable(
-            with_calibration(average([part.network for part in parts]), getattr(self, "_calibration", None)),
+            with_calibration(average([part.network for part in parts]), self._post.calibration),
             scores_of(self),
             tuple(part.views[0] for part in parts),
             "float32" if precisions == {"float32"} else max(precisions - {"float32"}),
@@ -689,15 +517,11 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
         ModelFileError
             If the file is missing, damaged, not one of ours, or from a newer version, or a member is.
         """
-        source = Path(path)
-        with opened(source, "a saved ensemble") as archive, scratch() as folder:
-            state = _read_state(archive, source.stat().st_size)
-            members = []
-            for number in range(state["members"]):
-                extracted = archive.extract(_member_file(number), folder)
-                members.append(TransferClassifier.load(extracted))
-                Path(extracted).unlink()
-            return describing(lambda: cls(members, **state["parameters"])._restore(state))
+        return load_ensemble(
+            Path(path),
+            TransferClassifier.load,
+            lambda members, state: cls(members, **state["parameters"])._restore(state),
+        )
 
     def _restore(self, state: Mapping[str, Any]) -> Self:
         """Take up what a file holds; each part is checked."""
@@ -709,32 +533,10 @@ class Ensemble(TuningMixin, ScoringMixin, BaseEstimator):
             raise ModelFileError(f"has reference scores of {len(scores)} members, and {len(self.members_)} members")
         if scores:
             self.reference_scores_ = [np.array(of_member, dtype=np.float64) for of_member in scores]
-        self._restore_tuning(parts["tuning"])
-        known = _check_cross_validation(parts["cross_validation"], len(self.members_))
-        if known is not None:
-            self.cross_validation_ = CrossValidation(
-                scores=np.array(known["scores"], dtype=np.float64),
-                folds=np.array(known["folds"], dtype=np.intp),
-                labels=np.array(known["labels"], dtype=np.int64),
-                groups=None if known["groups"] is None else np.array(known["groups"], dtype=np.int64),
-                name=known["name"],
-                settings=known["settings"],
-            )
+        self._restore_post(parts["tuning"])
+        if parts["cross_validation"] is not None:
+            self.cross_validation_ = OutOfFold.from_state(parts["cross_validation"], len(self.members_))
         return self
-
-
-def _check_cross_validation(known: Mapping[str, Any] | None, n_members: int) -> dict[str, Any] | None:
-    """Check what a file says of a cross-validation."""
-    if known is None:
-        return None
-    rules = _CROSS_VALIDATION | {"folds": listed(whole(at_least=0, at_most=n_members - 1), at_least=1)}
-    parts = take({"groups": None} | dict(known), rules)  # which older files do not have
-    columns = [parts[name] for name in ("scores", "folds", "labels", "groups") if parts[name] is not None]
-    if len({len(column) for column in columns}) > 1:
-        raise ModelFileError(
-            "has another number of scores, folds, labels or groups than images of its cross-validation"
-        )
-    return parts
 
 
 def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, validation_data: Any) -> None:
@@ -746,90 +548,10 @@ def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, valida
         raise ParameterError(f"the members of an Ensemble take different labels for melanoma: {melanoma}")
 
 
+def _post_of(member: Any) -> PostProcessing:
+    """Return what comes after the scores of a member, which may be a classifier of the user's."""
+    return getattr(member, "_post", PostProcessing())
+
+
 def _describe_classes(member: TransferClassifier) -> str:
     return f"{member.classes_.tolist()} (melanoma: {member.pos_label_!r})"
-
-
-def draw_seeds(random_state: int | None, n: int) -> list[int]:
-    """Draw a seed for each of several things that must differ.
-
-    Parameters
-    ----------
-    random_state : int or None
-        Seed of the draw; None draws other ones each time.
-    n : int
-        How many.
-
-    Returns
-    -------
-    list of int
-        From 0 up to but not 2**31.
-    """
-    return (np.random.SeedSequence(random_state).generate_state(n) >> 1).tolist()
-
-
-def rank_among(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Tell where scores stand among reference scores.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n,)
-        Probabilities, 0 to 1; NaN stays NaN.
-    reference : ndarray of shape (n_reference,)
-        Probabilities that the same classifier gave to other images.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Above 0 and below 1, rising with the scores; the formula is in the notes of `Ensemble`.
-
-    Examples
-    --------
-    >>> rank_among(np.array([0.2, 0.3, 0.9]), reference=np.array([0.2, 0.4])).tolist()
-    [0.375, 0.5, 0.8333333333333334]
-    """
-    values, counts = np.unique(np.concatenate([[0.0, 1.0], reference]), return_counts=True)
-    return np.interp(scores, values, (np.cumsum(counts) - counts / 2) / counts.sum())
-
-
-def _part(descriptions: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Part descriptions into what all of them say and what each says otherwise."""
-    shared: dict[str, Any] = {}
-    own: list[dict[str, Any]] = [{} for _ in descriptions]
-    for key in dict.fromkeys(key for description in descriptions for key in description):
-        values: list[Any] = [description.get(key) for description in descriptions]
-        mappings = [value for value in values if isinstance(value, Mapping)]
-        if all(value == values[0] for value in values):
-            shared[key] = values[0]
-            continue
-        if len(mappings) == len(values):
-            shared[key], values = _part(mappings)
-        for description, value in zip(own, values, strict=True):
-            description[key] = value
-    return shared, own
-
-
-def _member_file(number: int) -> str:
-    return f"member_{number}.keras"
-
-
-def _read_state(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, Any]:
-    """Check the directory of a saved ensemble, and read what is no member."""
-    names = archive.namelist()
-    if STATE_FILE not in names:
-        raise ModelFileError(f"not a file that Ensemble.save wrote ({STATE_FILE} is missing)")
-    n_members = sum(_MEMBER.fullmatch(name) is not None for name in names)
-    check_archive(archive, n_bytes, {STATE_FILE: MAX_STATE_BYTES} | dict.fromkeys(map(_member_file, range(n_members))))
-    # What is stored as it is cannot unpack to more than the file holds.
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-        raise ModelFileError("not a file that Ensemble.save wrote: its parts are compressed")
-    state = read_json(archive, STATE_FILE)
-    version = state.get("format_version")
-    if version != FORMAT_VERSION or isinstance(version, bool):
-        raise ModelFileError(
-            f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
-            "install the version that wrote it"
-        )
-    if state.get("members") != n_members:
-        raise ModelFileError(f"incomplete, it names {state.get('members')!r:.40} members and holds {n_members}")
-    return state

@@ -242,7 +242,7 @@ def extract(
         If its weights cannot be found or fetched.
     """
     _import_ray()
-    from melanoma_tl.classifier.transfer import count_images_at_once
+    from melanoma_tl.network.inference import count_images_at_once
     from melanoma_tl.scale.actors import Actors
     from melanoma_tl.scale.extraction import Extraction
 

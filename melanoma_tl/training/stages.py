@@ -1,5 +1,6 @@
 """The parts that training goes through, one after the other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from melanoma_tl._parameters import COUNT, NONE, SHARE, TEXT, check_fields, choice, real
@@ -81,3 +82,19 @@ class Probe:
 
     def __post_init__(self) -> None:
         check_fields(self, _PROBE)
+
+
+def as_stages(stages: Stage | Probe | Sequence[Stage | Probe]) -> Sequence[Stage | Probe]:
+    """Return stages as a sequence.
+
+    Parameters
+    ----------
+    stages : Stage, Probe or sequence of them
+        One may stand alone.
+
+    Returns
+    -------
+    sequence of Stage or Probe
+        In the order of training.
+    """
+    return (stages,) if isinstance(stages, Stage | Probe) else stages

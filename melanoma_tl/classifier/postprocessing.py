@@ -1,0 +1,121 @@
+"""`PostProcessing`: what validation images said of a classifier's scores."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+
+from melanoma_tl._parameters import show
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.images.fingerprints import Fingerprints
+from melanoma_tl.metrics.calibration import Calibration
+from melanoma_tl.metrics.thresholds import OperatingPoint
+from melanoma_tl.saving.document_rules import read_tuning
+
+_FOUND = {"calibration": ("calibration", "calibrate"), "operating_point": ("threshold", "tune_threshold")}
+"""What is found, with what people call it and what does so."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PostProcessing:
+    """What comes after the scores: their calibration, and the threshold.
+
+    Attributes
+    ----------
+    calibration : Calibration or None
+        Makes probabilities of the scores.
+    operating_point : OperatingPoint or None
+        The threshold, on the scale of the scores before calibration.
+    images : Fingerprints or None
+        What the images that both were found on can be recognised by: a test on them would be no test.
+    settings : mapping of str to mapping
+        How the scores came about that "calibration" and "operating_point" were found on.
+    """
+
+    calibration: Calibration | None = None
+    operating_point: OperatingPoint | None = None
+    images: Fingerprints | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def with_calibration(self, found: Calibration, settings: Mapping[str, Any], images: Fingerprints) -> Self:
+        """Return this with a calibration, how the scores came about, and the images it was found on."""
+        return replace(self._with_images(images, "calibration", settings), calibration=found)
+
+    def with_operating_point(self, found: OperatingPoint, settings: Mapping[str, Any], images: Fingerprints) -> Self:
+        """Return this with a threshold, how the scores came about, and the images it was found on."""
+        return replace(self._with_images(images, "operating_point", settings), operating_point=found)
+
+    def _with_images(self, images: Fingerprints, what: str, settings: Mapping[str, Any]) -> Self:
+        known = [] if self.images is None else [self.images]
+        return replace(
+            self,
+            images=Fingerprints.concatenate([*known, images]).distinct(),
+            settings={**self.settings, what: settings},
+        )
+
+    def check(self, what: str, now: Mapping[str, Any]) -> None:
+        """Stop where scores come about otherwise than those that something was found on.
+
+        Parameters
+        ----------
+        what : {"calibration", "operating_point"}
+            What is to be used.
+        now : mapping of str to object
+            How scores come about now.
+
+        Raises
+        ------
+        ParameterError
+            If they come about otherwise; it says in what.
+        """
+        then = self.settings.get(what, now)
+        changed = [name for name in now if name not in then or then[name] != now[name]]
+        if changed:
+            name, call = _FOUND[what]
+            told = ", ".join(f"{key}={show(then.get(key))}, and now is {show(now[key])}" for key in changed)
+            raise ParameterError(
+                f"the {name} was found with {told}, which it does not fit: call {call} with validation images once "
+                "more, or set it back"
+            )
+
+    def calibrated_point(self, point: OperatingPoint) -> OperatingPoint:
+        """Return a threshold of scores as one of calibrated scores, which calls the same images melanoma."""
+        if self.calibration is None:
+            return point
+        return replace(point, threshold=float(self.calibration.apply(np.array([point.threshold]))[0]))
+
+    def to_state(self) -> dict[str, Any] | None:
+        """Return what a file keeps; None where nothing was found."""
+        if self.images is None:
+            return None
+        return {
+            "calibration": None if self.calibration is None else asdict(self.calibration),
+            "operating_point": None if self.operating_point is None else self.operating_point.to_dict(),
+            "fingerprints": self.images.to_state(),
+            "tuned_with": dict(self.settings),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], now: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Check and read what `to_state` gave to a file.
+
+        Parameters
+        ----------
+        state : mapping of str to object
+            As it stands in the file.
+        now : mapping of str to mapping
+            How scores come about now, for files that do not say how they did.
+
+        Returns
+        -------
+        PostProcessing
+            As it was saved.
+
+        Raises
+        ------
+        ModelFileError, MelanomaTLError
+            If a part is missing or cannot be used.
+        """
+        calibration, point, images, settings = read_tuning(state)
+        return cls(calibration=calibration, operating_point=point, images=images, settings={**now, **settings})
