@@ -46,7 +46,7 @@ def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "
         return "melanoma" if Meaning.OTHER not in named else f"{cancer}, but also {named[Meaning.OTHER]}"
     if not words:
         return {Meaning.OTHER: "benign", Meaning.MALIGNANT: "malignant, but not which cancer"}.get(
-            malignancy, "no diagnosis is given"
+            malignancy, "no diagnosis"
         )
     if malignancy is Meaning.OTHER:
         return "benign"

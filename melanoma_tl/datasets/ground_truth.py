@@ -210,7 +210,7 @@ def _diagnose(challenge: Challenge, cells: Sequence[str]) -> tuple[str | None, s
     if word.lower() in challenge.diagnoses:
         return challenge.diagnoses[word.lower()], ""
     if challenge.otherwise is None:
-        return None, word or "no diagnosis is given"
+        return None, word or "no diagnosis"
     return word.lower() or challenge.otherwise, ""
 
 

@@ -35,7 +35,7 @@ MISSING = _words("""
     sans objet, non applicable, en attente, pendiente, pendente, in attesa, entfallt, entf., ohne angabe, o.a., n.v.,
     nicht vorhanden, nicht zutreffend, nicht verfugbar, no aplica, nao se aplica, non applicabile, keine diagnose,
     ignorado, ignorada, s/d, nd, nr, nicht erhoben, fehlend, steht aus, keine histologie, sin informacion, sem
-    informacao, senza informazione, sans information, non precise, non precisee, non precisato, no diagnosis, sans
+    informacao, senza informazione, sans information, non precise, non precisee, non precisato, sans
     diagnostic, sin diagnostico, sem diagnostico, senza diagnosi, befund ausstehend, befund folgt
 """) | {""}
 NOTHING = re.compile(r"[?.*#/]+|#[a-z/0]+[!?]|[(<\[](?:blank|empty|leer|vide|null|none|nan|missing|unknown)[)>\]]")
