@@ -228,7 +228,7 @@ def test_what_is_attached_is_in_every_format(attached, report):
 def test_a_notebook_shows_facts_and_tables(report):
     text = report._repr_html_()
     assert NASTY not in text
-    assert text.count("<table>") == 4
+    assert text.count("<table>") == 5
     assert "60 images" in text
 
 

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from melanoma_tl._parameters import (
     BOOTSTRAP,
@@ -28,32 +27,23 @@ from melanoma_tl._parameters import (
     several,
     whole,
 )
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import matrix_metrics, score_metrics
-from melanoma_tl.metrics.calibration_splines import SmoothCalibration, smooth_calibration
 from melanoma_tl.metrics.claims import ClaimsCheck, check_claims
 from melanoma_tl.metrics.clinical_utility import NAMED_THRESHOLDS, NetBenefits, net_benefit
 from melanoma_tl.metrics.comparisons import MARGINS, Comparison, compare
 from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.metrics.metric import LABELS, Metric, describe
-from melanoma_tl.metrics.reliability import calibration_metrics
-from melanoma_tl.metrics.sensitivity_specificity import (
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
-    sensitivity_at_specificity,
-    specificity_at_sensitivity,
-)
 from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.metrics.validation import check_lengths, check_scores
-from melanoma_tl.report.base import Report
-from melanoma_tl.report.class_names import CLASS_NAMES, rename_classes
+from melanoma_tl.report.class_names import CLASS_NAMES
 from melanoma_tl.report.content import Table
 from melanoma_tl.report.documents import figures_of_scores, save_submission
 from melanoma_tl.report.frames import frame_report
 from melanoma_tl.report.matching import match_images
-from melanoma_tl.report.plots import ReportFigures, Scored
+from melanoma_tl.report.plots import ReportPlots
 from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
 from melanoma_tl.report.rows import take_scored
 from melanoma_tl.report.text import TIED_TO_PREVALENCE, list_tables
@@ -62,7 +52,7 @@ _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class MetricsReport(ReportFigures, Report):
+class MetricsReport(ReportPlots):
     """Test figures of a classifier, each with an interval and its n, and what produced them.
 
     Made by `from_estimator`, `from_scores` or `from_confusion`, not by calling the class.
@@ -122,13 +112,6 @@ class MetricsReport(ReportFigures, Report):
     >>> report.to_dict()["sensitivity"]["value"]
     0.5
     """
-
-    metrics: Mapping[str, Metric]
-    counts: ConfusionCounts
-    threshold: float | None
-    y_true: NDArray[np.int64] | None = None
-    y_score: NDArray[np.float64] | None = None
-    class_names: tuple[str, str] = CLASS_NAMES
 
     # -- making ----------------------------------------------------------------------------------------------------
 
@@ -506,50 +489,6 @@ class MetricsReport(ReportFigures, Report):
 
     # -- asking further --------------------------------------------------------------------------------------------
 
-    @property
-    def prevalence(self) -> float:
-        """Share of melanomas among the images, 0 to 1."""
-        return self.counts.n_melanoma / self.counts.n
-
-    @cached_property
-    def specificity_at_sensitivity(self) -> tuple[SpecificityAtSensitivity, ...]:
-        """Specificity at 80, 82, 89, 90 and 95 % sensitivity, the ISIC challenge's way and interpolated.
-
-        As `melanoma_tl.metrics.specificity_at_sensitivity`; a ParameterError if the report has no scores.
-        """
-        y_true, y_score, _ = self._scored("Specificity at a given sensitivity")
-        return specificity_at_sensitivity(y_true, y_score, **self._bootstrap)
-
-    @cached_property
-    def sensitivity_at_specificity(self) -> tuple[SensitivityAtSpecificity, ...]:
-        """Sensitivity at 80, 90 and 95 % specificity, at a threshold and interpolated.
-
-        As `melanoma_tl.metrics.sensitivity_at_specificity`; a ParameterError if the report has no scores.
-        """
-        y_true, y_score, _ = self._scored("Sensitivity at a given specificity")
-        return sensitivity_at_specificity(y_true, y_score, **self._bootstrap)
-
-    @cached_property
-    def calibration(self) -> Mapping[str, Metric]:
-        """Brier score, log loss, calibration errors, intercept and slope, each with interval and n.
-
-        As `melanoma_tl.metrics.calibration_metrics`; a ParameterError if the report has no scores.
-        """
-        y_true, y_score, _ = self._scored("Calibration")
-        return calibration_metrics(y_true, y_score, **self._bootstrap)
-
-    @cached_property
-    def smooth_calibration(self) -> SmoothCalibration | None:
-        """How often each score comes true, as a smooth curve with a band; None where there are too few images.
-
-        As `melanoma_tl.metrics.smooth_calibration`; a ParameterError if the report has no scores.
-        """
-        y_true, y_score, _ = self._scored("A calibration curve")
-        try:
-            return smooth_calibration(y_true, y_score, **self._bootstrap)
-        except DatasetError:  # too few images, or scores that separate the classes: the bins remain
-            return None
-
     @checked(other=holding("y_score", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
     def compare(
         self,
@@ -782,17 +721,6 @@ class MetricsReport(ReportFigures, Report):
             twice = by_id.index[by_id.index.duplicated()][0]
             raise ParameterError(f"The table has several rows for the image {twice!r}; keep one")
         return by_id.reindex(list(self.image_ids))
-
-    def _in_own_words(self, text: str) -> str:
-        """Name the classes as they are called here in what is written of melanoma and benign lesions."""
-        return text if self.class_names == CLASS_NAMES else rename_classes(text, self.class_names)
-
-    def _scored(self, what: str) -> Scored:
-        if self.y_true is None or self.y_score is None or self.threshold is None:
-            raise ParameterError(
-                f"{what} needs scores, and this report was made from a confusion matrix; use from_scores"
-            )
-        return Scored(self.y_true, self.y_score, self.threshold)
 
 
 def _sizes(counts: ConfusionCounts, class_names: tuple[str, str]) -> dict[str, int]:

@@ -1,10 +1,10 @@
 """The figures of a report."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from melanoma_tl._parameters import COUNT, checked, choice
 from melanoma_tl.errors import ParameterError
@@ -22,6 +22,7 @@ from melanoma_tl.plots.curves import draw_precision_recall, draw_reliability, dr
 from melanoma_tl.plots.matrices import draw_confusion_matrix
 from melanoma_tl.report.class_names import CLASS_NAMES, rename_in_plot
 from melanoma_tl.report.content import DrawnFigure
+from melanoma_tl.report.data import ReportData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,28 +33,11 @@ if TYPE_CHECKING:
 _Display = TypeVar("_Display", bound=Any)
 
 
-class Scored(NamedTuple):
-    """Labels, scores and threshold of a report that has scores.
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ReportPlots(ReportData):
+    """What a report on two classes can draw."""
 
-    Attributes
-    ----------
-    y_true : ndarray of int64 of shape (n,)
-        0 benign, 1 melanoma.
-    y_score : ndarray of float64 of shape (n,)
-        Probabilities of melanoma.
-    threshold : float
-        Melanoma strictly above.
-    """
-
-    y_true: NDArray[np.int64]
-    y_score: NDArray[np.float64]
-    threshold: float
-
-
-class ReportFigures:
-    """What `MetricsReport` can draw of its figures."""
-
-    def plot_roc(self: Any, ax: "Axes | None" = None) -> "RocCurveDisplay":
+    def plot_roc(self, ax: "Axes | None" = None) -> "RocCurveDisplay":
         """Draw the ROC curve, with AUC, interval and the operating point.
 
         Parameters
@@ -76,7 +60,7 @@ class ReportFigures:
             draw_roc(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
         )
 
-    def plot_precision_recall(self: Any, ax: "Axes | None" = None) -> "PrecisionRecallDisplay":
+    def plot_precision_recall(self, ax: "Axes | None" = None) -> "PrecisionRecallDisplay":
         """Draw precision against recall, with average precision, interval and the prevalence as baseline.
 
         Parameters
@@ -99,7 +83,7 @@ class ReportFigures:
             draw_precision_recall(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
         )
 
-    def plot_confusion_matrix(self: Any, ax: "Axes | None" = None) -> "ConfusionMatrixDisplay":
+    def plot_confusion_matrix(self, ax: "Axes | None" = None) -> "ConfusionMatrixDisplay":
         """Draw the confusion matrix, with counts and the per cent of each true class.
 
         Parameters
@@ -114,7 +98,7 @@ class ReportFigures:
         """
         return self._named(draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax))
 
-    def plot_metrics(self: Any, ax: "Axes | None" = None) -> MetricsDisplay:
+    def plot_metrics(self, ax: "Axes | None" = None) -> MetricsDisplay:
         """Draw every figure as a bar with its interval.
 
         Parameters
@@ -130,7 +114,7 @@ class ReportFigures:
         return self._named(MetricsDisplay(self.figures, self.confidence).plot(ax))
 
     @checked(strategy=choice(*STRATEGIES))
-    def plot_calibration(self: Any, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
+    def plot_calibration(self, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
         """Draw the reliability diagram: the share of melanomas against the score, in ten bins with intervals.
 
         With 100 images of each class, or patients with one, also a smooth curve with a band, as
@@ -159,7 +143,7 @@ class ReportFigures:
         display = draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, smooth=smooth, ax=ax)
         return self._named(display)
 
-    def plot_decision_curve(self: Any, ax: "Axes | None" = None) -> DecisionCurveDisplay:
+    def plot_decision_curve(self, ax: "Axes | None" = None) -> DecisionCurveDisplay:
         """Draw the net benefit of acting on the scores, beside cutting out all lesions and none.
 
         Parameters
@@ -180,7 +164,7 @@ class ReportFigures:
         y_true, y_score, _ = self._scored("A decision curve")
         return self._named(DecisionCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
 
-    def plot_gain(self: Any, ax: "Axes | None" = None) -> GainCurveDisplay:
+    def plot_gain(self, ax: "Axes | None" = None) -> GainCurveDisplay:
         """Draw how many melanomas are found when images are looked at in the order of their scores.
 
         Parameters
@@ -201,7 +185,7 @@ class ReportFigures:
         y_true, y_score, _ = self._scored("A gain curve")
         return self._named(GainCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
 
-    def plot_scores(self: Any, ax: "Axes | None" = None) -> ScoreHistogramDisplay:
+    def plot_scores(self, ax: "Axes | None" = None) -> ScoreHistogramDisplay:
         """Draw how the scores of each class are distributed.
 
         Parameters
@@ -222,7 +206,7 @@ class ReportFigures:
         y_true, y_score, threshold = self._scored("A histogram of scores")
         return self._named(ScoreHistogramDisplay.from_predictions(y_true, y_score, threshold=threshold, ax=ax))
 
-    def plot_predictive_values(self: Any, ax: "Axes | None" = None) -> PredictiveValuesDisplay:
+    def plot_predictive_values(self, ax: "Axes | None" = None) -> PredictiveValuesDisplay:
         """Draw PPV and NPV at prevalences from 0.1 to 50 %.
 
         Parameters
@@ -243,7 +227,7 @@ class ReportFigures:
         )
         return self._named(display)
 
-    def plot_examples(self: Any, n: int = 4) -> "Figure":
+    def plot_examples(self, n: int = 4) -> "Figure":
         """Draw sample images: true positives, true negatives, false negatives, false positives.
 
         Parameters
@@ -268,7 +252,7 @@ class ReportFigures:
         rule = f"(predicted {self.class_names[1]}: score > {self.threshold:g})"
         return draw_examples(titled, columns=n, title=f"Most confident images of each outcome\n{rule}")
 
-    def draw_all(self: Any) -> Iterator[DrawnFigure]:
+    def draw_all(self) -> Iterator[DrawnFigure]:
         """Draw every figure that this report can draw, one by one, so that only one is held at a time.
 
         Yields
@@ -279,7 +263,7 @@ class ReportFigures:
         for drawn in self._draw_all():
             yield drawn._replace(alt=self._in_own_words(drawn.alt), title=self._in_own_words(drawn.title))
 
-    def _draw_all(self: Any) -> Iterator[DrawnFigure]:
+    def _draw_all(self) -> Iterator[DrawnFigure]:
         """Draw every figure, with the words for benign lesions and melanomas."""
         if self.y_score is not None:
             yield from self._draw_scored()
@@ -309,13 +293,13 @@ class ReportFigures:
                 self.plot_examples(),
             )
 
-    def _named(self: Any, display: _Display) -> _Display:
+    def _named(self, display: _Display) -> _Display:
         """Put the names of the classes on a plot, where they are not benign and melanoma."""
         if self.class_names != CLASS_NAMES:
             rename_in_plot(display.ax_, self.class_names)
         return display
 
-    def _draw_scored(self: Any) -> Iterator[DrawnFigure]:
+    def _draw_scored(self) -> Iterator[DrawnFigure]:
         """Draw what needs scores."""
         figures = {name: describe(metric, self.confidence) for name, metric in self.metrics.items()}
         slope = describe(self.calibration["calibration_slope"], self.confidence)
@@ -360,7 +344,7 @@ class ReportFigures:
         )
 
     @checked(n=COUNT)
-    def examples(self: Any, n: int = 4) -> dict[str, list[Example]]:
+    def examples(self, n: int = 4) -> dict[str, list[Example]]:
         """Find the images of each outcome that the classifier was most confident of.
 
         Parameters
