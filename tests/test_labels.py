@@ -13,7 +13,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.preprocessing import LabelEncoder
 
-from melanoma_tl import Balancer, Ensemble, MetricsReport, MulticlassReport, TransferClassifier, cross_validate
+from melanoma_tl import (
+    Balancer,
+    Ensemble,
+    ISBIDataset,
+    MetricsReport,
+    MulticlassReport,
+    TransferClassifier,
+    cross_validate,
+)
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.state import describe_parameters
 from melanoma_tl.errors import DatasetError, ImageError, ModelFileError, ParameterError, UnknownNameError
@@ -797,3 +805,17 @@ def test_what_may_be_melanoma_as_well_is_not_the_other_class(other):
     with pytest.raises(DatasetError, match="may hold melanomas too"):
         as_binary(["melanoma", other])
     assert Classes.of(["melanoma", other], pos_label="melanoma").pos_label == "melanoma"
+
+
+@pytest.mark.parametrize("labels", [["T", "N"], ["Y", "F"], ["t", "no"], ["n", "nevus"]])
+def test_letters_that_do_not_answer_each_other_say_nothing(labels):
+    with pytest.raises(DatasetError, match="do not say which of them is melanoma"):
+        Classes.of(labels)
+    assert Classes.of(labels, pos_label=labels[0]).pos_label == labels[0]
+    with pytest.raises(DatasetError, match=r"may mean anything|say what it means"):
+        ISBIDataset.from_frame(pd.DataFrame({"image": ["a", "b"], "label": labels}), labels_only=True)
+
+
+@pytest.mark.parametrize("labels", [["T", "F"], ["y", "n"], ["N", "Yes"], ["false", "T"]])
+def test_letters_that_answer_each_other_do(labels):
+    assert Classes.of(labels).pos_label in ("T", "y", "Yes")

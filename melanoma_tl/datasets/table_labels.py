@@ -13,6 +13,7 @@ from melanoma_tl.datasets.findings import Finding
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.labels.meanings import (
     Meaning,
+    are_mixed_answers,
     is_answer,
     is_missing,
     names_melanoma,
@@ -219,9 +220,13 @@ def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, M
     told_apart = any(
         (read_meaning(word) is Meaning.MELANOMA and not is_answer(word)) or names_other_cancer(word) for word in words
     )
-    are_codes = len(answers) > len(set(answers.values())) or any(
-        isinstance(word, int | float | np.number) or normalise(word).isdecimal() or read_meaning(word) in _CLEAR
-        for word in others
+    are_codes = (
+        len(answers) > len(set(answers.values()))
+        or are_mixed_answers(words)
+        or any(
+            isinstance(word, int | float | np.number) or normalise(word).isdecimal() or read_meaning(word) in _CLEAR
+            for word in others
+        )
     )
 
     def read(word: object) -> Meaning | str:

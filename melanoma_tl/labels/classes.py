@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.labels.meanings import (
     Meaning,
+    are_mixed_answers,
     is_answer,
     is_missing,
     is_undecided,
@@ -212,7 +213,7 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
     """
     meanings = [read_meaning(label) for label in classes]
     answers = [is_answer(label) for label in classes]
-    if any(answers) and not (all(answers) and len(classes) == 2):
+    if any(answers) and not (all(answers) and len(classes) == 2 and not are_mixed_answers(classes)):
         meanings = [Meaning.UNKNOWN if answer else meaning for answer, meaning in zip(answers, meanings, strict=True)]
     named = meanings.index(Meaning.MELANOMA) if meanings.count(Meaning.MELANOMA) == 1 else None
     if pos_label is not None:

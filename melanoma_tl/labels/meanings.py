@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
@@ -117,6 +118,28 @@ def is_answer(label: object) -> bool:
     (True, True, False)
     """
     return normalise(label) in vocabulary.ANSWERS
+
+
+def are_mixed_answers(labels: Iterable[object]) -> bool:
+    """Tell whether a letter that may be an answer stands beside another word than the opposite answer.
+
+    Parameters
+    ----------
+    labels : iterable of object
+        All different labels.
+
+    Returns
+    -------
+    bool
+        Such letters mean something else.
+
+    Examples
+    --------
+    >>> are_mixed_answers(["T", "N"]), are_mixed_answers(["T", "F"]), are_mixed_answers([0, 1])
+    (True, False, False)
+    """
+    words = {normalise(label) for label in labels}
+    return any(words - {letter} - vocabulary.LETTERS[letter] for letter in words & vocabulary.LETTERS.keys())
 
 
 def read_meaning(label: object) -> Meaning:

@@ -20,6 +20,9 @@ NO = _words("""
 ANSWERS = YES | NO
 """To the question "is it a melanoma?"."""
 
+LETTERS = {"t": {"f", "false"}, "f": {"t", "true"}, "y": {"n", "no"}, "n": {"y", "yes"}}
+"""Letters that answer, and what may stand beside each: T and N are tumour and normal, M and F are sexes."""
+
 MISSING = _words("""
     n/a, na, n.a., n a, <na>, #n/a, #n/a n/a, #na, nan, 1.#qnan, 1.#ind, none, null, nil, nat, ?, ??, ., .., ...,
     missing, unknown, undefined, pending, tbd, not available, not applicable, not specified, not known, no answer,
