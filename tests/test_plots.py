@@ -67,6 +67,13 @@ def test_roc_shows_auc_with_interval_and_the_operating_point(report):
     assert "threshold 0.5" in legend(display.ax_)[-1]
 
 
+def test_the_chance_of_precision_is_the_prevalence():
+    truth = np.arange(100) % 5 == 0
+    display = MetricsReport.from_scores(truth, np.linspace(0, 1, 100), n_resamples=100).plot_precision_recall()
+    assert display.chance_level_.get_ydata() == pytest.approx([0.2, 0.2])
+    assert display.prevalence_pos_label == pytest.approx(0.2)
+
+
 def test_precision_recall_shows_average_precision_and_prevalence(report):
     display = report.plot_precision_recall()
     texts = legend(display.ax_)

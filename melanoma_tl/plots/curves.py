@@ -104,7 +104,11 @@ def draw_precision_recall(
         **_points(y_true, y_score), ax=ax, plot_chance_level=True, chance_level_kw={"color": GREY}
     )
     display.line_.set(color=BLUE, linewidth=2, label=f"AP {describe(figures['average_precision'], confidence)}")
-    display.chance_level_.set(label=f"chance, the prevalence {np.mean(y_true):.3f}")
+    # scikit-learn counts the points that it was given, and not their weights.
+    display.prevalence_pos_label = float(np.mean(y_true))
+    display.chance_level_.set(
+        ydata=[display.prevalence_pos_label] * 2, label=f"chance, the prevalence {display.prevalence_pos_label:.3f}"
+    )
     if figures["precision"].n:
         _mark_operating_point(ax, figures["sensitivity"].value, figures["precision"].value, threshold)
     dress(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
