@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import trainings
 
-from melanoma_tl import TransferClassifier
+from melanoma_tl import TransferClassifier, distribution
 from melanoma_tl.distribution import ADDRESSES, N_PROCESSES, PROCESS, join_hosts
 from melanoma_tl.errors import ParameterError, TrainingError
 from melanoma_tl.training import replicas
@@ -164,10 +164,10 @@ def test_as_many_devices_in_each_process(monkeypatch):
 
 def test_only_the_first_process_writes(monkeypatch, tmp_path, images, labels):
     clf = TransferClassifier("tiny", weights=None, epochs=1, verbose=0).fit(images, labels)
-    monkeypatch.setattr(replicas, "count_processes", lambda: (2, 1))
+    monkeypatch.setattr(distribution, "count_processes", lambda: (2, 1))
     clf.save(tmp_path / "second.keras")
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(replicas, "count_processes", lambda: (2, 0))
+    monkeypatch.setattr(distribution, "count_processes", lambda: (2, 0))
     clf.save(tmp_path / "first.keras")
     assert [path.name for path in tmp_path.iterdir()] == ["first.keras"]
 
