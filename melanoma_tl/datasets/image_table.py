@@ -191,6 +191,7 @@ class ImageTable:
 
         Examples
         --------
+        >>> from melanoma_tl import ISBIDataset
         >>> dataset = ISBIDataset(["a", "b"], None, [0, 1], name="mine")
         >>> [str(step) for step in dataset.keep([True, False], "without b").history]
         ['read mine: 2 of 2', 'without b: 1 of 2']
@@ -267,6 +268,7 @@ class ImageTable:
 
         Examples
         --------
+        >>> from melanoma_tl import ISBIDataset
         >>> dataset = ISBIDataset(list("abcdef"), None, [0, 0, 0, 1, 0, 1])
         >>> dataset.first(3).image_ids.tolist(), dataset.first(per_class=1).image_ids.tolist()
         (['a', 'b', 'c'], ['a', 'd'])
@@ -310,6 +312,7 @@ class ImageTable:
 
         Examples
         --------
+        >>> from melanoma_tl import ISBIDataset
         >>> dataset = ISBIDataset(list("abcdefgh"), None, [0, 0, 0, 0, 0, 0, 1, 1])
         >>> dataset.sample(4, random_state=0).class_counts
         {'benign': 3, 'melanoma': 1}
@@ -410,6 +413,7 @@ class ImageTable:
 
         Examples
         --------
+        >>> from melanoma_tl import ISBIDataset
         >>> import pandas as pd
         >>> patients = pd.DataFrame({"patient_id": list("aabbccddee")})
         >>> dataset = ISBIDataset(list("0123456789"), None, [0, 1] * 5, metadata=patients)
