@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -270,7 +271,9 @@ class Augmenter(BaseEstimator):
         if source.length is not None and not source.is_stream:
             shown = set(np.linspace(0, source.length - 1, min(n, source.length)).round().astype(int).tolist())
         pairs = zip(source.items, source.names, strict=False)
-        chosen = list(islice((pair for row, pair in enumerate(pairs) if shown is None or row in shown), n))
+        chosen = list(
+            islice((pair for row, pair in enumerate(pairs) if shown is None or row in shown), min(n, sys.maxsize))
+        )
         images = np.stack([load_image(item, size) for item, _ in chosen])
         start = (self.random_state or 0) if seed is None else seed
         columns = [images] + [self.augment(images, (start, view)) for view in range(1, views + 1)]

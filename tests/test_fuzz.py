@@ -163,7 +163,7 @@ def targets(folder, images, labels):
          scored | interval | {"thresholds": 0.1, "other_score": scores, "prevalence": None}),
         (1, "combine_sites", metrics.combine_sites,
          {"reports": {"a": report, "b": report}, "metric": "sensitivity", "confidence": 0.9}),
-        (3, "subgroups", report.subgroups, {"table": {"sex": ["f", "m"] * 12}, "columns": ["sex"], "bands": None}),
+        (3, "subgroups", report.subgroups, {"table": {"sex": ["f", "m"] * 12}, "by": ["sex"], "bands": None}),
         (2, "check_claims", report.check_claims, {"claims": {"recall": 0.5}}),
         (1, "check_claims of counts", check_claims, {"counts": report.counts, "claims": {"recall": 0.5}}),
         (2, "examples", report.examples, {"n": 2}),
