@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from sklearn.base import BaseEstimator
 from melanoma_tl._parameters import COUNT, FLAG, NONE, SEED, SIZE, check, checked, choice, real, several, span, whole
 from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.images.decoding import load_image
-from melanoma_tl.images.parallel import map_threaded
+from melanoma_tl.images.parallel import map_threaded, take
 from melanoma_tl.images.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
 from melanoma_tl.images.transforms import FILL_MODES, ImageTransform
 
@@ -271,9 +269,7 @@ class Augmenter(BaseEstimator):
         if source.length is not None and not source.is_stream:
             shown = set(np.linspace(0, source.length - 1, min(n, source.length)).round().astype(int).tolist())
         pairs = zip(source.items, source.names, strict=False)
-        chosen = list(
-            islice((pair for row, pair in enumerate(pairs) if shown is None or row in shown), min(n, sys.maxsize))
-        )
+        chosen = list(take((pair for row, pair in enumerate(pairs) if shown is None or row in shown), n))
         images = np.stack([load_image(item, size) for item, _ in chosen])
         start = (self.random_state or 0) if seed is None else seed
         columns = [images] + [self.augment(images, (start, view)) for view in range(1, views + 1)]

@@ -4,7 +4,7 @@ from PIL import Image
 
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import ImageFile, decode, load_image
-from melanoma_tl.images.parallel import map_threaded
+from melanoma_tl.images.parallel import batched, map_threaded, take
 
 GREY = np.linspace(0, 255, 32 * 32).reshape(32, 32)
 
@@ -147,3 +147,10 @@ def test_real_images_decode_at_every_size(real_data):
         with Image.open(path) as image:
             plain = np.array(image.convert("RGB").resize((224, 224), Image.Resampling.LANCZOS))
         assert np.abs(pixels.astype(int) - plain).max() <= 6, "as the docstring of REDUCING_GAP says"
+
+
+def test_a_batch_may_be_larger_than_any_list():
+    assert list(batched(iter("abc"), 10**30)) == [["a", "b", "c"]]
+    assert list(map_threaded(str.upper, "abc", window=2**63)) == ["A", "B", "C"]
+    rest = iter(range(5))
+    assert (list(take(rest, 2)), next(rest)) == ([0, 1], 2)

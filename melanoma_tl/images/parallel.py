@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -32,14 +31,32 @@ def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: i
     """
     iterator = iter(items)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        pending = [pool.submit(function, item) for item in islice(iterator, window)]
+        pending = [pool.submit(function, item) for item in take(iterator, window)]
         try:
             while pending:
                 yield pending.pop(0).result()
-                pending += [pool.submit(function, item) for item in islice(iterator, 1)]
+                pending += [pool.submit(function, item) for item in take(iterator, 1)]
         finally:
             for future in pending:
                 future.cancel()
+
+
+def take(items: Iterable[_T], n: int) -> Iterator[_T]:
+    """Take the first items, or all where there are fewer.
+
+    Parameters
+    ----------
+    items : iterable
+        Anything; of an iterator not one more is drawn.
+    n : int
+        How many, of any size: ``islice`` knows none above ``sys.maxsize``.
+
+    Returns
+    -------
+    iterator
+        Over up to n of them.
+    """
+    return (item for _, item in zip(range(n), items, strict=False))
 
 
 def batched(items: Iterable[_T], batch_size: int) -> Iterator[list[_T]]:
@@ -58,5 +75,5 @@ def batched(items: Iterable[_T], batch_size: int) -> Iterator[list[_T]]:
         The next items.
     """
     iterator = iter(items)
-    while batch := list(islice(iterator, batch_size)):
+    while batch := list(take(iterator, batch_size)):
         yield batch

@@ -3,13 +3,13 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import DatasetError, MelanomaTLError
+from melanoma_tl.images.parallel import take
 from melanoma_tl.labels.classes import as_labels
 
 _INFINITE, _UNKNOWN = -1, -2
@@ -132,7 +132,7 @@ class Stream:
         list of ndarray
             In whatever order that pass has; no label is noted.
         """
-        return [image for image, _ in islice(self._pairs(), n)]
+        return [image for image, _ in take(self._pairs(), n)]
 
 
 def _first_line(error: Exception) -> str:
