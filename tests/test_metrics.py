@@ -13,18 +13,12 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics.binary import (
-    average_precision,
-    matrix_metrics,
-    partial_auc,
-    roc_auc,
-    score_metrics,
-    wilson_interval,
-)
+from melanoma_tl.metrics.binary import average_precision, matrix_metrics, partial_auc, roc_auc, score_metrics
 from melanoma_tl.metrics.clinical_utility import net_benefit
 from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts, confusion_metric, threshold_metrics
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
+from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.multiclass import multiclass_metrics
 from melanoma_tl.metrics.reliability import calibration_metrics

@@ -14,8 +14,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from melanoma_tl import MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.metrics.binary import wilson_interval
 from melanoma_tl.metrics.confusion import confusion_counts
+from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.sensitivity_specificity import (
     SENSITIVITIES,
     sensitivity_at_specificity,

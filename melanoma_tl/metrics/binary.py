@@ -55,7 +55,7 @@ from melanoma_tl.metrics.confusion import (
     proportion_metrics,
 )
 from melanoma_tl.metrics.few import count_units, mark_few
-from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval, effective_size, wilson_interval
+from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval, effective_wilson
 from melanoma_tl.metrics.metric import LABELS, OF_PREVALENCE, RANGES, Metric
 from melanoma_tl.metrics.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored
@@ -389,11 +389,9 @@ def _grouped_proportions(
     }
     figures = {}
     for name, (rows, right) in among.items():
-        n, successes = int(rows.sum()), int(right[rows].sum())
-        value = successes / n if n else float("nan")
-        worth = effective_size(right[rows], group[rows])
-        ends = wilson_interval(worth if successes == n else value * worth, worth, confidence)
-        figures[name] = Metric(value, *ends, n, "clustered wilson")
+        hits = right[rows]
+        value = float(hits.mean()) if len(hits) else float("nan")
+        figures[name] = Metric(value, *effective_wilson(hits, group[rows], confidence), len(hits), "clustered wilson")
     return figures
 
 

@@ -36,7 +36,7 @@ from melanoma_tl._parameters import TABLE, checked, instance
 from melanoma_tl._tables import markdown_table, text_table
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS, ConfusionCounts, confusion_metric
-from melanoma_tl.metrics.metric import LABELS, UNBOUNDED
+from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED
 
 ALIASES = {
     "recall": "sensitivity",
@@ -102,7 +102,6 @@ _FIGURES: dict[str, _Figure] = {
     },
     "weighted_specificity": _Figure("weighted average of specificity", partial(_averaged, "specificity", True)),
 }
-_SIGNED = ("mcc", "kappa")  # from -1 to 1
 
 CLAIMED = tuple(_FIGURES)
 """The figures that can be checked."""
@@ -366,7 +365,7 @@ def _parse(name: str, given: float | str) -> _Claim:
     except (InvalidOperation, ValueError):
         digits, unit = Decimal(-200), Decimal(1)
     scale = 100 if text.endswith("%") or abs(digits) > 1 else 1
-    least = -scale if key in _SIGNED else 0
+    least = scale * RANGES.get(key, (0, 1))[0]
     if not least <= digits <= scale or (scale == 1 and unit >= 1):
         raise ParameterError(
             f"The claim {name!r} must be a fraction such as 0.8667 or a percentage such as '86.67 %' or 86.67, "

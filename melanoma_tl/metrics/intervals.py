@@ -232,6 +232,26 @@ def effective_size(successes: ArrayLike, groups: ArrayLike | None) -> float:
     return _worth(hits, number_values_or_alone(pd.Series(np.asarray(groups, dtype=object), dtype=object)))
 
 
+def effective_wilson(successes: NDArray[np.bool_], groups: ArrayLike | None, confidence: float) -> tuple[float, float]:
+    """Find Wilson's interval of a proportion, of as many independent images as its own are worth.
+
+    Parameters
+    ----------
+    successes, groups
+        As `effective_size`.
+    confidence : float
+        Coverage, between 0 and 1.
+
+    Returns
+    -------
+    low, high : float
+        As `wilson_interval`.
+    """
+    worth = effective_size(successes, groups)
+    low, high = wilson_interval(successes.mean() * worth if len(successes) else 0.0, worth, confidence)
+    return float(low), float(high)
+
+
 def specificity_intervals(
     truth: NDArray[np.int64],
     scores: NDArray[np.float64],

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.binary import by_resampling, tally_metrics
 from melanoma_tl.metrics.few import count_units, mark_few
-from melanoma_tl.metrics.intervals import effective_size, wilson_interval
+from melanoma_tl.metrics.intervals import effective_wilson
 from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
 from melanoma_tl.metrics.resampling import Tally, draw_classes, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_probabilities
@@ -188,8 +188,7 @@ def multiclass_metrics(
     ]
     balanced, accuracy, *macro = figures
     right = predict_classes(scores) == truth
-    worth = effective_size(right, groups)
-    ends = wilson_interval(worth if right.all() else right.mean() * worth, worth, confidence)
+    ends = effective_wilson(right, groups, confidence)
     accuracy = Metric(accuracy.value, *ends, n, "wilson" if groups is None else "clustered wilson")
     units = (min(count_units(truth, groups)),)  # all of these rest on each class
     whole = mark_few({"balanced_accuracy": balanced, "accuracy": accuracy}, units)

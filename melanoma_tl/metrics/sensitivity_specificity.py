@@ -101,13 +101,9 @@ def specificity_at_sensitivity(
     >>> at.challenge.value, at.interpolated.value
     (0.75, 0.75)
     """
-    truth, scores = check_scored(y_true, y_score)
-    check_bootstrap(confidence, n_resamples)
-    for sensitivity in sensitivities:
-        check_target("sensitivities", sensitivity)
-    tally = Tally.of(truth, scores)
-    values = _both_ways(tally.melanoma, tally.benign, sensitivities)
-    values[: len(sensitivities)] = _official(truth, scores, sensitivities)
+    truth, scores = _checked(y_true, y_score, "sensitivities", sensitivities, confidence, n_resamples)
+    _, between = _both_ways(truth, scores, sensitivities)
+    values = [*_official(truth, scores, sensitivities), *between]
     pairs = _with_intervals(values, truth, scores, sensitivities, groups, confidence, n_resamples, random_state)
     return tuple(
         SpecificityAtSensitivity(float(sensitivity), *pair)
@@ -173,13 +169,10 @@ def sensitivity_at_specificity(
     >>> at.reached.value, at.interpolated.value
     (1.0, 1.0)
     """
-    truth, scores = check_scored(y_true, y_score)
-    check_bootstrap(confidence, n_resamples)
-    for specificity in specificities:
-        check_target("specificities", specificity)
+    truth, scores = _checked(y_true, y_score, "specificities", specificities, confidence, n_resamples)
     truth, scores = 1 - truth, -scores
-    tally = Tally.of(truth, scores)
-    values = _both_ways(tally.melanoma, tally.benign, specificities)
+    first, between = _both_ways(truth, scores, specificities)
+    values = [*first, *between]
     pairs = _with_intervals(values, truth, scores, specificities, groups, confidence, n_resamples, random_state)
     return tuple(
         SensitivityAtSpecificity(float(specificity), *pair)
@@ -187,8 +180,19 @@ def sensitivity_at_specificity(
     )
 
 
+def _checked(
+    y_true: ArrayLike, y_score: ArrayLike, name: str, targets: Sequence[float], confidence: float, n_resamples: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return labels and scores, when all that was given can be used."""
+    truth, scores = check_scored(y_true, y_score)
+    check_bootstrap(confidence, n_resamples)
+    for target in targets:
+        check_target(name, target)
+    return truth, scores
+
+
 def _with_intervals(
-    values: NDArray[np.float64],
+    values: Sequence[float],
     truth: NDArray[np.int64],
     scores: NDArray[np.float64],
     targets: Sequence[float],
@@ -210,22 +214,18 @@ def _with_intervals(
 
 
 def _both_ways(
-    melanoma: NDArray[np.int64], benign: NDArray[np.int64], sensitivities: Sequence[float]
-) -> NDArray[np.float64]:
-    """Specificity at each sensitivity: the challenge's way, then interpolated; leading axes are resamples."""
-    tp, fp = add_up(melanoma), add_up(benign)
-    n_melanoma, n_benign = tp[..., -1:], fp[..., -1:]
+    truth: NDArray[np.int64], scores: NDArray[np.float64], sensitivities: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Specificity at each sensitivity: at the first point of the ROC curve that has it, and on the line up to there."""
+    tally = Tally.of(truth, scores)
+    tp, fp = add_up(tally.melanoma), add_up(tally.benign)
     first, between = [], []
-    with np.errstate(invalid="ignore", divide="ignore"):  # a resample of groups may lack a class
-        for sensitivity in sensitivities:
-            here = (tp / n_melanoma >= sensitivity).argmax(axis=-1, keepdims=True)
-            (tp_after, fp_after), (tp_before, fp_before) = (
-                [np.take_along_axis(side, at, axis=-1) for side in (tp, fp)] for at in (here, np.maximum(here - 1, 0))
-            )
-            share = (sensitivity * n_melanoma - tp_before) / (tp_after - tp_before)
-            first.append(1 - fp_after / n_benign)
-            between.append(1 - (fp_before + share * (fp_after - fp_before)) / n_benign)
-    return np.stack([*first, *between])[..., 0]
+    for sensitivity in sensitivities:
+        here = int((tp / tp[-1] >= sensitivity).argmax())  # never 0, where no image is called melanoma
+        share = (sensitivity * tp[-1] - tp[here - 1]) / (tp[here] - tp[here - 1])
+        first.append(1 - fp[here] / fp[-1])
+        between.append(1 - (fp[here - 1] + share * (fp[here] - fp[here - 1])) / fp[-1])
+    return first, between
 
 
 def _official(truth: NDArray[np.int64], scores: NDArray[np.float64], sensitivities: Sequence[float]) -> list[float]:
