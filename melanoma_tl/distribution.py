@@ -1,4 +1,4 @@
-"""Train on several devices, of one host or of several: copies of a network that learn in step."""
+"""The devices and the processes of Keras's backend, and what it keeps of networks."""
 
 import gc
 import logging

@@ -21,8 +21,8 @@ from statsmodels.genmod.generalized_linear_model import GLM
 
 from melanoma_tl import MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.metrics.binary import wilson_interval
 from melanoma_tl.metrics.calibration import Calibration, fit_calibration
+from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.reliability import (
     CALIBRATION_LABELS,
     _fit_intercept,

@@ -1,4 +1,4 @@
-"""Fetch official files, verified and resumable, and unpack archives safely."""
+"""Fetch official files, verified and resumable."""
 
 import hashlib
 import logging

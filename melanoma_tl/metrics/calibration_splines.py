@@ -27,6 +27,7 @@ from scipy.special import expit, logit
 
 from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NONE, checked
 from melanoma_tl.errors import DatasetError
+from melanoma_tl.metrics.calibration import log_odds
 from melanoma_tl.metrics.few import count_units
 from melanoma_tl.metrics.metric import Metric
 from melanoma_tl.metrics.resampling import Resampling, method_name, percentile_interval
@@ -38,9 +39,6 @@ LEAST = 100
 _KNOTS_AT = (0.05, 0.35, 0.65, 0.95)  # of the log odds: Harrell, table 2.3
 _SHOWN = (0.01, 0.99)  # of the scores: beyond, a curve would rest on hardly any image
 _N_POINTS, _N_QUANTILES = 101, 100
-
-# What float32 can tell from 0 and 1.
-_EDGE = 1.2e-7
 
 # A ridge too small to be seen holds the coefficients where the classes of a resample are all but apart.
 _RIDGE, _LONGEST_STEP, _MOST_STEPS, _SMALLEST_STEP = 1e-9, 4.0, 50, 1e-9
@@ -115,7 +113,7 @@ def smooth_calibration(
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
     _check_enough(truth, scores, groups)
-    knots = np.quantile(_log_odds(scores), _KNOTS_AT)
+    knots = np.quantile(log_odds(scores), _KNOTS_AT)
     lowest, highest = np.quantile(scores, _SHOWN)
     shown = np.linspace(lowest, highest, _N_POINTS)
     spread = np.quantile(scores, (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES)
@@ -151,7 +149,7 @@ def _check_enough(truth: NDArray[np.int64], scores: NDArray[np.float64], groups:
             f"A smooth calibration curve takes {LEAST} {unit} of each class, got {melanoma} melanoma and {benign} "
             "benign; reliability_curve has bins for fewer"
         )
-    odds = _log_odds(scores)
+    odds = log_odds(scores)
     if len(np.unique(np.quantile(odds, _KNOTS_AT))) < len(_KNOTS_AT):
         raise DatasetError(
             "A smooth calibration curve takes scores that vary: too many of these are the same; use reliability_curve"
@@ -160,13 +158,9 @@ def _check_enough(truth: NDArray[np.int64], scores: NDArray[np.float64], groups:
         raise DatasetError("The scores separate the classes: no regression has a solution there; use reliability_curve")
 
 
-def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return logit(np.clip(scores, _EDGE, 1 - _EDGE))
-
-
 def _design(scores: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
     """Write scores in the basis of restricted cubic splines: 1, the log odds, and a column for each knot but two."""
-    odds = _log_odds(scores)[:, None]
+    odds = log_odds(scores)[:, None]
     first, *_, before, last = knots
     cubes = np.maximum(odds - knots, 0) ** 3
     inner = (

@@ -1,4 +1,4 @@
-"""The figures of a report."""
+"""What a report on two classes can draw."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

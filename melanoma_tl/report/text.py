@@ -1,4 +1,4 @@
-"""A report in words: as text, as Markdown, as plain objects that JSON can hold."""
+"""A report in words: as text, as Markdown, and in a notebook."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
