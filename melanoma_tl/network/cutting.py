@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,20 +161,35 @@ def build_scorer(model: Any, precision: Precision) -> Any:
     Raises
     ------
     ParameterError
-        If a layer cannot be made again, or cannot compute so. Only running it tells: it may be of the user's own, and
-        not all of TensorFlow's operations exist in bfloat16.
+        If a layer cannot be made again. Whether each computes so, `NetworkScorer.check` finds out.
     """
     import keras
 
     if set(precision) == {FLOAT32}:
         return model
     parts = cut_network(model)
-    shape = model.inputs[0].shape[1:]
-    images = keras.Input(shape, name=IMAGE)
-    try:
+    images = keras.Input(model.inputs[0].shape[1:], name=IMAGE)
+    with blaming_precision():
         features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
-        scorer = keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
-        scorer(np.zeros((1, *shape), dtype=np.float32), training=False)
+        return keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
+
+
+@contextmanager
+def blaming_precision() -> Iterator[None]:
+    """Say that a precision is the cause of what layers raise.
+
+    Yields
+    ------
+    None
+        In this block a network that was made for float32 is made or run in another precision.
+
+    Raises
+    ------
+    ParameterError
+        In place of what was raised, unless that is the library's own.
+    """
+    try:
+        yield
     except MelanomaTLError:
         raise
     except Exception as error:  # what is raised depends on the layer, and on what it calls
@@ -180,7 +197,6 @@ def build_scorer(model: Any, precision: Precision) -> Any:
         raise ParameterError(
             f"this network cannot compute in bfloat16 ({type(error).__name__}: {reason:.300}): set precision='float32'"
         ) from error
-    return scorer
 
 
 def _last_still_tensor(model: Any) -> Any:

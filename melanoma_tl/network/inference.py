@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.loading import open_source, read_batches
 from melanoma_tl.images.symmetries import check_tta, symmetric_views
-from melanoma_tl.network.cutting import build_scorer
+from melanoma_tl.network.cutting import blaming_precision, build_scorer
 from melanoma_tl.network.precision import Precision, computes_on_gpu
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,19 @@ class NetworkScorer:
         self.model, self.precision = model, precision
         self.network = build_scorer(model, precision)
         self.size: tuple[int, int] = tuple(self.network.inputs[0].shape[1:3])
+
+    def check(self) -> None:
+        """Score one black image, which tells whether each layer computes in the precision.
+
+        Raises
+        ------
+        ParameterError
+            If one does not. Only running it tells: it may be of the user's own, and not all of TensorFlow's operations
+            exist in bfloat16.
+        """
+        if self.network is not self.model:
+            with blaming_precision():
+                self.network(np.zeros((1, *self.network.inputs[0].shape[1:]), dtype=np.float32), training=False)
 
     def score(
         self, X: Any, n_views: int, *, batch_size: int | None, on_error: str, verbose: int
@@ -97,7 +110,11 @@ class NetworkScorer:
 
     def _mean_score(self, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
         views = symmetric_views(images, n_views)
-        return np.mean([self.network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
+        try:
+            return np.mean([self.network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
+        except Exception:
+            self.check()  # which says so, if the precision is the cause
+            raise
 
 
 def count_images_at_once(size: tuple[int, int]) -> int:

@@ -22,9 +22,9 @@ from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages, prepare
 from melanoma_tl.labels.classes import Classes
-from melanoma_tl.network.cutting import FrozenPart, build_scorer, describe_network
+from melanoma_tl.network.cutting import FrozenPart, describe_network
 from melanoma_tl.network.graph import Network, build_network, first_layer_that_learns, freeze
-from melanoma_tl.network.inference import count_images_at_once
+from melanoma_tl.network.inference import NetworkScorer, count_images_at_once
 from melanoma_tl.network.precision import resolve_precision
 from melanoma_tl.saving.model_file import check_can_be_saved
 from melanoma_tl.training.callbacks import UserCallbacks
@@ -116,7 +116,7 @@ class TrainingRun:
         if callable(self.parameters.head) or is_foreign(self.spec):  # layers that nobody has tried in this precision
             for stage in stages_of(self.parameters):
                 cut_for_stage(network, self.spec, stage, train_batch_norm=self.parameters.train_batch_norm)
-                build_scorer(network.model, resolve_precision(self.parameters.precision))
+                NetworkScorer(network.model, resolve_precision(self.parameters.precision)).check()
         return network
 
     def frozen_part(self) -> FrozenPart:
