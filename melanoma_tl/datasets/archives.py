@@ -14,36 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
-
 from tqdm.auto import tqdm
-
 from melanoma_tl._atomic import replacing_many
 from melanoma_tl.errors import DownloadError
+from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
+
 
 MAX_EXPANSION = 100
 """How many times its own size an archive may unpack to; photographs hardly shrink, tables to a thirtieth at most."""
-
-CHUNK = 2**16  # bytes; what a broken connection loses at most
-
-
-def check_free(folder: Path, n_bytes: int, what: str) -> None:
-    """Raise a DownloadError where the disk has no room."""
-    free = shutil.disk_usage(folder).free
-    if n_bytes > free:
-        raise DownloadError(f"{what} needs {n_bytes:,} bytes in {folder}, only {free:,} are free: free some space")
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Raise what the disk complains of as a DownloadError."""
-    try:
-        yield
-    except DownloadError:
-        raise
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "the disk is full: free some space" if full else "choose a folder that can be written"
-        raise DownloadError(f"{folder}: {error}; {reason}, and call again to go on") from error
 
 
 _LONGEST_NAME = 255  # bytes
