@@ -1,24 +1,21 @@
 """Unpack an archive that need not be trusted."""
 
-import errno
 import lzma
 import os
 import re
-import shutil
 import stat
 import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
-from tqdm.auto import tqdm
-from melanoma_tl._atomic import replacing_many
-from melanoma_tl.errors import DownloadError
-from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 
+from tqdm.auto import tqdm
+
+from melanoma_tl._atomic import replacing_many
+from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
+from melanoma_tl.errors import DownloadError
 
 MAX_EXPANSION = 100
 """How many times its own size an archive may unpack to; photographs hardly shrink, tables to a thirtieth at most."""

@@ -1,23 +1,12 @@
 """Write to a disk that may be full."""
 
 import errno
-import lzma
-import os
-import re
 import shutil
-import stat
-import struct
-import unicodedata
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
-from tqdm.auto import tqdm
-from melanoma_tl._atomic import replacing_many
-from melanoma_tl.errors import DownloadError
+from pathlib import Path
 
+from melanoma_tl.errors import DownloadError
 
 CHUNK = 2**16  # bytes; what a broken connection loses at most
 

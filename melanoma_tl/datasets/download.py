@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from tqdm.auto import tqdm
 
 from melanoma_tl._atomic import locked, replacing
-from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.datasets.archives import ZIP_ERRORS
+from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.errors import DownloadError
 
 logger = logging.getLogger(__name__)

@@ -392,9 +392,9 @@ def _flaw_of_copy(path: str, stem: str, stems: Collection[str]) -> str:
     """Say that a file is left over, or a copy of the file whose name it has; equal names alone make no copy."""
     if _LEFT_OVER.search(path):
         return "a backup copy or an unfinished download, by its name"
-    original = _COPY.sub("", stem) + path[len(stem) :]
-    is_named = original != path and _COPY.sub("", stem) in stems
-    if is_named and os.path.isfile(original) and filecmp.cmp(path, original, shallow=False):
+    name = _COPY.sub("", stem)
+    original = name + path[len(stem) :]
+    if name != stem and name in stems and os.path.isfile(original) and filecmp.cmp(path, original, shallow=False):
         return f"a copy of {posixpath.basename(_slashes(original))}, by its name and content"
     return ""
 
