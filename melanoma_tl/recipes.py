@@ -59,7 +59,7 @@ def fast() -> dict[str, Any]:
     """
     return {
         "backbone": "vgg19",
-        "taps": (
+        "feature_layers": (
             "block2_pool",
             "block3_conv4",
             "block4_conv1",

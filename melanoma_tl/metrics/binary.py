@@ -57,7 +57,7 @@ from melanoma_tl.metrics.confusion import (
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval, effective_wilson
 from melanoma_tl.metrics.metric import LABELS, OF_PREVALENCE, RANGES, Metric
-from melanoma_tl.metrics.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
+from melanoma_tl.metrics.resampling import Resampling, ScoreCounts, method_name, number_groups, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored
 
 _LEAST_SENSITIVITY = 0.8
@@ -89,7 +89,7 @@ def roc_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     >>> roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
+    tally = ScoreCounts.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_auc(tally.melanoma, tally.benign))
 
 
@@ -119,7 +119,7 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
     0.8333
     """
-    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
+    tally = ScoreCounts.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_average_precision(tally.melanoma, tally.benign))
 
 
@@ -149,7 +149,7 @@ def partial_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     >>> round(partial_auc([0, 0, 0, 1, 1], [0.1, 0.2, 0.6, 0.4, 0.8]), 4)
     0.1333
     """
-    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
+    tally = ScoreCounts.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_partial_auc(tally.melanoma, tally.benign))
 
 
@@ -283,7 +283,7 @@ def matrix_metrics(
     check_classes(counts.n_melanoma, counts.n_benign)
     check_bootstrap(confidence, n_resamples)
     # A matrix is a set of scores that takes two values, the calls themselves.
-    tally = Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
+    tally = ScoreCounts(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
     resampling = Resampling.of_tally(tally, n_resamples, random_state)
     figures = _figures(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
     return mark_few(figures, (counts.n_benign, counts.n_melanoma))

@@ -22,7 +22,7 @@ from melanoma_tl._parameters import BOOTSTRAP, COLUMN, INSIDE, NAMES, NONE, chec
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.metric import COLLAPSED, MARK, Metric
-from melanoma_tl.metrics.resampling import Tally, draw_groups, method_name, percentile_interval
+from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_scored
 
 NAMED_THRESHOLDS = (0.05, 0.1, 0.2)
@@ -221,7 +221,7 @@ def net_benefit(
     # Only how many of the thresholds a score exceeds counts, so that few distinct scores are left.
     cuts = np.sort(at)
     levels = [np.searchsorted(cuts, values, side="left").astype(np.float64) for values in models]
-    tallies = [Tally.of(truth, level) for level in levels]
+    tallies = [ScoreCounts.of(truth, level) for level in levels]
     above = [tally.scores > np.searchsorted(cuts, at, side="left")[:, None] for tally in tallies]
 
     def figures(sides: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ from melanoma_tl.metrics.few import count_units
 from melanoma_tl.metrics.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.metrics.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
 from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED, Metric
-from melanoma_tl.metrics.resampling import Tally, draw_groups, method_name, percentile_interval
+from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
 
 
@@ -418,7 +418,7 @@ def _differences(
 ) -> tuple[dict[str, Difference], dict[str, float]]:
     """Differences of all figures, with the paired bootstrap's intervals; and the standard errors for the margins."""
     confidence, n_resamples, random_state = bootstrap
-    tallies = [Tally.of(truth, values) for values in scores]
+    tallies = [ScoreCounts.of(truth, values) for values in scores]
     above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
     found, errors = {}, {}
     for stratified, names in by_resampling(LABELS):

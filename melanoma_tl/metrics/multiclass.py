@@ -18,7 +18,7 @@ from melanoma_tl.metrics.binary import by_resampling, tally_metrics
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import effective_wilson
 from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
-from melanoma_tl.metrics.resampling import Tally, draw_classes, method_name, percentile_interval
+from melanoma_tl.metrics.resampling import ScoreCounts, draw_classes, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_probabilities
 
 NO_CLASS = -1
@@ -225,7 +225,7 @@ def measure_classes(
     # Called or not is a score of two values, so that one resampling serves both kinds of figures.
     columns = np.concatenate([part for scores in scores_of for part in (scores, _call_each(scores))], axis=1)
     n_classes = n_columns // 2
-    tallies = [Tally.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]
+    tallies = [ScoreCounts.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]
     here = [(tally.melanoma, tally.benign) for tally in tallies]
     n_above = [int((tally.scores > 0.5).sum()) for tally in tallies]
     values = np.stack([_over_classes(AVERAGED, here[of], n_above[of]) for of in sets])

@@ -32,7 +32,7 @@ from melanoma_tl.metrics.calibration import EDGE, FAR, log_odds, regress
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import effective_size, wilson_interval
 from melanoma_tl.metrics.metric import Metric
-from melanoma_tl.metrics.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
+from melanoma_tl.metrics.resampling import Resampling, ScoreCounts, method_name, number_groups, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
 
 CALIBRATION_LABELS = MappingProxyType(
@@ -126,7 +126,7 @@ def reliability_curve(
     check_fraction("confidence", confidence)
     truth, scored = check_scored(y_true, y_score)
     check_lengths(len(scored), groups=groups)
-    tally = Tally.of(truth, scored)
+    tally = ScoreCounts.of(truth, scored)
     edges = _edges(tally, n_bins, strategy)
     bins = np.searchsorted(edges, tally.scores)
     n, melanomas, scores = (
@@ -213,7 +213,7 @@ def calibration_metrics(
     truth, scores = check_scored(y_true, y_score)
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
-    tally = Tally.of(truth, scores)
+    tally = ScoreCounts.of(truth, scores)
     edges = [_edges(tally, n_bins, strategy) for strategy in STRATEGIES]
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=np.concatenate(edges))
     values, resampled = resampling.measure(
@@ -294,7 +294,7 @@ def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition
     return BrierDecomposition(given - best, uncertainty - best, uncertainty)
 
 
-def _edges(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.float64]:
+def _edges(tally: ScoreCounts, n_bins: int, strategy: str) -> NDArray[np.float64]:
     """Say where the bins of scores end, but the last: a score on an edge is in the lower bin."""
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ParameterError(f"n_bins must be a whole number of at least 1, got {n_bins!r}")

@@ -21,7 +21,7 @@ from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NONE, PROBABILITY, checke
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import specificity_intervals
 from melanoma_tl.metrics.metric import Metric
-from melanoma_tl.metrics.resampling import Tally, add_up
+from melanoma_tl.metrics.resampling import ScoreCounts, add_up
 from melanoma_tl.metrics.thresholds import check_target
 from melanoma_tl.metrics.validation import check_bootstrap, check_scored
 
@@ -217,7 +217,7 @@ def _both_ways(
     truth: NDArray[np.int64], scores: NDArray[np.float64], sensitivities: Sequence[float]
 ) -> tuple[list[float], list[float]]:
     """Specificity at each sensitivity: at the first point of the ROC curve that has it, and on the line up to there."""
-    tally = Tally.of(truth, scores)
+    tally = ScoreCounts.of(truth, scores)
     tp, fp = add_up(tally.melanoma), add_up(tally.benign)
     first, between = [], []
     for sensitivity in sensitivities:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_figure
 from melanoma_tl.metrics.metric import Metric, describe
-from melanoma_tl.metrics.resampling import Tally
-from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, dress, new_axes, square
+from melanoma_tl.metrics.resampling import ScoreCounts
+from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, new_axes, square, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def draw_roc(
     display.chance_level_.set(label="chance, AUC 0.5")
     sensitivity, specificity = figures["sensitivity"].value, figures["specificity"].value
     _mark_operating_point(ax, 1 - specificity, sensitivity, threshold)
-    dress(ax, "ROC curve", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
+    style_axes(ax, "ROC curve", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
     ax.legend(loc="lower right", fontsize=TEXT_SIZE - 1)
     return display
@@ -111,7 +111,7 @@ def draw_precision_recall(
     )
     if figures["precision"].n:
         _mark_operating_point(ax, figures["sensitivity"].value, figures["precision"].value, threshold)
-    dress(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
+    style_axes(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
     square(ax)
     ax.legend(loc="lower left", fontsize=TEXT_SIZE - 1)
     return display
@@ -152,7 +152,7 @@ def draw_roc_curves(
     for line, label in zip(display.line_, curves, strict=True):
         line.set(linewidth=1.8, label=in_figure(label, 90))
     display.chance_level_.set(label="chance, AUC 0.5")
-    dress(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
+    style_axes(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
     ax.legend(loc="lower right", fontsize=TEXT_SIZE - 2)
     return display
@@ -204,7 +204,7 @@ def draw_reliability(
     display.line_.set_label(f"{len(curve.n)} bins, n = {_range(curve.n)} each, {100 * confidence:g} % intervals")
     for name, label in _CALIBRATION_LEGEND.items():
         ax.plot([], [], " ", label=f"{label} {describe(figures[name], confidence)}")
-    dress(ax, "Reliability diagram", "Mean score", "Share of melanomas")
+    style_axes(ax, "Reliability diagram", "Mean score", "Share of melanomas")
     square(ax)
     ax.legend(loc="best", fontsize=TEXT_SIZE - 2, handlelength=1.5)
     return display
@@ -212,7 +212,7 @@ def draw_reliability(
 
 def _points(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     """Leave out points of a curve that lie closer to each other than anybody can see."""
-    scores, melanoma, benign = Tally.of(y_true, y_score).pooled()[0]
+    scores, melanoma, benign = ScoreCounts.of(y_true, y_score).pooled()[0]
     return {
         "y_true": np.repeat([1, 0], len(scores)),
         "y_score": np.tile(scores, 2),

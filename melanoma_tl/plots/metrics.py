@@ -11,7 +11,7 @@ from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
 from melanoma_tl.plots.display import ScoresDisplay
-from melanoma_tl.plots.style import BLUE, TEXT_SIZE, dress, new_axes, styled
+from melanoma_tl.plots.style import BLUE, TEXT_SIZE, new_axes, style_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ class MetricsDisplay(ScoresDisplay):
         self.bars_ = ax.barh(rows, [metric.value for metric in metrics], **{"height": 0.6} | bars)
         for row, metric in zip(rows, metrics, strict=True):
             ax.plot([metric.low, metric.high], [row, row], color="black", linewidth=1.6, marker="|", markersize=8)
-        dress(ax, f"Test figures with {100 * self.confidence:g} % intervals", "Value", "")
+        style_axes(ax, f"Test figures with {100 * self.confidence:g} % intervals", "Value", "")
         ax.set(xlim=(lowest, 1.02), ylim=(len(rows) - 0.4, -0.6))
         ax.set_yticks(rows, [f"{LABELS.get(name, name)}  (n = {metric.n})" for name, metric in shown.items()])
         ax.grid(visible=False, axis="y")

@@ -132,9 +132,9 @@ def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
     """
     for key, value in report.provenance.items():
         if key != "model":
-            yield key, inline(value)
+            yield key, one_line(value)
     for key, value in report.provenance["model"].items():
-        yield f"model {key}".replace("_", " "), inline(value)
+        yield f"model {key}".replace("_", " "), one_line(value)
 
 
 def list_skipped(report: ReportContent) -> list[str]:
@@ -207,7 +207,7 @@ def write_markdown(report: ReportContent) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_fragment(report: ReportContent) -> str:
+def write_html_fragment(report: ReportContent) -> str:
     """Write the report as a piece of HTML for a notebook.
 
     Parameters
@@ -294,7 +294,7 @@ def is_drawing(content: Any) -> bool:
     return hasattr(content, "savefig") or type(content).__name__.endswith("Display")
 
 
-def inline(value: Any) -> str:
+def one_line(value: Any) -> str:
     """Write a value in one line.
 
     Parameters
@@ -308,10 +308,10 @@ def inline(value: Any) -> str:
         For people.
     """
     if isinstance(value, Mapping):
-        entries = ((key, inline(entry), isinstance(entry, Mapping)) for key, entry in value.items())
+        entries = ((key, one_line(entry), isinstance(entry, Mapping)) for key, entry in value.items())
         return ", ".join(f"{key}=({text})" if nested else f"{key}={text}" for key, text, nested in entries)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(f'({inline(one)})' if isinstance(one, Mapping) else inline(one) for one in value)}]"
+        return f"[{', '.join(f'({one_line(one)})' if isinstance(one, Mapping) else one_line(one) for one in value)}]"
     return "none" if value is None else " ".join(str(value).split())
 
 

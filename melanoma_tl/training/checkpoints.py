@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl import cache
-from melanoma_tl._atomic import locked, replacing, scratch
+from melanoma_tl._atomic import atomic_write, locked, scratch
 from melanoma_tl.errors import CacheError
 from melanoma_tl.training.callbacks import saving_itself
-from melanoma_tl.training.replicas import ALONE, Replicas
+from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas
 from melanoma_tl.training.seals import is_sealed, seal
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class RunFolder:
         Who trains: of several processes the first keeps the epochs, and hands them to the others when it goes on.
     """
 
-    def __init__(self, described: Any, replicas: Replicas = ALONE) -> None:
+    def __init__(self, described: Any, replicas: Replicas = SINGLE_DEVICE) -> None:
         self._replicas = replicas
         self._copies = Path()
         key = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]
@@ -98,7 +98,7 @@ class RunFolder:
             return _CopiedCheckpoint(self._copies / f"stage_{number}", self._replicas)
         checkpoint = StageCheckpoint(self.path / f"stage_{number}", self._replicas)
         if self._replicas.n_processes > 1:
-            self._replicas.receive(checkpoint.pack())
+            self._replicas.broadcast(checkpoint.pack())
         return checkpoint
 
     def delete(self) -> None:
@@ -134,7 +134,7 @@ class StageCheckpoint:
         If the folder cannot be made or read.
     """
 
-    def __init__(self, folder: Path, replicas: Replicas = ALONE) -> None:
+    def __init__(self, folder: Path, replicas: Replicas = SINGLE_DEVICE) -> None:
         self.folder = folder
         self._replicas = replicas
         self.working = folder / "unfinished"
@@ -142,7 +142,7 @@ class StageCheckpoint:
         self.history: dict[str, list[float]] = {}
         self._seeds: list[Any] = []
         self._best: list[NDArray[Any]] | None = None
-        with self._telling():
+        with self._as_write_error():
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self.working, ignore_errors=True)
             kept = self._kept_epochs()
@@ -156,7 +156,7 @@ class StageCheckpoint:
                 logger.info("training goes on after epoch %d, which lies in %s", self.epochs, kept[-1])
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _as_write_error(self) -> Iterator[None]:
         try:
             yield
         except (OSError, ValueError, KeyError) as error:
@@ -212,7 +212,7 @@ class StageCheckpoint:
         history : dict of str to list of float
             Figures of all its epochs.
         """
-        with self._telling(), replacing(self.folder / _FINISHED) as unfinished:
+        with self._as_write_error(), atomic_write(self.folder / _FINISHED) as unfinished:
             unfinished.mkdir()
             self._write_state(unfinished, history, [])
             _write_arrays(unfinished / _WEIGHTS, weights)
@@ -278,7 +278,7 @@ class StageCheckpoint:
         """
         logger.debug("epoch %d is the best so far", epoch + 1)
         self._best = weights
-        with self._telling():
+        with self._as_write_error():
             _write_arrays(self.working / _BEST, weights)
 
     def read_best(self) -> list[NDArray[Any]]:
@@ -318,7 +318,7 @@ class StageCheckpoint:
             What the history gets.
         """
         self._count(figures)
-        with self._telling():
+        with self._as_write_error():
             self._keep_epoch(model)
 
     def _keep_epoch(self, model: keras.Model) -> None:
@@ -346,7 +346,7 @@ class _CopiedCheckpoint(StageCheckpoint):
     """What a process reads of another one's checkpoint when training goes on; it keeps nothing itself."""
 
     def __init__(self, folder: Path, replicas: Replicas) -> None:
-        with zipfile.ZipFile(io.BytesIO(replicas.receive(b""))) as archive:
+        with zipfile.ZipFile(io.BytesIO(replicas.broadcast(b""))) as archive:
             archive.extractall(folder)
         super().__init__(folder, replicas)
 
@@ -370,7 +370,7 @@ class _Backup(keras.callbacks.BackupAndRestore):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._replicas.process == 0:
             # Keras makes an optimizer to compare with, not one for all devices.
-            with self._replicas.reading(), saving_itself(self.model):
+            with self._replicas.local_scope(), saving_itself(self.model):
                 super().on_epoch_end(epoch, logs)
 
 
