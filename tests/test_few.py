@@ -9,8 +9,10 @@ import pytest
 from drawn_scores import simulate
 
 from melanoma_tl import MetricsReport, MulticlassReport
+from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS
-from melanoma_tl.metrics.few import FACT, MOST
+from melanoma_tl.metrics.few import FACT, FEW
+from melanoma_tl.metrics.multiclass_comparisons import compare_classes
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.text import list_facts
 
@@ -33,7 +35,7 @@ def everything(report):
     return set(report.metrics) | set(report.calibration) | at
 
 
-@pytest.mark.parametrize(("n_melanoma", "n_benign"), [(MOST, 300), (300, MOST), (5, 5)])
+@pytest.mark.parametrize(("n_melanoma", "n_benign"), [(FEW, 300), (300, FEW), (5, 5)])
 def test_with_few_images_all_are_marked_but_those_that_hold(n_melanoma, n_benign):
     report = report_on(n_melanoma, n_benign)
     undefined = {name for name, metric in report.metrics.items() if np.isnan(metric.value)}
@@ -43,7 +45,7 @@ def test_with_few_images_all_are_marked_but_those_that_hold(n_melanoma, n_benign
 
 
 def test_with_enough_images_none_is_marked():
-    report = report_on(MOST + 1, MOST + 1)
+    report = report_on(FEW + 1, FEW + 1)
     assert not marked(report)
     assert not re.search(r"\(few\)|, few\)|marked few", f"{report}{report.to_markdown()}{report._repr_html_()}")
     assert not any(metric.few for metric in MetricsReport.from_confusion(21, 3, 4, 17).metrics.values())
@@ -53,7 +55,7 @@ def test_patients_are_counted_and_not_their_images():
     many = np.repeat(np.arange(60), 10)
     report = report_on(300, 300, groups=many)
     assert not marked(report)
-    of_few = np.where(np.arange(600) < 300, np.arange(600) % MOST, 1000 + np.arange(600))
+    of_few = np.where(np.arange(600) < 300, np.arange(600) % FEW, 1000 + np.arange(600))
     report = report_on(300, 300, groups=of_few)
     assert marked(report) == everything(report) - {"average_precision", "specificity"}, "benign: each its own patient"
 
@@ -99,7 +101,7 @@ def test_net_benefits_and_subgroups_are_marked():
 
 def test_the_rarest_of_several_classes_counts():
     rng = np.random.default_rng(0)
-    for rarest, is_few in ((MOST, True), (MOST + 1, False)):
+    for rarest, is_few in ((FEW, True), (FEW + 1, False)):
         words = np.repeat(["mel", "nv", "bkl"], [rarest, 50, 60])
         scores = rng.dirichlet([1, 1, 1], len(words))
         report = MulticlassReport.from_scores(words, scores, classes=("bkl", "mel", "nv"), n_resamples=100)
@@ -119,5 +121,53 @@ def test_what_was_measured_below_93_per_cent_is_marked():
             below.setdefault((n_melanoma, name), []).append(found["held"])
     for (n_melanoma, name), held in below.items():
         if np.mean(held) < 0.93 - 2 * np.sqrt(0.95 * 0.05 / 120) and n_melanoma < 100:  # beyond what chance explains
-            assert n_melanoma <= MOST, name
+            assert n_melanoma <= FEW, name
             assert name not in ALWAYS_HOLD, name
+
+
+@pytest.mark.parametrize(("n_melanoma", "n_benign"), [(FEW, 300), (300, FEW), (5, 5), (FEW + 1, FEW + 1)])
+def test_differences_are_marked_as_their_figures_are(n_melanoma, n_benign):
+    truth, first = simulate(n_melanoma, n_benign)
+    second = np.clip(first + np.random.default_rng(1).normal(0, 0.3, len(truth)), 0, 1)
+    found = compare(truth, first, second, n_resamples=100)
+    rests_on = {"sensitivity": n_melanoma, "specificity": n_benign}
+    for name, row in found.differences.items():
+        few = rests_on.get(name, min(n_melanoma, n_benign)) <= FEW and row.method != "wilson"
+        assert row.few is (few and not np.isnan(row.value)), name
+    marked = sum(row.few for row in found.differences.values())
+    for page in (str(found), found.to_markdown(), found._repr_html_()):
+        assert page.count("(few)") == marked
+        assert (FACT in page) == bool(marked)
+    assert found.to_frame()["few"].sum() == marked
+
+
+def test_differences_of_few_patients_are_marked():
+    truth, first = simulate(300, 300)
+    patients = np.where(truth == 1, np.arange(600) % 15, 1000 + np.arange(600))
+    found = compare(truth, first, first[::-1].copy(), groups=patients, n_resamples=100)
+    assert found.differences["auc"].few
+    assert found.differences["sensitivity"].few
+    assert not found.differences["specificity"].few
+
+
+def test_differences_of_several_diagnoses_are_marked():
+    truth, rng = np.repeat([0, 1, 2], [60, 40, 8]), np.random.default_rng(0)
+    first, second = (rng.dirichlet(np.ones(3), len(truth)) for _ in range(2))
+    found = compare_classes(truth, first, second, classes=["nv", "bkl", "mel"], n_resamples=100)
+    assert all(row.few for row in found.differences.values())
+    assert found.against_rest["mel"]["auc"].few
+    assert not found.against_rest["bkl"]["auc"].few
+    assert FACT in str(found)
+
+
+def test_the_plot_of_all_figures_says_it():
+    import matplotlib.pyplot as plt
+
+    few = report_on(15, 200).plot_metrics()
+    told = {
+        text.get_text() for axis in few.ax_.child_axes for text in axis.get_yticklabels() if "few" in text.get_text()
+    }
+    assert len(told) >= 8
+    many = report_on(60, 200).plot_metrics()
+    assert not any("few" in text.get_text() for axis in many.ax_.child_axes for text in axis.get_yticklabels())
+    plt.close("all")

@@ -17,6 +17,7 @@ from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.multiclass import multiclass_metrics
 from melanoma_tl.report import CARD
 from melanoma_tl.report.card import fill_card
+from melanoma_tl.report.class_names import rename_classes
 from melanoma_tl.report.concerns import list_concerns
 
 CLASSES = ("bkl", "mel", "nv")
@@ -60,7 +61,7 @@ def test_a_class_of_three_is_pointed_out_and_marked():
     words, scores = draw()
     keep = (words != "mel") | (np.cumsum(words == "mel") <= 3)
     report = report_on(words[keep], scores[keep])
-    assert "Too few to judge by: only 3 mel; each single image moves a figure by over a tenth" in list_concerns(report)
+    assert "Too few to judge by: only 3 mel; each single image moves a figure by 0.05 or more" in list_concerns(report)
     for text in (str(report), report.to_markdown(), report._repr_html_()):
         assert "3 (few)" in text
         assert text.index("Too few to judge by") < text.index("images:")
@@ -316,3 +317,9 @@ def test_patients_are_drawn_whole_in_a_comparison():
         rows.append(first.compare(second).differences["balanced_accuracy"])
     assert rows[1].high - rows[1].low > 1.6 * (rows[0].high - rows[0].low)
     assert rows[1].method == "cluster bootstrap"
+
+
+@pytest.mark.parametrize("name", ["benign keratosis", "melanoma in situ", "BENIGN", "not melanoma", r"\1 \g<0>"])
+def test_a_name_that_holds_a_word_of_the_library_is_kept_whole(name):
+    names = (f"not {name}", name)
+    assert rename_classes("Melanomas among benign images", names) == f"{name} among not {name} images"

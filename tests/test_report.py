@@ -283,7 +283,7 @@ def test_a_matrix_has_neither():
 
 def test_few_images_of_a_class_are_pointed_out(report):
     assert "Too few to judge by: only 3 melanoma and 3 benign" in str(report)
-    assert "Too few" not in str(MetricsReport.from_scores(np.arange(20) % 2, np.linspace(0, 1, 20), n_resamples=100))
+    assert "Too few" not in str(MetricsReport.from_scores(np.arange(42) % 2, np.linspace(0, 1, 42), n_resamples=100))
 
 
 def test_images_of_one_patient_are_resampled_together(dataset):

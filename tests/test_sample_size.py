@@ -105,8 +105,8 @@ def test_so_many_tests_have_an_interval_of_the_auc_that_narrow():
 
 
 def test_no_plan_is_smaller_than_what_a_report_calls_enough():
-    assert images_needed(0.2, prevalence=0.1, auc=1.0) == 100
-    assert images_needed(0.1, prevalence=0.1, auc=0.98) > 100
+    assert images_needed(0.2, prevalence=0.1, auc=1.0) == 210
+    assert images_needed(0.1, prevalence=0.1, auc=0.98) >= 210
 
 
 def test_rarer_melanomas_and_narrower_intervals_need_more_images():
@@ -208,7 +208,7 @@ def test_what_is_more_alike_and_further_apart_takes_fewer_images():
     pairs = ((0.9, 0.86), (0.9, 0.9))
     better, as_good = (images_needed_to_compare(margin=0.05, **plan | {"auc": pair}) for pair in pairs)
     assert better < as_good
-    assert images_needed_to_compare(prevalence=0.1, correlation=0, auc=(1.0, 0.5)) == 100, "ten of each at least"
+    assert images_needed_to_compare(prevalence=0.1, correlation=0, auc=(1.0, 0.5)) == 210, "more than few of each"
 
 
 @pytest.mark.parametrize(

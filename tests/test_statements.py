@@ -185,10 +185,10 @@ FACTS = {
         lambda t, *said: t.metric("AUC") == number(said[0]) and float(said[1]) <= 0.5 and int(said[3]) == len(t.y_true)
     ),
     r"Too few to judge by: only (.*); each single image .*": lambda t, few: (
-        re.findall(r"\d+", few) == [str(n) for n in (t.y_true.sum(), (1 - t.y_true).sum()) if n < 10]
+        re.findall(r"\d+", few) == [str(n) for n in (t.y_true.sum(), (1 - t.y_true).sum()) if n <= 20]
     ),
     r"The scores are no probabilities here: they are (.*); calibrate on validation images": lambda t, how: (
-        ("intercept" in how) == (not t.holds("intercept", 0)) and ("slope" in how) == (not t.holds("slope", 1))
+        not ("intercept" in how and t.holds("intercept", 0)) and not ("slope" in how and t.holds("slope", 1))
     ),
     r"The share of melanomas is not that of the source but of a choice: (.*)": lambda t, how: how == t.chosen_by,
     r"An interval without width is no certainty: .* \((.*)\)": lambda t, _: any(
@@ -344,7 +344,7 @@ def test_every_sentence_is_true(told, model, data, threshold):
     assert ("of a choice" in told_of) == (truth.chosen_by is not None)
     assert ("patients or lesions" in told_of) == (truth.n_patients is not None)
     assert ("marked few" in told_of) == (min(truth.units) <= 20)
-    assert ("Too few" in told_of) == (min(truth.y_true.sum(), (1 - truth.y_true).sum()) < 10)
+    assert ("Too few" in told_of) == (min(truth.y_true.sum(), (1 - truth.y_true).sum()) <= 20)
     if truth.rule and truth.rule.startswith("sens"):
         assert ("TARGET MISSED" in told_of or "Target not" in told_of) == (truth.metric("sensitivity") < SENSITIVITY)
     check_card(truth, {key: entry.text for key, entry in zip(CARD, fill_card(truth.report, {}), strict=True)})

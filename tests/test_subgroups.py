@@ -71,8 +71,8 @@ def test_a_number_on_a_cut_is_in_the_upper_band():
     assert [(row.value, row.n_melanoma) for row in found] == [("below 50", 1), ("50 and above", 0)]
 
 
-@pytest.mark.parametrize(("n_melanoma", "n_benign", "small"), [(10, 10, False), (9, 50, True), (50, 9, True)])
-def test_groups_with_fewer_than_ten_of_a_class_are_marked_not_hidden(n_melanoma, n_benign, small):
+@pytest.mark.parametrize(("n_melanoma", "n_benign", "small"), [(21, 21, False), (20, 50, True), (50, 20, True)])
+def test_groups_with_few_of_a_class_are_marked_not_hidden(n_melanoma, n_benign, small):
     y_true = np.repeat([1, 0], [n_melanoma, n_benign])
     found = measure_subgroups(y_true, np.full(len(y_true), 0.5), {"site": ["back"] * len(y_true)}, n_resamples=100)
     (group,) = found

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._parameters import BOOTSTRAP, COLUMN, INSIDE, NAMES, NONE, checked, several
 from melanoma_tl._tables import TitledTable
+from melanoma_tl.metrics.decision_curves import benefit
 from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.metric import COLLAPSED, MARK, Metric
 from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, method_name, percentile_interval
@@ -255,16 +256,16 @@ def _gains(
     prevalence: float | None,
 ) -> NDArray[np.float64]:
     """Compute all figures of one or many resamples: an array of (figures, thresholds, resamples)."""
-    weight = (at / (1 - at))[:, None]
+    at = at[:, None]
     melanoma, benign = sides[0]
     n_melanoma, n_benign = melanoma.sum(axis=-1), benign.sum(axis=-1)
     share = n_melanoma / (n_melanoma + n_benign) if prevalence is None else np.full(len(n_melanoma), prevalence)
     with np.errstate(invalid="ignore", divide="ignore"):  # a resample may lack a class
         benefits = [
-            share * (calls @ side[0].T / n_melanoma) - (1 - share) * (calls @ side[1].T / n_benign) * weight
+            benefit(share * (calls @ side[0].T / n_melanoma), (1 - share) * (calls @ side[1].T / n_benign), at)
             for side, calls in zip(sides, above, strict=True)
         ]
-        of_all = share - (1 - share) * weight
+        of_all = benefit(share, 1 - share, at)
         own, *others = benefits
         return np.stack([own, own / share, own - of_all, *(own - other for other in others)])
 

@@ -17,7 +17,7 @@ References
    53, 1997.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
@@ -41,10 +41,10 @@ from melanoma_tl._parameters import (
 from melanoma_tl._tables import TitledTable, format_p
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.metrics.binary import by_resampling, tally_metrics
-from melanoma_tl.metrics.few import count_units
+from melanoma_tl.metrics.few import FACT, count_units, rests_on_few
 from melanoma_tl.metrics.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.metrics.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
-from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED, Metric
+from melanoma_tl.metrics.metric import LABELS, MARK, RANGES, UNBOUNDED, Metric
 from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
 
@@ -164,6 +164,8 @@ class Difference:
         Two-sided; NaN where nothing is tested.
     test : str
         "DeLong", "McNemar mid-p", or empty.
+    few : bool, default=False
+        As `Metric.few`.
     """
 
     first: float
@@ -174,6 +176,7 @@ class Difference:
     method: str
     p_value: float = float("nan")
     test: str = ""
+    few: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +250,7 @@ class Comparison(TitledTable):
             )
         facts += [margin.sentence(*self.names) for margin in self.margins.values()]
         facts.append("p-values are not corrected for the number of figures: name the one that counts beforehand")
-        return facts
+        return facts + [FACT] * any(row.few for row in self.differences.values())
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         labelled = {LABELS[name]: row for name, row in self.differences.items()}
@@ -279,10 +282,14 @@ def difference_table(
     rows = []
     for name, row in differences.items():
         values = ["undefined" if np.isnan(value) else f"{value:.3f}" for value in (row.first, row.second)]
-        value, interval = ("undefined", "-") if np.isnan(row.value) else (f"{row.value:+.3f}", _interval(row))
+        value, interval = ("undefined", "-") if np.isnan(row.value) else (f"{row.value:+.3f}", _cell(row))
         p_value = "-" if np.isnan(row.p_value) else format_p(row.p_value)
         rows.append([name, *values, value, interval, row.method, p_value, row.test or "-"])
     return header, rows
+
+
+def _cell(row: Difference) -> str:
+    return f"{_interval(row)} ({MARK})" if row.few else _interval(row)
 
 
 @checked(
@@ -388,11 +395,13 @@ def compare(
     if groups is None:
         for name, found in disagreements.items():
             differences[name] = replace(differences[name], p_value=found.mid_p, test="McNemar mid-p")
-    benign, melanoma = (float(wilson_interval(0, n, confidence)[1]) for n in count_units(truth, groups))
+    units = count_units(truth, groups)
+    benign, melanoma = (float(wilson_interval(0, n, confidence)[1]) for n in units)
     differences = {
         name: _widen(name, row, _reach(name, differences, (benign, melanoma))) if row.low == row.high else row
         for name, row in differences.items()
     }
+    differences = mark_few_differences(differences, units)
     return Comparison(
         names=names,
         n_melanoma=int(truth.sum()),
@@ -403,6 +412,27 @@ def compare(
         disagreements=disagreements,
         margins=tested,
     )
+
+
+def mark_few_differences(differences: Mapping[str, Difference], units: Sequence[int]) -> dict[str, Difference]:
+    """Mark the differences whose intervals hold the truth less often than they say.
+
+    Parameters
+    ----------
+    differences : mapping of str to Difference
+        By the names of the figures.
+    units : sequence of int
+        As `melanoma_tl.metrics.few.mark_few`.
+
+    Returns
+    -------
+    dict of str to Difference
+        The same, `Difference.few` set where it applies.
+    """
+    return {
+        name: replace(row, few=not np.isnan(row.value) and rests_on_few(name, row.method, units))
+        for name, row in differences.items()
+    }
 
 
 def _interval(row: Difference) -> str:

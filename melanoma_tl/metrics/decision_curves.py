@@ -10,7 +10,7 @@ References
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,7 +115,6 @@ def decision_curve(
     for threshold in thresholds:
         check_fraction("thresholds", threshold)
     at = np.asarray(thresholds, dtype=np.float64)
-    weight = at / (1 - at)
 
     def net_benefit(
         scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]
@@ -123,14 +122,36 @@ def decision_curve(
         n_above = (scores[:, None] > at).sum(axis=0)
         tp, fp = (add_up(side)[..., n_above] for side in (melanoma, benign))
         n = melanoma.sum(axis=-1, keepdims=True) + benign.sum(axis=-1, keepdims=True)
-        return ((tp - fp * weight) / n).T
+        return benefit(tp / n, fp / n, at).T
 
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=at)
     values, resampled = resampling.measure(net_benefit, stratified=False)
     low, high = percentile_interval(values, resampled, confidence)
     prevalence = truth.mean()
-    everyone = prevalence - (1 - prevalence) * weight
-    return DecisionCurve(at, values, low, high, everyone)
+    return DecisionCurve(at, values, low, high, benefit(prevalence, 1 - prevalence, at))
+
+
+def benefit(found: Any, alarms: Any, threshold: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weigh melanomas against false alarms: the net benefit [1]_.
+
+    Parameters
+    ----------
+    found, alarms : float or ndarray, which broadcast with `threshold`
+        Melanomas, and benign lesions, called melanoma: shares of all images.
+    threshold : ndarray
+        The probability of melanoma from which on somebody would have a lesion cut out, between 0 and 1.
+
+    Returns
+    -------
+    ndarray
+        At most the prevalence; negative where the false alarms outweigh.
+
+    Examples
+    --------
+    >>> float(benefit(0.25, 0.25, np.array(0.2)))
+    0.1875
+    """
+    return np.asarray(found - alarms * threshold / (1 - threshold))
 
 
 class GainCurve(NamedTuple):

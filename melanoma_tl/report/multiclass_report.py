@@ -31,7 +31,8 @@ from melanoma_tl.errors import ParameterError
 from melanoma_tl.labels.classes import Classes, as_labels
 from melanoma_tl.labels.meanings import normalise
 from melanoma_tl.metrics.estimators import check_reads_streams, score_labelled
-from melanoma_tl.metrics.metric import FEW, LABELS, Metric, describe
+from melanoma_tl.metrics.few import FEW
+from melanoma_tl.metrics.metric import LABELS, Metric, describe
 from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes, read_class_scores
 from melanoma_tl.metrics.multiclass_comparisons import MulticlassComparison, compare_classes
 from melanoma_tl.metrics.validation import check_lengths
@@ -327,7 +328,7 @@ class MulticlassReport(Report):
         of_classes = [
             [
                 name,
-                f"{report.counts.n_melanoma}{' (few)' if report.counts.n_melanoma < FEW else ''}",
+                f"{report.counts.n_melanoma}{' (few)' if report.counts.n_melanoma <= FEW else ''}",
                 *(" ".join(cells(report.metrics[figure])) for figure in _SHOWN),
             ]
             for name, report in self.against_rest.items()

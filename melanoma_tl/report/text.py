@@ -16,7 +16,7 @@ from melanoma_tl.report.content import ReportContent, ScoredReport, Table
 
 NOTICE = "Research use only; not a medical device."
 
-TIED_TO_PREVALENCE = "precision, NPV, accuracy, F1, IoU, average precision, MCC and kappa"
+TIED_TO_PREVALENCE = "precision, NPV, accuracy, F1, IoU, average precision, MCC, kappa, Brier score and log loss"
 """The figures that change with the share of the classes, for readers."""
 
 SCHEMA_VERSION = 1
