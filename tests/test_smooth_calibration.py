@@ -43,16 +43,24 @@ def test_the_curve_follows_loess():
 @pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 0.7])
 def test_the_band_holds_the_truth_about_as_often_as_it_says(shift):
-    held, of_index = [], []
+    held, at_the_end, of_index = [], [], []
     for seed in range(60):
         truth, scores = draw(800, seed, shift=shift)
         found = smooth_calibration(truth, scores, n_resamples=100, random_state=seed)
         true = expit(logit(found.score) + shift)
         held.append(((found.low <= true) & (true <= found.high)).mean())
+        at_the_end.append(found.low[0] <= true[0] <= found.high[0])
         index = np.abs(expit(logit(scores) + shift) - scores).mean()
         of_index.append(found.ici.low <= index <= found.ici.high)
     assert 0.90 < np.mean(held) < 0.98
+    assert np.mean(at_the_end) > 0.88
     assert np.mean(of_index) > 0.93
+
+
+def test_the_band_is_symmetric_on_the_log_odds():
+    found = smooth_calibration(*draw(), n_resamples=100)
+    low, share, high = map(logit, (found.low, found.melanoma_share, found.high))
+    assert high - share == pytest.approx(share - low)
 
 
 def test_patients_widen_the_band_and_many_images_narrow_it():

@@ -153,7 +153,7 @@ def images_needed(
     Returns
     -------
     int
-        Images of both classes together; at least ten of each, fewer of which a report calls too few.
+        Images of both classes together; at least 21 of each, fewer of which a report calls few.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def images_needed_to_compare(
     Returns
     -------
     int
-        Images of both classes together; at least ten of each.
+        Images of both classes together; at least 21 of each.
 
     Raises
     ------
