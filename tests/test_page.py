@@ -115,7 +115,7 @@ def test_wide_pictures_keep_a_width_at_which_they_can_be_read(page):
         match[1]: int(match[2])
         for match in re.finditer(r'aria-label="([^"]*)">\s*<img [^>]*style="min-width: (\d+)px"', text)
     }
-    assert widths["All figures"] == round(72 * report_width("metrics"))
+    assert widths["All metrics"] == round(72 * report_width("metrics"))
     assert widths["Training history"] > 600
     assert "ROC curve" not in widths
 

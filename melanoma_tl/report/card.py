@@ -176,8 +176,8 @@ def _independence(report: ReportContent) -> str:
 
 
 def _sample_size(report: ReportContent) -> str:
-    figures = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
-    return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {figures}."
+    metrics = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
+    return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {metrics}."
 
 
 def _classes(report: ReportContent) -> str:
