@@ -137,7 +137,7 @@ def test_links_lead_somewhere(page):
     names = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(names) == len(set(names))
     targets = {attributes["href"][1:] for tag, attributes in elements if tag == "a"}
-    assert {"summary", "figures", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
+    assert {"summary", "metrics", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
     assert targets <= set(names)
 
 

@@ -275,7 +275,7 @@ class ReportPlots(ReportData):
             self.plot_confusion_matrix().figure_,
         )
         listed = "; ".join(f"{name} {describe(metric, self.confidence)}" for name, metric in self.named_metrics.items())
-        yield DrawnFigure("metrics", "All figures", f"Bars with intervals: {listed}.", self.plot_metrics().figure_)
+        yield DrawnFigure("metrics", "All metrics", f"Bars with intervals: {listed}.", self.plot_metrics().figure_)
         yield DrawnFigure(
             "predictive_values",
             "Predictive values at other prevalences",
