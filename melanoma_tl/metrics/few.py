@@ -53,16 +53,16 @@ def count_units(truth: NDArray[np.int64], groups: ArrayLike | None) -> tuple[int
     return tuple(int(np.count_nonzero(np.bincount(group[truth == label]))) for label in range(n_classes))
 
 
-def mark_few(figures: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_Name, Metric]":
-    """Mark the figures whose intervals hold the truth less often than they say.
+def mark_few(metrics: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_Name, Metric]":
+    """Mark the metrics whose intervals hold the truth less often than they say.
 
     Parameters
     ----------
-    figures : mapping of str to Metric
+    metrics : mapping of str to Metric
         By name, or any other key.
     units : sequence of int
         As `count_units`: sensitivity rests on the melanomas, specificity on the benign images, all others on both. Of
-        several classes, that of the rarest alone, on which all figures rest.
+        several classes, that of the rarest alone, on which all metrics rest.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def mark_few(figures: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_
         name: replace(metric, few=True)
         if rests_on_few(name, metric.method, units) and not np.isnan(metric.value)
         else metric
-        for name, metric in figures.items()
+        for name, metric in metrics.items()
     }
 
 
