@@ -97,7 +97,7 @@ class MetricsReport(ReportPlots):
 
     Notes
     -----
-    Precision, NPV, accuracy, F1, IoU, average precision, MCC and kappa depend on how
+    Precision, NPV, accuracy, F1, IoU, average precision, MCC, kappa, Brier score and log loss depend on how
     frequent melanoma is in the test set; they do not carry over to a clinic, where it is
     rarer. Sensitivity, specificity, balanced accuracy, likelihood ratios and AUC do not.
 
