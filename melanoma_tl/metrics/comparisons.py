@@ -17,7 +17,7 @@ References
    53, 1997.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ from melanoma_tl._parameters import (
 from melanoma_tl._tables import TitledTable, format_p
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.metrics.binary import by_resampling, tally_metrics
-from melanoma_tl.metrics.few import FACT, count_units, rests_on_few
+from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.metrics.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
 from melanoma_tl.metrics.metric import LABELS, MARK, RANGES, UNBOUNDED, Metric
@@ -401,38 +401,16 @@ def compare(
         name: _widen(name, row, _reach(name, differences, (benign, melanoma))) if row.low == row.high else row
         for name, row in differences.items()
     }
-    differences = mark_few_differences(differences, units)
     return Comparison(
         names=names,
         n_melanoma=int(truth.sum()),
         n_benign=int(len(truth) - truth.sum()),
         left_out=left_out,
         confidence=confidence,
-        differences=differences,
+        differences=mark_few(differences, units),
         disagreements=disagreements,
         margins=tested,
     )
-
-
-def mark_few_differences(differences: Mapping[str, Difference], units: Sequence[int]) -> dict[str, Difference]:
-    """Mark the differences whose intervals hold the truth less often than they say.
-
-    Parameters
-    ----------
-    differences : mapping of str to Difference
-        By the names of the metrics.
-    units : sequence of int
-        As `melanoma_tl.metrics.few.mark_few`.
-
-    Returns
-    -------
-    dict of str to Difference
-        The same, `Difference.few` set where it applies.
-    """
-    return {
-        name: replace(row, few=not np.isnan(row.value) and rests_on_few(name, row.method, units))
-        for name, row in differences.items()
-    }
 
 
 def _interval(row: Difference) -> str:

@@ -8,12 +8,12 @@ precision.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.metrics.metric import MARK, Metric
+from melanoma_tl.metrics.metric import MARK
 from melanoma_tl.metrics.resampling import number_groups
 
 FEW = 20
@@ -28,7 +28,21 @@ FACT = (
 
 _HOLDS_NEVERTHELESS = frozenset({"wilson", "logit influence", "clustered logit influence"})
 _RESTS_ON: dict[Hashable, slice] = {"specificity": slice(0, 1), "sensitivity": slice(1, 2)}
+
+
+class _HasInterval(Protocol):
+    """A dataclass such as `Metric`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def method(self) -> str: ...
+
+
 _Name = TypeVar("_Name", bound=Hashable)
+_Interval = TypeVar("_Interval", bound=_HasInterval)
 
 
 def count_units(truth: NDArray[np.int64], groups: ArrayLike | None) -> tuple[int, ...]:
@@ -53,12 +67,12 @@ def count_units(truth: NDArray[np.int64], groups: ArrayLike | None) -> tuple[int
     return tuple(int(np.count_nonzero(np.bincount(group[truth == label]))) for label in range(n_classes))
 
 
-def mark_few(metrics: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_Name, Metric]":
-    """Mark the metrics whose intervals hold the truth less often than they say.
+def mark_few(metrics: Mapping[_Name, _Interval], units: Sequence[int]) -> dict[_Name, _Interval]:
+    """Mark the metrics, or their differences, whose intervals hold the truth less often than they say.
 
     Parameters
     ----------
-    metrics : mapping of str to Metric
+    metrics : mapping of str to Metric or Difference
         By name, or any other key.
     units : sequence of int
         As `count_units`: sensitivity rests on the melanomas, specificity on the benign images, all others on both. Of
@@ -66,34 +80,14 @@ def mark_few(metrics: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_
 
     Returns
     -------
-    dict of str to Metric
-        The same, with the same keys, `Metric.few` set where it applies.
+    dict of str to Metric or Difference
+        The same, with the same keys, ``few`` set where it applies.
     """
+    of_two = len(units) == 2
+    fewest = {name: min(units[_RESTS_ON[name]] if of_two and name in _RESTS_ON else units) for name in metrics}
     return {
         name: replace(metric, few=True)
-        if rests_on_few(name, metric.method, units) and not np.isnan(metric.value)
+        if fewest[name] <= FEW and not np.isnan(metric.value) and metric.method not in _HOLDS_NEVERTHELESS
         else metric
         for name, metric in metrics.items()
     }
-
-
-def rests_on_few(name: Hashable, method: str, units: Sequence[int]) -> bool:
-    """Tell whether an interval holds the truth less often than it says.
-
-    Parameters
-    ----------
-    name : hashable
-        Of the figure.
-    method : str
-        How the interval was made, as `Metric.method`.
-    units : sequence of int
-        As `mark_few`.
-
-    Returns
-    -------
-    bool
-        True where it rests on few, and its method does not hold nevertheless.
-    """
-    of_two = len(units) == 2
-    fewest = min(units[_RESTS_ON[name]] if of_two and name in _RESTS_ON else units)
-    return fewest <= FEW and method not in _HOLDS_NEVERTHELESS

@@ -10,15 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.comparisons import (
-    Difference,
-    McNemar,
-    compare,
-    difference_table,
-    mark_few_differences,
-    mcnemar,
-)
-from melanoma_tl.metrics.few import FACT, count_units
+from melanoma_tl.metrics.comparisons import Difference, McNemar, compare, difference_table, mcnemar
+from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.metric import COLLAPSED, LABELS
 from melanoma_tl.metrics.multiclass import AVERAGED, check_class_scores, measure_classes, predict_classes
 from melanoma_tl.metrics.resampling import method_name, percentile_interval
@@ -181,7 +174,7 @@ def compare_classes(
         class_sizes=sizes,
         left_out=left_out,
         confidence=confidence,
-        differences=mark_few_differences(together, [min(count_units(truth, groups))]),
+        differences=mark_few(together, [min(count_units(truth, groups))]),
         against_rest={
             name: compare(
                 truth == number, *(one[:, number] for one in scores), names=names, groups=groups, **bootstrap
