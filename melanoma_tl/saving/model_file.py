@@ -21,7 +21,6 @@ from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
 from melanoma_tl.network.graph import without_optimizer
 from melanoma_tl.saving.audit import (
     CONFIG_FILE,
-    PACKAGES,
     STATE_FILE,
     WEIGHTS_FILE,
     Interface,
@@ -145,15 +144,21 @@ def check_can_be_saved(model: Any) -> None:
     ParameterError
         If it holds what `load_model` would refuse.
     """
-    own = [layer for layer in model.layers if type(layer).__module__.partition(".")[0] not in PACKAGES]
-    for layer in own:
-        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone")
+    for layer in model.layers:  # those of Keras too: a function without a name can be written, but not read
+        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone, without lambdas")
+    told = "this network could be trained, but not saved"
     try:
         config = json.loads(model.to_json())
+    except Exception as error:  # of what a get_config gives, or of one that is not there
+        raise ParameterError(
+            f"{told} ({_in_a_line(error)}): a get_config must be there, and may hold texts, numbers, lists and "
+            "objects of Keras, such as a seed in place of a generator of random numbers"
+        ) from error
+    try:
         check_graph(config)
         read_interface(config)
     except ModelFileError as error:
-        raise ParameterError(f"this network could be trained, but not saved: {error}") from None
+        raise ParameterError(f"{told}: {error}") from None
 
 
 @own_settings()
