@@ -502,7 +502,5 @@ def test_a_lambda_that_could_be_saved_but_not_loaded_is_refused_before_an_image_
 
 @pytest.mark.parametrize("case", UNWRITABLE)
 def test_what_no_file_can_hold_is_refused_before_an_image_is_read(case):
-    with pytest.raises(
-        ParameterError, match=r"(could be trained, but not saved|cannot be made again from a file) \(.*get_config"
-    ):
+    with pytest.raises(ParameterError, match=r"could be trained, but not saved \(.*get_config"):
         classifier(UNWRITABLE[case], on_error="raise").fit(["there_is_no_such_file.png"] * 4, [0, 1, 0, 1])

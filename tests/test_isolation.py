@@ -172,6 +172,7 @@ class Unregistered(layers.Layer):
         return keras.ops.mean(maps, axis=(1, 2))
 
 
+@keras.saving.register_keras_serializable("tests")
 class Forgetful(Squeeze):
     """Does not say what it is made with."""
 

@@ -144,8 +144,6 @@ def check_can_be_saved(model: Any) -> None:
     ParameterError
         If it holds what `load_model` would refuse.
     """
-    for layer in model.layers:  # those of Keras too: a function without a name can be written, but not read
-        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone, without lambdas")
     told = "this network could be trained, but not saved"
     try:
         config = json.loads(model.to_json())
@@ -159,6 +157,8 @@ def check_can_be_saved(model: Any) -> None:
         read_interface(config)
     except ModelFileError as error:
         raise ParameterError(f"{told}: {error}") from None
+    for layer in model.layers:  # those of Keras too: a function without a name can be written, but not read
+        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone, without lambdas")
 
 
 @own_settings()
