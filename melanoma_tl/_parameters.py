@@ -382,7 +382,7 @@ INSIDE = real(above=0, below=1)
 SHARE = real(at_least=0, below=1)
 RESAMPLES = whole(at_least=100, at_most=1_000_000)
 BOOTSTRAP = {"confidence": INSIDE, "n_resamples": RESAMPLES, "random_state": whole(at_least=0, at_most=2**32 - 1)}
-"""What the interval of a figure is made with."""
+"""What the interval of a metric is made with."""
 
 ON_ERROR = choice("raise", "skip")
 VERBOSE = FLAG | whole(at_least=0)

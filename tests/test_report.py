@@ -521,7 +521,7 @@ def test_the_text_shows_everything(report):
         assert fact in text
     assert text.endswith("Research use only; not a medical device.")
     title, *rows = text.split("\n\n")[1].splitlines()
-    assert title == "All figures"
+    assert title == "All metrics"
     assert len({len(row) for row in rows}) == 1, "columns are aligned"
 
 

@@ -644,7 +644,7 @@ class ISBIDataset(ImageTable):
         """Compare the images of a subset, such as the first ones, with the others of their class.
 
         A subset taken in file order often comes from other sites and cameras than the
-        rest, and figures from it do not hold for the rest.
+        rest, and metrics from it do not hold for the rest.
 
         Parameters
         ----------

@@ -2,7 +2,7 @@
 
 Both answer where a network looks, not why, and neither proves that it looks at the
 right thing: read them with `melanoma_tl.explain.check_shortcuts`, which measures
-what is left of the figures when the lesion is covered.
+what is left of the metrics when the lesion is covered.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""Whether a classifier judges lesions: what is left of its figures when these are covered.
+"""Whether a classifier judges lesions: what is left of its metrics when these are covered.
 
 A network that tells melanoma from benign without seeing the lesion has learned
 something else: a ruler, a ring of ink, the tint of a clinic's camera [1]_. Two

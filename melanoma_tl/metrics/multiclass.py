@@ -1,4 +1,4 @@
-"""Figures of a classifier of several diagnoses: each against the rest, and their means.
+"""Metrics of a classifier of several diagnoses: each against the rest, and their means.
 
 References
 ----------
@@ -25,11 +25,11 @@ NO_CLASS = -1
 """The class that is predicted where several have the same highest score: none, which is never right."""
 
 AVERAGED = tuple(name for name in LABELS if name not in UNBOUNDED)
-"""The figures of one class against the rest whose mean over the classes means something: ratios have none."""
+"""The metrics of one class against the rest whose mean over the classes means something: ratios have none."""
 
 
 class MulticlassMetrics(NamedTuple):
-    """Figures over all classes.
+    """Metrics over all classes.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class MulticlassMetrics(NamedTuple):
     accuracy : Metric
         Share of all images that are called right.
     macro : dict of str to Metric
-        For each name in `AVERAGED`, the mean over the classes of the figure of
+        For each name in `AVERAGED`, the mean over the classes of the metric of
         one against the rest; NaN where it is undefined for one of them.
     """
 
@@ -182,11 +182,11 @@ def multiclass_metrics(
     (value,), (resampled,) = measure_classes(truth, [scores], groups, n_resamples, random_state)
     n, method = len(truth), method_name(groups)
     lows, highs = percentile_interval(value, resampled, confidence)
-    figures = [
+    metrics = [
         Metric(float(one), float(low), float(high), n, method)
         for one, low, high in zip(value, lows, highs, strict=True)
     ]
-    balanced, accuracy, *macro = figures
+    balanced, accuracy, *macro = metrics
     right = predict_classes(scores) == truth
     ends = effective_wilson(right, groups, confidence)
     accuracy = Metric(accuracy.value, *ends, n, "wilson" if groups is None else "clustered wilson")
@@ -218,11 +218,11 @@ def measure_classes(
     values : ndarray of shape (n_classifiers, n_figures)
         Balanced accuracy, accuracy, and the macro means in the order of `AVERAGED`.
     resampled : ndarray of shape (n_classifiers, n_figures, n_resamples)
-        The same of each resample; NaN where a figure is undefined.
+        The same of each resample; NaN where a metric is undefined.
     """
     n_columns = 2 * scores_of[0].shape[1]
     sets = [slice(start, start + n_columns) for start in range(0, n_columns * len(scores_of), n_columns)]
-    # Called or not is a score of two values, so that one resampling serves both kinds of figures.
+    # Called or not is a score of two values, so that one resampling serves both kinds of metrics.
     columns = np.concatenate([part for scores in scores_of for part in (scores, _call_each(scores))], axis=1)
     n_classes = n_columns // 2
     tallies = [ScoreCounts.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]

@@ -1,8 +1,8 @@
 """Draw images, or patients, again with replacement: what every bootstrap interval of the library rests on.
 
-A figure of a binary classifier depends on its scores only through how many images
+A metric of a binary classifier depends on its scores only through how many images
 of each class stand at each distinct score. A resample is therefore kept as such a
-tally, and a figure is computed for thousands of them at once.
+tally, and a metric is computed for thousands of them at once.
 
 For what does not depend on the share of melanomas, such as the AUC, images are drawn
 within their class, so that each resample keeps the class sizes of the test (the
@@ -17,7 +17,7 @@ thousand:
 * Above 4,000 distinct scores, resamples are drawn from pools of neighbouring scores,
   each with at most a 500th of the melanomas and of the benign images, so that a rare
   melanoma has a pool of its own. No pool reaches across a threshold or the edge of a bin.
-  Only the scatter of a figure comes from the pools: its value is that of every single
+  Only the scatter of a metric comes from the pools: its value is that of every single
   score, and the resamples are moved by what pooling has changed.
 * Above 4,000 patients in a stratum, 2,000 bundles of them, made at random, are drawn
   instead: bundles of independent patients are independent themselves (the method of
@@ -55,7 +55,7 @@ _DENSE = 0.02
 
 
 class ScoreCounts(NamedTuple):
-    """Images of each class at each distinct score, highest score first: all that any figure depends on."""
+    """Images of each class at each distinct score, highest score first: all that any metric depends on."""
 
     scores: NDArray[np.float64]
     melanoma: NDArray[np.int64]
@@ -114,8 +114,8 @@ class ScoreCounts(NamedTuple):
         return ScoreCounts(scores, melanoma, benign), lowest
 
 
-Figure = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
-"""Computes figures, as rows, of distinct scores and of melanomas and benign images at each."""
+MetricFunction = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""Computes metrics, as rows, of distinct scores and of melanomas and benign images at each."""
 
 Resample = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Melanoma and benign images of some resamples at each distinct score, two arrays of shape (size, n_scores)."""
@@ -325,7 +325,7 @@ class Resampling:
         groups, n_resamples, random_state
             As `draw_groups`.
         cuts : array-like of float, default=()
-            Thresholds and edges that figures depend on; a score on one lies below it.
+            Thresholds and edges that metrics depend on; a score on one lies below it.
 
         Returns
         -------
@@ -367,13 +367,15 @@ class Resampling:
 
         return cls(tally, drawn_from, draw)
 
-    def measure(self, figure: Figure, *, stratified: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Compute figures of the images, and of their resamples.
+    def measure(
+        self, metric: MetricFunction, *, stratified: bool = True
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute metrics of the images, and of their resamples.
 
         Parameters
         ----------
-        figure : callable
-            As `Figure`.
+        metric : callable
+            As `MetricFunction`.
         stratified : bool, default=True
             Whether resamples keep the class sizes.
 
@@ -382,13 +384,13 @@ class Resampling:
         values : ndarray of shape (n_figures,)
             Of all images at every score.
         resampled : ndarray of shape (n_figures, n_resamples)
-            NaN where a figure is undefined.
+            NaN where a metric is undefined.
         """
-        values = figure(*self.tally)
-        resampled = np.concatenate([figure(self.drawn_from.scores, *drawn) for drawn in self.draw(stratified)], axis=-1)
+        values = metric(*self.tally)
+        resampled = np.concatenate([metric(self.drawn_from.scores, *drawn) for drawn in self.draw(stratified)], axis=-1)
         if self.drawn_from is self.tally:
             return values, resampled
-        return values, resampled + (values - figure(*self.drawn_from))[:, np.newaxis]
+        return values, resampled + (values - metric(*self.drawn_from))[:, np.newaxis]
 
 
 def method_name(groups: ArrayLike | None) -> str:
@@ -483,22 +485,22 @@ def add_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def percentile_interval(
     values: NDArray[np.float64], resampled: NDArray[np.float64], confidence: float
 ) -> NDArray[np.float64]:
-    """Cut the tails off the figures of the resamples.
+    """Cut the tails off the metrics of the resamples.
 
     Parameters
     ----------
     values : ndarray of shape (n_figures,)
-        The figures themselves. Where resamples scatter around another value, as those of few images may, the interval
-        is widened up to the figure: no interval leaves out its own value.
+        The metrics themselves. Where resamples scatter around another value, as those of few images may, the interval
+        is widened up to the metric: no interval leaves out its own value.
     resampled : ndarray of shape (n_figures, n_resamples)
-        NaN where a figure is undefined in a resample; that resample then does not count.
+        NaN where a metric is undefined in a resample; that resample then does not count.
     confidence : float
         Coverage, between 0 and 1.
 
     Returns
     -------
     ndarray of shape (2, n_figures)
-        Lower and upper ends; NaN where a figure is undefined, or is so in every resample.
+        Lower and upper ends; NaN where a metric is undefined, or is so in every resample.
     """
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     defined = [row[~np.isnan(row)] for row in resampled]

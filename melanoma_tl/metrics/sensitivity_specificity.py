@@ -205,12 +205,12 @@ def _with_intervals(
     ends = specificity_intervals(truth, scores, targets, groups, confidence, n_resamples, random_state)
     n_benign, method = int(len(truth) - truth.sum()), "fiducial" if groups is None else "clustered fiducial"
     # A value can lie outside, where nothing was seen on its other side: the interval is then widened up to it.
-    figures = [
+    metrics = [
         Metric(float(value), min(low, float(value)), max(high, float(value)), n_benign, method)
         for value, (low, high) in zip(values, 2 * ends, strict=True)
     ]
-    figures = list(mark_few(dict(enumerate(figures)), count_units(truth, groups)).values())
-    return list(zip(figures[: len(targets)], figures[len(targets) :], strict=True))
+    metrics = list(mark_few(dict(enumerate(metrics)), count_units(truth, groups)).values())
+    return list(zip(metrics[: len(targets)], metrics[len(targets) :], strict=True))
 
 
 def _both_ways(

@@ -1,4 +1,4 @@
-"""The plot of one figure at several sites."""
+"""The plot of one metric at several sites."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self

@@ -37,7 +37,7 @@ class Report(ReportContent):
         Returns
         -------
         str
-            What speaks against the figures, all tables, the skipped images, what was attached, and
+            What speaks against the metrics, all tables, the skipped images, what was attached, and
             the provenance.
         """
         return write_markdown(self)
@@ -48,13 +48,13 @@ class Report(ReportContent):
         Returns
         -------
         dict
-            The figures, each a dict of value, low, high, n and few; "schema_version", "confidence", "name",
-            "skipped", "findings", "history", "provenance" and "notice". Undefined figures are None.
+            The metrics, each a dict of value, low, high, n and few; "schema_version", "confidence", "name",
+            "skipped", "findings", "history", "provenance" and "notice". Undefined metrics are None.
         """
         return write_dict(self)
 
     def to_json(self) -> str:
-        """Write the report as strict JSON: an undefined figure is null, never NaN.
+        """Write the report as strict JSON: an undefined metric is null, never NaN.
 
         Returns
         -------

@@ -176,8 +176,8 @@ def _independence(report: ReportContent) -> str:
 
 
 def _sample_size(report: ReportContent) -> str:
-    figures = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
-    return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {figures}."
+    metrics = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
+    return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {metrics}."
 
 
 def _classes(report: ReportContent) -> str:
@@ -202,7 +202,7 @@ _KNOWN: Mapping[str, Callable[[ReportContent], str]] = {
     "threshold_and_calibration": _threshold_and_calibration,
     "independence": _independence,
     "sample_size": _sample_size,
-    "performance": lambda _: "See Figures and Plots above; each figure has an interval and its n.",
+    "performance": lambda _: "See Metrics and Plots above; each metric has an interval and its n.",
     "fairness": lambda report: _see(report, "Subgroups"),
     "explainability": lambda report: _see(report, "Explanations", "ShortcutCheck"),
 }

@@ -18,7 +18,7 @@ from melanoma_tl.report.text import NOTICE, SCHEMA_VERSION, in_words
 
 
 def write_dict(report: ReportContent) -> dict[str, Any]:
-    """Write the report as plain Python objects; undefined figures become None.
+    """Write the report as plain Python objects; undefined metrics become None.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def to_jsonable(value: Any) -> Any:
 
 
 def figures_of_scores(report: ScoredReport) -> dict[str, Any]:
-    """Give the figures that need scores as plain Python objects.
+    """Give the metrics that need scores as plain Python objects.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ from melanoma_tl.metrics.thresholds import OperatingPoint
 LABEL = TEXT | FLAG | real()
 """What one class may be called."""
 
-_FIGURES = mapping(listed(FIGURE), "a dict with a list of numbers for each figure")
+_METRICS = mapping(listed(FIGURE), "a dict with a list of numbers for each metric")
 _FINGERPRINTS = mapping(TEXT, "a dict of base64")
 _COUNT = whole(at_least=0, at_most=2**53)
 
@@ -38,7 +38,7 @@ _NESTED = {
     "parameters": TABLE,
     "classes": listed(LABEL, at_least=2),
     "pos_label": LABEL | NONE,
-    "history": _FIGURES,
+    "history": _METRICS,
     "skipped": listed(group(TEXT, 3, "id, path and reason")),
     "fingerprints": mapping(_FINGERPRINTS, "a dict of fingerprints"),
     "provenance": TABLE,

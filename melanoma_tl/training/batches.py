@@ -17,7 +17,7 @@ class Batches(keras.utils.PyDataset):
     """Batches, of which each process reads its share.
 
     With several devices each batch has as many images on each: what is missing is filled up with images that weigh
-    nothing in the loss and whose target `PADDING` tells the other figures to leave them out.
+    nothing in the loss and whose target `PADDING` tells the other metrics to leave them out.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ class StageCheckpoint:
     epochs : int
         How many epochs have finished.
     history : dict of str to list of float
-        Their figures.
+        Their metrics.
 
     Raises
     ------
@@ -210,7 +210,7 @@ class StageCheckpoint:
         weights : list of ndarray
             Of the part that learned.
         history : dict of str to list of float
-            Figures of all its epochs.
+            Metrics of all its epochs.
         """
         with self._as_write_error(), atomic_write(self.folder / _FINISHED) as unfinished:
             unfinished.mkdir()
@@ -257,7 +257,7 @@ class StageCheckpoint:
         Parameters
         ----------
         history : keras.callbacks.History
-            Has the figures of the epoch; callbacks of the user may have added some of theirs since.
+            Has the metrics of the epoch; callbacks of the user may have added some of theirs since.
 
         Returns
         -------
@@ -307,17 +307,17 @@ class StageCheckpoint:
         for variable, state in zip(_seed_variables(model), self._seeds, strict=False):
             variable.assign(np.array(state, dtype=variable.dtype))
 
-    def end_epoch(self, model: keras.Model, figures: dict[str, float]) -> None:
+    def end_epoch(self, model: keras.Model, metrics: dict[str, float]) -> None:
         """Declare an epoch finished.
 
         Parameters
         ----------
         model : keras.Model
             The part that learns.
-        figures : dict of str to float
+        metrics : dict of str to float
             What the history gets.
         """
-        self._count(figures)
+        self._count(metrics)
         with self._as_write_error():
             self._keep_epoch(model)
 
@@ -336,8 +336,8 @@ class StageCheckpoint:
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
 
-    def _count(self, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
+    def _count(self, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
             self.history.setdefault(name, []).append(float(value))
         self.epochs += 1
 
@@ -353,8 +353,8 @@ class _CopiedCheckpoint(StageCheckpoint):
     def keep_best(self, epoch: int, weights: list[NDArray[Any]]) -> None:
         pass
 
-    def end_epoch(self, model: keras.Model, figures: dict[str, float]) -> None:  # noqa: ARG002
-        self._count(figures)
+    def end_epoch(self, model: keras.Model, metrics: dict[str, float]) -> None:  # noqa: ARG002
+        self._count(metrics)
 
     def finish(self, weights: list[NDArray[Any]], history: dict[str, list[float]]) -> None:
         pass
@@ -384,12 +384,12 @@ class _Commit(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         if np.isfinite((logs or {}).get("loss", np.nan)):
-            figures = {name: values[-1] for name, values in self._history.history.items()}
-            self._checkpoint.end_epoch(self.model, figures)
+            metrics = {name: values[-1] for name, values in self._history.history.items()}
+            self._checkpoint.end_epoch(self.model, metrics)
 
 
 def _seed_variables(model: keras.Model) -> list[Any]:
-    """Find the variables from which random layers draw: all that are neither weights nor figures."""
+    """Find the variables from which random layers draw: all that are neither weights nor metrics."""
     weights = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 

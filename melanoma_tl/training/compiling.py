@@ -42,7 +42,7 @@ def _not_padding(y_true: Any) -> Any:
 def compile_network(
     model: keras.Model, plan: TrainingPlan, *, steps: int = 1, stage_depths: dict[str, int] | None = None
 ) -> None:
-    """Give a network its loss, its optimizer and the figures of the history.
+    """Give a network its loss, its optimizer and the metrics of the history.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ _LOSSES = {
 
 
 def _metrics(n_scores: int) -> list[keras.metrics.Metric]:
-    """Choose the figures of the history; of several diagnoses the AUC is the mean of each against the rest."""
+    """Choose the metrics of the history; of several diagnoses the AUC is the mean of each against the rest."""
     if n_scores == 1:
         return [HardAccuracy(name="accuracy"), HardAUC(name="auc")]
     one_against_rest = HardAUC(name="auc", multi_label=True, num_labels=n_scores)

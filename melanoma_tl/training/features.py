@@ -205,18 +205,18 @@ class FeatureExtractor:
         free = shutil.disk_usage(_existing(self.store.folder)).free
         budget = used + int(SHARE_OF_FREE_DISK * free) if self.budget is None else self.budget
         limit = f"{SHARE_OF_FREE_DISK:.0%} of the free disk" if self.budget is None else "feature_cache_bytes"
-        figures = (
+        metrics = (
             f"{needed / 2**20:,.1f} MiB to store beside {used / 2**20:,.1f} MiB, where {budget / 2**20:,.1f} MiB may "
             f"be used ({limit})"
         )
         if used + needed <= budget:
-            logger.info("%s: %s, in %s", desc, figures, self.store.folder)
+            logger.info("%s: %s, in %s", desc, metrics, self.store.folder)
             return True
         logger.warning(
             "%s: features are computed anew in every epoch, because they do not fit: %s; give a larger "
             "feature_cache_bytes, or make room with melanoma_tl.cache.clear('features')",
             desc,
-            figures,
+            metrics,
         )
         return False
 

@@ -109,12 +109,12 @@ def train(
             used.release()
     if interruption is not None and best is not None:
         best.on_train_end()
-    figures = {name: [float(value) for value in values] for name, values in history.history.items()}
-    finite = np.isfinite(figures.get("loss", []))
+    metrics = {name: [float(value) for value in values] for name, values in history.history.items()}
+    finite = np.isfinite(metrics.get("loss", []))
     if not finite.all():
         epoch = history.epoch[int(np.argmin(finite))] + 1
         raise TrainingError(NOT_A_NUMBER.format(epoch=epoch, plan=plan))
-    return TrainingResult(figures if checkpoint is None else dict(checkpoint.history), interruption)
+    return TrainingResult(metrics if checkpoint is None else dict(checkpoint.history), interruption)
 
 
 _held_callbacks: dict[int, keras.callbacks.Callback] = {}

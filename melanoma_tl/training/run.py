@@ -182,7 +182,7 @@ class TrainingRun:
         validation = self._prepare(*as_pair(validation_data), "validation images")
         validation_labels = classes.encode(validation.labels, name=VALIDATION_LABELS)
         compare(validation.identity, training.identity).warn_if_any(
-            "The validation figures, and what is chosen by them, are too good: "
+            "The validation metrics, and what is chosen by them, are too good: "
             "take the images out with valid.overlap(train).remove_from(valid)",
             stacklevel=5,
         )

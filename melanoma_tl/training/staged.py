@@ -171,7 +171,7 @@ class StagedTraining:
         Returns
         -------
         Training
-            The figures of one epoch, on untouched images.
+            The metrics of one epoch, on untouched images.
 
         Raises
         ------
@@ -201,14 +201,14 @@ class StagedTraining:
         model.get_layer(SCORE_LAYER).set_weights([kernel, bias])
         compile_network(parts.trained, plan)
         seen = OrderedBatches(inputs, targets, batch_size=plan.batch_size, rows=self.data.rows)
-        figures = parts.trained.evaluate(seen, verbose=0, return_dict=True)
+        metrics = parts.trained.evaluate(seen, verbose=0, return_dict=True)
         seen.release()
         if watched is not None:
             shown = OrderedBatches(*watched, batch_size=plan.batch_size)
             validated = parts.trained.evaluate(shown, verbose=0, return_dict=True)
             shown.release()
-            figures |= {f"val_{name}": value for name, value in validated.items()}
-        return TrainingResult({name: [float(value)] for name, value in figures.items()})
+            metrics |= {f"val_{name}": value for name, value in validated.items()}
+        return TrainingResult({name: [float(value)] for name, value in metrics.items()})
 
     def fit_stage(
         self,
