@@ -15,7 +15,7 @@ import numpy as np
 
 from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl._keras.copies import make_again
-from melanoma_tl._keras.isolation import own_settings
+from melanoma_tl._keras.isolation import own_settings, seeded_building
 from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
 from melanoma_tl.network.graph import without_optimizer
@@ -131,6 +131,7 @@ def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
 
 
+@seeded_building(0)  # layers that are made draw seeds, which nobody else is to miss
 def check_can_be_saved(model: Any) -> None:
     """Check, before a network is trained, that it can be saved and loaded again.
 
@@ -296,6 +297,7 @@ def describing(read: Callable[[], Any]) -> Any:
         raise ModelFileError(f"its document cannot be read ({type(error).__name__}: {error!s:.200})") from error
 
 
+@seeded_building(0)
 def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:
     import keras
 
