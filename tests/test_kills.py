@@ -118,10 +118,13 @@ def _train(out):
 
 
 def _ensemble(out):
+    from sklearn.base import clone
+
     from melanoma_tl import Ensemble
 
-    members = [_classifier(epochs=2, trainable_from=trained) for trained in (None, "conv2")]
-    ensemble = Ensemble(members, random_state=0, verbose=0).fit(_images(), [0, 1] * 48)
+    member = _classifier(epochs=2, trainable_from=None)
+    ensemble = Ensemble([member, clone(member).set_params(trainable_from="conv2")], random_state=0, verbose=0)
+    ensemble.fit(_images(), [0, 1] * 48)
     ensemble.save(out / "ensemble.zip")
     _write(out, scores=Ensemble.load(out / "ensemble.zip").predict_proba(_images()))
 
