@@ -1,5 +1,7 @@
 """Heads of the user's own: what is trained is what was given, or the head is refused before an image is read."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from conftest import draw_images
 from sklearn.base import clone
 
 from melanoma_tl import Probe, Stage, TransferClassifier, cache
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import ImageError, ParameterError
 
 layers, ops = keras.layers, keras.ops
 X = draw_images(24)
@@ -406,3 +408,99 @@ def test_numbers_that_a_head_draws_from_numpy_are_those_of_the_seed():
     assert np.array_equal(*scores)
     assert all(np.array_equal(*pair) for pair in zip(np.random.get_state(), state, strict=True))  # noqa: NPY002
     assert not np.array_equal(scores[0], fit(scaled, random_state=1).predict_proba(X))
+
+
+def chain(n):
+    def head(maps):
+        maps = layers.GlobalMaxPooling2D()(maps)
+        for _ in range(n):
+            maps = layers.ReLU()(maps)
+        return maps
+
+    return head
+
+
+@pytest.mark.slow
+def test_a_network_of_too_many_layers_is_refused_whatever_part_of_it_is(tmp_path):
+    """A head that Keras can connect may be too long together with its backbone."""
+    accepted, refused = 700, 1000
+    while refused - accepted > 4:
+        n = (accepted + refused) // 2
+        with pytest.raises((ImageError, ParameterError), match=r"no such file|more layers one after another") as found:
+            classifier(chain(n), on_error="raise").fit(["there_is_no_such_file.png"] * 4, [0, 1, 0, 1])
+        accepted, refused = (n, refused) if isinstance(found.value, ImageError) else (accepted, n)
+    clf = classifier(chain(accepted)).fit(X, Y)
+    clf.save(tmp_path / "model.keras")
+    assert np.array_equal(TransferClassifier.load(tmp_path / "model.keras").predict_proba(X), clf.predict_proba(X))
+
+
+class Generated(keras.initializers.Initializer):
+    def __init__(self):
+        self.generator = np.random.default_rng(0)
+
+    def __call__(self, shape, dtype=None):
+        return self.generator.normal(size=shape).astype("float32")
+
+    def get_config(self):
+        return {"generator": self.generator}
+
+
+class Untold(keras.regularizers.Regularizer):
+    def __call__(self, weights):
+        return 0.0
+
+
+@keras.saving.register_keras_serializable("heads")
+class Holding(layers.Layer):
+    def __init__(self, what, **options):
+        super().__init__(**options)
+        self.what = what
+
+    def call(self, maps):
+        return ops.mean(maps, axis=(1, 2))
+
+    def get_config(self):
+        return super().get_config() | {"what": self.what}
+
+
+def dense(**options):
+    return lambda maps: layers.Dense(3, **options)(layers.GlobalAveragePooling2D()(maps))
+
+
+UNWRITABLE = {
+    "a generator": dense(kernel_initializer=Generated()),
+    "a regularizer without get_config": dense(kernel_regularizer=Untold()),
+    "a generator in a layer": lambda maps: Holding(np.random.default_rng(0))(maps),
+    "a generator in a list": lambda maps: Holding({"all": [np.random.default_rng(0)]})(maps),
+    "an object": lambda maps: Holding(object())(maps),
+    "a set": lambda maps: Holding({1, 2})(maps),
+    "a lock": Holding(threading.Lock()),
+}
+
+
+@pytest.mark.parametrize("name", ["image", "conv1", "melanoma", "dropout"])
+def test_a_layer_with_the_name_of_another_is_refused(name):
+    with pytest.raises(ParameterError, match=f'"{name}" is used 2 times'):
+        classifier(dense(name=name), dropout=0.1, on_error="raise").fit(["there_is_no_such_file.png"] * 4, [0, 1, 0, 1])
+
+
+UNREADABLE = {
+    "an activation": dense(activation=lambda values: values),
+    "an activation layer": lambda maps: layers.Activation(lambda values: values)(layers.GlobalMaxPooling2D()(maps)),
+    "in a layer of layers": lambda maps: layers.TimeDistributed(layers.Dense(3, activation=lambda values: values))(
+        layers.Reshape((1, -1))(maps)
+    )[:, 0],
+    "in a network": keras.Sequential([layers.Flatten(), layers.Dense(3, activation=lambda values: values)]),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_lambda_that_could_be_saved_but_not_loaded_is_refused_before_an_image_is_read(case):
+    with pytest.raises(ParameterError, match=r"cannot be made again (from a file|for each fit)"):
+        classifier(UNREADABLE[case], on_error="raise").fit(["there_is_no_such_file.png"] * 4, [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("case", UNWRITABLE)
+def test_what_no_file_can_hold_is_refused_before_an_image_is_read(case):
+    with pytest.raises(ParameterError, match=r"could be trained, but not saved \(.*get_config"):
+        classifier(UNWRITABLE[case], on_error="raise").fit(["there_is_no_such_file.png"] * 4, [0, 1, 0, 1])

@@ -23,6 +23,8 @@ from melanoma_tl._keras.copies import copy_layer
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
+from melanoma_tl.metrics.calibration import Calibration
+from melanoma_tl.network.scoring_graph import with_tuning
 from melanoma_tl.training.replicas import SINGLE_DEVICE
 from melanoma_tl.training.run import TrainingRun
 
@@ -172,6 +174,7 @@ class Unregistered(layers.Layer):
         return keras.ops.mean(maps, axis=(1, 2))
 
 
+@keras.saving.register_keras_serializable("tests")
 class Forgetful(Squeeze):
     """Does not say what it is made with."""
 
@@ -279,6 +282,7 @@ SEEDED = {
     "object": {"head": keras.Sequential([layers.Flatten(), layers.Dense(8), layers.Dropout(0.3)])},
     "mixed": {"mix": "mixup", "trainable_from": "conv1"},
     "stages": {"stages": (Stage(), Stage("conv1"))},
+    "two precisions": {"head": drawing_head, "precision": "bfloat16"},
 }
 
 
@@ -314,14 +318,20 @@ def test_layers_that_draw_without_a_generator_of_their_own_are_seeded():
     assert not same(weights_of(first), weights_of(classifier(head=head, epochs=2, random_state=1).fit(X, Y)))
 
 
-def test_the_users_random_state_stays_as_it_is():
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_users_random_state_stays_as_it_is(precision, tmp_path):
+    """Whatever makes layers: a fit, a second precision, a file, the graph of an export."""
+
     def draw():
         keras.utils.set_random_seed(3)
         return lambda: (random.random(), np.random.random(), float(keras.random.normal(())))  # noqa: NPY002
 
     expected = draw()()
     drawn = draw()
-    classifier(head=drawing_head).fit(X, Y)
+    clf = classifier(head=drawing_head, precision=precision).fit(X, Y)
+    clf.save(tmp_path / "model.keras")
+    TransferClassifier.load(tmp_path / "model.keras").predict_proba(X)
+    with_tuning(clf.model_, 2, Calibration(0.5, 0.1))
     assert drawn() == expected
 
 

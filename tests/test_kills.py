@@ -77,7 +77,7 @@ def _extract(out):
     views = ImageViews(_images(), [bytes([number]) * 32 for number in range(96)], None)
     options = {"policy": "float32", "recipe": "drawn", "budget": None, "batch_size": 4, "verbose": 0}
     inputs = FeatureExtractor(part.frozen, **options).extract(views, np.arange(96), 1, "images")
-    _write(out, features=inputs.draw(np.arange(96), np.zeros(96, dtype=int), 0))
+    _write(out, features=inputs.batch(np.arange(96), np.zeros(96, dtype=int), 0))
 
 
 def _save(out):
@@ -99,6 +99,34 @@ def _export(out):
     register_tiny()
     classifier = TransferClassifier("tiny", weights=None, epochs=1, random_state=0, verbose=0)
     classifier.fit(draw_images(8), [0, 1] * 4).export(out / "m", format="saved_model")
+
+
+def _classifier(**changes):
+    from conftest import register_tiny
+
+    from melanoma_tl import TransferClassifier
+
+    register_tiny()
+    options = {"weights": None, "trainable_from": "conv1", "epochs": 12, "batch_size": 8, "dropout": 0.3}
+    return TransferClassifier("tiny", **options | {"random_state": 0, "verbose": 0, "precision": "float32"} | changes)
+
+
+def _train(out):
+    """What is killed goes on where it was: a call that has ended begins anew."""
+    classifier = _classifier().fit(_images(), [0, 1] * 48, resume=True)
+    _write(out, **{f"weight_{number}": weight for number, weight in enumerate(classifier.model_.get_weights())})
+
+
+def _ensemble(out):
+    from sklearn.base import clone
+
+    from melanoma_tl import Ensemble
+
+    member = _classifier(epochs=2, trainable_from=None)
+    ensemble = Ensemble([member, clone(member).set_params(trainable_from="conv2")], random_state=0, verbose=0)
+    ensemble.fit(_images(), [0, 1] * 48)
+    ensemble.save(out / "ensemble.zip")
+    _write(out, scores=Ensemble.load(out / "ensemble.zip").predict_proba(_images()))
 
 
 def _resize(out):
@@ -123,7 +151,15 @@ def _write(out, **arrays):
         np.savez(unfinished, **arrays)
 
 
-WORK = {"prepare": _prepare, "extract": _extract, "save": _save, "export": _export, "resize": _resize}
+WORK = {
+    "prepare": _prepare,
+    "extract": _extract,
+    "train": _train,
+    "ensemble": _ensemble,
+    "save": _save,
+    "export": _export,
+    "resize": _resize,
+}
 
 
 def run(root, name, n_kills):

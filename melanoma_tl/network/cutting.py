@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl._keras.copies import make_again
+from melanoma_tl._keras.isolation import seeded_building
 from melanoma_tl.errors import MelanomaTLError, ParameterError
 from melanoma_tl.network.graph import IMAGE, SCORE_LAYER
 from melanoma_tl.network.precision import FLOAT32, Precision
@@ -82,6 +83,7 @@ def split_network(model: Any) -> SplitNetwork:
     return SplitNetwork(frozen, keras.Model(tensor, model.outputs[0], name=f"{model.name}_trained"))
 
 
+@seeded_building(0)  # layers that are made draw seeds, which nobody else is to miss
 def with_precision(model: Any, policy: str, *, anew: bool = False) -> Any:
     """Return a network that computes otherwise with the same weights.
 

@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from melanoma_tl._keras.copies import copy_layer
@@ -20,6 +21,9 @@ IMAGE, SCORE_LAYER = "image", "melanoma"
 
 _NUMBERS = itertools.count()
 """By which the variables of each network are told from all that were made before."""
+
+_CALLS = 100
+"""Calls from within which a network is connected: more than there are where it is trained, saved or explained later."""
 
 
 class Network(NamedTuple):
@@ -95,7 +99,7 @@ def build_network(
     if preprocessing not in PREPROCESSINGS:
         raise ParameterError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}")
     scope = f"network{next(_NUMBERS)}"
-    with seeded_building(random_state), keras.name_scope(scope):
+    with seeded_building(random_state), keras.name_scope(scope), _naming_depth():
         images, scaled = scaled_images(spec, input_size, preprocessing)
         backbone = build_backbone(spec, scaled, weights)
         maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in feature_layers)]
@@ -106,7 +110,7 @@ def build_network(
         score = keras.layers.Dense(units, activation=activation, name=SCORE_LAYER, dtype="float32")(features)
         # Keras refuses a slash, and the folder of stored features takes this name: a preset may be named by its path.
         name = re.sub(r"\W+", "_", spec.name.rpartition("/")[2])
-        network = Network(keras.Model(images, score, name=name), keras.Model(images, backbone.output))
+        network = Network(_connect(images, score, name), keras.Model(images, backbone.output))
     _check_all_is_new(network, scope, spec)
     _check_head(network)
     if weights is not None and is_foreign(spec):
@@ -247,6 +251,30 @@ def stage_depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
             raise UnknownNameError(f"stage of the backbone {spec.name!r}", stage, names)
     starts = [names.index(stage) for stage in spec.stages]
     return {name: 1 + sum(position < start for start in starts) for position, name in enumerate(names)}
+
+
+@contextmanager
+def _naming_depth() -> Iterator[None]:
+    """Say what it means that Keras, which goes from layer to layer by calls within calls, has run out of them."""
+    try:
+        yield
+    except RecursionError:
+        raise ParameterError(
+            "the network has more layers one after another than Keras can connect: make its head, or a backbone of "
+            "your own, of fewer"
+        ) from None
+
+
+def _connect(images: Any, score: Any, name: str, calls: int = _CALLS) -> Any:
+    """Make a network that can be connected again from deeper within other calls."""
+    import keras
+
+    if calls:
+        return _connect(images, score, name, calls - 1)
+    try:
+        return keras.Model(images, score, name=name)
+    except ValueError as error:
+        raise ParameterError(f"the head does not make one network with the backbone: {error}") from error
 
 
 def _check_all_is_new(network: Network, scope: str, spec: BackboneSpec) -> None:

@@ -100,10 +100,6 @@ def _apply_own(head: Callable[[Any], Any], features: Any, taken: set[str]) -> An
         raise ParameterError(
             f"{what} must compute its features from the feature map alone, and has another input"
         ) from error
-    except RecursionError:
-        raise ParameterError(
-            f"{what} has more layers one after another than Keras can connect: make it of fewer"
-        ) from None
     return result
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from melanoma_tl._keras.isolation import named_beside
+from melanoma_tl._keras.isolation import named_beside, seeded_building
 from melanoma_tl.images.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
 from melanoma_tl.metrics.calibration import Calibration
 from melanoma_tl.network.graph import IMAGE, SCORE_LAYER
@@ -36,7 +36,8 @@ def with_tuning(model: Any, n_views: int, calibration: Calibration | None) -> An
     if calibration is None:
         return _with_views(model, n_views)
     layer = model.get_layer(SCORE_LAYER)
-    linear = keras.layers.Dense.from_config(layer.get_config() | {"activation": "linear", "name": "log_odds"})
+    with seeded_building(0):
+        linear = keras.layers.Dense.from_config(layer.get_config() | {"activation": "linear", "name": "log_odds"})
     network = keras.Model(model.inputs[0], linear(layer.input), name=model.name)
     linear.set_weights(layer.get_weights())
     network = _with_views(network, n_views, _log_odds_of_mean)

@@ -15,13 +15,12 @@ import numpy as np
 
 from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl._keras.copies import make_again
-from melanoma_tl._keras.isolation import own_settings
+from melanoma_tl._keras.isolation import own_settings, seeded_building
 from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
 from melanoma_tl.network.graph import without_optimizer
 from melanoma_tl.saving.audit import (
     CONFIG_FILE,
-    PACKAGES,
     STATE_FILE,
     WEIGHTS_FILE,
     Interface,
@@ -132,6 +131,7 @@ def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
 
 
+@seeded_building(0)  # layers that are made draw seeds, which nobody else is to miss
 def check_can_be_saved(model: Any) -> None:
     """Check, before a network is trained, that it can be saved and loaded again.
 
@@ -145,15 +145,21 @@ def check_can_be_saved(model: Any) -> None:
     ParameterError
         If it holds what `load_model` would refuse.
     """
-    own = [layer for layer in model.layers if type(layer).__module__.partition(".")[0] not in PACKAGES]
-    for layer in own:
-        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone")
+    told = "this network could be trained, but not saved"
     try:
         config = json.loads(model.to_json())
+    except Exception as error:  # of what a get_config gives, or of one that is not there
+        raise ParameterError(
+            f"{told} ({_in_a_line(error)}): a get_config must be there, and may hold texts, numbers, lists and "
+            "objects of Keras, such as a seed in place of a generator of random numbers"
+        ) from error
+    try:
         check_graph(config)
         read_interface(config)
     except ModelFileError as error:
-        raise ParameterError(f"this network could be trained, but not saved: {error}") from None
+        raise ParameterError(f"{told}: {error}") from None
+    for layer in model.layers:  # those of Keras too: a function without a name can be written, but not read
+        make_again(layer, "from a file", "build the head or the backbone of layers of Keras alone, without lambdas")
 
 
 @own_settings()
@@ -291,6 +297,7 @@ def describing(read: Callable[[], Any]) -> Any:
         raise ModelFileError(f"its document cannot be read ({type(error).__name__}: {error!s:.200})") from error
 
 
+@seeded_building(0)
 def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:
     import keras
 
