@@ -14,6 +14,8 @@ from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.labels.meanings import (
     Meaning,
     are_mixed_answers,
+    contradict,
+    excludes_cancer,
     is_answer,
     is_missing,
     names_melanoma,
@@ -148,6 +150,8 @@ class _Verdict(NamedTuple):
     flaw: str = ""
     names_melanoma: str = ""
     """A diagnosis that is too unclear to be read, and yet names one."""
+    malignant: str = ""
+    """What says malignant, and not which cancer."""
     other_cancer: str = ""
     """Where another cancer is named, in a column that nobody called a diagnosis."""
 
@@ -157,13 +161,18 @@ def _judge(findings: tuple[Finding, ...]) -> _Verdict:
     """Say what the findings of one image mean together."""
     stated = [finding for finding in findings if not finding.is_aside]
     meanings = {finding.meaning for finding in stated}
-    shown = " and ".join(map(str, [finding for finding in stated if finding.meaning in _CLEAR] or stated))
+    diagnoses = [finding for finding in stated if not finding.column]
+    malignant = next((str(finding) for finding in stated if finding.meaning is Meaning.MALIGNANT), "")
+    is_torn = contradict([finding.word for finding in diagnoses], is_malignant=bool(malignant))
+    told = stated if is_torn else [finding for finding in stated if finding.meaning in _CLEAR] or stated
+    shown = " and ".join(map(str, told))
     return _Verdict(
         next((meaning for meaning in _CLEAR if meaning in meanings), Meaning.UNKNOWN),
         shown,
         any(finding.meaning in _CLEAR and finding.says_which for finding in stated),
-        f"its diagnoses contradict each other: {shown}" if meanings.issuperset(_CLEAR) else "",
-        next((str(finding) for finding in stated if not finding.column and names_melanoma(finding.word)), ""),
+        f"its diagnoses contradict each other: {shown}" if is_torn or meanings.issuperset(_CLEAR) else "",
+        next((str(finding) for finding in diagnoses if names_melanoma(finding.word)), ""),
+        malignant,
         next((str(finding) for finding in findings if finding.is_aside), ""),
     )
 
@@ -190,6 +199,8 @@ def _decide(word: object, meaning: Meaning | str, verdict: _Verdict, *, is_known
         return f"{labelled}, but {verdict.names_melanoma}, which names a melanoma"
     if is_clear and meaning in _CLEAR and verdict.meaning is not meaning:
         return f"{labelled}, but {verdict.shown}"
+    if verdict.malignant and normalise(word) not in _CLASSES and excludes_cancer(word):
+        return f"{labelled}, but {verdict.malignant}"
     return int(meaning is not Meaning.OTHER)
 
 
