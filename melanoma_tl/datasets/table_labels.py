@@ -23,6 +23,7 @@ from melanoma_tl.labels.meanings import (
     normalise,
     read_meaning,
     read_question,
+    without_numbers,
 )
 
 logger = logging.getLogger(__name__)
@@ -219,7 +220,9 @@ def _warn_of_malignant(counts: Counter[str], name: str) -> None:
 
 def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, Meaning | str]:
     """Read each word by itself; answers such as 0 and 1 only where nothing else shows that they mean something else."""
-    words = [word for word in distinct.values() if not is_missing(word)]
+    given = [word for word in distinct.values() if not is_missing(word)]
+    words = without_numbers(given)
+    word_of = dict(zip(map(str, given), words, strict=True))
     answers = {normalise(word): read_meaning(word) for word in words if is_answer(word)}
     others = [word for word in words if not is_answer(word) and normalise(word) not in _CLASSES]
     asked = read_question(column)
@@ -252,7 +255,7 @@ def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, M
             return f"labelled {word!r}, where other labels tell melanomas from other cancers: say which with label_map"
         return f"unknown label {word!r}; say what it means with label_map" if meaning is Meaning.UNKNOWN else meaning
 
-    return {key: read(word) for key, word in distinct.items()}
+    return {key: read(word_of.get(key, word)) for key, word in distinct.items()}
 
 
 def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[str, Meaning | str]:
