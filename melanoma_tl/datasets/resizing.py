@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from melanoma_tl._atomic import replacing, replacing_many
+from melanoma_tl._atomic import atomic_write, replacing_many
 from melanoma_tl.datasets.image_table import ImageRow, ImageTable
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images.decoding import load_image
@@ -94,5 +94,5 @@ def write_labels(dataset: ImageTable, path: Path) -> None:
         The file, replaced if it exists.
     """
     table = dataset.to_frame().drop(columns="path").assign(label=np.array(dataset.class_names)[dataset.labels])
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         table.to_csv(unfinished, index=False)
