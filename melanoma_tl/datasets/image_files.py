@@ -17,7 +17,8 @@ import pandas as pd
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images import hdf5
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES, open_image, printable
-from melanoma_tl.labels.meanings import Meaning, read_meaning, without_numbers
+from melanoma_tl.labels.classes import without_numbers
+from melanoma_tl.labels.meanings import Meaning, read_meaning
 
 logger = logging.getLogger(__name__)
 

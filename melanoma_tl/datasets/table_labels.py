@@ -11,6 +11,7 @@ import pandas as pd
 
 from melanoma_tl.datasets.findings import Finding
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.labels.classes import without_numbers
 from melanoma_tl.labels.meanings import (
     Meaning,
     are_mixed_answers,
@@ -23,7 +24,6 @@ from melanoma_tl.labels.meanings import (
     normalise,
     read_meaning,
     read_question,
-    without_numbers,
 )
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,7 @@
 """Labels as they come from outside: an array of classes, and which of them is melanoma."""
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,12 +21,13 @@ from melanoma_tl.labels.meanings import (
     names_other_cancer,
     normalise,
     read_meaning,
-    without_numbers,
 )
 
 logger = logging.getLogger(__name__)
 
 _N_SHOWN = 5
+
+_NUMBERED = re.compile(r"\s*(\d+)[_.:)\-]\s*([^\W\d_].*)", re.DOTALL)
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "words": (str, bytes),
@@ -181,6 +183,32 @@ def distinguish(labels: ArrayLike, *, name: str = "y") -> tuple[NDArray[Any], ND
 
 
 # -- which of them is melanoma -----------------------------------------------------------------------------------------
+
+
+def without_numbers(labels: Sequence[object]) -> list[object]:
+    """Take away the numbers that put labels in order, as in "0_benign" and "1_melanoma".
+
+    Parameters
+    ----------
+    labels : sequence of object
+        All different labels.
+
+    Returns
+    -------
+    list of object
+        The labels as they are, unless each of several is a number of its own, one of ``_.:)-`` and a word of its own: a
+        lone "0_melanoma" may deny it.
+
+    Examples
+    --------
+    >>> without_numbers(["0_benign", "1_melanoma"]), without_numbers(["0_melanoma", "1_melanoma"])
+    (['benign', 'melanoma'], ['0_melanoma', '1_melanoma'])
+    """
+    parts = [_NUMBERED.fullmatch(label) if isinstance(label, str) else None for label in labels]
+    numbers, words = ({normalise(part[place]) for part in parts if part} for place in (1, 2))
+    if not 1 < len(labels) == len(numbers) == len(words):
+        return list(labels)
+    return [part[2] if part else label for label, part in zip(labels, parts, strict=True)]
 
 
 def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: str = "y") -> int | None:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
@@ -69,35 +69,6 @@ def _normalise(text: str) -> str:
     start, end = ("-" if has_dash else "" for has_dash in (text.startswith("-"), text.endswith("-")))
     words = re.split(r"(?:[\s_]|(?<![(\[{])-(?![)\]}]))+", re.sub(r"(?<=\w)'(?=\w)", "", text).strip(" \t\n_-"))
     return " ".join(filter(None, [start, *words, end]))
-
-
-_NUMBERED = re.compile(r"\s*(\d+)[_.:)\-]\s*([^\W\d_].*)", re.DOTALL)
-
-
-def without_numbers(labels: Sequence[object]) -> list[object]:
-    """Take away the numbers that put labels in order, as in "0_benign" and "1_melanoma".
-
-    Parameters
-    ----------
-    labels : sequence of object
-        All different labels.
-
-    Returns
-    -------
-    list of object
-        The labels as they are, unless each of several is a number of its own, one of ``_.:)-`` and a word of its own: a
-        lone "0_melanoma" may deny it.
-
-    Examples
-    --------
-    >>> without_numbers(["0_benign", "1_melanoma"]), without_numbers(["0_melanoma", "1_melanoma"])
-    (['benign', 'melanoma'], ['0_melanoma', '1_melanoma'])
-    """
-    parts = [_NUMBERED.fullmatch(label) if isinstance(label, str) else None for label in labels]
-    numbers, words = ({normalise(part[place]) for part in parts if part} for place in (1, 2))
-    if not 1 < len(labels) == len(numbers) == len(words):
-        return list(labels)
-    return [part[2] if part else label for label, part in zip(labels, parts, strict=True)]
 
 
 def is_missing(label: object) -> bool:
