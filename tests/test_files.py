@@ -3,6 +3,7 @@
 import io
 import os
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -543,6 +544,35 @@ def test_folders_below_class_folders_do_not_contradict_them(tmp_path, outer, inn
     assert found == {"other": 1, "plain": 0} | ({} if label is None else {"here": label})
 
 
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [
+        (["0_benign", "1_melanoma"], [0, 1]),
+        (["01 - nevus", "02 - melanoma"], None),  # a blank, as of "2 nevi"
+        (["1.Melanom", "2.Nävus"], [1, 0]),
+        (["0-no melanoma", "1-melanoma"], [0, 1]),
+        (["0_melanoma", "1_nevus", "2_bcc"], [1, 0, 0]),
+        (["0_melanoma", "1_melanoma"], None),  # does 0 deny it?
+        (["1_nevus", "1_melanoma"], None),
+        (["0_benign", "melanoma"], None),
+        (["0_xyz", "1_melanoma"], None),
+    ],
+)
+def test_numbers_that_put_class_folders_in_order_say_nothing(tmp_path, classes, labels):
+    for name in classes:
+        draw(tmp_path / "train" / name / f"{name}.png")
+    if labels is None:
+        with pytest.raises(DatasetError, match="unknown label"):
+            ISBIDataset.from_folder(tmp_path / "train")
+        return
+    dataset = ISBIDataset.from_folder(tmp_path / "train")
+    assert dataset.labels.tolist() == labels
+    with pytest.raises(DatasetError, match="one level below"):
+        ISBIDataset.from_folder(tmp_path)
+    if len(classes) > 2:
+        assert dataset.metadata["diagnosis"].tolist() == classes, "the user's own words"
+
+
 @pytest.mark.parametrize("classes", [("benign", "malignant"), ("nevus", "melanoma"), ("0", "1"), ("Nävus", "Melanom")])
 def test_class_folders_one_level_below_are_named(tmp_path, classes):
     for split in ("train", "test"):
@@ -559,10 +589,38 @@ def test_class_folders_one_level_below_are_named(tmp_path, classes):
 def test_a_file_is_one_image_whatever_its_ids(tmp_path, second):
     draw(tmp_path / "a.png")
     draw(tmp_path / "b.png")
-    table = pd.DataFrame({"image": ["x", "y", "b"], "dx": ["nv", "mel", "nv"]})
+    table = pd.DataFrame({"image": ["x", "y", "b"], "dx": ["nv", "nv", "mel"]})
     table["path"] = [tmp_path / "a.png", tmp_path / ("a.png" if second == "A-COPY" else second), tmp_path / "b.png"]
     with pytest.raises(DatasetError, match="y: it is the file of x too"):
         ISBIDataset.from_frame(table)
     dataset = ISBIDataset.from_frame(table, on_error="skip")
     assert dataset.image_ids.tolist() == ["x", "b"]
     assert reasons(dataset) == {"y": "it is the file of x too"}
+
+
+def test_a_file_or_an_id_with_two_labels_has_none(tmp_path):
+    for name in "abc":
+        draw(tmp_path / f"{name}.png")
+    said = "occurs more than once, with different labels"
+    table = pd.DataFrame({"image": ["a", "b", "a", "c", "c"], "dx": ["nv", "mel", "mel", "nv", "nv"]})
+    for rows in (table, table[::-1]):
+        with pytest.raises(DatasetError, match=f"the id {said}"):
+            ISBIDataset.from_frame(rows, image_dirs=[tmp_path])
+        dataset = ISBIDataset.from_frame(rows, image_dirs=[tmp_path], on_error="skip")
+        assert sorted(zip(dataset.image_ids, dataset.labels, strict=True)) == [("b", 1), ("c", 0)]
+        listed = sorted((row.image_id, row.reason) for row in dataset.skipped)
+        assert listed == [*[("a", f"the id {said}")] * 2, ("c", "the id occurs more than once")]
+    paths = pd.DataFrame({"image": ["x", "y", "z"], "dx": ["nv", "mel", "nv"]})
+    paths["path"] = [str(tmp_path / f"{name}.png") for name in "aab"]
+    dataset = ISBIDataset.from_frame(paths, on_error="skip")
+    assert dataset.image_ids.tolist() == ["z"]
+    assert reasons(dataset) == dict.fromkeys("xy", f"its file {said}")
+
+
+def test_an_official_row_with_two_labels_has_none(tmp_path):
+    text = "ISIC_1,benign\nISIC_2,malignant\nISIC_1,malignant\n"
+    (tmp_path / "ISBI2016_ISIC_Part3_Training_GroundTruth.csv").write_text(text)
+    read = partial(ISBIDataset.from_challenge, tmp_path, year=2016, split="train", labels_only=True)
+    assert read(on_error="skip").image_ids.tolist() == ["ISIC_2"]
+    with pytest.raises(DatasetError, match="ISIC_1 and 1 more: the id occurs more than once, with different labels"):
+        read()

@@ -67,8 +67,8 @@ def test_malignant_as_the_label_is_no_melanoma_where_a_column_says_so():
         ("Basaliom", ["nein", "ja", "nein"]),
         ("benign", [1, 1, 1]),
         ("non_melanoma", [1, 1, 1]),
-        ("malignant", [0, 0, 1]),
-        ("benign_malignant", ["benign", "benign", "malignant"]),
+        ("malignant", [0, 0, 0]),
+        ("benign_malignant", ["benign", "benign", "benign"]),
     ],
 )
 def test_answers_that_leave_no_room_for_a_melanoma(other, cells):
@@ -79,6 +79,41 @@ def test_answers_that_leave_no_room_for_a_melanoma(other, cells):
 def test_answers_that_leave_room_for_it_do_not(other):
     cells = [0, 2, 1] if other == "mm" else [0, 1, 1]  # the thickness, and not the code
     assert read({"label": ["nevus", "melanoma", "nevus"], other: cells}).labels.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("malignant", [1, 1, 1, 0]),
+        ("benign_malignant", ["malignant", "malignant", "malignant", "benign"]),
+        ("diagnosis_1", ["Malignant", "Malignant", "Malignant", "Benign"]),
+        ("Krebs", ["ja", "ja", "ja", "nein"]),
+    ],
+)
+@pytest.mark.parametrize("label", ["dx", "diagnosis"])
+def test_what_is_never_malignant_and_is_called_so_is_listed(column, cells, label):
+    """Of a keratoacanthoma some sources say malignant, others benign: neither makes it a melanoma."""
+    table = {label: ["Nevus", "Keratoacanthoma", "Actinic keratosis", "Nevus"], column: cells}
+    assert list(skipped(table, label_column=label)) == ["i0"]
+    table[label] = ["seborrheic keratosis", "BCC", "melanoma", "dermatofibroma"]
+    assert list(skipped(table, label_column=label)) == ["i0"]
+    table[label] = ["nv", "AK", "lymphoma", "nv"]
+    assert list(skipped(table, label_column=label)) == ["i0"]
+
+
+def test_benign_as_the_name_of_a_class_is_no_diagnosis():
+    table = {"label": ["benign", "melanoma"], "diagnosis": ["malignant", "melanoma"]}
+    assert read(table, label_column="label").labels.tolist() == [0, 1]
+
+
+def test_levels_that_contradict_each_other_are_listed():
+    levels = {
+        "diagnosis_1": ["Malignant", "Malignant", "Malignant", "Benign", "Malignant"],
+        "diagnosis_2": ["", "Malignant epidermal proliferations", "", "", "Malignant melanocytic proliferations"],
+        "diagnosis_3": ["Nevus", "Keratoacanthoma", "Actinic keratosis", "Nevus", "Nevus, Blue"],
+    }
+    assert list(skipped(levels)) == ["i0", "i4"]
+    assert "diagnosed as 'Nevus' and diagnosed as 'Malignant'" in skipped(levels)["i0"]
 
 
 def test_answers_contradict_a_diagnosis_too():

@@ -67,7 +67,8 @@ def test_files_that_went_through_other_programs_are_read(tmp_path, challenge, ma
         ("image_id,melanoma\n", "no rows"),
         ("id,label\nISIC_0000000,1\n", "must name the columns 'image_id' and 'melanoma', got 'id', 'label'"),
         ("image_id,melanoma\nISIC_0000000,0.5\n", "unknown label '0.5'"),
-        ("image_id,melanoma\nISIC_0000000,0.0\nISIC_0000000,1.0\n", "ISIC_0000000: the id occurs more than once"),
+        ("image_id,melanoma\nISIC_0000000,0.0\nISIC_0000000,1.0\n", "ISIC_0000000 and 1 more: the id occurs more"),
+        ("image_id,melanoma\nISIC_0000000,0.0\nISIC_0000000,0.0\n", "ISIC_0000000: the id occurs more than once"),
         ("image_id,melanoma\n,0.0\n", "the row has no id"),
         ('image_id,melanoma\n"ISIC_0000000,0.0\n', "not a CSV file"),
     ],
@@ -106,7 +107,7 @@ def test_missing_images_stop_or_are_listed(tmp_path):
 
 def test_nothing_is_lost_when_rows_are_skipped(tmp_path):
     challenge = get_challenge(2017, "test")
-    text = "image_id,melanoma\nISIC_0000000,0.0\nISIC_0000000,1.0\nISIC_0000001,maybe\nISIC_0000009,1.0\n"
+    text = "image_id,melanoma\nISIC_0000000,0.0\nISIC_0000000,0.0\nISIC_0000001,maybe\nISIC_0000009,1.0\n"
     dataset = read(write_challenge(tmp_path, challenge, text), challenge, on_error="skip")
     assert len(dataset) + len(dataset.skipped) == 4
 

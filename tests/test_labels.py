@@ -782,13 +782,29 @@ def test_weights_of_bytes_are_saved_as_words(images, tmp_path):
     assert TransferClassifier.load(tmp_path / "model.keras").class_weight == {"benign": 1, "melanoma": 2}
 
 
-@pytest.mark.parametrize("word", ["x", "xx", "zz", "melanoma?", "to check", "inconclusive", "divers", "unklar"])
+@pytest.mark.parametrize(
+    "word", ["x", "xx", "zz", "melanoma?", "to check", "inconclusive", "divers", "unklar", "indeterminate", "uncertain"]
+)
 def test_a_word_that_says_nothing_beside_two_classes_is_no_third_one(word):
-    for two in (["benign", "melanoma"], ["nevus", "MEL"], ["no melanoma", "melanoma"]):
-        with pytest.raises(DatasetError, match=r"say nothing beside melanoma.*pos_label="):
+    pairs = "benign melanoma; nevus MEL; naevus melanoma; benign malignant; healthy cancer; gutartig maligne"
+    for two in map(str.split, pairs.split(";")):
+        with pytest.raises(DatasetError, match=rf"say nothing beside '{two[1]}'.*pos_label="):
             Classes.of([*two, word] * 3)
         assert len(Classes.of([*two, word], pos_label=two[1]).labels) == 3
     assert len(Classes.of(["nevus", "melanoma", "bcc", "zz"]).labels) == 4, "diagnoses"
+
+
+def test_labels_that_are_numbered_are_read_by_their_words():
+    assert Classes.of(["0_benign", "1_melanoma"]).pos_label == "1_melanoma"
+    assert Classes.of(["0: melanoma", "1: nevus"]).pos_label == "0: melanoma"
+    assert as_binary(["1_mel", "0_nv", "1_mel"]).tolist() == [1, 0, 1]
+    for labels in (["0_melanoma", "1_melanoma"], ["0 benign", "1 melanoma"], ["0_x", "1_y"]):
+        with pytest.raises(DatasetError, match="pos_label="):
+            Classes.of(labels)
+    with pytest.raises(DatasetError, match="say nothing beside '1_melanoma'"):
+        Classes.of(["0_benign", "1_melanoma", "2_unsure"])
+    table = pd.DataFrame({"image": ["a", "b"], "label": ["0_benign", "1_melanoma"]})
+    assert ISBIDataset.from_frame(table, labels_only=True).labels.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("word", ["offen", "?", "tbd", "pending", "not available", "k.A.", "sans objet", "n.d.", "TBC",

@@ -469,7 +469,7 @@ def test_counts_add_up_to_those_of_the_papers(title, n_images):
         (["Perineurioma"], "benign", "benign"),
         (["M-8720/3"], "", "melanoma"),
         (["Malignant", "8090/3"], "1", "benign"),
-        (["Malignant", "8720/0"], "", "benign"),
+        (["Malignant", "8720/0"], "", "8720/0, but Malignant"),
         (["Malignant", "Malignant melanocytic proliferations"], "",
          "Malignant melanocytic proliferations, but not which cancer"),
         (["Indeterminate", "Indeterminate - Other", "Perineurioma"], "", "Perineurioma: melanoma or not"),

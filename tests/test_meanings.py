@@ -1,12 +1,16 @@
 """What words say about melanoma: never more than they do."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from pandas._libs.parsers import STR_NA_VALUES
 
+from melanoma_tl.datasets.diagnoses import read_class
 from melanoma_tl.labels.meanings import (
     Meaning,
+    excludes_cancer,
     excludes_melanoma,
     is_answer,
     is_missing,
@@ -206,15 +210,126 @@ def test_what_codes_of_morphology_leave_room_for():
     assert [is_undecided(code) for code in ("8720/1", "8720/3 nevus", "8720/0")] == [True, True, False]
 
 
-def test_diagnoses_of_the_archive_are_known():
-    words = """acrochordon; sebaceous hyperplasia; molluscum; insect bite; angiokeratoma; trichilemmoma; trichoblastoma;
-        pilomatrixoma; cylindroma; poroma; hidradenoma; syringoma; keloid; mastocytosis; neuroma;
-        Atypical fibroxanthoma;
-        folliculitis; schwannoma; fibrous papule; Malignant soft tissue proliferations - Vascular; Malignant - Other;
-        Malignant lymphocytic proliferations; leukemia cutis; extramammary Paget disease; hemorrhage"""
+# Terms of the ISIC Archive, spelling mistakes included, as its own checker has them: class DiagnosisEnum of the package
+# isic-metadata 4.12.0 (Kitware, Apache 2.0). All of "Malignant" but melanomas, all that are open, and of "Benign" what
+# is easily taken for something else. A line is the second level and what stands below it.
+MELANOMAS = """
+    Malignant melanocytic proliferations (Melanoma): Melanoma Invasive; Melanoma in situ; Melanoma metastasis;
+        Melanoma, NOS; Melanoma Invasive, Acral or Acral-lentiginous; Melanoma Invasive, Arising in a congenital nevus;
+        Melanoma Invasive, Associated with a nevus; Melanoma Invasive, Blue nevus-like; Melanoma Invasive, Nevoid;
+        Melanoma Invasive, Desmoplastic; Melanoma Invasive, Heavily pigmented; Melanoma Invasive, Spitzoid;
+        Melanoma Invasive, On chronically sun-exposed skin or lentigo maligna melanoma;
+        Melanoma Invasive, Pigmented spindle cell nevus like; Melanoma Invasive, Recurrent or persistent;
+        Melanoma in situ, Lentigo maligna type; Melanoma in situ, associated with a nevus;
+        Melanoma Invasive, resembling blue nevus; Melanoma Invasive, originating from blue nevus
+"""
+OTHER_CANCERS = """
+    Lymphocytic proliferations - B-Cell: EBV positive mucocutaneous ulcer; Intravascular large B-cell lymphoma;
+        Lymphocytic proliferation, B-Cell, other; Primary cutaneous follicle center lymphoma
+    Lymphocytic proliferations - T-Cell/NK: Adult T-cell leukemia or lymphoma; Chronic active EBV infection;
+        Mycosis fungoides; Primary cutaneous CD30+ lymphoproliferative disease; Sezary syndrome; Lymphomatoid papulosis
+    Malignant adnexal epithelial proliferations - Apocrine or Eccrine: Malignant mixed tumor; Porocarcinoma;
+        Paget disease, Extra-mammary; Hidradenocarcinoma
+    Malignant adnexal epithelial proliferations - Follicular: Basal cell carcinoma; Basal cell carcinoma, Nodular;
+        Matrical or pilomatrical carcinoma
+    Malignant adnexal epithelial proliferations - Sebaceous: Sebaceous carcinoma
+    Malignant epidermal proliferations: Bowenoid papulosis; Keratoacanthoma; Squamous cell carcinoma, NOS;
+        Squamous cell carcinoma in situ, Bowens disease; Squamous cell carcinoma, Invasive, Keratoacanthoma-type
+    Malignant soft tissue proliferations - Adipocytic: Liposarcoma
+    Malignant soft tissue proliferations - Fibro-histiocytic: Atypical fibroxanthoma; Fibrosarcoma
+    Malignant soft tissue proliferations - Muscle tissue or myofibroblastic: Leiomyosarcoma, Cutaneous;
+        Atypical intradermal smooth muscle tumor; Rhabdomyoscaroma, Cutaneous
+    Malignant soft tissue proliferations - Neural: Malignant granular cell tumor;
+        Malignant peripheral nerve sheath tumor
+    Malignant soft tissue proliferations - Unknown or other histiogenesis: Ewing sarcoma, Primary cutaenous
+    Malignant soft tissue proliferations - Vascular: Hemangioendothelioma; Kaposi sarcoma; Malignant glomus tumor
+    Merkel cell proliferation: Merkel cell carcinoma
+    Skin metastasis of internal solid cancer - non-hematological:
+"""
+OPEN = """
+    Indeterminate epidermal proliferations: Solar or actinic cheilitis
+    Indeterminate melanocytic proliferations: Atypical Spitz tumor; Atypical intraepithelial melanocytic proliferation;
+        Atypical melanocytic neoplasm; Atypical pigmented spindle cell tumor; Atypical Spitz tumor, Compound;
+        Melanocytic tumor of uncertain malignant potential;
+        Superficial atypical melanocytic proliferation of uncertain significance
+"""
+BENIGN = """
+    Benign adnexal epithelial proliferations - Apocrine or Eccrine: Hidradenoma, Apocrine; Mixed tumor, Eccrine type;
+        Poroma; Supernumerary nipple; Syringoma
+    Benign adnexal epithelial proliferations - Follicular: Folliculosebaceous cystic hamartoma; Nevus comedonicus;
+        Panfolliculoma; Tricholemmoma; Trichoblastoma; Trichofolliculoma; Tumor of follicular infundibulum
+    Benign adnexal epithelial proliferations - Sebaceous: Fibrofolliculoma; Fordyce spots; Sebaceoma; Trichodiscoma
+    Benign epidermal proliferations: Acantholytic acanthoma; Melanoacanthoma; Porokeratosis; Solar lentigo
+    Benign melanocytic proliferations: Nevus; Dermal melanocytosis; Lentigo simplex; Mongolian spot;
+        Nevus, Congenital, by history; Nevus, Congenital, by history and histopathological pattern;
+        Proliferative nodule in congenital melanocytic nevi without atypia
+    Benign soft tissue proliferations - Cartilagenous and ossifying: Accessory tragus; Osteoma cutis
+    Benign soft tissue proliferations - Fibro-histiocytic: Dermatofibroma; Cutaneous Myxoma; Scar, Hypertrophic;
+        Giant cell tumor of the tendon sheath; Non-Langerhans histiocytosis
+    Benign soft tissue proliferations - Muscle tissue or myofibroblastic: Nodular Fasciitis; Piloleiomyoma
+    Benign soft tissue proliferations - Neural: Granular cell tumor, non-neural and s100 negative; Schwannoma
+    Benign soft tissue proliferations - Vascular: Venous lake; Vascular spider; Capillary vascular malformation
+    Collision - Only benign proliferations:
+    Cysts: Comedo; Dilated pore; Milium; Steatocystoma; Trichilemmal or isthmic-catagen or pilar cyst
+    Flat melanotic pigmentations - not melanocytic nevus: Ephelis; Lentigo NOS; Mucosal melanotic macule
+    Langerhans cell proliferations: Indeterminate cell histiocytosis; Langerhans cell histiocytosis
+    Mast cell proliferations: Mastocytosis; Telangiectasia macularis eruptiva perstans
+"""
+
+
+def levels_of(text, first):
+    """List the diagnoses in some lines, each from coarse to fine."""
+    for line in re.sub(r"\n {8}", " ", text).strip().split("\n"):
+        second, _, finest = line.partition(":")
+        yield [first, second.strip()]
+        yield from ([first, second.strip(), word.strip()] for word in finest.split(";") if word.strip())
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "expected"),
+    [
+        (MELANOMAS, "Malignant", "melanoma"),
+        (OTHER_CANCERS, "Malignant", "benign"),
+        (BENIGN, "Benign", "benign"),
+        (OPEN, "Indeterminate", "melanoma or not"),
+    ],
+)
+def test_diagnoses_of_the_archive_are_known(text, first, expected):
+    found = {tuple(levels): read_class(levels).rpartition(": ")[2] for levels in levels_of(text, first)}
+    assert found == dict.fromkeys(found, expected)
+
+
+def test_finest_terms_of_the_archive_are_right_or_say_nothing():
+    for text, first, wrong in [
+        (MELANOMAS, "Malignant", {Meaning.OTHER, Meaning.MALIGNANT}),
+        (OTHER_CANCERS, "Malignant", {Meaning.MELANOMA, Meaning.MALIGNANT}),
+        (OPEN, "Indeterminate", {*Meaning} - {Meaning.UNKNOWN}),
+    ]:
+        words = [levels[-1] for levels in levels_of(text, first)]
+        assert [word for word in words if read_meaning(word) in wrong and word != words[0]] == []
+    words = [levels[-1] for levels in levels_of(BENIGN, "Benign")]
+    assert [word for word in words if read_meaning(word) is not Meaning.OTHER] == []
+
+
+def test_other_words_for_findings():
+    """Words of the archive until 2024, of atlases, and of other languages."""
+    words = """acrochordon; insect bite; angiokeratoma; trichilemmoma; pilomatrixoma; cylindroma; hidradenoma; keloid;
+        folliculitis; fibrous papule; Malignant - Other; leukemia cutis; extramammary Paget disease; linfoma; Sarkom;
+        Angiosarkom; linfoma cutaneo; Lymphocytic proliferations; leucemia; Leukämie; leucémie; epitelioma basocelular;
+        épithélioma; queratoacantoma; cheratoacantoma; Morbo di Bowen; histiocitoma; istiocitoma"""
     assert [word for word in words.split(";") if read_meaning(word) is not Meaning.OTHER] == []
     assert read_meaning("Malignant melanocytic proliferations") is Meaning.MALIGNANT
     assert read_meaning("melanocytic hyperplasia") is read_meaning("polypoid") is Meaning.UNKNOWN
+
+
+def test_what_is_never_called_malignant():
+    never = "nevus; nv; benign; seborrheic keratosis; BKL; solar lentigo; dermatofibroma; 8720/0; hemangioma; gutartig"
+    sometimes = """keratoacanthoma; Keratoakanthom; queratoacantoma; actinic keratosis; aktinische Keratose; AK;
+        queratosis actinica; kératose actinique; cheratosi attinica; solar keratosis; porokeratosis actinic;
+        atypical fibroxanthoma; bowenoid papulosis; BCC; AKIEC; melanoma; malignant; other; rest; 0; no; no melanoma;
+        non-melanoma; xyz; hemangioendothelioma; nevus?; 8070/3"""
+    assert [word for word in never.split("; ") if not excludes_cancer(word)] == []
+    assert [word for word in sometimes.split(";") if excludes_cancer(word)] == []
 
 
 def test_one_spelling_for_comparison():

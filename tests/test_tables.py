@@ -225,13 +225,50 @@ def test_sexes_in_several_languages():
 def test_ages_that_are_plain_are_read():
     words = ["45", 45, "45 years", "45 Jahre", "45 ans", "45y", "85+", "45,5", "0", 120]
     assert read_ages(words) == [45, 45, 45, 45, 45, 45, 85, 45.5, 0, 120]
-    assert np.isnan(read_ages(["-1", -1, 999, "999", "40-45", "6 months", "1e2", "inf", "", None, "sixty"])).all()
+    words = [">85", "\u2265 85", "45 y.o.", "45 y.o", "6 Monate", "18 months", "6 mois", "3 mo", "9 mesi"]
+    assert read_ages(words) == [85, 85, 45, 45, 0.5, 1.5, 0.5, 0.25, 0.75]
+    assert np.isnan(read_ages(["-1", -1, 999, "999", "40-45", "6 m", "1e2", "inf", "", None, "sixty", ">121"])).all()
 
 
 def test_what_is_not_understood_is_counted_once(caplog):
     read(frame(label=[0, 1, 0], age=[999, -1, 40], sex=["x", "f", "x"], patient=["a", "-1", "b"]))
     (record,) = caplog.records
     assert "age of 2 rows ('999', '-1'); sex of 2 rows ('x'); patient of 1 rows ('-1')" in record.getMessage()
+
+
+def test_initials_that_mean_missing_are_counted_as_they_are_written(caplog):
+    patients = ["NA", "A.B.", "K.A.", "NA", None, "", "N.D."]
+    dataset = read(frame(label=[0, 1] * 3 + [0], patient=patients, lesion=["nil", *range(6)]))
+    assert dataset.metadata["patient_id"].tolist() == [None, "A.B.", *[None] * 5]
+    assert "patient of 4 rows ('NA', 'K.A.', 'N.D.'); lesion of 1 rows ('nil')" in caplog.text
+    caplog.clear()
+    read(frame(label=[0, 1, 0], patient=["A", None, np.nan]))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "caso",
+            "cas",
+            "identifiant",
+            "Fall",
+            "identificador",
+            "identificativo",
+            "cartella",
+            "expediente",
+            "soggetto",
+        ),
+        *("sujet", "usuario", "Initialen", "nom", "cognome", "num_caso", "identifiant_patient", "cases"),
+    ],
+)
+@pytest.mark.parametrize("ids", ["Anna,Ben,Cid,Dora,Eva,Fritz", "P1,P2,P3,P4,P5,P6", "101,102,103,104,105,106"])
+def test_columns_of_patients_in_other_languages_are_used_or_named(caplog, name, ids):
+    dataset = read(frame(label=[0, 1] * 6, **{name: ids.split(",") * 2}))
+    is_used = name in ("caso", "cas", "Fall", "num_caso", "identifiant_patient")
+    assert ("patient_id" in dataset.metadata) == is_used
+    assert is_used or f"values of the column {name!r} come back" in caplog.text
 
 
 # -- labels ------------------------------------------------------------------------------------------------------------
@@ -625,8 +662,9 @@ def test_any_table_gives_what_a_plain_reader_gives(tmp_path_factory, rows, names
     # Beside melanomas and carcinomas, "malignant" does not say which it is.
     told_apart = any(word in ("melanoma", "MEL", " bcc") for _, word, _ in rows)
     usable = {*WORDS} if told_apart else {*WORDS, "malignant"}
+    said = {(image_id, WORDS.get(word, 1)) for image_id, word, _ in rows if word in usable}
     for image_id, word, patient in rows:
-        if image_id in seen or word not in usable:
+        if image_id in seen or word not in usable or {(image_id, 0), (image_id, 1)} <= said:
             rest.append(image_id)
         else:
             known = patient if patient in ("P1", "P2", "p 3", "17") else None
@@ -778,8 +816,8 @@ def test_an_id_of_very_many_images_is_named(tmp_path, caplog):
 
 def test_ages_and_sexes_that_are_read_or_listed():
     lost = {}
-    assert np.isnan(read_ages(["50-54", "6 months", "6 mo", "3 w", "50 to 54", "<50", ">85"], lost)).all()
-    assert len(lost["age"]) == 7
+    assert np.isnan(read_ages(["50-54", "3 w", "50 to 54", "<50"], lost)).all()
+    assert len(lost["age"]) == 4
     words = ["Weibl.", "M\u00e4dchen", "m\u00e4nnl.", "Junge", "ni\u00f1a", "m/w/d", "divers", "w/m"]
     assert read_sexes(words, lost) == ["female", "female", "male", "male", "female", None, None, None]
     assert lost["sex"] == ["m/w/d", "divers", "w/m"]

@@ -25,7 +25,9 @@ MALE = _names("""
 """)
 
 _AGE = re.compile(
-    r"(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:y|yr|yrs|yo|y/o|a|j|years?|years? old|jahre?|jahre alt|ans?|anos?|anni)?\.?"
+    r"[>\u2265]? ?(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:"
+    r"(?:y|yr|yrs|yo|y\.o|y/o|a|j|years?|years? old|jahre?|jahre alt|ans?|anos?|anni)?"
+    r"|(?P<months>mo|months?|months? old|monate?|monate alt|mois|mes|meses|mesi|mese))\.?"
 )
 _OLDEST = 120
 
@@ -144,16 +146,17 @@ def read_ids(
 ) -> list[str | None]:
     """Read ids of patients or lesions.
 
-    Missing are what `is_no_id` names, and "0" and "999" where they are no ids like the others: where these are no
-    numbers, or where they stand far more often than any of them, as a number of nobody does. Taken for an id, a "0"
-    that means nothing would only keep images together; dropped, a patient "0" may come to both sides of a split.
+    Missing are words such as "NA" and "unknown", what `is_no_id` names, and "0" and "999" where they are no ids like
+    the others: where these are no numbers, or where they stand far more often than any of them, as a number of nobody
+    does. Taken for an id, a "0" that means nothing would only keep images together; dropped, a patient "0" may come to
+    both sides of a split.
 
     Parameters
     ----------
     cells : iterable
         As they stand.
     lost : dict, optional
-        Takes the words that count as missing without saying so.
+        Takes all words that count as missing: "NA" and "K.A." may be initials.
     what : str, default="id"
         What it calls them.
 
@@ -167,7 +170,8 @@ def read_ids(
     >>> read_ids(["P1", "-1", "0", "?"]), read_ids([0.0, 1.0, 1.0, float("nan")])
     (['P1', None, None, None], ['0', '1', '1', None])
     """
-    words = [as_word(cell) for cell in cells]
+    written = [as_text(cell) for cell in cells]
+    words = [as_word(text) for text in written]
     words = [str(int(float(word))) if re.fullmatch(r"\d{1,15}\.0+", word) else word for word in words]
     counts = Counter(word for word in words if not is_no_id(word))
     fillers = {word: counts.pop(word) for word in [*counts] if _FILLER.fullmatch(word)}
@@ -175,7 +179,7 @@ def read_ids(
     nobody = {word for word, n in fillers.items() if not are_numbers or n > _OFTEN * max(counts.values())}
     found = [None if is_no_id(word) or word in nobody else word for word in words]
     if lost is not None:
-        silent = [word for word, read in zip(words, found, strict=True) if word and read is None]
+        silent = [text for text, read in zip(written, found, strict=True) if text and read is None]
         if silent:
             lost.setdefault(what, []).extend(silent)
     return found
@@ -208,7 +212,7 @@ def find_crowd(ids: Iterable[str | None]) -> tuple[str, int] | None:
 
 
 def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[float]:
-    """Read ages in years: numbers, such as "45 years", "85+" and "45,5"; from 0 to 120.
+    """Read ages in years: numbers, such as "45 years", "85+", ">85", "45,5" and "6 months"; from 0 to 120.
 
     Parameters
     ----------
@@ -224,14 +228,14 @@ def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None)
 
     Examples
     --------
-    >>> read_ages(["45 years", "85+", "45,5", "999"])
-    [45.0, 85.0, 45.5, nan]
+    >>> read_ages(["45 y.o.", "85+", "45,5", "6 Monate", "999"])
+    [45.0, 85.0, 45.5, 0.5, nan]
     """
     ages = []
     for cell in cells:
         word = as_word(cell)
         match = _AGE.fullmatch(normalise(word))
-        age = float(match[1].replace(",", ".")) if match else math.nan
+        age = float(match[1].replace(",", ".")) / (12 if match["months"] else 1) if match else math.nan
         ages.append(age if age <= _OLDEST else math.nan)
         if lost is not None and word and math.isnan(ages[-1]):
             lost.setdefault("age", []).append(word)

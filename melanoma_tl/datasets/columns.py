@@ -46,7 +46,10 @@ _PARAMETERS = {
 _ROLES = {parameter: role for role, parameter in _PARAMETERS.items()}
 
 
-_ID = "id|no|nr|num|number|nummer|numero|code|codice|codigo|key|uid|identifier|kennung|pseudonym|hash"
+_ID = (
+    "id|no|nr|num|number|nummer|numero|code|codice|codigo|key|uid|identifier|identifiant|identificador|identificativo|"
+    "kennung|pseudonym|hash"
+)
 _PARTICLE = "d[aeiou]l{0,2}a?"
 
 
@@ -91,7 +94,7 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 
 _GROUP_NAMES = {
     "patient_id": re.compile(
-        rf"(?:(?:{_ID}|{_PARTICLE})*(?:patient(?:en|in|e)?|pat|paciente|paziente|subj(?:ect)?|person|participant|case|fall|"
+        rf"(?:(?:{_ID}|{_PARTICLE})*(?:patient(?:en|in|e)?|pat|paciente|paziente|subj(?:ect)?|person|participant|cas[eo]?|fall|"
         rf"proband(?:en|in)?|individual(?={_ID}))(?:{_ID}|in)*|pid|ptid|upn|mrn|nhc|prontuario|historiaclinica|"
         r"cartellaclinica|ipp|nip|medicalrecord(?:no|number))"
     ),
@@ -108,7 +111,8 @@ _COLUMNS = ("image_id", "path", "label", "diagnosis", *GROUPS, "age", "sex", "si
 
 _LOOKS_LIKE_GROUP = re.compile(
     r"pat(?!h)|pazient|pacient|paciente|subj|person|proband|particip|individual|lesion|lasion|mrn|^case|^fall|upn|"
-    r"^id$|name$|dossier|akte|record|chart|versicher|insur|client|user|owner|study|uid$"
+    r"^id$|name$|dossier|akte|record|chart|versicher|insur|client|user|owner|study|uid$|^cas[ei]?s?$|^identif|sujet|"
+    r"sogget|expediente|cartella|usuari|utente|ficha|registro|^nom$|^nombre$|^nome$|cognome|apellido|initial|iniciales"
 )
 _ENDS_AS_ID = re.compile(rf"(?:^|[\W_])(?:{_ID})[\W_]*$")
 _CODE = re.compile(r"[A-Za-z]+[ _-]?\d+")

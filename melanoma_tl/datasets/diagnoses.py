@@ -2,7 +2,15 @@
 
 from collections.abc import Sequence
 
-from melanoma_tl.labels.meanings import Meaning, is_answer, is_missing, is_undecided, read_meaning
+from melanoma_tl.labels.meanings import (
+    Meaning,
+    contradict,
+    excludes_cancer,
+    is_answer,
+    is_missing,
+    is_undecided,
+    read_meaning,
+)
 
 _CLEAR = {Meaning.MELANOMA, Meaning.OTHER}
 
@@ -44,6 +52,9 @@ def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "
         return f"{cancer}, but malignant={malignant}"
     if Meaning.MELANOMA in named:
         return "melanoma" if Meaning.OTHER not in named else f"{cancer}, but also {named[Meaning.OTHER]}"
+    if contradict(words, is_malignant=malignancy is Meaning.MALIGNANT):
+        benign = next(filter(excludes_cancer, reversed(words)))
+        return f"{benign}, but {named.get(Meaning.MALIGNANT) or f'malignant={malignant}'}"
     if not words:
         return {Meaning.OTHER: "benign", Meaning.MALIGNANT: "malignant, but not which cancer"}.get(
             malignancy, "no diagnosis"

@@ -11,6 +11,7 @@ from melanoma_tl.datasets.cells import as_word
 from melanoma_tl.labels import vocabulary
 from melanoma_tl.labels.meanings import (
     Meaning,
+    contradict,
     excludes_melanoma,
     is_answer,
     names_other_cancer,
@@ -128,7 +129,7 @@ def read_levels(table: pd.DataFrame, levels: Sequence[str]) -> list[tuple[str, .
     Returns
     -------
     list of tuple of str
-        A row an image: one word or none; and a second where a coarser level contradicts it.
+        A row an image: one word or none; and others where coarser levels contradict it.
     """
     found: list[tuple[str, ...]] = []
     for cells in table[[*levels]].itertuples(index=False, name=None):
@@ -137,7 +138,7 @@ def read_levels(table: pd.DataFrame, levels: Sequence[str]) -> list[tuple[str, .
         for word in words:
             of_meaning.setdefault(read_meaning(word), word)
         clear = [word for meaning, word in of_meaning.items() if meaning in (Meaning.MELANOMA, Meaning.OTHER)]
-        found.append(tuple(clear or words[:1]))
+        found.append(tuple(words if contradict(words) else clear or words[:1]))
     return found
 
 
@@ -184,5 +185,5 @@ def _what_answers_mean(column: str) -> tuple[Meaning, Meaning] | None:
     if read_meaning(column) is Meaning.MELANOMA:
         return Meaning.OTHER, Meaning.MELANOMA
     if asks_malignancy(column):
-        return Meaning.OTHER, Meaning.UNKNOWN
+        return Meaning.OTHER, Meaning.MALIGNANT
     return (Meaning.UNKNOWN, Meaning.OTHER) if excludes_melanoma(column) else None

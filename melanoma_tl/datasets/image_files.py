@@ -17,6 +17,7 @@ import pandas as pd
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images import hdf5
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES, open_image, printable
+from melanoma_tl.labels.classes import without_numbers
 from melanoma_tl.labels.meanings import Meaning, read_meaning
 
 logger = logging.getLogger(__name__)
@@ -348,11 +349,12 @@ def check_depth(table: pd.DataFrame, root: Path) -> None:
     DatasetError
         If no folder's name says anything about melanoma, and names below do.
     """
-    if any(read_meaning(label) is not Meaning.UNKNOWN for label in table["label"].unique()):
+    if any(read_meaning(word) is not Meaning.UNKNOWN for word in without_numbers(table["label"].unique().tolist())):
         return
     parts = (Path(path).relative_to(root).parts for path in table["path"])
-    deeper = {part[:2]: read_meaning(part[1]) for part in parts if len(part) > 2}
-    if Meaning.OTHER in deeper.values() and {Meaning.MELANOMA, Meaning.MALIGNANT} & set(deeper.values()):
+    deeper = dict.fromkeys(part[:2] for part in parts if len(part) > 2)
+    meanings = set(map(read_meaning, without_numbers(list({inner for _, inner in deeper}))))
+    if Meaning.OTHER in meanings and {Meaning.MELANOMA, Meaning.MALIGNANT} & meanings:
         folders = " and ".join(sorted({f"'{root / outer}'" for outer, _ in deeper}))
         raise DatasetError(
             f"{root}: the class folders lie one level below, such as {'/'.join(next(iter(deeper)))}: read {folders}"

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -118,11 +118,18 @@ def _reasons(table: pd.DataFrame, labels: Sequence[int | str], flaws: Sequence[s
     seen: set[str] = set()
     of_file: dict[str, str] = {}
     paths = table.get("path", pd.Series("", index=table.index))
+    # A label that contradicts itself is nobody's truth, whichever of them stands first.
+    usable = ["" if flaw else label for label, flaw in zip(labels, flaws, strict=True)]
+    of_id, of_path = (_find_ambiguous(names, usable) for names in (table["image_id"], paths))
     for image_id, path, label, flaw in zip(table["image_id"], paths, labels, flaws, strict=True):
         if not image_id:
             yield "the row has no id"
         elif flaw:
             yield flaw
+        elif image_id in of_id:
+            yield "the id occurs more than once, with different labels"
+        elif path in of_path:
+            yield "its file occurs more than once, with different labels"
         elif image_id in seen:
             yield "the id occurs more than once"
         elif path and of_file.setdefault(path, image_id) != image_id:
@@ -130,6 +137,13 @@ def _reasons(table: pd.DataFrame, labels: Sequence[int | str], flaws: Sequence[s
         else:
             seen.add(image_id)
             yield label if isinstance(label, str) else ""
+
+
+def _find_ambiguous(names: Iterable[str], labels: Sequence[int | str]) -> set[str]:
+    """Find what is labelled benign in one row and melanoma in another."""
+    of_name: dict[str, int] = {}
+    pairs = ((name, label) for name, label in zip(names, labels, strict=True) if name and isinstance(label, int))
+    return {name for name, label in pairs if of_name.setdefault(name, label) != label}
 
 
 def describe_skipped(skipped: Sequence[SkippedRow], total: int) -> str:

@@ -11,9 +11,12 @@ import pandas as pd
 
 from melanoma_tl.datasets.findings import Finding
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.labels.classes import without_numbers
 from melanoma_tl.labels.meanings import (
     Meaning,
     are_mixed_answers,
+    contradict,
+    excludes_cancer,
     is_answer,
     is_missing,
     names_melanoma,
@@ -148,6 +151,8 @@ class _Verdict(NamedTuple):
     flaw: str = ""
     names_melanoma: str = ""
     """A diagnosis that is too unclear to be read, and yet names one."""
+    malignant: str = ""
+    """What says malignant, and not which cancer."""
     other_cancer: str = ""
     """Where another cancer is named, in a column that nobody called a diagnosis."""
 
@@ -157,13 +162,18 @@ def _judge(findings: tuple[Finding, ...]) -> _Verdict:
     """Say what the findings of one image mean together."""
     stated = [finding for finding in findings if not finding.is_aside]
     meanings = {finding.meaning for finding in stated}
-    shown = " and ".join(map(str, [finding for finding in stated if finding.meaning in _CLEAR] or stated))
+    diagnoses = [finding for finding in stated if not finding.column]
+    malignant = next((str(finding) for finding in stated if finding.meaning is Meaning.MALIGNANT), "")
+    is_torn = contradict([finding.word for finding in diagnoses], is_malignant=bool(malignant))
+    told = stated if is_torn else [finding for finding in stated if finding.meaning in _CLEAR] or stated
+    shown = " and ".join(map(str, told))
     return _Verdict(
         next((meaning for meaning in _CLEAR if meaning in meanings), Meaning.UNKNOWN),
         shown,
         any(finding.meaning in _CLEAR and finding.says_which for finding in stated),
-        f"its diagnoses contradict each other: {shown}" if meanings.issuperset(_CLEAR) else "",
-        next((str(finding) for finding in stated if not finding.column and names_melanoma(finding.word)), ""),
+        f"its diagnoses contradict each other: {shown}" if is_torn or meanings.issuperset(_CLEAR) else "",
+        next((str(finding) for finding in diagnoses if names_melanoma(finding.word)), ""),
+        malignant,
         next((str(finding) for finding in findings if finding.is_aside), ""),
     )
 
@@ -190,6 +200,8 @@ def _decide(word: object, meaning: Meaning | str, verdict: _Verdict, *, is_known
         return f"{labelled}, but {verdict.names_melanoma}, which names a melanoma"
     if is_clear and meaning in _CLEAR and verdict.meaning is not meaning:
         return f"{labelled}, but {verdict.shown}"
+    if verdict.malignant and normalise(word) not in _CLASSES and excludes_cancer(word):
+        return f"{labelled}, but {verdict.malignant}"
     return int(meaning is not Meaning.OTHER)
 
 
@@ -208,7 +220,9 @@ def _warn_of_malignant(counts: Counter[str], name: str) -> None:
 
 def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, Meaning | str]:
     """Read each word by itself; answers such as 0 and 1 only where nothing else shows that they mean something else."""
-    words = [word for word in distinct.values() if not is_missing(word)]
+    given = [word for word in distinct.values() if not is_missing(word)]
+    words = without_numbers(given)
+    word_of = dict(zip(map(str, given), words, strict=True))
     answers = {normalise(word): read_meaning(word) for word in words if is_answer(word)}
     others = [word for word in words if not is_answer(word) and normalise(word) not in _CLASSES]
     asked = read_question(column)
@@ -241,7 +255,7 @@ def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, M
             return f"labelled {word!r}, where other labels tell melanomas from other cancers: say which with label_map"
         return f"unknown label {word!r}; say what it means with label_map" if meaning is Meaning.UNKNOWN else meaning
 
-    return {key: read(word) for key, word in distinct.items()}
+    return {key: read(word_of.get(key, word)) for key, word in distinct.items()}
 
 
 def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[str, Meaning | str]:

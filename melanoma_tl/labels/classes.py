@@ -1,6 +1,7 @@
 """Labels as they come from outside: an array of classes, and which of them is melanoma."""
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,8 @@ from melanoma_tl.labels.meanings import (
 logger = logging.getLogger(__name__)
 
 _N_SHOWN = 5
+
+_NUMBERED = re.compile(r"\s*(\d+)[_.:)\-]\s*([^\W\d_].*)", re.DOTALL)
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "words": (str, bytes),
@@ -182,6 +185,32 @@ def distinguish(labels: ArrayLike, *, name: str = "y") -> tuple[NDArray[Any], ND
 # -- which of them is melanoma -----------------------------------------------------------------------------------------
 
 
+def without_numbers(labels: Sequence[object]) -> list[object]:
+    """Take away the numbers that put labels in order, as in "0_benign" and "1_melanoma".
+
+    Parameters
+    ----------
+    labels : sequence of object
+        All different labels.
+
+    Returns
+    -------
+    list of object
+        The labels as they are, unless each of several is a number of its own, one of ``_.:)-`` and a word of its own: a
+        lone "0_melanoma" may deny it.
+
+    Examples
+    --------
+    >>> without_numbers(["0_benign", "1_melanoma"]), without_numbers(["0_melanoma", "1_melanoma"])
+    (['benign', 'melanoma'], ['0_melanoma', '1_melanoma'])
+    """
+    parts = [_NUMBERED.fullmatch(label) if isinstance(label, str) else None for label in labels]
+    numbers, words = ({normalise(part[place]) for part in parts if part} for place in (1, 2))
+    if not 1 < len(labels) == len(numbers) == len(words):
+        return list(labels)
+    return [part[2] if part else label for label, part in zip(labels, parts, strict=True)]
+
+
 def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: str = "y") -> int | None:
     """Find melanoma among classes; their order has no say.
 
@@ -211,18 +240,19 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
     >>> find_melanoma(["melanoma", "nevus"]), find_melanoma([0, 1]), find_melanoma(["cat", "dog"], pos_label="dog")
     (0, 1, 1)
     """
-    meanings = [read_meaning(label) for label in classes]
-    answers = [is_answer(label) for label in classes]
-    if any(answers) and not (all(answers) and len(classes) == 2 and not are_mixed_answers(classes)):
+    words = without_numbers(classes)
+    meanings = [read_meaning(word) for word in words]
+    answers = [is_answer(word) for word in words]
+    if any(answers) and not (all(answers) and len(words) == 2 and not are_mixed_answers(words)):
         meanings = [Meaning.UNKNOWN if answer else meaning for answer, meaning in zip(answers, meanings, strict=True)]
     named = meanings.index(Meaning.MELANOMA) if meanings.count(Meaning.MELANOMA) == 1 else None
     if pos_label is not None:
         return _find_given(classes, pos_label, named, name)
     if named is not None and len(classes) == 2:
-        _check_other(classes[1 - named], meanings[1 - named], name)
+        _check_other(words[1 - named], meanings[1 - named], name)
     if named is not None or len(classes) != 2:
         return named
-    if set(meanings) == {Meaning.MALIGNANT, Meaning.OTHER} and not any(map(names_other_cancer, classes)):
+    if set(meanings) == {Meaning.MALIGNANT, Meaning.OTHER} and not any(map(names_other_cancer, words)):
         place = meanings.index(Meaning.MALIGNANT)
         _warn_of_malignant(classes[place], classes[1 - place])
         return place
@@ -244,14 +274,14 @@ def _check_other(label: object, meaning: Meaning, name: str) -> None:
 
 def _check_two_known(classes: Sequence[object], name: str) -> None:
     """Stop at words that say nothing beside the two classes: more likely gaps than a third diagnosis."""
-    meanings = {label: read_meaning(label) for label in classes}
+    meanings = dict(zip(classes, map(read_meaning, without_numbers(classes)), strict=True))
     silent = [label for label, meaning in meanings.items() if meaning is Meaning.UNKNOWN]
-    known = [meaning for meaning in meanings.values() if meaning is not Meaning.UNKNOWN]
-    if silent and not any(map(is_answer, classes)) and sorted(known, key=str) == [Meaning.MELANOMA, Meaning.OTHER]:
-        melanoma = next(label for label, meaning in meanings.items() if meaning is Meaning.MELANOMA)
+    cancers = [label for label, meaning in meanings.items() if meaning in (Meaning.MELANOMA, Meaning.MALIGNANT)]
+    n_known = len(meanings) - len(silent)
+    if silent and not any(map(is_answer, classes)) and len(cancers) == 1 and n_known == 2:
         raise DatasetError(
-            f"{name} holds labels that say nothing beside melanoma and one other class ({_show(silent)}): leave those "
-            f"images out, or, if they are diagnoses of their own, pass pos_label={melanoma!r}"
+            f"{name} holds labels that say nothing beside {cancers[0]!r} and one other class ({_show(silent)}): leave "
+            f"those images out, or, if they are diagnoses of their own, pass pos_label={cancers[0]!r}"
         )
 
 

@@ -228,6 +228,53 @@ def excludes_melanoma(label: object) -> bool:
     return _judge(label).excludes_melanoma
 
 
+def excludes_cancer(label: object) -> bool:
+    """Tell whether what a label names is never called malignant.
+
+    Parameters
+    ----------
+    label : object
+        A word or phrase.
+
+    Returns
+    -------
+    bool
+        True of "benign", a naevus, a seborrheic keratosis…; not of "no melanoma" or "other", nor of a keratoacanthoma
+        or an actinic keratosis, which some sources call malignant.
+
+    Examples
+    --------
+    >>> excludes_cancer("nevus"), excludes_cancer("actinic keratosis"), excludes_cancer("no melanoma")
+    (True, False, False)
+    """
+    return _judge(label).excludes_cancer
+
+
+def contradict(diagnoses: Iterable[object], *, is_malignant: bool = False) -> bool:
+    """Tell whether one lesion is called malignant, and something that never is.
+
+    Parameters
+    ----------
+    diagnoses : iterable of object
+        Words or phrases, such as the levels of one diagnosis.
+    is_malignant : bool, default=False
+        Whether it is called malignant elsewhere.
+
+    Returns
+    -------
+    bool
+        If so, nobody knows whether it may be a melanoma.
+
+    Examples
+    --------
+    >>> contradict(["Malignant", "Nevus"]), contradict(["Malignant", "BCC"]), contradict(["Benign", "Nevus"])
+    (True, False, False)
+    """
+    words = list(diagnoses)
+    is_malignant = is_malignant or any(read_meaning(word) is Meaning.MALIGNANT for word in words)
+    return is_malignant and any(map(excludes_cancer, words))
+
+
 def is_undecided(label: object) -> bool:
     """Tell whether a label says that nobody knows whether it is a melanoma, or leaves it open.
 
@@ -297,10 +344,11 @@ class _Judgement(NamedTuple):
     names_melanoma: bool
     names_other_cancer: bool
     excludes_melanoma: bool
+    excludes_cancer: bool
     is_undecided: bool
 
 
-_UNDECIDED = _Judgement(Meaning.UNKNOWN, False, False, False, True)
+_UNDECIDED = _Judgement(Meaning.UNKNOWN, False, False, False, False, True)
 
 
 def _judge(label: object) -> _Judgement:
@@ -325,23 +373,27 @@ def _judge_code(code: int, behaviour: str) -> _Judgement:
     is_cancer = behaviour in vocabulary.ICD_O_CANCER
     if code in vocabulary.ICD_O_UNSPECIFIED and behaviour != "0":
         is_any = is_cancer and behaviour != "2"
-        return _Judgement(Meaning.MALIGNANT, False, False, False, False) if is_any else _UNDECIDED
+        return _Judgement(Meaning.MALIGNANT, False, False, False, False, False) if is_any else _UNDECIDED
+    is_benign = behaviour == "0"
     if code not in vocabulary.ICD_O_MELANOCYTIC:
-        return _Judgement(Meaning.OTHER, False, is_cancer, is_cancer, False)
+        return _Judgement(Meaning.OTHER, False, is_cancer, is_cancer, is_benign, False)
     if is_cancer:
-        return _Judgement(Meaning.MELANOMA, True, False, False, False)
-    return _Judgement(Meaning.OTHER, False, False, False, False) if behaviour == "0" else _UNDECIDED
+        return _Judgement(Meaning.MELANOMA, True, False, False, False, False)
+    return _Judgement(Meaning.OTHER, False, False, False, True, False) if is_benign else _UNDECIDED
 
 
 def _judge_phrase(word: str) -> _Judgement:
     phrase = _Phrase(vocabulary.ASIDE.sub(" ", word))
     meaning = _CODES.get(word) or phrase.meaning
-    is_other_cancer = word in vocabulary.OTHER_CANCERS or (meaning is Meaning.OTHER and phrase.is_carcinoma)
+    is_other = meaning is Meaning.OTHER
+    is_other_cancer = word in vocabulary.OTHER_CANCERS or (is_other and phrase.is_carcinoma)
+    is_finding = is_other and not is_other_cancer and not phrase.is_denied and word not in vocabulary.UNNAMED
     return _Judgement(
         meaning,
         phrase.names_melanoma,
         is_other_cancer,
-        is_other_cancer or (meaning is Meaning.OTHER and phrase.is_benign_or_denied),
+        is_other_cancer or (is_other and (phrase.is_benign or phrase.is_denied)),
+        is_finding and not vocabulary.EITHER.search(word),
         meaning is Meaning.UNKNOWN and phrase.is_undecided,
     )
 
@@ -361,7 +413,7 @@ class _Phrase:
     @property
     def meaning(self) -> Meaning:
         """Read it; a melanoma that another word casts doubt on says nothing, and is never another finding."""
-        if self._kept != self._text and not self._is_doubtful:
+        if self.is_denied and not self._is_doubtful:
             return Meaning.OTHER if self._is_denial else Meaning.UNKNOWN
         if self._is_named:
             return Meaning.MELANOMA if self._is_melanoma else Meaning.UNKNOWN
@@ -382,8 +434,12 @@ class _Phrase:
         return bool(vocabulary.CARCINOMA.search(self._kept))
 
     @property
-    def is_benign_or_denied(self) -> bool:
-        return self._kept != self._text or self._has(vocabulary.BENIGN)
+    def is_denied(self) -> bool:
+        return self._kept != self._text
+
+    @property
+    def is_benign(self) -> bool:
+        return self._has(vocabulary.BENIGN)
 
     @property
     def is_undecided(self) -> bool:

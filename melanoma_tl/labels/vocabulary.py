@@ -54,7 +54,8 @@ MALIGNANT = _words("mal")
 OTHER_CANCERS = _words("""
     bcc, scc, sccka, nmsc, akiec, mal oth, cbc, cec, bowen disease, bowens disease, morbus bowen, maladie de bowen,
     enfermedad de bowen, malattia di bowen, doenca de bowen, weisser hautkrebs, heller hautkrebs,
-    actinic keratosis or intraepithelial carcinoma, intraepithelial carcinoma, malignant other
+    morbo di bowen, morbo de bowen, actinic keratosis or intraepithelial carcinoma, intraepithelial carcinoma,
+    malignant other, skin metastasis of internal solid cancer non hematological
 """)
 """Codes and names of cancers that are no melanoma, beside every phrase with such a name in it."""
 
@@ -63,6 +64,9 @@ REST = _words("""
     miscellanea
 """)
 """Words for all that is not named: beside a class folder a class, below one a place like any other."""
+
+UNNAMED = REST | NO | {"other lesions"}
+"""What is no melanoma, and may be any other finding, cancers too."""
 
 OTHER = (
     OTHER_CANCERS
@@ -73,7 +77,8 @@ OTHER = (
     vascular lesions, other lesions, dysplastic, atypical melanocytic proliferation, freckle,
     ephelis, cafe au lait macule, vascular lesion, scar, non neoplastic, inflammatory, genodermatoses,
     healthy, normal, control, controls, gesund, gesunde haut, sain, saine, sano, sana, saudavel, cancer free,
-    pseudomelanoma
+    pseudomelanoma, flat melanotic pigmentations not melanocytic nevus, dermal melanocytosis, mongolian spot,
+    indeterminate cell histiocytosis
 """)
 )
 """Codes and names of HAM10000, ISIC 2018 to 2024, MILK10k, PAD-UFES-20, Derm7pt, BCN20000, DDI and Fitzpatrick17k."""
@@ -91,13 +96,20 @@ CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs
 """Words for any cancer."""
 
 CARCINOMA = re.compile(
-    r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|lymphom|basaliom|spinaliom|(?:zell|epithel)krebs)"
+    r"\b(?!melano)\w*(?:carcinom|karzinom|sarcom|sarkom|lymphom|linfom|basaliom|spinaliom|(?:zell|epithel)krebs)"
+    r"|\bepith?eliom|\blymphocytic proliferation|\blymphoproliferative|\bsezary\b"
     r"|\b(?:c44|c46|d04)(?:\.\d)?\b"
-    r"|\b(?:bcc|scc|merkel|epithelial (?:skin )?cancer)\b|\bmycosis fungoides|\bleuk(?:a?e)mi|\bpaget"
+    r"|\b(?:bcc|scc|merkel|epithelial (?:skin )?cancer)\b|\bmycosis fungoides|\bleu[ck](?:a|ae|e)mi|\bpaget"
     r"|\bmalignant (?:epidermal|adnexal|epithelial|dermal|soft tissue|lympho\w*|mast cell|vascular|fibro\w*|neural|"
     r"neuroendocrine)\b|\bplasmacytoid dendritic cell"
 )
 """Stems of the names of other cancers."""
+
+EITHER = re.compile(
+    r"eratoa[ck]|erat\w+ (?:a[ckt]tin|solar)|\b(?:a[ckt]tin|solar|arsen|bowenoid)\w* \w*erat|^(?:ak|ack)$"
+    r"|\bcheilitis|\bbowenoid|fibroxanthom|endotheliom|\bsmooth muscle tumou?r"
+)
+"""Stems of findings that some sources call malignant and others benign: keratoacanthoma, actinic keratosis…"""
 
 ICD_O = re.compile(
     r"(?<![\d/.])(?:icd o(?: 3)?(?:\.\d)?[ :]*)?\b(?:m ?)?([89]\d{3})"
@@ -121,13 +133,20 @@ BENIGN = re.compile(r"\b(?:benign\w*|benin|gutartig\w*)\b")
 FINDING = re.compile(
     r"\b(?:benign|benin|gutartig|(?!no[nt]?n|un)\w*n(?:ae|e|a)v(?:us|i|o|os)\b)"
     r"|\b(?:lentigo\b(?! mali)|lentigines|melanosis|macule)"
-    r"|\bmoles?\b|\b(?:d22|d23|l57|l82)(?:\.\d)?\b|\b(?!melano)\w*a[ck]anthom|psoria|e[ck]zem|dermatit|vitiligo"
+    r"|\bmoles?\b|\b(?:d22|d23|l57|l82)(?:\.\d)?\b|\b(?!melano)\w*a[ck]anth?om|melanoacanthom|psoria|e[ck]zem"
+    r"|dermatit|vitiligo"
     r"|\b(?:healthy|normal) skin\b|cerat[oi]s|histiozytom|warze\b|h(?:a|ae|e)matom"
-    r"|zelln(?:ae|e|a)v|(?<!no)(?<!non)(?<!not)keratos|cheratos|queratos|angiom|fibrom|histiocytom|lipom|granulom|verru(?:ca|e\b|ga)|\bwart|\bcyst"
-    r"|\bacrochordon|\bsebaceous hyperplasia|\b\w*adenoma|\btrich(?:ilemm|oepitheli|oblast)om|\bpilomatri[xc]om"
-    r"|\b(?:cylindr|por|syring|hidrocyst|leiomy|neur|schwann)oma\b|a?ngiokeratom|fibroxanthom|\bkeloid|\bmastocyto"
+    r"|zelln(?:ae|e|a)v|(?<!no)(?<!non)(?<!not)keratos|cheratos|queratos|angiom|fibrom|h?istiocitom"
+    r"|histiocyto|lipom|granulom|verru(?:ca|e\b|ga)|\bwart|\bcyst"
+    r"|\bacrochordon|\bsebaceous hyperplasia|\b\w*adenoma|\btricho?(?:[io]?lemm|epitheli|blast|disc|follicul)om"
+    r"|\bpilomatri[xc]om|\b(?:cylindr|por|syring|hidrocyst|neur|schwann|myx|oste|myoepitheli|hamart|sebace)oma\b"
+    r"|a?ngiokeratom|fibroxanthom|\bkeloid|\bmastocyto"
     r"|\bmollusc|\blichen planus|\bfolliculitis|\bacne\b|\brosacea|\btattoo|\bforeign body|\binsect bite"
     r"|\bfibroepithelial polyp|\bfibrous papule|\bh(?:a|ae|e)morrhag|\binflammatory or infectious|\blupus\b"
+    r"|leiomyom|follicul(?:om|ar infundib)|\binfundibul|\bmili(?:um|a)\b|\bcomedo|telangiectas|\bfordyce|\bvenous lake"
+    r"|\bvascular spider|\bmalformation|\bfasciitis|chondroma\b|\bsteatocyst|\bdilated pore|\baccessory tragus"
+    r"|\b(?:mast|langerhans) cell proliferation|\b(?:giant|granular) cell tumou?r|\bglomus tumou?r|\bmixed tumou?r"
+    r"|\bsupernumerary nipple|\bhypertrophic scar|\bscar, hypertrophic"
 )
 """Stems of the names of other findings."""
 
@@ -202,10 +221,12 @@ SIZE = re.compile(
 NOT_QUITE = re.compile(r"\b(?:like|mimic\w*|simulat\w*|juvenile|scar)\b")
 ASIDE = re.compile(
     r"\bnot otherwise specified\b|\bn(?:ae|e|a)vus associated\b"
-    r"|\b(?:associated with|arising (?:in|from|on)|in|with|ex|auf)(?: (?:an?|pre|existing|dysplasti\w*|congenital|"
-    r"compound|intradermal|dermal|junctional|blue|giant|common|acquired|associated|adjacent))* "
+    r"|\bby history(?: and histopathological pattern)?\b|\bnon (?:langerhans|neural)\b|\bs100 negative\b"
+    r"|\b(?:associated with|(?:arising|originating) (?:in|from|on)|in|with|ex|auf)"
+    r"(?: (?:an?|pre|existing|dysplasti\w*|congenital|compound|intradermal|dermal|junctional|blue|giant|common|"
+    r"acquired|associated|adjacent))* "
     r"n(?:ae|e|a)v(?:us|o)\b(?: spilus)?"
-    r"|\b(?:with|without|no) (?:regression|ulceration|mitos[ei]s)\b"
+    r"|\b(?:with|without|no) (?:regression|ulceration|mitos[ei]s|atypia)\b"
 )
 """What stands beside a diagnosis without changing it, such as the naevus that a melanoma began in."""
 
