@@ -247,7 +247,8 @@ def test_metadata_follow_the_rows(dataset):
     assert table[[2, 0]].metadata["age"].tolist() == [50.0, 30.0]
     assert table[table.labels == 1].metadata["patient_id"].tolist() == ["q"]
     assert table[1:].to_frame().columns.tolist() == ["image_id", "path", "label", "age", "patient_id"]
-    table.metadata["age"] = 0
+    given = table.metadata
+    given["age"] = 0
     assert table.metadata["age"].iloc[0] == 30.0, "what is given out is a copy"
     with pytest.raises(DatasetError, match="3 images, 2 rows"):
         ISBIDataset(["a", "b", "c"], None, [0, 1, 0], metadata=facts[:2])

@@ -248,6 +248,7 @@ def test_any_damage_is_one_kind_of_error(path, saved):
 # -- the weights --
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras's, of weights that were taken out
 @pytest.mark.parametrize(("change", "message"), HOSTILE_WEIGHTS.values(), ids=HOSTILE_WEIGHTS)
 def test_weights_are_plain_arrays_in_the_file(path, change, message):
     change_weights(path, change)
