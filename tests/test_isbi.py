@@ -258,7 +258,8 @@ def test_metadata_follow_the_rows(dataset):
 def test_resized_images_keep_their_ids_and_labels(tmp_path, dataset):
     resized = dataset.resize_to(tmp_path / "small", size=(20, 24), verbose=0)
     assert resized.image_ids.tolist() == dataset.image_ids.tolist()
-    assert Image.open(resized.paths[0]).size == (24, 20)
+    with Image.open(resized.paths[0]) as image:
+        assert image.size == (24, 20)
     again = ISBIDataset.from_csv(tmp_path / "small" / "labels.csv")
     assert again.labels.tolist() == dataset.labels.tolist()
     assert again.paths.tolist() == resized.paths.tolist()

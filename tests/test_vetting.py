@@ -187,7 +187,7 @@ def test_a_directory_that_lies(path):
 
 def test_unusual_packing(path, saved):
     rewrite(path, lambda parts: None, zipfile.ZIP_LZMA)
-    refuse(path, "encrypted or packed in an unusual way")
+    refuse(path, "is packed in an unusual way")
     shutil.copy(saved, path)
     overwrite_directory(path, CONFIG_FILE, 8, "<H", 1)  # encrypted
     refuse(path, "config.json is encrypted")
