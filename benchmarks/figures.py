@@ -5,7 +5,7 @@ from typing import Any
 
 from table import figure
 
-from melanoma_tl.plots import BLUE, GREY, dress, new_axes
+from melanoma_tl.plots import BLUE, GREY, new_axes, style_axes
 
 LOG_FROM = 10
 """Ratio of the longest to the shortest bar from which the axis is logarithmic."""
@@ -33,7 +33,7 @@ def draw(task: dict[str, Any], measured: dict[str, Any]) -> Any:
         ax.text(row["max"], position, text, va="center", fontsize=9)
     any_extrapolated = any(row["extrapolated"] for row in measured.values())
     note = "; * later epochs extrapolated" * any_extrapolated + "; logarithmic scale" * logarithmic
-    dress(ax, task["title"], f"{task['unit']} (median, minimum to maximum{note})", "")
+    style_axes(ax, task["title"], f"{task['unit']} (median, minimum to maximum{note})", "")
     ax.set_yticks(range(len(measured)), measured)
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")

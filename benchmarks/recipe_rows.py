@@ -102,7 +102,7 @@ ROWS: dict[str, Frozen | Tuned | Together] = {
     "block 5 alone": Frozen((*BLOCK_5, "block5_pool")),
     "block 5 alone, then fine-tuned": Tuned(
         {
-            "taps": BLOCK_5,
+            "feature_layers": BLOCK_5,
             "pooling": "log_center",
             "stages": (
                 Probe(C=2e-3),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl._tables import markdown_table
-from melanoma_tl.plots.style import BLUE, GREY, ORANGE, dress, new_axes
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, new_axes, style_axes
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "benchmarks" / "results" / "reproduction" / "course.json"
@@ -56,7 +56,7 @@ def draw_accuracy(course: list[dict[str, Any]]) -> Any:
             )
         ax.axhline(published, color="black", linestyle="--", linewidth=1.2, label="published, epoch 35")
         ax.axhline(50, color=GREY, linestyle=":", linewidth=1.2, label="chance")
-        dress(ax, title, "epoch", "accuracy in %" if ax is axes[0] else "")
+        style_axes(ax, title, "epoch", "accuracy in %" if ax is axes[0] else "")
         ax.set(ylim=(30, 100), xticks=epochs, xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
     figure = axes[0].figure
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10)
@@ -69,7 +69,7 @@ def draw_learning(course: list[dict[str, Any]], fast: dict[str, Any]) -> Any:
     epochs = [after["epoch"] for after in course]
     for key, label, colour in (("loss", "training images", BLUE), ("val_loss", "validation images", ORANGE)):
         losses.plot(epochs, [after["training"][key] for after in course], marker="o", color=colour, label=label)
-    dress(losses, "Loss", "epoch", "cross-entropy")
+    style_axes(losses, "Loss", "epoch", "cross-entropy")
     losses.set(ylim=(0, None), xticks=epochs)
     losses.legend(fontsize=10)
     sets = (
@@ -81,7 +81,7 @@ def draw_learning(course: list[dict[str, Any]], fast: dict[str, Any]) -> Any:
         beside = "" if colour == ORANGE else "recipe fast, on the same images"
         aucs.axhline(fast[year]["auc"]["value"], color=colour, linestyle="--", linewidth=1.2, label=beside)
     aucs.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2, label="chance")
-    dress(aucs, "AUC on whole test sets", "epoch", "AUC")
+    style_axes(aucs, "AUC on whole test sets", "epoch", "AUC")
     aucs.set(ylim=(0.4, 0.95), xticks=epochs)
     aucs.legend(fontsize=9, loc="upper center", ncols=2)
     return losses.figure

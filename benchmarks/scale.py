@@ -22,7 +22,7 @@ from tasks import Contestant
 
 from melanoma_tl import TransferClassifier
 from melanoma_tl.datasets.image_files import find_images
-from melanoma_tl.plots import BLUE, GREY, dress, new_axes
+from melanoma_tl.plots import BLUE, GREY, new_axes, style_axes
 
 FOLDERS = ("ISBI2016_ISIC_Part3_Training_Data", "ISBI2016_ISIC_Part3_Test_Data", "ISIC-2017_Test_v2_Data")
 GROWN, LARGE = "mobilenetv3small", "vgg19"
@@ -97,7 +97,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     for way, (color, line) in styles.items():
         points = [(row["images"], row["rate"]) for row in grown if row["way"] == way]
         ax.plot(*zip(*points, strict=True), color=color, linestyle=line, marker="o", label=way)
-    dress(ax, f"Scoring with {GROWN}", "images", "images a second")
+    style_axes(ax, f"Scoring with {GROWN}", "images", "images a second")
     ax.set_ylim(bottom=0)
     ax.legend()
     ax.figure.savefig(file, dpi=150)

@@ -16,7 +16,7 @@ def list_applications() -> str:
             authors, paper, weights = re.fullmatch(r"(.+), arXiv:(\S+); weights (.+)", spec.source).groups()
             rows.append(
                 f"| `{spec.name}` | {spec.parameters / 1e6:.1f} M | {spec.input_size[0]} "
-                f"| [{authors}](https://arxiv.org/abs/{paper}) | {weights}, {spec.licence} |"
+                f"| [{authors}](https://arxiv.org/abs/{paper}) | {weights}, {spec.license} |"
             )
     return "\n".join(rows)
 

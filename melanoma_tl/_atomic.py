@@ -42,7 +42,7 @@ _ATTEMPTS = 100
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary name, and move it into place if nothing went wrong.
 
     Nobody ever sees half a file under the true name, and what stood there before
@@ -65,7 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
     WriteError
         If it cannot be written; it says what to do.
     """
-    with _telling(path):
+    with _as_write_error(path):
         path = path.resolve() if path.is_symlink() else path.absolute()
         with replacing_many(path.parent) as replacing_one, replacing_one(path) as unfinished:
             yield unfinished
@@ -73,7 +73,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_many(folder: Path) -> Iterator[Callable[[Path], AbstractContextManager[Path]]]:
-    """Replace many files as `replacing` does, from one place: to make one takes longer than to write a small file.
+    """Replace many files as `atomic_write` does, from one place: to make one takes longer than to write a small file.
 
     Parameters
     ----------
@@ -83,14 +83,14 @@ def replacing_many(folder: Path) -> Iterator[Callable[[Path], AbstractContextMan
     Yields
     ------
     callable
-        What `replacing` is, for the files in this folder; from several threads at once, too.
+        What `atomic_write` is, for the files in this folder; from several threads at once, too.
 
     Raises
     ------
     WriteError
-        As `replacing`.
+        As `atomic_write`.
     """
-    with _telling(folder), workplace(folder) as own:
+    with _as_write_error(folder), workplace(folder) as own:
         yield partial(_replacing, own)
 
 
@@ -123,7 +123,7 @@ def workplace(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _replacing(own: Path, path: Path) -> Iterator[Path]:
-    with _telling(path):
+    with _as_write_error(path):
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise OSError(errno.EINVAL, "neither a file nor a folder, and not replaced", str(path))
         unfinished = own / f"{secrets.token_hex(8)}{path.suffix}"
@@ -172,7 +172,7 @@ def how_to_write(error: OSError) -> str:
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _as_write_error(path: Path) -> Iterator[None]:
     """Say what to do where the operating system refuses something."""
     try:
         yield
@@ -185,8 +185,8 @@ def _telling(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def publishing(path: Path) -> Iterator[Path]:
-    """Replace a file as `replacing` does, once where several processes write the same: only that of the first stays.
+def atomic_write_once(path: Path) -> Iterator[Path]:
+    """Replace a file as `atomic_write` does, once where several processes write the same: only that of the first stays.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def publishing(path: Path) -> Iterator[Path]:
         With the same suffix, in a folder that nobody else uses.
     """
     if is_first_process():
-        with replacing(path) as unfinished:
+        with atomic_write(path) as unfinished:
             yield unfinished
         return
     with scratch() as folder:

@@ -141,7 +141,7 @@ def check_fields(instance: Any, rules: Rules) -> None:
         object.__setattr__(instance, name, value)
 
 
-def show(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Show a value in a message.
 
     Parameters
@@ -165,7 +165,7 @@ def _read(name: str, value: Any, rule: Rule) -> Any:
         if rule.names and isinstance(value, str):
             also = f"{name} must be {rule.expected}." if " or " in rule.expected else ""
             raise UnknownNameError(name, value, rule.names, also) from None
-        raise ParameterError(f"{name} must be {rule.expected}, got {show(value)}") from None
+        raise ParameterError(f"{name} must be {rule.expected}, got {quoted(value)}") from None
 
 
 def _demand(holds: Any) -> None:
@@ -382,7 +382,7 @@ INSIDE = real(above=0, below=1)
 SHARE = real(at_least=0, below=1)
 RESAMPLES = whole(at_least=100, at_most=1_000_000)
 BOOTSTRAP = {"confidence": INSIDE, "n_resamples": RESAMPLES, "random_state": whole(at_least=0, at_most=2**32 - 1)}
-"""What the interval of a figure is made with."""
+"""What the interval of a metric is made with."""
 
 ON_ERROR = choice("raise", "skip")
 VERBOSE = FLAG | whole(at_least=0)

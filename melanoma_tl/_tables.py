@@ -33,8 +33,8 @@ def text_table(header: Row, rows: Sequence[Row], *, indent: str = "  ") -> str:
 
     Examples
     --------
-    >>> print(text_table(["figure", "value"], [["AUC", "0.9"]], indent=""))
-    figure  value
+    >>> print(text_table(["metric", "value"], [["AUC", "0.9"]], indent=""))
+    metric  value
     AUC       0.9
     """
     lines = [[in_column(cell) for cell in line] for line in (header, *rows)]
@@ -61,8 +61,8 @@ def markdown_table(header: Row, rows: Sequence[Row]) -> str:
 
     Examples
     --------
-    >>> print(markdown_table(["figure", "value"], [["AUC", "0.9"]]))
-    | figure | value |
+    >>> print(markdown_table(["metric", "value"], [["AUC", "0.9"]]))
+    | metric | value |
     | --- | --- |
     | AUC | 0.9 |
     """
@@ -110,8 +110,8 @@ def html_table(header: Row, rows: Sequence[Row]) -> str:
 
     Examples
     --------
-    >>> html_table(["figure", "value"], [["AUC", "<0.5"]])[:49]
-    '<table><thead><tr><th scope="col">figure</th><th '
+    >>> html_table(["metric", "value"], [["AUC", "<0.5"]])[:49]
+    '<table><thead><tr><th scope="col">metric</th><th '
     """
     titles = "".join(f'<th scope="col">{in_html(title)}</th>' for title in header)
     lines = []

@@ -59,7 +59,7 @@ def fast() -> dict[str, Any]:
     """
     return {
         "backbone": "vgg19",
-        "taps": (
+        "feature_layers": (
             "block2_pool",
             "block3_conv4",
             "block4_conv1",
@@ -79,7 +79,7 @@ def fast() -> dict[str, Any]:
 def best() -> dict[str, Any]:
     """Set up `fast` on larger images, and on four views of each, in training and in scoring.
 
-    About seven times the time of `fast`, for the best figures that cross-validation on the training
+    About seven times the time of `fast`, for the best metrics that cross-validation on the training
     images of ISBI 2016 found.
 
     Returns

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from melanoma_tl._atomic import scratch
 from melanoma_tl._keras.isolation import own_settings, seeded_building
-from melanoma_tl._parameters import show
+from melanoma_tl._parameters import quoted
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.building import check_file_is_needed, check_weights_were_read
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
 from melanoma_tl.errors import ContractError, MelanomaTLError, UnknownNameError
-from melanoma_tl.network.cutting import cut_network
+from melanoma_tl.network.cutting import split_network
 from melanoma_tl.network.graph import IMAGE, Network, build_network, freeze, scaled_images
 from melanoma_tl.saving.model_file import load_model, save_model
 
@@ -99,7 +99,7 @@ class _Subject:
             preprocessing="backbone",
             head=head,
             pooling="avg",
-            taps=(),
+            feature_layers=(),
             dropout=0.0,
             random_state=0 if self.weights is None else _SEED,
         )
@@ -174,7 +174,7 @@ def _check_model(subject: _Subject) -> None:
     import keras
 
     backbone = subject.bare.backbone
-    _require(isinstance(backbone, keras.Model), f"the builder returns {show(backbone)}")
+    _require(isinstance(backbone, keras.Model), f"the builder returns {quoted(backbone)}")
 
 
 def _check_one_output(subject: _Subject) -> None:
@@ -305,7 +305,7 @@ def _check_stages(subject: _Subject) -> None:
 def _check_cut(subject: _Subject) -> None:
     for first in (None, next(iter(subject.spec.stages), IMAGE)):
         with subject.learning_from(first) as network:
-            parts = cut_network(network.model)
+            parts = split_network(network.model)
             features = subject.images if parts.frozen is None else _run(parts.frozen, subject.images)
             whole, cut = _run(network.model, subject.images), _run(parts.trained, features)
         _require_same(cut, whole, "the parts of the network give other scores than the whole")

@@ -177,7 +177,7 @@ NETWORK_OPTIONS = {
     "preprocessing": "backbone",
     "head": "pooled",
     "pooling": "avg",
-    "taps": (),
+    "feature_layers": (),
     "dropout": 0.0,
     "random_state": 0,
 }

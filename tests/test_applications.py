@@ -51,7 +51,7 @@ def test_every_image_model_of_keras_is_registered():
 @pytest.mark.parametrize("name", MODELS)
 def test_every_entry_is_complete(name):
     spec = get_backbone(name)
-    assert all((spec.licence, spec.source, spec.parameters, spec.stages, spec.weights.url))
+    assert all((spec.license, spec.source, spec.parameters, spec.stages, spec.weights.url))
     assert spec.weights.url.rsplit("/", 1)[-1] in spec.weights.file_names
     if spec.weights.file_hash is None:
         assert "file_hash" not in inspect.getsource(source_of(name))

@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch, caplog):
     return tmp_path / "cache"
 
 
-def open_store(name="features"):
+def open_feature_store(name="features"):
     return ArrayStore(cache.folder() / "features" / name, SHAPE, np.float32)
 
 
@@ -64,7 +64,7 @@ class Maker:
 def store(request, monkeypatch):
     if request.param == "read each time":
         monkeypatch.setattr("melanoma_tl.images.array_store._MOST_KEPT", 0)
-    filled = open_store()
+    filled = open_feature_store()
     filled.find([])
     filled.add(dict(zip(KEYS, ARRAYS, strict=True)))
     return filled
@@ -96,7 +96,7 @@ def test_damage_is_found_when_it_is_read_and_made_again(store, kind, caplog):
     assert np.array_equal(opened, ARRAYS)
     if kind != "the end":  # whose file is given up
         assert maker.made == [3], "once"
-        fresh = open_store()
+        fresh = open_feature_store()
         assert np.array_equal(fresh.open(fresh.find(KEYS)), ARRAYS), "for everybody"
 
 
@@ -112,12 +112,12 @@ def test_what_cannot_be_made_again_says_so_and_is_taken_out(store):
     flip(file_of(store), 3)
     with pytest.raises(CacheError, match="1 of its arrays were damaged and are taken out; start again"):
         opened[:]
-    slots = open_store().find(KEYS)["slot"]
+    slots = open_feature_store().find(KEYS)["slot"]
     assert np.flatnonzero(slots < 0).tolist() == [3]
 
 
 def test_a_whole_store_in_the_place_of_another_is_noticed(store):
-    other = open_store("other network")
+    other = open_feature_store("other network")
     other.find([])
     other.add(dict(zip(KEYS, ARRAYS * 2, strict=True)))
     for path in other.folder.iterdir():
@@ -125,7 +125,7 @@ def test_a_whole_store_in_the_place_of_another_is_noticed(store):
     for path in store.folder.iterdir():
         path.rename(other.folder / path.name)
     maker = Maker()
-    fresh = open_store("other network")
+    fresh = open_feature_store("other network")
     assert np.array_equal(fresh.open(fresh.find(KEYS), maker), ARRAYS)
     assert sorted(maker.made) == list(range(N))
 
@@ -152,7 +152,7 @@ def test_a_table_that_says_something_else_costs_time_and_nothing_else(store, cha
     with closing(sqlite3.connect(store.folder / "arrays_v2.sqlite")) as table:
         table.execute(change)
         table.commit()
-    fresh = open_store()
+    fresh = open_feature_store()
     places = fresh.find(KEYS)
     missing = np.flatnonzero(places["slot"] < 0)
     fresh.add({KEYS[row]: ARRAYS[row] for row in missing})

@@ -1,4 +1,4 @@
-"""Which printed figures one confusion matrix can give."""
+"""Which printed metrics one confusion matrix can give."""
 
 from itertools import product
 

@@ -144,7 +144,7 @@ def test_figures_that_were_cut_off_are_recognised():
     claims = {"recall": "0.773", "precision": "0.950", "accuracy": "0.866"}  # 0.7733, 0.9508, 0.8667
     check, text = told(claims)
     assert [row.rounded for row in check.rows] == ["", "down", "down"]
-    assert "is this matrix's figure rounded down" in text
+    assert "is this matrix's metric rounded down" in text
     assert check.rounding == "down"
     assert check.consistent
     assert "3 of the 3 claims hold in one matrix, taken as rounded down" in text

@@ -308,7 +308,7 @@ def test_a_comparison_can_be_read(capsys):
     assert text.startswith("VGG19 against VGG16\n  210 images scored by both: 60 melanoma, 150 benign; 3 scored by one")
     alone = found.disagreements["sensitivity"]
     assert f"Melanomas that one alone calls right: {alone.only_first} VGG19, {alone.only_second} VGG16" in text
-    assert "not corrected for the number of figures" in text
+    assert "not corrected for the number of metrics" in text
     rows = text.split("\n\n")[1].splitlines()
     assert len({len(row) for row in rows}) == 1, "columns are aligned"
     assert found._repr_html_().count("<tr>") == 1 + len(LABELS)

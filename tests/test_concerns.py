@@ -1,4 +1,4 @@
-"""What a report says against its own figures, and of its images and threshold, is what was found and nothing else."""
+"""What a report says against its own metrics, and of its images and threshold, is what was found and nothing else."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from melanoma_tl.errors import LeakageWarning
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.concerns import list_concerns
 
-NOTHING = "Nothing was found that speaks against these figures"
+NOTHING = "Nothing was found that speaks against these metrics"
 
 
 def calibrated(n=600, seed=0, slope=1.0, shift=0.0):

@@ -12,7 +12,7 @@ from test_checkpoints import Kill, Killed, make, same_weights
 from melanoma_tl import cache
 from melanoma_tl.images.fingerprints import fingerprint_images
 from melanoma_tl.images.loading import prepare
-from melanoma_tl.network.cutting import cut_network
+from melanoma_tl.network.cutting import split_network
 from melanoma_tl.training.checkpoints import StageCheckpoint
 from melanoma_tl.training.features import FeatureExtractor
 from melanoma_tl.training.views import ImageViews
@@ -77,7 +77,7 @@ def renew(folder, tmp_path):
 @pytest.mark.parametrize("n_damages", [8, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_damages_to_a_kind_of_file(dataset, folder, renew, kind, n_damages):
-    part = cut_network(build("tiny", random_state=0))
+    part = split_network(build("tiny", random_state=0))
     os.utime(dataset.paths[0])
     options = {"on_error": "raise", "desc": "images", "verbose": 0}
 
@@ -89,7 +89,7 @@ def test_random_damages_to_a_kind_of_file(dataset, folder, renew, kind, n_damage
         )
         rows = np.arange(len(dataset))
         inputs = extractor.extract(views, rows, 1, "images")
-        features = [inputs.draw(rows[start : start + 7], rows[start : start + 7] * 0, 0) for start in range(0, 24, 7)]
+        features = [inputs.batch(rows[start : start + 7], rows[start : start + 7] * 0, 0) for start in range(0, 24, 7)]
         pixels = [images.pixels[:] for images in prepared]
         return list(fingerprint_images(dataset.paths)), [images.contents for images in prepared], pixels, features
 

@@ -15,7 +15,7 @@ from trainings import TRAININGS, WHOLE
 from melanoma_tl import TransferClassifier, distribution
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.training import replicas
-from melanoma_tl.training.replicas import ALONE, Replicas, find_replicas
+from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas, find_replicas
 
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")]
 
@@ -74,8 +74,8 @@ def test_two_devices_train_as_one(on_two_devices, name):
 def test_one_device_is_alone():
     assert len(distribution.list_devices()) == 1
     for given in (None, "auto", "data_parallel"):
-        assert find_replicas(given) is ALONE
-    assert not ALONE.are_several
+        assert find_replicas(given) is SINGLE_DEVICE
+    assert not SINGLE_DEVICE.are_several
 
 
 def test_a_wrong_name_is_named(images, labels):
@@ -87,7 +87,7 @@ def test_several_devices_are_refused_where_keras_trains_on_one(monkeypatch):
     """A machine with two GPUs is needed to see this otherwise."""
     monkeypatch.setattr(replicas, "list_devices", lambda: ["cuda:0", "cuda:1"])
     monkeypatch.setattr(replicas, "name_backend", lambda: "torch")
-    assert find_replicas("auto") is ALONE
+    assert find_replicas("auto") is SINGLE_DEVICE
     with pytest.raises(ParameterError, match="needs KERAS_BACKEND=jax or tensorflow"):
         find_replicas("data_parallel")
 

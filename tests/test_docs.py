@@ -27,7 +27,7 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
 
     def build(input_tensor, weights):
         x = input_tensor
-        for name in get_recipe("fast")["taps"]:
+        for name in get_recipe("fast")["feature_layers"]:
             convolution = keras.layers.Conv2D(4, 3, strides=4, name=name)
             x = convolution(x) if name == "block5_conv1" else keras.layers.Activation("relu", name=name)(x)
         model = keras.Model(keras.utils.get_source_inputs(input_tensor), x)
@@ -218,7 +218,7 @@ def check_tables(names):
 
 def check_recipes(names):
     assert names["report"].provenance["model"]["recipe"] == "fast with input_size changed"
-    assert len(names["clf"].taps) == 9
+    assert len(names["clf"].feature_layers) == 9
 
 
 def check_training(names):
@@ -263,14 +263,14 @@ def test_the_table_of_challenges_has_the_numbers_of_the_code():
         if line.startswith("| ") and line.count("|") == 9
     ]
     shown = {}
-    for _, year, splits, images, melanomas, *_, licence in rows[2:]:
+    for _, year, splits, images, melanomas, *_, license in rows[2:]:
         for split, n, n_melanoma in zip(*(cell.split("; ") for cell in (splits, images, melanomas)), strict=True):
-            shown[year.strip('"'), split] = (n, n_melanoma, licence)
+            shown[year.strip('"'), split] = (n, n_melanoma, license)
     assert shown == {
         (str(entry.year), entry.split): (
             "?" if entry.n_benign is None else str(entry.n_benign + entry.n_melanoma),
             "?" if entry.n_benign is None else str(entry.n_melanoma),
-            entry.licence if entry.year != "PH2" else "research and education",
+            entry.license if entry.year != "PH2" else "research and education",
         )
         for entry in CHALLENGES
     }

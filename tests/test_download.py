@@ -21,7 +21,7 @@ from conftest import terminal
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets import download
 from melanoma_tl.datasets.archives import extract
-from melanoma_tl.datasets.challenges import Download
+from melanoma_tl.datasets.challenges import OfficialFile
 from melanoma_tl.datasets.download import fetch
 from melanoma_tl.datasets.synthetic import write_challenge
 from melanoma_tl.errors import DatasetError, DownloadError
@@ -44,7 +44,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def file(self, name="file.bin", *, sha256=SHA256, **known):
-        return Download(name, f"{self.url}/{name}", sha256=sha256, **known)
+        return OfficialFile(name, f"{self.url}/{name}", sha256=sha256, **known)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -280,12 +280,12 @@ def test_an_unknown_hash_is_pinned_and_held_to(server, tmp_path, caplog):
 
 def test_a_file_that_was_there_already_is_pinned_if_it_can_be_right(tmp_path):
     (tmp_path / "file.bin").write_bytes(CONTENT)
-    file = Download("file.bin", "http://127.0.0.1:9/file.bin", n_bytes=300_000)
+    file = OfficialFile("file.bin", "http://127.0.0.1:9/file.bin", n_bytes=300_000)
     fetch([file], tmp_path, verbose=0)
     assert (tmp_path / "SHA256SUMS").read_text() == f"{SHA256}  file.bin\n"
     (tmp_path / "a.zip").write_bytes(b"no archive")
     with pytest.raises(DownloadError, match=r"a\.zip: not a whole zip archive"):
-        fetch([Download("a.zip", "http://127.0.0.1:9/a.zip")], tmp_path, verbose=0)
+        fetch([OfficialFile("a.zip", "http://127.0.0.1:9/a.zip")], tmp_path, verbose=0)
 
 
 def test_a_pin_that_cannot_be_read_is_no_licence(server, tmp_path):
@@ -326,7 +326,7 @@ def test_a_folder_is_linked_where_it_can_be(tmp_path, monkeypatch, links):
         monkeypatch.setattr("os.link", refuse)
     (tmp_path / "by_browser").mkdir()
     (tmp_path / "by_browser" / "file.bin").write_bytes(CONTENT)
-    file = Download("file.bin", "http://127.0.0.1:9/file.bin", sha256=SHA256)
+    file = OfficialFile("file.bin", "http://127.0.0.1:9/file.bin", sha256=SHA256)
     (path,) = fetch([file], tmp_path / "data", source=tmp_path / "by_browser", verbose=0)
     assert path.read_bytes() == CONTENT
     assert path.samefile(tmp_path / "by_browser" / "file.bin") == links
@@ -345,7 +345,7 @@ def test_the_pins_are_what_sha256sum_reads(server, tmp_path):
 
 
 def test_a_mirror_stands_in_for_the_official_address(server, tmp_path):
-    file = Download("file.bin", "http://127.0.0.1:9/nowhere/file.bin", sha256=SHA256)
+    file = OfficialFile("file.bin", "http://127.0.0.1:9/nowhere/file.bin", sha256=SHA256)
     assert fetch([file], tmp_path, source=f"{server.url}/mirror/", verbose=0)[0].read_bytes() == CONTENT
     assert server.paths == ["/mirror/file.bin"]
 
@@ -353,7 +353,7 @@ def test_a_mirror_stands_in_for_the_official_address(server, tmp_path):
 def test_a_folder_of_files_needs_no_network(tmp_path):
     (tmp_path / "by_browser").mkdir()
     (tmp_path / "by_browser" / "file.bin").write_bytes(CONTENT)
-    file = Download("file.bin", "http://127.0.0.1:9/file.bin", sha256=SHA256)
+    file = OfficialFile("file.bin", "http://127.0.0.1:9/file.bin", sha256=SHA256)
     (path,) = fetch([file], tmp_path / "data", source=tmp_path / "by_browser", verbose=0)
     assert path == tmp_path / "data" / "file.bin"
     assert path.read_bytes() == CONTENT
@@ -367,7 +367,7 @@ def test_a_folder_of_files_needs_no_network(tmp_path):
 def test_a_proxy_is_used(server, tmp_path, monkeypatch):
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("HTTP_PROXY", server.url)
-    file = Download("file.bin", "http://official.invalid/2017/file.bin", sha256=SHA256)
+    file = OfficialFile("file.bin", "http://official.invalid/2017/file.bin", sha256=SHA256)
     assert fetch([file], tmp_path, verbose=0)[0].read_bytes() == CONTENT
     assert server.paths == ["http://official.invalid/2017/file.bin"]
 

@@ -105,8 +105,8 @@ def differentiate(function, at):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"taps": ("conv1",)}, {"dropout": 0.5}, {"head": "published"}],
-    ids=["plain", "taps", "dropout", "dense"],
+    [{}, {"feature_layers": ("conv1",)}, {"dropout": 0.5}, {"head": "published"}],
+    ids=["plain", "feature_layers", "dropout", "dense"],
 )
 def test_every_head_can_be_explained_and_stays_as_it_is(images, labels, changes):
     classifier = make(**changes).fit(images, labels)
@@ -187,7 +187,7 @@ def test_every_family_of_backbones_can_be_explained(family):
     name = family.models[0].constructor.lower()
     images = draw_images(4, side=96)
     classifier = TransferClassifier(
-        name, weights=None, input_size=(96, 96), epochs=1, feature_budget=0, random_state=0, verbose=0
+        name, weights=None, input_size=(96, 96), epochs=1, feature_cache_bytes=0, random_state=0, verbose=0
     ).fit(images, [0, 1, 0, 1])
     maps = grad_cam(classifier, images)
     assert maps.shape == (4, 96, 96)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, TransferClassifier, cache, register_backbone
 from melanoma_tl.errors import UnknownNameError
-from melanoma_tl.network.cutting import cut_network
+from melanoma_tl.network.cutting import split_network
 from melanoma_tl.training.features import FeatureExtractor
 from melanoma_tl.training.views import ImageViews
 
@@ -44,7 +44,7 @@ def make(**parameters):
 
 
 def frozen_part(seed=0, backbone="tiny"):
-    return cut_network(build(backbone, random_state=seed)).frozen
+    return split_network(build(backbone, random_state=seed)).frozen
 
 
 def extractor(frozen=None, **changes):
@@ -59,7 +59,7 @@ def views():
 
 
 def draw_all(inputs, n=20):
-    return np.asarray(inputs.draw(np.arange(n), np.zeros(n, dtype=int), 0), dtype="float32")
+    return np.asarray(inputs.batch(np.arange(n), np.zeros(n, dtype=int), 0), dtype="float32")
 
 
 def directly(frozen, views):
@@ -74,7 +74,7 @@ def test_stored_features_are_those_of_the_network(views):
     stored = extractor(frozen).extract(views, np.arange(20), 1, "images")
     assert np.allclose(draw_all(stored), directly(frozen, views), atol=1e-6)
     order = np.array([7, 3, 7])
-    assert np.allclose(stored.draw(order, order, 0), directly(frozen, views)[order], atol=1e-6)
+    assert np.allclose(stored.batch(order, order, 0), directly(frozen, views)[order], atol=1e-6)
 
 
 def test_nothing_is_computed_twice(views, computed):
@@ -128,10 +128,10 @@ def test_each_view_is_computed_once_and_they_take_turns(views, computed):
     stored = extractor(frozen).extract(views, np.arange(20), 99, "images")
     assert sum(computed) == 60
     rows = np.arange(20)
-    for turn in range(6):
-        turns = np.full(20, turn)
-        expected = frozen.predict_on_batch(views.draw(rows, turns, 0).astype("float32"))
-        assert np.allclose(stored.draw(rows, turns, 0), expected, atol=1e-6), turn
+    for repeat in range(6):
+        repeats = np.full(20, repeat)
+        expected = frozen.predict_on_batch(views.batch(rows, repeats, 0).astype("float32"))
+        assert np.allclose(stored.batch(rows, repeats, 0), expected, atol=1e-6), repeat
 
 
 def test_views_that_nobody_will_see_are_not_computed(dataset, computed):
@@ -172,7 +172,7 @@ def test_the_budget_stands_in_the_log(views, caplog):
 
 
 def test_training_is_the_same_without_a_store(dataset, folder):
-    stored, computed = (make(feature_budget=budget, trainable_from="conv2").fit(dataset) for budget in (None, 0))
+    stored, computed = (make(feature_cache_bytes=budget, trainable_from="conv2").fit(dataset) for budget in (None, 0))
     assert cache.size("features") > 0
     for a, b in zip(stored.model_.get_weights(), computed.model_.get_weights(), strict=True):
         assert np.allclose(a, b, atol=1e-6)
@@ -264,7 +264,7 @@ def test_wrong_features_are_found_out(views, caplog):
 
 def test_two_may_share_a_store(views):
     def extract(one, rows):
-        return one.extract(views, rows, 1, "images").draw(rows, np.zeros(len(rows), dtype=int), 0)
+        return one.extract(views, rows, 1, "images").batch(rows, np.zeros(len(rows), dtype=int), 0)
 
     parts = [np.arange(start, start + 12) for start in (0, 4, 8)]
     with ThreadPoolExecutor(3) as pool:
@@ -345,7 +345,7 @@ def test_training_from_the_store_is_training_through_the_whole_graph(architectur
     seed = int(np.random.SeedSequence(0).generate_state(1)[0] >> 1)
     model = build(backbone, trainable_from=trainable_from, input_size=(64, 64), random_state=seed)
     before = [weights.copy() for weights in model.get_weights()]
-    parts = cut_network(model)
+    parts = split_network(model)
     whole_images = keras.Input((64, 64, 3))
     whole = keras.Model(whole_images, parts.trained(Still(parts.frozen)(whole_images)))
     plan = training_plan(batch_size=6, epochs=5, seed=seed)

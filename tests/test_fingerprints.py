@@ -95,9 +95,9 @@ def test_a_photograph_and_its_copies_with_and_without_orientation_are_near_dupli
     assert "id" in dataset[:1].overlap(same_id, verbose=0).to_frame()["found_by"].iloc[0]
     state = json.loads(json.dumps(dataset.identify(verbose=0).fingerprints.to_state()))
     again = Fingerprints.from_state(state)
-    assert again.looks.shape == (3, 10)
-    assert again.looks[:, 5:].any(axis=1).tolist() == [True, False, False]
-    assert len(find_near_duplicates(again.looks[:1], again.looks[1:])[0]) == 2
+    assert again.perceptual_hashes.shape == (3, 10)
+    assert again.perceptual_hashes[:, 5:].any(axis=1).tolist() == [True, False, False]
+    assert len(find_near_duplicates(again.perceptual_hashes[:1], again.perceptual_hashes[1:])[0]) == 2
 
 
 def test_other_lesions_look_different(lesion):
@@ -146,15 +146,19 @@ def test_missing_values_have_no_number():
 
 
 def test_fingerprints_go_through_json(file, lesion):
-    whole = Fingerprints.join({"id": number_values(["a", "b"])}, [fingerprint_image(file), ImageError("b", "bad")])
+    whole = Fingerprints.from_keys_and_hashes(
+        {"id": number_values(["a", "b"])}, [fingerprint_image(file), ImageError("b", "bad")]
+    )
     again = Fingerprints.from_state(json.loads(json.dumps(whole.to_state())))
     assert again.kinds == ("id", "bytes", "near-duplicate")
     assert all(np.array_equal(again.keys[kind], numbers) for kind, numbers in whole.keys.items())
-    assert np.array_equal(again.looks, whole.looks)
+    assert np.array_equal(again.perceptual_hashes, whole.perceptual_hashes)
 
 
 def test_fingerprints_hold_neither_ids_nor_pixels(file):
-    text = json.dumps(Fingerprints.join({"id": number_values(["ISIC_0000013"])}, [fingerprint_image(file)]).to_state())
+    text = json.dumps(
+        Fingerprints.from_keys_and_hashes({"id": number_values(["ISIC_0000013"])}, [fingerprint_image(file)]).to_state()
+    )
     assert "ISIC" not in text
     assert len(text) < 200
 

@@ -400,7 +400,7 @@ def test_entries_name_known_things(challenge):
     assert set(challenge.metadata.values()) <= set(METADATA)
     assert challenge.group in (None, "patient_id", "lesion_id")
     assert challenge.group is None or challenge.group in expected
-    assert all((challenge.licence, challenge.citation, challenge.page.startswith("https://")))
+    assert all((challenge.license, challenge.citation, challenge.page.startswith("https://")))
     names = [download.file_name for download in challenge.downloads]
     assert len(set(names)) == len(names)
     if challenge.downloads:

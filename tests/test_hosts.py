@@ -174,7 +174,7 @@ def test_only_the_first_process_writes(monkeypatch, tmp_path, images, labels):
 
 def test_only_what_tells_of_a_lost_process_is_explained():
     two = Replicas(object(), 2, 2, 0)
-    two.explain(ValueError("a callback's own"))
+    two.raise_if_peer_lost(ValueError("a callback's own"))
     with pytest.raises(TrainingError, match=r"process 0 of 2 cannot go on, because another one .* fit\(resume=True\)"):
-        two.explain(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"))
-    replicas.ALONE.explain(ValueError("Gloo"))
+        two.raise_if_peer_lost(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"))
+    replicas.SINGLE_DEVICE.raise_if_peer_lost(ValueError("Gloo"))

@@ -138,7 +138,10 @@ def test_the_same_images_in_whatever_they_come(kind, paths, pixels):
     X = SAME[kind](paths)
     assert np.array_equal(read(X)[0], pixels)
     if kind != "streams that cannot seek":
-        assert np.array_equal(identify(X, verbose=0).fingerprints.looks, identify(paths, verbose=0).fingerprints.looks)
+        assert np.array_equal(
+            identify(X, verbose=0).fingerprints.perceptual_hashes,
+            identify(paths, verbose=0).fingerprints.perceptual_hashes,
+        )
         prepared = prepare(X, [0, 1] * 3, SIZE, on_error="raise", desc="", verbose=0)
         assert np.array_equal(prepared.pixels, pixels)
 

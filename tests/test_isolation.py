@@ -23,7 +23,7 @@ from melanoma_tl._keras.copies import copy_layer
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
-from melanoma_tl.training.replicas import ALONE
+from melanoma_tl.training.replicas import SINGLE_DEVICE
 from melanoma_tl.training.run import TrainingRun
 
 layers = keras.layers
@@ -330,7 +330,7 @@ def names_of_layers(name):
     found = []
     for _ in range(2):
         clf = classifier(name, weights=None, input_size=(32, 32), random_state=0)
-        network = TrainingRun(clf, 0, ALONE).build()
+        network = TrainingRun(clf, 0, SINGLE_DEVICE).build()
         found.append([operation.name for operation in network.model.operations])
         layers.Conv2D(1, 1)
         layers.Dense(1)
@@ -352,7 +352,7 @@ def test_layers_that_keras_names_can_be_tapped_and_trained(tmp_path):
         )
     )
     for _ in range(2):
-        clf = classifier("unnamed", taps=["conv2d_1"], trainable_from="conv2d").fit(X, Y)
+        clf = classifier("unnamed", feature_layers=["conv2d_1"], trainable_from="conv2d").fit(X, Y)
         names = [layer.name for layer in clf.model_.layers if layer.name.startswith("conv2d")]
         assert sorted(names) == ["conv2d", "conv2d_1"]
         assert clf.model_.get_layer("conv2d").trainable, "the second in the network was made first"
@@ -413,7 +413,7 @@ KINDS = {
     "mixed": {"mix": "cutmix", "trainable_from": "conv2"},
     "object": {"head": "object"},
     "unseeded": {"head": drawing_head},
-    "pooled otherwise": {"pooling": "log_center", "taps": ["relu1"]},
+    "pooled otherwise": {"pooling": "log_center", "feature_layers": ["relu1"]},
 }
 
 

@@ -68,12 +68,12 @@ def _extract(out):
     import numpy as np
     from conftest import build, register_tiny
 
-    from melanoma_tl.network.cutting import cut_network
+    from melanoma_tl.network.cutting import split_network
     from melanoma_tl.training.features import FeatureExtractor
     from melanoma_tl.training.views import ImageViews
 
     register_tiny()
-    part = cut_network(build("tiny", random_state=0, input_size=(64, 64)))
+    part = split_network(build("tiny", random_state=0, input_size=(64, 64)))
     views = ImageViews(_images(), [bytes([number]) * 32 for number in range(96)], None)
     options = {"policy": "float32", "recipe": "drawn", "budget": None, "batch_size": 4, "verbose": 0}
     inputs = FeatureExtractor(part.frozen, **options).extract(views, np.arange(96), 1, "images")
@@ -117,9 +117,9 @@ def _resize(out):
 def _write(out, **arrays):
     import numpy as np
 
-    from melanoma_tl._atomic import replacing
+    from melanoma_tl._atomic import atomic_write
 
-    with replacing(out / "result.npz") as unfinished:
+    with atomic_write(out / "result.npz") as unfinished:
         np.savez(unfinished, **arrays)
 
 

@@ -379,7 +379,7 @@ NEW = ("PAD-UFES-20", "Derm7pt", "BCN20000", "MILK10k", "DDI", "Fitzpatrick17k")
 
 @pytest.mark.parametrize("entry", [entry for entry in CHALLENGES if entry.year in NEW], ids=lambda entry: entry.title)
 def test_entries_say_where_the_images_come_from(entry):
-    assert entry.licence
+    assert entry.license
     assert entry.citation
     assert entry.page.startswith("https://")
     assert (entry.n_benign is None) == (entry.n_melanoma is None)

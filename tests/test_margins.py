@@ -115,7 +115,7 @@ def test_groups_widen_the_interval():
     [
         ({"auc": 5}, ParameterError, "margins between 0 and 1, such as"),
         ({"auc": 0}, ParameterError, "margins between 0 and 1"),
-        (0.05, ParameterError, "a mapping of figures to margins"),
+        (0.05, ParameterError, "a mapping of metrics to margins"),
         ({"f1": 0.05}, UnknownNameError, "f1"),
         ({"AUC": 0.05}, UnknownNameError, "auc"),
     ],

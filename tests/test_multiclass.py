@@ -202,7 +202,7 @@ class Table:
     def __init__(self, features):
         self.features = features
 
-    def draw(self, rows, turns, step):
+    def batch(self, rows, repeats, step):
         return self.features[rows]
 
 

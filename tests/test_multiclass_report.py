@@ -60,7 +60,7 @@ def test_a_class_of_three_is_pointed_out_and_marked():
     words, scores = draw()
     keep = (words != "mel") | (np.cumsum(words == "mel") <= 3)
     report = report_on(words[keep], scores[keep])
-    assert "Too few to judge by: only 3 mel; each single image moves a figure by over a tenth" in list_concerns(report)
+    assert "Too few to judge by: only 3 mel; each single image moves a metric by over a tenth" in list_concerns(report)
     for text in (str(report), report.to_markdown(), report._repr_html_()):
         assert "3 (few)" in text
         assert text.index("Too few to judge by") < text.index("images:")

@@ -92,7 +92,7 @@ def test_reports_are_matched_by_their_ids():
         assert "Prevalence of melanoma 2 %, as stated" in text
         assert "more than by old" in text
     assert "<new>" not in found._repr_html_()
-    assert set(found.to_frame()["figure"]) == {"value", "standardised", "over_all", "over_other"}
+    assert set(found.to_frame()["metric"]) == {"value", "standardised", "over_all", "over_other"}
     content = json.loads(first.attach("Net benefit", found).to_json())["findings"]["Net benefit"]
     assert content["rows"][0]["over_other"]["value"] == found.rows[0].over_other.value
 

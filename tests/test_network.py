@@ -8,7 +8,7 @@ from conftest import NETWORK_OPTIONS, build
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
-from melanoma_tl.network.graph import Network, build_network, first_layer_that_learns, freeze
+from melanoma_tl.network.graph import Network, build_network, freeze, resolve_trainable_from
 
 
 def trainable_layers(model):
@@ -137,7 +137,7 @@ AVERAGE, MAXIMUM = partial(np.mean, axis=(1, 2)), partial(np.max, axis=(1, 2))
     ],
 )
 def test_the_head_pools_each_feature_map_as_asked(pooling, kinds):
-    model = build(pooling=pooling, taps=["relu1"], input_size=(32, 48))
+    model = build(pooling=pooling, feature_layers=["relu1"], input_size=(32, 48))
     maps = [model.get_layer(name).output for name in ("conv2", "relu1")]
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 48, 3)).astype("float32")
     expected = [
@@ -151,21 +151,21 @@ def test_the_head_pools_each_feature_map_as_asked(pooling, kinds):
 
 def test_wrong_taps_and_poolings_are_named():
     with pytest.raises(UnknownNameError, match="Did you mean 'relu1'"):
-        build(taps=["relu2"])
+        build(feature_layers=["relu2"])
     with pytest.raises(UnknownNameError, match="Did you mean 'avg_max'"):
         build(pooling="avg+max")
-    with pytest.raises(ParameterError, match="taps are for head='pooled'"):
-        build(taps=["relu1"], head="published")
+    with pytest.raises(ParameterError, match="feature_layers are for head='pooled'"):
+        build(feature_layers=["relu1"], head="published")
 
 
 def test_stages_are_counted_from_the_last():
     spec = get_backbone("vgg19")
-    assert first_layer_that_learns(spec, 2) == "block4_conv1"
-    assert first_layer_that_learns(spec, "block5_conv2") == "block5_conv2"
-    assert first_layer_that_learns(spec, None) is None
+    assert resolve_trainable_from(spec, 2) == "block4_conv1"
+    assert resolve_trainable_from(spec, "block5_conv2") == "block5_conv2"
+    assert resolve_trainable_from(spec, None) is None
     for wrong in (0, 6):
         with pytest.raises(ParameterError, match=r"'vgg19' has 5 \(block5_conv1"):
-            first_layer_that_learns(spec, wrong)
+            resolve_trainable_from(spec, wrong)
 
 
 def test_batch_normalisation_learns_if_asked():

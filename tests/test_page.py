@@ -115,7 +115,7 @@ def test_wide_pictures_keep_a_width_at_which_they_can_be_read(page):
         match[1]: int(match[2])
         for match in re.finditer(r'aria-label="([^"]*)">\s*<img [^>]*style="min-width: (\d+)px"', text)
     }
-    assert widths["All figures"] == round(72 * report_width("metrics"))
+    assert widths["All metrics"] == round(72 * report_width("metrics"))
     assert widths["Training history"] > 600
     assert "ROC curve" not in widths
 
@@ -137,7 +137,7 @@ def test_links_lead_somewhere(page):
     names = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(names) == len(set(names))
     targets = {attributes["href"][1:] for tag, attributes in elements if tag == "a"}
-    assert {"summary", "figures", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
+    assert {"summary", "metrics", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
     assert targets <= set(names)
 
 

@@ -113,7 +113,7 @@ WRONG = {
     "restore_best": ["x", 1, None],
     "train_batch_norm": ["no", 0],
     "pooling": [0, "mean", "av", True],
-    "taps": [1, [1], {"conv1": 1}, "conv0"],
+    "feature_layers": [1, [1], {"conv1": 1}, "conv0"],
     "stages": ["probe", Stage, [], ["x"], (Probe(), None)],
     "class_weight": [{0: 0, 1: 1}, {0: -1.0, 1: 2.0}, {0: "1", 1: 2}, {0: True, 1: 2}, [1, 2], "balance", 1.0],
     "input_size": [32, "32", (32,), (32, 32, 3), (32.0, 32.0)],
@@ -220,7 +220,7 @@ def test_numbers_of_numpy_are_numbers_and_go_through_training_and_files(images, 
         learning_rate=np.float64(1e-3),
         class_weight={np.int64(0): np.float32(1), np.int64(1): np.float64(2)},
         stages=Stage(epochs=np.int64(1), warmup=np.float32(0.5)),
-        taps=np.str_("conv1"),
+        feature_layers=np.str_("conv1"),
         augmenter=Augmenter(rotation_range=np.float32(20), horizontal_flip=np.bool_(True), views=np.int64(2)),
         balancer=Balancer(undersample=np.float32(2)),
         restore_best=np.bool_(True),
@@ -231,7 +231,7 @@ def test_numbers_of_numpy_are_numbers_and_go_through_training_and_files(images, 
     clf.fit(images, labels, callbacks=keras.callbacks.LambdaCallback()).save(tmp_path / "model.keras")
     loaded = TransferClassifier.load(tmp_path / "model.keras")
     assert loaded.class_weight == {0: 1.0, 1: 2.0}
-    assert (loaded.taps, loaded.stages) == ("conv1", (Stage(epochs=1, warmup=0.5),))
+    assert (loaded.feature_layers, loaded.stages) == ("conv1", (Stage(epochs=1, warmup=0.5),))
     assert np.array_equal(loaded.predict_proba(images), clf.predict_proba(images))
 
 

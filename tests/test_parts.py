@@ -6,7 +6,7 @@ import pytest
 from conftest import build
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.network.cutting import build_scorer, cut_network, describe_network, with_precision
+from melanoma_tl.network.cutting import build_scorer, network_digest, split_network, with_precision
 from melanoma_tl.network.graph import Network, freeze
 from melanoma_tl.network.precision import PRECISIONS, Precision
 
@@ -36,7 +36,7 @@ def branches(trainable_from):
 
 
 def last_frozen(model):
-    frozen = cut_network(model).frozen
+    frozen = split_network(model).frozen
     return None if frozen is None else frozen.layers[-1].name
 
 
@@ -53,7 +53,7 @@ def test_the_cut_is_where_one_tensor_carries_everything(trainable_from, expected
 def test_the_parts_make_up_the_whole(trainable_from):
     model = branches(trainable_from)
     images = np.random.default_rng(0).random((3, 16, 16, 3), dtype="float32")
-    parts = cut_network(model)
+    parts = split_network(model)
     features = parts.frozen.predict_on_batch(images)
     assert np.allclose(parts.trained.predict_on_batch(features), model.predict_on_batch(images), atol=1e-6)
     assert not parts.frozen.trainable_weights
@@ -62,9 +62,9 @@ def test_the_parts_make_up_the_whole(trainable_from):
 
 def test_a_network_can_be_cut_again():
     model = network("conv2")
-    first, second = cut_network(model), cut_network(model)
+    first, second = split_network(model), split_network(model)
     assert first.frozen.layers[-1].name == second.frozen.layers[-1].name == "relu1"
-    assert describe_network(first.frozen) == describe_network(second.frozen)
+    assert network_digest(first.frozen) == network_digest(second.frozen)
 
 
 def test_what_is_random_in_training_is_never_in_the_frozen_part():
@@ -76,8 +76,8 @@ def test_what_is_random_in_training_is_never_in_the_frozen_part():
 
 def test_preprocessing_alone_is_not_worth_storing():
     model = network("conv1")
-    assert cut_network(model).frozen is None
-    assert cut_network(model).trained is model
+    assert split_network(model).frozen is None
+    assert split_network(model).trained is model
 
 
 def test_other_weights_layers_and_constants_are_another_network():
@@ -87,12 +87,12 @@ def test_other_weights_layers_and_constants_are_another_network():
         scaled_images = images / by - np.array([1.0, 2.0, 3.0], dtype="float32")
         return keras.Model(images, keras.layers.Conv2D(2, 3, activation="relu")(scaled_images))
 
-    assert describe_network(scaled(2.0)) == describe_network(scaled(2.0)), "names that Keras counts up do not matter"
+    assert network_digest(scaled(2.0)) == network_digest(scaled(2.0)), "names that Keras counts up do not matter"
     others = [scaled(2.0), scaled(3.0), scaled(2.0, seed=1)]
     linear = keras.models.clone_model(others[0])
     linear.layers[-1].activation = keras.activations.linear
     linear.set_weights(others[0].get_weights())
-    assert len({describe_network(other) for other in [*others, linear]}) == 4
+    assert len({network_digest(other) for other in [*others, linear]}) == 4
 
 
 def test_another_order_of_inputs_is_another_network():
@@ -102,7 +102,7 @@ def test_another_order_of_inputs_is_another_network():
         both = [keras.layers.Conv2D(2, 3)(images), keras.layers.MaxPooling2D(3, 1)(images)[..., :2]]
         return keras.Model(images, keras.layers.Subtract()(both[::-1] if swap else both))
 
-    assert describe_network(difference(False)) != describe_network(difference(True))
+    assert network_digest(difference(False)) != network_digest(difference(True))
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "mixed_bfloat16"])
@@ -120,7 +120,7 @@ def test_what_sees_pixels_and_what_scores_stay_exact():
     recast = with_precision(network("conv2"), "mixed_bfloat16")
     reduced = {layer.name for layer in recast.layers if layer.compute_dtype == "bfloat16"}
     assert reduced == {"norm1", "relu1", "conv2", "pool_avg"}
-    features = with_precision(cut_network(network("conv2")).trained, "mixed_bfloat16")
+    features = with_precision(split_network(network("conv2")).trained, "mixed_bfloat16")
     assert features.get_layer("conv2").compute_dtype == "bfloat16", "reads features, not pixels"
 
 

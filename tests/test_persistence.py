@@ -23,7 +23,7 @@ def fitted(images, labels):
         "tiny",
         weights=None,
         pooling="log_center",
-        taps=("relu1",),
+        feature_layers=("relu1",),
         balancer=Balancer(undersample=None),
         augmenter=Augmenter(horizontal_flip=True, zoom_range=(0.9, 1.1)),
         epochs=2,
@@ -118,7 +118,11 @@ def test_the_file_holds_no_optimizer(path):
 
 def older(state):
     """A version whose classifier and augmenter had fewer parameters."""
-    del state["parameters"]["feature_budget"], state["parameters"]["precision"], state["parameters"]["class_weight"]
+    del (
+        state["parameters"]["feature_cache_bytes"],
+        state["parameters"]["precision"],
+        state["parameters"]["class_weight"],
+    )
     del state["parameters"]["augmenter"]["zoom_range"]
 
 
@@ -126,7 +130,7 @@ def test_what_an_older_version_did_not_know_has_its_default(fitted, path, images
     edit(path, STATE_FILE, older)
     loaded = TransferClassifier.load(path)
     assert loaded.get_params() == fitted.get_params() | {
-        "feature_budget": None,
+        "feature_cache_bytes": None,
         "precision": "auto",
         "class_weight": None,
         "augmenter": loaded.augmenter,
@@ -135,6 +139,19 @@ def test_what_an_older_version_did_not_know_has_its_default(fitted, path, images
     }
     assert loaded.augmenter.horizontal_flip
     assert np.allclose(loaded.predict_proba(images), fitted.predict_proba(images), atol=1e-6)
+
+
+def earlier_names(state):
+    parameters = state["parameters"]
+    parameters |= {"taps": parameters.pop("feature_layers"), "feature_budget": 2**20}
+    del parameters["feature_cache_bytes"]
+
+
+def test_parameters_under_their_earlier_names_are_read(fitted, path):
+    edit(path, STATE_FILE, earlier_names)
+    loaded = TransferClassifier.load(path)
+    assert loaded.feature_layers == fitted.feature_layers == ("relu1",)
+    assert loaded.feature_cache_bytes == 2**20
 
 
 @pytest.mark.parametrize(

@@ -390,7 +390,7 @@ def many(n=120):
             "age": rng.integers(20, 85, n).astype(float),
             "sex": rng.choice(["female", "male", None], n),
             "skin_type": rng.integers(1, 6, n),
-            "licence": "CC-0",
+            "license": "CC-0",
             "hospital_note": [f"note {row // 2}" for row in range(n)],
             "clinic": [f"clinic {row // 6}" for row in range(n)],
             "pixels": rng.integers(100_000, 9_000_000, n),
@@ -415,7 +415,7 @@ def test_by_default_images_are_grouped_by_what_makes_sense():
         "isic_id": "identifiers",
         "diagnosis_1": "what is to be found",
         "benign_malignant": "what is to be found",
-        "licence": "one value",
+        "license": "one value",
         "hospital_note": "60 values",
         "attribution": "one value",
     }
@@ -521,7 +521,7 @@ def test_the_text_shows_everything(report):
         assert fact in text
     assert text.endswith("Research use only; not a medical device.")
     title, *rows = text.split("\n\n")[1].splitlines()
-    assert title == "All figures"
+    assert title == "All metrics"
     assert len({len(row) for row in rows}) == 1, "columns are aligned"
 
 

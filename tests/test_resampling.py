@@ -11,7 +11,7 @@ from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
 from melanoma_tl.metrics.reliability import calibration_metrics
-from melanoma_tl.metrics.resampling import Tally, draw_groups, draw_images, number_groups, percentile_interval
+from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, draw_images, number_groups, percentile_interval
 from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
 
 TRUTH = np.repeat([1, 0], [30, 70])
@@ -23,13 +23,13 @@ def together(batches):
 
 
 def test_a_tally_counts_every_image_highest_score_first():
-    tally = Tally.of(np.array([1, 0, 1, 0]), np.array([0.2, 0.2, 0.9, 0.5]))
+    tally = ScoreCounts.of(np.array([1, 0, 1, 0]), np.array([0.2, 0.2, 0.9, 0.5]))
     assert tally.scores.tolist() == [0.9, 0.5, 0.2]
     assert (tally.melanoma.tolist(), tally.benign.tolist()) == ([1, 0, 1], [0, 1, 1])
 
 
 def test_stratified_resamples_keep_the_class_sizes_and_others_the_number_of_images():
-    tally = Tally.of(TRUTH, SCORES)
+    tally = ScoreCounts.of(TRUTH, SCORES)
     melanoma, benign = together(draw_images(tally, 500, 0))
     assert set(melanoma.sum(axis=1)) == {30}
     assert set(benign.sum(axis=1)) == {70}
@@ -41,7 +41,7 @@ def test_stratified_resamples_keep_the_class_sizes_and_others_the_number_of_imag
 def test_groups_of_one_image_are_the_stratified_bootstrap():
     melanoma, benign = together(drawn for (drawn,) in draw_groups(TRUTH, [SCORES], None, 2000, 0))
     assert set(melanoma.sum(axis=1)) == {30}
-    tally = Tally.of(TRUTH, SCORES)
+    tally = ScoreCounts.of(TRUTH, SCORES)
     for drawn, counts in ((melanoma, tally.melanoma), (benign, tally.benign)):
         np.testing.assert_allclose(drawn.mean(axis=0), counts, atol=0.35)
 
@@ -175,7 +175,7 @@ def test_bundles_of_images_give_the_comparison_of_every_single_image(monkeypatch
 def test_a_pool_has_no_scores_on_both_sides_of_a_cut_and_keeps_rare_melanomas_apart():
     rare = np.zeros(MANY, dtype=np.int64)
     rare[::500] = 1
-    tally = Tally.of(rare, MANY_SCORES)
+    tally = ScoreCounts.of(rare, MANY_SCORES)
     cuts = [0.0, 0.1, float(MANY_SCORES[5]), 1.0]
     pooled, lowest = tally.pooled(cuts)
     assert 500 < len(pooled.scores) < 600
@@ -185,7 +185,7 @@ def test_a_pool_has_no_scores_on_both_sides_of_a_cut_and_keeps_rare_melanomas_ap
     for cut in cuts:
         for whole, part in zip(tally[1:], pooled[1:], strict=True):
             assert whole[tally.scores > cut].sum() == part[pooled.scores > cut].sum()
-    few = Tally.of(TRUTH, SCORES)
+    few = ScoreCounts.of(TRUTH, SCORES)
     assert few.pooled()[0] is few
 
 

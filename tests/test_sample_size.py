@@ -117,12 +117,12 @@ def test_rarer_melanomas_and_narrower_intervals_need_more_images():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: expected_intervals(10, 10), "Give the figure that is expected, one of sensitivity, specificity, auc"),
+        (lambda: expected_intervals(10, 10), "Give the metric that is expected, one of sensitivity, specificity, auc"),
         (lambda: expected_intervals(0, 10, auc=0.9), "n_melanoma must be a whole number of at least 1"),
         (lambda: expected_intervals(10, 1.5, auc=0.9), "n_benign must be a whole number of at least 1"),
         (lambda: expected_intervals(5, 5, auc=1), r"auc must be a number between 0 and 1 \(both excluded\)"),
         (lambda: expected_intervals(10, 10, auc=90), r"auc must be a number between 0 and 1 \(both excluded\)"),
-        (lambda: images_needed(0.1, prevalence=0.2), "Give the figure that is expected"),
+        (lambda: images_needed(0.1, prevalence=0.2), "Give the metric that is expected"),
         (lambda: images_needed(0.1, prevalence=0.2, auc=0.9, sensitivity=0.9), "exactly one.*got sensitivity and auc"),
         (lambda: images_needed(0, prevalence=0.2, auc=0.9), "width must be a number between 0 and 1"),
         (lambda: images_needed(0.1, prevalence=1, auc=0.9), "prevalence must be a number between 0 and 1"),
@@ -216,9 +216,9 @@ def test_what_is_more_alike_and_further_apart_takes_fewer_images():
     [
         ({"auc": None}, "exactly one pair .* got none"),
         ({"sensitivity": (0.9, 0.8)}, "got sensitivity and auc"),
-        ({"auc": (0.9, 0.9)}, "nothing to show: the expected figures 0.9 and 0.9 do not differ"),
+        ({"auc": (0.9, 0.9)}, "nothing to show: the expected metrics 0.9 and 0.9 do not differ"),
         ({"auc": (0.8, 0.9), "margin": 0.1}, "0.8 and 0.9 differ by the margin 0.1 or more"),
-        ({"auc": 0.9}, "auc must be the figures that are expected of both"),
+        ({"auc": 0.9}, "auc must be the metrics that are expected of both"),
         ({"auc": None, "sensitivity": (0.95, 0.6), "correlation": 0.9}, "cannot be correlated by 0.9; at most by 0.2"),
         ({"correlation": 1}, "correlation must be a number of at least 0 and below 1"),
         ({"power": 80}, "power must be a number between 0 and 1"),

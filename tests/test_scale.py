@@ -39,7 +39,7 @@ from melanoma_tl.scale.filesystems import resolve
 from melanoma_tl.scale.job_folder import JobFolder
 from melanoma_tl.scale.scoring import Scorer
 from melanoma_tl.scale.shard_schema import schema_with
-from melanoma_tl.training.features import open_store
+from melanoma_tl.training.features import open_feature_store
 
 LOCAL = LocalFileSystem()
 EXAMPLE = Path(__file__).parents[1] / "examples" / "score_archive.py"
@@ -349,7 +349,7 @@ def test_fit_computes_nothing_that_was_extracted(one_ray, archive, bad_names, ow
         clf = frozen(**options).fit(files, labels)
     assert "training images: 120 of 120 features are stored already" in caplog.text
     assert "started anew" not in caplog.text
-    without_store = frozen(**options, feature_budget=0).fit(files, labels)
+    without_store = frozen(**options, feature_cache_bytes=0).fit(files, labels)
     for ours, expected in zip(clf.model_.get_weights(), without_store.model_.get_weights(), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5)
     assert scale.store_features(tmp_path / "out", verbose=0) == 2 * 60, "a second call changes nothing"
@@ -365,7 +365,7 @@ def test_features_are_extracted_as_fit_extracts_them(archive, own_cache):
         (first, second) = task.prepare().compute([str(file) for file in files], files)
         extracted = pa.concat_tables([first, second])
         frozen(**options).fit(files, [0, 1] * 3)
-        store = open_store(task.store, task.shape, np.dtype(task.dtype))
+        store = open_feature_store(task.store, task.shape, np.dtype(task.dtype))
         stored = store.open(store.find(extracted["key"].to_pylist()))[:].astype("float32")
         np.testing.assert_allclose(
             extracted["features"].combine_chunks().flatten().to_numpy().reshape(stored.shape), stored, atol=1e-6
@@ -431,22 +431,22 @@ def test_images_that_are_not_there_and_a_model_that_is_not_one(archive, model, t
 
 def test_what_kills_every_worker_does_not_go_on_for_ever(tmp_path):
     folder = JobFolder(*resolve(tmp_path / "out"))
-    with folder.taken():
-        at_work = [folder.begun(7) for _ in range(3)]
+    with folder.locked():
+        at_work = [folder.attempt(7) for _ in range(3)]
         for worker in at_work:
             worker.__enter__()  # one that dies does not leave
         with (
             pytest.raises(JobError, match=r"part-000007.parquet: 3 workers died .*smaller batch_size"),
-            folder.begun(7),
+            folder.attempt(7),
         ):
             pass
-        with folder.begun(8):
+        with folder.attempt(8):
             pass
     for death in "abc":  # of a job that was killed itself
         notes = tmp_path / "out" / "_job" / "unfinished" / "part-000007.begun"
         notes.mkdir(exist_ok=True)
         (notes / death).touch()
-    with folder.taken(), folder.begun(7):
+    with folder.locked(), folder.attempt(7):
         pass
 
 
@@ -464,9 +464,9 @@ def quick_lock(monkeypatch):
 def test_two_jobs_in_one_folder_are_refused(archive, model, tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "BEAT", 2.0)  # patient enough for a busy machine
     folder = JobFolder(*resolve(tmp_path / "out"))
-    with folder.taken(), pytest.raises(JobError, match=rf"process {os.getpid()} on .* works in this folder"):
+    with folder.locked(), pytest.raises(JobError, match=rf"process {os.getpid()} on .* works in this folder"):
         scale.score(archive, model, tmp_path / "out", verbose=0)
-    with folder.taken():
+    with folder.locked():
         pass
 
 
@@ -480,7 +480,7 @@ def test_the_folder_of_a_dead_job_is_free(quick_lock, tmp_path, owner):
     file = tmp_path / "out" / "_job" / "lock.json"
     write_owner(file, **owner)
     start = time.monotonic()
-    with JobFolder(*resolve(tmp_path / "out")).taken():
+    with JobFolder(*resolve(tmp_path / "out")).locked():
         waited = time.monotonic() - start
         assert "other" not in file.read_text()
     assert (waited < lock.MISSED * lock.BEAT) == bool(owner), "only of a process of this machine is it known at once"
@@ -491,7 +491,7 @@ def test_a_job_whose_folder_was_taken_stops(quick_lock, tmp_path):
     file = tmp_path / "out" / "_job" / "lock.json"
 
     def work_while_another_takes_the_folder():
-        with JobFolder(*resolve(tmp_path / "out")).taken() as held:
+        with JobFolder(*resolve(tmp_path / "out")).locked() as held:
             file.write_text(file.read_text().replace(held._owner["token"], "other"))
             for _ in range(1000):
                 held.check()
@@ -594,7 +594,7 @@ def test_features_of_a_damaged_shard_are_not_taken(tmp_path, own_cache):
     names = listing.Names(folder.filesystem, [f"{number}.png" for number in range(30)], None)
     columns = [("view", pa.int32()), ("key", pa.binary()), ("features", pa.list_(pa.float32(), 8))]
     schema = schema_with(columns)
-    with folder.taken():
+    with folder.locked():
         folder.start(job, names, 30)
         table = pa.table(
             {
@@ -622,6 +622,6 @@ def test_features_of_a_damaged_shard_are_not_taken(tmp_path, own_cache):
             refused += "delete it" in str(error)
             continue
         if n_stored:  # where the end of the file is damaged, it does not count as finished
-            store = open_store("drawn", (8,), np.dtype("float32"))
+            store = open_feature_store("drawn", (8,), np.dtype("float32"))
             assert np.array_equal(store.open(store.find(keys)), arrays), number
     assert refused > 10

@@ -105,8 +105,12 @@ def test_every_route_gives_the_same_fingerprints(dataset, images, labels):
     expected = prepared(dataset).identity.fingerprints
     assert expected.kinds == ("id", "bytes", "near-duplicate")
     for name, route in routes(dataset, images, labels).items():
-        assert np.array_equal(prepared(*route).identity.fingerprints.looks, expected.looks), name
-        assert np.array_equal(identify(route[0], verbose=0).fingerprints.looks, expected.looks), name
+        assert np.array_equal(prepared(*route).identity.fingerprints.perceptual_hashes, expected.perceptual_hashes), (
+            name
+        )
+        assert np.array_equal(
+            identify(route[0], verbose=0).fingerprints.perceptual_hashes, expected.perceptual_hashes
+        ), name
 
 
 def test_fingerprints_stay_in_step_with_skipped_images(dataset, bad_images):

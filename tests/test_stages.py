@@ -58,11 +58,11 @@ def test_a_stage_is_the_same_as_training_without_stages(images, labels):
 
 def test_stages_survive_the_model_file(images, labels, tmp_path):
     stages = (Probe(C=0.5), Stage(trainable_from="conv2", epochs=1, schedule="cosine", warmup=0.5, layer_decay=0.5))
-    clf = make(stages=stages, pooling="avg_max", taps=("relu1",), dropout=0.2).fit(images, labels)
+    clf = make(stages=stages, pooling="avg_max", feature_layers=("relu1",), dropout=0.2).fit(images, labels)
     clf.save(tmp_path / "staged.keras")
     loaded = TransferClassifier.load(tmp_path / "staged.keras")
     assert loaded.stages == stages
-    assert loaded.taps == ("relu1",)
+    assert loaded.feature_layers == ("relu1",)
     assert np.allclose(loaded.predict_proba(images), clf.predict_proba(images), atol=1e-6)
 
 
@@ -76,7 +76,7 @@ def test_stages_survive_the_model_file(images, labels, tmp_path):
         ({"stages": (Stage(trainable_from=3),)}, ParameterError, "has 2 .conv2, conv1."),
         ({"trainable_from": 3}, ParameterError, "has 2"),
         ({"stages": (Probe(),), "augmenter": Augmenter(zoom_range=0.1)}, ParameterError, r"Augmenter\(..., views=8\)"),
-        ({"stages": (Probe(),), "feature_budget": 0}, ParameterError, "give a larger feature_budget"),
+        ({"stages": (Probe(),), "feature_cache_bytes": 0}, ParameterError, "give a larger feature_cache_bytes"),
         ({"loss": "hinge"}, UnknownNameError, "Unknown loss 'hinge'"),
         ({"mix": "mixip"}, UnknownNameError, "Did you mean 'mixup'"),
         ({"dropout": 1.0}, ParameterError, "dropout must be a number of at least 0 and below 1"),
@@ -371,11 +371,11 @@ def test_a_probe_has_no_learning_rate(images, labels):
 
 
 def test_depths_count_stages_from_the_head():
-    from melanoma_tl.network.graph import depths
+    from melanoma_tl.network.graph import stage_depths
 
     spec = get_backbone("vgg19")
     backbone = keras.applications.VGG19(include_top=False, weights=None, input_shape=(32, 32, 3))
-    found = depths(spec, backbone)
+    found = stage_depths(spec, backbone)
     assert (found["block5_pool"], found["block5_conv1"], found["block4_pool"], found["block1_conv1"]) == (1, 1, 2, 5)
     assert training_plan().stage.layer_decay == 1
 

@@ -196,10 +196,10 @@ FACTS = {
     ),
     r"Intervals marked few rest on 20 images of a class, or patients with one, or fewer: such ones hold the truth less "
     r"often than they say \((.*)\)": lambda t, marked: (
-        set(marked.split(", ")) == {name for name, metric in t.report.figures.items() if metric.few}
+        set(marked.split(", ")) == {name for name, metric in t.report.named_metrics.items() if metric.few}
         and min(t.units) <= 20
     ),
-    r"Nothing was found that speaks against these figures; looked at: (.*)": lambda t, _: (
+    r"Nothing was found that speaks against these metrics; looked at: (.*)": lambda t, _: (
         not (t.n_seen or t.chosen_by or len(t.called) == 1)
     ),
     r"(\d+) images: (\d+) melanoma, (\d+) benign; (\d+) skipped; predicted melanoma when the score is above (\S+)": (

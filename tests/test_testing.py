@@ -9,7 +9,7 @@ import pytest
 from melanoma_tl import register_backbone, testing
 from melanoma_tl.backbones.applications import FAMILIES
 from melanoma_tl.errors import ContractError, UnknownNameError
-from melanoma_tl.network.cutting import NetworkParts, cut_network
+from melanoma_tl.network.cutting import SplitNetwork, split_network
 from melanoma_tl.testing import CONTRACT, check_backbone
 
 layers = keras.layers
@@ -205,11 +205,11 @@ def test_a_broken_backbone_is_told_which_clause_it_breaks(case, own_table):
 
 def test_a_network_that_cannot_be_cut_is_found(monkeypatch):
     def cut_wrongly(model):
-        parts = cut_network(model)
+        parts = split_network(model)
         doubled = keras.Model(parts.frozen.inputs[0], 2 * parts.frozen.outputs[0])
-        return NetworkParts(doubled, parts.trained)
+        return SplitNetwork(doubled, parts.trained)
 
-    monkeypatch.setattr(testing, "cut_network", cut_wrongly)
+    monkeypatch.setattr(testing, "split_network", cut_wrongly)
     with pytest.raises(ContractError, match="clause 'cut'"):
         check_backbone("tiny", input_size=(32, 32))
 

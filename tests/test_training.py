@@ -51,8 +51,8 @@ def test_endless_views_never_come_round(images):
 
 
 @pytest.mark.parametrize(
-    ("rows", "epochs", "steps", "turns"), [(24, 3, None, 3), (24, 3, 1, 1), (24, 1, 7, 3), ([0, 0, 0, 1], 2, None, 6)]
+    ("rows", "epochs", "steps", "repeats"), [(24, 3, None, 3), (24, 3, 1, 1), (24, 1, 7, 3), ([0, 0, 0, 1], 2, None, 6)]
 )
-def test_turns_are_counted(images, rows, epochs, steps, turns):
+def test_repeats_are_counted(images, rows, epochs, steps, repeats):
     rows = np.arange(rows) if isinstance(rows, int) else np.array(rows)
-    assert training_plan(epochs=epochs, steps_per_epoch=steps).count_turns(rows) == turns
+    assert training_plan(epochs=epochs, steps_per_epoch=steps).count_repeats(rows) == repeats

@@ -16,7 +16,7 @@ from conftest import build
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl import _atomic as files
-from melanoma_tl._atomic import locked, replacing, replacing_many, scratch, workplace
+from melanoma_tl._atomic import atomic_write, locked, replacing_many, scratch, workplace
 from melanoma_tl.datasets.synthetic import write_challenge
 from melanoma_tl.errors import WriteError
 from melanoma_tl.saving.model_file import load_model, save_model
@@ -48,24 +48,24 @@ with {what} as unfinished:
 
 def test_a_file_has_its_name_when_it_is_whole(tmp_path):
     path = tmp_path / "deep" / "a.txt"
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text("one")
         assert unfinished.suffix == ".txt"
         assert not path.exists()
     assert path.read_text() == "one"
     with pytest.raises(ZeroDivisionError):
-        write_half(replacing(path))
+        write_half(atomic_write(path))
     assert path.read_text() == "one"
     assert everything(tmp_path) == ["deep", "deep/a.txt"]
 
 
 def test_a_folder_takes_the_place_of_a_folder(tmp_path):
     for content in ("one", "two"):
-        with replacing(tmp_path / "a") as unfinished:
+        with atomic_write(tmp_path / "a") as unfinished:
             unfinished.mkdir()
             (unfinished / content).write_text(content)
         assert everything(tmp_path) == ["a", f"a/{content}"]
-    with pytest.raises(OSError, match="a"), replacing(tmp_path / "a") as unfinished:
+    with pytest.raises(OSError, match="a"), atomic_write(tmp_path / "a") as unfinished:
         unfinished.write_text("a file")
     assert everything(tmp_path) == ["a", "a/two"]
 
@@ -73,8 +73,8 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path):
 @pytest.mark.parametrize(
     "what",
     [
-        "replacing(Path(sys.argv[1], 'a.txt'))",
-        "publishing(Path(sys.argv[1], 'a.txt'))",
+        "atomic_write(Path(sys.argv[1], 'a.txt'))",
+        "atomic_write_once(Path(sys.argv[1], 'a.txt'))",
         "workplace(Path(sys.argv[1]))",
     ],
 )
@@ -83,7 +83,7 @@ def test_what_a_killed_writer_left_goes_with_the_next(tmp_path, what):
     assert run(KILLED.format(what=what), tmp_path).returncode == -signal.SIGKILL
     assert (tmp_path / "a.txt").read_text() == "before"
     assert len(everything(tmp_path)) > 1
-    with replacing(tmp_path / "other.txt") as unfinished:
+    with atomic_write(tmp_path / "other.txt") as unfinished:
         unfinished.write_text("whole")
     assert everything(tmp_path) == ["a.txt", "other.txt"]
 
@@ -106,34 +106,34 @@ def test_a_folder_that_was_being_replaced_comes_back(tmp_path):
     code = """
 import os, signal, sys
 from pathlib import Path
-from melanoma_tl._atomic import replacing
+from melanoma_tl._atomic import atomic_write
 rename = Path.rename
 def kill(self, target):
     rename(self, target)
     os.kill(os.getpid(), signal.SIGKILL)
 Path.rename = kill
-with replacing(Path(sys.argv[1], "model")) as unfinished:
+with atomic_write(Path(sys.argv[1], "model")) as unfinished:
     unfinished.mkdir()
 """
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_text("before")
     assert run(code, tmp_path).returncode == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
-    with replacing(tmp_path / "other.txt") as unfinished:
+    with atomic_write(tmp_path / "other.txt") as unfinished:
         unfinished.write_text("whole")
     assert everything(tmp_path) == ["model", "model/weights", "other.txt"]
 
 
 def test_a_writer_that_lives_is_left_alone(tmp_path):
-    with replacing(tmp_path / "a.txt") as first:
+    with atomic_write(tmp_path / "a.txt") as first:
         first.write_text("first")
         assert (
             run(
                 """
 import sys
 from pathlib import Path
-from melanoma_tl._atomic import replacing
-with replacing(Path(sys.argv[1], "a.txt")) as unfinished:
+from melanoma_tl._atomic import atomic_write
+with atomic_write(Path(sys.argv[1], "a.txt")) as unfinished:
     unfinished.write_text("second")
 """,
                 tmp_path,
@@ -153,7 +153,7 @@ def test_many_writers_of_one_name_each_write_it_whole(tmp_path, monkeypatch):
 
     def write(number):
         for _ in range(15):
-            with replacing(tmp_path / "a.txt") as unfinished:
+            with atomic_write(tmp_path / "a.txt") as unfinished:
                 unfinished.write_text(str(number) * 10_000)
             found = (tmp_path / "a.txt").read_text()
             wrong.extend([found] if len(found) != 10_000 or len(set(found)) != 1 else [])
@@ -187,7 +187,7 @@ def test_many_files_from_one_place(tmp_path):
 
 def test_unfinished_files_are_no_images(tmp_path):
     folder = write_challenge(tmp_path, year=2016, split="train", n_benign=2, n_melanoma=2, size=32, verbose=0)
-    with replacing(next(folder.rglob("*.jpg")).with_name("new.jpg")) as unfinished:
+    with atomic_write(next(folder.rglob("*.jpg")).with_name("new.jpg")) as unfinished:
         unfinished.write_bytes(next(folder.rglob("*.jpg")).read_bytes())
         assert len(ISBIDataset.from_challenge(folder, year=2016, split="train")) == 4
         unfinished.with_name("x").touch()
@@ -195,7 +195,7 @@ def test_unfinished_files_are_no_images(tmp_path):
 
 def test_a_path_below_a_file_says_so(tmp_path):
     (tmp_path / "a").write_text("a file")
-    with pytest.raises(OSError, match="a"), replacing(tmp_path / "a" / "b.txt"):
+    with pytest.raises(OSError, match="a"), atomic_write(tmp_path / "a" / "b.txt"):
         pass
 
 
@@ -246,9 +246,9 @@ def test_without_locks_of_the_file_system(tmp_path, monkeypatch, code):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     for content in ("one", "two"):
-        with replacing(tmp_path / "a.txt") as unfinished:
+        with atomic_write(tmp_path / "a.txt") as unfinished:
             unfinished.write_text(content)
-            with replacing(tmp_path / "b.txt") as other:
+            with atomic_write(tmp_path / "b.txt") as other:
                 other.write_text(content)
             assert unfinished.exists(), "it is left alone"
     assert everything(tmp_path) == ["a.txt", "b.txt"]
@@ -264,7 +264,7 @@ def test_what_another_user_left_is_in_nobodys_way(tmp_path, monkeypatch):
     for folder in (theirs, beside):
         folder.mkdir(parents=True)
         os.chown(folder, 12345, 12345)
-    with replacing(tmp_path / "b.txt") as unfinished, scratch():
+    with atomic_write(tmp_path / "b.txt") as unfinished, scratch():
         unfinished.write_text("whole")
     assert theirs.exists()
     assert beside.exists()
@@ -277,7 +277,7 @@ def test_a_link_in_the_place_of_the_working_folder_deletes_nothing(tmp_path):
     (home / "thesis" / "chapter").write_text("years of work")
     shared.mkdir()
     (shared / files._UNFINISHED).symlink_to(home)
-    with pytest.raises(WriteError, match="no folder of yours"), files.replacing(shared / "a.txt") as unfinished:
+    with pytest.raises(WriteError, match="no folder of yours"), files.atomic_write(shared / "a.txt") as unfinished:
         unfinished.write_text("new")
     assert (home / "thesis" / "chapter").read_text() == "years of work"
 
@@ -286,7 +286,7 @@ def test_folders_without_a_lock_are_not_left_over(tmp_path):
     other = tmp_path / files._UNFINISHED / "mine"
     other.mkdir(parents=True)
     (other / "kept").touch()
-    with files.replacing(tmp_path / "a.txt") as unfinished:
+    with files.atomic_write(tmp_path / "a.txt") as unfinished:
         unfinished.write_text("new")
     assert (other / "kept").exists()
 
@@ -294,12 +294,15 @@ def test_folders_without_a_lock_are_not_left_over(tmp_path):
 def test_a_link_as_target_is_written_through_and_a_device_is_left_alone(tmp_path):
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
-    with files.replacing(tmp_path / "link.txt") as unfinished:
+    with files.atomic_write(tmp_path / "link.txt") as unfinished:
         unfinished.write_text("new")
     assert (tmp_path / "link.txt").is_symlink()
     assert (tmp_path / "real.txt").read_text() == "new"
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="neither a file nor a folder"), files.replacing(tmp_path / "pipe") as unfinished:
+    with (
+        pytest.raises(OSError, match="neither a file nor a folder"),
+        files.atomic_write(tmp_path / "pipe") as unfinished,
+    ):
         unfinished.write_text("new")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
@@ -309,9 +312,9 @@ def test_a_link_as_target_is_written_through_and_a_device_is_left_alone(tmp_path
 MANY_FOLDERS = """
 import sys
 from pathlib import Path
-from melanoma_tl._atomic import replacing
+from melanoma_tl._atomic import atomic_write
 for number in range(40):
-    with replacing(Path(sys.argv[1]) / "model") as unfinished:
+    with atomic_write(Path(sys.argv[1]) / "model") as unfinished:
         unfinished.mkdir()
         for name in "abc":
             (unfinished / name).write_text(f"{sys.argv[2]} {number}")
@@ -333,9 +336,9 @@ def test_a_fork_that_ends_takes_nothing_of_its_parent_away(tmp_path, ends):
     code = f"""
 import os, sys
 from pathlib import Path
-from melanoma_tl._atomic import locked, replacing, scratch
+from melanoma_tl._atomic import locked, atomic_write, scratch
 folder = Path(sys.argv[1])
-with locked(folder / "lock"), scratch() as place, replacing(folder / "a.txt") as unfinished:
+with locked(folder / "lock"), scratch() as place, atomic_write(folder / "a.txt") as unfinished:
     (place / "b").write_text("b")
     unfinished.write_text("whole")
     child = os.fork()
@@ -394,7 +397,7 @@ def test_what_cannot_be_written_says_what_to_do(tmp_path, case):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
 def test_a_disk_that_is_full_or_locked_says_what_to_do(tmp_path, code):
     def write():
-        with replacing(tmp_path / "a.txt"):
+        with atomic_write(tmp_path / "a.txt"):
             raise OSError(code, os.strerror(code))
 
     advice = "free some space" if code in (errno.ENOSPC, errno.EDQUOT) else "choose a folder that"

@@ -8,7 +8,7 @@ print(list_backbones("*mobilenet*"))
 print(is_backbone("ResNet50"))  # names are not case-sensitive
 
 spec = get_backbone("resnet50")
-print(spec.input_size, spec.parameters, spec.licence, spec.source)
+print(spec.input_size, spec.parameters, spec.license, spec.source)
 print(spec.stages)  # from the deepest to the shallowest
 
 clf = TransferClassifier("resnet50", trainable_from=spec.stages[0])

@@ -17,7 +17,7 @@ def scale(images):
     input_size=(128, 128),
     stages=("block3_conv1", "block2_conv1", "block1_conv1", "stem"),
     last_convolution="block3_out",
-    licence="MIT",
+    license="MIT",
     source="He et al. 2016, arXiv:1512.03385, in small; no weights",
 )
 def small_resnet(input_tensor, weights):

@@ -6,7 +6,7 @@ from typing import Any
 from melanoma_tl._keras.isolation import users_settings
 from melanoma_tl.errors import ParameterError
 
-_OWN = {"dtype": "float32", "data_format": "channels_last"}
+_FIXED = {"dtype": "float32", "data_format": "channels_last"}
 """Entries of a layer's configuration that come from the user's settings where the layer was not told otherwise, with
 what the library builds with."""
 
@@ -219,7 +219,7 @@ def with_own_settings(config: Any, name: str = "") -> Any:
     """
     if isinstance(config, dict):
         return {
-            key: _own_value(key, value, name) if key in _OWN and value is not None else with_own_settings(value, name)
+            key: _own_value(key, value, name) if key in _FIXED and value is not None else with_own_settings(value, name)
             for key, value in config.items()
         }
     return [with_own_settings(value, name) for value in config] if isinstance(config, list | tuple) else config
@@ -230,10 +230,10 @@ def _own_value(key: str, value: Any, name: str) -> Any:
     import keras
 
     known = keras.dtype_policies.get(value).name if key == "dtype" else value
-    if known not in (_OWN[key], users_settings()[key]):
+    if known not in (_FIXED[key], users_settings()[key]):
         raise ParameterError(
-            f"the layer {name!r} has {key}={known!r}, where networks are built with {_OWN[key]!r}"
+            f"the layer {name!r} has {key}={known!r}, where networks are built with {_FIXED[key]!r}"
             f"{', and the parameter precision says what they compute with' * (key == 'dtype')}: make it without that, "
             "or pass a function that makes it"
         )
-    return _OWN[key]
+    return _FIXED[key]

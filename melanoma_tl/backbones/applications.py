@@ -1,7 +1,7 @@
 """The image models of ``keras.applications``, as one table.
 
 Addresses, names and hashes of the weights are those of Keras's own sources, with which a
-test compares them; licences are those of the repositories from which Keras ported the weights.
+test compares them; licenses are those of the repositories from which Keras ported the weights.
 """
 
 from collections.abc import Callable
@@ -121,7 +121,7 @@ class Family:
 
     Attributes
     ----------
-    source, licence, preprocess : str, str, and callable
+    source, license, preprocess : str, str, and callable
         As in `BackboneSpec`.
     url : str
         Address of the weights, with ``{key}`` in it.
@@ -136,7 +136,7 @@ class Family:
     """
 
     source: str
-    licence: str
+    license: str
     preprocess: Callable[[Any], Any]
     url: str
     models: tuple[Model, ...]
@@ -442,7 +442,7 @@ def _register(family: Family, model: Model) -> None:
         weights=PretrainedWeights(names, url, model.file_hash),
         stages=model.stages or tuple(stage.format(key=model.key) for stage in family.stages),
         last_convolution=model.last_convolution,
-        licence=family.licence,
+        license=family.license,
         source=family.source,
         parameters=model.parameters,
     )(update_wrapper(partial(family.build, model.constructor), family.build))

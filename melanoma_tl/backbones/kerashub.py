@@ -51,7 +51,7 @@ def describe_preset(preset: str) -> BackboneSpec:
         (height or 224, width or 224),
         PresetWeights(name),
         stages=_find_stages(backbone),
-        licence="as the preset's page says",
+        license="as the preset's page says",
         source=f"KerasHub's preset {preset}",
         parameters=backbone.count_params(),
     )

@@ -23,7 +23,7 @@ def register_backbone(
     stages: Sequence[str] = (),
     last_convolution: str | None = None,
     pooling: str = "avg",
-    licence: str = "",
+    license: str = "",
     source: str = "",
     parameters: int | None = None,
     overwrite: bool = False,
@@ -49,7 +49,7 @@ def register_backbone(
         Layer whose output Grad-CAM reads; None for the layer that gives the last feature map.
     pooling : {"avg", "max", "avg_max", "log_center"}, default="avg"
         How its last feature map is best turned into features.
-    licence : str, default=""
+    license : str, default=""
         Under which terms it and its weights are given.
     source : str, default=""
         The paper, and where the weights come from.
@@ -99,7 +99,7 @@ def register_backbone(
             tuple(stages),
             last_convolution,
             pooling,
-            licence,
+            license,
             source,
             parameters,
         )

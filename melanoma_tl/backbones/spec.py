@@ -66,7 +66,7 @@ class BackboneSpec:
         Layer whose output Grad-CAM reads; None for the layer that gives the last feature map.
     pooling : {"avg", "max", "avg_max", "log_center"}
         How its last feature map is best turned into features.
-    licence : str
+    license : str
         Under which terms it and its weights are given.
     source : str
         The paper, and where the weights come from.
@@ -82,6 +82,6 @@ class BackboneSpec:
     stages: tuple[str, ...] = ()
     last_convolution: str | None = None
     pooling: str = "avg"
-    licence: str = ""
+    license: str = ""
     source: str = ""
     parameters: int | None = None

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score
 
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, checked, choice, one_of
 from melanoma_tl.classifier.postprocessing import PostProcessing
-from melanoma_tl.classifier.scoring import check_two_classes, remembered, silent
+from melanoma_tl.classifier.scoring import check_two_classes, quiet_copy, training_identity
 from melanoma_tl.datasets.leakage import Overlap, compare
 from melanoma_tl.errors import DatasetError, ImageError, NotFittedError
 from melanoma_tl.images.fingerprints import Fingerprints
@@ -362,7 +362,9 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         check_two_classes(self, "tuning")
         open_source(X, y).known_labels()  # stops where there are none, before anything is computed
         validation = identify(X, verbose=self.verbose)
-        trained_with = remembered("what this model was trained with", {"training": self.fingerprints_["training"]})
+        trained_with = training_identity(
+            "what this model was trained with", {"training": self.fingerprints_["training"]}
+        )
         compare(validation, trained_with).warn_if_any(
             "Their scores are too good to tune by: take validation images", stacklevel=4
         )
@@ -417,7 +419,9 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         known = dict(self.fingerprints_)
         if self._post.images is not None:
             known["tuning"] = self._post.images
-        return compare(identify(X, verbose=self.verbose), remembered("what this model was fitted or tuned with", known))
+        return compare(
+            identify(X, verbose=self.verbose), training_identity("what this model was fitted or tuned with", known)
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -463,6 +467,6 @@ def scores_of(classifier: BaseClassifier) -> Callable[[NDArray[np.uint8]], NDArr
     callable
         From images to what `predict_proba` gives, without the probabilities of benign where there are two classes.
     """
-    quiet = silent(classifier)
+    quiet = quiet_copy(classifier)
     columns = [classes_of(classifier).melanoma] if len(classifier.classes_) == 2 else slice(None)
     return lambda images: quiet.predict_proba(images)[:, columns]

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _VALIDATIONS = {
     None: "none",
     "next_fold": "next_fold, which no member was trained on",
-    "held_out": "held_out: the epoch was chosen on the images that are scored, and out-of-fold figures are too good",
+    "held_out": "held_out: the epoch was chosen on the images that are scored, and out-of-fold metrics are too good",
 }
 """What training may watch, and what a report says of it."""
 
@@ -77,8 +77,8 @@ def cross_validate(
         - "next_fold": another fold, which is taken from the training images. Out-of-fold scores
           are honest, from members with fewer training images (3 folds of 5 instead of 4).
         - "held_out": the held-out fold itself. The epoch is then chosen on the very images that the
-          figures are about: members are as good as with "next_fold" or better, but their
-          out-of-fold figures are too good, and say so.
+          metrics are about: members are as good as with "next_fold" or better, but their
+          out-of-fold metrics are too good, and say so.
     combine : {"mean", "rank"}, default="mean"
         How the ensemble combines its members; their scores of the held-out folds are the
         reference scores of "rank".

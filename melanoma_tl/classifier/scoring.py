@@ -32,7 +32,7 @@ def check_two_classes(classifier: Any, what: str) -> None:
         )
 
 
-def remembered(name: str, known: Mapping[str, Fingerprints]) -> IdentifiedImages:
+def training_identity(name: str, known: Mapping[str, Fingerprints]) -> IdentifiedImages:
     """Give the images that a model remembers a form in which others can be compared with them.
 
     Parameters
@@ -51,7 +51,7 @@ def remembered(name: str, known: Mapping[str, Fingerprints]) -> IdentifiedImages
     return IdentifiedImages(name, rows, None, Fingerprints.concatenate(list(known.values())))
 
 
-def silent(classifier: Any) -> Any:
+def quiet_copy(classifier: Any) -> Any:
     """Give a classifier that shows no progress, for scoring within something that does.
 
     Parameters

@@ -17,17 +17,20 @@ from melanoma_tl.errors import ModelFileError
 from melanoma_tl.labels.classes import Classes, as_labels
 from melanoma_tl.network.heads import name_head
 from melanoma_tl.recipes import get_recipe, list_recipes
-from melanoma_tl.saving.audit import show
-from melanoma_tl.saving.model_file import how_to_read
+from melanoma_tl.saving.audit import quoted
+from melanoma_tl.saving.model_file import version_hint
 from melanoma_tl.training.stages import Probe, Stage, as_stages
 
 _NESTED = {"balancer": Balancer, "augmenter": Augmenter}
 """The parameters that have parameters."""
 
+_RENAMED = {"taps": "feature_layers", "feature_budget": "feature_cache_bytes"}
+"""Parameters under the names that files of version 0.1 have for them."""
+
 _STAGES: dict[str, type[Any]] = {"Stage": Stage, "Probe": Probe}
 
 _OF_NO_RECIPE = frozenset(
-    {"weights", "random_state", "verbose", "threshold", "precision", "distribution", "feature_budget", "on_error"}
+    {"weights", "random_state", "verbose", "threshold", "precision", "distribution", "feature_cache_bytes", "on_error"}
 )
 """Parameters that say where and how something is run, and not what is trained."""
 
@@ -133,14 +136,15 @@ def restore_classifier(kind: type[Any], parameters: dict[str, Any], state: dict[
     ParameterError, UnknownNameError
         If stages, balancer or augmenter are described otherwise than they can be.
     """
-    return _make(kind, _unfold(parameters, state), state)
+    named = {_RENAMED.get(name, name): value for name, value in parameters.items()}
+    return _make(kind, _unfold(named, state), state)
 
 
 def _make(kind: type[Any], parameters: dict[str, Any], state: dict[str, Any]) -> Any:
     """Make something from the parameters in a file; those that the file does not name have their defaults."""
     unknown = sorted(parameters.keys() - inspect.signature(kind).parameters.keys())
     if unknown:
-        raise ModelFileError(f"{kind.__name__} of this version does not know {show(*unknown)}; {how_to_read(state)}")
+        raise ModelFileError(f"{kind.__name__} of this version does not know {quoted(*unknown)}; {version_hint(state)}")
     return kind(**_tuples(parameters))
 
 

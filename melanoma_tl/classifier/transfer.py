@@ -51,7 +51,7 @@ from melanoma_tl.images.symmetries import COUNTS, check_tta
 from melanoma_tl.labels.classes import Classes
 from melanoma_tl.metrics.estimators import classes_of
 from melanoma_tl.network.cutting import FrozenPart
-from melanoma_tl.network.graph import PREPROCESSINGS, uncompiled
+from melanoma_tl.network.graph import PREPROCESSINGS, without_optimizer
 from melanoma_tl.network.heads import HEADS, Head
 from melanoma_tl.network.inference import NetworkScorer
 from melanoma_tl.network.pooling import POOLINGS
@@ -65,7 +65,7 @@ from melanoma_tl.saving.model_file import load_model, save_model
 from melanoma_tl.training.labels import check_labels
 from melanoma_tl.training.mixing import MIXES
 from melanoma_tl.training.parameters import image_size, stages_of
-from melanoma_tl.training.replicas import ALONE, DISTRIBUTIONS, Replicas, find_replicas
+from melanoma_tl.training.replicas import DISTRIBUTIONS, SINGLE_DEVICE, Replicas, find_replicas
 from melanoma_tl.training.stages import Probe, Stage
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ _PARAMETERS = {
     "input_size": SIZE | NONE,
     "head": choice(*HEADS) | FUNCTION,
     "pooling": choice(*POOLINGS) | NONE,
-    "taps": several(TEXT),
+    "feature_layers": several(TEXT),
     "dropout": SHARE,
     "trainable_from": TEXT | COUNT | NONE,
     "stages": several(instance(Stage, Probe), at_least=1) | NONE,
@@ -104,7 +104,7 @@ _PARAMETERS = {
     "early_stopping": COUNT | NONE,
     "restore_best": FLAG,
     "precision": choice("auto", *PRECISIONS),
-    "feature_budget": real(at_least=0) | NONE,
+    "feature_cache_bytes": real(at_least=0) | NONE,
     "distribution": choice(*DISTRIBUTIONS) | NONE,
     "threshold": PROBABILITY,
     "tta": one_of(*COUNTS),
@@ -149,7 +149,7 @@ class TransferClassifier(BaseClassifier):
         What the "pooled" head takes of each channel of a feature map: average, maximum or both; or the logarithm of
         an average that counts the middle of the image, where the lesion lies, more than its edges
         (`melanoma_tl.network.pool`). None takes what the backbone recommends, the average for all of Keras's.
-    taps : sequence of str, default=()
+    feature_layers : sequence of str, default=()
         Layers of the backbone, such as "block5_conv1", whose feature maps the "pooled" head
         takes beside the last one.
     dropout : float, default=0.0
@@ -206,7 +206,7 @@ class TransferClassifier(BaseClassifier):
         frozen part alone, "mixed_bfloat16" for the part that learns too. "auto" is "bfloat16" where
         the processor multiplies it natively (a CPU with AVX512-BF16 or AMX, a GPU from NVIDIA's
         Ampere on), and "float32" elsewhere.
-    feature_budget : int or None, default=None
+    feature_cache_bytes : int or None, default=None
         Bytes on disk that stored features of the frozen part may take, those of all runs
         together. None takes half of what is free, 0 stores nothing. What does not fit is
         computed in every epoch.
@@ -279,7 +279,7 @@ class TransferClassifier(BaseClassifier):
         input_size: tuple[int, int] | None = None,
         head: Head = "pooled",
         pooling: str | None = None,
-        taps: Sequence[str] = (),
+        feature_layers: Sequence[str] = (),
         dropout: float = 0.0,
         trainable_from: str | int | None = None,
         stages: Sequence[Stage | Probe] | None = None,
@@ -302,7 +302,7 @@ class TransferClassifier(BaseClassifier):
         early_stopping: int | None = None,
         restore_best: bool = True,
         precision: str = "auto",
-        feature_budget: int | None = None,
+        feature_cache_bytes: int | None = None,
         distribution: str | None = "auto",
         threshold: float = 0.5,
         tta: int = 1,
@@ -316,7 +316,7 @@ class TransferClassifier(BaseClassifier):
         self.input_size = input_size
         self.head = head
         self.pooling = pooling
-        self.taps = taps
+        self.feature_layers = feature_layers
         self.dropout = dropout
         self.trainable_from = trainable_from
         self.stages = stages
@@ -339,7 +339,7 @@ class TransferClassifier(BaseClassifier):
         self.early_stopping = early_stopping
         self.restore_best = restore_best
         self.precision = precision
-        self.feature_budget = feature_budget
+        self.feature_cache_bytes = feature_cache_bytes
         self.distribution = distribution
         self.threshold = threshold
         self.tta = tta
@@ -477,10 +477,10 @@ class TransferClassifier(BaseClassifier):
         if data.n_classes > 2:
             network = run.build(data.n_classes)
         plans = run.plan(classes, data)
-        replicas.check_same(run.describe_process(network, data, describe_parameters(self)))
+        replicas.check_processes_agree(run.describe_process(network, data, describe_parameters(self)))
         with held(callbacks):
             training = run.train(run.open(network, data), plans, callbacks, resume=resume)
-        self.model_, self.history_ = uncompiled(network.model), training.history
+        self.model_, self.history_ = without_optimizer(network.model), training.history
         self.classes_, self.pos_label_ = classes.labels, classes.pos_label
         images = data.training.identity.fingerprints[np.unique(data.rows)]
         self.fingerprints_ = {"training": images} | (
@@ -544,16 +544,16 @@ class TransferClassifier(BaseClassifier):
         if not lowest < highest:
             raise ParameterError(f"lowest must be below highest, got {lowest!r} and {highest!r}")
         self._check_labels(X, y)
-        run = TrainingRun(self, self._draw_seed(), ALONE)
+        run = TrainingRun(self, self._draw_seed(), SINGLE_DEVICE)
         data, classes = run.read(X, y, None)
         training = run.open(run.build(data.n_classes), data)
         for stage, plan in zip(stages_of(self), run.plan(classes, data), strict=True):
             if isinstance(stage, Probe):
-                training.solve(stage, plan)
+                training.fit_probe(stage, plan)
                 continue
             flat = replace(plan, stage=replace(stage, schedule="constant", warmup=0.0))
-            opened = training.open(flat, train_batch_norm=self.train_batch_norm)
-            return search(opened, np.geomspace(lowest, highest, steps), class_weight=plan.class_weight)
+            prepared = training.prepare_stage(flat, train_batch_norm=self.train_batch_norm)
+            return search(prepared, np.geomspace(lowest, highest, steps), class_weight=plan.class_weight)
         raise ParameterError("find_learning_rate needs a Stage among the stages: a Probe has no learning rate")
 
     @own_settings()
@@ -578,7 +578,7 @@ class TransferClassifier(BaseClassifier):
         from melanoma_tl.training.run import TrainingRun
 
         self.check_parameters(validated=True)
-        return TrainingRun(self, self._draw_seed(), ALONE).frozen_part()
+        return TrainingRun(self, self._draw_seed(), SINGLE_DEVICE).frozen_part()
 
     def _draw_seed(self) -> int:
         return int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)

@@ -1,7 +1,7 @@
 from .challenges import CHALLENGES as CHALLENGES
 from .challenges import DIAGNOSES as DIAGNOSES
 from .challenges import Challenge as Challenge
-from .challenges import Download as Download
+from .challenges import OfficialFile as OfficialFile
 from .challenges import get_challenge as get_challenge
 from .image_files import find_images as find_images
 from .isbi import ISBIDataset as ISBIDataset

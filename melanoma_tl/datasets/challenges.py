@@ -3,7 +3,7 @@
 There is one entry for each split with published labels. The test sets of 2020 and 2024 have none: their labels stay
 with the organisers of the competitions. The ISIC 2018 training set and HAM10000 are the same images, published twice.
 
-Names, sizes and licences are those of the challenges' own pages (``page`` of each entry; their source is public as
+Names, sizes and licenses are those of the challenges' own pages (``page`` of each entry; their source is public as
 ImageMarkup/stade on GitHub) and of HAM10000's record on Harvard Dataverse (version 4.0). Neither the ISIC Archive nor
 the authors of PH2 publish checksums: a hash that nobody published is None.
 """
@@ -71,7 +71,7 @@ COLUMNS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Download:
+class OfficialFile:
     """One official file.
 
     Attributes
@@ -156,13 +156,13 @@ class Challenge:
         Official number of images of each diagnosis; empty where not published.
     group : str or None
         ``"patient_id"`` or ``"lesion_id"``, where the files tell which images belong together.
-    licence : str
+    license : str
         Terms of the images.
     citation : str
         What to cite.
     page : str
         The official page.
-    downloads : tuple of Download
+    downloads : tuple of OfficialFile
         The files to fetch; empty where they must be asked for on the page.
     """
 
@@ -190,10 +190,10 @@ class Challenge:
     n_melanoma: int | None = None
     n_per_diagnosis: Mapping[str, int] = field(default_factory=dict)
     group: str | None = None
-    licence: str
+    license: str
     citation: str
     page: str
-    downloads: tuple[Download, ...] = ()
+    downloads: tuple[OfficialFile, ...] = ()
 
 
 _ISIC_PAGE = "https://challenge.isic-archive.com/data/"
@@ -214,10 +214,10 @@ def _counts(codes: Iterable[str], *numbers: int) -> dict[str, int]:
     return {DIAGNOSES.get(code.lower(), code): number for code, number in zip(codes, numbers, strict=True)}
 
 
-def _isic(year: int, file_name: str, *, size: str = "", images: bool = False) -> Download:
+def _isic(year: int, file_name: str, *, size: str = "", images: bool = False) -> OfficialFile:
     """Return a file of the ISIC Archive; until 2025 its page named the host isic-challenge-data.s3.amazonaws.com."""
     url = f"https://isic-archive.s3.amazonaws.com/challenges/{year}/{file_name}"
-    return Download(file_name, url, size=size, images=images)
+    return OfficialFile(file_name, url, size=size, images=images)
 
 
 # Counts: Part 3 of the paper, and the ground-truth files themselves. The malignant images of this year are melanomas.
@@ -232,7 +232,7 @@ def _isbi_2016(split: str, part: str, *, n_benign: int, n_melanoma: int, size: s
         id_column=None,
         n_benign=n_benign,
         n_melanoma=n_melanoma,
-        licence="CC0",
+        license="CC0",
         citation=_ISIC_2016,
         page=_ISIC_PAGE + "#2016",
         downloads=(_isic(2016, f"{data}.zip", size=size, images=True), _isic(2016, truth)),
@@ -257,7 +257,7 @@ def _isic_2017(split: str, part: str, *, n_benign: int, counts: tuple[int, int, 
         n_benign=n_benign,
         n_melanoma=counts[0],
         n_per_diagnosis=_counts(("melanoma", "seborrheic_keratosis", "naevus"), *counts),
-        licence="CC0",
+        license="CC0",
         citation=_ISIC_2017,
         page=_ISIC_PAGE + "#2017",
         downloads=(_isic(2017, f"{data}.zip", size=size, images=True), _isic(2017, truth)),
@@ -282,7 +282,7 @@ def _isic_2018(split: str, part: str, *, n_benign: int, counts: tuple[int, ...],
         n_melanoma=counts[0],
         n_per_diagnosis=_counts(_SEVEN, *counts),
         group="lesion_id" if groups else None,
-        licence="CC BY-NC 4.0",
+        license="CC BY-NC 4.0",
         citation=f"{_ISIC_2018}; {_HAM10000}",
         page=_ISIC_PAGE + "#2018",
         downloads=(
@@ -312,7 +312,7 @@ def _isic_2019(
         n_melanoma=counts[0],
         n_per_diagnosis=_counts(diagnoses, *counts),
         group="lesion_id" if split == "train" else None,
-        licence="CC BY-NC 4.0",
+        license="CC BY-NC 4.0",
         citation=f"{_HAM10000}; {_ISIC_2017}; {_BCN20000}",
         page=_ISIC_PAGE + "#2019",
         downloads=(_isic(2019, f"{data}.zip", size=size, images=True), _isic(2019, truth), _isic(2019, facts)),
@@ -331,7 +331,7 @@ def _derm7pt(split: str, part: str) -> Challenge:
         levels=("diagnosis",),
         rows_file=f"meta/{part}_indexes.csv",
         metadata=_facts("diagnosis", "sex", "location"),
-        licence="on request, for research",
+        license="on request, for research",
         citation="Kawahara et al., 2019, IEEE J Biomed Health Inform 23:538, doi:10.1109/JBHI.2018.2824327",
         page="https://derm.cs.sfu.ca/",
     )
@@ -350,7 +350,7 @@ def _bcn20000(split: str) -> Challenge:
         levels=("diagnosis",),
         metadata=_facts("diagnosis", "age_approx", "sex", "anatom_site_general", "lesion_id"),
         group="lesion_id",
-        licence="terms on the page",
+        license="terms on the page",
         citation=_BCN20000,
         page="https://doi.org/10.1038/s41597-024-03387-w",
     )
@@ -371,7 +371,7 @@ def _milk10k(split: str, image_type: str) -> Challenge:
         image_type=image_type,
         metadata=_facts("age_approx", "sex", "site", "lesion_id"),
         group="lesion_id",
-        licence="CC BY-NC 4.0",
+        license="CC BY-NC 4.0",
         citation="ISIC, 2025, MILK10k",
         page="https://challenge.isic-archive.com/landing/milk10k/",
     )
@@ -409,11 +409,11 @@ CHALLENGES = (
         n_melanoma=1113,
         n_per_diagnosis=_counts(_SEVEN, 1113, 6705, 514, 327, 1099, 115, 142),
         group="lesion_id",
-        licence="CC BY-NC 4.0",
+        license="CC BY-NC 4.0",
         citation=_HAM10000,
         page="https://doi.org/10.7910/DVN/DBW86T",
         downloads=(
-            Download(
+            OfficialFile(
                 "HAM10000_images_part_1.zip",
                 _DATAVERSE + "3172585",
                 sha256="6202a599129c2efe81c25aea8586d422eeda8a4fae5df49dd7b7bbf956d419db",
@@ -422,7 +422,7 @@ CHALLENGES = (
                 images=True,
                 unpack_to="HAM10000_images_part_1",
             ),
-            Download(
+            OfficialFile(
                 "HAM10000_images_part_2.zip",
                 _DATAVERSE + "3172584",
                 sha256="9677f30118c21ecc667a147de369d89acb25efab046fd32f6b13ad677ce2d6d0",
@@ -431,7 +431,7 @@ CHALLENGES = (
                 images=True,
                 unpack_to="HAM10000_images_part_2",
             ),
-            Download(
+            OfficialFile(
                 "HAM10000_metadata.csv",
                 _DATAVERSE + "4338392?format=original",
                 sha256="de17ec44cb25ea9c3f6378ba18d69224c740afd62e86ec2edc6a894d6aa663d3",
@@ -483,7 +483,7 @@ CHALLENGES = (
             "atypical melanocytic proliferation": 1,
         },
         group="patient_id",
-        licence="CC BY-NC 4.0",
+        license="CC BY-NC 4.0",
         citation="ISIC, 2020, doi:10.34970/2020-ds01; Rotemberg et al., 2021, Sci Data 8:34",
         page=_ISIC_PAGE + "#2020",
         downloads=(
@@ -512,7 +512,7 @@ CHALLENGES = (
         n_benign=400902,
         n_melanoma=157,
         group="patient_id",
-        licence="CC BY-NC 4.0",
+        license="CC BY-NC 4.0",
         citation="ISIC, 2024, doi:10.34970/2024-slice-3d; Kurtansky et al., 2024, Sci Data 11:884",
         page=_ISIC_PAGE + "#2024",
         downloads=(
@@ -534,7 +534,7 @@ CHALLENGES = (
         n_benign=160,
         n_melanoma=40,
         n_per_diagnosis={"common naevus": 80, "atypical naevus": 80, "melanoma": 40},
-        licence="for research and education; no redistribution",
+        license="for research and education; no redistribution",
         citation="Mendonça et al., 2013, Proc IEEE EMBC:5437, doi:10.1109/EMBC.2013.6610779",
         page="https://www.fc.up.pt/addi/ph2%20database.html",
     ),
@@ -553,7 +553,7 @@ CHALLENGES = (
         n_benign=2246,
         n_melanoma=52,
         group="patient_id",
-        licence="terms on the page",
+        license="terms on the page",
         citation="Pacheco et al., 2020, Data in Brief 32:106221, doi:10.1016/j.dib.2020.106221",
         page="https://data.mendeley.com/datasets/zr7vgbcyr2",
     ),
@@ -576,7 +576,7 @@ CHALLENGES = (
         metadata=_facts("disease"),
         n_benign=635,
         n_melanoma=21,
-        licence="on request, for research",
+        license="on request, for research",
         citation="Daneshjou et al., 2022, Sci Adv 8:eabq6147, doi:10.1126/sciadv.abq6147",
         page="https://ddi-dataset.github.io/",
     ),
@@ -592,7 +592,7 @@ CHALLENGES = (
         levels=("label",),
         malignant_column="three_partition_label",
         metadata={"label": "diagnosis"},
-        licence="terms on the page",
+        license="terms on the page",
         citation="Groh et al., 2021, arXiv:2104.09957",
         page="https://github.com/mattgroh/fitzpatrick17k",
     ),

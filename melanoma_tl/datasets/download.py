@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from melanoma_tl._atomic import locked, replacing
+from melanoma_tl._atomic import atomic_write, locked
 from melanoma_tl._progress import progress
 from melanoma_tl._zip import ZIP_ERRORS
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
@@ -44,7 +44,7 @@ _WAYS_OUT = (
 
 
 class RemoteFile(Protocol):
-    """What must be known of a file to fetch it, as `melanoma_tl.datasets.Download` does."""
+    """What must be known of a file to fetch it, as `melanoma_tl.datasets.OfficialFile` does."""
 
     @property
     def file_name(self) -> str:
@@ -124,11 +124,11 @@ def fetch(
     Examples
     --------
     >>> import tempfile
-    >>> from melanoma_tl.datasets.challenges import Download
+    >>> from melanoma_tl.datasets.challenges import OfficialFile
     >>> folder = Path(tempfile.mkdtemp())
     >>> (folder / "by_browser").mkdir()
     >>> _ = (folder / "by_browser" / "labels.csv").write_text("ISIC_0000000,benign\n")
-    >>> labels = Download("labels.csv", "https://example.org/labels.csv")
+    >>> labels = OfficialFile("labels.csv", "https://example.org/labels.csv")
     >>> [path.name for path in fetch([labels], folder / "data", source=folder / "by_browser")]
     ['labels.csv']
     """
@@ -147,7 +147,7 @@ def _fetch_one(file: RemoteFile, folder: Path, source: str | os.PathLike[str] | 
         bring = partial(_take if isinstance(origin, Path) else _download, file=file, part=_part(path), verbose=verbose)
         try:
             # pooch compares the hash of a temporary file beside it, and gives it its name if it is right.
-            with replacing(path) as unfinished, _silence(pooch.get_logger()):
+            with atomic_write(path) as unfinished, _silence(pooch.get_logger()):
                 name, place = unfinished.name, unfinished.parent
                 pooch.retrieve(str(origin), known and f"sha256:{known}", fname=name, path=place, downloader=bring)
         except ValueError as error:
@@ -213,7 +213,7 @@ def _read_pins(folder: Path) -> dict[str, str]:
 
 def _pin(folder: Path, name: str, sha256: str) -> None:
     pins = _read_pins(folder) | {name: sha256}
-    with replacing(folder / CHECKSUMS) as unfinished:
+    with atomic_write(folder / CHECKSUMS) as unfinished:
         unfinished.write_text("".join(f"{pins[key]}  {key}\n" for key in sorted(pins)), encoding="utf-8")
     logger.info("%s: no official hash is known; pinned on first use: SHA-256 %s", folder / name, sha256)
 

@@ -494,9 +494,11 @@ class ImageTable:
         if "id" in kinds:
             keys["id"] = number_values(normalise_id(image_id) for image_id in self.image_ids)
         if kinds.isdisjoint(("bytes", "near-duplicate")):
-            return IdentifiedImages(self.name, self.image_ids, self._paths, Fingerprints.join(keys, None))
+            return IdentifiedImages(
+                self.name, self.image_ids, self._paths, Fingerprints.from_keys_and_hashes(keys, None)
+            )
         images = list(fingerprint_images(progress(self.paths, f"Fingerprint {self.name}", verbose=verbose)))
-        fingerprints = Fingerprints.join(keys, images).only(kinds)
+        fingerprints = Fingerprints.from_keys_and_hashes(keys, images).select(kinds)
         return IdentifiedImages(self.name, self.image_ids, self._paths, fingerprints, self.failures(images))
 
     def failures(self, results: Iterable[object]) -> tuple[SkippedRow, ...]:

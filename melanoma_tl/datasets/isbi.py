@@ -37,7 +37,7 @@ from melanoma_tl.datasets.image_files import check_depth, list_classes
 from melanoma_tl.datasets.image_table import ImageTable
 from melanoma_tl.datasets.leakage import Overlap, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
-from melanoma_tl.datasets.rows import choose_rows, describe_skipped, existing_folder
+from melanoma_tl.datasets.rows import describe_skipped, existing_folder, match_rows_to_images
 from melanoma_tl.datasets.selection_bias import SelectionBias, measure_selection_bias
 from melanoma_tl.datasets.table_labels import LabelMap, name_more_than_classes, read_labels
 from melanoma_tl.datasets.text_tables import read_table
@@ -195,7 +195,7 @@ class ISBIDataset(ImageTable):
         ISBIDataset
             In the order of the table. Class 1 is melanoma by its diagnosis (``diagnosis_1`` to ``diagnosis_5``, or
             ``diagnosis`` in older tables); "malignant" alone is none. ``diagnosis`` in `metadata` is the finest that
-            is known; licences, attributions and kinds of images are beside it.
+            is known; licenses, attributions and kinds of images are beside it.
 
         Raises
         ------
@@ -562,7 +562,9 @@ class ISBIDataset(ImageTable):
     ) -> Self:
         if "diagnosis" not in table and name_more_than_classes(table["label"].tolist(), labels):
             table = table.assign(diagnosis=table["label"])
-        rows, skipped = choose_rows(table, image_dirs, labels=labels, name=name, on_error=on_error, flaws=flaws)
+        rows, skipped = match_rows_to_images(
+            table, image_dirs, labels=labels, name=name, on_error=on_error, flaws=flaws
+        )
         return cls(
             rows["image_id"],
             rows.get("path"),
@@ -642,7 +644,7 @@ class ISBIDataset(ImageTable):
         """Compare the images of a subset, such as the first ones, with the others of their class.
 
         A subset taken in file order often comes from other sites and cameras than the
-        rest, and figures from it do not hold for the rest.
+        rest, and metrics from it do not hold for the rest.
 
         Parameters
         ----------

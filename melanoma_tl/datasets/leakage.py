@@ -181,7 +181,7 @@ class Overlap:
         """
         if len(self):
             raise LeakageError(
-                f"{self}. Figures from shared images say nothing about new ones: "
+                f"{self}. Metrics from shared images say nothing about new ones: "
                 "take them out with overlap.remove_from(dataset)"
             )
 

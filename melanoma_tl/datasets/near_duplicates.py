@@ -6,7 +6,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.images.fingerprints import COARSE_WORDS, LOOK_WORDS
+from melanoma_tl.images.fingerprints import COARSE_WORDS, HASH_WORDS
 
 MAX_COARSE_DISTANCE = 8
 """Largest number of the 64 bits of the coarse hash in which near-duplicates differ."""
@@ -55,7 +55,7 @@ def find_near_duplicates(
 
 
 def _ways(looks: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
-    return np.split(looks, looks.shape[1] // LOOK_WORDS, axis=1)
+    return np.split(looks, looks.shape[1] // HASH_WORDS, axis=1)
 
 
 def _find(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:

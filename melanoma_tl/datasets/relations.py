@@ -37,8 +37,8 @@ def find_relations(left: Fingerprints, right: Fingerprints, kinds: Iterable[str]
     """
     found = [pd.DataFrame({"left": np.array([], int), "right": np.array([], int), "kind": "", "distance": np.nan})]
     for kind in kinds:
-        if kind == "near-duplicate" and left.looks is not None and right.looks is not None:
-            rows_left, rows_right, bits = find_near_duplicates(left.looks, right.looks)
+        if kind == "near-duplicate" and left.perceptual_hashes is not None and right.perceptual_hashes is not None:
+            rows_left, rows_right, bits = find_near_duplicates(left.perceptual_hashes, right.perceptual_hashes)
             found.append(pd.DataFrame({"left": rows_left, "right": rows_right, "kind": kind, "distance": bits}))
         elif kind in left.keys and kind in right.keys:
             rows_left, rows_right = _equal(left.keys[kind], right.keys[kind])
@@ -68,6 +68,9 @@ def _equal(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> tuple[NDArray
 def _show_other_pictures(
     left: Fingerprints, right: Fingerprints, rows_left: NDArray[np.intp], rows_right: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
-    if left.looks is None or right.looks is None:
+    if left.perceptual_hashes is None or right.perceptual_hashes is None:
         return np.zeros(len(rows_left), dtype=bool)
-    return coarse_distances(left.looks[rows_left], right.looks[rows_right]) > OTHER_PICTURE_DISTANCE
+    return (
+        coarse_distances(left.perceptual_hashes[rows_left], right.perceptual_hashes[rows_right])
+        > OTHER_PICTURE_DISTANCE
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from melanoma_tl._atomic import replacing, replacing_many
+from melanoma_tl._atomic import atomic_write, replacing_many
 from melanoma_tl._progress import progress
 from melanoma_tl.datasets.image_table import ImageRow, ImageTable
 from melanoma_tl.errors import DatasetError, ImageError
@@ -94,5 +94,5 @@ def write_labels(dataset: ImageTable, path: Path) -> None:
         The file, replaced if it exists.
     """
     table = dataset.to_frame().drop(columns="path").assign(label=np.array(dataset.class_names)[dataset.labels])
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         table.to_csv(unfinished, index=False)

@@ -21,7 +21,7 @@ _N_REASONS = 6
 _HOW_TO_SKIP = "Put it right, or pass on_error='skip' to leave such rows out; they are then listed in .skipped"
 
 
-def choose_rows(
+def match_rows_to_images(
     table: pd.DataFrame,
     image_dirs: Sequence[str | os.PathLike[str]] | None,
     *,

@@ -397,7 +397,7 @@ def _correct_by_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _draw_by_position(ax: "Axes", images: pd.DataFrame, row: pd.Series) -> None:
-    from melanoma_tl.plots.style import GREY, dress
+    from melanoma_tl.plots.style import GREY, style_axes
 
     members = images[images["class"] == row["class"]]
     n, values = len(members), images[row["characteristic"]]
@@ -411,7 +411,7 @@ def _draw_by_position(ax: "Axes", images: pd.DataFrame, row: pd.Series) -> None:
     runs = [(start, end - start) for start, end in changes]
     ax.broken_barh(runs, (0, 1), color=GREY, alpha=0.3, linewidth=0, zorder=0, transform=ax.get_xaxis_transform())
     title = f"{row['class']}: effect {row['effect']:.2f}, p {format_p(row['p_value'])}"
-    dress(ax, title, f"Position among the {n} {row['class']} images", row["characteristic"])
+    style_axes(ax, title, f"Position among the {n} {row['class']} images", row["characteristic"])
 
 
 def _draw_numbers(ax: "Axes", numbers: NDArray[np.float64], edges: NDArray[np.float64]) -> None:

@@ -61,7 +61,7 @@ def find_groups(fingerprints: Fingerprints, together: NDArray[np.uint64] | None 
     """
     n_images = len(fingerprints)
     if together is not None:
-        fingerprints = Fingerprints({**fingerprints.keys, "patient": together}, fingerprints.looks)
+        fingerprints = Fingerprints({**fingerprints.keys, "patient": together}, fingerprints.perceptual_hashes)
     pairs = find_relations(fingerprints, fingerprints, fingerprints.kinds)
     related = (np.ones(len(pairs)), (pairs["left"].to_numpy(int), pairs["right"].to_numpy(int)))
     return connected_components(coo_array(related, shape=(n_images, n_images)), directed=False)[1].astype(np.int64)

@@ -112,12 +112,12 @@ def write_challenge(
     (folder / challenge.image_dirs[0]).mkdir(parents=True, exist_ok=True)
     drawings = zip(ids, labels, image_seeds, strict=True)
     bar = progress(drawings, f"Draw {challenge.title}", total=len(ids), verbose=verbose)
-    with replacing_many(folder) as replacing:
+    with replacing_many(folder) as write_atomically:
         for image_id, melanoma, seed in bar:
             image = draw_lesion(melanoma, size=size, random_state=np.random.default_rng(seed))
-            with replacing(folder / challenge.image_dirs[0] / f"{image_id}.jpg") as unfinished:
+            with write_atomically(folder / challenge.image_dirs[0] / f"{image_id}.jpg") as unfinished:
                 Image.fromarray(image).save(unfinished, format="JPEG", quality=_JPEG_QUALITY)
-        with replacing(folder / challenge.ground_truth) as unfinished:
+        with write_atomically(folder / challenge.ground_truth) as unfinished:
             unfinished.write_bytes(ground_truth)
     _logger.info("Drew %s: %d benign and %d melanoma images in %s", challenge.title, n_benign, n_melanoma, folder)
     return folder

@@ -2,7 +2,7 @@
 
 Both answer where a network looks, not why, and neither proves that it looks at the
 right thing: read them with `melanoma_tl.explain.check_shortcuts`, which measures
-what is left of the figures when the lesion is covered.
+what is left of the metrics when the lesion is covered.
 
 References
 ----------
@@ -26,7 +26,7 @@ from melanoma_tl._parameters import COUNT, NONE, SCORER, TEXT, checked, holding,
 from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_list
 from melanoma_tl.backbones import get_backbone
-from melanoma_tl.classifier.scoring import silent
+from melanoma_tl.classifier.scoring import quiet_copy
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import load_image
 from melanoma_tl.images.loading import open_source
@@ -126,7 +126,7 @@ def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target
     images = _load(classifier, X)
     of_class = _find_class(classifier, target)
     rows, columns = (np.linspace(0, side, grid + 1).round().astype(int) for side in images.shape[1:3])
-    scorer, drops = silent(classifier), []
+    scorer, drops = quiet_copy(classifier), []
     for image in progress(images, "Cover patches", verbose=classifier.verbose):
         covered = np.repeat(image[np.newaxis], grid * grid + 1, axis=0)
         for place in range(grid * grid):

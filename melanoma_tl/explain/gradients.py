@@ -22,7 +22,7 @@ class _Offset(keras.layers.Layer):
         return maps + self.offset
 
 
-class _Still(keras.layers.Layer):
+class _FixedNetwork(keras.layers.Layer):
     """Calls a network whose weights are not this model's to train, with its dropout silent."""
 
     def __init__(self, network: Any) -> None:
@@ -60,7 +60,7 @@ class MapGradient:
         rest = keras.Model([*model.inputs, maps], logit)
         images, seen = keras.Input(model.inputs[0].shape[1:]), keras.Input(maps.shape[1:])
         self._offset = _Offset()
-        self._step = keras.Model([images, seen], _Still(rest)([images, self._offset(seen)]))
+        self._step = keras.Model([images, seen], _FixedNetwork(rest)([images, self._offset(seen)]))
         descent = build_optimizer("sgd", learning_rate=1.0, weight_decay=0.0, clip_norm=None, ema_momentum=None)
         self._step.compile(optimizer=descent, loss=lambda _, logits: -logits, jit_compile=False)
 

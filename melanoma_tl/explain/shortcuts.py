@@ -1,4 +1,4 @@
-"""Whether a classifier judges lesions: what is left of its figures when these are covered.
+"""Whether a classifier judges lesions: what is left of its metrics when these are covered.
 
 A network that tells melanoma from benign without seeing the lesion has learned
 something else: a ruler, a ring of ink, the tint of a clinic's camera [1]_. Two
@@ -33,7 +33,7 @@ from scipy.stats import norm
 from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import COLUMN, INSIDE, NONE, checked
 from melanoma_tl._tables import html_list, html_table, text_table
-from melanoma_tl.classifier.scoring import check_two_classes, silent
+from melanoma_tl.classifier.scoring import check_two_classes, quiet_copy
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.decoding import ImageLike, load_image
 from melanoma_tl.images.loading import open_source, read_batches
@@ -328,7 +328,7 @@ def check_shortcuts(
     scores: list[NDArray[np.float64]] = []
     shown: list[NDArray[np.uint8]] = []
     n_done = n_not_found = 0
-    scorer = silent(classifier)
+    scorer = quiet_copy(classifier)
     batches = read_batches(
         source, size, batch_size=_AT_ONCE, on_error="raise", desc="Cover lesions", verbose=classifier.verbose
     )

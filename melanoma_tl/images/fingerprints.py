@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 COARSE_WORDS, FINE_WORDS = 1, 4
 """Length of the two perceptual hashes in words of 64 bits."""
 
-LOOK_WORDS = COARSE_WORDS + FINE_WORDS
+HASH_WORDS = COARSE_WORDS + FINE_WORDS
 
 _LOOKS = 2
 """As it is shown, and as it lies in the file where the EXIF orientation says that this is another way."""
@@ -105,7 +105,7 @@ def fingerprint_image(image: ImageLike) -> Fingerprint:
     held = hold(image)
     shown = Image.fromarray(load_image(held, _HASHED_SIZE))
     orientation = _orientation(held)
-    stored = bytes(8 * LOOK_WORDS) if orientation == 1 else _look(as_stored(shown, orientation))
+    stored = bytes(8 * HASH_WORDS) if orientation == 1 else _look(as_stored(shown, orientation))
     return Fingerprint(content_of(held), _look(shown) + stored)
 
 
@@ -262,18 +262,20 @@ class Fingerprints:
     keys : mapping of str to ndarray of shape (n_images,) and dtype uint64
         For each kind of relation that is known ("id", "bytes", "lesion", "patient"), equal
         numbers for equal things, 0 where nothing is known.
-    looks : ndarray of shape (n_images, 10) and dtype uint64, or None
+    perceptual_hashes : ndarray of shape (n_images, 10) and dtype uint64, or None
         The perceptual hashes, 64 and 256 bits, as in `Fingerprint`; zeros where the image is not known or blank.
     """
 
     keys: Mapping[str, NDArray[np.uint64]]
-    looks: NDArray[np.uint64] | None
+    perceptual_hashes: NDArray[np.uint64] | None
 
     def __len__(self) -> int:
-        return len(next(iter(self.keys.values()))) if self.looks is None else len(self.looks)
+        return len(next(iter(self.keys.values()))) if self.perceptual_hashes is None else len(self.perceptual_hashes)
 
     @classmethod
-    def join(cls, keys: Mapping[str, NDArray[np.uint64]], images: Sequence[Fingerprint | ImageError] | None) -> Self:
+    def from_keys_and_hashes(
+        cls, keys: Mapping[str, NDArray[np.uint64]], images: Sequence[Fingerprint | ImageError] | None
+    ) -> Self:
         """Put together what is known from the table and from the images.
 
         Parameters
@@ -290,18 +292,18 @@ class Fingerprints:
         """
         if images is None:
             return cls(dict(keys), None)
-        unknown = Fingerprint(bytes(32), bytes(8 * LOOK_WORDS * _LOOKS))
+        unknown = Fingerprint(bytes(32), bytes(8 * HASH_WORDS * _LOOKS))
         known = [image if isinstance(image, Fingerprint) else unknown for image in images]
         contents = np.frombuffer(b"".join(image.content[:8] for image in known), dtype="<u8")
-        looks = np.frombuffer(b"".join(image.look for image in known), dtype="<u8").reshape(-1, LOOK_WORDS * _LOOKS)
+        looks = np.frombuffer(b"".join(image.look for image in known), dtype="<u8").reshape(-1, HASH_WORDS * _LOOKS)
         return cls({**keys, "bytes": contents.astype(np.uint64)}, looks.astype(np.uint64))
 
     def __getitem__(self, rows: Any) -> Self:
         """Take the fingerprints of some images, by slice, mask or positions."""
         keys = {kind: numbers[rows] for kind, numbers in self.keys.items()}
-        return type(self)(keys, None if self.looks is None else self.looks[rows])
+        return type(self)(keys, None if self.perceptual_hashes is None else self.perceptual_hashes[rows])
 
-    def only(self, kinds: Iterable[str]) -> Self:
+    def select(self, kinds: Iterable[str]) -> Self:
         """Leave out every relation but some.
 
         Parameters
@@ -315,12 +317,12 @@ class Fingerprints:
             With those alone.
         """
         keys = {kind: numbers for kind, numbers in self.keys.items() if kind in kinds}
-        return type(self)(keys, self.looks if "near-duplicate" in kinds else None)
+        return type(self)(keys, self.perceptual_hashes if "near-duplicate" in kinds else None)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The relations that these fingerprints can show."""
-        known = {*self.keys, *(() if self.looks is None else ("near-duplicate",))}
+        known = {*self.keys, *(() if self.perceptual_hashes is None else ("near-duplicate",))}
         return tuple(kind for kind in KINDS if kind in known)
 
     @classmethod
@@ -343,10 +345,10 @@ class Fingerprints:
             kind: np.concatenate([part.keys.get(kind, zeros) for part, zeros in zip(parts, empty, strict=True)])
             for kind in kinds
         }
-        looks = [part.looks for part in parts if part.looks is not None]
+        looks = [part.perceptual_hashes for part in parts if part.perceptual_hashes is not None]
         return cls(keys, np.concatenate(looks) if looks else None)
 
-    def distinct(self) -> Self:
+    def unique(self) -> Self:
         """Keep one of all images that nothing tells apart.
 
         Returns
@@ -354,7 +356,7 @@ class Fingerprints:
         Fingerprints
             The first of each, in the same order.
         """
-        columns = [*self.keys.values(), *(() if self.looks is None else self.looks.T)]
+        columns = [*self.keys.values(), *(() if self.perceptual_hashes is None else self.perceptual_hashes.T)]
         first = np.unique(np.column_stack(columns), axis=0, return_index=True)[1]
         return self[np.sort(first)]
 
@@ -367,8 +369,8 @@ class Fingerprints:
             Base64 of the arrays, little-endian.
         """
         arrays = dict(self.keys)
-        if self.looks is not None:
-            arrays["looks"], stored = self.looks[:, :LOOK_WORDS], self.looks[:, LOOK_WORDS:]
+        if self.perceptual_hashes is not None:
+            arrays["looks"], stored = self.perceptual_hashes[:, :HASH_WORDS], self.perceptual_hashes[:, HASH_WORDS:]
             arrays |= {"stored_looks": stored} if stored.any() else {}
         return {name: base64.b64encode(array.astype("<u8").tobytes()).decode() for name, array in arrays.items()}
 
@@ -395,13 +397,13 @@ class Fingerprints:
             name: np.frombuffer(base64.b64decode(text, validate=True), dtype="<u8") for name, text in state.items()
         }
         unknown = arrays.keys() - {*KINDS, "looks", "stored_looks"}
-        numbers = {len(array) / (LOOK_WORDS if name.endswith("looks") else 1) for name, array in arrays.items()}
+        numbers = {len(array) / (HASH_WORDS if name.endswith("looks") else 1) for name, array in arrays.items()}
         if unknown or len(numbers) != 1:
             raise ValueError("these are no fingerprints of one number of images")
         if "looks" not in arrays:
             return cls(arrays, None)
-        shown = arrays.pop("looks").reshape(-1, LOOK_WORDS)
-        stored = arrays.pop("stored_looks", np.zeros_like(shown)).reshape(-1, LOOK_WORDS)
+        shown = arrays.pop("looks").reshape(-1, HASH_WORDS)
+        stored = arrays.pop("stored_looks", np.zeros_like(shown)).reshape(-1, HASH_WORDS)
         return cls(arrays, np.hstack([shown, stored]))
 
 

@@ -265,7 +265,7 @@ def identify(X: Any, *, verbose: int) -> IdentifiedImages:
         name_of(X),
         names,
         None,
-        Fingerprints.join({}, found),
+        Fingerprints.from_keys_and_hashes({}, found),
         tuple(SkippedRow(name, "", error.reason) for name, error in bad),
     )
 
@@ -409,7 +409,7 @@ def _prepare(
         "each was drawn once, and training sees it alike in every epoch; take out what is random and pass "
         "augmenter=Augmenter(...)",
     )
-    fingerprints = Fingerprints.join(_known_keys(X, np.array(positions)), found)
+    fingerprints = Fingerprints.from_keys_and_hashes(_known_keys(X, np.array(positions)), found)
     return PreparedImages(
         store.open(np.array(places), _decoder(source, size, positions, contents)),
         contents,

@@ -1,4 +1,4 @@
-"""Figures of a binary classifier, each with an interval and its n.
+"""Metrics of a binary classifier, each with an interval and its n.
 
 Class 1 is melanoma, a score is the probability of melanoma, and an image is
 predicted melanoma when its score lies strictly above the threshold, which is the
@@ -8,17 +8,17 @@ Four ways to an interval:
 
 * AUC and average precision have intervals on the logit scale
   (`melanoma_tl.metrics.intervals`).
-* A figure that counts successes in a fixed number of images (accuracy,
+* A metric that counts successes in a fixed number of images (accuracy,
   sensitivity, specificity, precision, NPV) gets Wilson's score interval [1]_.
 * A likelihood ratio gets the log method [3]_; where it would need the logarithm of 0,
   half an image is added to each count [4]_.
-* Every other figure gets the percentile bootstrap [2]_ (`melanoma_tl.metrics.resampling`).
+* Every other metric gets the percentile bootstrap [2]_ (`melanoma_tl.metrics.resampling`).
 
 Where images belong together (several of one patient), the first take the variance
 between patients, the second count the independent images that theirs are worth [6]_,
 and all others take the percentile bootstrap over the patients.
 
-Where a denominator is zero the figure is undefined and its value is NaN, never
+Where a denominator is zero the metric is undefined and its value is NaN, never
 0 and never 1.
 
 References
@@ -57,7 +57,7 @@ from melanoma_tl.metrics.confusion import (
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval, effective_wilson
 from melanoma_tl.metrics.metric import LABELS, OF_PREVALENCE, RANGES, Metric
-from melanoma_tl.metrics.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
+from melanoma_tl.metrics.resampling import Resampling, ScoreCounts, method_name, number_groups, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored
 
 _LEAST_SENSITIVITY = 0.8
@@ -89,7 +89,7 @@ def roc_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     >>> roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
+    tally = ScoreCounts.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_auc(tally.melanoma, tally.benign))
 
 
@@ -119,7 +119,7 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
     0.8333
     """
-    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
+    tally = ScoreCounts.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_average_precision(tally.melanoma, tally.benign))
 
 
@@ -149,7 +149,7 @@ def partial_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     >>> round(partial_auc([0, 0, 0, 1, 1], [0.1, 0.2, 0.6, 0.4, 0.8]), 4)
     0.1333
     """
-    tally = Tally.of(*check_scored(y_true, y_score, probabilities=False))
+    tally = ScoreCounts.of(*check_scored(y_true, y_score, probabilities=False))
     return float(_partial_auc(tally.melanoma, tally.benign))
 
 
@@ -164,7 +164,7 @@ def score_metrics(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> dict[str, Metric]:
-    """All figures of a set of scores, with intervals.
+    """All metrics of a set of scores, with intervals.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def score_metrics(
 
     Notes
     -----
-    Figures that depend on the share of melanomas (`OF_PREVALENCE`) are resampled as the images were drawn,
+    Metrics that depend on the share of melanomas (`OF_PREVALENCE`) are resampled as the images were drawn,
     from all of them; the others within each class, which keeps the class sizes.
 
     The percentile bootstrap cannot see errors that did not occur: where every image
@@ -208,8 +208,8 @@ def score_metrics(
 
     Examples
     --------
-    >>> figures = score_metrics([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
-    >>> figures["sensitivity"].value, figures["sensitivity"].n
+    >>> metrics = score_metrics([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> metrics["sensitivity"].value, metrics["sensitivity"].n
     (0.5, 2)
     """
     truth, scores = check_scored(y_true, y_score)
@@ -240,13 +240,13 @@ def resampled_metrics(
     Returns
     -------
     dict of str to Metric
-        One entry for each name in `LABELS`; NaN where a figure needs the missing class.
+        One entry for each name in `LABELS`; NaN where a metric needs the missing class.
     """
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=[threshold])
     known = _ranked_figures(truth, scores, groups, confidence)
     if groups is not None:
         known |= _grouped_proportions(truth, scores > threshold, groups, confidence)
-    others = _figures(
+    others = _with_intervals(
         [name for name in LABELS if name not in known], resampling, threshold, confidence, method_name(groups)
     )
     return mark_few({name: (known | others)[name] for name in LABELS}, count_units(truth, groups))
@@ -255,7 +255,7 @@ def resampled_metrics(
 def matrix_metrics(
     counts: ConfusionCounts, *, confidence: float = 0.95, n_resamples: int = 2000, random_state: int = 0
 ) -> dict[str, Metric]:
-    """All figures of a confusion matrix, with intervals.
+    """All metrics of a confusion matrix, with intervals.
 
     Parameters
     ----------
@@ -276,23 +276,23 @@ def matrix_metrics(
 
     Examples
     --------
-    >>> figures = matrix_metrics(ConfusionCounts(tn=72, fp=3, fn=17, tp=58))
-    >>> round(figures["precision"].value, 4), figures["precision"].n
+    >>> metrics = matrix_metrics(ConfusionCounts(tn=72, fp=3, fn=17, tp=58))
+    >>> round(metrics["precision"].value, 4), metrics["precision"].n
     (0.9508, 61)
     """
     check_classes(counts.n_melanoma, counts.n_benign)
     check_bootstrap(confidence, n_resamples)
     # A matrix is a set of scores that takes two values, the calls themselves.
-    tally = Tally(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
+    tally = ScoreCounts(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
     resampling = Resampling.of_tally(tally, n_resamples, random_state)
-    figures = _figures(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
-    return mark_few(figures, (counts.n_benign, counts.n_melanoma))
+    metrics = _with_intervals(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
+    return mark_few(metrics, (counts.n_benign, counts.n_melanoma))
 
 
 def tally_metrics(
     names: Iterable[str], melanoma: NDArray[np.int64], benign: NDArray[np.int64], n_above: int
 ) -> NDArray[np.float64]:
-    """Figures of one or many tallies, without intervals.
+    """Metrics of one or many tallies, without intervals.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ def tally_metrics(
     Returns
     -------
     ndarray of shape (n_names, ...)
-        NaN where a figure is undefined.
+        NaN where a metric is undefined.
     """
     ranked = {"auc": _auc, "partial_auc": _partial_auc, "average_precision": _average_precision}
     tp, fp = (side[..., :n_above].sum(axis=-1) for side in (melanoma, benign))
@@ -317,7 +317,7 @@ def tally_metrics(
 
 
 def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
-    """Say which figures are resampled within each class, and which with the share of melanomas.
+    """Say which metrics are resampled within each class, and which with the share of melanomas.
 
     Parameters
     ----------
@@ -327,7 +327,7 @@ def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
     Returns
     -------
     list of tuple of (bool, list of str)
-        Whether the resampling is stratified, and the figures that it serves.
+        Whether the resampling is stratified, and the metrics that it serves.
     """
     wanted = list(names)
     within_classes = [name for name in wanted if name not in OF_PREVALENCE]
@@ -362,7 +362,7 @@ def _average_precision(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -
 def _ranked_figures(
     truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None, confidence: float
 ) -> dict[str, Metric]:
-    """Figures of the order of the images, which have intervals by formula."""
+    """Metrics of the order of the images, which have intervals by formula."""
     names = ("auc", "average_precision")
     if truth.min() == truth.max():
         nothing = float("nan")
@@ -387,32 +387,32 @@ def _grouped_proportions(
         "precision": (called, melanoma),
         "npv": (~called, ~melanoma),
     }
-    figures = {}
+    metrics = {}
     for name, (rows, right) in among.items():
         hits = right[rows]
         value = float(hits.mean()) if len(hits) else float("nan")
-        figures[name] = Metric(value, *effective_wilson(hits, group[rows], confidence), len(hits), "clustered wilson")
-    return figures
+        metrics[name] = Metric(value, *effective_wilson(hits, group[rows], confidence), len(hits), "clustered wilson")
+    return metrics
 
 
-def _figures(
+def _with_intervals(
     names: Collection[str], resampling: Resampling, threshold: float, confidence: float, method: str
 ) -> dict[str, Metric]:
-    """Figures of a tally with intervals; those of counts by formula, unless the images belong together in groups."""
+    """Metrics of a tally with intervals; those of counts by formula, unless the images belong together in groups."""
     scores, melanoma, benign = resampling.tally
     tp, fp = (int(side[scores > threshold].sum()) for side in (melanoma, benign))
     counts = ConfusionCounts(int(benign.sum()) - fp, fp, int(melanoma.sum()) - tp, tp)
-    figures = {}
+    metrics = {}
     if method == method_name(None):
-        figures = proportion_metrics(counts, confidence) | likelihood_ratios(counts, confidence)
-    for stratified, wanted in by_resampling(name for name in names if name not in figures):
+        metrics = proportion_metrics(counts, confidence) | likelihood_ratios(counts, confidence)
+    for stratified, wanted in by_resampling(name for name in names if name not in metrics):
 
-        def figure(scores: Any, melanoma: Any, benign: Any, wanted: list[str] = wanted) -> NDArray[np.float64]:
+        def metric(scores: Any, melanoma: Any, benign: Any, wanted: list[str] = wanted) -> NDArray[np.float64]:
             return tally_metrics(wanted, melanoma, benign, int((scores > threshold).sum()))
 
-        values, resampled = resampling.measure(figure, stratified=stratified)
+        values, resampled = resampling.measure(metric, stratified=stratified)
         ends = percentile_interval(values, resampled, confidence)
         for name, value, (low, high) in zip(wanted, values, ends.T, strict=True):
             low, high = np.clip((low, high), *RANGES.get(name, (0, 1)))
-            figures[name] = Metric(float(value), float(low), float(high), counts.n, method)
-    return {name: figures[name] for name in names}
+            metrics[name] = Metric(float(value), float(low), float(high), counts.n, method)
+    return {name: metrics[name] for name in names}

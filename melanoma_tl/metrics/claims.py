@@ -1,11 +1,11 @@
-"""Whether the figures that somebody printed can come from one confusion matrix.
+"""Whether the metrics that somebody printed can come from one confusion matrix.
 
 With the class sizes known, a confusion matrix has only two free counts, so that
-every possible one can be tried. A figure that none of them gives was not
-measured in one run on those images, and figures that no single matrix gives
+every possible one can be tried. A metric that none of them gives was not
+measured in one run on those images, and metrics that no single matrix gives
 together were not measured in one run. Papers also print means over runs or folds,
-figures that are cut off or rounded up, and averages over both classes: these are
-tried before a figure is called impossible. Kovacs and Fazekas [1]_ test other
+metrics that are cut off or rounded up, and averages over both classes: these are
+tried before a metric is called impossible. Kovacs and Fazekas [1]_ test other
 protocols, such as folds and several data sets; the tests hold this module against
 their package mlscorecheck.
 
@@ -58,7 +58,7 @@ ALIASES = {
     "macro_dice": "macro_f1",
     "weighted_dice": "weighted_f1",
 }
-"""Other names under which papers print the figures of a confusion matrix."""
+"""Other names under which papers print the metrics of a confusion matrix."""
 
 _Formula = Callable[..., NDArray[np.float64]]
 
@@ -69,14 +69,14 @@ def _mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> NDArray[np.float64]:
 
 
 def _averaged(name: str, weighted: bool, tn: Any, fp: Any, fn: Any, tp: Any) -> NDArray[np.float64]:
-    """Mean of a figure of both classes, by their sizes if weighted; undefined is 0, as scikit-learn counts it."""
+    """Mean of a metric of both classes, by their sizes if weighted; undefined is 0, as scikit-learn counts it."""
     melanoma = np.nan_to_num(confusion_metric(name, tn, fp, fn, tp))
     benign = np.nan_to_num(confusion_metric(name, tp, fn, fp, tn))
     n_melanoma, n_benign = (tp + fn, tn + fp) if weighted else (1, 1)
     return (n_melanoma * melanoma + n_benign * benign) / (n_melanoma + n_benign)
 
 
-class _Figure(NamedTuple):
+class _Claimed(NamedTuple):
     label: str
     formula: _Formula
 
@@ -88,32 +88,32 @@ _AVERAGES = {
     "sensitivity": ("balanced_accuracy", "accuracy"),
     "specificity": ("balanced_accuracy", "weighted_specificity"),
 }
-"""What a figure is when it is averaged over both classes, each alike or by its size."""
+"""What a metric is when it is averaged over both classes, each alike or by its size."""
 
 _OF_MATRIX = tuple(name for name in CONFUSION_METRICS if name not in UNBOUNDED)
 
-_FIGURES: dict[str, _Figure] = {
-    **{name: _Figure(LABELS[name], partial(confusion_metric, name)) for name in _OF_MATRIX},
-    "mcc": _Figure("MCC", _mcc),
+_METRICS: dict[str, _Claimed] = {
+    **{name: _Claimed(LABELS[name], partial(confusion_metric, name)) for name in _OF_MATRIX},
+    "mcc": _Claimed("MCC", _mcc),
     **{
-        f"{kind}_{short}": _Figure(f"{kind} average of {short}", partial(_averaged, name, kind == "weighted"))
+        f"{kind}_{short}": _Claimed(f"{kind} average of {short}", partial(_averaged, name, kind == "weighted"))
         for short, name in (("precision", "precision"), ("f1", "f1"), ("iou", "iou_melanoma"))
         for kind in ("macro", "weighted")
     },
-    "weighted_specificity": _Figure("weighted average of specificity", partial(_averaged, "specificity", True)),
+    "weighted_specificity": _Claimed("weighted average of specificity", partial(_averaged, "specificity", True)),
 }
 
-CLAIMED = tuple(_FIGURES)
-"""The figures that can be checked."""
+CLAIMED = tuple(_METRICS)
+"""The metrics that can be checked."""
 
 ROUNDINGS = ("nearest", "down", "up")
-"""How a printed figure may have been rounded; "down" is to cut off the digits that are not printed."""
+"""How a printed metric may have been rounded; "down" is to cut off the digits that are not printed."""
 
 # A grid of one float64 an entry is then at most 40 MB; 2,200 images of each class still fit.
 _MAX_MATRICES = 5_000_000
 _MAX_LISTED = 5
 _MAX_RUNS = 1000
-# Floats of the same rational number may differ in their last bits; no printed figure has this many digits.
+# Floats of the same rational number may differ in their last bits; no printed metric has this many digits.
 _SLACK = 1e-10
 
 
@@ -126,20 +126,20 @@ class MatrixFit(NamedTuple):
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """One claimed figure, held against a confusion matrix.
+    """One claimed metric, held against a confusion matrix.
 
     Parameters
     ----------
     name : str
-        The figure, one of `CLAIMED`.
+        The metric, one of `CLAIMED`.
     claimed : str
         The claim as it was given.
     value : float
-        The figure of the matrix at hand, 0 to 1; NaN where undefined.
+        The metric of the matrix at hand, 0 to 1; NaN where undefined.
     agrees : bool
         Whether `value` is the claim at its printed precision.
     same_as : tuple of str
-        Other figures of the matrix at hand that are the claim at its printed precision, averages over both classes
+        Other metrics of the matrix at hand that are the claim at its printed precision, averages over both classes
         among them.
     rounded : str
         "down" or "up" where the claim is `value` rounded so; empty otherwise.
@@ -149,7 +149,7 @@ class ClaimRow:
     nearest : tuple of float
         For a claim that no matrix gives, the nearest values below and above it that are possible.
     readings : tuple of str
-        For a claim that no matrix gives, what else it could be: an average over runs or folds, a figure that is
+        For a claim that no matrix gives, what else it could be: an average over runs or folds, a metric that is
         rounded down or up, an average over both classes.
     """
 
@@ -201,11 +201,11 @@ class ClaimsCheck:
 
     def __str__(self) -> str:
         tn, fp, fn, tp = self.counts
-        notes = [f"{_FIGURES[row.name].label}: {self._finding(row)}" for row in self.rows if not row.agrees]
+        notes = [f"{_METRICS[row.name].label}: {self._finding(row)}" for row in self.rows if not row.agrees]
         return "\n".join(
             [
                 f"Claims against the matrix TN {tn}, FP {fp}, FN {fn}, TP {tp}",
-                text_table(["figure", "claimed", "this matrix", "agrees"], self._cells()),
+                text_table(["metric", "claimed", "this matrix", "agrees"], self._cells()),
                 *notes,
                 self._conclusion(),
             ]
@@ -220,20 +220,20 @@ class ClaimsCheck:
             A table with one row a claim, and the conclusion.
         """
         rows = [[*cells, self._finding(row)] for cells, row in zip(self._cells(), self.rows, strict=True)]
-        header = ["figure", "claimed", "this matrix", "agrees", "finding"]
+        header = ["metric", "claimed", "this matrix", "agrees", "finding"]
         return f"{markdown_table(header, rows)}\n\n{self._conclusion()}\n"
 
     def _cells(self) -> list[list[str]]:
         return [
-            [_FIGURES[row.name].label, row.claimed, _percent(row.value), "yes" if row.agrees else "NO"]
+            [_METRICS[row.name].label, row.claimed, _percent(row.value), "yes" if row.agrees else "NO"]
             for row in self.rows
         ]
 
     def _finding(self, row: ClaimRow) -> str:
         if row.agrees:
             return ""
-        parts = [f"equals this matrix's {_FIGURES[other].label}" for other in row.same_as]
-        parts += [f"is this matrix's figure rounded {row.rounded}"] if row.rounded else []
+        parts = [f"equals this matrix's {_METRICS[other].label}" for other in row.same_as]
+        parts += [f"is this matrix's metric rounded {row.rounded}"] if row.rounded else []
         sizes = f"{self.counts.n_melanoma} melanoma and {self.counts.n_benign} benign images"
         if row.possible is False:
             denominator = _fixed_denominator(row.name, self.counts)
@@ -255,7 +255,7 @@ class ClaimsCheck:
             return f"None of {tried} gives any of the claims."
         fits = [
             f"TN {fit.counts.tn}, FP {fit.counts.fp}, FN {fit.counts.fn}, TP {fit.counts.tp} "
-            f"({', '.join(_FIGURES[name].label for name in fit.satisfied)})"
+            f"({', '.join(_METRICS[name].label for name in fit.satisfied)})"
             for fit in self.best
         ]
         more = f"; and {self.n_best - len(fits)} more" if self.n_best > len(fits) else ""
@@ -268,14 +268,14 @@ class ClaimsCheck:
 
 @checked(counts=instance(ConfusionCounts), claims=TABLE)
 def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> ClaimsCheck:
-    """Find which claimed figures cannot come from one confusion matrix, and what else they could be.
+    """Find which claimed metrics cannot come from one confusion matrix, and what else they could be.
 
     Parameters
     ----------
     counts : ConfusionCounts
         The matrix at hand; its class sizes say which other matrices are possible.
     claims : mapping of str to float or str
-        Names of figures (`CLAIMED`), or their `ALIASES`, and their values: a fraction (0.8667,
+        Names of metrics (`CLAIMED`), or their `ALIASES`, and their values: a fraction (0.8667,
         "0.8667") or, above 1 or with a per cent sign, a percentage (86.67, "86.67 %").
         A claim holds when it differs by at most half a unit of its last printed
         digit; a string keeps the zeros at its end ("0.950"). "macro precision", "weighted_f1"
@@ -289,7 +289,7 @@ def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> 
     Raises
     ------
     UnknownNameError
-        If a name is not that of a figure of a confusion matrix.
+        If a name is not that of a metric of a confusion matrix.
     ParameterError
         If there are no claims, one is given twice, or a value is no fraction and no percentage.
 
@@ -310,7 +310,7 @@ def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> 
     n_satisfied = np.zeros((len(ROUNDINGS), n_melanoma + 1, n_benign + 1), dtype=np.int8)
     rows = []
     for claim in parsed:
-        values = np.broadcast_to(_FIGURES[claim.name].formula(*every), n_satisfied.shape[1:])
+        values = np.broadcast_to(_METRICS[claim.name].formula(*every), n_satisfied.shape[1:])
         for held, rounding in zip(n_satisfied, ROUNDINGS, strict=True):
             held += claim.holds(values, rounding)
         rows.append(_row(claim, counts, every))
@@ -354,9 +354,9 @@ def _parse(name: str, given: float | str) -> _Claim:
     key = str(name).strip().lower().replace(" ", "_").replace("-", "_")
     key = re.sub(r"^(.+)_(macro|weighted)$", r"\2_\1", key)  # as scikit-learn names its scorers
     key = ALIASES.get(key, key)
-    if key not in _FIGURES:
+    if key not in _METRICS:
         hint = "AUC and average precision need scores: no confusion matrix gives them."
-        raise UnknownNameError("figure of a confusion matrix", name, {*_FIGURES, *ALIASES}, hint)
+        raise UnknownNameError("metric of a confusion matrix", name, {*_METRICS, *ALIASES}, hint)
     text = str(given).strip()
     try:
         digits = Decimal(text.removesuffix("%").strip())
@@ -376,16 +376,16 @@ def _parse(name: str, given: float | str) -> _Claim:
 
 def _row(claim: _Claim, counts: ConfusionCounts, every: tuple[Any, Any, Any, Any] | None) -> ClaimRow:
     """Judge one claim; `every` has the counts of all matrices, if they are tried."""
-    value = float(_FIGURES[claim.name].formula(*counts))
+    value = float(_METRICS[claim.name].formula(*counts))
     agrees = bool(claim.holds(np.asarray(value)))
     others = [name for name in (*_OF_MATRIX, *_AVERAGES.get(claim.name, ())) if name != claim.name]
-    held = [name for name in others if claim.holds(_FIGURES[name].formula(*counts))]
+    held = [name for name in others if claim.holds(_METRICS[name].formula(*counts))]
     rounded = [way for way in ROUNDINGS[1:] if claim.holds(np.asarray(value), way)]
     possible: bool | None = None
     nearest: tuple[float, ...] = ()
     readings: tuple[str, ...] = ()
     if every is not None:
-        values = _FIGURES[claim.name].formula(*every)
+        values = _METRICS[claim.name].formula(*every)
         possible = bool(claim.holds(values).any())
         if not possible:
             nearest, readings = _nearest(claim.value, values), tuple(_readings(claim, values, counts, every))
@@ -418,9 +418,9 @@ def _readings(
         yield f"an average over {runs} or over folds"
     for way in ROUNDINGS[1:]:
         if claim.holds(values, way).any():
-            yield f"a figure rounded {way}"
+            yield f"a metric rounded {way}"
     for name in _AVERAGES.get(claim.name, ()):
-        if claim.holds(_FIGURES[name].formula(*every)).any():
+        if claim.holds(_METRICS[name].formula(*every)).any():
             yield f"the {_averages_label(claim.name, name)}"
 
 
@@ -432,18 +432,18 @@ def _fewest_runs(claim: _Claim, denominator: int) -> int:
 
 
 def _averages_label(name: str, average: str) -> str:
-    """Name an average over both classes after the figure that is averaged."""
+    """Name an average over both classes after the metric that is averaged."""
     kind = "weighted" if average == "accuracy" or average.startswith("weighted") else "macro"
     return f"{kind} average of {LABELS[name].partition(' (')[0].lower() if name != 'iou_melanoma' else 'IoU'}"
 
 
 def _fit(counts: ConfusionCounts, claims: list[_Claim], rounding: str) -> MatrixFit:
-    held = [claim.name for claim in claims if claim.holds(_FIGURES[claim.name].formula(*counts), rounding)]
+    held = [claim.name for claim in claims if claim.holds(_METRICS[claim.name].formula(*counts), rounding)]
     return MatrixFit(counts, tuple(held))
 
 
 def _fixed_denominator(name: str, counts: ConfusionCounts) -> int | None:
-    """Say of how many images a figure is a share, where the class sizes determine it."""
+    """Say of how many images a metric is a share, where the class sizes determine it."""
     sizes = {"sensitivity": counts.n_melanoma, "specificity": counts.n_benign, "accuracy": counts.n}
     return sizes.get(name)
 

@@ -22,7 +22,7 @@ from melanoma_tl._parameters import BOOTSTRAP, COLUMN, INSIDE, NAMES, NONE, chec
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.metric import COLLAPSED, MARK, Metric
-from melanoma_tl.metrics.resampling import Tally, draw_groups, method_name, percentile_interval
+from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_scored
 
 NAMED_THRESHOLDS = (0.05, 0.1, 0.2)
@@ -98,11 +98,11 @@ class NetBenefits(TitledTable):
         Returns
         -------
         dict
-            "rows" (each with "threshold", and of each figure value, low, high, n and few), "prevalence", "stated",
+            "rows" (each with "threshold", and of each metric value, low, high, n and few), "prevalence", "stated",
             "names" and "confidence".
         """
         rows = [
-            {"threshold": row.threshold} | {name: metric.to_dict() for name, metric in _figures(row).items()}
+            {"threshold": row.threshold} | {name: metric.to_dict() for name, metric in _with_intervals(row).items()}
             for row in self.rows
         ]
         return {key: value for key, value in asdict(self).items() if key != "rows"} | {"rows": rows}
@@ -113,13 +113,13 @@ class NetBenefits(TitledTable):
         Returns
         -------
         pandas.DataFrame
-            One row a threshold and figure: "threshold", "figure", "value", "low", "high", "n", "few".
+            One row a threshold and metric: "threshold", "metric", "value", "low", "high", "n", "few".
         """
         return pd.DataFrame(
             [
-                {"threshold": row.threshold, "figure": name} | metric.to_dict()
+                {"threshold": row.threshold, "metric": name} | metric.to_dict()
                 for row in self.rows
-                for name, metric in _figures(row).items()
+                for name, metric in _with_intervals(row).items()
             ]
         )
 
@@ -132,14 +132,18 @@ class NetBenefits(TitledTable):
             f"Prevalence of melanoma {100 * self.prevalence:.3g} %, {origin}",
             "Cutting out none has the net benefit 0; the greatest there can be is the prevalence, or 1 standardised",
         ]
-        if any(metric.few for row in self.rows for metric in _figures(row).values()):
+        if any(metric.few for row in self.rows for metric in _with_intervals(row).values()):
             facts.append(FACT)
-        flat = [f"{row.threshold:g}" for row in self.rows if any(one.low == one.high for one in _figures(row).values())]
+        flat = [
+            f"{row.threshold:g}"
+            for row in self.rows
+            if any(one.low == one.high for one in _with_intervals(row).values())
+        ]
         return [*facts, f"{COLLAPSED} (at {', '.join(flat)})"] if flat else facts
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         interval = f"{100 * self.confidence:g} % interval"
-        shown = [name for name in _COLUMNS if name in _figures(self.rows[0])]
+        shown = [name for name in _COLUMNS if name in _with_intervals(self.rows[0])]
         header = ["threshold"]
         for name in shown:
             header += [_COLUMNS[name].format(other=self.names[1]), interval]
@@ -147,7 +151,7 @@ class NetBenefits(TitledTable):
         for row in self.rows:
             cells = [f"{row.threshold:g}"]
             for name in shown:
-                metric = _figures(row)[name]
+                metric = _with_intervals(row)[name]
                 mark = f" ({MARK})" if metric.few else ""
                 cells += [f"{metric.value:.4f}", f"{metric.low:+.4f} to {metric.high:+.4f}{mark}"]
             rows.append(cells)
@@ -221,27 +225,27 @@ def net_benefit(
     # Only how many of the thresholds a score exceeds counts, so that few distinct scores are left.
     cuts = np.sort(at)
     levels = [np.searchsorted(cuts, values, side="left").astype(np.float64) for values in models]
-    tallies = [Tally.of(truth, level) for level in levels]
+    tallies = [ScoreCounts.of(truth, level) for level in levels]
     above = [tally.scores > np.searchsorted(cuts, at, side="left")[:, None] for tally in tallies]
 
-    def figures(sides: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.float64]:
+    def measure(sides: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.float64]:
         """Net benefits at each threshold as rows: as they are, standardised, over all, over the other."""
         return _gains(sides, above, at, prevalence)
 
     drawn = draw_groups(truth, levels, groups, n_resamples, random_state, stratified=prevalence is not None)
-    resampled = np.concatenate([figures(sides) for sides in drawn], axis=-1)
-    values = figures([(tally.melanoma[None], tally.benign[None]) for tally in tallies])[..., 0]
+    resampled = np.concatenate([measure(sides) for sides in drawn], axis=-1)
+    values = measure([(tally.melanoma[None], tally.benign[None]) for tally in tallies])[..., 0]
     ends = percentile_interval(values.ravel(), resampled.reshape(-1, n_resamples), confidence)
     low, high = ends.reshape(2, *values.shape)
     units = count_units(truth, groups)
 
     def told(i: int) -> Iterable[Metric]:
-        """Give all figures at one of the thresholds."""
-        figures = {
+        """Give all metrics at one of the thresholds."""
+        metrics = {
             k: Metric(float(values[k, i]), float(low[k, i]), float(high[k, i]), len(truth), method_name(groups))
             for k in range(len(values))
         }
-        return mark_few(figures, units).values()
+        return mark_few(metrics, units).values()
 
     rows = tuple(NetBenefit(float(threshold), *told(i)) for i, threshold in enumerate(at))
     shown = float(truth.mean()) if prevalence is None else float(prevalence)
@@ -254,7 +258,7 @@ def _gains(
     at: NDArray[np.float64],
     prevalence: float | None,
 ) -> NDArray[np.float64]:
-    """Compute all figures of one or many resamples: an array of (figures, thresholds, resamples)."""
+    """Compute all metrics of one or many resamples: an array of (metrics, thresholds, resamples)."""
     weight = (at / (1 - at))[:, None]
     melanoma, benign = sides[0]
     n_melanoma, n_benign = melanoma.sum(axis=-1), benign.sum(axis=-1)
@@ -269,6 +273,6 @@ def _gains(
         return np.stack([own, own / share, own - of_all, *(own - other for other in others)])
 
 
-def _figures(row: NetBenefit) -> dict[str, Metric]:
+def _with_intervals(row: NetBenefit) -> dict[str, Metric]:
     named = {name: getattr(row, name) for name in _COLUMNS}
     return {name: metric for name, metric in named.items() if metric is not None}

@@ -45,7 +45,7 @@ from melanoma_tl.metrics.few import count_units
 from melanoma_tl.metrics.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.metrics.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
 from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED, Metric
-from melanoma_tl.metrics.resampling import Tally, draw_groups, method_name, percentile_interval
+from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
 
 
@@ -142,18 +142,18 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     return McNemar(only_first, only_second, exact, 1 - seen / 2 if 2 * fewer == n else exact - seen)
 
 
-MARGINS = mapping(INSIDE, "a mapping of figures to margins between 0 and 1, such as {'auc': 0.05}")
-"""What a loss in a figure is held against."""
+MARGINS = mapping(INSIDE, "a mapping of metrics to margins between 0 and 1, such as {'auc': 0.05}")
+"""What a loss in a metric is held against."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two classifiers, and their difference.
+    """One metric of two classifiers, and their difference.
 
     Parameters
     ----------
     first, second : float
-        The figure of each, 0 to 1; NaN where undefined.
+        The metric of each, 0 to 1; NaN where undefined.
     value : float
         First minus second, -1 to 1.
     low, high : float
@@ -198,7 +198,7 @@ class Comparison(TitledTable):
         Under "sensitivity" among the melanomas, under "specificity" among the benign
         images, under "accuracy" among all.
     margins : mapping of str to MarginTest
-        For each figure that a margin was stated for, whether the first is non-inferior or equivalent to the second.
+        For each metric that a margin was stated for, whether the first is non-inferior or equivalent to the second.
     """
 
     names: tuple[str, str]
@@ -220,7 +220,7 @@ class Comparison(TitledTable):
         Returns
         -------
         pandas.DataFrame
-            One row a figure: "metric", then the columns of `Difference` (where "first" and "second" are the figures
+            One row a metric: "metric", then the columns of `Difference` (where "first" and "second" are the metrics
             of each classifier, and "value" their difference), "confidence", "n", the images that it counts, and
             "first_name" and "second_name".
         """
@@ -246,7 +246,7 @@ class Comparison(TitledTable):
                 f"{alone.only_second} {self.names[1]}"
             )
         facts += [margin.sentence(*self.names) for margin in self.margins.values()]
-        facts.append("p-values are not corrected for the number of figures: name the one that counts beforehand")
+        facts.append("p-values are not corrected for the number of metrics: name the one that counts beforehand")
         return facts
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
@@ -262,7 +262,7 @@ def difference_table(
     Parameters
     ----------
     differences : mapping of str to Difference
-        By the names of the figures for readers.
+        By the names of the metrics for readers.
     names : tuple of str
         What the two classifiers are called.
     confidence : float
@@ -275,7 +275,7 @@ def difference_table(
     rows : list of list of str
         One a figure.
     """
-    header = ["figure", *names, "difference", f"{100 * confidence:g} % interval", "interval by", "p", "test"]
+    header = ["metric", *names, "difference", f"{100 * confidence:g} % interval", "interval by", "p", "test"]
     rows = []
     for name, row in differences.items():
         values = ["undefined" if np.isnan(value) else f"{value:.3f}" for value in (row.first, row.second)]
@@ -336,7 +336,7 @@ def compare(
         resamples. With `groups` the AUC has Obuchowski's interval and test [5]_ and the others
         the cluster bootstrap, without a test: McNemar's supposes that every image is drawn by itself.
         Where the two never differ, the interval reaches as far as a difference may go unseen in
-        so many images, or patients: Wilson's bound of none, times the range of the figure; a likelihood
+        so many images, or patients: Wilson's bound of none, times the range of the metric; a likelihood
         ratio reaches as far as rates that differ so would carry it, without end where all false alarms may be unseen.
 
     Raises
@@ -364,7 +364,7 @@ def compare(
     scores = (first, second)
     for name in margins or {}:
         if name not in MARGIN_METRICS:
-            raise UnknownNameError("figure with a margin", name, MARGIN_METRICS)
+            raise UnknownNameError("metric with a margin", name, MARGIN_METRICS)
     differences, errors = _differences(truth, scores, thresholds, (confidence, n_resamples, random_state), groups)
     first_right, second_right = (
         (values > threshold) == truth for values, threshold in zip(scores, thresholds, strict=True)
@@ -375,7 +375,7 @@ def compare(
     differences["auc"] = _compare_aucs(aucs, confidence, _delong_name(groups))
 
     def against(name: str, margin: float) -> MarginTest:
-        """Test one figure: by DeLong's variance, the scatter over drawn patients, or Tango's score."""
+        """Test one metric: by DeLong's variance, the scatter over drawn patients, or Tango's score."""
         if name == "auc":
             return margin_of_normal(name, margin, *_auc_contrast(aucs), confidence, _delong_name(groups))
         if groups is not None:
@@ -416,9 +416,9 @@ def _differences(
     bootstrap: tuple[float, int, int],
     groups: ArrayLike | None,
 ) -> tuple[dict[str, Difference], dict[str, float]]:
-    """Differences of all figures, with the paired bootstrap's intervals; and the standard errors for the margins."""
+    """Differences of all metrics, with the paired bootstrap's intervals; and the standard errors for the margins."""
     confidence, n_resamples, random_state = bootstrap
-    tallies = [Tally.of(truth, values) for values in scores]
+    tallies = [ScoreCounts.of(truth, values) for values in scores]
     above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
     found, errors = {}, {}
     for stratified, names in by_resampling(LABELS):
@@ -443,7 +443,7 @@ def _reach(name: str, differences: Mapping[str, Difference], unseen: tuple[float
     """Say how far two classifiers may lie apart of which no image was seen that tells them apart.
 
     They may differ in up to `unseen` of the benign images and of the melanomas: Wilson's bounds of none in so many. A
-    likelihood ratio then is that of the rates that are farthest apart; any other figure moves by the same share of its
+    likelihood ratio then is that of the rates that are farthest apart; any other metric moves by the same share of its
     range, of the class that it counts, or the fewer.
     """
     benign, melanoma = unseen

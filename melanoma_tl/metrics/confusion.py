@@ -75,7 +75,7 @@ _OTHER_RATIOS: dict[str, _Ratio] = {
 _RATIOS = _PROPORTIONS | _OTHER_RATIOS
 
 CONFUSION_METRICS = tuple(name for name in LABELS if name in _RATIOS)
-"""The figures that the four counts of a confusion matrix determine."""
+"""The metrics that the four counts of a confusion matrix determine."""
 
 
 @checked(threshold=PROBABILITY)
@@ -108,7 +108,7 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0
 
 
 def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Counts) -> NDArray[np.float64]:
-    """One figure of one or many confusion matrices.
+    """One metric of one or many confusion matrices.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
     Returns
     -------
     ndarray
-        The figure in the broadcast shape, 0 to 1 (MCC and kappa -1 to 1, likelihood ratios 0 and above); NaN where
+        The metric in the broadcast shape, 0 to 1 (MCC and kappa -1 to 1, likelihood ratios 0 and above); NaN where
         its denominator is 0.
 
     Notes
@@ -142,7 +142,7 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
 
 
 def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
-    """All figures of a confusion matrix.
+    """All metrics of a confusion matrix.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
 
 
 def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:
-    """Take the figures that count successes in a fixed number of images, with Wilson's intervals.
+    """Take the metrics that count successes in a fixed number of images, with Wilson's intervals.
 
     Parameters
     ----------
@@ -182,13 +182,13 @@ def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dic
     >>> proportion_metrics(ConfusionCounts(tn=72, fp=3, fn=17, tp=58))["sensitivity"].n
     75
     """
-    figures = {}
+    metrics = {}
     for name, ratio in _PROPORTIONS.items():
         successes, n = map(int, ratio(counts))
-        figures[name] = Metric(
+        metrics[name] = Metric(
             successes / n if n else float("nan"), *wilson_interval(successes, n, confidence), n, "wilson"
         )
-    return figures
+    return metrics
 
 
 def _root_of_margins(c: ConfusionCounts) -> _Counts:

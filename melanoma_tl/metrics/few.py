@@ -1,4 +1,4 @@
-"""Which intervals are marked "few": the one rule of reports, for all figures.
+"""Which intervals are marked "few": the one rule of reports, for all metrics.
 
 How often each interval holds the truth was measured on drawn scores (``benchmarks/coverage.py``; the table stands in
 the documentation, on the page of statistics). With 20 melanomas or fewer, or where these are of 20 patients or fewer,
@@ -52,16 +52,16 @@ def count_units(truth: NDArray[np.int64], groups: ArrayLike | None) -> tuple[int
     return tuple(len(np.unique(group[truth == label])) for label in range(n_classes))
 
 
-def mark_few(figures: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_Name, Metric]":
-    """Mark the figures whose intervals hold the truth less often than they say.
+def mark_few(metrics: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_Name, Metric]":
+    """Mark the metrics whose intervals hold the truth less often than they say.
 
     Parameters
     ----------
-    figures : mapping of str to Metric
+    metrics : mapping of str to Metric
         By name, or any other key.
     units : sequence of int
         As `count_units`: sensitivity rests on the melanomas, specificity on the benign images, all others on both. Of
-        several classes, that of the rarest alone, on which all figures rest.
+        several classes, that of the rarest alone, on which all metrics rest.
 
     Returns
     -------
@@ -69,10 +69,10 @@ def mark_few(figures: "Mapping[_Name, Metric]", units: Sequence[int]) -> "dict[_
         The same, with the same keys, `Metric.few` set where it applies.
     """
     of_two = len(units) == 2
-    fewest = {name: min(units[_RESTS_ON[name]] if of_two and name in _RESTS_ON else units) for name in figures}
+    fewest = {name: min(units[_RESTS_ON[name]] if of_two and name in _RESTS_ON else units) for name in metrics}
     return {
         name: replace(metric, few=True)
         if fewest[name] <= MOST and not np.isnan(metric.value) and metric.method not in _HOLDS_NEVERTHELESS
         else metric
-        for name, metric in figures.items()
+        for name, metric in metrics.items()
     }

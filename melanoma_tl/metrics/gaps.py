@@ -1,8 +1,8 @@
 """How far groups of images lie apart, with intervals that hold for all gaps at once.
 
 Of many gaps some look large by chance. Here every pair of groups of every column is
-compared in every figure, and the intervals are so wide that with the stated confidence
-they hold all true gaps together. Only the widest gap of each column and figure is shown.
+compared in every metric, and the intervals are so wide that with the stated confidence
+they hold all true gaps together. Only the widest gap of each column and metric is shown.
 
 References
 ----------
@@ -13,7 +13,7 @@ References
    and differences of proportions result from adding two successes and two failures", The
    American Statistician 54, 2000.
 .. [3] Z. Šidák, "Rectangular confidence regions for the means of multivariate normal
-   distributions", Journal of the American Statistical Association 62, 1967: taking figures
+   distributions", Journal of the American Statistical Association 62, 1967: taking metrics
    of the same images as independent makes the intervals wider, never narrower.
 .. [4] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary
    data", Biometrics 48, 1992; the AUC as N. A. Obuchowski, "Nonparametric analysis of
@@ -35,13 +35,13 @@ from melanoma_tl.metrics.metric import FEW, LABELS
 from melanoma_tl.metrics.resampling import number_groups
 
 GAP_METRICS = ("auc", "sensitivity", "specificity")
-"""The figures in which groups are compared: the share of melanomas in a group changes none of them."""
+"""The metrics in which groups are compared: the share of melanomas in a group changes none of them."""
 
 _N_DRAWS = 20_000
 
 
 class Estimate(NamedTuple):
-    """A figure of one group: its value, and the centre and standard error of what is likely."""
+    """A metric of one group: its value, and the centre and standard error of what is likely."""
 
     value: float
     centre: float
@@ -57,15 +57,15 @@ class Gap:
     column, metric : str
         What the images are grouped by, and the figure.
     highest, lowest : str
-        The groups with the highest and the lowest figure of those that are large enough.
+        The groups with the highest and the lowest metric of those that are large enough.
     high_value, low_value : float
-        Their figures, 0 to 1.
+        Their metrics, 0 to 1.
     value : float
         Highest minus lowest, 0 to 1.
     low, high : float
         Ends of its interval, -1 to 1; all intervals hold together.
     p_value : float
-        Two-sided, corrected for all pairs, columns and figures that were compared.
+        Two-sided, corrected for all pairs, columns and metrics that were compared.
     """
 
     column: str
@@ -93,7 +93,7 @@ def estimate_group(
     threshold: float,
     groups: ArrayLike | None,
 ) -> dict[str, Estimate]:
-    """Estimate the figures of one group of images.
+    """Estimate the metrics of one group of images.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def estimate_group(
     Returns
     -------
     dict of str to Estimate
-        Without the figures that count fewer than ten images of a class, and those without a standard error.
+        Without the metrics that count fewer than ten images of a class, and those without a standard error.
     """
     n_melanoma = int(truth.sum())
     large = {"sensitivity": n_melanoma >= FEW, "specificity": len(truth) - n_melanoma >= FEW}
@@ -128,7 +128,7 @@ def largest_gaps(
     Parameters
     ----------
     groups : sequence of (str, str, mapping of str to Estimate)
-        Column, value and figures of each group.
+        Column, value and metrics of each group.
     confidence : float
         With which all intervals hold together, between 0 and 1.
     random_state : int
@@ -140,8 +140,8 @@ def largest_gaps(
         None for a column in which fewer than two groups are large enough.
     """
     blocks: dict[tuple[str, str], list[tuple[str, Estimate]]] = {}
-    for column, value, figures in groups:
-        for name, found in figures.items():
+    for column, value, metrics in groups:
+        for name, found in metrics.items():
             blocks.setdefault((column, name), []).append((value, found))
     blocks = {key: block for key, block in blocks.items() if len(block) > 1}
     if not blocks:

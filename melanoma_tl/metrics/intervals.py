@@ -1,7 +1,7 @@
 """Intervals by formula: of proportions, of the AUC, of average precision, of specificity at a sensitivity.
 
 They were chosen by how often they hold the truth (``benchmarks/coverage.py``): percentile intervals of the bootstrap
-miss it too often where melanomas are few or figures near 1, nearly always on the flattering side. All of them know
+miss it too often where melanomas are few or metrics near 1, nearly always on the flattering side. All of them know
 patients: images of one patient are not independent.
 
 References

@@ -27,7 +27,7 @@ from melanoma_tl._tables import equals_p
 from melanoma_tl.metrics.metric import LABELS
 
 MARGIN_METRICS = ("auc", "sensitivity", "specificity")
-"""The figures that a margin can be stated for."""
+"""The metrics that a margin can be stated for."""
 
 _Statistic = Callable[[float], float]
 
@@ -37,7 +37,7 @@ _EDGE = 1 - 1e-9
 
 @dataclass(frozen=True)
 class MarginTest:
-    """The difference of two classifiers in one figure, held against a margin.
+    """The difference of two classifiers in one metric, held against a margin.
 
     Made by `melanoma_tl.metrics.compare`.
 

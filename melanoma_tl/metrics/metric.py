@@ -25,18 +25,18 @@ LABELS = MappingProxyType(
         "lr_negative": "Negative likelihood ratio",
     }
 )
-"""Every figure of a report, in the order in which it is shown, with its name for readers."""
+"""Every metric of a report, in the order in which it is shown, with its name for readers."""
 
 UNBOUNDED = frozenset({"lr_positive", "lr_negative"})
-"""Figures that may exceed 1: they stand on no axis from 0 to 1, and no percentage means them."""
+"""Metrics that may exceed 1: they stand on no axis from 0 to 1, and no percentage means them."""
 
 RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
-"""What figures can be, where it is not 0 to 1: no end of an interval lies outside, no difference exceeds the width."""
+"""What metrics can be, where it is not 0 to 1: no end of an interval lies outside, no difference exceeds the width."""
 
 OF_PREVALENCE = frozenset(
     {"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign", "mcc", "kappa"}
 )
-"""Figures whose value depends on the share of melanomas: that share is resampled with them."""
+"""Metrics whose value depends on the share of melanomas: that share is resampled with them."""
 
 COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
 """What readers are told where an interval has no width."""
@@ -48,19 +48,19 @@ NO_WIDTH = "no width"
 """The mark of such an interval in a table."""
 
 FEW = 10
-"""Fewer images of a class than this are pointed out: each single one then moves a figure by more than a tenth."""
+"""Fewer images of a class than this are pointed out: each single one then moves a metric by more than a tenth."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure, its interval, and what they rest on.
+    """One metric, its interval, and what they rest on.
 
     Parameters
     ----------
     value : float
-        The figure; NaN where it is undefined.
+        The metric; NaN where it is undefined.
     low, high : float
-        Ends of the confidence interval; NaN where the figure is undefined.
+        Ends of the confidence interval; NaN where the metric is undefined.
     n : int
         The number of images in the denominator: melanoma images for sensitivity,
         benign ones for specificity, images predicted melanoma for precision, images
@@ -82,7 +82,7 @@ class Metric:
     few: bool = False
 
     def to_dict(self) -> dict[str, float]:
-        """Write the figure as plain Python objects.
+        """Write the metric as plain Python objects.
 
         Returns
         -------
@@ -93,7 +93,7 @@ class Metric:
 
 
 def describe(metric: Metric, confidence: float) -> str:
-    """Write a figure with its interval and its n.
+    """Write a metric with its interval and its n.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures of a classifier of several diagnoses: each against the rest, and their means.
+"""Metrics of a classifier of several diagnoses: each against the rest, and their means.
 
 References
 ----------
@@ -18,18 +18,18 @@ from melanoma_tl.metrics.binary import by_resampling, tally_metrics
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import effective_wilson
 from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
-from melanoma_tl.metrics.resampling import Tally, draw_classes, method_name, percentile_interval
+from melanoma_tl.metrics.resampling import ScoreCounts, draw_classes, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_probabilities
 
 NO_CLASS = -1
 """The class that is predicted where several have the same highest score: none, which is never right."""
 
 AVERAGED = tuple(name for name in LABELS if name not in UNBOUNDED)
-"""The figures of one class against the rest whose mean over the classes means something: ratios have none."""
+"""The metrics of one class against the rest whose mean over the classes means something: ratios have none."""
 
 
 class MulticlassMetrics(NamedTuple):
-    """Figures over all classes.
+    """Metrics over all classes.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class MulticlassMetrics(NamedTuple):
     accuracy : Metric
         Share of all images that are called right.
     macro : dict of str to Metric
-        For each name in `AVERAGED`, the mean over the classes of the figure of
+        For each name in `AVERAGED`, the mean over the classes of the metric of
         one against the rest; NaN where it is undefined for one of them.
     """
 
@@ -182,11 +182,11 @@ def multiclass_metrics(
     (value,), (resampled,) = measure_classes(truth, [scores], groups, n_resamples, random_state)
     n, method = len(truth), method_name(groups)
     lows, highs = percentile_interval(value, resampled, confidence)
-    figures = [
+    metrics = [
         Metric(float(one), float(low), float(high), n, method)
         for one, low, high in zip(value, lows, highs, strict=True)
     ]
-    balanced, accuracy, *macro = figures
+    balanced, accuracy, *macro = metrics
     right = predict_classes(scores) == truth
     ends = effective_wilson(right, groups, confidence)
     accuracy = Metric(accuracy.value, *ends, n, "wilson" if groups is None else "clustered wilson")
@@ -218,14 +218,14 @@ def measure_classes(
     values : ndarray of shape (n_classifiers, n_figures)
         Balanced accuracy, accuracy, and the macro means in the order of `AVERAGED`.
     resampled : ndarray of shape (n_classifiers, n_figures, n_resamples)
-        The same of each resample; NaN where a figure is undefined.
+        The same of each resample; NaN where a metric is undefined.
     """
     n_columns = 2 * scores_of[0].shape[1]
     sets = [slice(start, start + n_columns) for start in range(0, n_columns * len(scores_of), n_columns)]
-    # Called or not is a score of two values, so that one resampling serves both kinds of figures.
+    # Called or not is a score of two values, so that one resampling serves both kinds of metrics.
     columns = np.concatenate([part for scores in scores_of for part in (scores, _call_each(scores))], axis=1)
     n_classes = n_columns // 2
-    tallies = [Tally.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]
+    tallies = [ScoreCounts.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]
     here = [(tally.melanoma, tally.benign) for tally in tallies]
     n_above = [int((tally.scores > 0.5).sum()) for tally in tallies]
     values = np.stack([_over_classes(AVERAGED, here[of], n_above[of]) for of in sets])

@@ -39,7 +39,7 @@ class MulticlassComparison(TitledTable):
         First minus second: "balanced_accuracy", "accuracy", and "macro_" with each name in
         `melanoma_tl.metrics.AVERAGED`.
     against_rest : mapping of str to mapping of str to Difference
-        For each class, the differences of all figures of it against the rest.
+        For each class, the differences of all metrics of it against the rest.
     disagreement : McNemar
         Images that one alone calls right.
     """
@@ -62,14 +62,14 @@ class MulticlassComparison(TitledTable):
         Returns
         -------
         pandas.DataFrame
-            One row a figure: "metric", "class" (empty for all classes together), then the columns of `Difference`.
+            One row a metric: "metric", "class" (empty for all classes together), then the columns of `Difference`.
         """
         parts = {"": self.differences, **self.against_rest}
         return pd.DataFrame(
             [
-                {"metric": figure, "class": name, **asdict(row)}
+                {"metric": metric, "class": name, **asdict(row)}
                 for name, rows in parts.items()
-                for figure, row in rows.items()
+                for metric, row in rows.items()
             ]
         )
 
@@ -82,7 +82,7 @@ class MulticlassComparison(TitledTable):
         facts = [
             f"{n} images scored by both: {classes}; {self.left_out} scored by one alone are left out",
             f"Images that one alone calls right: {alone.only_first} {first}, {alone.only_second} {second}",
-            "p-values are not corrected for the number of figures: name the one that counts beforehand",
+            "p-values are not corrected for the number of metrics: name the one that counts beforehand",
         ]
         collapsed = [name for name, row in self._labelled().items() if row.low == row.high]
         return [*facts, f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else facts
@@ -94,9 +94,9 @@ class MulticlassComparison(TitledTable):
             **{f"{LABELS[name]}, mean of the classes": self.differences[f"macro_{name}"] for name in _OF_EACH},
         }
         of_each = {
-            f"{LABELS[figure]} of {name}": rows[figure]
+            f"{LABELS[metric]} of {name}": rows[metric]
             for name, rows in self.against_rest.items()
-            for figure in _OF_EACH
+            for metric in _OF_EACH
         }
         return together | of_each
 
@@ -137,7 +137,7 @@ def compare_classes(
     Returns
     -------
     MulticlassComparison
-        Figures of all classes together have the percentile bootstrap of their difference, both classifiers seeing
+        Metrics of all classes together have the percentile bootstrap of their difference, both classifiers seeing
         the same resamples, and the accuracy McNemar's mid-p test; those of one class against the rest are
         `melanoma_tl.metrics.compare`'s. With `groups` patients are resampled, and McNemar's test, which
         supposes that every image is drawn by itself, is left out.
@@ -192,7 +192,7 @@ def _differences(
     n_resamples: int,
     random_state: int,
 ) -> dict[str, Difference]:
-    """Differences of the figures of all classes together."""
+    """Differences of the metrics of all classes together."""
     (first, second), resampled = measure_classes(truth, scores, groups, n_resamples, random_state)
     lows, highs = percentile_interval(first - second, resampled[0] - resampled[1], confidence)
     found = {}

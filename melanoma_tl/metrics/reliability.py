@@ -32,7 +32,7 @@ from melanoma_tl.metrics.calibration import EDGE, FAR, log_odds, regress
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import effective_size, wilson_interval
 from melanoma_tl.metrics.metric import Metric
-from melanoma_tl.metrics.resampling import Resampling, Tally, method_name, number_groups, percentile_interval
+from melanoma_tl.metrics.resampling import Resampling, ScoreCounts, method_name, number_groups, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
 
 CALIBRATION_LABELS = MappingProxyType(
@@ -45,7 +45,7 @@ CALIBRATION_LABELS = MappingProxyType(
         "calibration_slope": "Calibration slope",
     }
 )
-"""Every figure of `calibration_metrics`, in the order in which it is shown, with its name for readers."""
+"""Every metric of `calibration_metrics`, in the order in which it is shown, with its name for readers."""
 
 STRATEGIES = ("quantile", "uniform")
 """How scores are put into bins, as scikit-learn's ``calibration_curve`` names it: equal mass, equal width."""
@@ -126,7 +126,7 @@ def reliability_curve(
     check_fraction("confidence", confidence)
     truth, scored = check_scored(y_true, y_score)
     check_lengths(len(scored), groups=groups)
-    tally = Tally.of(truth, scored)
+    tally = ScoreCounts.of(truth, scored)
     edges = _edges(tally, n_bins, strategy)
     bins = np.searchsorted(edges, tally.scores)
     n, melanomas, scores = (
@@ -191,7 +191,7 @@ def calibration_metrics(
     more of it, so that a percentile interval would miss the truth. It is a sum of
     distances, though, and so differs from its true value by at most the sum of the
     distances by which chance moves the bins (the triangle inequality). The interval is
-    the figure plus and minus what that sum stays below in `confidence` of the
+    the metric plus and minus what that sum stays below in `confidence` of the
     resamples, cut at 0 and 1; it is wide, but holds what it says.
 
     Intercept and slope [3]_ are 0 and 1 for calibrated scores. The intercept is that of
@@ -206,14 +206,14 @@ def calibration_metrics(
 
     Examples
     --------
-    >>> figures = calibration_metrics([0, 1, 0, 1, 1], [0.1, 0.3, 0.4, 0.8, 0.9])
-    >>> round(figures["brier"].value, 4)
+    >>> metrics = calibration_metrics([0, 1, 0, 1, 1], [0.1, 0.3, 0.4, 0.8, 0.9])
+    >>> round(metrics["brier"].value, 4)
     0.142
     """
     truth, scores = check_scored(y_true, y_score)
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
-    tally = Tally.of(truth, scores)
+    tally = ScoreCounts.of(truth, scores)
     edges = [_edges(tally, n_bins, strategy) for strategy in STRATEGIES]
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=np.concatenate(edges))
     values, resampled = resampling.measure(
@@ -223,21 +223,21 @@ def calibration_metrics(
         stratified=False,
     )
     n, method = len(truth), method_name(groups)
-    figures = {}
+    metrics = {}
     for row, name in enumerate(("brier", "log_loss")):
         low, high = percentile_interval(values[[row]], resampled[[row]], confidence)[:, 0]
-        figures[name] = Metric(float(values[row]), float(low), float(high), n, method)
+        metrics[name] = Metric(float(values[row]), float(low), float(high), n, method)
     gaps = zip(*(np.split(rows[2:], [len(edges[0]) + 1]) for rows in (values, resampled)), strict=True)
     for strategy, (here, drawn) in zip(STRATEGIES, gaps, strict=True):
         value = float(np.abs(here).sum())
         reach = float(np.quantile(np.abs(drawn - here[:, np.newaxis]).sum(axis=0), confidence))
-        figures[f"ece_{strategy}"] = Metric(
+        metrics[f"ece_{strategy}"] = Metric(
             value, max(value - reach, 0.0), min(value + reach, 1.0), n, f"{method} bound"
         )
     numbers = None if groups is None else number_groups(groups, len(truth))
-    figures["calibration_intercept"] = _fit_intercept(truth, log_odds(scores), numbers, confidence)
-    figures["calibration_slope"] = _fit_slope(truth, log_odds(scores), numbers, confidence)
-    return mark_few(figures, count_units(truth, groups))
+    metrics["calibration_intercept"] = _fit_intercept(truth, log_odds(scores), numbers, confidence)
+    metrics["calibration_slope"] = _fit_slope(truth, log_odds(scores), numbers, confidence)
+    return mark_few(metrics, count_units(truth, groups))
 
 
 class BrierDecomposition(NamedTuple):
@@ -294,7 +294,7 @@ def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition
     return BrierDecomposition(given - best, uncertainty - best, uncertainty)
 
 
-def _edges(tally: Tally, n_bins: int, strategy: str) -> NDArray[np.float64]:
+def _edges(tally: ScoreCounts, n_bins: int, strategy: str) -> NDArray[np.float64]:
     """Say where the bins of scores end, but the last: a score on an edge is in the lower bin."""
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ParameterError(f"n_bins must be a whole number of at least 1, got {n_bins!r}")

@@ -1,8 +1,8 @@
 """Draw images, or patients, again with replacement: what every bootstrap interval of the library rests on.
 
-A figure of a binary classifier depends on its scores only through how many images
+A metric of a binary classifier depends on its scores only through how many images
 of each class stand at each distinct score. A resample is therefore kept as such a
-tally, and a figure is computed for thousands of them at once.
+tally, and a metric is computed for thousands of them at once.
 
 For what does not depend on the share of melanomas, such as the AUC, images are drawn
 within their class, so that each resample keeps the class sizes of the test (the
@@ -17,7 +17,7 @@ thousand:
 * Above 4,000 distinct scores, resamples are drawn from pools of neighbouring scores,
   each with at most a 500th of the melanomas and of the benign images, so that a rare
   melanoma has a pool of its own. No pool reaches across a threshold or the edge of a bin.
-  Only the scatter of a figure comes from the pools: its value is that of every single
+  Only the scatter of a metric comes from the pools: its value is that of every single
   score, and the resamples are moved by what pooling has changed.
 * Above 4,000 patients in a stratum, 2,000 bundles of them, made at random, are drawn
   instead: bundles of independent patients are independent themselves (the method of
@@ -54,15 +54,15 @@ _MOST_GROUPS, _BUNDLES = 4_000, 2_000
 _DENSE = 0.02
 
 
-class Tally(NamedTuple):
-    """Images of each class at each distinct score, highest score first: all that any figure depends on."""
+class ScoreCounts(NamedTuple):
+    """Images of each class at each distinct score, highest score first: all that any metric depends on."""
 
     scores: NDArray[np.float64]
     melanoma: NDArray[np.int64]
     benign: NDArray[np.int64]
 
     @classmethod
-    def of(cls, truth: NDArray[np.int64], scores: NDArray[np.float64]) -> "Tally":
+    def of(cls, truth: NDArray[np.int64], scores: NDArray[np.float64]) -> "ScoreCounts":
         """Count the images.
 
         Parameters
@@ -74,14 +74,14 @@ class Tally(NamedTuple):
 
         Returns
         -------
-        Tally
+        ScoreCounts
             One entry a distinct score.
         """
         distinct, cell = np.unique(scores, return_inverse=True)
         counts = [np.bincount(cell[truth == label], minlength=len(distinct))[::-1] for label in (1, 0)]
         return cls(distinct[::-1], *counts)
 
-    def pooled(self, cuts: ArrayLike = ()) -> tuple["Tally", NDArray[np.float64]]:
+    def pooled(self, cuts: ArrayLike = ()) -> tuple["ScoreCounts", NDArray[np.float64]]:
         """Put neighbouring scores together, where there are more than 4,000.
 
         Parameters
@@ -91,7 +91,7 @@ class Tally(NamedTuple):
 
         Returns
         -------
-        Tally, ndarray of shape (n_pools,)
+        ScoreCounts, ndarray of shape (n_pools,)
             One entry a pool, at the mean score of its images; and the lowest score in each, highest pool first. The
             tally itself where there are few scores.
         """
@@ -111,22 +111,24 @@ class Tally(NamedTuple):
         lowest = self.scores[np.append(first[1:], len(self.scores)) - 1]
         # The mean of equal scores may be rounded away from them, across a cut.
         scores = np.clip(total / (melanoma + benign), lowest, self.scores[first])
-        return Tally(scores, melanoma, benign), lowest
+        return ScoreCounts(scores, melanoma, benign), lowest
 
 
-Figure = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
-"""Computes figures, as rows, of distinct scores and of melanoma and benign images at each: of a tally or of `Drawn`."""
+MetricFunction = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""Computes metrics, as rows, of distinct scores and of melanomas and benign images at each."""
 
-Drawn = tuple[NDArray[np.int64], NDArray[np.int64]]
+Resample = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Melanoma and benign images of some resamples at each distinct score, two arrays of shape (size, n_scores)."""
 
 
-def draw_images(tally: Tally, n_resamples: int, random_state: int, *, stratified: bool = True) -> Iterator[Drawn]:
+def draw_images(
+    tally: ScoreCounts, n_resamples: int, random_state: int, *, stratified: bool = True
+) -> Iterator[Resample]:
     """Resample the images.
 
     Parameters
     ----------
-    tally : Tally
+    tally : ScoreCounts
         What to draw from.
     n_resamples : int
         How often.
@@ -138,7 +140,7 @@ def draw_images(tally: Tally, n_resamples: int, random_state: int, *, stratified
     Yields
     ------
     tuple of ndarray
-        A batch of resamples, as `Drawn`.
+        A batch of resamples, as `Resample`.
     """
     rng = np.random.default_rng(random_state)
     n_scores = len(tally.scores)
@@ -158,7 +160,7 @@ def draw_groups(
     random_state: int,
     *,
     stratified: bool = True,
-) -> Iterator[list[Drawn]]:
+) -> Iterator[list[Resample]]:
     """Resample groups of images that belong together, under one or several sets of scores at once.
 
     Parameters
@@ -180,7 +182,7 @@ def draw_groups(
     Yields
     ------
     list of tuple of ndarray
-        A batch of the same resamples under each set of scores, as `Drawn`.
+        A batch of the same resamples under each set of scores, as `Resample`.
     """
     group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
     tables = [_count_by_group(truth, values, group) for values in scores]
@@ -197,7 +199,7 @@ def draw_classes(
     random_state: int,
     *,
     stratified: bool = True,
-) -> Iterator[list[Drawn]]:
+) -> Iterator[list[Resample]]:
     """Resample images of several classes, under the scores of each class at once.
 
     Parameters
@@ -217,7 +219,7 @@ def draw_classes(
     Yields
     ------
     list of tuple of ndarray
-        A batch of the same resamples, as `Drawn`, one entry a column; "melanoma" is the class itself.
+        A batch of the same resamples, as `Resample`, one entry a column; "melanoma" is the class itself.
     """
     group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
     n_images = np.bincount(truth)
@@ -240,7 +242,7 @@ def _draw_together(
     strata: Sequence[NDArray[np.bool_]],
     n_resamples: int,
     random_state: int,
-) -> Iterator[list[Drawn]]:
+) -> Iterator[list[Resample]]:
     """Draw groups within their strata, and tally each draw in every table."""
     rng = np.random.default_rng(random_state)
     bundle, strata = _bundle(strata, rng)
@@ -291,17 +293,17 @@ class Resampling:
 
     Attributes
     ----------
-    tally : Tally
+    tally : ScoreCounts
         Of all images at every score.
-    drawn_from : Tally
+    drawn_from : ScoreCounts
         What resamples are tallies of: the same, or its pools.
     draw : callable
         Takes ``stratified``, gives batches of resamples; the same ones each time.
     """
 
-    tally: Tally
-    drawn_from: Tally
-    draw: Callable[[bool], Iterator[Drawn]]
+    tally: ScoreCounts
+    drawn_from: ScoreCounts
+    draw: Callable[[bool], Iterator[Resample]]
 
     @classmethod
     def of(
@@ -319,36 +321,36 @@ class Resampling:
         Parameters
         ----------
         truth, scores : ndarray of shape (n,)
-            As `Tally.of`.
+            As `ScoreCounts.of`.
         groups, n_resamples, random_state
             As `draw_groups`.
         cuts : array-like of float, default=()
-            Thresholds and edges that figures depend on; a score on one lies below it.
+            Thresholds and edges that metrics depend on; a score on one lies below it.
 
         Returns
         -------
         Resampling
             Of these images.
         """
-        tally = Tally.of(truth, scores)
+        tally = ScoreCounts.of(truth, scores)
         if groups is None:
             return cls.of_tally(tally, n_resamples, random_state, cuts=cuts)
         drawn_from, lowest = tally.pooled(cuts)
         scores = drawn_from.scores[np.searchsorted(-lowest, -scores)]
 
-        def draw(stratified: bool) -> Iterator[Drawn]:
+        def draw(stratified: bool) -> Iterator[Resample]:
             for (drawn,) in draw_groups(truth, [scores], groups, n_resamples, random_state, stratified=stratified):
                 yield drawn
 
         return cls(tally, drawn_from, draw)
 
     @classmethod
-    def of_tally(cls, tally: Tally, n_resamples: int, random_state: int, *, cuts: ArrayLike = ()) -> "Resampling":
+    def of_tally(cls, tally: ScoreCounts, n_resamples: int, random_state: int, *, cuts: ArrayLike = ()) -> "Resampling":
         """Resample images that are counted already.
 
         Parameters
         ----------
-        tally : Tally
+        tally : ScoreCounts
             The images.
         n_resamples, random_state, cuts
             As `of`.
@@ -360,18 +362,20 @@ class Resampling:
         """
         drawn_from, _ = tally.pooled(cuts)
 
-        def draw(stratified: bool) -> Iterator[Drawn]:
+        def draw(stratified: bool) -> Iterator[Resample]:
             return draw_images(drawn_from, n_resamples, random_state, stratified=stratified)
 
         return cls(tally, drawn_from, draw)
 
-    def measure(self, figure: Figure, *, stratified: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Compute figures of the images, and of their resamples.
+    def measure(
+        self, metric: MetricFunction, *, stratified: bool = True
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute metrics of the images, and of their resamples.
 
         Parameters
         ----------
-        figure : callable
-            As `Figure`.
+        metric : callable
+            As `MetricFunction`.
         stratified : bool, default=True
             Whether resamples keep the class sizes.
 
@@ -380,13 +384,13 @@ class Resampling:
         values : ndarray of shape (n_figures,)
             Of all images at every score.
         resampled : ndarray of shape (n_figures, n_resamples)
-            NaN where a figure is undefined.
+            NaN where a metric is undefined.
         """
-        values = figure(*self.tally)
-        resampled = np.concatenate([figure(self.drawn_from.scores, *drawn) for drawn in self.draw(stratified)], axis=-1)
+        values = metric(*self.tally)
+        resampled = np.concatenate([metric(self.drawn_from.scores, *drawn) for drawn in self.draw(stratified)], axis=-1)
         if self.drawn_from is self.tally:
             return values, resampled
-        return values, resampled + (values - figure(*self.drawn_from))[:, np.newaxis]
+        return values, resampled + (values - metric(*self.drawn_from))[:, np.newaxis]
 
 
 def method_name(groups: ArrayLike | None) -> str:
@@ -481,22 +485,22 @@ def add_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def percentile_interval(
     values: NDArray[np.float64], resampled: NDArray[np.float64], confidence: float
 ) -> NDArray[np.float64]:
-    """Cut the tails off the figures of the resamples.
+    """Cut the tails off the metrics of the resamples.
 
     Parameters
     ----------
     values : ndarray of shape (n_figures,)
-        The figures themselves. Where resamples scatter around another value, as those of few images may, the interval
-        is widened up to the figure: no interval leaves out its own value.
+        The metrics themselves. Where resamples scatter around another value, as those of few images may, the interval
+        is widened up to the metric: no interval leaves out its own value.
     resampled : ndarray of shape (n_figures, n_resamples)
-        NaN where a figure is undefined in a resample; that resample then does not count.
+        NaN where a metric is undefined in a resample; that resample then does not count.
     confidence : float
         Coverage, between 0 and 1.
 
     Returns
     -------
     ndarray of shape (2, n_figures)
-        Lower and upper ends; NaN where a figure is undefined, or is so in every resample.
+        Lower and upper ends; NaN where a metric is undefined, or is so in every resample.
     """
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     defined = [row[~np.isnan(row)] for row in resampled]
@@ -522,7 +526,7 @@ def _redraw(counts: NDArray[np.int64], size: int, rng: np.random.Generator) -> N
 def _count_by_group(
     truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArray[np.int64]
 ) -> tuple[csr_array, csr_array]:
-    """Tally each group alone: two sparse tables with a row a group and a column a distinct score, highest first."""
+    """Count each group alone: two sparse tables with a row a group and a column a distinct score, highest first."""
     distinct, cell = np.unique(scores, return_inverse=True)
     column = len(distinct) - 1 - cell
     shape = (int(group.max()) + 1, len(distinct))

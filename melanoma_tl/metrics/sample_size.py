@@ -22,7 +22,7 @@ from melanoma_tl.errors import ParameterError
 from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.metric import FEW, Metric
 
-_PAIR = group(PROBABILITY, 2, "the figures that are expected of both, such as (0.9, 0.85)") | NONE
+_PAIR = group(PROBABILITY, 2, "the metrics that are expected of both, such as (0.9, 0.85)") | NONE
 
 # Two shares that differ by less are one: they come from the same decimals in another order.
 _NOTHING = 1e-12
@@ -78,7 +78,7 @@ def expected_intervals(
     n_melanoma, n_benign : int
         Images of each class, at least 1.
     sensitivity, specificity, auc : float, optional
-        The figures that are expected, 0 to 1; those not given are left out. No formula foresees the interval of an
+        The metrics that are expected, 0 to 1; those not given are left out. No formula foresees the interval of an
         AUC of 0 or 1.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
@@ -91,7 +91,7 @@ def expected_intervals(
     Raises
     ------
     ParameterError
-        If a number is out of its range, or no figure is given.
+        If a number is out of its range, or no metric is given.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def expected_intervals(
     >>> {name: f"{metric.low:.2f}-{metric.high:.2f}" for name, metric in foreseen.items()}
     {'sensitivity': '0.83-0.94', 'auc': '0.83-0.91'}
     """
-    figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
+    metrics = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
     sizes = {"sensitivity": n_melanoma, "specificity": n_benign, "auc": n_melanoma + n_benign}
     method = {"auc": "hanley-mcneil"}
     return {
@@ -109,7 +109,7 @@ def expected_intervals(
             int(sizes[name]),
             method.get(name, "wilson"),
         )
-        for name, value in figures.items()
+        for name, value in metrics.items()
     }
 
 
@@ -141,12 +141,12 @@ def images_needed(
     prevalence : float
         Share of melanomas among the images, between 0 and 1.
     sensitivity, specificity, auc : float, optional
-        The figure that is expected, 0 to 1; exactly one.
+        The metric that is expected, 0 to 1; exactly one.
     confidence : float, default=0.95
         Coverage of the interval, between 0 and 1.
     assurance : float, default=0.8
         In how many of such tests the interval shall be that narrow, at least 0.5 and below 1: chance may make the
-        figure lower than expected, or images of the class fewer, and the interval wider. 0.5 plans for what is
+        metric lower than expected, or images of the class fewer, and the interval wider. 0.5 plans for what is
         expected alone.
 
     Returns
@@ -157,7 +157,7 @@ def images_needed(
     Raises
     ------
     ParameterError
-        If a number is out of its range, or not exactly one figure is given.
+        If a number is out of its range, or not exactly one metric is given.
 
     Examples
     --------
@@ -166,13 +166,13 @@ def images_needed(
     >>> images_needed(0.1, prevalence=0.2, sensitivity=0.9)
     825
     """
-    figures = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
-    if len(figures) != 1:
-        raise ParameterError(f"Give exactly one of sensitivity, specificity and auc, got {' and '.join(figures)}")
-    ((name, value),) = figures.items()
+    metrics = _given(sensitivity=sensitivity, specificity=specificity, auc=auc)
+    if len(metrics) != 1:
+        raise ParameterError(f"Give exactly one of sensitivity, specificity and auc, got {' and '.join(metrics)}")
+    ((name, value),) = metrics.items()
 
-    def width_of(figure: float, n_melanoma: float, n_benign: float) -> float:
-        low, high = _interval(name, figure, n_melanoma, n_benign, confidence)
+    def width_of(metric: float, n_melanoma: float, n_benign: float) -> float:
+        low, high = _interval(name, metric, n_melanoma, n_benign, confidence)
         return high - low
 
     def narrow(n: int) -> bool:
@@ -218,7 +218,7 @@ def images_needed_to_compare(
         being right on an image of the class; of the AUC, that of the two estimates, from DeLong's covariance. Two
         networks on the same images often have 0.5 and more; with 0 the plan is too large and never too small.
     sensitivity, specificity, auc : tuple of float, optional
-        The figures that are expected of the first and of the second, each 0 to 1; exactly one pair.
+        The metrics that are expected of the first and of the second, each 0 to 1; exactly one pair.
     margin : float, optional
         Between 0 and 1: plan to show that the first is worse by less than this (non-inferiority), in place of a
         difference; the two figures may then be equal.
@@ -235,8 +235,8 @@ def images_needed_to_compare(
     Raises
     ------
     ParameterError
-        If a number is out of its range, not exactly one pair is given, the figures do not differ, the first is worse
-        by the margin already, or two classifiers with these figures cannot be so alike.
+        If a number is out of its range, not exactly one pair is given, the metrics do not differ, the first is worse
+        by the margin already, or two classifiers with these metrics cannot be so alike.
 
     Notes
     -----
@@ -250,19 +250,19 @@ def images_needed_to_compare(
     >>> images_needed_to_compare(prevalence=0.2, correlation=0.5, auc=(0.9, 0.9), margin=0.05)
     703
     """
-    figures = {
+    metrics = {
         name: pair
         for name, pair in (("sensitivity", sensitivity), ("specificity", specificity), ("auc", auc))
         if pair is not None
     }
-    if len(figures) != 1:
-        given = " and ".join(figures) or "none"
+    if len(metrics) != 1:
+        given = " and ".join(metrics) or "none"
         raise ParameterError(f"Give exactly one pair of sensitivity, specificity and auc, got {given}")
-    ((name, (first, second)),) = figures.items()
+    ((name, (first, second)),) = metrics.items()
     apart = first - second if margin is None else first - second + margin
     if abs(apart) < _NOTHING or (margin is not None and apart < 0):
         wrong = "do not differ" if margin is None else f"differ by the margin {margin:g} or more"
-        raise ParameterError(f"There is nothing to show: the expected figures {first:g} and {second:g} {wrong}")
+        raise ParameterError(f"There is nothing to show: the expected metrics {first:g} and {second:g} {wrong}")
     z_alpha, z_beta = float(norm.isf((1 - confidence) / 2)), float(norm.ppf(power))
 
     def shown(n: int) -> bool:
@@ -272,7 +272,7 @@ def images_needed_to_compare(
         else:
             size = sizes[0] if name == "sensitivity" else sizes[1]
             null, true = (error / np.sqrt(size) for error in _paired_differences(first, second, correlation))
-        # Where no difference is tested, the variance is that of the figures as they are expected.
+        # Where no difference is tested, the variance is that of the metrics as they are expected.
         return z_alpha * (null if margin is None else true) + z_beta * true <= abs(apart)
 
     return _first(shown, at_least=int(np.ceil(FEW / min(prevalence, 1 - prevalence))))
@@ -302,7 +302,7 @@ def _auc_differences(
 
 
 def _unlucky(name: str, value: float, n_melanoma: float, n_benign: float, assurance: float) -> float:
-    """Take the figure that a share `assurance` of the tests is further from 0.5 than: near it intervals are widest."""
+    """Take the metric that a share `assurance` of the tests is further from 0.5 than: near it intervals are widest."""
     if name == "auc":
         error = auc_standard_error(value, n_melanoma, n_benign)
     else:
@@ -318,10 +318,10 @@ def _unlucky_sizes(n: int, prevalence: float, assurance: float) -> list[tuple[fl
     return [(number, n - number) for number in melanoma]
 
 
-def _given(**figures: float | None) -> dict[str, float]:
-    given = {name: float(value) for name, value in figures.items() if value is not None}
+def _given(**metrics: float | None) -> dict[str, float]:
+    given = {name: float(value) for name, value in metrics.items() if value is not None}
     if not given:
-        raise ParameterError(f"Give the figure that is expected, one of {', '.join(figures)}, such as auc=0.85")
+        raise ParameterError(f"Give the metric that is expected, one of {', '.join(metrics)}, such as auc=0.85")
     return given
 
 

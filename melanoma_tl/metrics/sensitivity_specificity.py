@@ -21,7 +21,7 @@ from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NONE, PROBABILITY, checke
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import specificity_intervals
 from melanoma_tl.metrics.metric import Metric
-from melanoma_tl.metrics.resampling import Tally, add_up
+from melanoma_tl.metrics.resampling import ScoreCounts, add_up
 from melanoma_tl.metrics.thresholds import check_target
 from melanoma_tl.metrics.validation import check_bootstrap, check_scored
 
@@ -205,19 +205,19 @@ def _with_intervals(
     ends = specificity_intervals(truth, scores, targets, groups, confidence, n_resamples, random_state)
     n_benign, method = int(len(truth) - truth.sum()), "fiducial" if groups is None else "clustered fiducial"
     # A value can lie outside, where nothing was seen on its other side: the interval is then widened up to it.
-    figures = [
+    metrics = [
         Metric(float(value), min(low, float(value)), max(high, float(value)), n_benign, method)
         for value, (low, high) in zip(values, 2 * ends, strict=True)
     ]
-    figures = list(mark_few(dict(enumerate(figures)), count_units(truth, groups)).values())
-    return list(zip(figures[: len(targets)], figures[len(targets) :], strict=True))
+    metrics = list(mark_few(dict(enumerate(metrics)), count_units(truth, groups)).values())
+    return list(zip(metrics[: len(targets)], metrics[len(targets) :], strict=True))
 
 
 def _both_ways(
     truth: NDArray[np.int64], scores: NDArray[np.float64], sensitivities: Sequence[float]
 ) -> tuple[list[float], list[float]]:
     """Specificity at each sensitivity: at the first point of the ROC curve that has it, and on the line up to there."""
-    tally = Tally.of(truth, scores)
+    tally = ScoreCounts.of(truth, scores)
     tp, fp = add_up(tally.melanoma), add_up(tally.benign)
     first, between = [], []
     for sensitivity in sensitivities:

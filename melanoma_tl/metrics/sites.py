@@ -38,7 +38,7 @@ from melanoma_tl.metrics.intervals import delong
 from melanoma_tl.metrics.metric import LABELS, Metric
 
 SITE_METRICS = ("auc", "sensitivity", "specificity")
-"""The figures that can be told between sites: their value does not depend on the prevalence at a site."""
+"""The metrics that can be told between sites: their value does not depend on the prevalence at a site."""
 
 
 class RandomEffects(NamedTuple):
@@ -130,7 +130,7 @@ def random_effects(effects: NDArray[np.float64], variances: NDArray[np.float64],
 
 @dataclass(frozen=True)
 class Site:
-    """One figure at one site.
+    """One metric at one site.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class Site:
     n_melanoma, n_benign : int
         Its images.
     value, low, high : float
-        The figure with its interval on the logit scale, 0 to 1.
+        The metric with its interval on the logit scale, 0 to 1.
     weight : float
         Its share in the mean, 0 to 1.
     """
@@ -155,7 +155,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class SiteSummary(TitledTable):
-    """One figure of one classifier at several sites, their mean, and what a new site may see.
+    """One metric of one classifier at several sites, their mean, and what a new site may see.
 
     Made by `combine_sites`.
 
@@ -166,9 +166,9 @@ class SiteSummary(TitledTable):
     sites : tuple of Site
         In the order given.
     mean : Metric
-        The random-effects mean on the logit scale; its n counts the images that the figure counts.
+        The random-effects mean on the logit scale; its n counts the images that the metric counts.
     new_low, new_high : float
-        Ends of the prediction interval of the figure at one more site like these; NaN of two sites.
+        Ends of the prediction interval of the metric at one more site like these; NaN of two sites.
     tau : float
         Standard deviation between sites, on the logit scale.
     i_squared : float
@@ -257,7 +257,7 @@ _REPORT = holding("counts", "a MetricsReport")
 def combine_sites(
     reports: Mapping[str, Any] | Sequence[Any], metric: str = "auc", *, confidence: float = 0.95
 ) -> SiteSummary:
-    """Take the mean of one figure over reports from several sites, and tell how much the sites differ.
+    """Take the mean of one metric over reports from several sites, and tell how much the sites differ.
 
     Parameters
     ----------
@@ -348,7 +348,7 @@ def _by_name(reports: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
 
 
 def _on_logit_scale(name: str, report: Any, metric: str) -> tuple[float, float]:
-    """Give the log odds of a figure, and their variance."""
+    """Give the log odds of a metric, and their variance."""
     if metric not in report.metrics:
         raise ParameterError(f"The report of {name!r} has no scores, and so no AUC; combine sensitivity or specificity")
     if metric == "auc":

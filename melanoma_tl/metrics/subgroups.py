@@ -1,4 +1,4 @@
-"""The figures of a classifier in parts of the images: by age, sex, site, skin type, camera, image size.
+"""The metrics of a classifier in parts of the images: by age, sex, site, skin type, camera, image size.
 
 What a table says of an image is taken as it stands. An image of which it says
 nothing is in a group of its own, "not given"; nothing is ever inferred from the
@@ -67,7 +67,7 @@ By = str | Sequence[str] | NDArray[Any] | pd.Series | Callable[[pd.DataFrame], A
 
 @dataclass(frozen=True)
 class Subgroup:
-    """The images that share a value, and their figures.
+    """The images that share a value, and their metrics.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Subgroup:
 
 @dataclass(frozen=True, eq=False)
 class Subgroups:
-    """The figures of a classifier in each group of images.
+    """The metrics of a classifier in each group of images.
 
     Made by `measure_subgroups` or `MetricsReport.subgroups`.
 
@@ -164,7 +164,7 @@ class Subgroups:
         -------
         pandas.DataFrame
             One row a group: ``column``, ``value``, ``n``, ``n_melanoma``, ``n_benign``,
-            ``small``, then for each figure its value under its name and the ends of its
+            ``small``, then for each metric its value under its name and the ends of its
             interval under ``<name>_low`` and ``<name>_high``, and under ``<name>_few`` whether that is marked.
         """
         rows = []
@@ -220,7 +220,7 @@ def measure_subgroups(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> Subgroups:
-    """Measure the figures of each group of images.
+    """Measure the metrics of each group of images.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def measure_subgroups(
     Returns
     -------
     Subgroups
-        A group with one class only has the figures that exist without the other; with
+        A group with one class only has the metrics that exist without the other; with
         `groups`, one whose images are all of one patient has none.
 
     Raises

@@ -34,7 +34,7 @@ from melanoma_tl._parameters import FLAG, INSIDE, NONE, PROBABILITY, checked, re
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.confusion import ConfusionCounts, proportion_metrics
 from melanoma_tl.metrics.metric import Metric, describe
-from melanoma_tl.metrics.resampling import Tally, add_up
+from melanoma_tl.metrics.resampling import ScoreCounts, add_up
 from melanoma_tl.metrics.validation import check_fraction, check_scored
 
 # Two expected costs that differ by less are one: they come from the same fractions in another order.
@@ -220,7 +220,7 @@ def choose_threshold(
         )
     check_fraction("confidence", confidence)
     truth, scores = check_scored(y_true, y_score)
-    curve = _Curve.of(Tally.of(truth, scores))
+    curve = _Curve.of(ScoreCounts.of(truth, scores))
     if assurance is not None and sensitivity is None and specificity is None:
         raise ParameterError(
             f"assurance goes with sensitivity or specificity, which it assures, got it with {given[0]}"
@@ -253,7 +253,7 @@ class _Curve(NamedTuple):
     fp: NDArray[np.int64]
 
     @classmethod
-    def of(cls, tally: Tally) -> "_Curve":
+    def of(cls, tally: ScoreCounts) -> "_Curve":
         return cls(tally.scores, add_up(tally.melanoma), add_up(tally.benign))
 
     @property

@@ -166,7 +166,7 @@ def check_classes(n_melanoma: int, n_benign: int) -> None:
     """
     if not n_melanoma or not n_benign:
         raise DatasetError(
-            f"Figures need images of both classes, got {n_melanoma} melanoma and {n_benign} benign; "
+            f"Metrics need images of both classes, got {n_melanoma} melanoma and {n_benign} benign; "
             "add images of the missing class (AUC, sensitivity and specificity do not exist without them)"
         )
 

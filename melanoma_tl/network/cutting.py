@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class NetworkParts:
+class SplitNetwork:
     """A network cut in two, after the last point up to which nothing learns.
 
     Attributes
@@ -57,7 +57,7 @@ class FrozenPart:
     n_views: int
 
 
-def cut_network(model: Any) -> NetworkParts:
+def split_network(model: Any) -> SplitNetwork:
     """Cut a network where a single tensor carries everything and nothing before it learns.
 
     Where the first layer that learns is in a branch, the cut is before the branches part.
@@ -69,17 +69,17 @@ def cut_network(model: Any) -> NetworkParts:
 
     Returns
     -------
-    NetworkParts
+    SplitNetwork
         The two networks; training the second trains the whole.
     """
     import keras
 
-    tensor = _last_still_tensor(model)
+    tensor = _last_fixed_tensor(model)
     frozen = None if tensor is None else keras.Model(model.inputs[0], tensor, name=f"{model.name}_frozen")
     if frozen is None or not frozen.weights:
-        return NetworkParts(None, model)
+        return SplitNetwork(None, model)
     logger.info("the frozen part of %s ends with %s, %s", model.name, _operation(tensor).name, tuple(tensor.shape[1:]))
-    return NetworkParts(frozen, keras.Model(tensor, model.outputs[0], name=f"{model.name}_trained"))
+    return SplitNetwork(frozen, keras.Model(tensor, model.outputs[0], name=f"{model.name}_trained"))
 
 
 def with_precision(model: Any, policy: str, *, anew: bool = False) -> Any:
@@ -167,7 +167,7 @@ def build_scorer(model: Any, precision: Precision) -> Any:
 
     if set(precision) == {FLOAT32}:
         return model
-    parts = cut_network(model)
+    parts = split_network(model)
     images = keras.Input(model.inputs[0].shape[1:], name=IMAGE)
     with blaming_precision():
         features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
@@ -199,7 +199,7 @@ def blaming_precision() -> Iterator[None]:
         ) from error
 
 
-def _last_still_tensor(model: Any) -> Any:
+def _last_fixed_tensor(model: Any) -> Any:
     """Walk through the graph until something learns; None if that is at once."""
     nodes = _sorted_nodes(model)
     readers: dict[int, int] = {}  # how many of the nodes still to come read each tensor
@@ -209,7 +209,7 @@ def _last_still_tensor(model: Any) -> Any:
     waiting: set[int] = set()
     last = None
     for node in nodes:
-        if not _is_still(node.operation):
+        if not _is_fixed(node.operation):
             break
         for tensor in node.input_tensors:
             readers[id(tensor)] -= 1
@@ -220,7 +220,7 @@ def _last_still_tensor(model: Any) -> Any:
     return last
 
 
-def _is_still(operation: Any) -> bool:
+def _is_fixed(operation: Any) -> bool:
     """Tell whether an operation gives the same for the same input throughout training.
 
     Layers without a variable have nothing to learn; those that draw at random keep their seed in one.
@@ -228,7 +228,7 @@ def _is_still(operation: Any) -> bool:
     return not getattr(operation, "trainable", True) or not getattr(operation, "variables", ())
 
 
-def describe_network(model: Any) -> bytes:
+def network_digest(model: Any) -> bytes:
     """Compute what tells two networks apart: their layers, how these are connected, and their weights.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from melanoma_tl._keras.copies import copy_layer
 from melanoma_tl._keras.isolation import seeded_building
-from melanoma_tl._parameters import show
+from melanoma_tl._parameters import quoted
 from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
@@ -46,7 +46,7 @@ def build_network(
     preprocessing: str,
     head: Head,
     pooling: str,
-    taps: Sequence[str],
+    feature_layers: Sequence[str],
     dropout: float,
     random_state: int | None,
     n_classes: int = 2,
@@ -67,7 +67,7 @@ def build_network(
         What stands between the last feature map and the score, as `melanoma_tl.network.heads.apply_head` says.
     pooling : {"avg", "max", "avg_max", "log_center"}
         What the "pooled" head takes of each channel of a feature map, as `melanoma_tl.network.pool` says.
-    taps : sequence of str
+    feature_layers : sequence of str
         Layers of the backbone whose feature maps the "pooled" head takes beside the last.
     dropout : float
         Share of the features before the score that are left out in training.
@@ -88,7 +88,7 @@ def build_network(
     ParameterError
         If a parameter cannot be used, or a layer was made before the network: it would belong to others too.
     UnknownNameError
-        If `taps` names a layer that the backbone does not have.
+        If `feature_layers` names a layer that the backbone does not have.
     """
     import keras
 
@@ -98,7 +98,7 @@ def build_network(
     with seeded_building(random_state), keras.name_scope(scope):
         images, scaled = scaled_images(spec, input_size, preprocessing)
         backbone = build_backbone(spec, scaled, weights)
-        maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in taps)]
+        maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in feature_layers)]
         features = apply_head(head, maps, pooling, {operation.name for operation in backbone.operations})
         if dropout:
             features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
@@ -151,7 +151,7 @@ def scaled_images(spec: BackboneSpec, input_size: tuple[int, int], preprocessing
         found = f"{type(error).__name__}: {error}"
         raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
     if not isinstance(scaled, keras.KerasTensor):
-        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {show(scaled)}")
+        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {quoted(scaled)}")
     return images, scaled
 
 
@@ -190,7 +190,7 @@ def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bo
                 part.trainable = False
 
 
-def first_layer_that_learns(spec: BackboneSpec, trainable_from: str | int | None) -> str | None:
+def resolve_trainable_from(spec: BackboneSpec, trainable_from: str | int | None) -> str | None:
     """Give the name of the layer that a user may have given as a number of stages.
 
     Parameters
@@ -221,7 +221,7 @@ def first_layer_that_learns(spec: BackboneSpec, trainable_from: str | int | None
     return spec.stages[trainable_from - 1]
 
 
-def depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
+def stage_depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
     """Tell how deep each layer of a backbone lies below the head, in stages.
 
     Parameters
@@ -305,14 +305,16 @@ def _find_map(backbone: Any, name: str) -> Any:
     """Return the feature map that a layer of the backbone gives."""
     names = [layer.name for layer in backbone.layers]
     if name not in names:
-        raise UnknownNameError("layer for taps", name, names)
+        raise UnknownNameError("layer for feature_layers", name, names)
     tensor = backbone.get_layer(name).output
     if len(tensor.shape) != 4:
-        raise ParameterError(f"taps: {name!r} gives no feature map (n, height, width, channels) but {tensor.shape}")
+        raise ParameterError(
+            f"feature_layers: {name!r} gives no feature map (n, height, width, channels) but {tensor.shape}"
+        )
     return tensor
 
 
-def uncompiled(model: Any) -> Any:
+def without_optimizer(model: Any) -> Any:
     """Return a network without its optimizer, which takes more memory and more disk than the network itself.
 
     Parameters

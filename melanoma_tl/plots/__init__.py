@@ -14,7 +14,7 @@ from melanoma_tl.plots.decision_curves import (
 from melanoma_tl.plots.forest import ForestDisplay
 from melanoma_tl.plots.history import HistoryDisplay
 from melanoma_tl.plots.metrics import MetricsDisplay
-from melanoma_tl.plots.style import BLUE, GREEN, GREY, ORANGE, dress, new_axes, new_figure
+from melanoma_tl.plots.style import BLUE, GREEN, GREY, ORANGE, new_axes, new_figure, style_axes
 
 __all__ = [
     "BLUE",
@@ -28,7 +28,7 @@ __all__ = [
     "MetricsDisplay",
     "PredictiveValuesDisplay",
     "ScoreHistogramDisplay",
-    "dress",
     "new_axes",
     "new_figure",
+    "style_axes",
 ]

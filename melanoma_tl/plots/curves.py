@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_figure
 from melanoma_tl.metrics.metric import Metric, describe
-from melanoma_tl.metrics.resampling import Tally
-from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, dress, new_axes, square
+from melanoma_tl.metrics.resampling import ScoreCounts
+from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, new_axes, square, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ _DASHES = ("-", "--", ":")  # for more curves than there are colours
 def draw_roc(
     y_true: NDArray[np.int64],
     y_score: NDArray[np.float64],
-    figures: Mapping[str, Metric],
+    metrics: Mapping[str, Metric],
     *,
     threshold: float,
     confidence: float,
@@ -40,7 +40,7 @@ def draw_roc(
         0 benign, 1 melanoma.
     y_score : ndarray of shape (n,)
         Probabilities of melanoma.
-    figures : mapping of str to Metric
+    metrics : mapping of str to Metric
         Holds auc, sensitivity and specificity.
     threshold : float
         Where the operating point lies.
@@ -64,11 +64,11 @@ def draw_roc(
         plot_chance_level=True,
         chance_level_kw={"color": GREY},
     )
-    display.line_.set(color=BLUE, linewidth=2, label=f"AUC {describe(figures['auc'], confidence)}")
+    display.line_.set(color=BLUE, linewidth=2, label=f"AUC {describe(metrics['auc'], confidence)}")
     display.chance_level_.set(label="chance, AUC 0.5")
-    sensitivity, specificity = figures["sensitivity"].value, figures["specificity"].value
+    sensitivity, specificity = metrics["sensitivity"].value, metrics["specificity"].value
     _mark_operating_point(ax, 1 - specificity, sensitivity, threshold)
-    dress(ax, "ROC curve", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
+    style_axes(ax, "ROC curve", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
     ax.legend(loc="lower right", fontsize=TEXT_SIZE - 1)
     return display
@@ -77,7 +77,7 @@ def draw_roc(
 def draw_precision_recall(
     y_true: NDArray[np.int64],
     y_score: NDArray[np.float64],
-    figures: Mapping[str, Metric],
+    metrics: Mapping[str, Metric],
     *,
     threshold: float,
     confidence: float,
@@ -89,7 +89,7 @@ def draw_precision_recall(
     ----------
     y_true, y_score, threshold, confidence, ax
         As `draw_roc`.
-    figures : mapping of str to Metric
+    metrics : mapping of str to Metric
         Holds average_precision, sensitivity and precision.
 
     Returns
@@ -103,15 +103,15 @@ def draw_precision_recall(
     display = PrecisionRecallDisplay.from_predictions(
         **_points(y_true, y_score), ax=ax, plot_chance_level=True, chance_level_kw={"color": GREY}
     )
-    display.line_.set(color=BLUE, linewidth=2, label=f"AP {describe(figures['average_precision'], confidence)}")
+    display.line_.set(color=BLUE, linewidth=2, label=f"AP {describe(metrics['average_precision'], confidence)}")
     # scikit-learn counts the points that it was given, and not their weights.
     display.prevalence_pos_label = float(np.mean(y_true))
     display.chance_level_.set(
         ydata=[display.prevalence_pos_label] * 2, label=f"chance, the prevalence {display.prevalence_pos_label:.3f}"
     )
-    if figures["precision"].n:
-        _mark_operating_point(ax, figures["sensitivity"].value, figures["precision"].value, threshold)
-    dress(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
+    if metrics["precision"].n:
+        _mark_operating_point(ax, metrics["sensitivity"].value, metrics["precision"].value, threshold)
+    style_axes(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
     square(ax)
     ax.legend(loc="lower left", fontsize=TEXT_SIZE - 1)
     return display
@@ -152,7 +152,7 @@ def draw_roc_curves(
     for line, label in zip(display.line_, curves, strict=True):
         line.set(linewidth=1.8, label=in_figure(label, 90))
     display.chance_level_.set(label="chance, AUC 0.5")
-    dress(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
+    style_axes(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
     ax.legend(loc="lower right", fontsize=TEXT_SIZE - 2)
     return display
@@ -161,7 +161,7 @@ def draw_roc_curves(
 def draw_reliability(
     curve: "ReliabilityCurve",
     y_score: NDArray[np.float64],
-    figures: Mapping[str, Metric],
+    metrics: Mapping[str, Metric],
     *,
     confidence: float,
     smooth: "SmoothCalibration | None" = None,
@@ -175,7 +175,7 @@ def draw_reliability(
         The bins.
     y_score : ndarray of shape (n,)
         The scores that are in them.
-    figures : mapping of str to Metric
+    metrics : mapping of str to Metric
         Holds brier, calibration_slope and calibration_intercept, for the legend.
     confidence : float
         Coverage of the intervals.
@@ -203,8 +203,8 @@ def draw_reliability(
     display.plot(ax=ax, ref_line=False, color=BLUE, marker="o", markersize=5, linewidth=1.4)
     display.line_.set_label(f"{len(curve.n)} bins, n = {_range(curve.n)} each, {100 * confidence:g} % intervals")
     for name, label in _CALIBRATION_LEGEND.items():
-        ax.plot([], [], " ", label=f"{label} {describe(figures[name], confidence)}")
-    dress(ax, "Reliability diagram", "Mean score", "Share of melanomas")
+        ax.plot([], [], " ", label=f"{label} {describe(metrics[name], confidence)}")
+    style_axes(ax, "Reliability diagram", "Mean score", "Share of melanomas")
     square(ax)
     ax.legend(loc="best", fontsize=TEXT_SIZE - 2, handlelength=1.5)
     return display
@@ -212,7 +212,7 @@ def draw_reliability(
 
 def _points(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     """Leave out points of a curve that lie closer to each other than anybody can see."""
-    scores, melanoma, benign = Tally.of(y_true, y_score).pooled()[0]
+    scores, melanoma, benign = ScoreCounts.of(y_true, y_score).pooled()[0]
     return {
         "y_true": np.repeat([1, 0], len(scores)),
         "y_score": np.tile(scores, 2),

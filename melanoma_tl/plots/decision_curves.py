@@ -23,7 +23,7 @@ from melanoma_tl.metrics.decision_curves import (
 from melanoma_tl.metrics.intervals import effective_size
 from melanoma_tl.metrics.validation import check_lengths, check_scored
 from melanoma_tl.plots.display import ScoresDisplay
-from melanoma_tl.plots.style import BLUE, GREEN, GREY, ORANGE, TEXT_SIZE, dress, shade, square, styled
+from melanoma_tl.plots.style import BLUE, GREEN, GREY, ORANGE, TEXT_SIZE, shade, square, style_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +161,7 @@ class DecisionCurveDisplay(CurveDisplay):
             ax.axhline(0, color=GREY, linestyle=":", label="none cut out")
             ax.set(xlim=(0, 1), ylim=(-0.25 * self.prevalence, 1.1 * max(self.prevalence, curve.high.max())))
         title = f"Decision curve (prevalence {100 * self.prevalence:.1f} %)"
-        dress(ax, title, "Threshold probability of melanoma", "Net benefit per image")
+        style_axes(ax, title, "Threshold probability of melanoma", "Net benefit per image")
         ax.legend(loc="upper right", fontsize=TEXT_SIZE - 1)
         return self
 
@@ -219,7 +219,7 @@ class GainCurveDisplay(CurveDisplay):
         if ref_line:
             ax.plot([0, self.prevalence, 1], [0, 1, 1], color=GREEN, linestyle="--", label="all melanomas first")
             ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="in random order")
-        dress(ax, "Cumulative gain", "Images looked at, highest scores first", "Melanomas found")
+        style_axes(ax, "Cumulative gain", "Images looked at, highest scores first", "Melanomas found")
         square(ax)
         ax.legend(loc="lower right", fontsize=TEXT_SIZE - 1)
         return self
@@ -283,7 +283,7 @@ class ScoreHistogramDisplay(ScoresDisplay):
             ax.stairs(shares, histogram.edges, color=colour, alpha=0.35, fill=True)
             self.steps_.append(ax.stairs(shares, histogram.edges, **outline))
         ax.axvline(self.threshold, color="black", linestyle="--", linewidth=1.2, label=f"threshold {self.threshold:g}")
-        dress(ax, "Scores by class", "Score", "Share of the class")
+        style_axes(ax, "Scores by class", "Score", "Share of the class")
         ax.set(xlim=(0, 1))
         ax.legend(fontsize=TEXT_SIZE - 1)
         return self
@@ -395,7 +395,7 @@ class PredictiveValuesDisplay(ScoresDisplay):
             self.lines_ += ax.plot(values.prevalence, value, **look)
             shade(ax, values.prevalence, low, high, self.lines_[-1].get_color())
         ax.axvline(self.prevalence, color=GREY, linestyle=":", label=f"prevalence here, {100 * self.prevalence:.1f} %")
-        dress(ax, "Predictive values at other prevalences", "Prevalence of melanoma", "Predictive value")
+        style_axes(ax, "Predictive values at other prevalences", "Prevalence of melanoma", "Predictive value")
         # Where lesions are looked at in earnest melanoma is rare: a linear axis would hide it at its edge.
         ax.set_xscale("log")
         ticks = [tick for tick in _PREVALENCE_TICKS if values.prevalence[0] <= tick <= values.prevalence[-1]]

@@ -1,4 +1,4 @@
-"""The plot of one figure at several sites."""
+"""The plot of one metric at several sites."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -8,7 +8,7 @@ import numpy as np
 from melanoma_tl._escaping import in_figure
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.plots.display import Display
-from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress, new_axes
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, new_axes, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ class ForestDisplay(Display):
             names.append("one more site")
             values.append(f"{found.new_low:.3f}-{found.new_high:.3f}")
         covered = f"{100 * found.confidence:g} % intervals"
-        dress(ax, f"{LABELS[found.metric]} by site, with {covered}", LABELS[found.metric], "")
+        style_axes(ax, f"{LABELS[found.metric]} by site, with {covered}", LABELS[found.metric], "")
         ax.set(ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), [in_figure(name) for name in names])
         ax.grid(visible=False, axis="y")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress, new_axes
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, new_axes, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ class HistoryDisplay:
                 ax.plot(range(1, len(values) + 1), values, color=colour, marker=marker, markersize=4, label=source)
         if best is not None:
             ax.axvline(best, color=GREY, linestyle="--", label=f"lowest validation loss: epoch {best}")
-        dress(ax, _PANELS[key], "Epoch", _PANELS[key])
+        style_axes(ax, _PANELS[key], "Epoch", _PANELS[key])
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         ax.margins(y=0.12)
         ax.legend(fontsize=TEXT_SIZE - 1)

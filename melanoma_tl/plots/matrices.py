@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_figure
 from melanoma_tl.metrics.confusion import ConfusionCounts
-from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, dress, new_axes
+from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, new_axes, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ def _draw(matrix: NDArray[np.int64], classes: Sequence[str], ax: "Axes") -> "Con
     display.im_.set(data=_shares(matrix), clim=(0, 1))
     for text, share in zip(display.text_.flat, _shares(matrix).flat, strict=True):
         text.set(fontsize=TEXT_SIZE, color="white" if share > _DARK else "black")
-    dress(ax, f"Confusion matrix (n = {matrix.sum()})", "Predicted class", "True class")
+    style_axes(ax, f"Confusion matrix (n = {matrix.sum()})", "Predicted class", "True class")
     ax.grid(visible=False)
     return display
 

@@ -1,4 +1,4 @@
-"""The plot of all figures with their intervals."""
+"""The plot of all metrics with their intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
 from melanoma_tl.plots.display import ScoresDisplay
-from melanoma_tl.plots.style import BLUE, TEXT_SIZE, dress, new_axes, styled
+from melanoma_tl.plots.style import BLUE, TEXT_SIZE, new_axes, style_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ _NO_BARS = {*UNBOUNDED, *(LABELS[name] for name in UNBOUNDED)}
 
 @dataclass(eq=False, repr=False)
 class MetricsDisplay(ScoresDisplay):
-    """Figures as bars with their intervals.
+    """Metrics as bars with their intervals.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ class MetricsDisplay(ScoresDisplay):
         ax = self._begin(new_axes(7.2, 0.4 * len(shown) + 1.2) if ax is None else ax)
         rows, metrics = range(len(shown)), list(shown.values())
         lowest = min((metric.low for metric in metrics if metric.low < 0), default=0)
-        # Matplotlib leaves out NaN: an undefined figure has an empty row, and says so on the right.
+        # Matplotlib leaves out NaN: an undefined metric has an empty row, and says so on the right.
         bars = styled(style, Rectangle, color=BLUE, alpha=0.45, linewidth=0)
         self.bars_ = ax.barh(rows, [metric.value for metric in metrics], **{"height": 0.6} | bars)
         for row, metric in zip(rows, metrics, strict=True):
             ax.plot([metric.low, metric.high], [row, row], color="black", linewidth=1.6, marker="|", markersize=8)
-        dress(ax, f"Test figures with {100 * self.confidence:g} % intervals", "Value", "")
+        style_axes(ax, f"Test metrics with {100 * self.confidence:g} % intervals", "Value", "")
         ax.set(xlim=(lowest, 1.02), ylim=(len(rows) - 0.4, -0.6))
         ax.set_yticks(rows, [f"{LABELS.get(name, name)}  (n = {metric.n})" for name, metric in shown.items()])
         ax.grid(visible=False, axis="y")
@@ -103,7 +103,7 @@ class MetricsDisplay(ScoresDisplay):
         ax: "Axes | None" = None,
         **style: Any,
     ) -> Self:
-        """Compute all figures of a set of scores, and draw them.
+        """Compute all metrics of a set of scores, and draw them.
 
         Parameters
         ----------

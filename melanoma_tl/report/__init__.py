@@ -1,4 +1,4 @@
-"""`MetricsReport`: what a classifier is worth on a test set, as figures, plots, text and a page."""
+"""`MetricsReport`: what a classifier is worth on a test set, as metrics, plots, text and a page."""
 
 from melanoma_tl.report.card import CARD
 from melanoma_tl.report.metrics_report import MetricsReport

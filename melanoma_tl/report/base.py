@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from melanoma_tl._atomic import publishing
+from melanoma_tl._atomic import atomic_write_once
 from melanoma_tl._parameters import NONE, PATH, TABLE, TEXT, check, checked, choice, several
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.plots import HistoryDisplay
 from melanoma_tl.report.content import DrawnFigure, ReportContent
 from melanoma_tl.report.documents import save_text, write_dict, write_json
 from melanoma_tl.report.page import write_page
-from melanoma_tl.report.text import write_fragment, write_markdown, write_text
+from melanoma_tl.report.text import write_html_fragment, write_markdown, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ class Report(ReportContent):
         return write_text(self)
 
     def _repr_html_(self) -> str:
-        return write_fragment(self)
+        return write_html_fragment(self)
 
     def to_markdown(self) -> str:
         """Write the report as Markdown.
@@ -37,7 +37,7 @@ class Report(ReportContent):
         Returns
         -------
         str
-            What speaks against the figures, all tables, the skipped images, what was attached, and
+            What speaks against the metrics, all tables, the skipped images, what was attached, and
             the provenance.
         """
         return write_markdown(self)
@@ -48,13 +48,13 @@ class Report(ReportContent):
         Returns
         -------
         dict
-            The figures, each a dict of value, low, high, n and few; "schema_version", "confidence", "name",
-            "skipped", "findings", "history", "provenance" and "notice". Undefined figures are None.
+            The metrics, each a dict of value, low, high, n and few; "schema_version", "confidence", "name",
+            "skipped", "findings", "history", "provenance" and "notice". Undefined metrics are None.
         """
         return write_dict(self)
 
     def to_json(self) -> str:
-        """Write the report as strict JSON: an undefined figure is null, never NaN.
+        """Write the report as strict JSON: an undefined metric is null, never NaN.
 
         Returns
         -------
@@ -132,7 +132,7 @@ class Report(ReportContent):
         for drawn in self.draw_all():
             for suffix in formats:
                 path = folder / f"{drawn.name}.{suffix}"
-                with publishing(path) as temporary:
+                with atomic_write_once(path) as temporary:
                     drawn.figure.savefig(temporary, format=suffix, dpi=150, facecolor="white")
                 written.append(path)
         return written

@@ -25,7 +25,7 @@ from melanoma_tl.metrics.calibration import Calibration
 from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.content import ReportContent
 from melanoma_tl.report.provenance import how_seen
-from melanoma_tl.report.text import NOTICE, inline
+from melanoma_tl.report.text import NOTICE, one_line
 
 CARD = MappingProxyType(
     {
@@ -108,7 +108,7 @@ def _model(report: ReportContent) -> Mapping[str, Any]:
 
 def _parameters(report: ReportContent, *names: str) -> str:
     known = _model(report).get("parameters", {})
-    return inline({name: known[name] for name in names if name in known})
+    return one_line({name: known[name] for name in names if name in known})
 
 
 def _sentence(start: str, text: str) -> str:
@@ -134,17 +134,17 @@ def _describe_model(report: ReportContent) -> str:
     model = _model(report)
     if "estimator" in model:
         return f"{model['estimator']}."
-    names = ("backbone", "head", "pooling", "taps", "trainable_from", "stages")
+    names = ("backbone", "head", "pooling", "feature_layers", "trainable_from", "stages")
     told = [_sentence("Recipe", str(model.get("recipe", ""))), _sentence("Network", _parameters(report, *names))]
     if "ensemble" in model:
-        told.append(_sentence("Ensemble", inline(model["ensemble"])))
+        told.append(_sentence("Ensemble", one_line(model["ensemble"])))
     return " ".join(part for part in told if part)
 
 
 def _training(report: ReportContent) -> str:
     model = _model(report)
     told = [
-        _sentence(title, inline(model[key]))
+        _sentence(title, one_line(model[key]))
         for key, title in (("training_data", "Training data"), ("validation_data", "Validation data"))
         if model.get(key) is not None
     ]
@@ -162,7 +162,7 @@ def _describe_calibration(calibration: Any) -> str:
     try:
         return str(Calibration(**calibration))
     except (MelanomaTLError, TypeError):  # what a caller wrote into the provenance
-        return inline(calibration)
+        return one_line(calibration)
 
 
 def _independence(report: ReportContent) -> str:
@@ -176,8 +176,8 @@ def _independence(report: ReportContent) -> str:
 
 
 def _sample_size(report: ReportContent) -> str:
-    figures = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
-    return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {figures}."
+    metrics = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
+    return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {metrics}."
 
 
 def _classes(report: ReportContent) -> str:
@@ -202,7 +202,7 @@ _KNOWN: Mapping[str, Callable[[ReportContent], str]] = {
     "threshold_and_calibration": _threshold_and_calibration,
     "independence": _independence,
     "sample_size": _sample_size,
-    "performance": lambda _: "See Figures and Plots above; each figure has an interval and its n.",
+    "performance": lambda _: "See Metrics and Plots above; each metric has an interval and its n.",
     "fairness": lambda report: _see(report, "Subgroups"),
     "explainability": lambda report: _see(report, "Explanations", "ShortcutCheck"),
 }

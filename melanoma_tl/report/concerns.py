@@ -1,4 +1,4 @@
-"""What speaks against the figures of a report: found by looking, gravest first, in plain sentences."""
+"""What speaks against the metrics of a report: found by looking, gravest first, in plain sentences."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class _Check(NamedTuple):
 
 
 def list_concerns(report: ReportContent) -> list[str]:
-    """Say what speaks against the figures, the gravest first.
+    """Say what speaks against the metrics, the gravest first.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def list_concerns(report: ReportContent) -> list[str]:
         if concerns is not None:
             looked_at.append(check.looked_at)
             found += concerns
-    return found or [f"Nothing was found that speaks against these figures; looked at: {', '.join(looked_at)}"]
+    return found or [f"Nothing was found that speaks against these metrics; looked at: {', '.join(looked_at)}"]
 
 
 def _leakage(report: ReportContent) -> list[str] | None:
@@ -68,7 +68,7 @@ def _one_class(report: ReportContent) -> list[str]:
         never = [name for name in calls if name not in called]
         return [f"No image is called {' or '.join(never)}: the sensitivity for it is 0"] if never else []
     what = f"CALLED {called[0].upper()}" if called else "WITHOUT A CALL"
-    return [f"EVERY IMAGE IS {what}: figures that count calls say nothing of the scores"]
+    return [f"EVERY IMAGE IS {what}: metrics that count calls say nothing of the scores"]
 
 
 def _target(report: ReportContent) -> list[str] | None:
@@ -101,7 +101,7 @@ def _no_better_than_chance(report: ReportContent) -> list[str] | None:
 
 def _few(report: ReportContent) -> list[str]:
     few = [f"{n} {name}" for name, n in report.class_sizes.items() if n < FEW]
-    told = f"Too few to judge by: only {' and '.join(few)}; each single image moves a figure by over a tenth"
+    told = f"Too few to judge by: only {' and '.join(few)}; each single image moves a metric by over a tenth"
     return [told] if few else []
 
 
@@ -134,12 +134,12 @@ def _prevalence_by_choice(report: ReportContent) -> list[str] | None:
 
 
 def _without_width(report: ReportContent) -> list[str]:
-    collapsed = [name for name, metric in report.figures.items() if metric.low == metric.high]
+    collapsed = [name for name, metric in report.named_metrics.items() if metric.low == metric.high]
     return [f"{COLLAPSED} ({', '.join(collapsed)})"] if collapsed else []
 
 
 def _few_intervals(report: ReportContent) -> list[str]:
-    marked = [name for name, metric in report.figures.items() if metric.few]
+    marked = [name for name, metric in report.named_metrics.items() if metric.few]
     return [f"{FACT} ({', '.join(marked)})"] if marked else []
 
 

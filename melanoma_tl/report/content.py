@@ -36,7 +36,7 @@ class Table(NamedTuple):
 
 
 class DrawnFigure(NamedTuple):
-    """A figure of a report.
+    """A metric of a report.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class ScoredReport(Protocol):
         What the two classes are called.
     counts : ConfusionCounts
         How many images of each class are called what.
-    figures : mapping of str to Metric
+    named_metrics : mapping of str to Metric
         Every metric, by its name for readers.
     metrics, calibration : mapping of str to Metric
         What the calls are worth, and what the scores are worth as probabilities.
@@ -94,7 +94,7 @@ class ScoredReport(Protocol):
     def counts(self) -> ConfusionCounts: ...  # noqa: D102
 
     @property
-    def figures(self) -> Mapping[str, Metric]: ...  # noqa: D102
+    def named_metrics(self) -> Mapping[str, Metric]: ...  # noqa: D102
 
     @property
     def metrics(self) -> Mapping[str, Metric]: ...  # noqa: D102
@@ -114,7 +114,7 @@ class ScoredReport(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ReportContent(ABC):
-    """What each kind of report holds beside its figures, and what it says of itself."""
+    """What each kind of report holds beside its metrics, and what it says of itself."""
 
     confidence: float
     name: str
@@ -145,13 +145,13 @@ class ReportContent(ABC):
 
     @property
     @abstractmethod
-    def figures(self) -> Mapping[str, Metric]:
-        """Every figure, by its name for readers."""
+    def named_metrics(self) -> Mapping[str, Metric]:
+        """Every metric, by its name for readers."""
 
     @property
     @abstractmethod
     def headlines(self) -> Mapping[str, Metric]:
-        """The figures to look at first, by their names for readers."""
+        """The metrics to look at first, by their names for readers."""
 
     @property
     @abstractmethod
@@ -160,7 +160,7 @@ class ReportContent(ABC):
 
     @abstractmethod
     def statements(self) -> list[str]:
-        """Say what the figures rest on: the images, and when they are called what.
+        """Say what the metrics rest on: the images, and when they are called what.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class ReportContent(ABC):
 
     @abstractmethod
     def tables(self) -> list[Table]:
-        """Give the figures as tables of text.
+        """Give the metrics as tables of text.
 
         Returns
         -------
@@ -180,7 +180,7 @@ class ReportContent(ABC):
 
     @abstractmethod
     def figures_to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain Python objects.
+        """Give the metrics as plain Python objects.
 
         Returns
         -------

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from melanoma_tl._atomic import publishing
+from melanoma_tl._atomic import atomic_write_once
 from melanoma_tl._escaping import in_csv
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.report.content import ReportContent, ScoredReport
@@ -18,7 +18,7 @@ from melanoma_tl.report.text import NOTICE, SCHEMA_VERSION, in_words
 
 
 def write_dict(report: ReportContent) -> dict[str, Any]:
-    """Write the report as plain Python objects; undefined figures become None.
+    """Write the report as plain Python objects; undefined metrics become None.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def write_dict(report: ReportContent) -> dict[str, Any]:
     dict
         As ``report.schema.json`` describes it.
     """
-    return plain(
+    return to_jsonable(
         {
             "schema_version": SCHEMA_VERSION,
             **report.figures_to_dict(),
@@ -51,7 +51,7 @@ def write_json(document: dict[str, Any]) -> str:
     Parameters
     ----------
     document : dict
-        As `plain` makes it.
+        As `to_jsonable` makes it.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def save_text(path: Path, writers: Mapping[str, Callable[[], str]], *, otherwise
     if write is None:
         raise ParameterError(f"A report is saved as one of {', '.join(writers)}, got {str(path)!r}; {otherwise}")
     text = write()
-    with publishing(path) as temporary:
+    with atomic_write_once(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
@@ -134,14 +134,14 @@ def save_submission(path: Path, image_ids: Sequence[str], columns: Mapping[str, 
             UserWarning,
             stacklevel=4,
         )
-    with publishing(path) as temporary:
+    with atomic_write_once(path) as temporary:
         pd.DataFrame({"image": written, **{in_csv(title): scores for title, scores in columns.items()}}).to_csv(
             temporary, index=False
         )
     return path
 
 
-def plain(value: Any) -> Any:
+def to_jsonable(value: Any) -> Any:
     """Turn a value into what strict JSON can hold; NaN and infinities become None.
 
     Parameters
@@ -157,16 +157,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): to_jsonable(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
+        return [to_jsonable(entry) for entry in value]
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value if value is None or isinstance(value, str | int | bool) else str(value)
 
 
 def figures_of_scores(report: ScoredReport) -> dict[str, Any]:
-    """Give the figures that need scores as plain Python objects.
+    """Give the metrics that need scores as plain Python objects.
 
     Parameters
     ----------

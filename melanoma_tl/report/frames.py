@@ -1,4 +1,4 @@
-"""The figures of a report as a tidy table of pandas: one row a figure, whatever it is of."""
+"""The metrics of a report as a tidy table of pandas: one row a metric, whatever it is of."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -11,12 +11,12 @@ from melanoma_tl.report.content import ScoredReport
 _COLUMNS = ("metric", "at", "value", "low", "high", "confidence", "method", "n", "few", "name")
 
 
-def frame_figures(figures: Mapping[str, Metric], *, confidence: float, name: str) -> pd.DataFrame:
-    """Write figures as rows.
+def frame_metrics(metrics: Mapping[str, Metric], *, confidence: float, name: str) -> pd.DataFrame:
+    """Write metrics as rows.
 
     Parameters
     ----------
-    figures : mapping of str to Metric
+    metrics : mapping of str to Metric
         By name.
     confidence : float
         Coverage of the intervals.
@@ -26,18 +26,18 @@ def frame_figures(figures: Mapping[str, Metric], *, confidence: float, name: str
     Returns
     -------
     pandas.DataFrame
-        Columns "metric", "at" (NaN: a figure that is asked for nowhere in particular), "value", "low", "high",
+        Columns "metric", "at" (NaN: a metric that is asked for nowhere in particular), "value", "low", "high",
         "confidence", "method", "n", "few" and "name".
     """
     rows = [
         (metric, float("nan"), one.value, one.low, one.high, confidence, one.method, one.n, one.few, name)
-        for metric, one in figures.items()
+        for metric, one in metrics.items()
     ]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"at": float, "value": float, "n": int})
 
 
 def frame_report(report: ScoredReport) -> pd.DataFrame:
-    """Write all figures of a report on two classes as rows.
+    """Write all metrics of a report on two classes as rows.
 
     Parameters
     ----------
@@ -47,23 +47,23 @@ def frame_report(report: ScoredReport) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `frame_figures`; where there are scores also the calibration, and specificity at given sensitivities and
+        As `frame_metrics`; where there are scores also the calibration, and specificity at given sensitivities and
         sensitivity at given specificities, which stand in "at".
     """
-    framed = partial(frame_figures, confidence=report.confidence, name=report.name)
+    framed = partial(frame_metrics, confidence=report.confidence, name=report.name)
     parts = [framed(report.metrics)]
     if report.y_score is not None:
         parts.append(framed(report.calibration))
         for at in report.specificity_at_sensitivity:
-            figures = {
+            metrics = {
                 "specificity_at_sensitivity": at.challenge,
                 "specificity_at_sensitivity_interpolated": at.interpolated,
             }
-            parts.append(framed(figures).assign(at=at.sensitivity))
+            parts.append(framed(metrics).assign(at=at.sensitivity))
         for turned in report.sensitivity_at_specificity:
-            figures = {
+            metrics = {
                 "sensitivity_at_specificity": turned.reached,
                 "sensitivity_at_specificity_interpolated": turned.interpolated,
             }
-            parts.append(framed(figures).assign(at=turned.specificity))
+            parts.append(framed(metrics).assign(at=turned.specificity))
     return pd.concat(parts, ignore_index=True)

@@ -53,7 +53,7 @@ _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MetricsReport(ReportPlots):
-    """Test figures of a classifier, each with an interval and its n, and what produced them.
+    """Test metrics of a classifier, each with an interval and its n, and what produced them.
 
     Made by `from_estimator`, `from_scores` or `from_confusion`, not by calling the class.
 
@@ -72,7 +72,7 @@ class MetricsReport(ReportPlots):
     name : str
         Name of the test data.
     skipped : tuple of SkippedRow
-        Images that no figure counts, each with id, path and reason.
+        Images that no metric counts, each with id, path and reason.
     provenance : mapping
         "created", "versions", "test_data" and "intervals" of this report, under "model" what the
         classifier says of itself, under "tta" how many views of each image it scored, under
@@ -82,7 +82,7 @@ class MetricsReport(ReportPlots):
     history : mapping of str to list of float, or None
         Loss and accuracy of each training epoch.
     y_true, y_score : ndarray of shape (n,), or None
-        The labels (0 benign, 1 melanoma) and scores that the figures count.
+        The labels (0 benign, 1 melanoma) and scores that the metrics count.
     image_ids : tuple of str
         Their ids; row numbers where none were given.
     paths : tuple of str, or None
@@ -155,7 +155,7 @@ class MetricsReport(ReportPlots):
             0 or False benign, 1 or True melanoma, or words that say so; others need `pos_label`.
         y_score : array-like of shape (n,)
             Probabilities of melanoma, 0 to 1. NaN marks an image that has no score: it
-            is left out of the figures and listed in `skipped`.
+            is left out of the metrics and listed in `skipped`.
         pos_label : object, optional
             The label in `y_true` that means melanoma; every other label is then benign.
         threshold : float, default=0.5
@@ -201,7 +201,7 @@ class MetricsReport(ReportPlots):
         check_lengths(len(scores), y_true=truth)
         rows = take_scored(np.isnan(scores), image_ids=image_ids, paths=paths, groups=groups, skipped=skipped)
         truth, scores = truth[rows.scored], scores[rows.scored]
-        figures = score_metrics(
+        metrics = score_metrics(
             truth,
             scores,
             threshold=threshold,
@@ -212,7 +212,7 @@ class MetricsReport(ReportPlots):
         )
         counts = confusion_counts(truth, scores, threshold)
         return cls(
-            metrics=figures,
+            metrics=metrics,
             counts=counts,
             threshold=float(threshold),
             confidence=confidence,
@@ -375,8 +375,8 @@ class MetricsReport(ReportPlots):
 
     def __repr__(self) -> str:
         first = next(iter(self.metrics))
-        figure = f"{LABELS[first]} {describe(self.metrics[first], self.confidence)}"
-        return f"MetricsReport({self.name!r}, {self.counts.n} images, {figure})"
+        metric = f"{LABELS[first]} {describe(self.metrics[first], self.confidence)}"
+        return f"MetricsReport({self.name!r}, {self.counts.n} images, {metric})"
 
     @property
     def class_sizes(self) -> Mapping[str, int]:
@@ -395,8 +395,8 @@ class MetricsReport(ReportPlots):
         return {"": self}
 
     @property
-    def figures(self) -> Mapping[str, Metric]:
-        """The figures in `metrics`, by their names for readers."""
+    def named_metrics(self) -> Mapping[str, Metric]:
+        """The metrics in `metrics`, by their names for readers."""
         return {self._in_own_words(LABELS[name]): metric for name, metric in self.metrics.items()}
 
     @property
@@ -417,7 +417,7 @@ class MetricsReport(ReportPlots):
         return f"An image is called {self.class_names[1]} when its score is above {self.threshold:.4g}, {origin}."
 
     def statements(self) -> list[str]:
-        """Say what the figures rest on: images, threshold and prevalence.
+        """Say what the metrics rest on: images, threshold and prevalence.
 
         Returns
         -------
@@ -435,18 +435,18 @@ class MetricsReport(ReportPlots):
         ]
 
     def tables(self) -> list[Table]:
-        """Give the figures as tables of text.
+        """Give the metrics as tables of text.
 
         Returns
         -------
         list of Table
-            All figures and the confusion matrix; with scores, also the specificity at given sensitivities
+            All metrics and the confusion matrix; with scores, also the specificity at given sensitivities
             and the calibration.
         """
         return list_tables(self)
 
     def figures_to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain Python objects.
+        """Give the metrics as plain Python objects.
 
         Returns
         -------
@@ -513,7 +513,7 @@ class MetricsReport(ReportPlots):
         Returns
         -------
         Comparison
-            Differences of all figures, this minus other, with intervals and tests. Each
+            Differences of all metrics, this minus other, with intervals and tests. Each
             classifier keeps its own threshold.
 
         Raises
@@ -605,7 +605,7 @@ class MetricsReport(ReportPlots):
         *,
         bands: Mapping[str, Sequence[float]] | None = None,
     ) -> Subgroups:
-        """Measure the figures of groups of images: by age, sex, site, skin type, camera or image size.
+        """Measure the metrics of groups of images: by age, sex, site, skin type, camera or image size.
 
         Parameters
         ----------
@@ -626,7 +626,7 @@ class MetricsReport(ReportPlots):
         Returns
         -------
         Subgroups
-            A group a value, each with n, melanomas and figures with intervals; small groups
+            A group a value, each with n, melanomas and metrics with intervals; small groups
             are marked.
 
         Raises
@@ -658,12 +658,12 @@ class MetricsReport(ReportPlots):
         return replace(found, left_out=left_out)
 
     def to_frame(self) -> pd.DataFrame:
-        """Give all figures to pandas.
+        """Give all metrics to pandas.
 
         Returns
         -------
         pandas.DataFrame
-            One row a figure: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
+            One row a metric: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
             "low", "high", "confidence", "method", "n", "few" and "name", which is that of the test data: the tables of
             several reports can be put under each other with ``pandas.concat``.
 
@@ -677,12 +677,12 @@ class MetricsReport(ReportPlots):
 
     @checked(claims=TABLE)
     def check_claims(self, claims: Mapping[str, float | str]) -> ClaimsCheck:
-        """Find which figures of a paper cannot come from one confusion matrix.
+        """Find which metrics of a paper cannot come from one confusion matrix.
 
         Parameters
         ----------
         claims : mapping of str to float or str
-            Names of figures (recall, dice, iou and ppv are understood) and their values,
+            Names of metrics (recall, dice, iou and ppv are understood) and their values,
             as a fraction (0.8667) or a percentage (86.67, "86.67 %"), with the digits
             that were printed.
 

@@ -44,7 +44,7 @@ from melanoma_tl.report.base import Report
 from melanoma_tl.report.class_names import rename_classes
 from melanoma_tl.report.content import DrawnFigure, Table
 from melanoma_tl.report.documents import save_submission
-from melanoma_tl.report.frames import frame_figures
+from melanoma_tl.report.frames import frame_metrics
 from melanoma_tl.report.matching import match_images
 from melanoma_tl.report.metrics_report import MetricsReport
 from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
@@ -64,7 +64,7 @@ _MAX_COLUMNS = 3
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MulticlassReport(Report):
-    """Test figures of a classifier of several diagnoses, each with an interval and its n, and what produced them.
+    """Test metrics of a classifier of several diagnoses, each with an interval and its n, and what produced them.
 
     Made by `from_estimator` or `from_scores`, not by calling the class.
 
@@ -78,13 +78,13 @@ class MulticlassReport(Report):
         Mean of the classes' sensitivities, which the ISIC challenges of 2018 and 2019 ranked by, and the share of
         images that are called right; an image is called what has its highest score.
     macro : mapping of str to Metric
-        The means over the classes of the figures of one against the rest, a class being called where its score
+        The means over the classes of the metrics of one against the rest, a class being called where its score
         is strictly above 0.5.
     confusion_matrix : ndarray of int of shape (n_classes, n_classes)
         A row a true class, a column a predicted one; images that several classes share the highest score of
         are in no column.
     y_true : ndarray of int of shape (n,)
-        Number of the class of each image that the figures count.
+        Number of the class of each image that the metrics count.
     y_score : ndarray of float64 of shape (n, n_classes)
         Their scores.
     confidence, name, skipped, provenance, history, image_ids, paths, groups, findings
@@ -146,7 +146,7 @@ class MulticlassReport(Report):
         y_true : array-like of shape (n,)
             The diagnosis of each image, as it stands in `classes`.
         y_score : array-like of shape (n, n_classes)
-            Probabilities, one column a class. NaN marks an image that has no score: it is left out of the figures
+            Probabilities, one column a class. NaN marks an image that has no score: it is left out of the metrics
             and listed in `skipped`.
         classes : sequence of shape (n_classes,)
             What the columns stand for; each must occur in `y_true`.
@@ -264,8 +264,8 @@ class MulticlassReport(Report):
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        figure = f"balanced accuracy {describe(self.balanced_accuracy, self.confidence)}"
-        return f"MulticlassReport({self.name!r}, {len(self.classes)} classes, {figure})"
+        metric = f"balanced accuracy {describe(self.balanced_accuracy, self.confidence)}"
+        return f"MulticlassReport({self.name!r}, {len(self.classes)} classes, {metric})"
 
     @property
     def class_sizes(self) -> Mapping[str, int]:
@@ -283,8 +283,8 @@ class MulticlassReport(Report):
         return {f" of {name}": report for name, report in self.against_rest.items()}
 
     @property
-    def figures(self) -> Mapping[str, Metric]:
-        """Every figure of all classes together and of each class against the rest, by its name for readers."""
+    def named_metrics(self) -> Mapping[str, Metric]:
+        """Every metric of all classes together and of each class against the rest, by its name for readers."""
         return self._together | self._of_each
 
     @property
@@ -298,7 +298,7 @@ class MulticlassReport(Report):
         return "An image is called what has its highest score, and nothing where several classes share it."
 
     def statements(self) -> list[str]:
-        """Say what the figures rest on: images, calls and the shares of the classes.
+        """Say what the metrics rest on: images, calls and the shares of the classes.
 
         Returns
         -------
@@ -317,7 +317,7 @@ class MulticlassReport(Report):
         ]
 
     def tables(self) -> list[Table]:
-        """Give the figures as tables of text.
+        """Give the metrics as tables of text.
 
         Returns
         -------
@@ -328,7 +328,7 @@ class MulticlassReport(Report):
             [
                 name,
                 f"{report.counts.n_melanoma}{' (few)' if report.counts.n_melanoma < FEW else ''}",
-                *(" ".join(cells(report.metrics[figure])) for figure in _SHOWN),
+                *(" ".join(cells(report.metrics[metric])) for metric in _SHOWN),
             ]
             for name, report in self.against_rest.items()
         ]
@@ -340,7 +340,7 @@ class MulticlassReport(Report):
         ]
 
     def figures_to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain Python objects.
+        """Give the metrics as plain Python objects.
 
         Returns
         -------
@@ -358,17 +358,17 @@ class MulticlassReport(Report):
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Give all figures to pandas.
+        """Give all metrics to pandas.
 
         Returns
         -------
         pandas.DataFrame
-            One row a figure, as `MetricsReport.to_frame`, with the class that it is of under "class"; empty for
+            One row a metric, as `MetricsReport.to_frame`, with the class that it is of under "class"; empty for
             those of all classes, of which the means are called "macro_" and the name of the figure.
         """
         together = {"balanced_accuracy": self.balanced_accuracy, "accuracy": self.accuracy}
         together |= {f"macro_{name}": metric for name, metric in self.macro.items()}
-        parts = [frame_figures(together, confidence=self.confidence, name=self.name).assign(**{"class": ""})]
+        parts = [frame_metrics(together, confidence=self.confidence, name=self.name).assign(**{"class": ""})]
         parts += [report.to_frame().assign(**{"class": name}) for name, report in self.against_rest.items()]
         return pd.concat(parts, ignore_index=True)
 
@@ -412,7 +412,7 @@ class MulticlassReport(Report):
         Returns
         -------
         MulticlassComparison
-            Differences of the figures of all classes together, this minus other, and a `Comparison` of each class
+            Differences of the metrics of all classes together, this minus other, and a `Comparison` of each class
             against the rest.
 
         Raises
@@ -479,7 +479,7 @@ class MulticlassReport(Report):
         return draw_roc_curves(curves, ax=ax)
 
     def plot_metrics(self, ax: "Axes | None" = None) -> MetricsDisplay:
-        """Draw the figures of all classes together as bars with their intervals.
+        """Draw the metrics of all classes together as bars with their intervals.
 
         Parameters
         ----------
@@ -615,11 +615,11 @@ class MulticlassReport(Report):
         yield DrawnFigure(
             "confusion_matrix", "Confusion matrix", f"Called right: {right}.", self.plot_confusion_matrix().figure_
         )
-        for name, title, figures, draw in (
+        for name, title, metrics, draw in (
             ("metrics", "All classes", self._together, self.plot_metrics),
             ("classes", "Each class against the rest", self._of_each, self.plot_classes),
         ):
-            listed = "; ".join(f"{label} {describe(metric, self.confidence)}" for label, metric in figures.items())
+            listed = "; ".join(f"{label} {describe(metric, self.confidence)}" for label, metric in metrics.items())
             yield DrawnFigure(name, title, f"Bars with intervals: {listed}.", draw().figure_)
         yield from self._draw_history()
         if self.paths is not None:
@@ -634,22 +634,22 @@ class MulticlassReport(Report):
 
     @cached_property
     def _together(self) -> dict[str, Metric]:
-        """The figures of all classes together, by their names for readers."""
+        """The metrics of all classes together, by their names for readers."""
         shown = {"Balanced accuracy": self.balanced_accuracy, "Accuracy": self.accuracy}
         return shown | {_mean_of(name): metric for name, metric in self.macro.items()}
 
     @cached_property
     def _of_each(self) -> dict[str, Metric]:
-        """The first figures of each class against the rest, by their names for readers."""
+        """The first metrics of each class against the rest, by their names for readers."""
         return {
-            f"{LABELS[figure]} of {name}": report.metrics[figure]
+            f"{LABELS[metric]} of {name}": report.metrics[metric]
             for name, report in self.against_rest.items()
-            for figure in _SHOWN
+            for metric in _SHOWN
         }
 
 
 def _mean_of(name: str) -> str:
-    """Name the mean over the classes of a figure for readers."""
+    """Name the mean over the classes of a metric for readers."""
     return f"{rename_classes(LABELS[name], ('the others', 'the class'))}, mean of the classes"
 
 

@@ -12,7 +12,7 @@ from melanoma_tl._tables import html_table
 from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.content import ReportContent
-from melanoma_tl.report.text import NOTICE, inline, is_drawing, list_facts, list_skipped, list_sources, write_title
+from melanoma_tl.report.text import NOTICE, is_drawing, list_facts, list_skipped, list_sources, one_line, write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,11 +169,11 @@ def _draw(content: Any) -> Any:
 
 def _data_rows(report: ReportContent) -> Iterator[list[str]]:
     """Tell what is known of the images that the model was made with and judged on."""
-    yield ["test", inline(report.provenance["test_data"])]
+    yield ["test", one_line(report.provenance["test_data"])]
     for key in ("training_data", "validation_data"):
         known = report.provenance["model"].get(key)
         if known is not None:
-            yield [key.removesuffix("_data"), inline(known)]
+            yield [key.removesuffix("_data"), one_line(known)]
     if "seen_by_the_model" in report.provenance:
         seen = report.provenance["seen_by_the_model"]
-        yield ["test images that the model was fitted or tuned with", "not known" if seen is None else inline(seen)]
+        yield ["test images that the model was fitted or tuned with", "not known" if seen is None else one_line(seen)]

@@ -99,7 +99,7 @@ class ReportPlots(ReportData):
         return self._named(draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax))
 
     def plot_metrics(self, ax: "Axes | None" = None) -> MetricsDisplay:
-        """Draw every figure as a bar with its interval.
+        """Draw every metric as a bar with its interval.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class ReportPlots(ReportData):
         MetricsDisplay
             Its ``figure_`` shows and saves.
         """
-        return self._named(MetricsDisplay(self.figures, self.confidence).plot(ax))
+        return self._named(MetricsDisplay(self.named_metrics, self.confidence).plot(ax))
 
     @checked(strategy=choice(*STRATEGIES))
     def plot_calibration(self, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
@@ -264,7 +264,7 @@ class ReportPlots(ReportData):
             yield drawn._replace(alt=self._in_own_words(drawn.alt), title=self._in_own_words(drawn.title))
 
     def _draw_all(self) -> Iterator[DrawnFigure]:
-        """Draw every figure, with the words for benign lesions and melanomas."""
+        """Draw every metric, with the words for benign lesions and melanomas."""
         if self.y_score is not None:
             yield from self._draw_scored()
         tn, fp, fn, tp = self.counts
@@ -274,8 +274,8 @@ class ReportPlots(ReportData):
             f"Of {tn + fp} benign images {tn} were called benign, of {fn + tp} melanomas {tp} melanoma.",
             self.plot_confusion_matrix().figure_,
         )
-        listed = "; ".join(f"{name} {describe(metric, self.confidence)}" for name, metric in self.figures.items())
-        yield DrawnFigure("metrics", "All figures", f"Bars with intervals: {listed}.", self.plot_metrics().figure_)
+        listed = "; ".join(f"{name} {describe(metric, self.confidence)}" for name, metric in self.named_metrics.items())
+        yield DrawnFigure("metrics", "All metrics", f"Bars with intervals: {listed}.", self.plot_metrics().figure_)
         yield DrawnFigure(
             "predictive_values",
             "Predictive values at other prevalences",
@@ -301,20 +301,20 @@ class ReportPlots(ReportData):
 
     def _draw_scored(self) -> Iterator[DrawnFigure]:
         """Draw what needs scores."""
-        figures = {name: describe(metric, self.confidence) for name, metric in self.metrics.items()}
+        metrics = {name: describe(metric, self.confidence) for name, metric in self.metrics.items()}
         slope = describe(self.calibration["calibration_slope"], self.confidence)
         smooth = "" if self.smooth_calibration is None else ", and a smooth curve with a band"
         yield DrawnFigure(
             "roc",
             "ROC curve",
-            f"Sensitivity against the false positive rate. AUC {figures['auc']}. At the threshold: sensitivity "
-            f"{figures['sensitivity']}, specificity {figures['specificity']}.",
+            f"Sensitivity against the false positive rate. AUC {metrics['auc']}. At the threshold: sensitivity "
+            f"{metrics['sensitivity']}, specificity {metrics['specificity']}.",
             self.plot_roc().figure_,
         )
         yield DrawnFigure(
             "precision_recall",
             "Precision-recall curve",
-            f"Precision against sensitivity. Average precision {figures['average_precision']}, where the prevalence is "
+            f"Precision against sensitivity. Average precision {metrics['average_precision']}, where the prevalence is "
             f"{self.prevalence:.3f}.",
             self.plot_precision_recall().figure_,
         )

@@ -1,4 +1,4 @@
-"""What a report says of where its figures come from: asked of classifier and images, never of the caller's memory."""
+"""What a report says of where its metrics come from: asked of classifier and images, never of the caller's memory."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -31,7 +31,7 @@ def describe_report(
     class_sizes : mapping of str to int
         Images of each class.
     n_skipped : int
-        Images that no figure counts.
+        Images that no metric counts.
     bootstrap : tuple of int
         Number of resamples and seed.
     model : mapping or None
@@ -108,7 +108,7 @@ def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:
     if not hasattr(estimator, "seen_images"):
         return None
     overlap = estimator.seen_images(X)
-    overlap.warn_if_any("Its figures say little about new images", stacklevel=4)
+    overlap.warn_if_any("Its metrics say little about new images", stacklevel=4)
     here, there = overlap.pairs["left_id"], overlap.pairs["right_id"].astype(str)
     of_role = {name: int(here[there.str.startswith(f"{name} image ")].nunique()) for name in _DONE_WITH}
     return {

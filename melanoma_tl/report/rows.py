@@ -13,7 +13,7 @@ _NO_SCORE = "the classifier gave no score: the image could not be read"
 
 
 class Rows(NamedTuple):
-    """The images that the figures of a report count.
+    """The images that the metrics of a report count.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Rows(NamedTuple):
     groups : tuple or None
         What each belongs to, such as its patient.
     skipped : tuple of SkippedRow
-        The images that no figure counts.
+        The images that no metric counts.
     """
 
     scored: NDArray[np.intp]

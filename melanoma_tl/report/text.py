@@ -17,7 +17,7 @@ from melanoma_tl.report.content import ReportContent, ScoredReport, Table
 NOTICE = "Research use only; not a medical device."
 
 TIED_TO_PREVALENCE = "precision, NPV, accuracy, F1, IoU, average precision, MCC and kappa"
-"""The figures that change with the share of the classes, for readers."""
+"""The metrics that change with the share of the classes, for readers."""
 
 SCHEMA_VERSION = 1
 """Of the JSON report; ``report.schema.json`` beside this file describes it."""
@@ -38,11 +38,11 @@ def write_title(report: ReportContent) -> str:
     str
         For people.
     """
-    return f"Test figures: {report.name}" if report.name else "Test figures"
+    return f"Test metrics: {report.name}" if report.name else "Test metrics"
 
 
 def list_facts(report: ReportContent) -> list[str]:
-    """State what speaks against trusting the figures, and what they rest on.
+    """State what speaks against trusting the metrics, and what they rest on.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def list_facts(report: ReportContent) -> list[str]:
 
 
 def list_tables(report: ScoredReport) -> list[Table]:
-    """Give the figures of two classes as tables.
+    """Give the metrics of two classes as tables.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def list_tables(report: ScoredReport) -> list[Table]:
     Returns
     -------
     list of Table
-        All figures and the confusion matrix; with scores, also the specificity at given sensitivities, the
+        All metrics and the confusion matrix; with scores, also the specificity at given sensitivities, the
         sensitivity at given specificities and the calibration.
     """
     header = figures_header(report.confidence)
@@ -80,7 +80,7 @@ def list_tables(report: ScoredReport) -> list[Table]:
     tn, fp, fn, tp = map(str, report.counts)
     benign, melanoma = report.class_names
     tables = [
-        Table("All figures", header, rows_of(report.figures)),
+        Table("All metrics", header, rows_of(report.named_metrics)),
         Table(
             "Confusion matrix",
             ["truth", f"predicted {benign}", f"predicted {melanoma}"],
@@ -132,13 +132,13 @@ def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
     """
     for key, value in report.provenance.items():
         if key != "model":
-            yield key, inline(value)
+            yield key, one_line(value)
     for key, value in report.provenance["model"].items():
-        yield f"model {key}".replace("_", " "), inline(value)
+        yield f"model {key}".replace("_", " "), one_line(value)
 
 
 def list_skipped(report: ReportContent) -> list[str]:
-    """Give the first images that no figure counts, with the reasons.
+    """Give the first images that no metric counts, with the reasons.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def write_markdown(report: ReportContent) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_fragment(report: ReportContent) -> str:
+def write_html_fragment(report: ReportContent) -> str:
     """Write the report as a piece of HTML for a notebook.
 
     Parameters
@@ -239,15 +239,15 @@ def figures_header(confidence: float) -> list[str]:
     list of str
         One a column.
     """
-    return ["figure", "value", f"{100 * confidence:g} % interval", "n", "interval by"]
+    return ["metric", "value", f"{100 * confidence:g} % interval", "n", "interval by"]
 
 
-def rows_of(figures: Mapping[str, Metric]) -> list[list[str]]:
-    """Write figures as the rows of a table.
+def rows_of(metrics: Mapping[str, Metric]) -> list[list[str]]:
+    """Write metrics as the rows of a table.
 
     Parameters
     ----------
-    figures : mapping of str to Metric
+    metrics : mapping of str to Metric
         By their names for readers.
 
     Returns
@@ -255,11 +255,11 @@ def rows_of(figures: Mapping[str, Metric]) -> list[list[str]]:
     list of list of str
         Name, value, interval, n, and how the interval was made.
     """
-    return [[name, *cells(metric), str(metric.n), metric.method] for name, metric in figures.items()]
+    return [[name, *cells(metric), str(metric.n), metric.method] for name, metric in metrics.items()]
 
 
 def cells(metric: Metric) -> tuple[str, str]:
-    """Write a figure and its interval for a table.
+    """Write a metric and its interval for a table.
 
     Parameters
     ----------
@@ -294,7 +294,7 @@ def is_drawing(content: Any) -> bool:
     return hasattr(content, "savefig") or type(content).__name__.endswith("Display")
 
 
-def inline(value: Any) -> str:
+def one_line(value: Any) -> str:
     """Write a value in one line.
 
     Parameters
@@ -308,10 +308,10 @@ def inline(value: Any) -> str:
         For people.
     """
     if isinstance(value, Mapping):
-        entries = ((key, inline(entry), isinstance(entry, Mapping)) for key, entry in value.items())
+        entries = ((key, one_line(entry), isinstance(entry, Mapping)) for key, entry in value.items())
         return ", ".join(f"{key}=({text})" if nested else f"{key}={text}" for key, text, nested in entries)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(f'({inline(one)})' if isinstance(one, Mapping) else inline(one) for one in value)}]"
+        return f"[{', '.join(f'({one_line(one)})' if isinstance(one, Mapping) else one_line(one) for one in value)}]"
     return "none" if value is None else " ".join(str(value).split())
 
 

@@ -106,7 +106,7 @@ def check_archive(archive: zipfile.ZipFile, n_bytes: int, expected: Mapping[str,
     if expected.keys() - set(names):
         raise ModelFileError(f"incomplete, {', '.join(sorted(expected.keys() - set(names)))} is missing")
     if set(names) - expected.keys():
-        unknown = show(*sorted(set(names) - expected.keys()))
+        unknown = quoted(*sorted(set(names) - expected.keys()))
         raise ModelFileError(f"refused, it holds {unknown}, which no model file does")
     if len(names) > len(expected):
         raise ModelFileError("refused, it holds a member twice")
@@ -206,7 +206,7 @@ def check_graph(config: dict[str, Any]) -> dict[str, Any]:
     for value in _walk(config):
         if isinstance(value, str) and ("/" in value or "\\" in value):
             # Keras allows no slash in names, so that nothing in a network needs one.
-            raise ModelFileError(f"refused, its network holds a path, an address or code: {show(value)}")
+            raise ModelFileError(f"refused, its network holds a path, an address or code: {quoted(value)}")
         if isinstance(value, dict) and "class_name" in value:
             registered |= _check_entry(value)
     return registered
@@ -232,7 +232,7 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
     is_function = name == "function"
     key = entry.get("config") if is_function else entry.get("registered_name", name)
     if not all(value is None or isinstance(value, str) for value in (name, module, key)):
-        raise ModelFileError(f"refused, {CONFIG_FILE} names no class by {show(name, module, key)}")
+        raise ModelFileError(f"refused, {CONFIG_FILE} names no class by {quoted(name, module, key)}")
     if name in _VALUES:
         keras.backend.standardize_dtype(entry["config"].get("dtype"))  # no strings of any length
         return {}
@@ -244,7 +244,7 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
     if not safe:
         full_name = ".".join(filter(None, (module, key if is_function else name)))
         raise ModelFileError(
-            f"refused, its network names {show(full_name)}. Only layers of Keras "
+            f"refused, its network names {quoted(full_name)}. Only layers of Keras "
             "that carry no code and read no files can be loaded, its activations, and what a package, imported "
             "beforehand, has registered with keras.saving.register_keras_serializable"
         )
@@ -415,7 +415,7 @@ def _count_numbers(config: dict[str, Any], registered: dict[str, Any]) -> tuple[
     return sum(math.prod(variable.shape) for variable in network.variables), max(tensors, default=0)
 
 
-def show(*found: object) -> str:
+def quoted(*found: object) -> str:
     """Quote what a file holds: escaped, and not at length.
 
     Parameters

@@ -30,15 +30,15 @@ from melanoma_tl.metrics.thresholds import OperatingPoint
 LABEL = TEXT | FLAG | real()
 """What one class may be called."""
 
-_FIGURES = mapping(listed(FIGURE), "a dict with a list of numbers for each figure")
+_METRICS = mapping(listed(FIGURE), "a dict with a list of numbers for each metric")
 _FINGERPRINTS = mapping(TEXT, "a dict of base64")
 _COUNT = whole(at_least=0, at_most=2**53)
 
-_PARTS = {
+_NESTED = {
     "parameters": TABLE,
     "classes": listed(LABEL, at_least=2),
     "pos_label": LABEL | NONE,
-    "history": _FIGURES,
+    "history": _METRICS,
     "skipped": listed(group(TEXT, 3, "id, path and reason")),
     "fingerprints": mapping(_FINGERPRINTS, "a dict of fingerprints"),
     "provenance": TABLE,
@@ -81,7 +81,7 @@ def read_parts(state: Mapping[str, Any], n_scores: int) -> dict[str, Any]:
     MelanomaTLError
         If a value is of another kind or out of its range.
     """
-    parts: dict[str, Any] = dict.fromkeys(_OPTIONAL) | take(state, _PARTS)
+    parts: dict[str, Any] = dict.fromkeys(_OPTIONAL) | take(state, _NESTED)
     labels, pos_label = parts["classes"], parts["pos_label"]
     if len(labels) != (2 if n_scores == 1 else n_scores):
         raise ModelFileError(f"has {len(labels)} classes, but {n_scores} scores")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from melanoma_tl._atomic import publishing, scratch
+from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.saving.audit import check_archive, read_json
-from melanoma_tl.saving.model_file import describing, opened
+from melanoma_tl.saving.model_file import describing, open_archive
 
 STATE_FILE = "ensemble.json"
 """Name of the part of a saved ensemble that is no member."""
@@ -55,7 +55,7 @@ def save_ensemble(members: Sequence[Savable], state: Mapping[str, Any], path: Pa
         raise ModelFileError(f"the file of an ensemble ends in .zip, got {path.name!r}")
     document = {"format_version": FORMAT_VERSION, "members": len(members), **state}
     with (
-        publishing(path) as unfinished,
+        atomic_write_once(path) as unfinished,
         zipfile.ZipFile(unfinished, "w") as archive,  # stored as they are: members are compressed already
     ):
         archive.writestr(STATE_FILE, json.dumps(document, default=lambda number: number.item()))
@@ -90,7 +90,7 @@ def load_ensemble(
     ModelFileError
         If the file is missing, damaged, not one of ours, or from a newer version, or a member is.
     """
-    with opened(path, "a saved ensemble") as archive, scratch() as folder:
+    with open_archive(path, "a saved ensemble") as archive, scratch() as folder:
         state = _read_state(archive, path.stat().st_size)
         members = []
         for number in range(state["members"]):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl._atomic import replacing
+from melanoma_tl._atomic import atomic_write
 from melanoma_tl._versions import library_versions
 from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.network.scoring_graph import for_inference
@@ -186,7 +186,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
     images = _draw_images(height, width)
     expected = _score(network.predict_on_batch, images)
     sidecar = path.with_name(f"{path.name}.json")
-    with replacing(sidecar) as unfinished_sidecar, replacing(path) as unfinished:
+    with atomic_write(sidecar) as unfinished_sidecar, atomic_write(path) as unfinished:
         try:
             network.export(str(unfinished), format=chosen.name_in_keras, verbose=False)
             scorer = chosen.open(unfinished)

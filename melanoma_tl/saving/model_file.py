@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from melanoma_tl._atomic import publishing, scratch
+from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl._keras.copies import make_again
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl._zip import ZIP_ERRORS
 from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
-from melanoma_tl.network.graph import uncompiled
+from melanoma_tl.network.graph import without_optimizer
 from melanoma_tl.saving.audit import (
     CONFIG_FILE,
     PACKAGES,
@@ -27,9 +27,9 @@ from melanoma_tl.saving.audit import (
     check_graph,
     check_model_archive,
     check_size,
+    quoted,
     read_interface,
     read_json,
-    show,
     unpack_weights,
 )
 from melanoma_tl.saving.test_vectors import draw_texture
@@ -113,8 +113,8 @@ def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_
     """
     if path.suffix != ".keras":
         raise ModelFileError(f"a model file ends in .keras, got {path.name!r}")
-    with publishing(path) as unfinished:
-        uncompiled(model).save(unfinished)
+    with atomic_write_once(path) as unfinished:
+        without_optimizer(model).save(unfinished)
         with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
         try:
@@ -176,7 +176,7 @@ def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
     ModelFileError
         If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
     """
-    with opened(path, "a model file") as archive:
+    with open_archive(path, "a model file") as archive:
         check_model_archive(archive, path.stat().st_size)
         state = _read_state(archive)
         with _naming_versions(state):
@@ -189,7 +189,7 @@ def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
 
 
 @contextmanager
-def opened(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
+def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
     """Open an archive that need not be trusted.
 
     Parameters
@@ -230,11 +230,11 @@ def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise ModelFileError(
             f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
-            f"{how_to_read(state)}"
+            f"{version_hint(state)}"
         )
     unknown = sorted(state.keys() - {"format_version", *PARTS})
     if unknown:
-        raise ModelFileError(f"holds {show(*unknown)}, which this version cannot use; {how_to_read(state)}")
+        raise ModelFileError(f"holds {quoted(*unknown)}, which this version cannot use; {version_hint(state)}")
     return state
 
 
@@ -318,7 +318,7 @@ def _check_scores(network: Any, interface: Interface) -> None:
         raise ModelFileError(f"refused, its network gives a drawn image the score {found[0].tolist()!s:.100}")
 
 
-def how_to_read(state: dict[str, Any]) -> str:
+def version_hint(state: dict[str, Any]) -> str:
     """Tell which version reads a file that this one cannot read.
 
     Parameters

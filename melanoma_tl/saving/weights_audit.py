@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl.errors import ModelFileError
-from melanoma_tl.saving.audit import WEIGHTS_FILE, show
+from melanoma_tl.saving.audit import WEIGHTS_FILE, quoted
 
 MAX_ATTRIBUTE_BYTES = 2**16
 """What one attribute in the weights file may take."""
@@ -65,26 +65,26 @@ def _open_item(group: Any, name: str, seen: set[int]) -> Any:
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         elsewhere = ":".join(filter(None, (getattr(link, "filename", None), link.path)))
-        raise ModelFileError(f"refused, {WEIGHTS_FILE} holds a link to {show(elsewhere)}")
+        raise ModelFileError(f"refused, {WEIGHTS_FILE} holds a link to {quoted(elsewhere)}")
     item = group[name]
     address = h5py.h5o.get_info(item.id).addr
     if address in seen:
-        raise ModelFileError(f"refused, {WEIGHTS_FILE} holds {show(item.name)} in two places")
+        raise ModelFileError(f"refused, {WEIGHTS_FILE} holds {quoted(item.name)} in two places")
     seen.add(address)
     for key in item.attrs:
         if item.attrs.get_id(key).get_storage_size() > MAX_ATTRIBUTE_BYTES:
-            raise ModelFileError(f"refused, {WEIGHTS_FILE} has too large an attribute at {show(item.name)}")
+            raise ModelFileError(f"refused, {WEIGHTS_FILE} has too large an attribute at {quoted(item.name)}")
     return item
 
 
 def _check_array(item: Any) -> None:
     import h5py
 
-    what = f"refused, {show(item.name)} in {WEIGHTS_FILE}"
+    what = f"refused, {quoted(item.name)} in {WEIGHTS_FILE}"
     if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.kind not in "fiub":
         raise ModelFileError(f"{what} is not an array of numbers")
     if item.external:
-        raise ModelFileError(f"{what} lies in another file: {show(item.external[0][0])}")
+        raise ModelFileError(f"{what} lies in another file: {quoted(item.external[0][0])}")
     if item.is_virtual:
         raise ModelFileError(f"{what} is put together from other files")
     if item.chunks is not None:
@@ -101,4 +101,4 @@ def _check_numbers(item: Any) -> None:
     for start in range(0, len(item) if item.shape else 1, rows):
         numbers = item[start : start + rows] if item.shape else item[()]
         if not np.isfinite(numbers).all():
-            raise ModelFileError(f"refused, {show(item.name)} in {WEIGHTS_FILE} holds what is no finite number")
+            raise ModelFileError(f"refused, {quoted(item.name)} in {WEIGHTS_FILE} holds what is no finite number")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from melanoma_tl.errors import JobError
-from melanoma_tl.scale.worker import ShardWorker, Work
+from melanoma_tl.scale.worker import ShardWorker, WorkOrder
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +77,12 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def run(work: Work, shards: Sequence[int], actors: Actors) -> Generator[dict[str, Any], None, None]:
+def run(work: WorkOrder, shards: Sequence[int], actors: Actors) -> Generator[dict[str, Any], None, None]:
     """Work on shards.
 
     Parameters
     ----------
-    work : Work
+    work : WorkOrder
         What the actors are told.
     shards : sequence of int
         Numbers of those that are to be made.

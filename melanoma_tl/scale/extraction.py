@@ -20,7 +20,7 @@ from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.prepared import PreparedStore
 from melanoma_tl.network.cutting import FrozenPart, with_precision
 from melanoma_tl.scale.shard_schema import describe_files, schema_with
-from melanoma_tl.training.features import name_store
+from melanoma_tl.training.features import feature_store_name
 from melanoma_tl.training.views import ImageViews
 
 _FILE = "frozen.keras"
@@ -84,7 +84,7 @@ class Extraction:
         with scratch() as folder:
             part.network.save(folder / _FILE)
             network = (folder / _FILE).read_bytes()
-        store = name_store(part.network, policy=part.policy, recipe=recipe)
+        store = feature_store_name(part.network, policy=part.policy, recipe=recipe)
         shape, dtype = tuple(features.shape[1:]), np.dtype(features.dtype).name
         keys = _view_keys(part.augmenter, part.n_views)
         return cls(network, part.policy, part.augmenter, keys, recipe, store, shape, dtype, batch_size)
@@ -201,7 +201,7 @@ class Extractor:
         shown = ImageViews(np.stack([image.pixels for image in images]), contents, self._task.augmenter)
         rows = np.arange(len(images))
         for view, key in enumerate(self._task.view_keys):
-            features = self._network.predict_on_batch(shown.draw(rows, np.full(len(rows), view), 0))
+            features = self._network.predict_on_batch(shown.batch(rows, np.full(len(rows), view), 0))
             flat = np.asarray(features, dtype=np.float32).ravel()
             yield self._table(
                 images,

@@ -19,7 +19,7 @@ from melanoma_tl.scale import listing
 from melanoma_tl.scale.listing import Listing, Names
 from melanoma_tl.scale.lock import Lock
 
-_OWN = "_job"
+_JOB_FOLDER = "_job"
 """The folder of what is no shard; readers of Parquet pass over names that begin with an underscore."""
 
 _SHARD = re.compile(r"part-(\d{6,})\.parquet")
@@ -60,7 +60,7 @@ class JobFolder:
     path: str
 
     @contextmanager
-    def taken(self) -> Iterator[Lock]:
+    def locked(self) -> Iterator[Lock]:
         """Take the folder for one job; make it if there is none.
 
         Yields
@@ -74,7 +74,7 @@ class JobFolder:
             If another job works there, it holds other files, or it cannot be written.
         """
         self._check_ours()
-        with _telling(f"{self.path}: cannot be made"):
+        with _as_job_error(f"{self.path}: cannot be made"):
             self.filesystem.create_dir(self._own("unfinished"), recursive=True)
         lock = Lock(self.filesystem, self._own("lock.json"))
         with lock.held():
@@ -89,7 +89,7 @@ class JobFolder:
 
     def _check_ours(self) -> None:
         found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
-        others = sorted(info.base_name for info in found if info.base_name != _OWN)
+        others = sorted(info.base_name for info in found if info.base_name != _JOB_FOLDER)
         if others and self.read_manifest() is None:
             raise JobError(f"{self.path}: holds {others[0]!r} and was not made by a job; give a new or an empty folder")
 
@@ -137,7 +137,7 @@ class JobFolder:
 
     def _list(self, job: dict[str, Any], names: Names, per_shard: int) -> int:
         unfinished = self._own("unfinished/images.parquet")
-        with _telling(f"{self.path}: the list of images cannot be written"):
+        with _as_job_error(f"{self.path}: the list of images cannot be written"):
             n_images, digest = listing.write(names.paths, self.filesystem, unfinished, per_shard)
             if not n_images:
                 raise DatasetError(f"{names.pattern}: no image matches")
@@ -224,7 +224,7 @@ class JobFolder:
         return Shard(footer.num_rows, footer.num_rows - sum(statistics.null_count for statistics in of_error))
 
     @contextmanager
-    def begun(self, number: int) -> Iterator[None]:
+    def attempt(self, number: int) -> Iterator[None]:
         """Note that a worker is at a shard; the note of one that dies stays.
 
         Parameters
@@ -279,7 +279,7 @@ class JobFolder:
             If it cannot be written; those that are finished stay.
         """
         unfinished = self._own(f"unfinished/part-{number:06}.{secrets.token_hex(4)}.parquet")
-        with _telling(f"{self.shard(number)}: the shard cannot be written"):
+        with _as_job_error(f"{self.shard(number)}: the shard cannot be written"):
             with (
                 self.filesystem.open_output_stream(unfinished) as sink,
                 pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True, **options) as writer,
@@ -323,11 +323,11 @@ class JobFolder:
             ) from error
 
     def _own(self, name: str) -> str:
-        return f"{self.path}/{_OWN}/{name}"
+        return f"{self.path}/{_JOB_FOLDER}/{name}"
 
 
 @contextmanager
-def _telling(what: str) -> Iterator[None]:
+def _as_job_error(what: str) -> Iterator[None]:
     """Say what cannot be written, and what to do."""
     try:
         yield

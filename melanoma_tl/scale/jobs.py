@@ -294,14 +294,14 @@ def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, v
     _import_ray()
     from melanoma_tl.scale.filesystems import resolve
     from melanoma_tl.scale.job_folder import JobFolder
-    from melanoma_tl.training.features import open_store
+    from melanoma_tl.training.features import open_feature_store
 
     folder = JobFolder(*resolve(out, out_filesystem))
     manifest = folder.read_manifest()
     if manifest is None or manifest["job"]["kind"] != "extract":
         raise JobError(f"{folder.path}: holds no features; give the folder that extract wrote to")
     job, finished = manifest["job"], folder.finished()
-    store = open_store(job["store"], tuple(job["shape"]), np.dtype(job["dtype"]))
+    store = open_feature_store(job["store"], tuple(job["shape"]), np.dtype(job["dtype"]))
     n_stored = 0
     rows = sum(shard.rows - shard.errors for shard in finished.values())
     with progress(work="Store features", total=rows, unit="view", verbose=verbose) as bar:
@@ -356,12 +356,12 @@ def _run(
     from melanoma_tl.scale.filesystems import resolve
     from melanoma_tl.scale.job_folder import JobFolder
     from melanoma_tl.scale.listing import find
-    from melanoma_tl.scale.worker import Work
+    from melanoma_tl.scale.worker import WorkOrder
 
     start = time.monotonic()
     names = find(images, filesystem)
     folder = JobFolder(*resolve(out, out_filesystem))
-    with folder.taken() as lock:
+    with folder.locked() as lock:
         n_images = folder.start(job, names, shard_size)
         sizes = _sizes(n_images, folder)
         finished = folder.finished()
@@ -371,7 +371,7 @@ def _run(
         named = f"{job['kind'].capitalize()} images"
         with progress(work=named, total=n_images, initial=n_found, verbose=verbose, delay=0) as bar:
             if missing:
-                work = Work(task, names.filesystem, folder, threads=1)
+                work = WorkOrder(task, names.filesystem, folder, threads=1)
                 with cluster(), closing(run(work, missing, actors)) as answers:
                     for answer in answers:
                         lock.check()

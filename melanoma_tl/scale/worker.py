@@ -16,7 +16,7 @@ _SUSPICIOUS = 16
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkOrder:
     """What every worker is told.
 
     Attributes
@@ -45,7 +45,7 @@ class ShardWorker:
 
     Parameters
     ----------
-    work : Work or ray.ObjectRef
+    work : WorkOrder or ray.ObjectRef
         What it is told.
     """
 
@@ -85,7 +85,7 @@ class ShardWorker:
         paths = self._listing[number]
         self._check_there(paths)
         images = [as_image(self._work.images, path) for path in paths]
-        with self._work.folder.begun(number):
+        with self._work.folder.attempt(number):
             tables = self._computing.compute(paths, images)
             self._work.folder.write(number, tables, self._computing.schema, **self._computing.options)
 
@@ -100,8 +100,8 @@ class ShardWorker:
                 )
 
 
-def _fetch(work: Any) -> Work:
-    if isinstance(work, Work):
+def _fetch(work: Any) -> WorkOrder:
+    if isinstance(work, WorkOrder):
         return work
     import ray
 

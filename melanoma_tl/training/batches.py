@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from melanoma_tl.training.mixing import mix_batch
 from melanoma_tl.training.plan import TrainingPlan
-from melanoma_tl.training.replicas import ALONE, NOT_THERE, Replicas
-from melanoma_tl.training.views import Inputs
+from melanoma_tl.training.replicas import PADDING, SINGLE_DEVICE, Replicas
+from melanoma_tl.training.views import InputSource
 
 
 class Batches(keras.utils.PyDataset):
     """Batches, of which each process reads its share.
 
     With several devices each batch has as many images on each: what is missing is filled up with images that weigh
-    nothing in the loss and whose target `NOT_THERE` tells the other figures to leave them out.
+    nothing in the loss and whose target `PADDING` tells the other metrics to leave them out.
 
     Parameters
     ----------
-    inputs : Inputs
+    inputs : InputSource
         What the network is shown.
     targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
         0 or 1.
@@ -29,7 +29,7 @@ class Batches(keras.utils.PyDataset):
         What learns from the batches.
     """
 
-    def __init__(self, inputs: Inputs, targets: NDArray[np.float32], replicas: Replicas) -> None:
+    def __init__(self, inputs: InputSource, targets: NDArray[np.float32], replicas: Replicas) -> None:
         super().__init__()
         self.inputs, self.targets, self.replicas = inputs, targets, replicas
 
@@ -41,27 +41,27 @@ class Batches(keras.utils.PyDataset):
         """Give the images of a batch, how often each was shown before, and the number of the step."""
         raise NotImplementedError
 
-    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Give inputs and targets of images."""
-        return self.inputs.draw(rows, turns, step), self.targets[rows]
+        return self.inputs.batch(rows, repeats, step), self.targets[rows]
 
-    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
+    def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
         """Give the weights in the loss of a batch of so many images: such that its mean is theirs, when filled up."""
-        return np.full(len(targets), self.replicas.fill_up(n_images) / n_images, dtype=np.float32)
+        return np.full(len(targets), self.replicas.padded_size(n_images) / n_images, dtype=np.float32)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
-        rows, turns, step = self.choose(index)
+        rows, repeats, step = self.choose(index)
         if not self.replicas.are_several:
-            return self.draw(rows, turns, step)
+            return self.batch(rows, repeats, step)
         places, counts = self.replicas.share(len(rows))
         read = places[counts] if counts.any() else places[:1]
-        with self.replicas.reading():
+        with self.replicas.local_scope():
             # Another number in each process: what is random by the step would be the same in all of them.
             number = step * self.replicas.n_processes + self.replicas.process
-            inputs, targets = self.draw(rows[read], turns[read], number)
+            inputs, targets = self.batch(rows[read], repeats[read], number)
         filled = np.arange(len(places)) % len(read)
-        weights = np.where(counts, self.weigh(targets[filled], len(rows)), np.float32(0.0))
-        return inputs[filled], np.where(counts[:, np.newaxis], targets[filled], np.float32(NOT_THERE)), weights
+        weights = np.where(counts, self.sample_weights(targets[filled], len(rows)), np.float32(0.0))
+        return inputs[filled], np.where(counts[:, np.newaxis], targets[filled], np.float32(PADDING)), weights
 
 
 class TrainingBatches(Batches):
@@ -72,7 +72,7 @@ class TrainingBatches(Batches):
 
     Parameters
     ----------
-    inputs : Inputs
+    inputs : InputSource
         What the network learns from.
     targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
         0 or 1, for melanoma or for each of several diagnoses.
@@ -88,13 +88,13 @@ class TrainingBatches(Batches):
 
     def __init__(
         self,
-        inputs: Inputs,
+        inputs: InputSource,
         targets: NDArray[np.float32],
         rows: NDArray[np.intp],
         plan: TrainingPlan,
         *,
         first_epoch: int = 0,
-        replicas: Replicas = ALONE,
+        replicas: Replicas = SINGLE_DEVICE,
     ) -> None:
         super().__init__(inputs, targets, replicas)
         self.rows, self.class_weight = rows, plan.class_weight
@@ -102,7 +102,7 @@ class TrainingBatches(Batches):
         self.batches_per_pass = plan.count_batches(len(rows))
         self.steps_per_epoch = plan.count_steps(len(rows))
         self.first_step = first_epoch * self.steps_per_epoch
-        # The copies of one image in a pass are its next turns: they are shown in different views.
+        # The copies of one image in a pass are its next repeats: they are shown in different views.
         _, images, copies = np.unique(rows, return_inverse=True, return_counts=True)
         self._turns_per_pass = copies[images]
         by_image = np.argsort(images, kind="stable")
@@ -122,17 +122,17 @@ class TrainingBatches(Batches):
         places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
         return self.rows[places], pass_number * self._turns_per_pass[places] + self._copy[places], step
 
-    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Give inputs and targets of images, mixed where that is asked for."""
-        inputs, targets = super().draw(rows, turns, step)
+        inputs, targets = super().batch(rows, repeats, step)
         if self.mix is None:
             return inputs, targets
         seed = int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0] >> 1)  # Keras takes 31 bits
         return mix_batch(self.mix, inputs, targets, seed)
 
-    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
-        """Give what `Batches.weigh` says, times the weights of the classes."""
-        weights = super().weigh(targets, n_images)
+    def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
+        """Give what `Batches.sample_weights` says, times the weights of the classes."""
+        weights = super().sample_weights(targets, n_images)
         if self.class_weight is None:
             return weights
         classes = np.rint(targets[:, 0]).astype(int) if targets.shape[1] == 1 else targets.argmax(axis=1)
@@ -147,7 +147,7 @@ class OrderedBatches(Batches):
 
     Parameters
     ----------
-    inputs : Inputs
+    inputs : InputSource
         What the network is shown.
     targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
         0 or 1, for melanoma or for each of several diagnoses.
@@ -161,12 +161,12 @@ class OrderedBatches(Batches):
 
     def __init__(
         self,
-        inputs: Inputs,
+        inputs: InputSource,
         targets: NDArray[np.float32],
         *,
         batch_size: int,
         rows: NDArray[np.intp] | None = None,
-        replicas: Replicas = ALONE,
+        replicas: Replicas = SINGLE_DEVICE,
     ) -> None:
         super().__init__(inputs, targets, replicas)
         self.batch_size = batch_size
@@ -180,8 +180,8 @@ class OrderedBatches(Batches):
         rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
         return rows, np.zeros_like(rows), index
 
-    def weigh(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:  # noqa: ARG002
+    def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:  # noqa: ARG002
         """Give the weights in the loss of all batches, in the mean of which Keras counts what fills them up."""
         full, last = divmod(len(self.rows), self.batch_size)
-        n_places = full * self.replicas.fill_up(self.batch_size) + self.replicas.fill_up(last)
+        n_places = full * self.replicas.padded_size(self.batch_size) + self.replicas.padded_size(last)
         return np.full(len(targets), n_places / len(self.rows), dtype=np.float32)

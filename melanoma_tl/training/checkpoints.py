@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl import cache
-from melanoma_tl._atomic import locked, replacing, scratch
+from melanoma_tl._atomic import atomic_write, locked, scratch
 from melanoma_tl.errors import CacheError
 from melanoma_tl.training.callbacks import saving_itself
-from melanoma_tl.training.replicas import ALONE, Replicas
+from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas
 from melanoma_tl.training.seals import is_sealed, seal
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class RunFolder:
         Who trains: of several processes the first keeps the epochs, and hands them to the others when it goes on.
     """
 
-    def __init__(self, described: Any, replicas: Replicas = ALONE) -> None:
+    def __init__(self, described: Any, replicas: Replicas = SINGLE_DEVICE) -> None:
         self._replicas = replicas
         self._copies = Path()
         key = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]
@@ -98,7 +98,7 @@ class RunFolder:
             return _CopiedCheckpoint(self._copies / f"stage_{number}", self._replicas)
         checkpoint = StageCheckpoint(self.path / f"stage_{number}", self._replicas)
         if self._replicas.n_processes > 1:
-            self._replicas.receive(checkpoint.pack())
+            self._replicas.broadcast(checkpoint.pack())
         return checkpoint
 
     def delete(self) -> None:
@@ -126,7 +126,7 @@ class StageCheckpoint:
     epochs : int
         How many epochs have finished.
     history : dict of str to list of float
-        Their figures.
+        Their metrics.
 
     Raises
     ------
@@ -134,7 +134,7 @@ class StageCheckpoint:
         If the folder cannot be made or read.
     """
 
-    def __init__(self, folder: Path, replicas: Replicas = ALONE) -> None:
+    def __init__(self, folder: Path, replicas: Replicas = SINGLE_DEVICE) -> None:
         self.folder = folder
         self._replicas = replicas
         self.working = folder / "unfinished"
@@ -142,7 +142,7 @@ class StageCheckpoint:
         self.history: dict[str, list[float]] = {}
         self._seeds: list[Any] = []
         self._best: list[NDArray[Any]] | None = None
-        with self._telling():
+        with self._as_write_error():
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self.working, ignore_errors=True)
             kept = self._kept_epochs()
@@ -156,7 +156,7 @@ class StageCheckpoint:
                 logger.info("training goes on after epoch %d, which lies in %s", self.epochs, kept[-1])
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _as_write_error(self) -> Iterator[None]:
         try:
             yield
         except (OSError, ValueError, KeyError) as error:
@@ -210,9 +210,9 @@ class StageCheckpoint:
         weights : list of ndarray
             Of the part that learned.
         history : dict of str to list of float
-            Figures of all its epochs.
+            Metrics of all its epochs.
         """
-        with self._telling(), replacing(self.folder / _FINISHED) as unfinished:
+        with self._as_write_error(), atomic_write(self.folder / _FINISHED) as unfinished:
             unfinished.mkdir()
             self._write_state(unfinished, history, [])
             _write_arrays(unfinished / _WEIGHTS, weights)
@@ -257,7 +257,7 @@ class StageCheckpoint:
         Parameters
         ----------
         history : keras.callbacks.History
-            Has the figures of the epoch; callbacks of the user may have added some of theirs since.
+            Has the metrics of the epoch; callbacks of the user may have added some of theirs since.
 
         Returns
         -------
@@ -278,7 +278,7 @@ class StageCheckpoint:
         """
         logger.debug("epoch %d is the best so far", epoch + 1)
         self._best = weights
-        with self._telling():
+        with self._as_write_error():
             _write_arrays(self.working / _BEST, weights)
 
     def read_best(self) -> list[NDArray[Any]]:
@@ -307,18 +307,18 @@ class StageCheckpoint:
         for variable, state in zip(_seed_variables(model), self._seeds, strict=False):
             variable.assign(np.array(state, dtype=variable.dtype))
 
-    def end_epoch(self, model: keras.Model, figures: dict[str, float]) -> None:
+    def end_epoch(self, model: keras.Model, metrics: dict[str, float]) -> None:
         """Declare an epoch finished.
 
         Parameters
         ----------
         model : keras.Model
             The part that learns.
-        figures : dict of str to float
+        metrics : dict of str to float
             What the history gets.
         """
-        self._count(figures)
-        with self._telling():
+        self._count(metrics)
+        with self._as_write_error():
             self._keep_epoch(model)
 
     def _keep_epoch(self, model: keras.Model) -> None:
@@ -336,8 +336,8 @@ class StageCheckpoint:
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
 
-    def _count(self, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
+    def _count(self, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
             self.history.setdefault(name, []).append(float(value))
         self.epochs += 1
 
@@ -346,15 +346,15 @@ class _CopiedCheckpoint(StageCheckpoint):
     """What a process reads of another one's checkpoint when training goes on; it keeps nothing itself."""
 
     def __init__(self, folder: Path, replicas: Replicas) -> None:
-        with zipfile.ZipFile(io.BytesIO(replicas.receive(b""))) as archive:
+        with zipfile.ZipFile(io.BytesIO(replicas.broadcast(b""))) as archive:
             archive.extractall(folder)
         super().__init__(folder, replicas)
 
     def keep_best(self, epoch: int, weights: list[NDArray[Any]]) -> None:
         pass
 
-    def end_epoch(self, model: keras.Model, figures: dict[str, float]) -> None:  # noqa: ARG002
-        self._count(figures)
+    def end_epoch(self, model: keras.Model, metrics: dict[str, float]) -> None:  # noqa: ARG002
+        self._count(metrics)
 
     def finish(self, weights: list[NDArray[Any]], history: dict[str, list[float]]) -> None:
         pass
@@ -370,7 +370,7 @@ class _Backup(keras.callbacks.BackupAndRestore):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._replicas.process == 0:
             # Keras makes an optimizer to compare with, not one for all devices.
-            with self._replicas.reading(), saving_itself(self.model):
+            with self._replicas.local_scope(), saving_itself(self.model):
                 super().on_epoch_end(epoch, logs)
 
 
@@ -384,12 +384,12 @@ class _Commit(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         if np.isfinite((logs or {}).get("loss", np.nan)):
-            figures = {name: values[-1] for name, values in self._history.history.items()}
-            self._checkpoint.end_epoch(self.model, figures)
+            metrics = {name: values[-1] for name, values in self._history.history.items()}
+            self._checkpoint.end_epoch(self.model, metrics)
 
 
 def _seed_variables(model: keras.Model) -> list[Any]:
-    """Find the variables from which random layers draw: all that are neither weights nor figures."""
+    """Find the variables from which random layers draw: all that are neither weights nor metrics."""
     weights = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 

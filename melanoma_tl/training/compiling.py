@@ -15,7 +15,7 @@ class HardAccuracy(keras.metrics.BinaryAccuracy):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
         """Take a batch into account."""
-        return super().update_state(ops.round(y_true), y_pred, _are_there(y_true))
+        return super().update_state(ops.round(y_true), y_pred, _not_padding(y_true))
 
 
 class HardAUC(keras.metrics.AUC):
@@ -23,7 +23,7 @@ class HardAUC(keras.metrics.AUC):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
         """Take a batch into account."""
-        return super().update_state(ops.round(y_true), y_pred, _are_there(y_true))
+        return super().update_state(ops.round(y_true), y_pred, _not_padding(y_true))
 
 
 class ClassAccuracy(keras.metrics.CategoricalAccuracy):
@@ -31,18 +31,18 @@ class ClassAccuracy(keras.metrics.CategoricalAccuracy):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
         """Take a batch into account."""
-        return super().update_state(y_true, y_pred, _are_there(y_true))
+        return super().update_state(y_true, y_pred, _not_padding(y_true))
 
 
-def _are_there(y_true: Any) -> Any:
+def _not_padding(y_true: Any) -> Any:
     """Weigh by 0 what only fills up a batch, and by 1 what does not."""
     return ops.cast(ops.all(y_true >= 0, axis=-1, keepdims=True), "float32")
 
 
 def compile_network(
-    model: keras.Model, plan: TrainingPlan, *, steps: int = 1, depths: dict[str, int] | None = None
+    model: keras.Model, plan: TrainingPlan, *, steps: int = 1, stage_depths: dict[str, int] | None = None
 ) -> None:
-    """Give a network its loss, its optimizer and the figures of the history.
+    """Give a network its loss, its optimizer and the metrics of the history.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def compile_network(
         Loss, optimizer, rate and schedule.
     steps : int, default=1
         Training steps that the schedule is spread over.
-    depths : dict of str to int, optional
+    stage_depths : dict of str to int, optional
         How many stages each layer lies below the head; 0 for those that are not named.
 
     Raises
@@ -68,7 +68,7 @@ def compile_network(
             weight_decay=plan.weight_decay,
             clip_norm=plan.clip_norm,
             ema_momentum=plan.ema_momentum,
-            rates=_layer_rates(model, plan.stage.layer_decay, depths or {}),
+            rates=_layer_rates(model, plan.stage.layer_decay, stage_depths or {}),
         ),
         loss=_LOSSES[plan.loss, n_scores > 1](label_smoothing=plan.label_smoothing),
         metrics=_metrics(n_scores),
@@ -86,19 +86,19 @@ _LOSSES = {
 
 
 def _metrics(n_scores: int) -> list[keras.metrics.Metric]:
-    """Choose the figures of the history; of several diagnoses the AUC is the mean of each against the rest."""
+    """Choose the metrics of the history; of several diagnoses the AUC is the mean of each against the rest."""
     if n_scores == 1:
         return [HardAccuracy(name="accuracy"), HardAUC(name="auc")]
     one_against_rest = HardAUC(name="auc", multi_label=True, num_labels=n_scores)
     return [ClassAccuracy(name="accuracy"), one_against_rest]
 
 
-def _layer_rates(model: keras.Model, decay: float, depths: dict[str, int]) -> list[float] | None:
+def _layer_rates(model: keras.Model, decay: float, stage_depths: dict[str, int]) -> list[float] | None:
     """Give each trainable variable its share of the rate; None where all have the whole."""
     if decay == 1:
         return None
     rates = {
-        id(variable): decay ** depths.get(layer.name, 0)
+        id(variable): decay ** stage_depths.get(layer.name, 0)
         for layer in model.layers
         for variable in layer.trainable_variables
     }

@@ -16,9 +16,9 @@ from melanoma_tl._progress import progress
 from melanoma_tl.errors import CacheError
 from melanoma_tl.images.array_store import ArrayStore, StoredArrays, StoreReplacedError
 from melanoma_tl.images.parallel import batched, map_threaded
-from melanoma_tl.network.cutting import describe_network, with_precision
+from melanoma_tl.network.cutting import network_digest, with_precision
 from melanoma_tl.network.precision import BFLOAT16, FLOAT32
-from melanoma_tl.training.views import ImageViews, Inputs
+from melanoma_tl.training.views import ImageViews, InputSource
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class StoredFeatures:
         self._arrays, self._rows = arrays, rows
         self._n_views = len(arrays) // len(rows)
 
-    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> NDArray[Any]:  # noqa: ARG002
-        """Return features, as `Inputs.draw` says."""
-        return self._arrays[np.searchsorted(self._rows, rows) * self._n_views + turns % self._n_views]
+    def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[Any]:  # noqa: ARG002
+        """Return features, as `InputSource.batch` says."""
+        return self._arrays[np.searchsorted(self._rows, rows) * self._n_views + repeats % self._n_views]
 
 
 class ComputedFeatures:
@@ -64,9 +64,9 @@ class ComputedFeatures:
     def __init__(self, network: Any, images: ImageViews) -> None:
         self._network, self._images = network, images
 
-    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> NDArray[Any]:
-        """Return features, as `Inputs.draw` says."""
-        return self._network.predict_on_batch(self._images.draw(rows, turns, step))
+    def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[Any]:
+        """Return features, as `InputSource.batch` says."""
+        return self._network.predict_on_batch(self._images.batch(rows, repeats, step))
 
 
 class FeatureExtractor:
@@ -107,10 +107,10 @@ class FeatureExtractor:
         self.policy = policy
         self.verbose = verbose
         (features,) = self.network.outputs
-        name = name_store(frozen, policy=policy, recipe=recipe)
-        self.store = open_store(name, features.shape[1:], np.dtype(features.dtype))
+        name = feature_store_name(frozen, policy=policy, recipe=recipe)
+        self.store = open_feature_store(name, features.shape[1:], np.dtype(features.dtype))
 
-    def extract(self, images: ImageViews, rows: NDArray[np.intp], turns: int, desc: str) -> Inputs:
+    def extract(self, images: ImageViews, rows: NDArray[np.intp], repeats: int, desc: str) -> InputSource:
         """Make the features of some images available: stored if they can be, else computed each time.
 
         What is interrupted goes on where it stopped: features are kept batch by batch.
@@ -121,7 +121,7 @@ class FeatureExtractor:
             The images.
         rows : ndarray of int of shape (n_rows,)
             Which of them will be asked for.
-        turns : int
+        repeats : int
             How often each will be shown at most; views beyond that are not computed.
         desc : str
             What the progress bar and the log call the images.
@@ -132,7 +132,7 @@ class FeatureExtractor:
             Which of the two, and why, is logged.
         """
         if self.budget == 0:
-            logger.info("%s: features are not stored, because feature_budget is 0", desc)
+            logger.info("%s: features are not stored, because feature_cache_bytes is 0", desc)
             return ComputedFeatures(self.network, images)
         if images.n_views is None:
             logger.warning(
@@ -142,7 +142,7 @@ class FeatureExtractor:
             )
             return ComputedFeatures(self.network, images)
         rows = np.unique(rows)
-        wanted = _Wanted(images, rows, min(images.n_views, turns))
+        wanted = _Wanted(images, rows, min(images.n_views, repeats))
         for is_last in (False, False, True):
             try:
                 if not self._fill(wanted, desc):
@@ -160,7 +160,7 @@ class FeatureExtractor:
     def _make(self, wanted: "_Wanted", positions: Sequence[int]) -> tuple[list[bytes], NDArray[Any]]:
         """Compute features, and give them with their keys."""
         batches = batched(positions, self.batch_size)
-        features = [np.asarray(self.network.predict_on_batch(wanted.draw(batch))) for batch in batches]
+        features = [np.asarray(self.network.predict_on_batch(wanted.batch(batch))) for batch in batches]
         return wanted.keys(positions), np.concatenate(features).astype(self.store.dtype)
 
     def _fill(self, wanted: "_Wanted", desc: str) -> bool:
@@ -180,7 +180,7 @@ class FeatureExtractor:
         with progress(work=work, total=len(missing), unit="view", verbose=self.verbose) as bar:
             batches = batched(missing.values(), self.batch_size)
             # Batches are read, and views drawn, while the network computes those before.
-            for batch, pixels in map_threaded(lambda batch: (batch, wanted.draw(batch)), batches, window=2):
+            for batch, pixels in map_threaded(lambda batch: (batch, wanted.batch(batch)), batches, window=2):
                 features = np.asarray(self.network.predict_on_batch(pixels), dtype=self.store.dtype)
                 self.store.add(dict(zip(wanted.keys(batch), features, strict=True)))
                 bar.update(len(pixels))
@@ -190,7 +190,7 @@ class FeatureExtractor:
         """Compute some of the features again, and compare: the code of a layer may have changed under its name."""
         from keras import ops
 
-        keys, pixels = wanted.keys(positions.tolist()), wanted.draw(positions.tolist())
+        keys, pixels = wanted.keys(positions.tolist()), wanted.batch(positions.tolist())
         computed = ops.convert_to_numpy(self.network(pixels, training=False)).astype(np.float32)
         again = computed.astype(self.store.dtype)
         places = self.store.find(keys)
@@ -203,23 +203,24 @@ class FeatureExtractor:
         needed, used = n_missing * self.store.bytes_each, cache.size("features")
         free = shutil.disk_usage(_existing(self.store.folder)).free
         budget = used + int(SHARE_OF_FREE_DISK * free) if self.budget is None else self.budget
-        figures = (
+        limit = f"{SHARE_OF_FREE_DISK:.0%} of the free disk" if self.budget is None else "feature_cache_bytes"
+        metrics = (
             f"{needed / 2**20:,.1f} MiB to store beside {used / 2**20:,.1f} MiB, where {budget / 2**20:,.1f} MiB may "
-            f"be used ({f'{SHARE_OF_FREE_DISK:.0%} of the free disk' if self.budget is None else 'feature_budget'})"
+            f"be used ({limit})"
         )
         if used + needed <= budget:
-            logger.info("%s: %s, in %s", desc, figures, self.store.folder)
+            logger.info("%s: %s, in %s", desc, metrics, self.store.folder)
             return True
         logger.warning(
             "%s: features are computed anew in every epoch, because they do not fit: %s; give a larger "
-            "feature_budget, or make room with melanoma_tl.cache.clear('features')",
+            "feature_cache_bytes, or make room with melanoma_tl.cache.clear('features')",
             desc,
-            figures,
+            metrics,
         )
         return False
 
 
-def name_store(frozen: Any, *, policy: str, recipe: str) -> str:
+def feature_store_name(frozen: Any, *, policy: str, recipe: str) -> str:
     """Name the store of what a frozen network makes of images.
 
     Parameters
@@ -236,16 +237,16 @@ def name_store(frozen: Any, *, policy: str, recipe: str) -> str:
     str
         The same for networks of the same layers and weights.
     """
-    return f"{frozen.name}_{policy}_{recipe}_{describe_network(frozen).hex()[:32]}"
+    return f"{frozen.name}_{policy}_{recipe}_{network_digest(frozen).hex()[:32]}"
 
 
-def open_store(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> ArrayStore:
+def open_feature_store(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> ArrayStore:
     """Open a store of features in the cache folder.
 
     Parameters
     ----------
     name : str
-        From `name_store`.
+        From `feature_store_name`.
     shape : tuple of int
         Shape of the features of one view.
     dtype : numpy.dtype
@@ -274,10 +275,10 @@ class _Wanted:
         pairs = (divmod(position, self._n_views) for position in positions)
         return [self._images.contents[self._rows[row]] + self._view_keys[view] for row, view in pairs]
 
-    def draw(self, positions: Sequence[int]) -> NDArray[np.uint8]:
+    def batch(self, positions: Sequence[int]) -> NDArray[np.uint8]:
         """Draw views."""
         rows, views = np.divmod(positions, self._n_views)
-        return self._images.draw(self._rows[rows], views, 0)
+        return self._images.batch(self._rows[rows], views, 0)
 
 
 def _existing(folder: Path) -> Path:

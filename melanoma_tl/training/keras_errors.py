@@ -17,7 +17,7 @@ _OUT_OF_MEMORY = (
 
 
 @contextmanager
-def naming_full_memory(plan: TrainingPlan) -> Iterator[None]:
+def explain_out_of_memory(plan: TrainingPlan) -> Iterator[None]:
     """Say which settings to lower where the memory is full.
 
     Parameters

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from melanoma_tl.errors import TrainingError
 from melanoma_tl.plots.display import Display
-from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, dress
-from melanoma_tl.training.staged import OpenStage
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, style_axes
+from melanoma_tl.training.staged import PreparedStage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ class LearningRateDisplay(Display):
         # The last steps, where the loss explodes, would flatten everything else.
         low, high = self.smoothed.min(), self.smoothed[0]
         ax.set_ylim(low - 0.3 * (high - low) - 0.01, high + 1.5 * (high - low) + 0.01)
-        dress(ax, "Learning rate search", "learning rate", "training loss")
+        style_axes(ax, "Learning rate search", "learning rate", "training loss")
         ax.legend(fontsize=TEXT_SIZE - 1)
         return self
 
@@ -112,13 +112,13 @@ class _Ramp(keras.callbacks.Callback):
 
 
 def search(
-    stage: OpenStage, rates: NDArray[np.float64], *, class_weight: dict[int, float] | None
+    stage: PreparedStage, rates: NDArray[np.float64], *, class_weight: dict[int, float] | None
 ) -> LearningRateDisplay:
     """Train one step at each of some rates.
 
     Parameters
     ----------
-    stage : OpenStage
+    stage : PreparedStage
         Its learner is changed.
     rates : ndarray of shape (n_steps,)
         Ascending.

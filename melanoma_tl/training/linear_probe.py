@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax
 
-from melanoma_tl.training.views import Inputs
+from melanoma_tl.training.views import InputSource
 
 _BATCH = 4096
 """Rows that are in memory at once."""
@@ -30,7 +30,7 @@ class LinearScore(NamedTuple):
 
 
 def fit_logistic(
-    inputs: Inputs,
+    inputs: InputSource,
     targets: NDArray[np.float32],
     rows: NDArray[np.intp],
     *,
@@ -45,7 +45,7 @@ def fit_logistic(
 
     Parameters
     ----------
-    inputs : Inputs
+    inputs : InputSource
         Features, of shape (n_features,) each, the same whenever they are asked for.
     targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
         0 or 1, for melanoma or for each of several diagnoses.
@@ -68,7 +68,7 @@ def fit_logistic(
         for view in range(n_views):
             for start in range(0, len(rows), _BATCH):
                 chosen = rows[start : start + _BATCH]
-                features = inputs.draw(chosen, np.full(len(chosen), view), 0).astype(np.float64)
+                features = inputs.batch(chosen, np.full(len(chosen), view), 0).astype(np.float64)
                 yield features, targets[chosen].astype(np.float64), weights[chosen]
 
     mean, scale = _standardisation(features for features, *_ in read())

@@ -19,11 +19,11 @@ from melanoma_tl.training.callbacks import NO_CALLBACKS, KeepState, UserCallback
 from melanoma_tl.training.checkpoints import StageCheckpoint
 from melanoma_tl.training.keras_errors import NOT_A_NUMBER, is_no_number, is_out_of_memory
 from melanoma_tl.training.plan import TrainingPlan
-from melanoma_tl.training.views import Inputs
+from melanoma_tl.training.views import InputSource
 
 
 @dataclass
-class Training:
+class TrainingResult:
     """How training went.
 
     Attributes
@@ -41,13 +41,13 @@ class Training:
 def train(
     model: keras.Model,
     batches: TrainingBatches,
-    validation: tuple[Inputs, NDArray[np.float32]] | None,
+    validation: tuple[InputSource, NDArray[np.float32]] | None,
     plan: TrainingPlan,
     *,
     whole: Callable[[], Any],
     callbacks: UserCallbacks = NO_CALLBACKS,
     checkpoint: StageCheckpoint | None = None,
-) -> Training:
+) -> TrainingResult:
     """Train a compiled network.
 
     Parameters
@@ -69,7 +69,7 @@ def train(
 
     Returns
     -------
-    Training
+    TrainingResult
         The history, and what ended it early.
 
     Raises
@@ -84,7 +84,7 @@ def train(
     history = keras.callbacks.History()
     interruption: BaseException | None = None
     try:
-        with replicas.training(), callbacks.working(model, whole, resumed):
+        with replicas.fit_scope(), callbacks.working(model, whole, resumed):
             model.fit(
                 batches,
                 validation_data=shown,
@@ -99,7 +99,7 @@ def train(
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        replicas.explain(error)
+        replicas.raise_if_peer_lost(error)
         if is_no_number(error):
             epoch = history.epoch[-1] + 2 if history.epoch else callbacks.first_epoch + resumed + 1
             raise TrainingError(NOT_A_NUMBER.format(epoch=epoch, plan=plan)) from error
@@ -111,12 +111,12 @@ def train(
             used.release()
     if interruption is not None and best is not None:
         best.on_train_end()
-    figures = {name: [float(value) for value in values] for name, values in history.history.items()}
-    finite = np.isfinite(figures.get("loss", []))
+    metrics = {name: [float(value) for value in values] for name, values in history.history.items()}
+    finite = np.isfinite(metrics.get("loss", []))
     if not finite.all():
         epoch = history.epoch[int(np.argmin(finite))] + 1
         raise TrainingError(NOT_A_NUMBER.format(epoch=epoch, plan=plan))
-    return Training(figures if checkpoint is None else dict(checkpoint.history), interruption)
+    return TrainingResult(metrics if checkpoint is None else dict(checkpoint.history), interruption)
 
 
 _held_callbacks: dict[int, keras.callbacks.Callback] = {}

@@ -23,7 +23,7 @@ class TrainingParameters(Protocol):
     input_size: tuple[int, int] | None
     head: Head
     pooling: str | None
-    taps: Sequence[str]
+    feature_layers: Sequence[str]
     dropout: float
     trainable_from: str | int | None
     stages: Sequence[Stage | Probe] | None
@@ -46,7 +46,7 @@ class TrainingParameters(Protocol):
     early_stopping: int | None
     restore_best: bool
     precision: str
-    feature_budget: int | None
+    feature_cache_bytes: int | None
     on_error: str
     random_state: int | None
     verbose: int

@@ -98,7 +98,7 @@ class TrainingPlan:
         """
         return self.steps_per_epoch or self.count_batches(n_rows)
 
-    def count_turns(self, rows: NDArray[np.intp]) -> int:
+    def count_repeats(self, rows: NDArray[np.intp]) -> int:
         """Count how often any image is shown at most.
 
         Parameters

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 DISTRIBUTIONS = ("auto", "data_parallel")
 """What `TransferClassifier` takes for `distribution` beside None."""
 
-NOT_THERE = -1.0
+PADDING = -1.0
 """Target of what only fills up a batch."""
 
 _SIGNS_OF_LOSS = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Connection closed", "Connection reset")
@@ -52,17 +52,17 @@ class Replicas:
         """Whether there is more than one copy."""
         return self.strategy is not None
 
-    def making(self) -> AbstractContextManager[Any]:
+    def build_scope(self) -> AbstractContextManager[Any]:
         """Enter the block in which a network is made and compiled, to have a copy on each device."""
         return self.strategy.scope() if self.are_several else nullcontext()
 
-    def training(self) -> AbstractContextManager[Any]:
+    def fit_scope(self) -> AbstractContextManager[Any]:
         """Enter the block in which ``fit`` of that network is called."""
         # A network of TensorFlow's knows its strategy, under which other networks would be called on each device.
         return self.strategy.scope() if self.are_several and name_backend() == "jax" else nullcontext()
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def local_scope(self) -> Iterator[None]:
         """Enter, within `training`, the block in which this process computes something for itself."""
         import keras
 
@@ -75,7 +75,7 @@ class Replicas:
         finally:
             keras.distribution.set_distribution(self.strategy)
 
-    def fill_up(self, n_images: int) -> int:
+    def padded_size(self, n_images: int) -> int:
         """Count the places of a batch: as many on each device.
 
         Parameters
@@ -105,11 +105,11 @@ class Replicas:
         counts : ndarray of bool of shape (n_places,)
             False for those.
         """
-        each = self.fill_up(n_images) // self.n_processes
+        each = self.padded_size(n_images) // self.n_processes
         places = np.arange(self.process * each, (self.process + 1) * each)
         return places % n_images, places < n_images
 
-    def check_same(self, described: Mapping[str, Any]) -> None:
+    def check_processes_agree(self, described: Mapping[str, Any]) -> None:
         """Stop where the processes of a training are not about the same.
 
         Parameters
@@ -138,7 +138,7 @@ class Replicas:
                     "the same parameters, images and versions: each takes its share of the images itself"
                 )
 
-    def receive(self, message: bytes) -> bytes:
+    def broadcast(self, message: bytes) -> bytes:
         """Hand what the first process knows to all.
 
         Parameters
@@ -159,7 +159,7 @@ class Replicas:
         mine = np.frombuffer(message, dtype=np.uint8) if self.process == 0 else np.zeros(length, dtype=np.uint8)
         return np.asarray(broadcast_one_to_all(mine), dtype=np.uint8).tobytes()
 
-    def explain(self, error: Exception) -> None:
+    def raise_if_peer_lost(self, error: Exception) -> None:
         """Say what to do where other processes are gone.
 
         Parameters
@@ -180,7 +180,7 @@ class Replicas:
             ) from error
 
 
-ALONE = Replicas()
+SINGLE_DEVICE = Replicas()
 """One device."""
 
 
@@ -195,7 +195,7 @@ def find_replicas(distribution: str | None) -> Replicas:
     Returns
     -------
     Replicas
-        `ALONE`, if there is one device.
+        `SINGLE_DEVICE`, if there is one device.
 
     Raises
     ------
@@ -215,15 +215,15 @@ def find_replicas(distribution: str | None) -> Replicas:
                 f"distribution=None trains on one device, and {N_PROCESSES} names {n_processes} processes: "
                 "leave distribution='auto', or take the variable out of the environment"
             )
-        return ALONE
+        return SINGLE_DEVICE
     devices, backend = list_devices(), name_backend()
     if len(devices) == 1:
-        return ALONE
+        return SINGLE_DEVICE
     if n_processes > 1:
         _check_devices(len(devices), n_processes)
     if backend == "torch":
         if distribution == "auto":
-            return ALONE
+            return SINGLE_DEVICE
         raise ParameterError(
             "distribution='data_parallel' needs KERAS_BACKEND=jax or tensorflow: Keras trains on one device with "
             f"PyTorch, of {len(devices)} here; distribution='auto' takes the first"

@@ -22,16 +22,16 @@ from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages, prepare
 from melanoma_tl.labels.classes import Classes
-from melanoma_tl.network.cutting import FrozenPart, describe_network
-from melanoma_tl.network.graph import Network, build_network, first_layer_that_learns, freeze
+from melanoma_tl.network.cutting import FrozenPart, network_digest
+from melanoma_tl.network.graph import Network, build_network, freeze, resolve_trainable_from
 from melanoma_tl.network.inference import NetworkScorer, count_images_at_once
 from melanoma_tl.network.precision import resolve_precision
 from melanoma_tl.saving.model_file import check_can_be_saved
 from melanoma_tl.training.callbacks import UserCallbacks
 from melanoma_tl.training.checkpoints import RunFolder
-from melanoma_tl.training.keras_errors import naming_full_memory
+from melanoma_tl.training.keras_errors import explain_out_of_memory
 from melanoma_tl.training.labels import VALIDATION_LABELS, as_pair, weights_of_classes
-from melanoma_tl.training.loop import Training
+from melanoma_tl.training.loop import TrainingResult
 from melanoma_tl.training.optimizers import find_optimizer
 from melanoma_tl.training.parameters import TrainingParameters, image_size, stages_of
 from melanoma_tl.training.plan import TrainingPlan
@@ -104,7 +104,9 @@ class TrainingRun:
             preprocessing=self.parameters.preprocessing,
             head=self.parameters.head,
             pooling=self.parameters.pooling or self.spec.pooling,
-            taps=(self.parameters.taps,) if isinstance(self.parameters.taps, str) else self.parameters.taps,
+            feature_layers=(self.parameters.feature_layers,)
+            if isinstance(self.parameters.feature_layers, str)
+            else self.parameters.feature_layers,
             dropout=self.parameters.dropout,
             random_state=self.seed,
             n_classes=n_classes,
@@ -112,7 +114,7 @@ class TrainingRun:
         check_can_be_saved(network.model)
         for stage in stages_of(self.parameters):
             if isinstance(stage, Stage):
-                freeze(network, first_layer_that_learns(self.spec, stage.trainable_from))
+                freeze(network, resolve_trainable_from(self.spec, stage.trainable_from))
         if callable(self.parameters.head) or is_foreign(self.spec):  # layers that nobody has tried in this precision
             for stage in stages_of(self.parameters):
                 cut_for_stage(network, self.spec, stage, train_batch_norm=self.parameters.train_batch_norm)
@@ -180,7 +182,7 @@ class TrainingRun:
         validation = self._prepare(*as_pair(validation_data), "validation images")
         validation_labels = classes.encode(validation.labels, name=VALIDATION_LABELS)
         compare(validation.identity, training.identity).warn_if_any(
-            "The validation figures, and what is chosen by them, are too good: "
+            "The validation metrics, and what is chosen by them, are too good: "
             "take the images out with valid.overlap(train).remove_from(valid)",
             stacklevel=5,
         )
@@ -246,7 +248,7 @@ class TrainingRun:
         """
         options = ComputingOptions(
             precision=resolve_precision(self.parameters.precision),
-            feature_budget=self.parameters.feature_budget,
+            feature_cache_bytes=self.parameters.feature_cache_bytes,
             batch_size=count_images_at_once(image_size(self.parameters)),
             verbose=self.parameters.verbose,
             replicas=self.replicas,
@@ -255,7 +257,7 @@ class TrainingRun:
 
     def train(
         self, training: StagedTraining, plans: list[TrainingPlan], callbacks: Sequence[Any], *, resume: bool
-    ) -> Training:
+    ) -> TrainingResult:
         """Go through the stages, and put their histories one after the other.
 
         Parameters
@@ -290,15 +292,15 @@ class TrainingRun:
         plans: list[TrainingPlan],
         callbacks: Sequence[Any],
         run: RunFolder | None,
-    ) -> Training:
-        whole, has_begun = Training(), False
+    ) -> TrainingResult:
+        whole, has_begun = TrainingResult(), False
         for number, (stage, plan) in enumerate(zip(stages_of(self.parameters), plans, strict=True)):
             logger.info("stage %d of %d: %s", number + 1, len(plans), stage)
-            with naming_full_memory(plan):
+            with explain_out_of_memory(plan):
                 if isinstance(stage, Probe):
-                    part = training.solve(stage, plan)
+                    part = training.fit_probe(stage, plan)
                 else:
-                    part = training.learn(
+                    part = training.fit_stage(
                         plan,
                         train_batch_norm=self.parameters.train_batch_norm,
                         callbacks=UserCallbacks(callbacks, len(whole.history.get("loss", ())), has_begun),
@@ -335,7 +337,7 @@ class TrainingRun:
         data = training.data
         sides = [(data.training, data.labels), (data.validation, data.validation_labels)]
         return {
-            "network": describe_network(training.network.model).hex(),
+            "network": network_digest(training.network.model).hex(),
             "stages": [repr(stage) for stage in stages_of(self.parameters)],
             "plans": [asdict(plan) | {"verbose": 0} for plan in plans],
             "images": [
@@ -375,12 +377,12 @@ class TrainingRun:
             if images is not None and labels is not None
         }
         shared = {name: value for name, value in parameters.items() if name not in _MAY_DIFFER}
-        weights = {"digest of the initial network": describe_network(network.model).hex()[:8]}
+        weights = {"digest of the initial network": network_digest(network.model).hex()[:8]}
         versions = {f"version of {package}": version for package, version in library_versions().items()}
         return digests | shared | weights | versions
 
     def provenance(
-        self, data: TrainingData, classes: Classes, training: Training, X: Any, validation_data: Any
+        self, data: TrainingData, classes: Classes, training: TrainingResult, X: Any, validation_data: Any
     ) -> dict[str, Any]:
         """Return what produced the network, beside the parameters.
 
@@ -390,7 +392,7 @@ class TrainingRun:
             What `read` gave.
         classes : Classes
             What the labels mean.
-        training : Training
+        training : TrainingResult
             What `train` gave.
         X, validation_data : object
             As for `TransferClassifier.fit`.

@@ -12,8 +12,15 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages
-from melanoma_tl.network.cutting import NetworkParts, cut_network, with_precision
-from melanoma_tl.network.graph import SCORE_LAYER, Network, depths, first_layer_that_learns, freeze, uncompiled
+from melanoma_tl.network.cutting import SplitNetwork, split_network, with_precision
+from melanoma_tl.network.graph import (
+    SCORE_LAYER,
+    Network,
+    freeze,
+    resolve_trainable_from,
+    stage_depths,
+    without_optimizer,
+)
 from melanoma_tl.network.precision import Precision
 from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
 from melanoma_tl.training.callbacks import NO_CALLBACKS, UserCallbacks
@@ -21,11 +28,11 @@ from melanoma_tl.training.checkpoints import RunFolder
 from melanoma_tl.training.compiling import compile_network
 from melanoma_tl.training.features import ComputedFeatures, FeatureExtractor
 from melanoma_tl.training.linear_probe import fit_logistic
-from melanoma_tl.training.loop import Training, train
+from melanoma_tl.training.loop import TrainingResult, train
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.replicas import Replicas
 from melanoma_tl.training.stages import Probe, Stage
-from melanoma_tl.training.views import ImageViews, Inputs
+from melanoma_tl.training.views import ImageViews, InputSource
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +98,7 @@ class ComputingOptions:
     ----------
     precision : Precision
         What the parts of the network compute with.
-    feature_budget : int or None
+    feature_cache_bytes : int or None
         Bytes that stored features may take together.
     batch_size : int
         Images that go through the frozen part at once.
@@ -102,18 +109,18 @@ class ComputingOptions:
     """
 
     precision: Precision
-    feature_budget: int | None
+    feature_cache_bytes: int | None
     batch_size: int
     verbose: int
     replicas: Replicas
 
 
-class OpenStage(NamedTuple):
+class PreparedStage(NamedTuple):
     """A stage that is ready to be trained.
 
     Attributes
     ----------
-    parts : NetworkParts
+    parts : SplitNetwork
         The network, cut.
     learner : keras.Model
         The part that learns, compiled, in its own precision.
@@ -123,10 +130,10 @@ class OpenStage(NamedTuple):
         Its validation data.
     """
 
-    parts: NetworkParts
+    parts: SplitNetwork
     learner: Any
     batches: TrainingBatches
-    watched: tuple[Inputs, NDArray[np.float32]] | None
+    watched: tuple[InputSource, NDArray[np.float32]] | None
 
 
 class StagedTraining:
@@ -151,7 +158,7 @@ class StagedTraining:
     ) -> None:
         self.network, self.spec, self.data, self.options, self.seed = network, spec, data, options, seed
 
-    def solve(self, probe: Probe, plan: TrainingPlan) -> Training:
+    def fit_probe(self, probe: Probe, plan: TrainingPlan) -> TrainingResult:
         """Solve for the last layer.
 
         Parameters
@@ -164,7 +171,7 @@ class StagedTraining:
         Returns
         -------
         Training
-            The figures of one epoch, on untouched images.
+            The metrics of one epoch, on untouched images.
 
         Raises
         ------
@@ -180,7 +187,7 @@ class StagedTraining:
         if isinstance(inputs, ComputedFeatures):
             raise ParameterError(
                 "a Probe reads the features some hundred times, so they must be stored, and they cannot be (the log "
-                "says why): give a larger feature_budget, or make room with melanoma_tl.cache.clear('features')"
+                "says why): give a larger feature_cache_bytes, or make room with melanoma_tl.cache.clear('features')"
             )
         targets = self.data.targets(self.data.labels)
         kernel, bias = fit_logistic(
@@ -194,16 +201,16 @@ class StagedTraining:
         model.get_layer(SCORE_LAYER).set_weights([kernel, bias])
         compile_network(parts.trained, plan)
         seen = OrderedBatches(inputs, targets, batch_size=plan.batch_size, rows=self.data.rows)
-        figures = parts.trained.evaluate(seen, verbose=0, return_dict=True)
+        metrics = parts.trained.evaluate(seen, verbose=0, return_dict=True)
         seen.release()
         if watched is not None:
             shown = OrderedBatches(*watched, batch_size=plan.batch_size)
             validated = parts.trained.evaluate(shown, verbose=0, return_dict=True)
             shown.release()
-            figures |= {f"val_{name}": value for name, value in validated.items()}
-        return Training({name: [float(value)] for name, value in figures.items()})
+            metrics |= {f"val_{name}": value for name, value in validated.items()}
+        return TrainingResult({name: [float(value)] for name, value in metrics.items()})
 
-    def learn(
+    def fit_stage(
         self,
         plan: TrainingPlan,
         *,
@@ -211,7 +218,7 @@ class StagedTraining:
         callbacks: UserCallbacks = NO_CALLBACKS,
         run: RunFolder | None = None,
         number: int = 0,
-    ) -> Training:
+    ) -> TrainingResult:
         """Train by gradient steps.
 
         Parameters
@@ -236,15 +243,15 @@ class StagedTraining:
         finished = None if checkpoint is None else checkpoint.read_finished()
         if finished is not None and checkpoint is not None:
             self._cut(plan, train_batch_norm=train_batch_norm).trained.set_weights(finished)
-            return Training(checkpoint.history)
-        stage = self.open(
+            return TrainingResult(checkpoint.history)
+        stage = self.prepare_stage(
             plan, train_batch_norm=train_batch_norm, first_epoch=0 if checkpoint is None else checkpoint.epochs
         )
 
         def whole() -> Any:
             if stage.learner is not stage.parts.trained:
                 stage.parts.trained.set_weights(stage.learner.get_weights())
-            return uncompiled(self.network.model)
+            return without_optimizer(self.network.model)
 
         training = train(
             stage.learner,
@@ -260,7 +267,7 @@ class StagedTraining:
             checkpoint.finish(stage.learner.get_weights(), training.history)
         return training
 
-    def open(self, plan: TrainingPlan, *, train_batch_norm: bool, first_epoch: int = 0) -> OpenStage:
+    def prepare_stage(self, plan: TrainingPlan, *, train_batch_norm: bool, first_epoch: int = 0) -> PreparedStage:
         """Freeze and cut the network, compute the features, and compile the part that learns.
 
         Parameters
@@ -274,12 +281,12 @@ class StagedTraining:
 
         Returns
         -------
-        OpenStage
+        PreparedStage
             Ready for `train`.
         """
         parts = self._cut(plan, train_batch_norm=train_batch_norm)
         rows, replicas = self.data.rows, self.options.replicas
-        with replicas.making():
+        with replicas.build_scope():
             with seeded_building(self.seed):
                 precision = self.options.precision.trained
                 learner = with_precision(parts.trained, precision, anew=replicas.are_several)
@@ -287,12 +294,12 @@ class StagedTraining:
                 learner,
                 plan,
                 steps=plan.epochs * plan.count_steps(len(rows)),
-                depths=depths(self.spec, self.network.backbone) if plan.stage.layer_decay != 1 else {},
+                stage_depths=stage_depths(self.spec, self.network.backbone) if plan.stage.layer_decay != 1 else {},
             )
-        inputs, watched = self._inputs(parts, self.data.views, plan.count_turns(rows))
+        inputs, watched = self._inputs(parts, self.data.views, plan.count_repeats(rows))
         targets = self.data.targets(self.data.labels)
         batches = TrainingBatches(inputs, targets, rows, plan, first_epoch=first_epoch, replicas=replicas)
-        return OpenStage(parts, learner, batches, watched)
+        return PreparedStage(parts, learner, batches, watched)
 
     def _weights(self, class_weight: dict[int, float] | None) -> NDArray[np.float64]:
         """Give each image the weight of its class."""
@@ -300,34 +307,34 @@ class StagedTraining:
             return np.ones(len(self.data.labels))
         return np.vectorize(class_weight.__getitem__)(self.data.labels)
 
-    def _cut(self, plan: TrainingPlan, *, train_batch_norm: bool) -> NetworkParts:
+    def _cut(self, plan: TrainingPlan, *, train_batch_norm: bool) -> SplitNetwork:
         parts = cut_for_stage(self.network, self.spec, plan.stage, train_batch_norm=train_batch_norm)
         if plan.mix is None:
             return parts
         logger.warning("mix=%r mixes pixels anew in every step, so no features can be stored", plan.mix)
-        return NetworkParts(None, self.network.model)
+        return SplitNetwork(None, self.network.model)
 
     def _inputs(
-        self, parts: NetworkParts, views: ImageViews, turns: int
-    ) -> tuple[Inputs, tuple[Inputs, NDArray[np.float32]] | None]:
+        self, parts: SplitNetwork, views: ImageViews, repeats: int
+    ) -> tuple[InputSource, tuple[InputSource, NDArray[np.float32]] | None]:
         """Give what the learning part reads of the training and of the validation images."""
         data = self.data
         extract = self._extractor(parts)
-        inputs = extract(views, data.rows, turns, "training images")
+        inputs = extract(views, data.rows, repeats, "training images")
         if data.validation is None or data.validation_labels is None:
             return inputs, None
         shown = ImageViews(data.validation.pixels, data.validation.contents, None)
         every_row = np.arange(len(data.validation_labels))
         return inputs, (extract(shown, every_row, 1, "validation images"), data.targets(data.validation_labels))
 
-    def _extractor(self, parts: NetworkParts) -> Any:
+    def _extractor(self, parts: SplitNetwork) -> Any:
         if parts.frozen is None:
             return lambda images, *_: images
         return FeatureExtractor(
             parts.frozen,
             policy=self.options.precision.frozen,
             recipe=self.data.training.recipe,
-            budget=self.options.feature_budget,
+            budget=self.options.feature_cache_bytes,
             batch_size=self.options.batch_size,
             verbose=self.options.verbose,
         ).extract
@@ -335,7 +342,7 @@ class StagedTraining:
 
 def cut_for_stage(
     network: Network, spec: BackboneSpec, stage: Stage | Probe, *, train_batch_norm: bool
-) -> NetworkParts:
+) -> SplitNetwork:
     """Freeze what does not learn in a stage, and cut the network there.
 
     Parameters
@@ -351,12 +358,12 @@ def cut_for_stage(
 
     Returns
     -------
-    NetworkParts
+    SplitNetwork
         What is frozen, and what learns.
     """
     if isinstance(stage, Probe):
         for layer in network.model.layers:
             layer.trainable = layer.name == SCORE_LAYER
     else:
-        freeze(network, first_layer_that_learns(spec, stage.trainable_from), train_batch_norm=train_batch_norm)
-    return cut_network(network.model)
+        freeze(network, resolve_trainable_from(spec, stage.trainable_from), train_batch_norm=train_batch_norm)
+    return split_network(network.model)

@@ -10,17 +10,17 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.images.array_store import StoredArrays
 
 
-class Inputs(Protocol):
+class InputSource(Protocol):
     """What a network learns from, wherever it comes from."""
 
-    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> NDArray[Any]:
+    def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[Any]:
         """Return what the network gets to see.
 
         Parameters
         ----------
         rows : ndarray of int of shape (n,)
             Which images.
-        turns : ndarray of int of shape (n,)
+        repeats : ndarray of int of shape (n,)
             How often each was shown before.
         step : int
             Number of the batch; seeds what is random.
@@ -34,7 +34,7 @@ class Inputs(Protocol):
 
 
 class ImageViews:
-    """Images, and what becomes of them from turn to turn.
+    """Images, and what becomes of them from pass to pass.
 
     Parameters
     ----------
@@ -57,15 +57,15 @@ class ImageViews:
         self.pixels, self.contents, self.augmenter = pixels, contents, augmenter
         self.n_views = 1 if augmenter is None else augmenter.views
 
-    def draw(self, rows: NDArray[np.intp], turns: NDArray[np.intp], step: int) -> NDArray[np.uint8]:
-        """Return pixels, as `Inputs.draw` says."""
+    def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[np.uint8]:
+        """Return pixels, as `InputSource.batch` says."""
         images = self.pixels[rows]
         if self.augmenter is None or self.n_views == 1:
             return images
         if self.n_views is None:
             return self.augmenter.augment(images, (self.augmenter.random_state or 0, step))
         keys = [int.from_bytes(self.contents[row][:8], "little") for row in rows]
-        return self.augmenter.fixed_views(images, keys, (turns % self.n_views).tolist())
+        return self.augmenter.fixed_views(images, keys, (repeats % self.n_views).tolist())
 
     def view_key(self, view: int) -> bytes:
         """Compute what tells a view apart from all others of the same image.
