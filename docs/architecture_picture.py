@@ -31,8 +31,10 @@ WORDS = {
     "labels": "what labels mean",
     "_escaping": "text in any format",
     "_parameters": "what is accepted",
+    "_progress": "one bar",
     "_tables": "text, Markdown, HTML",
     "_versions": "behind a result",
+    "_zip": "untrusted archives",
     "errors": "all that is raised",
 }
 FIVE_OBJECTS = {"datasets", "balancing", "augmentation", "classifier", "report"}
@@ -46,7 +48,7 @@ def draw() -> None:
     for package in tables["MAY_IMPORT"]:
         rows.setdefault(tables["level"](package), []).append(package)
     widest = max(map(len, rows.values()))
-    figure = new_figure(8.6, 0.54 * len(rows) + 0.3)
+    figure = new_figure(1.7 * widest, 0.54 * len(rows) + 0.3)
     ax = figure.add_subplot()
     for row, packages in rows.items():
         for place, package in enumerate(sorted(packages)):

@@ -1,14 +1,17 @@
 """Shared data of the tests: real images where they are, small drawn ones everywhere."""
 
+import contextlib
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from melanoma_tl import ISBIDataset
+from melanoma_tl import ISBIDataset, _progress
 
 # Read once, when Keras is imported: downloads of the tests must not land among the user's.
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras_home_")
@@ -130,6 +133,32 @@ def no_backbone_left_behind(tiny_backbone):
     yield
     registry._BACKBONES.clear()
     registry._BACKBONES.update(before)
+
+
+@contextlib.contextmanager
+def terminal(shortest: float = 0) -> Iterator[list[str]]:
+    """Let progress bars be shown on a real terminal; what was written there stands in the list at the end."""
+    pty, termios = map(pytest.importorskip, ("pty", "termios"))  # of Unix
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    shown: list[str] = []
+
+    def collect() -> None:
+        with contextlib.suppress(OSError):  # what Linux raises at the end
+            while chunk := os.read(ours, 4096):
+                written.append(chunk)
+
+    written: list[bytes] = []
+    reader = threading.Thread(target=collect)
+    reader.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_progress, "SHORTEST", shortest)
+        with os.fdopen(theirs, "w") as stream:
+            patch.setattr("sys.stderr", stream)
+            yield shown
+    reader.join()
+    os.close(ours)
+    shown.append(b"".join(written).decode())
 
 
 @pytest.fixture

@@ -30,12 +30,14 @@ NEEDS_KERAS = {
         )
     ),
 }
-GROUND = "errors _parameters _escaping _tables _versions"
+GROUND = "errors _parameters _progress _escaping _tables _versions _zip"
 # What each package, or module beside the packages, may import: itself, and these.
 MAY_IMPORT = {
     "errors": set(),
     "_escaping": set(),
+    "_progress": set(),
     "_versions": set(),
+    "_zip": set(),
     "_parameters": {"errors"},
     "_tables": {"_escaping"},
 } | {

@@ -306,6 +306,7 @@ def test_a_damaged_fingerprint_is_made_again(dataset, column, caplog):
     assert f"{len(dataset) - 1} fingerprints are damaged" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 def test_no_file_is_left_open(dataset, tmp_path):
     """As under ``python -W error::ResourceWarning``."""
     from melanoma_tl import TransferClassifier

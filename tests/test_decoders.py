@@ -59,7 +59,7 @@ DANGEROUS = {
     "FITS": b"SIMPLE  =                    T" + b" " * 2850,
     "Photoshop": b"8BPS\0\1" + bytes(40),
     "ImageMagick's own language": b"push graphic-context\nimage over 0,0 0,0 'msl:/etc/passwd'\npop graphic-context\n",
-    **{kind: written(kind) for kind in ("TGA", "PCX", "ICO", "SGI", "ICNS", "IM", "DDS")},
+    **{kind: written(kind) for kind in ("TGA", "PCX", "ICO", "SGI", "ICNS", "DDS")},
     **{kind: written(kind, PHOTO.convert("1")) for kind in ("XBM", "MSP")},
 }
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from conftest import terminal
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets import download
@@ -146,7 +147,7 @@ def test_a_call_that_was_interrupted_goes_on(server, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(download, "tqdm", Interrupted)
+        patch.setattr(download, "progress", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch([server.file()], tmp_path, verbose=0)
     assert "file.bin" not in names(tmp_path)
@@ -371,12 +372,11 @@ def test_a_proxy_is_used(server, tmp_path, monkeypatch):
     assert server.paths == ["http://official.invalid/2017/file.bin"]
 
 
-def test_progress_starts_where_the_download_goes_on(server, tmp_path, capsys):
+def test_progress_starts_where_the_download_goes_on(server, tmp_path):
     server.tricks = ["breaks off"]
-    fetch([server.file()], tmp_path, verbose=1)
-    assert "50%" in capsys.readouterr().err
-    fetch([server.file()], tmp_path / "quiet", verbose=0)
-    assert capsys.readouterr().err == ""
+    with terminal() as shown:
+        fetch([server.file()], tmp_path, verbose=1)
+    assert "Download file.bin:  50%" in shown[0]
 
 
 # -- archives --
@@ -450,6 +450,22 @@ def test_an_encrypted_member_is_refused(archive, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DownloadError, match=r"is encrypted\. Nothing was unpacked"):
         extract(path, tmp_path / "out", verbose=0)
+
+
+def test_a_way_to_pack_that_python_does_not_know_is_no_damage(archive, tmp_path):
+    path = archive({"large.jpg": b"as Windows packs large files"}, method=zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(signature) + offset] = 9  # Deflate64
+    path.write_bytes(content)
+    with pytest.raises(DownloadError, match=r"large\.jpg' is packed in an unusual way \(method 9\)"):
+        extract(path, tmp_path / "out", verbose=0)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_ways_to_pack_that_python_knows_are_unpacked(archive, tmp_path, method):
+    (path,) = extract(archive({"a.jpg": CONTENT}, method=method), tmp_path / "out", verbose=0)
+    assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

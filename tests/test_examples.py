@@ -87,6 +87,7 @@ def test_resize_images_keeps_ids_and_labels(tmp_path, capsys):
     assert f"skipped {missing.image_id}" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, caplog, capsys):
     data = write_isbi(tmp_path / "data", n_train=30, n_validation=20, n_test=20, size=48, verbose=False)
     train = ISBIDataset.from_challenge(data, year=2016, split="train")
@@ -125,6 +126,7 @@ def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, c
     assert len(list((tmp_path / "out" / "figures").iterdir())) == 5
 
 
+@pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 def test_reproduce_paper_measures_the_epochs_that_it_kept(tmp_path):
     """What is measured from the weights of the last epoch is what is measured of the model at the end."""
     data = write_isbi(tmp_path / "data", n_train=30, n_validation=20, n_test=20, size=48, verbose=False)

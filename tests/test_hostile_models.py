@@ -51,6 +51,7 @@ def watching():
         is_on[0] = False
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras's, of weights that were taken out
 def test_no_hostile_file_loads_runs_or_breaks(saved, tmp_path, images, monkeypatch):
     monkeypatch.chdir(tmp_path)
     corpus = write_corpus(saved, tmp_path)

@@ -93,6 +93,7 @@ def test_bad_images_say_what_is_wrong(bad_images, name, reason):
     assert str(bad_images / name) in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # Pillow's, before it refuses
 def test_pillows_pixel_limit_is_kept(tmp_path, photo, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ImageError, match="Pillow's limit of 1,000"):

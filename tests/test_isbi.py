@@ -248,7 +248,8 @@ def test_metadata_follow_the_rows(dataset):
     assert table[[2, 0]].metadata["age"].tolist() == [50.0, 30.0]
     assert table[table.labels == 1].metadata["patient_id"].tolist() == ["q"]
     assert table[1:].to_frame().columns.tolist() == ["image_id", "path", "label", "age", "patient_id"]
-    table.metadata["age"] = 0
+    given = table.metadata
+    given["age"] = 0
     assert table.metadata["age"].iloc[0] == 30.0, "what is given out is a copy"
     with pytest.raises(DatasetError, match="3 images, 2 rows"):
         ISBIDataset(["a", "b", "c"], None, [0, 1, 0], metadata=facts[:2])
@@ -258,7 +259,8 @@ def test_metadata_follow_the_rows(dataset):
 def test_resized_images_keep_their_ids_and_labels(tmp_path, dataset):
     resized = dataset.resize_to(tmp_path / "small", size=(20, 24), verbose=0)
     assert resized.image_ids.tolist() == dataset.image_ids.tolist()
-    assert Image.open(resized.paths[0]).size == (24, 20)
+    with Image.open(resized.paths[0]) as image:
+        assert image.size == (24, 20)
     again = ISBIDataset.from_csv(tmp_path / "small" / "labels.csv")
     assert again.labels.tolist() == dataset.labels.tolist()
     assert again.paths.tolist() == resized.paths.tolist()

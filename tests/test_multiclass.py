@@ -24,7 +24,7 @@ from melanoma_tl import (
     TransferClassifier,
     cross_validate,
 )
-from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, LeakageWarning, ParameterError, UnknownNameError
 from melanoma_tl.explain.explanations import grad_cam
 from melanoma_tl.explain.shortcuts import check_shortcuts
 from melanoma_tl.metrics.metric import LABELS
@@ -175,7 +175,8 @@ def test_diagnoses_go_through_the_same_classifier(changes, tmp_path):
     assert classifier.classes_.tolist() == list(CLASSES)
     assert np.mean(classifier.predict(images[45:]) == names[45:]) > 0.9
     assert classifier.history_["val_accuracy"][-1] > 0.9
-    report = MulticlassReport.from_estimator(classifier, images[45:], names[45:])
+    with pytest.warns(LeakageWarning, match="15 images"):
+        report = MulticlassReport.from_estimator(classifier, images[45:], names[45:])
     assert report.balanced_accuracy.value > 0.9
     classifier.save(tmp_path / "model.keras")
     assert np.allclose(TransferClassifier.load(tmp_path / "model.keras").predict_proba(images[45:]), scores, atol=1e-6)

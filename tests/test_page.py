@@ -232,6 +232,7 @@ def test_a_notebook_shows_facts_and_tables(report):
     assert "60 images" in text
 
 
+@pytest.mark.filterwarnings("ignore:A single label was found")  # scikit-learn's, of a threshold that the scorer tries
 def test_the_official_scorer_reads_a_submission(tmp_path, monkeypatch):
     # The scorer calls a method of pandas by the name that it had before version 3.
     monkeypatch.setattr(pd.DataFrame, "applymap", pd.DataFrame.map, raising=False)

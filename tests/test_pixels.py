@@ -101,6 +101,7 @@ def test_an_orientation_that_is_nonsense_turns_nothing(value):
     assert np.array_equal(load_image(data), np.asarray(Image.open(io.BytesIO(data))))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's
 def test_damaged_exif_data_turn_nothing():
     data = tagged(6)
     start = data.index(b"Exif\0\0") + 6

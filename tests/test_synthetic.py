@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from conftest import terminal
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -183,11 +184,11 @@ def test_write_isbi_writes_the_three_sets_of_the_quick_start(tmp_path, capfd):
     assert words.count("malignant") == 2
 
 
-def test_progress_goes_to_the_error_stream(tmp_path, capfd):
-    write_challenge(tmp_path, n_benign=1, n_melanoma=1, size=16, verbose=1)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "ISBI 2016 train" in err
+def test_progress_goes_to_the_error_stream(tmp_path, capsys):
+    with terminal() as shown:
+        write_challenge(tmp_path, n_benign=1, n_melanoma=1, size=16, verbose=1)
+    assert "Draw ISBI 2016 train: 100%" in shown[0]
+    assert capsys.readouterr().out == ""
 
 
 def test_other_ground_truth_is_never_replaced(tmp_path):
@@ -220,7 +221,7 @@ def test_interrupted_writing_leaves_no_half_file_and_no_ground_truth(tmp_path, m
 
 @pytest.mark.parametrize("size", [15, -1, 64.0, "64", True])
 def test_bad_size(size):
-    with pytest.raises(ParameterError, match=r"size=.*at least 16"):
+    with pytest.raises(ParameterError, match="size must be a whole number of at least 16"):
         draw_lesion(True, size=size)
 
 
@@ -250,6 +251,6 @@ def test_unknown_split(tmp_path, year, split):
 
 @pytest.mark.parametrize("name", ["n_train", "n_validation", "n_test"])
 def test_bad_arguments_of_write_isbi(tmp_path, name):
-    with pytest.raises(ParameterError, match=f"{name}=1"):
+    with pytest.raises(ParameterError, match=f"{name} must be a whole number of at least 2, got 1"):
         write_isbi(tmp_path / "new", **{name: 1})
     assert not (tmp_path / "new").exists()

@@ -187,6 +187,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # Keras's, of the backbone that does not learn
 @pytest.mark.contract
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_backbone_is_told_which_clause_it_breaks(case, own_table):

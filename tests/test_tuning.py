@@ -327,6 +327,7 @@ def anew(trained, **changes):
     return copy(trained).set_params(**changes)
 
 
+@pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_threshold_of_other_views_is_refused(trained, saved, tmp_path):
     clf = tune(anew(trained, tta=4), "tune_threshold")

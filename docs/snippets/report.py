@@ -19,9 +19,9 @@ def thumbnails(dataset):
     )
 
 
-model = LogisticRegression(C=0.01, class_weight="balanced").fit(
-    thumbnails(train), train.labels
-)
+model = LogisticRegression(
+    C=0.01, class_weight="balanced", max_iter=1000
+).fit(thumbnails(train), train.labels)
 scores = model.predict_proba(thumbnails(test))[:, 1]
 
 report = MetricsReport.from_scores(

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from tqdm.auto import tqdm
 
 from melanoma_tl._parameters import NONE, SEED, VERBOSE, checked, choice, instance, whole
+from melanoma_tl._progress import progress
 from melanoma_tl.classifier.ensemble import COMBINATIONS, Ensemble
 from melanoma_tl.classifier.members import draw_seeds
 from melanoma_tl.classifier.out_of_fold import OutOfFold
@@ -126,7 +126,7 @@ def cross_validate(
     everything = np.arange(len(labels))
     scores, of_fold = np.full(len(labels), np.nan), np.empty(len(labels), dtype=np.intp)
     members = []
-    for fold, rows in enumerate(tqdm(held_out, desc="Cross-validate", unit="fold", disable=not verbose)):
+    for fold, rows in enumerate(progress(held_out, "Cross-validate", unit="fold", verbose=verbose, delay=0)):
         watched = {None: None, "next_fold": held_out[(fold + 1) % folds], "held_out": rows}[validation]
         rest = np.setdiff1d(everything, rows if watched is None else np.union1d(rows, watched))
         member = clone(classifier).set_params(random_state=seeds[fold])

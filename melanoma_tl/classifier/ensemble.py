@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from tqdm.auto import tqdm
 
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl._parameters import (
@@ -28,6 +27,7 @@ from melanoma_tl._parameters import (
     listed,
     several,
 )
+from melanoma_tl._progress import progress
 from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_of
 from melanoma_tl.classifier.members import common_and_own, draw_seeds, rank_among
 from melanoma_tl.classifier.out_of_fold import OutOfFold, tabulate
@@ -188,7 +188,7 @@ class Ensemble(BaseClassifier):
             for member, seed in zip(members, draw_seeds(self.random_state, len(members)), strict=True):
                 if "random_state" in member.get_params(deep=False):  # not in a frozen one
                     member.set_params(random_state=seed)
-        for member in tqdm(members, desc="Train members", unit="member", disable=not self.verbose):
+        for member in progress(members, "Train members", unit="member", verbose=self.verbose, delay=0):
             member.fit(X, y, validation_data=validation_data)
         self._trained = members
         for of_earlier_members in ("reference_scores_", "cross_validation_"):

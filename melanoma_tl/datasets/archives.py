@@ -1,25 +1,19 @@
 """Unpack an archive that need not be trusted."""
 
-import lzma
 import os
 import re
 import stat
-import struct
 import unicodedata
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from tqdm.auto import tqdm
-
 from melanoma_tl._atomic import replacing_many
+from melanoma_tl._progress import progress
+from melanoma_tl._zip import MAX_EXPANSION, ZIP_ERRORS, why_refused
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.errors import DownloadError
-
-MAX_EXPANSION = 100
-"""How many times its own size an archive may unpack to; photographs hardly shrink, tables to a thirtieth at most."""
-
 
 _LONGEST_NAME = 255  # bytes
 
@@ -28,12 +22,6 @@ _DEVICE = re.compile("con|prn|aux|nul|conin\\$|conout\\$|(com|lpt)[0-9\u00b9\u00
 
 _FORBIDDEN = frozenset('<>:"|?*')
 """What no name can have on Windows (ibid.)."""
-
-ZIP_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, NotImplementedError),
-    *(ValueError, IndexError),
-)
-"""What `zipfile` raises at an archive that is damaged, encrypted or compressed in a way that it does not know."""
 
 
 def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, verbose: int = 1) -> list[Path]:
@@ -60,8 +48,8 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
     Raises
     ------
     DownloadError
-        If a member would lie outside the folder, is a link or a device, is encrypted, has a name that
-        some system cannot write, or occurs twice, also in capitals or with accents written otherwise; if
+        If a member would lie outside the folder, is a link or a device, is encrypted or packed in an unusual way, has
+        a name that some system cannot write, or occurs twice, also in capitals or with accents written otherwise; if
         the archive is damaged, or unpacks to more than `MAX_EXPANSION` times its size; or if the disk is full.
     """
     source, target = Path(archive), Path(folder)
@@ -73,7 +61,8 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
                 missing = [member for member in members if not _is_there(member, target)]
                 total = sum(member.file_size for member in missing)
                 check_free(target, total, source.name)
-                bar = tqdm(total=total, desc=f"Unpack {source.name}", unit="B", unit_scale=True, disable=not verbose)
+                work = f"Unpack {source.name}"
+                bar = progress(work=work, total=total, unit="B", unit_scale=True, verbose=verbose)
                 with bar, replacing_many(target) as replacing_one:
                     for member in missing:
                         with replacing_one(target / member.filename) as unfinished, opened.open(member) as packed:
@@ -127,9 +116,7 @@ def _why_refused(member: zipfile.ZipInfo) -> str:
         return "is no name that a file can have everywhere"
     if kind not in (0, stat.S_IFREG):
         return "is a link or a device, not a file"
-    if member.flag_bits & 0x1:
-        return "is encrypted"
-    return ""
+    return why_refused(member)
 
 
 def _can_be_a_name(part: str) -> bool:

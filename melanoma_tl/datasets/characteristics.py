@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from PIL.ExifTags import Base
-from tqdm.auto import tqdm
 
+from melanoma_tl._progress import progress
 from melanoma_tl.datasets.image_table import ImageTable
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images.decoding import SkippedRow, load_image, open_image, read_content
@@ -36,9 +36,8 @@ def look_at_images(dataset: ImageTable, *, on_error: str, verbose: int) -> tuple
                 raise
             return error
 
-    looks = list(
-        tqdm(map_threaded(look, paths), total=len(dataset), desc=f"Look at {dataset.name}", disable=not verbose)
-    )
+    work = f"Look at {dataset.name}"
+    looks = list(progress(map_threaded(look, paths), work, total=len(dataset), verbose=verbose))
     skipped = dataset.failures(looks)
     if skipped:
         _logger.warning("%s: %d of %d images cannot be read; not compared", dataset.name, len(skipped), len(dataset))

@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from tqdm.auto import tqdm
-
 from melanoma_tl._atomic import atomic_write, locked
-from melanoma_tl.datasets.archives import ZIP_ERRORS
+from melanoma_tl._progress import progress
+from melanoma_tl._zip import ZIP_ERRORS
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.errors import DownloadError
 
@@ -290,7 +289,9 @@ def _go_on(url: str, part: Path, file: RemoteFile, verbose: int) -> None:
             _remember_version(response, validator)
             missing = int(response.headers.get("Content-Length", 0))
             check_free(part.parent, missing, file.file_name)
-            with part.open("ab" if have else "wb") as target, _progress(file, have + missing, have, verbose) as bar:
+            work, total = f"Download {file.file_name}", have + missing or None
+            bar = progress(work=work, total=total, initial=have, unit="B", unit_scale=True, verbose=verbose)
+            with part.open("ab" if have else "wb") as target, bar:
                 for chunk in response.iter_content(CHUNK):
                     target.write(chunk)
                     bar.update(len(chunk))
@@ -342,7 +343,3 @@ def _check_complete(path: Path, file: RemoteFile, origin: str) -> None:
             raise DownloadError(f"{origin}: not a whole zip archive ({error})") from error
         if damaged:
             raise DownloadError(f"{origin}: damaged at {damaged}")
-
-
-def _progress(file: RemoteFile, total: int, done: int, verbose: int) -> Any:
-    return tqdm(total=total or None, initial=done, desc=file.file_name, unit="B", unit_scale=True, disable=not verbose)

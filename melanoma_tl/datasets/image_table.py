@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from tqdm.auto import tqdm
 
 from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import (
@@ -24,6 +23,7 @@ from melanoma_tl._parameters import (
     several,
     whole,
 )
+from melanoma_tl._progress import progress
 from melanoma_tl.datasets.history import Step, is_another_share, name_key
 from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
 from melanoma_tl.datasets.validation import check_key, check_parts
@@ -497,8 +497,7 @@ class ImageTable:
             return IdentifiedImages(
                 self.name, self.image_ids, self._paths, Fingerprints.from_keys_and_hashes(keys, None)
             )
-        progress = tqdm(self.paths, desc=f"Fingerprint {self.name}", unit="image", disable=not verbose, leave=False)
-        images = list(fingerprint_images(progress))
+        images = list(fingerprint_images(progress(self.paths, f"Fingerprint {self.name}", verbose=verbose)))
         fingerprints = Fingerprints.from_keys_and_hashes(keys, images).select(kinds)
         return IdentifiedImages(self.name, self.image_ids, self._paths, fingerprints, self.failures(images))
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from scipy import fft, ndimage
 from scipy.special import expit, ndtr
 
-from melanoma_tl.errors import ParameterError
+from melanoma_tl._parameters import checked, whole
 
 _Field = NDArray[np.float32]
 """One value per pixel, shape (size, size). A colour image in the making is (3, size, size): four times faster here."""
@@ -33,7 +33,7 @@ _LIGHT_HAIR = _rgb(0.82, 0.76, 0.66)
 _PRINT = _rgb(0.10, 0.10, 0.10)
 _GLINT = _rgb(1.0, 1.0, 1.0)
 
-SMALLEST_SIZE = 16
+WIDTH = whole(at_least=16)
 _SMALLEST_CANVAS = 128  # finer structures than its pixels cannot be drawn: smaller images are reduced from it
 
 
@@ -51,6 +51,7 @@ class _Traits(NamedTuple):
 _SEPARATION = _Traits(asymmetry=1.5, border=1.3, colour=1.7, structures=1.3, diameter=1.0)
 
 
+@checked(size=WIDTH)
 def draw_lesion(
     melanoma: bool, *, size: int = 256, random_state: int | np.random.Generator | None = None
 ) -> NDArray[np.uint8]:
@@ -102,7 +103,6 @@ def draw_lesion(
     >>> image.shape, image.dtype
     ((128, 128, 3), dtype('uint8'))
     """
-    check_whole("size", size, at_least=SMALLEST_SIZE)
     rng = np.random.default_rng(random_state)
     canvas = max(size, _SMALLEST_CANVAS)
     melanin, blood = _draw_skin(rng, canvas)
@@ -111,12 +111,6 @@ def draw_lesion(
     if size < canvas:
         image = np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
     return image
-
-
-def check_whole(name: str, value: int, *, at_least: int) -> None:
-    """Raise a ParameterError unless the value is a whole number that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        raise ParameterError(f"{name}={value!r}: expected a whole number of at least {at_least}.")
 
 
 def _cloud(rng: np.random.Generator, size: int, wavelength: float, roughness: float = 2.5) -> _Field:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from melanoma_tl._atomic import atomic_write, replacing_many
+from melanoma_tl._progress import progress
 from melanoma_tl.datasets.image_table import ImageRow, ImageTable
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images.decoding import load_image
@@ -71,7 +71,7 @@ def write_resized(
     try:
         with replacing_many(Path(folder)) as replacing_one:
             rows = map_threaded(write, dataset)
-            return list(tqdm(rows, total=len(dataset), desc=f"Resize {dataset.name}", disable=not verbose))
+            return list(progress(rows, f"Resize {dataset.name}", total=len(dataset), verbose=verbose))
     except OSError as error:
         raise DatasetError(f"{folder}: images cannot be written there ({error.strerror or error})") from error
 

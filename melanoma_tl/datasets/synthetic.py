@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from melanoma_tl._atomic import replacing_many
+from melanoma_tl._parameters import checked, whole
+from melanoma_tl._progress import progress
 from melanoma_tl.datasets.challenges import CHALLENGES, Challenge
-from melanoma_tl.datasets.lesion_drawing import SMALLEST_SIZE, check_whole, draw_lesion
+from melanoma_tl.datasets.lesion_drawing import WIDTH, draw_lesion
 from melanoma_tl.errors import ParameterError, UnknownNameError
 
 __all__ = ["draw_lesion", "write_challenge", "write_isbi"]
@@ -27,8 +28,10 @@ _MELANOMA_SHARE = 0.2  # 173 of 900, 75 of 379 and 117 of 600 in the three sets 
 _DRAWN = {f"{entry.year} {entry.split}": entry for entry in CHALLENGES if entry.year in (2016, 2017)}
 _SPLIT_DIGIT = {"train": 0, "validation": 1, "test": 2}
 _MOST_IMAGES = 100_000  # one block of ids
+_NUMBERS = {"size": WIDTH, "random_state": whole(at_least=0)}
 
 
+@checked(**dict.fromkeys(("n_benign", "n_melanoma"), whole(at_least=0)), **_NUMBERS)
 def write_challenge(
     folder: str | os.PathLike[str],
     *,
@@ -93,10 +96,6 @@ def write_challenge(
     challenge = _DRAWN.get(f"{year} {split}")
     if challenge is None:
         raise UnknownNameError("challenge split to draw", f"{year} {split}", _DRAWN)
-    check_whole("n_benign", n_benign, at_least=0)
-    check_whole("n_melanoma", n_melanoma, at_least=0)
-    check_whole("size", size, at_least=SMALLEST_SIZE)
-    check_whole("random_state", random_state, at_least=0)
     if not 1 <= n_benign + n_melanoma <= _MOST_IMAGES:
         raise ParameterError(
             f"n_benign={n_benign} and n_melanoma={n_melanoma}: expected 1 to {_MOST_IMAGES:,} images in all."
@@ -112,8 +111,9 @@ def write_challenge(
     _check_not_another(folder / challenge.ground_truth, ground_truth)
     (folder / challenge.image_dirs[0]).mkdir(parents=True, exist_ok=True)
     drawings = zip(ids, labels, image_seeds, strict=True)
+    bar = progress(drawings, f"Draw {challenge.title}", total=len(ids), verbose=verbose)
     with replacing_many(folder) as write_atomically:
-        for image_id, melanoma, seed in tqdm(drawings, f"Drawing {challenge.title}", len(ids), disable=not verbose):
+        for image_id, melanoma, seed in bar:
             image = draw_lesion(melanoma, size=size, random_state=np.random.default_rng(seed))
             with write_atomically(folder / challenge.image_dirs[0] / f"{image_id}.jpg") as unfinished:
                 Image.fromarray(image).save(unfinished, format="JPEG", quality=_JPEG_QUALITY)
@@ -123,6 +123,7 @@ def write_challenge(
     return folder
 
 
+@checked(**dict.fromkeys(("n_train", "n_validation", "n_test"), whole(at_least=2)), **_NUMBERS)
 def write_isbi(
     folder: str | os.PathLike[str],
     *,
@@ -168,13 +169,11 @@ def write_isbi(
     14
     """
     sets = [
-        ("n_train", n_train, 2016, "train"),
-        ("n_validation", n_validation, 2016, "test"),
-        ("n_test", n_test, 2017, "test"),
+        (n_train, 2016, "train"),
+        (n_validation, 2016, "test"),
+        (n_test, 2017, "test"),
     ]
-    for name, count, _, _ in sets:  # all before the first is drawn
-        check_whole(name, count, at_least=2)
-    for _, count, year, split in sets:
+    for count, year, split in sets:
         n_melanoma = max(1, round(_MELANOMA_SHARE * count))
         write_challenge(
             folder,

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
 
 from melanoma_tl._escaping import in_html, visible
+from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_frame, text_table
 from melanoma_tl.datasets.image_table import ImageTable, Table
 from melanoma_tl.datasets.relations import find_relations
@@ -123,16 +123,8 @@ def verify(dataset: ImageTable, *, verbose: int) -> Verification:
     Verification
         All problems, the gravest first.
     """
-    looks = list(
-        tqdm(
-            map_threaded(_look_at, dataset.paths),
-            total=len(dataset),
-            desc=f"Open {dataset.name}",
-            unit="image",
-            disable=not verbose,
-            leave=False,
-        )
-    )
+    opened = map_threaded(_look_at, dataset.paths)
+    looks = list(progress(opened, f"Open {dataset.name}", total=len(dataset), verbose=verbose))
     found = [
         *((row, "unreadable", look.reason) for row, look in enumerate(looks) if isinstance(look, ImageError)),
         *((row, "blank", look.blank) for row, look in enumerate(looks) if isinstance(look, _Look) and look.blank),

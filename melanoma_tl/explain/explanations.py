@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
 
 from melanoma_tl._escaping import visible
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl._parameters import COUNT, NONE, SCORER, TEXT, checked, holding, several, whole
+from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_list
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.classifier.scoring import quiet_copy
@@ -88,7 +88,7 @@ def grad_cam(
         (of_class, 1) if len(classifier.classes_) > 2 else (0, 2 * classes_of(classifier).codes[of_class] - 1)
     )
     gradient = MapGradient(classifier.model_, _find_layer(classifier, layer), column)
-    shown = tqdm(images, desc="Grad-CAM", unit="image", disable=not classifier.verbose, leave=False)
+    shown = progress(images, "Compute Grad-CAM", verbose=classifier.verbose)
     measured = ((gradient.measure(image), image.shape[:2]) for image in shown)
     return np.stack([_weigh(maps, sign * slopes, size) for (maps, slopes), size in measured])
 
@@ -127,7 +127,7 @@ def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target
     of_class = _find_class(classifier, target)
     rows, columns = (np.linspace(0, side, grid + 1).round().astype(int) for side in images.shape[1:3])
     scorer, drops = quiet_copy(classifier), []
-    for image in tqdm(images, desc="Cover patches", unit="image", disable=not classifier.verbose, leave=False):
+    for image in progress(images, "Cover patches", verbose=classifier.verbose):
         covered = np.repeat(image[np.newaxis], grid * grid + 1, axis=0)
         for place in range(grid * grid):
             row, column = divmod(place, grid)

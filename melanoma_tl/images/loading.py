@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm.auto import tqdm
 
+from melanoma_tl._progress import progress
 from melanoma_tl.errors import CacheError, DatasetError, ImageError
 from melanoma_tl.images.array_store import Make, StoredArrays, StoreReplacedError
 from melanoma_tl.images.decoding import ImageFile, SkippedRow, hold, load_image
@@ -221,8 +221,7 @@ def read_batches(
             return _skip(image, name, error, on_error)
 
     rows = map_threaded(read, zip(source.items, source.names, strict=False), window=2 * batch_size)
-    progress = tqdm(rows, total=source.length, desc=desc, unit="image", disable=not verbose, leave=False)
-    for rows_of_batch in batched(progress, batch_size):
+    for rows_of_batch in batched(progress(rows, desc, total=source.length, verbose=verbose), batch_size):
         images = [image for image in rows_of_batch if not isinstance(image, SkippedRow)]
         yield ImageBatch(
             np.stack(images) if images else np.empty((0, *size, 3), np.uint8),
@@ -257,8 +256,8 @@ def identify(X: Any, *, verbose: int) -> IdentifiedImages:
     if hasattr(X, "identify"):
         return X.identify(verbose=verbose)
     source = open_source(X)
-    progress = tqdm(source.items, total=source.length, desc="Fingerprint images", disable=not verbose, leave=False)
-    found = list(fingerprint_images(progress))
+    bar = progress(source.items, "Fingerprint images", total=source.length, verbose=verbose)
+    found = list(fingerprint_images(bar))
     names = tuple(str(name) for name, _ in zip(source.names, found, strict=False))
     bad = [(name, image) for name, image in zip(names, found, strict=True) if isinstance(image, ImageError)]
     _warn_if_drawn_anew(source, found, "they are taken as they came once")
@@ -385,7 +384,7 @@ def _prepare(
     at_once = max(1, min(_MOST_AT_ONCE, _BYTES_AT_ONCE // (size[0] * size[1] * 3)))
     kept: list[tuple[int, str, tuple[Any, Fingerprint]]] = []
     skipped: list[SkippedRow] = []
-    with tqdm(total=source.length, desc=desc, unit="image", disable=not verbose, leave=False) as progress:
+    with progress(work=desc, total=source.length, verbose=verbose) as bar:
         for batch in batched(zip(source.items, source.names, strict=False), at_once):
             results_of_batch = store.prepare([image for image, _ in batch])
             for (image, name), result in zip(batch, results_of_batch, strict=True):
@@ -394,7 +393,7 @@ def _prepare(
                     skipped.append(_skip(image, name, result, on_error))
                 else:
                     kept.append((position, str(name), result))
-            progress.update(len(batch))
+            bar.update(len(batch))
     if skipped:
         n_images = len(kept) + len(skipped)
         logger.warning("%s: %d of %d images left out, such as %s: %s", desc, len(skipped), n_images, *skipped[0][::2])

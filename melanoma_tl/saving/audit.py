@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from melanoma_tl._parameters import SIZE, check, choice, whole
+from melanoma_tl._zip import MAX_EXPANSION, why_refused
 from melanoma_tl.errors import MelanomaTLError, ModelFileError
 from melanoma_tl.network.graph import SCORE_LAYER
 
@@ -28,9 +29,6 @@ STATE_FILE = "melanoma_tl.json"
 
 MAX_BYTES = {CONFIG_FILE: 2**24, METADATA_FILE: 2**16, STATE_FILE: 2**28}
 """What the texts may take unpacked: Keras's largest networks need 2 MB, fingerprints of a million images 120."""
-
-MAX_EXPANSION = 100
-"""How many times their packed size the weights may have; Keras does not pack them at all."""
 
 MAX_VALUES = 2**22
 """Values in one text: each takes memory, however short it is."""
@@ -113,8 +111,8 @@ def check_archive(archive: zipfile.ZipFile, n_bytes: int, expected: Mapping[str,
     if len(names) > len(expected):
         raise ModelFileError("refused, it holds a member twice")
     for member in members:
-        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ModelFileError(f"refused, {member.filename} is encrypted or packed in an unusual way")
+        if reason := why_refused(member, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)):
+            raise ModelFileError(f"refused, {member.filename} {reason}")
         packed = min(member.compress_size, n_bytes)  # the directory may say anything
         most = expected[member.filename]
         limit = MAX_EXPANSION * packed if most is None else most

@@ -2,9 +2,7 @@
 
 import json
 import re
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import numpy as np
 from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl._keras.copies import make_again
 from melanoma_tl._keras.isolation import own_settings, seeded_building
+from melanoma_tl._zip import ZIP_ERRORS
 from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
 from melanoma_tl.network.graph import without_optimizer
@@ -44,9 +43,6 @@ A later version may add a part, without which older files still load: it goes on
 is read. A version that does not know a part refuses the file, because the scores may depend on it; what only informs
 is at home in "provenance".
 """
-
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError)
-"""What `zipfile` raises at an archive that is damaged, or whose directory does not tell the truth."""
 
 _OTHER_FORMATS = {
     b"\x80": "a Python pickle, which runs any code when it is opened",
@@ -227,7 +223,7 @@ def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
                 yield archive
         except ModelFileError as error:
             raise ModelFileError(f"{path}: {error}") from error.__cause__
-        except _ZIP_ERRORS as error:
+        except (*ZIP_ERRORS, OSError) as error:
             file.seek(0)
             start = file.read(4)
             what = next((what for first, what in _OTHER_FORMATS.items() if start.startswith(first)), None)

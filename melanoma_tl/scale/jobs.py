@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from melanoma_tl._parameters import COUNT, NONE, PATH, VERBOSE, checked, holding, one_of, real
+from melanoma_tl._progress import progress
 from melanoma_tl.errors import JobError, MissingPackageError, ModelFileError, ParameterError
 from melanoma_tl.images.parallel import map_threaded
 from melanoma_tl.images.symmetries import COUNTS
@@ -304,7 +304,7 @@ def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, v
     store = open_feature_store(job["store"], tuple(job["shape"]), np.dtype(job["dtype"]))
     n_stored = 0
     rows = sum(shard.rows - shard.errors for shard in finished.values())
-    with tqdm(total=rows, desc="Store features", unit="view", disable=not verbose) as progress:
+    with progress(work="Store features", total=rows, unit="view", verbose=verbose) as bar:
         read = partial(folder.read, columns=["key", "features"], batch_size=_ROWS_AT_ONCE)
         for batch in chain.from_iterable(map(read, sorted(finished))):
             known = batch.drop_null()
@@ -312,7 +312,7 @@ def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, v
             arrays = known["features"].flatten().to_numpy().reshape(-1, *store.shape).astype(store.dtype)
             store.add(dict(zip(keys, arrays, strict=True)))
             n_stored += len(keys)
-            progress.update(len(keys))
+            bar.update(len(keys))
     return n_stored
 
 
@@ -368,15 +368,14 @@ def _run(
         missing = [number for number in range(len(sizes)) if number not in finished]
         n_found = n_images - sum(sizes[number] for number in missing)
         logger.info("%d of %d shards are finished already", len(finished), len(sizes))
-        with tqdm(
-            total=n_images, initial=n_found, desc=job["kind"].capitalize(), unit="image", disable=not verbose
-        ) as progress:
+        named = f"{job['kind'].capitalize()} images"
+        with progress(work=named, total=n_images, initial=n_found, verbose=verbose, delay=0) as bar:
             if missing:
                 work = WorkOrder(task, names.filesystem, folder, threads=1)
                 with cluster(), closing(run(work, missing, actors)) as answers:
                     for answer in answers:
                         lock.check()
-                        progress.update(sizes[answer["shard"]])
+                        bar.update(sizes[answer["shard"]])
         finished = folder.finished()
     lost = [number for number in range(len(sizes)) if number not in finished]
     if lost:

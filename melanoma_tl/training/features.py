@@ -10,9 +10,9 @@ from typing import Any
 import ml_dtypes  # noqa: F401 -- tells NumPy what "bfloat16" is
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from tqdm.auto import tqdm
 
 from melanoma_tl import cache
+from melanoma_tl._progress import progress
 from melanoma_tl.errors import CacheError
 from melanoma_tl.images.array_store import ArrayStore, StoredArrays, StoreReplacedError
 from melanoma_tl.images.parallel import batched, map_threaded
@@ -176,15 +176,14 @@ class FeatureExtractor:
         logger.info("%s: %d of %d features are stored already", desc, np.count_nonzero(slots >= 0), len(keys))
         if missing and not self._fits(len(missing), desc):
             return False
-        with tqdm(
-            total=len(missing), desc=f"Compute features of {desc}", unit="view", disable=not self.verbose
-        ) as progress:
+        work = f"Compute features of {desc}"
+        with progress(work=work, total=len(missing), unit="view", verbose=self.verbose) as bar:
             batches = batched(missing.values(), self.batch_size)
             # Batches are read, and views drawn, while the network computes those before.
             for batch, pixels in map_threaded(lambda batch: (batch, wanted.batch(batch)), batches, window=2):
                 features = np.asarray(self.network.predict_on_batch(pixels), dtype=self.store.dtype)
                 self.store.add(dict(zip(wanted.keys(batch), features, strict=True)))
-                progress.update(len(pixels))
+                bar.update(len(pixels))
         return True
 
     def _are_right(self, wanted: "_Wanted", positions: NDArray[np.intp]) -> bool:

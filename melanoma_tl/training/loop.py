@@ -4,12 +4,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._progress import progress
 from melanoma_tl.errors import ParameterError, TrainingError
 from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
 from melanoma_tl.training.best_epoch import BestEpoch, ExactSwap, watch_best
@@ -193,5 +195,7 @@ def _callbacks(
         from tqdm.keras import TqdmCallback
 
         # "data_size" over "batch_size" is how this callback is told the number of steps.
-        callbacks.append(TqdmCallback(epochs=users.first_epoch + plan.epochs, data_size=steps, batch_size=1, verbose=1))
+        bar = partial(progress, work="Train", verbose=plan.verbose, delay=0)
+        epochs = users.first_epoch + plan.epochs
+        callbacks.append(TqdmCallback(epochs=epochs, data_size=steps, batch_size=1, verbose=1, tqdm_class=bar))
     return callbacks
