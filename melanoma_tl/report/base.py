@@ -10,6 +10,7 @@ from melanoma_tl._atomic import atomic_write_once
 from melanoma_tl._parameters import NONE, PATH, TABLE, TEXT, check, checked, choice, several
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.plots import HistoryDisplay
+from melanoma_tl.report.concerns import list_concerns
 from melanoma_tl.report.content import DrawnFigure, ReportContent
 from melanoma_tl.report.documents import save_text, write_dict, write_json
 from melanoma_tl.report.page import write_page
@@ -30,6 +31,22 @@ class Report(ReportContent):
 
     def _repr_html_(self) -> str:
         return write_html_fragment(self)
+
+    def concerns(self) -> list[str]:
+        """Say what speaks against the metrics, the gravest first: what the text begins with.
+
+        Returns
+        -------
+        list of str
+            A sentence each; where nothing was found, one that names what was looked at.
+
+        Examples
+        --------
+        >>> from melanoma_tl import MetricsReport
+        >>> MetricsReport.from_scores([0, 1], [0.1, 0.7]).concerns()[1][:51]
+        'Too few to judge by: only 1 melanoma and 1 benign; '
+        """
+        return list_concerns(self)
 
     def to_markdown(self) -> str:
         """Write the report as Markdown.
