@@ -130,7 +130,7 @@ def test_images_that_the_balancer_left_out_were_not_seen(dataset):
 
 def test_a_report_on_seen_images_says_so(dataset):
     classifier = make(epochs=1).fit(dataset[:12])
-    with pytest.warns(LeakageWarning, match="Its figures say little"):
+    with pytest.warns(LeakageWarning, match="Its metrics say little"):
         report = MetricsReport.from_estimator(classifier, dataset[8:])
     assert report.provenance["seen_by_the_model"]["images"] == 4
     assert "LEAKAGE: the model was fitted with a counterpart of 4 images (4 by id, 4 by bytes" in str(report)

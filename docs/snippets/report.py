@@ -51,7 +51,9 @@ print(published.check_claims(claims))
 # --8<-- [start:plots]
 from melanoma_tl.plots import DecisionCurveDisplay
 
-other = LogisticRegression(C=100).fit(thumbnails(train), train.labels)
+other = LogisticRegression(C=100, max_iter=1000).fit(
+    thumbnails(train), train.labels
+)
 
 display = report.plot_decision_curve()
 DecisionCurveDisplay.from_estimator(
