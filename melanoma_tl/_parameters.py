@@ -141,7 +141,7 @@ def check_fields(instance: Any, rules: Rules) -> None:
         object.__setattr__(instance, name, value)
 
 
-def quoted(value: Any) -> str:
+def show(value: Any) -> str:
     """Show a value in a message.
 
     Parameters
@@ -165,7 +165,7 @@ def _read(name: str, value: Any, rule: Rule) -> Any:
         if rule.names and isinstance(value, str):
             also = f"{name} must be {rule.expected}." if " or " in rule.expected else ""
             raise UnknownNameError(name, value, rule.names, also) from None
-        raise ParameterError(f"{name} must be {rule.expected}, got {quoted(value)}") from None
+        raise ParameterError(f"{name} must be {rule.expected}, got {show(value)}") from None
 
 
 def _demand(holds: Any) -> None:

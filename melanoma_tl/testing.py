@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl._atomic import scratch
 from melanoma_tl._keras.isolation import own_settings, seeded_building
-from melanoma_tl._parameters import quoted
+from melanoma_tl._parameters import show
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.building import check_file_is_needed, check_weights_were_read
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
@@ -174,7 +174,7 @@ def _check_model(subject: _Subject) -> None:
     import keras
 
     backbone = subject.bare.backbone
-    _require(isinstance(backbone, keras.Model), f"the builder returns {quoted(backbone)}")
+    _require(isinstance(backbone, keras.Model), f"the builder returns {show(backbone)}")
 
 
 def _check_one_output(subject: _Subject) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl._atomic import scratch
-from melanoma_tl._parameters import quoted
+from melanoma_tl._parameters import show
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import MelanomaTLError, ParameterError, WeightsUnavailableError
@@ -62,7 +62,7 @@ def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
 
     if not isinstance(backbone, keras.Model) or len(getattr(backbone, "outputs", ())) != 1:
         n_outputs = len(getattr(backbone, "outputs", None) or ())
-        found = f"a network of {n_outputs} outputs" if n_outputs else quoted(backbone)
+        found = f"a network of {n_outputs} outputs" if n_outputs else show(backbone)
         raise ParameterError(f"the builder of {spec.name!r} must return a keras.Model with one output, got {found}")
     if 0 in backbone.output.shape:  # what Keras lets pass in some versions
         raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: its output is empty")

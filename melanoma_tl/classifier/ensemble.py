@@ -55,7 +55,7 @@ _PARAMETERS = {
     "verbose": VERBOSE,
 }
 
-_NESTED = {
+_PARTS = {
     "parameters": TABLE,
     "reference_scores": listed(listed(PROBABILITY, at_least=1)),
     "cross_validation": TABLE | NONE,
@@ -527,7 +527,7 @@ class Ensemble(BaseClassifier):
         """Take up what a file holds; each part is checked."""
         self._check_parameters()
         self._check_fitted()
-        parts = {"tuning": None} | take(state, _NESTED)  # which files of the first version do not have
+        parts = {"tuning": None} | take(state, _PARTS)  # which files of the first version do not have
         scores = parts["reference_scores"]
         if (scores or self.combine == "rank") and len(scores) != len(self.members_):
             raise ModelFileError(f"has reference scores of {len(scores)} members, and {len(self.members_)} members")

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from melanoma_tl._parameters import quoted
+from melanoma_tl._parameters import show
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.metrics.calibration import Calibration
@@ -73,7 +73,7 @@ class PostProcessing:
         changed = [name for name in now if name not in then or then[name] != now[name]]
         if changed:
             name, call = _FOUND[what]
-            told = ", ".join(f"{key}={quoted(then.get(key))}, and now is {quoted(now[key])}" for key in changed)
+            told = ", ".join(f"{key}={show(then.get(key))}, and now is {show(now[key])}" for key in changed)
             raise ParameterError(
                 f"the {name} was found with {told}, which it does not fit: call {call} with validation images once "
                 "more, or set it back"

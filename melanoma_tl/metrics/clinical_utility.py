@@ -103,7 +103,7 @@ class NetBenefits(TitledTable):
             "names" and "confidence".
         """
         rows = [
-            {"threshold": row.threshold} | {name: metric.to_dict() for name, metric in _with_intervals(row).items()}
+            {"threshold": row.threshold} | {name: metric.to_dict() for name, metric in _metrics_of(row).items()}
             for row in self.rows
         ]
         return {key: value for key, value in asdict(self).items() if key != "rows"} | {"rows": rows}
@@ -120,7 +120,7 @@ class NetBenefits(TitledTable):
             [
                 {"threshold": row.threshold, "metric": name} | metric.to_dict()
                 for row in self.rows
-                for name, metric in _with_intervals(row).items()
+                for name, metric in _metrics_of(row).items()
             ]
         )
 
@@ -133,18 +133,16 @@ class NetBenefits(TitledTable):
             f"Prevalence of melanoma {100 * self.prevalence:.3g} %, {origin}",
             "Cutting out none has the net benefit 0; the greatest there can be is the prevalence, or 1 standardised",
         ]
-        if any(metric.few for row in self.rows for metric in _with_intervals(row).values()):
+        if any(metric.few for row in self.rows for metric in _metrics_of(row).values()):
             facts.append(FACT)
         flat = [
-            f"{row.threshold:g}"
-            for row in self.rows
-            if any(one.low == one.high for one in _with_intervals(row).values())
+            f"{row.threshold:g}" for row in self.rows if any(one.low == one.high for one in _metrics_of(row).values())
         ]
         return [*facts, f"{COLLAPSED} (at {', '.join(flat)})"] if flat else facts
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         interval = f"{100 * self.confidence:g} % interval"
-        shown = [name for name in _COLUMNS if name in _with_intervals(self.rows[0])]
+        shown = [name for name in _COLUMNS if name in _metrics_of(self.rows[0])]
         header = ["threshold"]
         for name in shown:
             header += [_COLUMNS[name].format(other=self.names[1]), interval]
@@ -152,7 +150,7 @@ class NetBenefits(TitledTable):
         for row in self.rows:
             cells = [f"{row.threshold:g}"]
             for name in shown:
-                metric = _with_intervals(row)[name]
+                metric = _metrics_of(row)[name]
                 mark = f" ({MARK})" if metric.few else ""
                 cells += [f"{metric.value:.4f}", f"{metric.low:+.4f} to {metric.high:+.4f}{mark}"]
             rows.append(cells)
@@ -274,6 +272,6 @@ def _gains(
         return np.stack([own, own / share, own - of_all, *(own - other for other in others)])
 
 
-def _with_intervals(row: NetBenefit) -> dict[str, Metric]:
+def _metrics_of(row: NetBenefit) -> dict[str, Metric]:
     named = {name: getattr(row, name) for name in _COLUMNS}
     return {name: metric for name, metric in named.items() if metric is not None}

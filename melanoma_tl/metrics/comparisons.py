@@ -181,7 +181,7 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Comparison(TitledTable):
-    """Two classifiers on the same images, figure by figure.
+    """Two classifiers on the same images, metric by metric.
 
     Made by `compare` or `MetricsReport.compare`.
 
@@ -276,7 +276,7 @@ def difference_table(
     header : list of str
         One title a column.
     rows : list of list of str
-        One a figure.
+        One a metric.
     """
     header = ["metric", *names, "difference", f"{100 * confidence:g} % interval", "interval by", "p", "test"]
     rows = []
@@ -354,7 +354,7 @@ def compare(
         If lengths differ, labels are not 0 and 1, scores are no probabilities, or a
         parameter is out of its range.
     UnknownNameError
-        If a margin is given for another figure.
+        If a margin is given for another metric.
 
     Examples
     --------

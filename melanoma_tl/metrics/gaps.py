@@ -55,12 +55,12 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Gap:
-    """The widest gap between two groups of a column in one figure.
+    """The widest gap between two groups of a column in one metric.
 
     Parameters
     ----------
     column, metric : str
-        What the images are grouped by, and the figure.
+        What the images are grouped by, and the metric.
     highest, lowest : str
         The groups with the highest and the lowest metric of those that are large enough.
     high_value, low_value : float
@@ -128,7 +128,7 @@ def estimate_group(
 def largest_gaps(
     groups: Sequence[tuple[str, str, Mapping[str, Estimate]]], confidence: float, random_state: int
 ) -> tuple[Gap, ...]:
-    """Find the widest gap of each column in each figure.
+    """Find the widest gap of each column in each metric.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ def describe(metric: Metric, confidence: float) -> str:
     Parameters
     ----------
     metric : Metric
-        The figure.
+        The metric.
     confidence : float
         Coverage of its interval, between 0 and 1.
 

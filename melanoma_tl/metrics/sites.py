@@ -265,7 +265,7 @@ def combine_sites(
         One a site, of the same classifier, with names of sites; a sequence takes the names of the reports. Two at
         least. An image, or a patient, must not be in two of them.
     metric : {"auc", "sensitivity", "specificity"}, default="auc"
-        The figure.
+        The metric.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from melanoma_tl._keras.copies import copy_layer
 from melanoma_tl._keras.isolation import seeded_building
-from melanoma_tl._parameters import quoted
+from melanoma_tl._parameters import show
 from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
@@ -155,7 +155,7 @@ def scaled_images(spec: BackboneSpec, input_size: tuple[int, int], preprocessing
         found = f"{type(error).__name__}: {error}"
         raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
     if not isinstance(scaled, keras.KerasTensor):
-        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {quoted(scaled)}")
+        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {show(scaled)}")
     return images, scaled
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from melanoma_tl._keras.copies import Copies, make_again, rebuild, statistics_of, with_own_settings
-from melanoma_tl._parameters import quoted
+from melanoma_tl._parameters import show
 from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError
 from melanoma_tl.network.pooling import pool
 
@@ -49,7 +49,7 @@ def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set
         return layers.Concatenate(name="features")(pooled) if len(pooled) > 1 else pooled[0]
     (_, features), *rest = maps
     if rest:
-        raise ParameterError(f"feature_layers are for head='pooled', got head={quoted(head)}")
+        raise ParameterError(f"feature_layers are for head='pooled', got head={show(head)}")
     if callable(head):
         return _apply_own(head, features, taken)
     if head == "published":
@@ -90,7 +90,7 @@ def _apply_own(head: Callable[[Any], Any], features: Any, taken: set[str]) -> An
     if not isinstance(result, keras.KerasTensor):
         raise ParameterError(
             f"{what} must return a tensor of shape (n, features) that it computes from the feature map, "
-            f"got {quoted(result)}"
+            f"got {show(result)}"
         )
     if len(result.shape) != 2 or not result.shape[1]:
         raise ParameterError(f"{what} must return a tensor of shape (n, features), got {tuple(result.shape)}")

@@ -53,7 +53,7 @@ class MetricsDisplay(ScoresDisplay):
     _has_threshold = True
 
     def plot(self, ax: "Axes | None" = None, **style: Any) -> Self:
-        """Draw a bar with its interval for each figure.
+        """Draw a bar with its interval for each metric.
 
         Parameters
         ----------

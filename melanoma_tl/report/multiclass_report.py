@@ -365,7 +365,7 @@ class MulticlassReport(Report):
         -------
         pandas.DataFrame
             One row a metric, as `MetricsReport.to_frame`, with the class that it is of under "class"; empty for
-            those of all classes, of which the means are called "macro_" and the name of the figure.
+            those of all classes, of which the means are called "macro_" and the name of the metric.
         """
         together = {"balanced_accuracy": self.balanced_accuracy, "accuracy": self.accuracy}
         together |= {f"macro_{name}": metric for name, metric in self.macro.items()}

@@ -264,7 +264,7 @@ def cells(metric: Metric) -> tuple[str, str]:
     Parameters
     ----------
     metric : Metric
-        The figure.
+        The metric.
 
     Returns
     -------

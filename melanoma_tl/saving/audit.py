@@ -428,7 +428,6 @@ def quoted(*found: object) -> str:
     str
         For an error message.
     """
-    quoted = [ascii(value) for value in found]
-    return ", ".join(text if len(text) <= 100 else f"{text[:100]}..." for text in quoted[:3]) + ", ..." * (
-        len(quoted) > 3
-    )
+    texts = [ascii(value) for value in found]
+    shown = [text if len(text) <= 100 else f"{text[:100]}..." for text in texts[:3]]
+    return ", ".join(shown + ["..."] * (len(texts) > 3))

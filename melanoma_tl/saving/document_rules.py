@@ -34,7 +34,7 @@ _METRICS = mapping(listed(FIGURE), "a dict with a list of numbers for each metri
 _FINGERPRINTS = mapping(TEXT, "a dict of base64")
 _COUNT = whole(at_least=0, at_most=2**53)
 
-_NESTED = {
+_PARTS = {
     "parameters": TABLE,
     "classes": listed(LABEL, at_least=2),
     "pos_label": LABEL | NONE,
@@ -81,7 +81,7 @@ def read_parts(state: Mapping[str, Any], n_scores: int) -> dict[str, Any]:
     MelanomaTLError
         If a value is of another kind or out of its range.
     """
-    parts: dict[str, Any] = dict.fromkeys(_OPTIONAL) | take(state, _NESTED)
+    parts: dict[str, Any] = dict.fromkeys(_OPTIONAL) | take(state, _PARTS)
     labels, pos_label = parts["classes"], parts["pos_label"]
     if len(labels) != (2 if n_scores == 1 else n_scores):
         raise ModelFileError(f"has {len(labels)} classes, but {n_scores} scores")
