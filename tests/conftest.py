@@ -1,6 +1,7 @@
 """Shared data of the tests: real images where they are, small drawn ones everywhere."""
 
 import contextlib
+import gc
 import os
 import tempfile
 import threading
@@ -99,7 +100,11 @@ def tiny_backbone() -> str:
 
     # Without this, parallel sums round differently from run to run, and "the same seed" could not be tested exactly.
     tf.config.experimental.enable_op_determinism()
-    return register_tiny()
+    name = register_tiny()
+    # Each training collects garbage first: what the imports made stays, and need not be looked through every time.
+    gc.collect()
+    gc.freeze()
+    return name
 
 
 def register_tiny() -> str:

@@ -380,6 +380,20 @@ def test_depths_count_stages_from_the_head():
     assert training_plan().stage.layer_decay == 1
 
 
+def test_a_step_is_traced_once(images, labels):
+    """Tracing is what a short training spends most of its time on; TensorFlow traces again what makes variables."""
+    traced = []
+
+    @keras.saving.register_keras_serializable("tests")
+    class Counts(keras.layers.Dense):
+        def call(self, x, training=False):
+            traced.append(training)
+            return super().call(x)
+
+    make(head=keras.Sequential([keras.layers.GlobalAveragePooling2D(), Counts(2)])).fit(images, labels)
+    assert traced.count(True) == 1
+
+
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_the_fast_recipe_keeps_its_promise_on_the_real_images(real_data, real_weights):

@@ -74,6 +74,8 @@ def compile_network(
         metrics=_metrics(n_scores),
         jit_compile=jit_compile(),
     )
+    # Left to the first step, TensorFlow would trace that one twice: once to make these variables, once to train.
+    model.optimizer.build(model.trainable_variables)
 
 
 _LOSSES = {
