@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,10 @@ from melanoma_tl import ISBIDataset, _progress
 # Read once, when Keras is imported: downloads of the tests must not land among the user's.
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras_home_")
 os.environ["MELANOMA_TL_CACHE"] = tempfile.mkdtemp(prefix="melanoma_tl_")
+
+# How long an example takes says more of what else the machine does than of the example.
+hypothesis.settings.register_profile("melanoma_tl", deadline=None)
+hypothesis.settings.load_profile("melanoma_tl")
 
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 only_tensorflow = pytest.mark.skipif(

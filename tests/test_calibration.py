@@ -139,7 +139,7 @@ def test_the_temperature_takes_back_overconfidence(overconfidence):
 
 
 @given(labelled_scores())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_other_temperature_has_a_lower_log_loss(data):
     y_true, y_score = data[0], 0.01 + 0.98 * data[1]
 
@@ -158,7 +158,7 @@ def test_no_other_temperature_has_a_lower_log_loss(data):
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.1, 10), st.floats(-5, 5), FRACTIONS, FRACTIONS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_image_overtakes_another(scores, slope, intercept, before, after):
     calibrated = Calibration(slope, intercept, before, after).apply(np.sort(scores))
     assert ((calibrated >= 0) & (calibrated <= 1)).all()
@@ -166,7 +166,7 @@ def test_no_image_overtakes_another(scores, slope, intercept, before, after):
 
 
 @given(st.floats(0.001, 0.999), FRACTIONS, FRACTIONS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_prior_shift_is_the_published_formula(score, before, after):
     (ours,) = Calibration(from_prevalence=before, to_prevalence=after).apply([score])
     # Saerens, Latinne and Decaestecker (2002), equation 4.
@@ -178,7 +178,7 @@ def test_the_prior_shift_is_the_published_formula(score, before, after):
 
 
 @given(st.floats(0.001, 0.999), FRACTIONS, FRACTIONS, st.floats(0.2, 2), st.floats(-3, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_shift_there_and_back_and_a_line_and_its_inverse_change_nothing(score, before, after, slope, intercept):
     shifted = Calibration(1, 0, before, after).apply([score])
     assert Calibration(1, 0, after, before).apply(shifted)[0] == pytest.approx(score, rel=1e-6)
@@ -277,7 +277,7 @@ def test_the_sigmoid_needs_no_prevalence_of_the_training():
 
 
 @given(labelled_scores())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_brier_and_log_loss_are_those_of_scikit_learn(data):
     y_true, y_score = data[0], 0.001 + 0.998 * data[1]
     figures = calibration_metrics(y_true, y_score, n_resamples=100)
@@ -293,7 +293,7 @@ def test_a_certain_error_costs_what_float32_can_tell():
 
 
 @given(labelled_scores(), st.integers(1, 12), st.sampled_from(["quantile", "uniform"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_bins_hold_every_image_once_and_tear_no_score_apart(data, n_bins, strategy):
     y_true, y_score = data
     curve = reliability_curve(y_true, y_score, n_bins=n_bins, strategy=strategy)
@@ -307,7 +307,7 @@ def test_bins_hold_every_image_once_and_tear_no_score_apart(data, n_bins, strate
 
 
 @given(labelled_scores(), st.integers(2, 12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_bins_of_equal_width_are_those_of_scikit_learn(data, n_bins):
     share, mean = calibration_curve(*data, n_bins=n_bins, strategy="uniform")
     curve = reliability_curve(*data, n_bins=n_bins, strategy="uniform")
@@ -320,7 +320,7 @@ def test_bins_of_equal_mass_have_equal_mass():
 
 
 @given(labelled_scores(), st.sampled_from(["quantile", "uniform"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_calibration_error_is_the_mean_distance_from_the_diagonal(data, strategy):
     curve = reliability_curve(*data, strategy=strategy)
     error = (curve.n * np.abs(curve.mean_score - curve.melanoma_share)).sum() / curve.n.sum()
@@ -341,7 +341,7 @@ def test_intervals_of_the_calibration_error_cover_the_truth_as_often_as_they_say
 
 
 @given(labelled_scores())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_parts_of_the_brier_score_add_up(data):
     y_true, y_score = data
     parts = decompose_brier(y_true, y_score)
@@ -464,7 +464,7 @@ def test_every_figure_has_its_n():
 
 
 @given(labelled_scores())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_order_of_the_images_does_not_matter(data):
     y_true, y_score = data
     shuffled = np.random.default_rng(0).permutation(len(y_true))

@@ -1,5 +1,6 @@
 """What was killed goes on to the end that it would have had."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -64,21 +65,30 @@ def same_weights(one, other):
     )
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"steps_per_epoch": 2, "augmenter": Augmenter(horizontal_flip=True, rotation_range=20)},
-        {"optimizer": "rmsprop", "ema_momentum": 0.9, "restore_best": False},
-        {"ema_momentum": 0.9},
-        {"trainable_from": None, "stages": (Probe(), Stage(epochs=2), Stage("conv2", epochs=4, schedule="cosine"))},
-    ],
-    ids=["plain", "passes", "averaged", "averaged and best", "stages"],
-)
-@pytest.mark.parametrize("batch", [None, 1], ids=["between epochs", "within an epoch"])
-def test_a_killed_run_ends_as_an_unbroken_one(images, labels, changes, batch):
+WAYS = {
+    "plain": {},
+    "passes": {"steps_per_epoch": 2, "augmenter": Augmenter(horizontal_flip=True, rotation_range=20)},
+    "averaged": {"optimizer": "rmsprop", "ema_momentum": 0.9, "restore_best": False},
+    "averaged and best": {"ema_momentum": 0.9},
+    "stages": {
+        "trainable_from": None,
+        "stages": (Probe(), Stage(epochs=2), Stage("conv2", epochs=4, schedule="cosine")),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def unbroken_runs(images, labels):
+    """What is never killed, trained once for all the ways to kill it."""
     data = {"validation_data": (images[:10], 1 - labels[:10])}
-    unbroken = make(**changes).fit(images, labels, **data)
+    return functools.cache(lambda way: make(**WAYS[way]).fit(images, labels, **data))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("batch", [None, 1], ids=["between epochs", "within an epoch"])
+def test_a_killed_run_ends_as_an_unbroken_one(images, labels, unbroken_runs, way, batch):
+    changes, data = WAYS[way], {"validation_data": (images[:10], 1 - labels[:10])}
+    unbroken = unbroken_runs(way)
     killer = Kill(epoch=2, batch=batch)
     with pytest.raises(Killed):
         make(**changes).fit(images, labels, **data, resume=True, callbacks=[killer])

@@ -85,7 +85,7 @@ def test_the_interval_of_a_published_area():
 
 
 @given(two_classifiers())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_delong_is_its_definition(data):
     y_true, *scores = data
     wins = []
@@ -100,7 +100,7 @@ def test_delong_is_its_definition(data):
 
 
 @given(two_classifiers())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_neither_order_nor_scale_nor_side_matters(data):
     y_true, first, second = data
     shuffled = np.random.default_rng(0).permutation(len(y_true))
@@ -168,7 +168,7 @@ def test_mcnemar_agrees_with_the_large_sample_test():
 
 
 @given(st.integers(0, 30), st.integers(0, 30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_mcnemar_is_the_binomial_test_of_the_disagreements(only_first, only_second):
     found = mcnemar(*pairs(only_first, only_second))
     n = only_first + only_second

@@ -139,11 +139,11 @@ def test_damage_before_whole_trainings(dataset, folder, renew):
         with pytest.raises(Killed):
             make(**changes).fit(dataset, validation_data=dataset[:8], resume=True, callbacks=[Kill(epoch=2)])
     renew()
-    for number in range(20):
+    for number in range(10):
         renew()
         rng = np.random.default_rng(number)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        for chosen in rng.choice(len(files), 3, replace=False):
+        for chosen in rng.choice(len(files), 6, replace=False):
             damage(files[chosen], rng)
         for changes, expected in zip(variants, unbroken, strict=True):
             found = make(**changes).fit(dataset, validation_data=dataset[:8], resume=True)

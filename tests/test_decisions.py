@@ -15,7 +15,7 @@ from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve,
 
 
 @given(labelled_scores(), st.sampled_from([0.01, 0.2, 0.5, 0.9]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_net_benefit_is_its_definition(data, threshold):
     y_true, y_score = data
     counts = confusion_counts(y_true, y_score, threshold)
@@ -72,7 +72,7 @@ def test_patients_widen_the_bands():
 
 
 @given(labelled_scores())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_gain_curve_rises_from_nothing_to_all(data):
     curve = cumulative_gain(*data, n_resamples=100)
     assert (curve.found[0], curve.found[-1]) == (0, 1)
@@ -96,7 +96,7 @@ def test_images_of_one_score_come_in_random_order():
 
 
 @given(labelled_scores(), st.integers(1, 30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_score_is_in_one_bin(data, n_bins):
     y_true, y_score = data
     counts = score_histogram(y_true, y_score, n_bins=n_bins)
@@ -115,7 +115,7 @@ COUNTS = st.integers(0, 50)
 
 
 @given(COUNTS, COUNTS, COUNTS, COUNTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_at_the_prevalence_of_the_images_they_are_precision_and_npv(tn, fp, fn, tp):
     tn, tp = max(tn, 1), max(tp, 1)
     counts = ConfusionCounts(tn, fp, fn, tp)
@@ -151,7 +151,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
 
 
 @given(COUNTS, COUNTS, COUNTS, COUNTS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_where_melanoma_is_rarer_ppv_is_lower_and_npv_higher(tn, fp, fn, tp):
     values = predictive_values(ConfusionCounts(tn + 1, fp, fn, tp + 1), np.linspace(0.01, 0.99, 20))
     assert (np.diff(values.ppv) >= -1e-12).all()

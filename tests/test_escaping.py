@@ -103,7 +103,7 @@ def rendered(markdown):
 def with_examples(test):
     for text in NASTY:
         test = example(text)(test)
-    return settings(max_examples=60, deadline=None)(given(anything)(test))
+    return settings(max_examples=60)(given(anything)(test))
 
 
 @with_examples
@@ -175,7 +175,7 @@ def test_figures_show_it():
     assert_shown(figure, [line for text in NASTY for line in (text, f"AUC {text}", text)])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(anything, min_size=10, max_size=20))
 def test_figures_show_anything(texts):
     figure = Figure()

@@ -457,15 +457,20 @@ def whirling(maps):
     return layers.GaussianNoise(1.0)(layers.GlobalAveragePooling2D()(layers.RandomContrast(0.5)(maps)))
 
 
+@pytest.fixture(scope="module")
+def trained_at_random(images, labels):
+    options = {"weights": None, "epochs": 1, "random_state": 0, "verbose": 0, "precision": "float32", "tta": 2}
+    return TransferClassifier("tiny", head=whirling, **options).fit(images, labels)
+
+
 @only_tensorflow
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_what_is_random_in_training_is_still_in_every_runtime(format_name, images, labels, small, tmp_path):
+def test_what_is_random_in_training_is_still_in_every_runtime(format_name, trained_at_random, small, tmp_path):
     """Some layers of Keras draw unless they are told that nobody trains, which a traced function does not tell them."""
     file_name, read, modules = FORMATS[format_name]
     for module in modules:
         pytest.importorskip(module)
-    options = {"weights": None, "epochs": 1, "random_state": 0, "verbose": 0, "precision": "float32", "tta": 2}
-    clf = TransferClassifier("tiny", head=whirling, **options).fit(images, labels)
+    clf = trained_at_random
     result = clf.export(tmp_path / file_name)
     assert result.largest_difference <= 1e-5
     scores = read(tmp_path / file_name)(small.astype("float32"))

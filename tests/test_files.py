@@ -387,7 +387,7 @@ def nfc(text):
     return unicodedata.normalize("NFC", text)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(files_of_a_folder, st.lists(entries_of_a_table, min_size=1, max_size=4, unique=True))
 def test_any_folder_gives_the_files_that_are_meant(tmp_path_factory, files, entries):
     folder = tmp_path_factory.mktemp("any")
@@ -400,7 +400,7 @@ def test_any_folder_gives_the_files_that_are_meant(tmp_path_factory, files, entr
         assert {os.path.relpath(path, folder) for path in index.find("".join(entry))} == wanted
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(
     st.dictionaries(
         st.tuples(

@@ -237,7 +237,7 @@ SAYS = {
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_table_gives_a_label_that_one_of_its_columns_contradicts(data):
     columns = data.draw(st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=6, unique=True))
     n = data.draw(st.integers(1, 4))

@@ -94,7 +94,7 @@ def literal_obuchowski(y_true, first, second, patient):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_patients_have_the_covariance_of_obuchowski(seed):
     rng = np.random.default_rng(seed)
     y_true, first, patient = of_patients(rng, 12)
@@ -131,7 +131,7 @@ def test_a_perfect_area_has_a_width():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_influence_on_average_precision_is_that_of_one_image_more(seed):
     rng = np.random.default_rng(seed)
     y_true = np.repeat([1, 0], [30, 70])

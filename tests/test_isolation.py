@@ -780,7 +780,8 @@ def test_random_labels_cannot_be_learned(way, seed):
     rng = np.random.default_rng(seed)
     images, labels = rng.integers(0, 256, (200, 32, 32, 3), dtype="uint8"), rng.permutation(np.arange(200) % 2)
     options = {"backbone": "tiny"} | OPTIONS | {"epochs": 10, "random_state": seed} | WAYS[way]
-    ensemble = cross_validate(TransferClassifier(**options), images, labels, folds=3, groups=None, verbose=0)
+    # Of two folds each is what the other is scored on: what one training learned would show in all scores of the next.
+    ensemble = cross_validate(TransferClassifier(**options), images, labels, folds=2, groups=None, verbose=0)
     assert 0.35 < roc_auc_score(labels, ensemble.out_of_fold_scores_) < 0.65
 
 

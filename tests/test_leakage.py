@@ -125,7 +125,7 @@ def test_the_contact_sheet_shows_both_images_of_a_pair(versions):
     assert not table(["a"], name="ids").overlap(table(["a"], name="ids")).plot().axes[0].get_images()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(0, 60))
 def test_near_duplicates_are_exactly_those_that_comparing_all_pairs_finds(seed, n_left, n_right):
     rng = np.random.default_rng(seed)

@@ -26,7 +26,7 @@ from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivi
 
 
 @given(labelled_scores())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_auc_and_average_precision_are_those_of_scikit_learn(data):
     y_true, y_score = data
     assert roc_auc(y_true, y_score) == pytest.approx(sk.roc_auc_score(y_true, y_score), abs=1e-12)
@@ -35,7 +35,7 @@ def test_auc_and_average_precision_are_those_of_scikit_learn(data):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 @given(labelled_scores(), st.sampled_from([0.0, 0.2, 0.5, 1.0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_figures_at_a_threshold_are_those_of_scikit_learn(data, threshold):
     y_true, y_score = data
     y_pred = (y_score > threshold).astype(int)
@@ -62,7 +62,7 @@ def test_figures_at_a_threshold_are_those_of_scikit_learn(data, threshold):
 
 
 @given(labelled_scores())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_partial_auc_is_that_of_the_challenge_of_2024(data):
     y_true, y_score = data
     # The challenge's scorer: classes and scores turned round, so that sensitivity takes the place of specificity,

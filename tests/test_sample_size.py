@@ -53,7 +53,7 @@ def test_expected_intervals_are_those_of_such_a_test():
     st.floats(0.02, 0.5),
     st.floats(0.02, 0.8),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_one_image_fewer_would_not_do(name, value, width, prevalence):
     def expected(n):
         sizes = n * prevalence, n * (1 - prevalence)

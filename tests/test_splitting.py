@@ -16,7 +16,7 @@ def make(labels, **groups):
     return ISBIDataset(ids, None, labels, name="made", metadata=pd.DataFrame(groups) if groups else None)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), st.integers(0, 1000), st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.5]), st.booleans())
 def test_no_patient_and_no_lesion_is_divided(data, seed, test_size, stratify):
     rng = np.random.default_rng(seed)

@@ -57,7 +57,7 @@ def test_every_image_is_in_one_group_of_each_column_and_what_is_missing_in_one_o
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=40), st.sets(st.integers(0, 100), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_bands_part_numbers_at_their_cuts(ages, cuts):
     edges = sorted(cuts)
     truth = np.arange(len(ages)) % 2

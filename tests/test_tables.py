@@ -92,7 +92,6 @@ def test_what_is_given_is_not_guessed(tmp_path):
         ISBIDataset.from_csv(tmp_path / "mine.csv", encoding="ascii")
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(*[st.text(st.characters(codec="cp1252"), max_size=5)] * 3), min_size=1, max_size=6),
     separator=st.sampled_from([",", ";", "\t", "|"]),
@@ -647,7 +646,7 @@ CELLS = st.sampled_from([*WORDS, "", "?", "n/a", "zzz", "malignant"])
 PATIENTS = st.sampled_from(["P1", "P2", "p 3", "17", "", "?", "-1", "#N/A"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     rows=st.lists(st.tuples(st.from_regex(r"[a-c]{1,2}", fullmatch=True), CELLS, PATIENTS), min_size=1, max_size=8),
     names=st.tuples(*map(st.sampled_from, (["image_id", "Image"], ["label", "dx"], ["patient_id", "Patient ID"]))),

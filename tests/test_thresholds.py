@@ -33,7 +33,7 @@ def every_point(y_true, y_score):
 
 
 @given(labelled_scores(above_zero=True), st.sampled_from([0.01, 0.5, 2 / 3, 0.8, 0.95, 1.0]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_sensitivity_is_reached_at_the_smallest_loss_of_specificity(data, target):
     point = choose_threshold(*data, sensitivity=target)
     assert point.counts == confusion_counts(*data, point.threshold)
@@ -45,7 +45,7 @@ def test_a_sensitivity_is_reached_at_the_smallest_loss_of_specificity(data, targ
 
 
 @given(labelled_scores(above_zero=True), st.sampled_from([0.01, 0.5, 2 / 3, 0.8, 0.95, 1.0]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_specificity_is_reached_at_the_smallest_loss_of_sensitivity(data, target):
     point = choose_threshold(*data, specificity=target)
     assert point.counts == confusion_counts(*data, point.threshold)
@@ -56,7 +56,7 @@ def test_a_specificity_is_reached_at_the_smallest_loss_of_sensitivity(data, targ
 
 
 @given(labelled_scores(above_zero=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_youden_and_cost_are_the_best_of_all_points_and_the_most_sensitive_of_the_best(data):
     points = every_point(*data)
     youden = choose_threshold(*data, youden=True).counts
@@ -70,7 +70,7 @@ def test_youden_and_cost_are_the_best_of_all_points_and_the_most_sensitive_of_th
 
 
 @given(labelled_scores(above_zero=True), st.sampled_from(RULES))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_order_of_the_images_does_not_matter(data, rule):
     y_true, y_score = data
     shuffled = np.random.default_rng(0).permutation(len(y_true))
@@ -78,7 +78,7 @@ def test_the_order_of_the_images_does_not_matter(data, rule):
 
 
 @given(labelled_scores(above_zero=True), st.sampled_from([0.5, 0.8, 1.0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_specificity_is_the_sensitivity_of_the_other_class(data, target):
     y_true, y_score = data
     there = choose_threshold(y_true, y_score, sensitivity=target).counts
@@ -196,7 +196,7 @@ def assert_both_ways(y_true, y_score):
 
 
 @given(labelled_scores(above_zero=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_both_ways_are_the_challenges(data):
     assert_both_ways(*data)
 
@@ -271,7 +271,7 @@ def test_what_has_no_specificity_at_a_sensitivity(arguments, error, message):
     st.floats(0.3, 0.95),
     st.floats(0.5, 0.99),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_assured_figure_is_the_last_that_passes_an_exact_test(data, name, target, assurance):
     of = "n_melanoma" if name == "sensitivity" else "n_benign"
 
