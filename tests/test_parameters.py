@@ -191,8 +191,11 @@ def test_parts_of_a_clone_are_its_own():
         ({"head": lambda features: features, "head__pooling": "max"}, ParameterError, "make it PooledHead"),
         ({"optimizer": 3, "optimizer__clip_norm": 1.0}, ParameterError, "make it Optimizer"),
         ({"resources": "all", "resources__distribution": None}, ParameterError, "make it Resources"),
-        ({"optimizer__momentum": 0.9}, ValueError, "Invalid parameter 'momentum' for estimator Optimizer"),
-        ({"balancer__oversampled": 0.9}, ValueError, "Invalid parameter 'oversampled' for estimator Balancer"),
+        ({"optimizer__momentum": 0.9}, UnknownNameError, "parameter of Optimizer 'momentum'. Did you mean 'ema_mom"),
+        ({"balancer__oversampled": 0.9}, UnknownNameError, "Did you mean 'oversample'"),
+        ({"epoch": 3}, UnknownNameError, "Unknown parameter of TransferClassifier 'epoch'. Did you mean 'epochs'"),
+        ({"optimiser__name": "sgd"}, UnknownNameError, "Did you mean 'optimizer'"),
+        ({"learning_rate": 1.0, "augmenter__flip": True}, UnknownNameError, "parameter of Augmenter 'flip'"),
         ({"epochs__most": 3}, ParameterError, "epochs has no parameters of its own; head, balancer"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.state import describe_parameters, name_recipe, restore_classifier, weights_by_class
 from melanoma_tl.distribution import forget_networks
-from melanoma_tl.errors import NotFittedError, ParameterError
+from melanoma_tl.errors import NotFittedError, ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.symmetries import COUNTS, check_tta
@@ -108,6 +108,12 @@ _CALLBACKS = several(holding("set_model", "a callback of Keras"))
 
 _OF_SCORING = {name: _PARAMETERS[name] for name in ("precision", "tta", "on_error", "verbose")}
 """What can be set anew after `fit`."""
+
+
+def _check_known(part: Any, given: Iterable[str], known: Iterable[str]) -> None:
+    """Stop at a name that is no parameter."""
+    for name in set(given) - set(known):
+        raise UnknownNameError(f"parameter of {type(part).__name__}", name, known)
 
 
 class TransferClassifier(BaseClassifier):
@@ -324,7 +330,7 @@ class TransferClassifier(BaseClassifier):
         Raises
         ------
         UnknownNameError
-            If there is no such recipe.
+            If there is no such recipe or parameter.
 
         Examples
         --------
@@ -349,18 +355,23 @@ class TransferClassifier(BaseClassifier):
 
         Raises
         ------
+        UnknownNameError
+            If there is no such parameter.
         ParameterError
             If what is named has no parameters, as a head that is a function.
-        ValueError
-            If there is no such parameter, as scikit-learn raises it.
         """
-        names = {name.partition("__")[0] for name in params if "__" in name} & self.get_params(deep=False).keys()
-        changed = {name: open_part(name, params.get(name, getattr(self, name))) for name in names}
-        for name, part in changed.items():
-            given = {key: value for key, value in params.items() if key.startswith(f"{name}__")}
-            part.set_params(**{key.partition("__")[2]: value for key, value in given.items()})
-            params = {key: value for key, value in params.items() if key not in given}
-        return super().set_params(**params | changed)
+        plain = {name: value for name, value in params.items() if "__" not in name}
+        of_parts: dict[str, dict[str, Any]] = {}
+        for path in params.keys() - plain.keys():
+            name, _, inner = path.partition("__")
+            of_parts.setdefault(name, {})[inner] = params[path]
+        own = self.get_params(deep=False)
+        _check_known(self, plain | of_parts, own)
+        for name, given in of_parts.items():
+            plain[name] = part = open_part(name, (own | plain)[name])
+            _check_known(part, given, part.get_params())
+            part.set_params(**given)
+        return super().set_params(**plain)
 
     # -- training --------------------------------------------------------------------------------------------------
 
