@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
 from melanoma_tl._keras.isolation import own_settings
+from melanoma_tl._keras.quiet import load_keras
 from melanoma_tl._parameters import (
     CLASS_WEIGHT,
     COUNT,
@@ -438,6 +439,7 @@ class TransferClassifier(BaseClassifier):
         WeightsUnavailableError
             If the weights cannot be found or fetched.
         """
+        load_keras()
         from melanoma_tl.training.callbacks import check_callbacks
 
         self.check_parameters(validated=validation_data is not None)
@@ -731,6 +733,7 @@ class TransferClassifier(BaseClassifier):
         ModelFileError
             If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
         """
+        load_keras()
         list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
         saved = load_model(Path(path), cls._read)
         saved.content.model_ = without_calibration(saved.model)
