@@ -379,8 +379,7 @@ def test_bfloat16_keeps_scores_and_auc(real_data, real_weights):
     train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(
         per_class=60, random_state=0
     )
-    test = ISBIDataset.from_challenge(real_data, year=2016, split="test")
-    valid = test.sample(per_class=40, random_state=0)
+    valid = ISBIDataset.from_challenge(real_data, year=2016, split="test")
     clf = TransferClassifier(weights=real_weights, precision="float32", epochs=10, random_state=0, verbose=0)
     clf.fit(train)
     exact = clf.predict_proba(valid)[:, 1]
