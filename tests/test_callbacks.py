@@ -1,6 +1,7 @@
 """Callbacks of Keras in a training of several stages, and in one that was killed."""
 
 import csv
+import functools
 import logging
 
 import keras
@@ -48,12 +49,22 @@ STATEFUL = {
 }
 
 
-@pytest.mark.parametrize("make_callbacks", STATEFUL.values(), ids=STATEFUL)
-@pytest.mark.parametrize("batch", [None, pytest.param(1, marks=pytest.mark.slow)], ids=["between", "within an epoch"])
-def test_what_callbacks_remember_survives(images, labels, make_callbacks, batch):
-    options = {"epochs": 6, "restore_best": False}
+REMEMBERING = {"epochs": 6, "restore_best": False}
+
+
+@pytest.fixture(scope="module")
+def unbroken_runs(images, labels):
+    """What is never killed, trained once for all the ways to kill it."""
     data = wrong(images, labels)
-    unbroken = make(**options).fit(images, labels, **data, callbacks=make_callbacks())
+    return functools.cache(lambda kind: make(**REMEMBERING).fit(images, labels, **data, callbacks=STATEFUL[kind]()))
+
+
+@pytest.mark.parametrize("kind", STATEFUL)
+@pytest.mark.parametrize("batch", [None, pytest.param(1, marks=pytest.mark.slow)], ids=["between", "within an epoch"])
+def test_what_callbacks_remember_survives(images, labels, unbroken_runs, kind, batch):
+    options, make_callbacks = REMEMBERING, STATEFUL[kind]
+    data = wrong(images, labels)
+    unbroken = unbroken_runs(kind)
     for epoch in (1, 3):
         with pytest.raises(Killed):
             make(**options).fit(
