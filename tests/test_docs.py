@@ -301,7 +301,7 @@ def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(tmp_path):
     assert len(pages) > 10
     assert not list(tmp_path.rglob("*.py"))
     reference = (tmp_path / "reference" / "classifier" / "index.html").read_text(encoding="utf-8")
-    assert "&#34;published&#34;}, callable" in reference
+    assert "&#34;published&#34;}, PooledHead, callable" in reference
     for page in pages:
         text = page.read_text(encoding="utf-8")
         fetched = re.findall(r"<(?:script|img|iframe|source)[^>]*\ssrc=\"?([^\s\">]+)", text)
