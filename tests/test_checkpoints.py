@@ -226,10 +226,10 @@ def test_the_second_waits_for_one_that_is_ending(images, labels, monkeypatch):
     assert cache.size("runs") == 0
 
 
-def test_checkpoints_that_are_cleared_meanwhile(images, labels):
+def test_checkpoints_that_are_cleared_meanwhile(images, labels, unbroken_runs):
     """The run goes on, and can be killed and resumed again."""
     data = {"validation_data": (images[:10], 1 - labels[:10])}  # the first epoch is the best
-    unbroken = make().fit(images, labels, **data)
+    unbroken = unbroken_runs("plain")
 
     class Clear(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -269,9 +269,9 @@ def test_the_lock_of_a_run_that_was_killed_goes_with_the_runs():
 
 
 @pytest.mark.parametrize("kind", ["flip", "truncate", "delete", "swap", "seal"])
-def test_a_damaged_checkpoint_is_trained_again(images, labels, kind, caplog):
+def test_a_damaged_checkpoint_is_trained_again(images, labels, unbroken_runs, kind, caplog):
     data = {"validation_data": (images[:10], 1 - labels[:10])}
-    unbroken = make().fit(images, labels, **data)
+    unbroken = unbroken_runs("plain")
     fit_with_error(images, labels, **data)
     files = sorted(path for path in (cache.folder() / "runs").rglob("epoch_*/**/*") if path.is_file())
     weights = max(files, key=lambda path: path.stat().st_size)
