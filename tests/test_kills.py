@@ -255,7 +255,7 @@ def test_twenty_kills_of_a_job(tmp_path, name):
     assert contents(tmp_path / "killed" / "out") == contents(tmp_path / "unbroken" / "out")
     assert len(list((tmp_path / "killed" / "out").glob("part-*"))) == N_SCORED
     assert not list((tmp_path / "killed" / "out" / "_job" / "unfinished").iterdir())
-    assert [path for path in (tmp_path / "killed").rglob("*unfinished_*")] == []
+    assert list((tmp_path / "killed").rglob("*unfinished_*")) == []
 
 
 def _give(folder):

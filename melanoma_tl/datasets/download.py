@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from melanoma_tl._atomic import atomic_write, locked
 from melanoma_tl._progress import progress
-from melanoma_tl._zip import ZIP_ERRORS
+from melanoma_tl._zip import ZIP_ERRORS, why_too_large
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.errors import DownloadError
 
@@ -338,8 +338,11 @@ def _check_complete(path: Path, file: RemoteFile, origin: str) -> None:
     if file.sha256 is None and file.file_name.endswith(".zip"):
         try:
             with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-        except ZIP_ERRORS as error:
+                reason = why_too_large(archive.infolist(), path)
+                damaged = "" if reason else archive.testzip()
+        except (*ZIP_ERRORS, OSError) as error:
             raise DownloadError(f"{origin}: not a whole zip archive ({error})") from error
+        if reason:
+            raise DownloadError(f"{origin}: {reason}: do not trust this archive")
         if damaged:
             raise DownloadError(f"{origin}: damaged at {damaged}")
