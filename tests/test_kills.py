@@ -199,7 +199,7 @@ def at_any(out, number, seconds, rng):
 def mostly_while_something_is_written(out, number, seconds, rng):
     """Wait for the images to be listed, or for a new shard: most of the time, Ray starts a worker."""
     if number % 4 == 0:
-        at_any(out, number, seconds, rng)
+        at_any(out, number, seconds / 2, rng)  # what goes on where it was must not reach its end
     elif number % 4 == 1:
         end, before = time.monotonic() + 3 * seconds, len(list(out.glob("part-*")))
         while len(list(out.glob("part-*"))) == before and time.monotonic() < end:
@@ -209,7 +209,7 @@ def mostly_while_something_is_written(out, number, seconds, rng):
         time.sleep(rng.uniform(0, 0.5))
 
 
-MOMENTS = {"job on Ray": mostly_while_something_is_written}
+MOMENTS = dict.fromkeys(JOBS, mostly_while_something_is_written)
 
 
 def run(root, name, n_kills, **variables):
