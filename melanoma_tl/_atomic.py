@@ -66,7 +66,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         If it cannot be written; it says what to do.
     """
     with _as_write_error(path):
-        path = path.resolve() if path.is_symlink() else path.absolute()
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()  # of a circle: the link itself
         with replacing_many(path.parent) as replacing_one, replacing_one(path) as unfinished:
             yield unfinished
 

@@ -1,26 +1,13 @@
 """Every hostile model file is refused in the library's own words, and runs nothing."""
 
-import sys
-import tempfile
 import time
-from contextlib import contextmanager
 
 import pytest
 from hostile_models import write_corpus
+from watching import watching
 
 from melanoma_tl import TransferClassifier
 from melanoma_tl.errors import ModelFileError
-
-STARTED = (
-    "os.system",
-    "os.exec",
-    "os.posix_spawn",
-    "os.fork",
-    "subprocess.Popen",
-    "socket.connect",
-    "pickle.find_class",
-)
-"""Audit events of Python by which code from a file would show."""
 
 
 @pytest.fixture(scope="module")
@@ -28,27 +15,6 @@ def saved(tmp_path_factory, images, labels):
     path = tmp_path_factory.mktemp("saved") / "model.keras"
     TransferClassifier("tiny", weights=None, epochs=1, random_state=0, verbose=0).fit(images, labels).save(path)
     return path
-
-
-@contextmanager
-def watching():
-    """Note what is started, connected to, or written outside of the temporary folder."""
-    seen, is_on = [], [True]
-
-    def note(event, arguments):
-        if not is_on[0]:
-            return
-        if event in STARTED:
-            seen.append((event, str(arguments)[:80]))
-        writes = event == "open" and isinstance(arguments[1], str) and bool(set(arguments[1]) & set("wax+"))
-        if writes and not str(arguments[0]).startswith((tempfile.gettempdir(), "/dev/")):
-            seen.append((event, str(arguments[0])))
-
-    sys.addaudithook(note)  # which stays until the process ends
-    try:
-        yield seen
-    finally:
-        is_on[0] = False
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras's, of weights that were taken out

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,23 +13,26 @@ pytestmark = pytest.mark.slow
 
 N_KILLS = 20
 
+N_SCORED = 96
+"""Images of a job, one a shard: so many that twenty kills do not reach the end."""
+
 SERVER = """
-import os, random, shutil, signal, sys, time
+import importlib, os, random, shutil, signal, sys, time
 from pathlib import Path
 root, name, n_kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 cache = os.environ["MELANOMA_TL_CACHE"]
 sys.path.insert(0, sys.argv[4])
-import keras, tensorflow
-from conftest import draw_images
+import conftest
 os.environ["MELANOMA_TL_CACHE"] = cache  # the tests have their own
 import test_kills
-import melanoma_tl.classifier.ensemble, melanoma_tl.classifier.transfer, melanoma_tl.training.run  # not in each process
+for module in test_kills.BEFORE.get(name, test_kills.NETWORKS):
+    importlib.import_module(module)
 
 def fork():
     process = os.fork()  # before anything is computed, which threads of TensorFlow would not survive
     if process == 0:
         try:
-            test_kills.WORK[name](root / "out")
+            (test_kills.WORK | test_kills.JOBS)[name](root / "out")
             os._exit(0)
         except BaseException as error:
             print(repr(error), flush=True)
@@ -42,8 +47,9 @@ shutil.rmtree(cache, ignore_errors=True)
 rng, killed = random.Random(0), 0
 for number in range(n_kills):
     process = fork()
-    waited = rng.uniform(0, seconds)
-    time.sleep(waited)
+    begun = time.monotonic()
+    test_kills.MOMENTS.get(name, test_kills.at_any)(root / "out", number, seconds, rng)
+    waited = time.monotonic() - begun
     os.kill(process, signal.SIGKILL)
     if os.WIFSIGNALED(os.waitpid(process, 0)[1]):
         killed += 1
@@ -147,6 +153,26 @@ def _resize(out):
     ISBIDataset([path.stem for path in paths], paths, [0, 1] * 48).resize_to(out, size=(32, 32), verbose=0)
 
 
+def _score(out):
+    from melanoma_tl import scale
+
+    given = out.parents[1] / "given"
+    scale.score(f"{given}/*.png", given / "model.keras", out, actors=1, shard_size=1, verbose=0)
+
+
+def _score_without_ray(out):
+    """Let one process be the driver and the worker, so that a kill hits both."""
+    from melanoma_tl.scale import actors
+    from melanoma_tl.scale.worker import ShardWorker
+
+    def work_here(work, shards, _):
+        worker = ShardWorker(work)
+        yield from (worker({"shard": shard}) for shard in shards)
+
+    actors.cluster, actors.run = nullcontext, work_here
+    _score(out)
+
+
 def _write(out, **arrays):
     import numpy as np
 
@@ -165,14 +191,40 @@ WORK = {
     "export": _export,
     "resize": _resize,
 }
+JOBS = {"job": _score_without_ray, "job on Ray": _score}
+
+NETWORKS = ["melanoma_tl.classifier.ensemble", "melanoma_tl.classifier.transfer", "melanoma_tl.training.run"]
+BEFORE = {"job": ["keras", "tensorflow", "ray.data"], "job on Ray": ["ray.data"]}
+"""What is imported before the first fork: it takes seconds, in which a kill would hit nothing."""
 
 
-def run(root, name, n_kills):
+def at_any(out, number, seconds, rng):
+    time.sleep(rng.uniform(0, seconds))
+
+
+def mostly_while_something_is_written(out, number, seconds, rng):
+    """Wait for the images to be listed, or for a new shard: most of the time, Ray starts a worker."""
+    if number % 4 == 0:
+        at_any(out, number, seconds / 2, rng)  # what goes on where it was must not reach its end
+    elif number % 4 == 1:
+        end, before = time.monotonic() + 3 * seconds, len(list(out.glob("part-*")))
+        while len(list(out.glob("part-*"))) == before and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.2))
+    else:
+        time.sleep(rng.uniform(0, 0.5))
+
+
+MOMENTS = dict.fromkeys(JOBS, mostly_while_something_is_written)
+
+
+def run(root, name, n_kills, **variables):
     (root / "temporary").mkdir(parents=True)
     environment = os.environ | {
         "MELANOMA_TL_CACHE": str(root / "cache"),
         "TMPDIR": str(root / "temporary"),
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        **variables,
     }
     command = [sys.executable, "-c", SERVER, str(root), name, str(n_kills), str(Path(__file__).parent)]
     outcome = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=560)
@@ -196,6 +248,48 @@ def test_twenty_kills(tmp_path, name):
             _compare(tmp_path / "killed" / "out" / file, tmp_path / "killed" / "unbroken" / file)
     left = [path for path in (tmp_path / "killed").rglob("*") if "unfinished" in path.name]
     assert left == []
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_twenty_kills_of_a_job(tmp_path, name):
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    _give(tmp_path / "given")
+    with _cluster() if name == "job on Ray" else nullcontext({}) as variables:
+        run(tmp_path / "unbroken", name, 0, **variables)
+        assert run(tmp_path / "killed", name, N_KILLS, **variables) >= N_KILLS / 4
+    assert contents(tmp_path / "killed" / "out") == contents(tmp_path / "unbroken" / "out")
+    assert len(list((tmp_path / "killed" / "out").glob("part-*"))) == N_SCORED
+    assert not list((tmp_path / "killed" / "out" / "_job" / "unfinished").iterdir())
+    assert list((tmp_path / "killed").rglob("*unfinished_*")) == []
+
+
+def _give(folder):
+    from conftest import draw_images
+    from PIL import Image
+
+    from melanoma_tl import TransferClassifier
+
+    folder.mkdir()
+    images = draw_images(N_SCORED, side=32)
+    for number, pixels in enumerate(images):
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    classifier = TransferClassifier("tiny", weights=None, epochs=1, random_state=0, verbose=0)
+    classifier.fit(images, [0, 1] * (N_SCORED // 2)).save(folder / "model.keras")
+
+
+@contextmanager
+def _cluster():
+    """Start Ray once for all drivers: to start it takes longer than a job, and it is not what is killed."""
+    code = (
+        "import ray, sys\n"
+        "context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR')\n"
+        "print(context.address_info['gcs_address'], flush=True)\n"
+        "sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as process:  # ends with its input
+        yield {"RAY_ADDRESS": process.stdout.readline().strip(), "RAY_AUTH_MODE": "disabled"}
 
 
 def _compare(one, other):

@@ -297,6 +297,10 @@ def test_a_link_as_target_is_written_through_and_a_device_is_left_alone(tmp_path
     with files.atomic_write(tmp_path / "link.txt") as unfinished:
         unfinished.write_text("new")
     assert (tmp_path / "link.txt").is_symlink()
+    (tmp_path / "circle.txt").symlink_to("circle.txt")
+    with files.atomic_write(tmp_path / "circle.txt") as unfinished:
+        unfinished.write_text("new")
+    assert (tmp_path / "circle.txt").read_text() == "new"
     assert (tmp_path / "real.txt").read_text() == "new"
     os.mkfifo(tmp_path / "pipe")
     with (

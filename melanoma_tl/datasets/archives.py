@@ -6,16 +6,17 @@ import stat
 import unicodedata
 import zipfile
 import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from melanoma_tl._atomic import replacing_many
 from melanoma_tl._progress import progress
-from melanoma_tl._zip import MAX_EXPANSION, ZIP_ERRORS, why_refused
+from melanoma_tl._zip import ZIP_ERRORS, read_chunks, why_refused, why_too_large
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.errors import DownloadError
 
-_LONGEST_NAME = 255  # bytes
+_LONGEST_NAME, _LONGEST_PATH = 255, 1024  # bytes; the second on macOS (PATH_MAX in its <sys/syslimits.h>)
 
 _DEVICE = re.compile("con|prn|aux|nul|conin\\$|conout\\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
 """What Windows takes for a device, whatever follows after a dot (Microsoft, "Naming Files, Paths, and Namespaces")."""
@@ -48,11 +49,14 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
     Raises
     ------
     DownloadError
-        If a member would lie outside the folder, is a link or a device, is encrypted or packed in an unusual way, has
-        a name that some system cannot write, or occurs twice, also in capitals or with accents written otherwise; if
-        the archive is damaged, or unpacks to more than `MAX_EXPANSION` times its size; or if the disk is full.
+        If there is no such file; if a member would lie outside the folder, is a link or a device, is encrypted or
+        packed in an unusual way, has a name that some system cannot write, or occurs twice, also in capitals or with
+        accents written otherwise; if the archive is damaged or holds no files, or unpacks to more than
+        `MAX_EXPANSION` times its size; or if the disk is full.
     """
     source, target = Path(archive), Path(folder)
+    if not source.is_file():  # to open a pipe would wait for ever
+        raise DownloadError(f"{source}: {'is no file' if source.exists() else 'no such file'}; give a zip archive")
     with disk_errors(target):
         try:
             with zipfile.ZipFile(source) as opened:
@@ -65,8 +69,8 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
                 bar = progress(work=work, total=total, unit="B", unit_scale=True, verbose=verbose)
                 with bar, replacing_many(target) as replacing_one:
                     for member in missing:
-                        with replacing_one(target / member.filename) as unfinished, opened.open(member) as packed:
-                            _write(packed, unfinished, bar)
+                        with replacing_one(target / member.filename) as unfinished:
+                            _write(read_chunks(opened, member, CHUNK), unfinished, bar)
         except ZIP_ERRORS as error:
             raise DownloadError(f"{source}: damaged ({error}). Delete it to fetch it again") from error
     return [target / member.filename for member in members]
@@ -75,27 +79,27 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     found = archive.infolist()
     members = [one for one in found if not one.filename.endswith("/") and not _is_litter(one.filename)]
+    reasons = (f"{_shown(member)} {reason}" for member in members if (reason := _why_refused(member)))
+    reason = next(reasons, "") or _why_one_place(members) or why_too_large(members, path)
+    if reason:
+        raise DownloadError(f"{path}: {reason}. Nothing was unpacked: do not trust this archive")
+    if not members:
+        raise DownloadError(f"{path}: holds no files. Delete it to fetch it again")
+    return members
+
+
+def _why_one_place(members: Sequence[zipfile.ZipInfo]) -> str:
+    """Say which members would be written to one place."""
     names: set[str] = set()
     folders = {_one_spelling(str(folder)) for member in members for folder in PurePosixPath(member.filename).parents}
     for member in members:
         name = _one_spelling(member.filename)
-        reason = _why_refused(member)
         if name in names:
-            reason = reason or "occurs twice, but for capitals and the way in which accents are written"
-        elif name in folders:
-            reason = reason or "is a file and a folder"
-        if reason:
-            raise DownloadError(
-                f"{path}: {member.filename!r} {reason}. Nothing was unpacked: do not trust this archive"
-            )
+            return f"{_shown(member)} occurs twice, but for capitals and the way in which accents are written"
+        if name in folders:
+            return f"{_shown(member)} is a file and a folder"
         names.add(name)
-    total, size = sum(member.file_size for member in members), path.stat().st_size
-    if total > MAX_EXPANSION * size:
-        raise DownloadError(
-            f"{path}: would unpack to {total:,} bytes, more than {MAX_EXPANSION} times its {size:,}. "
-            "Nothing was unpacked: do not trust this archive"
-        )
-    return members
+    return ""
 
 
 def _is_litter(name: str) -> bool:
@@ -112,7 +116,7 @@ def _why_refused(member: zipfile.ZipInfo) -> str:
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         return "would lie outside the folder"
-    if not all(_can_be_a_name(part) for part in parts):
+    if not all(map(_can_be_a_name, parts)) or _n_bytes(name) > _LONGEST_PATH:
         return "is no name that a file can have everywhere"
     if kind not in (0, stat.S_IFREG):
         return "is a link or a device, not a file"
@@ -126,8 +130,16 @@ def _can_be_a_name(part: str) -> bool:
         and part == part.rstrip(" .")  # Windows leaves these out
         and not _FORBIDDEN & set(part)
         and not _DEVICE.fullmatch(part.split(".")[0].rstrip(" "))
-        and len(part.encode(errors="surrogatepass")) <= _LONGEST_NAME
+        and _n_bytes(part) <= _LONGEST_NAME
     )
+
+
+def _shown(member: zipfile.ZipInfo) -> str:
+    return repr(member.filename[:_LONGEST_NAME])  # which may have 65,535 letters
+
+
+def _n_bytes(name: str) -> int:
+    return len(name.encode(errors="surrogatepass"))
 
 
 def _is_there(member: zipfile.ZipInfo, folder: Path) -> bool:
@@ -141,9 +153,8 @@ def _is_there(member: zipfile.ZipInfo, folder: Path) -> bool:
     return checksum == member.CRC
 
 
-def _write(packed: IO[bytes], path: Path, bar: Any) -> None:
-    """Write one member; `zipfile` reads no more than its header promised, and compares the checksum at the end."""
+def _write(chunks: Iterable[bytes], path: Path, bar: Any) -> None:
     with path.open("wb") as file:
-        while chunk := packed.read(CHUNK):
+        for chunk in chunks:
             file.write(chunk)
             bar.update(len(chunk))

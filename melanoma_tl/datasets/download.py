@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from melanoma_tl._atomic import atomic_write, locked
+from melanoma_tl._escaping import in_column
 from melanoma_tl._progress import progress
-from melanoma_tl._zip import ZIP_ERRORS
+from melanoma_tl._zip import ZIP_ERRORS, why_too_large
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
-from melanoma_tl.errors import DownloadError
+from melanoma_tl.datasets.text_tables import read_bytes
+from melanoma_tl.errors import DatasetError, DownloadError
 
 logger = logging.getLogger(__name__)
 
@@ -202,11 +204,17 @@ def _sha256(path: Path) -> str:
 def _read_pins(folder: Path) -> dict[str, str]:
     """Read the known hash of each file; a line that cannot be read must not leave its file unverified."""
     path = folder / CHECKSUMS
+    try:
+        lines = read_bytes(path).decode().splitlines() if path.exists() else []
+    except (DatasetError, UnicodeError) as error:
+        raise DownloadError(f"{path}: no list of SHA-256 and file names ({error}): delete it") from error
     pins = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in lines:
         match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
         if match is None:
-            raise DownloadError(f"{path}: {line!r} is no SHA-256 and file name: correct the line or delete it")
+            raise DownloadError(
+                f"{path}: {in_column(line)!r} is no SHA-256 and file name: correct the line or delete it"
+            )
         pins[match[2]] = match[1].lower()
     return pins
 
@@ -338,8 +346,11 @@ def _check_complete(path: Path, file: RemoteFile, origin: str) -> None:
     if file.sha256 is None and file.file_name.endswith(".zip"):
         try:
             with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-        except ZIP_ERRORS as error:
+                reason = why_too_large(archive.infolist(), path)
+                damaged = "" if reason else archive.testzip()
+        except (*ZIP_ERRORS, OSError) as error:
             raise DownloadError(f"{origin}: not a whole zip archive ({error})") from error
+        if reason:
+            raise DownloadError(f"{origin}: {reason}: do not trust this archive")
         if damaged:
             raise DownloadError(f"{origin}: damaged at {damaged}")

@@ -23,6 +23,7 @@ METADATA = tuple(dict.fromkeys(COLUMNS.values()))
 
 _OWN_COLUMNS = ("image_id", "label", "path")  # of a dataset: no fact of the user's can have these names
 _ARCHIVE_LEVELS = (*(f"diagnosis_{level}" for level in range(1, 6)), "diagnosis")  # the last was there until 2024
+_POSITION = re.compile(r"\d{1,18}")
 _NO_ANSWER = {"", "n/a", "na", "nan", "none", "null", "unknown"}
 _SUFFIX = re.compile(f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
 
@@ -284,7 +285,7 @@ def _read_truth(challenge: Challenge, root: Path, path: Path) -> dict[str, list[
 
 def _positions(path: Path, n_rows: int) -> list[int]:
     words = read_columns(path, required=["indexes"])["indexes"]
-    if not all(word.isdecimal() and int(word) < n_rows for word in words):
+    if not all(_POSITION.fullmatch(word) and int(word) < n_rows for word in words):
         raise DatasetError(f"{path}: 'indexes' must hold positions of rows of the table, 0 to {n_rows - 1}")
     return [int(word) for word in words]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from melanoma_tl._escaping import MOST_IN_COLUMN, in_column, shorten
 from melanoma_tl.datasets.image_files import ImageIndex, make_id
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import SkippedRow, check_on_error
@@ -165,7 +166,8 @@ def describe_skipped(skipped: Sequence[SkippedRow], total: int) -> str:
     for row in skipped:
         alike.setdefault(row.reason, []).append(row)
     shown = "; ".join(
-        f"{rows[0].image_id or '(no id)'}{f' and {len(rows) - 1} more' * (len(rows) > 1)}: {reason}"
+        f"{in_column(rows[0].image_id) or '(no id)'}{f' and {len(rows) - 1} more' * (len(rows) > 1)}: "
+        f"{shorten(reason, MOST_IN_COLUMN)}"
         for reason, rows in islice(alike.items(), _N_REASONS)
     )
     n_more = sum(map(len, islice(alike.values(), _N_REASONS, None)))

@@ -61,8 +61,9 @@ def _normalise(text: str) -> str:
         kinds = ((character, unicodedata.category(character)) for character in text)
         text = "".join("-" if kind == "Pd" else character for character, kind in kinds if kind not in ("Mn", "Cf"))
     text = text.strip().strip(_QUOTES).strip()
-    if re.fullmatch(r"[+-]?\d+(?:\.0*)?", text, re.ASCII):
-        return str(int(text.partition(".")[0]))
+    if number := re.fullmatch(r"([+-]?)0*(\d+)(?:\.0*)?", text, re.ASCII):  # of any length, which int() refuses
+        sign, digits = number.groups()
+        return digits if sign != "-" or digits == "0" else f"-{digits}"
     if re.fullmatch(r"[\s_\-]*", text):
         return ""
     # A sign at an end may mean yes or no; within a word a dash is a blank.
