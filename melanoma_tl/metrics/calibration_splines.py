@@ -167,7 +167,7 @@ def _check_enough(truth: NDArray[np.int64], scores: NDArray[np.float64], groups:
 
 
 def _ends(truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None) -> tuple[float, float]:
-    """Find where the curve begins and ends: farther out too few of a class, or of its patients, show what comes true."""
+    """Find where the curve begins and ends: farther out too few of a class, or of its patients, show it."""
     lowest, highest = np.quantile(scores, _SHOWN)
     melanoma, benign = truth == 1, truth == 0
     low, high = pd.Series(scores[melanoma]), pd.Series(scores[benign])
