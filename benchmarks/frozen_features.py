@@ -18,7 +18,7 @@ from melanoma_tl.network.cutting import with_precision
 from melanoma_tl.network.pooling import center_weights
 from melanoma_tl.recipes import fast
 
-DEPTHS = (*fast()["feature_layers"], "block5_pool")
+DEPTHS = (*fast()["head"].feature_layers, "block5_pool")
 STATISTICS = ("center", "mean", "maximum", "deviation")
 """The first is the mean weighted about the middle of the image, as the pooling "log_center" weighs it."""
 BATCH = 32

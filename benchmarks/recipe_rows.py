@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from melanoma_tl import Augmenter, Balancer, Probe, Stage, TransferClassifier
+from melanoma_tl import Augmenter, Balancer, PooledHead, Probe, Stage, TransferClassifier
 
 DIVISIONS = 3
 SEEDS = 3
@@ -102,8 +102,7 @@ ROWS: dict[str, Frozen | Tuned | Together] = {
     "block 5 alone": Frozen((*BLOCK_5, "block5_pool")),
     "block 5 alone, then fine-tuned": Tuned(
         {
-            "feature_layers": BLOCK_5,
-            "pooling": "log_center",
+            "head": PooledHead(pooling="log_center", feature_layers=BLOCK_5),
             "stages": (
                 Probe(C=2e-3),
                 Stage("block5_conv1", epochs=6, learning_rate=3e-5, schedule="cosine", warmup=0.1),

@@ -1,6 +1,6 @@
 """Show types and defaults in the API reference as docstrings and signatures have them.
 
-Griffe reads the type ``{"pooled", "published"}, callable`` as an expression of
+Griffe reads the type ``{"pooled", "published"}, PooledHead`` as an expression of
 Python, shows ``(pooled, published)``, and takes the first choice for the default.
 """
 

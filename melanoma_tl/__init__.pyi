@@ -24,10 +24,14 @@ from .classifier import Ensemble as Ensemble
 from .classifier import TransferClassifier as TransferClassifier
 from .classifier import cross_validate as cross_validate
 from .datasets.isbi import ISBIDataset as ISBIDataset
+from .network import PooledHead as PooledHead
 from .recipes import list_recipes as list_recipes
 from .report import MetricsReport as MetricsReport
 from .report import MulticlassReport as MulticlassReport
+from .training import Loss as Loss
+from .training import Optimizer as Optimizer
 from .training import Probe as Probe
+from .training import Resources as Resources
 from .training import Stage as Stage
 
 __version__: str

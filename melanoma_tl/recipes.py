@@ -6,6 +6,7 @@ from typing import Any
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.network.heads import PooledHead
 from melanoma_tl.training.stages import Probe
 
 __all__ = ["best", "fast", "get_recipe", "list_recipes", "paper"]
@@ -59,18 +60,20 @@ def fast() -> dict[str, Any]:
     """
     return {
         "backbone": "vgg19",
-        "feature_layers": (
-            "block2_pool",
-            "block3_conv4",
-            "block4_conv1",
-            "block4_conv2",
-            "block4_conv4",
-            "block5_conv1",
-            "block5_conv2",
-            "block5_conv3",
-            "block5_conv4",
+        "head": PooledHead(
+            pooling="log_center",
+            feature_layers=(
+                "block2_pool",
+                "block3_conv4",
+                "block4_conv1",
+                "block4_conv2",
+                "block4_conv4",
+                "block5_conv1",
+                "block5_conv2",
+                "block5_conv3",
+                "block5_conv4",
+            ),
         ),
-        "pooling": "log_center",
         "stages": (Probe(C=2e-3),),
         "class_weight": "balanced",
     }

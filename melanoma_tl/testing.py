@@ -98,8 +98,6 @@ class _Subject:
             input_size=(height, width + wider),
             preprocessing="backbone",
             head=head,
-            pooling="avg",
-            feature_layers=(),
             dropout=0.0,
             random_state=0 if self.weights is None else _SEED,
         )

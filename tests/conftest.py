@@ -176,8 +176,6 @@ NETWORK_OPTIONS = {
     "input_size": (32, 32),
     "preprocessing": "backbone",
     "head": "pooled",
-    "pooling": "avg",
-    "feature_layers": (),
     "dropout": 0.0,
     "random_state": 0,
 }

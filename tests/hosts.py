@@ -36,7 +36,7 @@ def agree(folder):
         "images": complaint_about(n_images=24 - 2 * NUMBER),
         "parameter": complaint_about(learning_rate=0.1 if NUMBER else 0.2),
         "seed": complaint_about(random_state=None),
-        "alone": complaint_about(distribution=None),
+        "alone": complaint_about(resources__distribution=None),
     }
     run.library_versions = lambda: library_versions() | ({"keras": "3.0.0"} if NUMBER else {})
     complaints["version"] = complaint_about()

@@ -58,7 +58,7 @@ MAY_IMPORT = {
         "datasets": "_atomic images labels metrics plots",
         "training": "_atomic _keras augmentation backbones balancing cache datasets distribution images labels network "
         "plots saving",
-        "recipes": "augmentation balancing training",
+        "recipes": "augmentation balancing network training",
         "saving": "_atomic _keras distribution images labels metrics network",
         "report": "_atomic images labels metrics plots",
         "classifier": "_atomic _keras augmentation backbones balancing datasets distribution images labels "
@@ -72,7 +72,7 @@ BACKENDS = {"distribution.py", "replicas.py"}
 LONGER = {
     "_parameters.py": "one table of what parameters may be",
     "classifier/ensemble.py": "a constructor and nine methods, each documented",
-    "classifier/transfer.py": "35 parameters, each documented",
+    "classifier/transfer.py": "29 parameters, each documented",
     "datasets/challenges.py": "a table of facts",
     "datasets/image_table.py": "a table, its parts and what they are recognised by, each documented",
     "datasets/isbi.py": "seven ways to read a table, each documented",

@@ -23,6 +23,32 @@ def test_an_unknown_backbone_gets_four_answers():
         assert answer in message
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("efficientnet_b0", "efficientnetb0"),
+        ("ConvNeXt-Tiny", "convnexttiny"),
+        ("mobilenet_v3_large", "mobilenetv3large"),
+        ("inception_resnet_v2", "inceptionresnetv2"),
+        ("VGG-19", "vgg19"),
+    ],
+)
+def test_names_are_known_as_torchvision_and_timm_spell_them(given, name):
+    assert get_backbone(given) is get_backbone(name)
+
+
+@pytest.mark.parametrize("given", ["vgg19.tv_in1k", "tf_efficientnet_b0", "resnet_18"])
+def test_other_weights_and_other_networks_are_not_taken_for_these(given):
+    with pytest.raises(UnknownNameError):
+        get_backbone(given)
+
+
+def test_a_name_of_ones_own_is_found_as_it_is_spelled(own_table):
+    register_backbone("vgg_19", preprocess=get_backbone("tiny").preprocess)(lambda input_tensor, weights: None)
+    assert get_backbone("vgg_19").name == "vgg_19"
+    assert get_backbone("vgg-19").name == "vgg19"
+
+
 def test_a_name_is_registered_once_unless_told_otherwise():
     with pytest.raises(DuplicateNameError, match="overwrite=True"):
         register_backbone("Tiny", preprocess=lambda images: images)(lambda input_tensor, weights: None)

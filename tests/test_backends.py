@@ -24,8 +24,8 @@ STORED = "of {n} features are stored already"
 
 def fit_frozen(images: np.ndarray, weights: str, backbone: str = "tiny") -> TransferClassifier:
     """Train a head on activations that are stored, or read if another process has stored them."""
-    options = {"pooling": "log_center", "epochs": 1, "precision": "float32", "random_state": 0, "verbose": 0}
-    return TransferClassifier(backbone, weights=weights, **options).fit(images, np.arange(len(images)) % 2)
+    options = {"head__pooling": "log_center", "epochs": 1, "precision": "float32", "random_state": 0, "verbose": 0}
+    return TransferClassifier(backbone, weights=weights).set_params(**options).fit(images, np.arange(len(images)) % 2)
 
 
 def count_stored(records: list[str]) -> list[int]:

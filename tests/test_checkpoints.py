@@ -30,7 +30,7 @@ def make(**changes):
         "verbose": 0,
         "precision": "float32",
     }
-    return TransferClassifier("tiny", **(options | changes))
+    return TransferClassifier("tiny").set_params(**(options | changes))
 
 
 class Killed(BaseException):
@@ -69,8 +69,8 @@ def same_weights(one, other):
     [
         {},
         {"steps_per_epoch": 2, "augmenter": Augmenter(horizontal_flip=True, rotation_range=20)},
-        {"optimizer": "rmsprop", "ema_momentum": 0.9, "restore_best": False},
-        {"ema_momentum": 0.9},
+        {"optimizer": "rmsprop", "optimizer__ema_momentum": 0.9, "restore_best": False},
+        {"optimizer__ema_momentum": 0.9},
         {"trainable_from": None, "stages": (Probe(), Stage(epochs=2), Stage("conv2", epochs=4, schedule="cosine"))},
     ],
     ids=["plain", "passes", "averaged", "averaged and best", "stages"],
@@ -95,7 +95,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(images, labels, changes, batch):
 @pytest.mark.parametrize("validated", [True, False])
 def test_averaged_weights_are_those_of_an_unbroken_run_to_the_last_bit(images, labels, validated):
     data = {"validation_data": (images[:10], 1 - labels[:10])} if validated else {}
-    changes = {"ema_momentum": 0.9, "restore_best": False}
+    changes = {"optimizer__ema_momentum": 0.9, "restore_best": False}
     unbroken = make(**changes).fit(images, labels, **data)
     with pytest.raises(Killed):
         make(**changes).fit(images, labels, **data, resume=True, callbacks=[Kill(epoch=2)])

@@ -342,6 +342,9 @@ def test_a_recipe_is_recognised_by_its_parameters():
     by_hand = TransferClassifier(**get_recipe("fast"), weights=None)
     assert name_recipe(by_hand) == "fast"
     assert name_recipe(by_hand.set_params(tta=4)) == "fast with tta changed"
+    by_hand.set_params(head__pooling="max", optimizer__clip_norm=1.0, resources__distribution=None)
+    assert name_recipe(by_hand) == "fast with head__pooling, optimizer__clip_norm, tta changed"
+    assert name_recipe(by_hand.set_params(head="published")).startswith("none")
     assert name_recipe(TransferClassifier.from_recipe("best")) == "best"
     assert name_recipe(TransferClassifier()) == "none"
 

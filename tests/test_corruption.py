@@ -17,6 +17,8 @@ from melanoma_tl.training.checkpoints import StageCheckpoint
 from melanoma_tl.training.features import FeatureExtractor
 from melanoma_tl.training.views import ImageViews
 
+pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
+
 N_DAMAGES = 100
 SIZES = ((24, 32), (32, 24), (32, 32))  # the first two take the same bytes
 KINDS = {
@@ -109,7 +111,6 @@ def test_random_damages_to_a_kind_of_file(dataset, folder, renew, kind, n_damage
                 assert np.allclose(found, right, atol=1e-5, rtol=0), (number, what)
 
 
-@pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 def test_a_hundred_damages_to_a_checkpoint(images, labels, folder, renew):
     with pytest.raises(Killed):
         make().fit(images, labels, validation_data=(images[:8], labels[:8]), resume=True, callbacks=[Kill(epoch=2)])

@@ -12,7 +12,7 @@ import pytest
 import trainings
 from trainings import TRAININGS, WHOLE
 
-from melanoma_tl import TransferClassifier, distribution
+from melanoma_tl import Resources, TransferClassifier, distribution
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.training import replicas
 from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas, find_replicas
@@ -80,7 +80,7 @@ def test_one_device_is_alone():
 
 def test_a_wrong_name_is_named(images, labels):
     with pytest.raises(UnknownNameError, match="Did you mean 'data_parallel'"):
-        TransferClassifier("tiny", weights=None, distribution="dataparallel").fit(images, labels)
+        TransferClassifier("tiny", weights=None, resources=Resources(distribution="dataparallel")).fit(images, labels)
 
 
 def test_several_devices_are_refused_where_keras_trains_on_one(monkeypatch):

@@ -27,7 +27,7 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
 
     def build(input_tensor, weights):
         x = input_tensor
-        for name in get_recipe("fast")["feature_layers"]:
+        for name in get_recipe("fast")["head"].feature_layers:
             convolution = keras.layers.Conv2D(4, 3, strides=4, name=name)
             x = convolution(x) if name == "block5_conv1" else keras.layers.Activation("relu", name=name)(x)
         model = keras.Model(keras.utils.get_source_inputs(input_tensor), x)
@@ -218,7 +218,7 @@ def check_tables(names):
 
 def check_recipes(names):
     assert names["report"].provenance["model"]["recipe"] == "fast with input_size changed"
-    assert len(names["clf"].feature_layers) == 9
+    assert len(names["clf"].head.feature_layers) == 9
 
 
 def check_training(names):
@@ -301,7 +301,7 @@ def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(tmp_path):
     assert len(pages) > 10
     assert not list(tmp_path.rglob("*.py"))
     reference = (tmp_path / "reference" / "classifier" / "index.html").read_text(encoding="utf-8")
-    assert "&#34;published&#34;}, callable" in reference
+    assert "&#34;published&#34;}, PooledHead, callable" in reference
     for page in pages:
         text = page.read_text(encoding="utf-8")
         fetched = re.findall(r"<(?:script|img|iframe|source)[^>]*\ssrc=\"?([^\s\">]+)", text)

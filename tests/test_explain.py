@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import draw_images
 
-from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
+from melanoma_tl import Ensemble, MetricsReport, Resources, TransferClassifier
 from melanoma_tl.backbones.applications import FAMILIES
 from melanoma_tl.errors import ImageError, NotFittedError, ParameterError, UnknownNameError
 from melanoma_tl.explain.explanations import explain, explain_errors, grad_cam, occlusion
@@ -14,7 +14,7 @@ from melanoma_tl.explain.gradients import MapGradient
 
 def make(**changes):
     options = {"weights": None, "epochs": 1, "verbose": 0, "random_state": 0, "trainable_from": "conv1"}
-    return TransferClassifier("tiny", **(options | changes))
+    return TransferClassifier("tiny").set_params(**(options | changes))
 
 
 def draw_spots(n, side=32, seed=0):
@@ -33,7 +33,7 @@ def draw_spots(n, side=32, seed=0):
 def finder():
     """A classifier that has learned to find the dark square."""
     images, labels, _ = draw_spots(200)
-    return make(pooling="max", epochs=25, learning_rate=0.01, batch_size=20).fit(images, labels)
+    return make(head__pooling="max", epochs=25, learning_rate=0.01, batch_size=20).fit(images, labels)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def differentiate(function, at):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"feature_layers": ("conv1",)}, {"dropout": 0.5}, {"head": "published"}],
+    [{}, {"head__feature_layers": ("conv1",)}, {"dropout": 0.5}, {"head": "published"}],
     ids=["plain", "feature_layers", "dropout", "dense"],
 )
 def test_every_head_can_be_explained_and_stays_as_it_is(images, labels, changes):
@@ -187,7 +187,13 @@ def test_every_family_of_backbones_can_be_explained(family):
     name = family.models[0].constructor.lower()
     images = draw_images(4, side=96)
     classifier = TransferClassifier(
-        name, weights=None, input_size=(96, 96), epochs=1, feature_cache_bytes=0, random_state=0, verbose=0
+        name,
+        weights=None,
+        input_size=(96, 96),
+        epochs=1,
+        resources=Resources(feature_cache_bytes=0),
+        random_state=0,
+        verbose=0,
     ).fit(images, [0, 1, 0, 1])
     maps = grad_cam(classifier, images)
     assert maps.shape == (4, 96, 96)

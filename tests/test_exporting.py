@@ -15,7 +15,7 @@ import pytest
 from conftest import draw_images, only_tensorflow
 from PIL import Image
 
-from melanoma_tl import Probe, TransferClassifier
+from melanoma_tl import PooledHead, Probe, TransferClassifier
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.errors import ExportError, NotFittedError, UnknownNameError
 from melanoma_tl.images.decoding import load_image
@@ -34,7 +34,7 @@ def fitted(images, labels, request):
     return TransferClassifier(
         "tiny",
         weights=None,
-        pooling=request.param,
+        head=PooledHead(pooling=request.param),
         precision="bfloat16",
         stages=(Probe(C=1.0),),
         threshold=0.3,

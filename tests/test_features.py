@@ -40,7 +40,7 @@ def computed(monkeypatch):
 
 def make(**parameters):
     defaults = {"weights": None, "epochs": 2, "batch_size": 8, "random_state": 0, "verbose": 0, "precision": "float32"}
-    return TransferClassifier("tiny", **{**defaults, **parameters})
+    return TransferClassifier("tiny").set_params(**{**defaults, **parameters})
 
 
 def frozen_part(seed=0, backbone="tiny"):
@@ -172,7 +172,9 @@ def test_the_budget_stands_in_the_log(views, caplog):
 
 
 def test_training_is_the_same_without_a_store(dataset, folder):
-    stored, computed = (make(feature_cache_bytes=budget, trainable_from="conv2").fit(dataset) for budget in (None, 0))
+    stored, computed = (
+        make(resources__feature_cache_bytes=budget, trainable_from="conv2").fit(dataset) for budget in (None, 0)
+    )
     assert cache.size("features") > 0
     for a, b in zip(stored.model_.get_weights(), computed.model_.get_weights(), strict=True):
         assert np.allclose(a, b, atol=1e-6)

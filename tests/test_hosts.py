@@ -83,7 +83,7 @@ def test_two_processes_train_as_one(two_hosts, name):
         ("parameter", ["ParameterError", "learning_rate is 0.1 in process 1 and 0.2 in process 0"]),
         ("version", ["ParameterError", 'version of keras is "3.0.0" in process 1']),
         ("seed", ["ParameterError", "give a random_state"]),
-        ("alone", ["ParameterError", "leave distribution='auto'"]),
+        ("alone", ["ParameterError", "leave Resources(distribution='auto')"]),
     ],
 )
 def test_what_is_not_the_same_is_named_in_each_process(two_hosts, about, expected):

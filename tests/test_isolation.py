@@ -35,7 +35,7 @@ OPTIONS = {"weights": None, "epochs": 1, "random_state": 0, "verbose": 0, "preci
 
 
 def classifier(backbone="tiny", **changes):
-    return TransferClassifier(backbone, **(OPTIONS | changes))
+    return TransferClassifier(backbone).set_params(**(OPTIONS | changes))
 
 
 def weights_of(clf):
@@ -362,7 +362,7 @@ def test_layers_that_keras_names_can_be_tapped_and_trained(tmp_path):
         )
     )
     for _ in range(2):
-        clf = classifier("unnamed", feature_layers=["conv2d_1"], trainable_from="conv2d").fit(X, Y)
+        clf = classifier("unnamed", head__feature_layers=["conv2d_1"], trainable_from="conv2d").fit(X, Y)
         names = [layer.name for layer in clf.model_.layers if layer.name.startswith("conv2d")]
         assert sorted(names) == ["conv2d", "conv2d_1"]
         assert clf.model_.get_layer("conv2d").trainable, "the second in the network was made first"
@@ -419,11 +419,11 @@ SETTINGS = {
 }
 KINDS = {
     "frozen": {},
-    "fine-tuned": {"trainable_from": "conv1", "optimizer": "adamw", "weight_decay": 0.01},
+    "fine-tuned": {"trainable_from": "conv1", "optimizer": "adamw", "optimizer__weight_decay": 0.01},
     "mixed": {"mix": "cutmix", "trainable_from": "conv2"},
     "object": {"head": "object"},
     "unseeded": {"head": drawing_head},
-    "pooled otherwise": {"pooling": "log_center", "feature_layers": ["relu1"]},
+    "pooled otherwise": {"head__pooling": "log_center", "head__feature_layers": ["relu1"]},
 }
 
 
@@ -651,7 +651,7 @@ def test_nothing_of_a_fit_stays_alive(tmp_path):
     classifier().fit(X, Y).save(tmp_path / "model.keras")
 
     def use():
-        clf = classifier(trainable_from="conv2", ema_momentum=0.9, head=drawing_head)
+        clf = classifier(trainable_from="conv2", optimizer__ema_momentum=0.9, head=drawing_head)
         clf.fit(X, Y, validation_data=(draw_images(8, seed=3), Y[:8]))
         grad_cam(clf, X[:1])
         TransferClassifier.load(tmp_path / "model.keras").predict_proba(X)

@@ -153,14 +153,14 @@ def draw_colours():
 
 def make(**changes):
     options = {"weights": None, "epochs": 12, "learning_rate": 0.02, "trainable_from": "conv1", "random_state": 0}
-    return TransferClassifier("tiny", **(options | {"verbose": 0} | changes))
+    return TransferClassifier("tiny").set_params(**(options | {"verbose": 0} | changes))
 
 
 VARIANTS = [
     {},
     {"stages": [Probe()], "trainable_from": None},
     {"stages": [Probe(), Stage("conv2")], "trainable_from": None, "precision": "bfloat16"},
-    {"loss": "focal", "label_smoothing": 0.1, "class_weight": "balanced", "mix": "mixup", "epochs": 25},
+    {"loss": "focal", "loss__label_smoothing": 0.1, "class_weight": "balanced", "mix": "mixup", "epochs": 25},
     {"balancer": Balancer(), "augmenter": Augmenter(horizontal_flip=True, views=2)},
 ]
 

@@ -9,6 +9,7 @@ from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError, WeightsUnavailableError
 from melanoma_tl.network.graph import Network, build_network, freeze, resolve_trainable_from
+from melanoma_tl.network.heads import PooledHead
 
 
 def trainable_layers(model):
@@ -137,7 +138,7 @@ AVERAGE, MAXIMUM = partial(np.mean, axis=(1, 2)), partial(np.max, axis=(1, 2))
     ],
 )
 def test_the_head_pools_each_feature_map_as_asked(pooling, kinds):
-    model = build(pooling=pooling, feature_layers=["relu1"], input_size=(32, 48))
+    model = build(head=PooledHead(pooling=pooling, feature_layers=["relu1"]), input_size=(32, 48))
     maps = [model.get_layer(name).output for name in ("conv2", "relu1")]
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 48, 3)).astype("float32")
     expected = [
@@ -149,13 +150,11 @@ def test_the_head_pools_each_feature_map_as_asked(pooling, kinds):
     assert np.allclose(keras.ops.convert_to_numpy(features), np.concatenate(expected, axis=1), atol=1e-5)
 
 
-def test_wrong_taps_and_poolings_are_named():
+def test_wrong_feature_layers_and_poolings_are_named():
     with pytest.raises(UnknownNameError, match="Did you mean 'relu1'"):
-        build(feature_layers=["relu2"])
+        build(head=PooledHead(feature_layers="relu2"))
     with pytest.raises(UnknownNameError, match="Did you mean 'avg_max'"):
-        build(pooling="avg+max")
-    with pytest.raises(ParameterError, match="feature_layers are for head='pooled'"):
-        build(feature_layers=["relu1"], head="published")
+        build(head=PooledHead(pooling="avg+max"))
 
 
 def test_stages_are_counted_from_the_last():

@@ -8,14 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from melanoma_tl import (
     Augmenter,
     Balancer,
     Ensemble,
     ISBIDataset,
+    Loss,
     MetricsReport,
+    Optimizer,
+    PooledHead,
     Probe,
+    Resources,
     Stage,
     TransferClassifier,
     cross_validate,
@@ -41,7 +47,8 @@ from melanoma_tl.training.optimizers import build_optimizer, find_optimizer
 
 
 def make(**parameters):
-    return TransferClassifier(**({"backbone": "tiny", "weights": None, "epochs": 1, "verbose": 0} | parameters))
+    defaults = {"backbone": "tiny", "weights": None, "epochs": 1, "verbose": 0}
+    return TransferClassifier().set_params(**(defaults | parameters))
 
 
 @pytest.mark.parametrize(
@@ -109,11 +116,15 @@ WRONG = {
     "balancer": ["smote", Balancer, True],
     "trainable_from": [True, 0, 1.5, ["conv2"]],
     "random_state": [np.random.RandomState(0), np.random.default_rng(0), "0", -1, 1.5],
-    "optimizer": ["optimizer", "lossscaleoptimizer", None, keras.optimizers.Adam],
+    "optimizer": ["optimizer", "lossscaleoptimizer", None, keras.optimizers.Adam, Optimizer, Optimizer("optimizer")],
+    "optimizer__name": [None, 3, keras.optimizers.Adam],
+    "optimizer__weight_decay": [-1, "0.1", True, float("nan")],
+    "optimizer__clip_norm": [0, "1", float("inf")],
+    "optimizer__ema_momentum": [0, 1, "0.9"],
     "restore_best": ["x", 1, None],
     "train_batch_norm": ["no", 0],
-    "pooling": [0, "mean", "av", True],
-    "feature_layers": [1, [1], {"conv1": 1}, "conv0"],
+    "head__pooling": [0, "mean", "av", True],
+    "head__feature_layers": [1, [1], {"conv1": 1}, "conv0"],
     "stages": ["probe", Stage, [], ["x"], (Probe(), None)],
     "class_weight": [{0: 0, 1: 1}, {0: -1.0, 1: 2.0}, {0: "1", 1: 2}, {0: True, 1: 2}, [1, 2], "balance", 1.0],
     "input_size": [32, "32", (32,), (32, 32, 3), (32.0, 32.0)],
@@ -121,12 +132,16 @@ WRONG = {
     "learning_rate": ["0.1", 0, float("nan"), float("inf"), True],
     "batch_size": [8.0, "8", True, 0],
     "epochs": [None, 1.0, "1"],
-    "head": ["pool", 3, None],
-    "loss": ["mse", None],
+    "head": ["pool", 3, None, PooledHead],
+    "loss": ["mse", None, Loss, keras.losses.BinaryCrossentropy],
+    "loss__name": ["mse", None],
+    "loss__label_smoothing": [1, -0.1, "0.1", True],
+    "resources": [Resources, 3, "auto"],
     "mix": ["mix", True],
     "preprocessing": [None, "imagenet"],
     "precision": ["float16", 16],
-    "distribution": ["all", True],
+    "resources__distribution": ["all", True],
+    "resources__feature_cache_bytes": [-1, "1 GB", float("nan")],
     "threshold": ["0.5", 2, True, float("nan")],
     "tta": [3, True, "2", 2.0],
     "on_error": ["ignore", True],
@@ -139,8 +154,64 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_classifier_names_the_wrong_parameter_before_any_image_is_read(name):
     for value in WRONG[name]:
-        with pytest.raises((ParameterError, UnknownNameError), match=name):
+        with pytest.raises((ParameterError, UnknownNameError), match=name.rpartition("__")[2]):
             make(**{name: value}).fit(["no such image.jpg", "nor this.jpg"], [0, 1])
+
+
+def test_parameters_of_parts_are_set_by_their_names():
+    clf = make()
+    clf.set_params(optimizer="sgd", optimizer__weight_decay=0.1, loss__label_smoothing=0.2, head__pooling="max")
+    clf.set_params(resources__distribution=None, augmenter__horizontal_flip=True, balancer__undersample=3.0)
+    assert clf.optimizer.get_params() == Optimizer("sgd", weight_decay=0.1).get_params()
+    assert clf.loss.get_params() == Loss(label_smoothing=0.2).get_params()
+    assert clf.head.get_params() == PooledHead(pooling="max").get_params()
+    assert clf.resources.get_params() == Resources(distribution=None).get_params()
+    assert clf.augmenter.get_params() == Augmenter(horizontal_flip=True).get_params()
+    assert clf.balancer.get_params() == Balancer(undersample=3.0).get_params()
+    assert clf.get_params()["optimizer__weight_decay"] == 0.1
+    clf.set_params(optimizer__clip_norm=1.0, learning_rate=0.5)
+    assert (clf.optimizer.weight_decay, clf.optimizer.clip_norm, clf.learning_rate) == (0.1, 1.0, 0.5)
+
+
+def test_parts_of_a_clone_are_its_own():
+    clf = make(optimizer__clip_norm=1.0, head__pooling="max", loss__label_smoothing=0.2, resources__distribution=None)
+    copied = clone(clf).set_params(
+        optimizer__clip_norm=2.0, head__pooling="avg", loss__label_smoothing=0.0, resources__distribution="auto"
+    )
+    assert (clf.optimizer.clip_norm, copied.optimizer.clip_norm) == (1.0, 2.0)
+    assert (clf.head.pooling, copied.head.pooling) == ("max", "avg")
+    assert (clf.loss.label_smoothing, copied.loss.label_smoothing) == (0.2, 0.0)
+    assert (clf.resources.distribution, copied.resources.distribution) == (None, "auto")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"head": "published", "head__pooling": "max"}, ParameterError, "head='published' .* make it PooledHead"),
+        ({"head": lambda features: features, "head__pooling": "max"}, ParameterError, "make it PooledHead"),
+        ({"optimizer": 3, "optimizer__clip_norm": 1.0}, ParameterError, "make it Optimizer"),
+        ({"resources": "all", "resources__distribution": None}, ParameterError, "make it Resources"),
+        ({"optimizer__momentum": 0.9}, UnknownNameError, "parameter of Optimizer 'momentum'. Did you mean 'ema_mom"),
+        ({"balancer__oversampled": 0.9}, UnknownNameError, "Did you mean 'oversample'"),
+        ({"epoch": 3}, UnknownNameError, "Unknown parameter of TransferClassifier 'epoch'. Did you mean 'epochs'"),
+        ({"optimiser__name": "sgd"}, UnknownNameError, "Did you mean 'optimizer'"),
+        ({"learning_rate": 1.0, "augmenter__flip": True}, UnknownNameError, "parameter of Augmenter 'flip'"),
+        ({"epochs__most": 3}, ParameterError, "epochs has no parameters of its own; head, balancer"),
+    ],
+)
+def test_what_has_no_such_parameter_says_so_and_nothing_is_changed(parameters, error, message):
+    clf = make()
+    before = clf.get_params()
+    with pytest.raises(error, match=message):
+        clf.set_params(**parameters)
+    assert clf.get_params() == before
+
+
+def test_a_grid_goes_over_parameters_of_parts(images, labels):
+    grid = {"head__pooling": ["avg", "max"], "optimizer__weight_decay": [0.0, 0.1]}
+    search = GridSearchCV(make(random_state=0), grid, cv=2).fit(images, labels)
+    assert len(search.cv_results_["params"]) == 4
+    assert search.best_estimator_.head.pooling == search.best_params_["head__pooling"]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +291,10 @@ def test_numbers_of_numpy_are_numbers_and_go_through_training_and_files(images, 
         learning_rate=np.float64(1e-3),
         class_weight={np.int64(0): np.float32(1), np.int64(1): np.float64(2)},
         stages=Stage(epochs=np.int64(1), warmup=np.float32(0.5)),
-        feature_layers=np.str_("conv1"),
+        head=PooledHead(feature_layers=np.str_("conv1")),
+        optimizer=Optimizer(np.str_("sgd"), weight_decay=np.float32(0.5), clip_norm=np.int64(1)),
+        loss=Loss(label_smoothing=np.float32(0.25)),
+        resources=Resources(feature_cache_bytes=np.int64(2**30)),
         augmenter=Augmenter(rotation_range=np.float32(20), horizontal_flip=np.bool_(True), views=np.int64(2)),
         balancer=Balancer(undersample=np.float32(2)),
         restore_best=np.bool_(True),
@@ -231,7 +305,9 @@ def test_numbers_of_numpy_are_numbers_and_go_through_training_and_files(images, 
     clf.fit(images, labels, callbacks=keras.callbacks.LambdaCallback()).save(tmp_path / "model.keras")
     loaded = TransferClassifier.load(tmp_path / "model.keras")
     assert loaded.class_weight == {0: 1.0, 1: 2.0}
-    assert (loaded.feature_layers, loaded.stages) == ("conv1", (Stage(epochs=1, warmup=0.5),))
+    assert (loaded.head.feature_layers, loaded.stages) == ("conv1", (Stage(epochs=1, warmup=0.5),))
+    assert loaded.optimizer.get_params() == Optimizer("sgd", weight_decay=0.5, clip_norm=1).get_params()
+    assert (loaded.loss.label_smoothing, loaded.resources.feature_cache_bytes) == (0.25, 2**30)
     assert np.array_equal(loaded.predict_proba(images), clf.predict_proba(images))
 
 

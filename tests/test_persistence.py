@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from model_files import edit, rewrite
 
-from melanoma_tl import Augmenter, Balancer, TransferClassifier, __version__
+from melanoma_tl import Augmenter, Balancer, Optimizer, PooledHead, TransferClassifier, __version__
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.saving.audit import STATE_FILE
 from melanoma_tl.saving.model_file import PARTS
@@ -22,8 +22,7 @@ def fitted(images, labels):
     return TransferClassifier(
         "tiny",
         weights=None,
-        pooling="log_center",
-        feature_layers=("relu1",),
+        head=PooledHead(pooling="log_center", feature_layers=("relu1",)),
         balancer=Balancer(undersample=None),
         augmenter=Augmenter(horizontal_flip=True, zoom_range=(0.9, 1.1)),
         epochs=2,
@@ -119,7 +118,7 @@ def test_the_file_holds_no_optimizer(path):
 def older(state):
     """A version whose classifier and augmenter had fewer parameters."""
     del (
-        state["parameters"]["feature_cache_bytes"],
+        state["parameters"]["resources"],
         state["parameters"]["precision"],
         state["parameters"]["class_weight"],
     )
@@ -130,7 +129,8 @@ def test_what_an_older_version_did_not_know_has_its_default(fitted, path, images
     edit(path, STATE_FILE, older)
     loaded = TransferClassifier.load(path)
     assert loaded.get_params() == fitted.get_params() | {
-        "feature_cache_bytes": None,
+        "resources": None,
+        "head": loaded.head,
         "precision": "auto",
         "class_weight": None,
         "augmenter": loaded.augmenter,
@@ -141,17 +141,37 @@ def test_what_an_older_version_did_not_know_has_its_default(fitted, path, images
     assert np.allclose(loaded.predict_proba(images), fitted.predict_proba(images), atol=1e-6)
 
 
-def earlier_names(state):
-    parameters = state["parameters"]
-    parameters |= {"taps": parameters.pop("feature_layers"), "feature_budget": 2**20}
-    del parameters["feature_cache_bytes"]
+FORMER = [
+    {"head": "pooled", "pooling": "max", "feature_layers": ["relu1"], "label_smoothing": 0.1, "weight_decay": 0.01,
+     "clip_norm": 1.0, "ema_momentum": 0.9, "feature_cache_bytes": 2**20, "distribution": None},
+    {"head": "pooled", "taps": ["relu1"], "pooling": "max", "feature_budget": 2**20, "loss": "focal"},
+    {"head": "published", "pooling": "max", "taps": []},
+    {"head": "function dense", "pooling": None, "feature_layers": []},
+]  # fmt: skip
+"""Parameters as files have them that were written when all stood side by side."""
 
 
-def test_parameters_under_their_earlier_names_are_read(fitted, path):
-    edit(path, STATE_FILE, earlier_names)
+@pytest.mark.parametrize("former", FORMER, ids=["all", "first names", "published", "function"])
+def test_parameters_that_stood_side_by_side_are_read(fitted, path, images, former):
+    def rewrite(state):
+        state["parameters"] = {key: state["parameters"][key] for key in ("backbone", "weights", "tta")} | former
+
+    edit(path, STATE_FILE, rewrite)
     loaded = TransferClassifier.load(path)
-    assert loaded.feature_layers == fitted.feature_layers == ("relu1",)
-    assert loaded.feature_cache_bytes == 2**20
+    head, optimizer, loss, resources = loaded.head, loaded.optimizer, loaded.loss, loaded.resources
+    if former["head"] == "pooled":
+        assert head.get_params() == {"pooling": "max", "feature_layers": ("relu1",)}
+        assert resources.feature_cache_bytes == 2**20
+    else:
+        assert (head, resources) == (former["head"], None)
+    if former == FORMER[0]:
+        assert (
+            optimizer.get_params() == Optimizer("adam", weight_decay=0.01, clip_norm=1.0, ema_momentum=0.9).get_params()
+        )
+        assert (loss.get_params(), resources.distribution) == ({"name": "crossentropy", "label_smoothing": 0.1}, None)
+    else:
+        assert (optimizer, loss) == ("adam", former.get("loss", "crossentropy"))
+    assert np.allclose(loaded.predict_proba(images), fitted.predict_proba(images), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -326,7 +326,8 @@ def test_a_score_that_is_no_number_is_an_error(images, labels, archive):
 
 
 def frozen(**options) -> TransferClassifier:
-    return TransferClassifier("tiny", weights=None, epochs=2, random_state=4, verbose=0, on_error="skip", **options)
+    clf = TransferClassifier("tiny", weights=None, epochs=2, random_state=4, verbose=0, on_error="skip")
+    return clf.set_params(**options)
 
 
 @pytest.fixture
@@ -349,7 +350,7 @@ def test_fit_computes_nothing_that_was_extracted(one_ray, archive, bad_names, ow
         clf = frozen(**options).fit(files, labels)
     assert "training images: 120 of 120 features are stored already" in caplog.text
     assert "started anew" not in caplog.text
-    without_store = frozen(**options, feature_cache_bytes=0).fit(files, labels)
+    without_store = frozen(**options, resources__feature_cache_bytes=0).fit(files, labels)
     for ours, expected in zip(clf.model_.get_weights(), without_store.model_.get_weights(), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5)
     assert scale.store_features(tmp_path / "out", verbose=0) == 2 * 60, "a second call changes nothing"

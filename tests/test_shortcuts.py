@@ -241,3 +241,18 @@ def test_the_alarm_is_false_as_often_as_its_interval_says(monkeypatch):
 
 def rings(measured):
     return bool(ShortcutCheck(*measured, 0, 0, 0, 0.95, ()))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_survives_whole_has_an_interval_however_it_is_rounded(seed):
+    scores = np.random.default_rng(seed).random(40)
+    truth = np.arange(40) % 2
+    _, survives = _measure(truth, np.stack([scores, scores, scores / 3]), 0.95)
+    for metric in survives.values():
+        assert [metric.value, metric.low, metric.high] == pytest.approx([1, 1, 1], abs=1e-6)
+
+
+def test_of_nothing_no_share_survives():
+    truth = np.arange(40) % 2
+    _, survives = _measure(truth, np.stack([np.ones(40), np.linspace(0, 1, 40), np.ones(40)]), 0.95)
+    assert all(np.isnan([metric.value, metric.low, metric.high]).all() for metric in survives.values())

@@ -28,7 +28,7 @@ def staged_backbone(tiny_backbone):
 
 def make(**changes):
     options = {"weights": None, "epochs": 2, "batch_size": 8, "random_state": 0, "verbose": 0, "precision": "float32"}
-    return TransferClassifier("staged", **(options | changes))
+    return TransferClassifier("staged").set_params(**(options | changes))
 
 
 def weights_of(clf, layer):
@@ -58,11 +58,11 @@ def test_a_stage_is_the_same_as_training_without_stages(images, labels):
 
 def test_stages_survive_the_model_file(images, labels, tmp_path):
     stages = (Probe(C=0.5), Stage(trainable_from="conv2", epochs=1, schedule="cosine", warmup=0.5, layer_decay=0.5))
-    clf = make(stages=stages, pooling="avg_max", feature_layers=("relu1",), dropout=0.2).fit(images, labels)
+    clf = make(stages=stages, head__pooling="avg_max", head__feature_layers=("relu1",), dropout=0.2).fit(images, labels)
     clf.save(tmp_path / "staged.keras")
     loaded = TransferClassifier.load(tmp_path / "staged.keras")
     assert loaded.stages == stages
-    assert loaded.feature_layers == ("relu1",)
+    assert loaded.head.get_params() == {"pooling": "avg_max", "feature_layers": ("relu1",)}
     assert np.allclose(loaded.predict_proba(images), clf.predict_proba(images), atol=1e-6)
 
 
@@ -76,14 +76,18 @@ def test_stages_survive_the_model_file(images, labels, tmp_path):
         ({"stages": (Stage(trainable_from=3),)}, ParameterError, "has 2 .conv2, conv1."),
         ({"trainable_from": 3}, ParameterError, "has 2"),
         ({"stages": (Probe(),), "augmenter": Augmenter(zoom_range=0.1)}, ParameterError, r"Augmenter\(..., views=8\)"),
-        ({"stages": (Probe(),), "feature_cache_bytes": 0}, ParameterError, "give a larger feature_cache_bytes"),
+        (
+            {"stages": (Probe(),), "resources__feature_cache_bytes": 0},
+            ParameterError,
+            "give a larger Resources.feature_cache_bytes=",
+        ),
         ({"loss": "hinge"}, UnknownNameError, "Unknown loss 'hinge'"),
         ({"mix": "mixip"}, UnknownNameError, "Did you mean 'mixup'"),
         ({"dropout": 1.0}, ParameterError, "dropout must be a number of at least 0 and below 1"),
-        ({"label_smoothing": -0.1}, ParameterError, "label_smoothing must be a number of at least 0 and below 1"),
-        ({"weight_decay": -1}, ParameterError, "weight_decay must be a number of at least 0"),
-        ({"clip_norm": 0}, ParameterError, "clip_norm must be a number above 0 or None"),
-        ({"ema_momentum": 1}, ParameterError, "ema_momentum must be a number between 0 and 1"),
+        ({"loss__label_smoothing": -0.1}, ParameterError, "label_smoothing must be a number of at least 0 and below 1"),
+        ({"optimizer__weight_decay": -1}, ParameterError, "weight_decay must be a number of at least 0"),
+        ({"optimizer__clip_norm": 0}, ParameterError, "clip_norm must be a number above 0 or None"),
+        ({"optimizer__ema_momentum": 1}, ParameterError, "ema_momentum must be a number between 0 and 1"),
     ],
 )
 def test_wrong_parameters_are_named(images, labels, changes, error, message):
@@ -114,7 +118,9 @@ def test_a_wrong_stage_cannot_be_made(wrong, message):
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 def test_a_probe_is_scikit_learns_logistic_regression(images, labels, class_weight):
     few = np.flatnonzero((labels == 0) | (np.arange(24) < 12))
-    clf = make(stages=(Probe(C=0.03),), pooling="avg_max", class_weight=class_weight).fit(images[few], labels[few])
+    clf = make(stages=(Probe(C=0.03),), head__pooling="avg_max", class_weight=class_weight).fit(
+        images[few], labels[few]
+    )
     model = clf.model_
     features = keras.Model(model.inputs[0], model.get_layer("melanoma").input).predict(resize(images[few]), verbose=0)
     peer = make_pipeline(
@@ -205,7 +211,8 @@ def test_gradients_are_clipped(images, labels):
     """Of plain gradient descent, clipped gradients take steps of a known length."""
     options = {"optimizer": "sgd", "learning_rate": 1.0, "epochs": 1, "batch_size": 24}
     start, moved = (
-        make(**(options | change)).fit(images, labels) for change in ({"learning_rate": 1e-12}, {"clip_norm": 1e-3})
+        make(**(options | change)).fit(images, labels)
+        for change in ({"learning_rate": 1e-12}, {"optimizer__clip_norm": 1e-3})
     )
     assert np.linalg.norm(weights_of(moved, "melanoma") - weights_of(start, "melanoma")) == pytest.approx(
         1e-3, rel=0.02
@@ -223,7 +230,7 @@ def test_one_seed_gives_the_same_weights(images, labels):
         "stages": (Stage(epochs=1), Stage(trainable_from=1)),
         "dropout": 0.5,
         "mix": "cutmix",
-        "ema_momentum": 0.5,
+        "optimizer__ema_momentum": 0.5,
         "precision": "mixed_bfloat16",
         "head": lambda features: keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(features)),
     }
@@ -242,7 +249,7 @@ def test_one_seed_gives_the_same_weights(images, labels):
 def test_focal_loss_and_smoothing_are_kerass(images, labels):
     for loss, kind in (("crossentropy", "BinaryCrossentropy"), ("focal", "BinaryFocalCrossentropy")):
         for smoothing in (0.0, 0.2):
-            clf = make(loss=loss, label_smoothing=smoothing, epochs=1, batch_size=24, learning_rate=1e-12)
+            clf = make(loss=loss, loss__label_smoothing=smoothing, epochs=1, batch_size=24, learning_rate=1e-12)
             clf.fit(images, labels)
             scores = clf.predict_proba(images)[:, 1:].astype("float32")
             expected = getattr(keras.losses, kind)(label_smoothing=smoothing)(labels[:, None].astype("float32"), scores)
@@ -273,14 +280,14 @@ def test_training_on_mixed_images(images, labels, caplog):
 
 def test_averaged_weights_lag_behind(images, labels):
     options = {"epochs": 3, "learning_rate": 0.05}
-    raw, averaged = (make(ema_momentum=momentum, **options).fit(images, labels) for momentum in (None, 0.9))
+    raw, averaged = (make(optimizer__ema_momentum=momentum, **options).fit(images, labels) for momentum in (None, 0.9))
     start = make(epochs=1, learning_rate=1e-12).fit(images, labels)
     far, near = (np.linalg.norm(weights_of(clf, "melanoma") - weights_of(start, "melanoma")) for clf in (raw, averaged))
     assert 0 < near < 0.9 * far
 
 
 def test_averaged_weights_are_those_that_were_validated(images, labels):
-    clf = make(ema_momentum=0.9, epochs=4, learning_rate=0.05, restore_best=True)
+    clf = make(optimizer__ema_momentum=0.9, epochs=4, learning_rate=0.05, restore_best=True)
     clf.fit(images, labels, validation_data=(images, labels))
     scores = clf.predict_proba(images)[:, 1]
     loss = -np.mean(np.log(np.where(labels, scores, 1 - scores)))

@@ -29,14 +29,14 @@ TRAININGS = {
     | {
         "stages": (Stage(epochs=1), Stage("conv1", schedule="cosine", warmup=0.2, layer_decay=0.5)),
         "trainable_from": None,
-        "ema_momentum": 0.5,
+        "optimizer__ema_momentum": 0.5,
         "early_stopping": 1,
     },
     "diagnoses": UNEVEN | {"class_weight": None},
     "one image": {"batch_size": 22},
     "endless": EVEN | {"augmenter": Augmenter(horizontal_flip=True, rotation_range=20), "trainable_from": "conv2"},
     "mixed": EVEN | {"mix": "cutmix"},
-    "clipped": EVEN | {"clip_norm": 0.1},
+    "clipped": EVEN | {"optimizer__clip_norm": 0.1},
 }
 
 
@@ -47,7 +47,11 @@ def train(name, **options):
     n = 24 if name in WHOLE else 23
     settings = {"weights": None, "trainable_from": "conv1", "optimizer": "sgd", "learning_rate": 0.05, "epochs": 2}
     settings |= {"random_state": 0, "verbose": 0, "precision": "float32"} | TRAININGS[name] | options
-    clf = TransferClassifier("tiny", **settings).fit(images[:n], labels[:n], validation_data=(images[n:], labels[n:]))
+    clf = (
+        TransferClassifier("tiny")
+        .set_params(**settings)
+        .fit(images[:n], labels[:n], validation_data=(images[n:], labels[n:]))
+    )
     scores = clf.predict_proba(images)
     return {"scores": scores} | clf.history_ | {f"weights_{i}": w for i, w in enumerate(clf.model_.get_weights())}
 

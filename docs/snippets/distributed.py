@@ -1,6 +1,6 @@
 """The examples of the page on backends, devices and hosts."""
 
-from melanoma_tl import ISBIDataset, TransferClassifier
+from melanoma_tl import ISBIDataset, Resources, TransferClassifier
 from melanoma_tl.datasets import write_isbi
 
 write_isbi("data", n_train=30, n_validation=10, n_test=20, size=48)
@@ -13,7 +13,7 @@ clf = TransferClassifier(
     trainable_from="block5_conv1",
     batch_size=32,  # of all devices together
     epochs=5,
-    distribution="auto",  # the default; None trains on one device
+    resources=Resources(distribution="auto"),  # the default: all
     random_state=0,
 )
 clf.fit(train, validation_data=valid)

@@ -3,6 +3,8 @@
 from melanoma_tl import (
     Balancer,
     ISBIDataset,
+    Optimizer,
+    PooledHead,
     Probe,
     Stage,
     TransferClassifier,
@@ -29,9 +31,9 @@ clf = TransferClassifier(
             layer_decay=0.4,
         ),
     ),
-    pooling="avg_max",
+    head=PooledHead(pooling="avg_max"),
+    optimizer=Optimizer("adamw", weight_decay=1e-2),
     dropout=0.2,
-    weight_decay=1e-2,
     balancer=Balancer(),
     random_state=0,
 )

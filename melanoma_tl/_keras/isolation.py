@@ -1,5 +1,6 @@
 """Keep what the library builds and runs apart from what the user, other fits and other threads set in Keras."""
 
+import logging
 import random
 import threading
 from collections import Counter
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from melanoma_tl._keras.quiet import load_keras
 
 _OF_PROCESS = {
     "floatx": "float32",
@@ -46,8 +49,16 @@ def own_settings(seed: int | None = None) -> Iterator[None]:
     None
         Keras has its own defaults in this block.
     """
+    load_keras()
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
     with _settings_of_process(), _settings_of_thread(seed):
         yield
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    """Drop TensorFlow's advice on functions that are traced anew: each network of the library is traced once."""
+    within = hasattr(_of_this_thread, "policy")
+    return not (within and "triggered tf.function retracing" in record.getMessage())
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The table of backbones and the only ways into it."""
 
 import multiprocessing
+import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from functools import cache
@@ -118,7 +119,8 @@ def get_backbone(name: str) -> BackboneSpec:
     Parameters
     ----------
     name : str
-        Its name, not case-sensitive; or ``"kerashub:"`` and one of KerasHub's presets, such
+        Its name, not case-sensitive; dashes and underscores as in ``"efficientnet_b0"`` are passed over, since
+        torchvision and timm have them. Or ``"kerashub:"`` and one of KerasHub's presets, such
         as ``"kerashub:resnet_18_imagenet"``, or the path of a folder that holds one.
 
     Returns
@@ -141,10 +143,10 @@ def get_backbone(name: str) -> BackboneSpec:
 
         return describe_preset(str(name)[len(KERASHUB) :])
     _find_plugins()
-    try:
-        return _BACKBONES[key]
-    except KeyError:
-        raise UnknownNameError("backbone", name, _BACKBONES, _how_to_add()) from None
+    for spelling in (key, re.sub("[-_]", "", key)):
+        if spelling in _BACKBONES:
+            return _BACKBONES[spelling]
+    raise UnknownNameError("backbone", name, _BACKBONES, _how_to_add())
 
 
 def _how_to_add() -> str:

@@ -1,5 +1,6 @@
 """The parameters of a classifier: to JSON and back, and which recipe they are."""
 
+import contextlib
 import inspect
 import json
 import os
@@ -10,28 +11,33 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from melanoma_tl._parameters import TABLE, check, choice, listed
-from melanoma_tl.augmentation import Augmenter
-from melanoma_tl.balancing import Balancer
-from melanoma_tl.errors import ModelFileError
+from melanoma_tl._parameters import NONE, TABLE, TEXT, check, choice, listed
+from melanoma_tl.errors import ModelFileError, ParameterError
 from melanoma_tl.labels.classes import Classes, as_labels
 from melanoma_tl.network.heads import name_head
 from melanoma_tl.recipes import get_recipe, list_recipes
 from melanoma_tl.saving.audit import quoted
 from melanoma_tl.saving.model_file import version_hint
+from melanoma_tl.training.parameters import BY_NAME, PARTS, open_part
 from melanoma_tl.training.stages import Probe, Stage, as_stages
 
-_NESTED = {"balancer": Balancer, "augmenter": Augmenter}
-"""The parameters that have parameters."""
-
-_RENAMED = {"taps": "feature_layers", "feature_budget": "feature_cache_bytes"}
-"""Parameters under the names that files of version 0.1 have for them."""
+_FORMER = {
+    "taps": "head__feature_layers",
+    "feature_layers": "head__feature_layers",
+    "pooling": "head__pooling",
+    "label_smoothing": "loss__label_smoothing",
+    "weight_decay": "optimizer__weight_decay",
+    "clip_norm": "optimizer__clip_norm",
+    "ema_momentum": "optimizer__ema_momentum",
+    "feature_budget": "resources__feature_cache_bytes",
+    "feature_cache_bytes": "resources__feature_cache_bytes",
+    "distribution": "resources__distribution",
+}
+"""Where parameters are found now that files of version 0.1 have side by side."""
 
 _STAGES: dict[str, type[Any]] = {"Stage": Stage, "Probe": Probe}
 
-_OF_NO_RECIPE = frozenset(
-    {"weights", "random_state", "verbose", "threshold", "precision", "distribution", "feature_cache_bytes", "on_error"}
-)
+_OF_NO_RECIPE = frozenset({"weights", "random_state", "verbose", "threshold", "precision", "resources", "on_error"})
 """Parameters that say where and how something is run, and not what is trained."""
 
 
@@ -49,8 +55,8 @@ def describe_parameters(classifier: BaseEstimator) -> dict[str, Any]:
         By the names of the parameters.
     """
     parameters = classifier.get_params(deep=False)
-    for name in _NESTED:
-        if parameters[name] is not None:
+    for name, kind in PARTS.items():
+        if isinstance(parameters[name], kind):
             parameters[name] = parameters[name].get_params()
     if parameters["stages"] is not None:
         parameters["stages"] = [
@@ -63,7 +69,8 @@ def describe_parameters(classifier: BaseEstimator) -> dict[str, Any]:
     if isinstance(weights := parameters["class_weight"], Mapping):  # JSON knows no other keys
         labels = as_labels(list(weights), name="class_weight").tolist()
         parameters["class_weight"] = dict(zip(map(str, labels), weights.values(), strict=True))
-    return json.loads(json.dumps(parameters, default=_plain))
+    described: dict[str, Any] = _as_json(parameters)
+    return described
 
 
 def name_recipe(classifier: BaseEstimator) -> str:
@@ -79,18 +86,32 @@ def name_recipe(classifier: BaseEstimator) -> str:
     str
         The recipe that it is closest to, and what was changed; "none", where at least half of each recipe was.
     """
-    mine = describe_parameters(classifier)
+    kind = type(classifier)
+    mine, usual = _compared(classifier), _compared(kind())
     found = []
     for name in list_recipes():
-        set_up = get_recipe(name)
-        theirs = describe_parameters(type(classifier)(**set_up))
-        changed = [key for key in theirs if theirs[key] != mine[key] and key not in _OF_NO_RECIPE]
-        if 2 * len(set(changed) & set(set_up)) < len(set_up):
+        theirs = _compared(kind(**get_recipe(name)))
+        chosen = {key for key in theirs if theirs[key] != usual.get(key)}
+        changed = {key for key in theirs | mine if theirs.get(key) != mine.get(key)}
+        if 2 * len(changed & chosen) < len(chosen):
             found.append((len(changed), name, changed))
     if not found:
         return "none"
     _, name, changed = min(found)
     return name + (f" with {', '.join(sorted(changed))} changed" if changed else "")
+
+
+def _compared(classifier: BaseEstimator) -> dict[str, Any]:
+    """Return what of the parameters says what is trained; those of parts by name, such as ``head__pooling``."""
+    parameters = describe_parameters(classifier)
+    compared = {name: value for name, value in parameters.items() if name not in _OF_NO_RECIPE}
+    for name in ("head", *BY_NAME):
+        with contextlib.suppress(ParameterError):  # a head without parameters
+            part = open_part(name, getattr(classifier, name))
+            del compared[name]
+            for key, value in part.get_params().items():
+                compared[name if key == "name" else f"{name}__{key}"] = _as_json(value)
+    return compared
 
 
 def weights_by_class(weights: Mapping[str, float], classes: Classes) -> list[float]:
@@ -136,8 +157,11 @@ def restore_classifier(kind: type[Any], parameters: dict[str, Any], state: dict[
     ParameterError, UnknownNameError
         If stages, balancer or augmenter are described otherwise than they can be.
     """
-    named = {_RENAMED.get(name, name): value for name, value in parameters.items()}
-    return _make(kind, _unfold(named, state), state)
+    present = {name: value for name, value in parameters.items() if name not in _FORMER}
+    former = {_FORMER[name]: value for name, value in parameters.items() if name in _FORMER}
+    if present.get("head", "pooled") != "pooled":  # files have what heads that do not pool never looked at
+        former = {path: value for path, value in former.items() if not path.startswith("head__")}
+    return _make(kind, _unfold(present, state), state).set_params(**_tuples(former))
 
 
 def _make(kind: type[Any], parameters: dict[str, Any], state: dict[str, Any]) -> Any:
@@ -151,9 +175,10 @@ def _make(kind: type[Any], parameters: dict[str, Any], state: dict[str, Any]) ->
 def _unfold(parameters: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
     """Make the objects that are described among parameters."""
     unfolded = dict(parameters)
-    for name, kind in _NESTED.items():
-        if unfolded.get(name) is not None:
-            unfolded[name] = _make(kind, check(unfolded, {name: TABLE})[name], state)
+    for name, kind in PARTS.items():
+        may_be = TABLE | NONE | TEXT if name in ("head", *BY_NAME) else TABLE | NONE
+        if isinstance(described := check(unfolded, {name: may_be}).get(name), dict):
+            unfolded[name] = _make(kind, described, state)
     if unfolded.get("stages") is not None:
         stages = check(unfolded, {"stages": listed(TABLE, at_least=1)})["stages"]
         unfolded["stages"] = tuple(_make_stage(stage, state) for stage in stages)
@@ -168,6 +193,11 @@ def _make_stage(described: dict[str, Any], state: dict[str, Any]) -> Stage | Pro
 def _tuples(parameters: dict[str, Any]) -> dict[str, Any]:
     """Undo what JSON did to tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+
+
+def _as_json(value: Any) -> Any:
+    """Return what JSON makes of a value."""
+    return json.loads(json.dumps(value, default=_plain))
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from melanoma_tl._keras.isolation import own_settings
+from melanoma_tl._keras.quiet import load_keras
 from melanoma_tl._parameters import (
     CLASS_WEIGHT,
     COUNT,
@@ -44,7 +45,7 @@ from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.state import describe_parameters, name_recipe, restore_classifier, weights_by_class
 from melanoma_tl.distribution import forget_networks
-from melanoma_tl.errors import NotFittedError, ParameterError
+from melanoma_tl.errors import NotFittedError, ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.symmetries import COUNTS, check_tta
@@ -52,9 +53,8 @@ from melanoma_tl.labels.classes import Classes
 from melanoma_tl.metrics.estimators import classes_of
 from melanoma_tl.network.cutting import FrozenPart
 from melanoma_tl.network.graph import PREPROCESSINGS, without_optimizer
-from melanoma_tl.network.heads import HEADS, Head
+from melanoma_tl.network.heads import HEADS, Head, PooledHead
 from melanoma_tl.network.inference import NetworkScorer
-from melanoma_tl.network.pooling import POOLINGS
 from melanoma_tl.network.precision import PRECISIONS, resolve_precision
 from melanoma_tl.network.scoring_graph import with_calibration, with_tuning, without_calibration
 from melanoma_tl.recipes import get_recipe
@@ -64,8 +64,9 @@ from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
 from melanoma_tl.saving.model_file import load_model, save_model
 from melanoma_tl.training.labels import check_labels
 from melanoma_tl.training.mixing import MIXES
-from melanoma_tl.training.parameters import image_size, stages_of
-from melanoma_tl.training.replicas import DISTRIBUTIONS, SINGLE_DEVICE, Replicas, find_replicas
+from melanoma_tl.training.parameters import PARTS, image_size, open_part, stages_of
+from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas, find_replicas
+from melanoma_tl.training.settings import LOSSES, Loss, Optimizer, Resources
 from melanoma_tl.training.stages import Probe, Stage
 
 if TYPE_CHECKING:
@@ -73,16 +74,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LOSSES = ("crossentropy", "focal")
-
 _PARAMETERS = {
     "backbone": TEXT,
     "weights": PATH | NONE,
     "preprocessing": choice(*PREPROCESSINGS),
     "input_size": SIZE | NONE,
-    "head": choice(*HEADS) | FUNCTION,
-    "pooling": choice(*POOLINGS) | NONE,
-    "feature_layers": several(TEXT),
+    "head": choice(*HEADS) | instance(PooledHead) | FUNCTION,
     "dropout": SHARE,
     "trainable_from": TEXT | COUNT | NONE,
     "stages": several(instance(Stage, Probe), at_least=1) | NONE,
@@ -90,22 +87,17 @@ _PARAMETERS = {
     "balancer": instance(Balancer) | NONE,
     "augmenter": instance(Augmenter) | NONE,
     "class_weight": CLASS_WEIGHT,
-    "loss": choice(*_LOSSES),
-    "label_smoothing": SHARE,
     "mix": choice(*MIXES) | NONE,
-    "optimizer": TEXT,
+    "loss": choice(*LOSSES) | instance(Loss),
+    "optimizer": TEXT | instance(Optimizer),
     "learning_rate": real(above=0),
-    "weight_decay": real(at_least=0),
-    "clip_norm": real(above=0) | NONE,
-    "ema_momentum": real(above=0, below=1) | NONE,
     "batch_size": COUNT,
     "epochs": COUNT,
     "steps_per_epoch": COUNT | NONE,
     "early_stopping": COUNT | NONE,
     "restore_best": FLAG,
     "precision": choice("auto", *PRECISIONS),
-    "feature_cache_bytes": real(at_least=0) | NONE,
-    "distribution": choice(*DISTRIBUTIONS) | NONE,
+    "resources": instance(Resources) | NONE,
     "threshold": PROBABILITY,
     "tta": one_of(*COUNTS),
     "on_error": ON_ERROR,
@@ -117,6 +109,12 @@ _CALLBACKS = several(holding("set_model", "a callback of Keras"))
 
 _OF_SCORING = {name: _PARAMETERS[name] for name in ("precision", "tta", "on_error", "verbose")}
 """What can be set anew after `fit`."""
+
+
+def _check_known(part: Any, given: Iterable[str], known: Iterable[str]) -> None:
+    """Stop at a name that is no parameter."""
+    for name in set(given) - set(known):
+        raise UnknownNameError(f"parameter of {type(part).__name__}", name, known)
 
 
 class TransferClassifier(BaseClassifier):
@@ -139,19 +137,13 @@ class TransferClassifier(BaseClassifier):
         What the weights were trained with, or a division by 255 as published.
     input_size : tuple of int or None, default=None
         (height, width) in pixels to which images are resized; None takes the backbone's.
-    head : {"pooled", "published"}, callable or keras.Layer, default="pooled"
-        What stands between the last feature map and the score: its average; two
+    head : {"pooled", "published"}, PooledHead, callable or keras.Layer, default="pooled"
+        What stands between the last feature map and the score: its average; a `PooledHead`, which takes other
+        numbers or feature maps of several layers; two
         dense layers of 4096 as published; a function from the feature map (a
         Keras tensor of shape (n, h, w, channels)) to a tensor of shape (n, features), which makes new layers
         whenever it is called; or a layer or network of Keras that does so. The latter is a pattern: every `fit`
         makes it again from its configuration, with new weights, and leaves the object as it is.
-    pooling : {"avg", "max", "avg_max", "log_center"} or None, default=None
-        What the "pooled" head takes of each channel of a feature map: average, maximum or both; or the logarithm of
-        an average that counts the middle of the image, where the lesion lies, more than its edges
-        (`melanoma_tl.network.pool`). None takes what the backbone recommends, the average for all of Keras's.
-    feature_layers : sequence of str, default=()
-        Layers of the backbone, such as "block5_conv1", whose feature maps the "pooled" head
-        takes beside the last one.
     dropout : float, default=0.0
         Share of the features before the score that each training step leaves out, 0 up to but not 1.
     trainable_from : str, int or None, default=None
@@ -173,24 +165,14 @@ class TransferClassifier(BaseClassifier):
         not "nevus", "mel" and not "nv"; where they say nothing, `fit` stops.
     class_weight : "balanced", dict or None, default=None
         Weight of each class in the loss, by its label; an alternative to a balancer.
-    loss : {"crossentropy", "focal"}, default="crossentropy"
-        What is made small; "focal" is Keras's `BinaryFocalCrossentropy` with its gamma of 2
-        (Lin et al. 2017, arXiv:1708.02002).
-    label_smoothing : float, default=0.0
-        Takes a label of 1 for 1 less half of this and 0 for half of it, 0 up to but not 1.
     mix : {"mixup", "cutmix"} or None, default=None
         Makes training images of two each, with labels in between; nothing can be stored then.
-    optimizer : str, default="adam"
-        Name of a Keras optimizer.
+    loss : {"crossentropy", "focal"} or Loss, default="crossentropy"
+        What is made small; ``Loss("focal", label_smoothing=0.1)`` says more.
+    optimizer : str or Optimizer, default="adam"
+        Name of a Keras optimizer; ``Optimizer("adamw", weight_decay=1e-2, clip_norm=1.0)`` says more.
     learning_rate : float, default=1e-3
         Its learning rate; `find_learning_rate` suggests one.
-    weight_decay : float, default=0.0
-        What each step takes off the kernels, as a multiple of the learning rate.
-    clip_norm : float or None, default=None
-        Largest norm of all gradients together.
-    ema_momentum : float or None, default=None
-        Takes the moving average of the weights with this momentum, such as 0.99, for the weights
-        (Keras's `SwapEMAWeights`); None takes the weights themselves.
     batch_size : int, default=32
         Images a training step.
     epochs : int, default=20
@@ -206,14 +188,9 @@ class TransferClassifier(BaseClassifier):
         frozen part alone, "mixed_bfloat16" for the part that learns too. "auto" is "bfloat16" where
         the processor multiplies it natively (a CPU with AVX512-BF16 or AMX, a GPU from NVIDIA's
         Ampere on), and "float32" elsewhere.
-    feature_cache_bytes : int or None, default=None
-        Bytes on disk that stored features of the frozen part may take, those of all runs
-        together. None takes half of what is free, 0 stores nothing. What does not fit is
-        computed in every epoch.
-    distribution : {"auto", "data_parallel"} or None, default="auto"
-        On which devices the part that learns is trained: "data_parallel" takes all, each of which sees its
-        share of every batch, and so does "auto" where the backend can (TensorFlow and JAX); None takes one.
-        With JAX these may be the devices of several hosts. With one device there is no difference.
+    resources : Resources or None, default=None
+        Devices to train on, and disk for stored features; None is ``Resources()``, all devices and half of the disk
+        that is free.
     threshold : float, default=0.5
         `predict` says melanoma strictly above it, unless `tune_threshold` chose another one.
     tta : {1, 2, 4, 8}, default=1
@@ -278,8 +255,6 @@ class TransferClassifier(BaseClassifier):
         preprocessing: str = "backbone",
         input_size: tuple[int, int] | None = None,
         head: Head = "pooled",
-        pooling: str | None = None,
-        feature_layers: Sequence[str] = (),
         dropout: float = 0.0,
         trainable_from: str | int | None = None,
         stages: Sequence[Stage | Probe] | None = None,
@@ -288,22 +263,17 @@ class TransferClassifier(BaseClassifier):
         augmenter: Augmenter | None = None,
         pos_label: Any = None,
         class_weight: str | Mapping[Any, float] | None = None,
-        loss: str = "crossentropy",
-        label_smoothing: float = 0.0,
         mix: str | None = None,
-        optimizer: str = "adam",
+        loss: str | Loss = "crossentropy",
+        optimizer: str | Optimizer = "adam",
         learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
-        ema_momentum: float | None = None,
         batch_size: int = 32,
         epochs: int = 20,
         steps_per_epoch: int | None = None,
         early_stopping: int | None = None,
         restore_best: bool = True,
         precision: str = "auto",
-        feature_cache_bytes: int | None = None,
-        distribution: str | None = "auto",
+        resources: Resources | None = None,
         threshold: float = 0.5,
         tta: int = 1,
         on_error: str = "raise",
@@ -315,8 +285,6 @@ class TransferClassifier(BaseClassifier):
         self.preprocessing = preprocessing
         self.input_size = input_size
         self.head = head
-        self.pooling = pooling
-        self.feature_layers = feature_layers
         self.dropout = dropout
         self.trainable_from = trainable_from
         self.stages = stages
@@ -325,22 +293,17 @@ class TransferClassifier(BaseClassifier):
         self.augmenter = augmenter
         self.pos_label = pos_label
         self.class_weight = class_weight
-        self.loss = loss
-        self.label_smoothing = label_smoothing
         self.mix = mix
+        self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.ema_momentum = ema_momentum
         self.batch_size = batch_size
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.early_stopping = early_stopping
         self.restore_best = restore_best
         self.precision = precision
-        self.feature_cache_bytes = feature_cache_bytes
-        self.distribution = distribution
+        self.resources = resources
         self.threshold = threshold
         self.tta = tta
         self.on_error = on_error
@@ -358,7 +321,7 @@ class TransferClassifier(BaseClassifier):
             One of `list_recipes()`; "paper" is the published network and training, "fast" takes minutes,
             "best" four times as long.
         **changes : dict
-            Parameters that differ from the recipe.
+            Parameters that differ from the recipe, also those of its parts, such as ``head__pooling="avg"``.
 
         Returns
         -------
@@ -368,14 +331,48 @@ class TransferClassifier(BaseClassifier):
         Raises
         ------
         UnknownNameError
-            If there is no such recipe.
+            If there is no such recipe or parameter.
 
         Examples
         --------
         >>> TransferClassifier.from_recipe("paper", epochs=1).trainable_from
         'block5_conv2'
         """
-        return cls(**(get_recipe(name) | changes))
+        return cls(**get_recipe(name)).set_params(**changes)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also those of parts.
+
+        Parameters
+        ----------
+        **params : dict
+            By name; ``optimizer__weight_decay`` is that of the part `optimizer`. A word such as "adam", or None,
+            becomes an object of that kind.
+
+        Returns
+        -------
+        TransferClassifier
+            Itself.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such parameter.
+        ParameterError
+            If what is named has no parameters, as a head that is a function.
+        """
+        plain = {name: value for name, value in params.items() if "__" not in name}
+        of_parts: dict[str, dict[str, Any]] = {}
+        for path in params.keys() - plain.keys():
+            name, _, inner = path.partition("__")
+            of_parts.setdefault(name, {})[inner] = params[path]
+        own = self.get_params(deep=False)
+        _check_known(self, plain | of_parts, own)
+        for name, given in of_parts.items():
+            plain[name] = part = open_part(name, (own | plain)[name])
+            _check_known(part, given, part.get_params())
+            part.set_params(**given)
+        return super().set_params(**plain)
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -442,11 +439,12 @@ class TransferClassifier(BaseClassifier):
         WeightsUnavailableError
             If the weights cannot be found or fetched.
         """
+        load_keras()
         from melanoma_tl.training.callbacks import check_callbacks
 
         self.check_parameters(validated=validation_data is not None)
         check_callbacks(callbacks, resume=resume)
-        replicas = find_replicas(self.distribution)
+        replicas = find_replicas(open_part("resources", self.resources).distribution)
         if self.random_state is None and (resume or replicas.n_processes > 1):
             what = "resume=True finds a run again" if resume else "processes that train together begin alike"
             raise ParameterError(f"{what} by its seed: give a random_state")
@@ -611,16 +609,16 @@ class TransferClassifier(BaseClassifier):
                 f"trainable_from={self.trainable_from!r} is for training without stages: "
                 "give it to a Stage, such as Stage(trainable_from=...)"
             )
-        if self.balancer is not None:
-            self.balancer.check_parameters()
-        self._check_views()
-
-    def _check_views(self) -> None:
+        self._check_parts()
         check_tta(self.tta, image_size(self))
-        if self.augmenter is not None:
-            self.augmenter.check_parameters()
-            if self.augmenter.transpose and len(set(image_size(self))) > 1:
-                raise ParameterError("transpose=True of the augmenter needs a square input_size")
+        if self.augmenter is not None and self.augmenter.transpose and len(set(image_size(self))) > 1:
+            raise ParameterError("transpose=True of the augmenter needs a square input_size")
+
+    def _check_parts(self) -> None:
+        """Check the parameters of the parts, which words and None do not have."""
+        for name, kind in PARTS.items():
+            if isinstance(part := getattr(self, name), kind):
+                part.check_parameters()
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
@@ -661,11 +659,11 @@ class TransferClassifier(BaseClassifier):
         return scorer
 
     def __sklearn_clone__(self) -> Self:
-        # The head is a pattern, which no fit changes; Keras copies objects by saving them, and cannot save all.
+        # A head of Keras is a pattern, which no fit changes; Keras copies objects by saving them, and cannot save all.
         bare = copy(self)
         bare.head = "pooled"
         cloned: Self = BaseEstimator.__sklearn_clone__(bare)
-        cloned.head = self.head
+        cloned.head = clone(self.head) if isinstance(self.head, PooledHead) else self.head
         return cloned
 
     def __getstate__(self) -> dict[str, Any]:
@@ -735,6 +733,7 @@ class TransferClassifier(BaseClassifier):
         ModelFileError
             If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
         """
+        load_keras()
         list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
         saved = load_model(Path(path), cls._read)
         saved.content.model_ = without_calibration(saved.model)
@@ -746,9 +745,11 @@ class TransferClassifier(BaseClassifier):
         parts = read_parts(state, interface.n_scores)
         classifier = restore_classifier(cls, parts["parameters"], state)
         # The backbone and the function that made the head need not be known here: both are in the graph.
-        check(classifier.get_params(deep=False), _PARAMETERS | {"head": TEXT, "pos_label": LABEL | NONE})
-        for part in filter(None, (classifier.balancer, classifier.augmenter)):
-            part.check_parameters()
+        check(
+            classifier.get_params(deep=False),
+            _PARAMETERS | {"head": TEXT | instance(PooledHead), "pos_label": LABEL | NONE},
+        )
+        classifier._check_parts()
         check_tta(classifier.tta, interface.size)
         classes = parts["classes"]
         classifier.classes_, classifier.pos_label_ = np.array(state["classes"]), classes.pos_label

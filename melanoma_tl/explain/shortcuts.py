@@ -363,9 +363,13 @@ def _measure(
     survives = {}
     for place, view in enumerate(VIEWS[1:], start=1):
         part = found.aucs[place] - 0.5
+        if not whole:  # nothing is found in whole images, of which a share could survive
+            survives[view] = Metric(np.nan, np.nan, np.nan, len(truth), "delong")
+            continue
         gradient = np.array([-part / whole**2, 1 / whole])
         pair = found.covariance[np.ix_([0, place], [0, place])]
-        value, half = float(part / whole), z * float(np.sqrt(gradient @ pair @ gradient))
+        variance = max(gradient @ pair @ gradient, 0)  # rounding may take it below
+        value, half = float(part / whole), z * float(np.sqrt(variance))
         survives[view] = Metric(value, value - half, value + half, len(truth), "delong")
     return auc, survives
 

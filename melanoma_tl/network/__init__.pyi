@@ -1,1 +1,2 @@
+from .heads import PooledHead as PooledHead
 from .pooling import pool as pool

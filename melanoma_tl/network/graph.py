@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from melanoma_tl.backbones.building import build_backbone, check_file_is_needed,
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.network.heads import Head, apply_head
+from melanoma_tl.network.heads import Head, PooledHead, apply_head
 
 PREPROCESSINGS = ("backbone", "rescale")
 IMAGE, SCORE_LAYER = "image", "melanoma"
@@ -49,8 +49,6 @@ def build_network(
     input_size: tuple[int, int],
     preprocessing: str,
     head: Head,
-    pooling: str,
-    feature_layers: Sequence[str],
     dropout: float,
     random_state: int | None,
     n_classes: int = 2,
@@ -67,12 +65,8 @@ def build_network(
         (height, width) in pixels.
     preprocessing : {"backbone", "rescale"}
         What the backbone's weights were trained with, or a division by 255.
-    head : {"pooled", "published"}, callable or keras.Layer
+    head : {"pooled", "published"}, PooledHead, callable or keras.Layer
         What stands between the last feature map and the score, as `melanoma_tl.network.heads.apply_head` says.
-    pooling : {"avg", "max", "avg_max", "log_center"}
-        What the "pooled" head takes of each channel of a feature map, as `melanoma_tl.network.pool` says.
-    feature_layers : sequence of str
-        Layers of the backbone whose feature maps the "pooled" head takes beside the last.
     dropout : float
         Share of the features before the score that are left out in training.
     random_state : int or None
@@ -92,7 +86,7 @@ def build_network(
     ParameterError
         If a parameter cannot be used, or a layer was made before the network: it would belong to others too.
     UnknownNameError
-        If `feature_layers` names a layer that the backbone does not have.
+        If the head names a layer that the backbone does not have.
     """
     import keras
 
@@ -102,8 +96,9 @@ def build_network(
     with seeded_building(random_state), keras.name_scope(scope), _naming_depth():
         images, scaled = scaled_images(spec, input_size, preprocessing)
         backbone = build_backbone(spec, scaled, weights)
-        maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in feature_layers)]
-        features = apply_head(head, maps, pooling, {operation.name for operation in backbone.operations})
+        others = head.layer_names() if isinstance(head, PooledHead) else ()
+        maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in others)]
+        features = apply_head(head, maps, spec.pooling, {operation.name for operation in backbone.operations})
         if dropout:
             features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
         units, activation = (1, "sigmoid") if n_classes == 2 else (n_classes, "softmax")

@@ -1,18 +1,74 @@
 """What stands between the last feature map and the score."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 from melanoma_tl._keras.copies import Copies, make_again, rebuild, statistics_of, with_own_settings
-from melanoma_tl._parameters import show
+from melanoma_tl._parameters import NONE, TEXT, check, choice, several, show
 from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError
-from melanoma_tl.network.pooling import pool
+from melanoma_tl.network.pooling import POOLINGS, pool
 
 HEADS = ("pooled", "published")
 
-Head = str | Callable[[Any], Any]
-"""A word; a function from a feature map to features; or a layer or network of Keras, which is a pattern alone."""
+_PARAMETERS = {"pooling": choice(*POOLINGS) | NONE, "feature_layers": several(TEXT)}
+
+
+class PooledHead(BaseEstimator):
+    """One number or two for each channel of one feature map or of several.
+
+    Parameters
+    ----------
+    pooling : {"avg", "max", "avg_max", "log_center"} or None, default=None
+        What is taken of each channel: average, maximum or both; or the logarithm of an average that counts the
+        middle of the image, where the lesion lies, more than its edges (`melanoma_tl.network.pool`). None takes
+        what the backbone recommends, the average for all of Keras's.
+    feature_layers : sequence of str, default=()
+        Layers of the backbone, such as "block5_conv1", whose feature maps are taken beside the last one.
+
+    Examples
+    --------
+    >>> from melanoma_tl import TransferClassifier
+    >>> clf = TransferClassifier(head=PooledHead(pooling="avg_max"))
+    >>> clf.set_params(head__feature_layers=["block4_pool"]).head
+    PooledHead(feature_layers=['block4_pool'], pooling='avg_max')
+    """
+
+    def __init__(self, *, pooling: str | None = None, feature_layers: Sequence[str] = ()) -> None:
+        self.pooling = pooling
+        self.feature_layers = feature_layers
+
+    def check_parameters(self) -> None:
+        """Check every parameter but the names of layers, which the backbone knows.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            If one cannot be used.
+        """
+        check(self.get_params(), _PARAMETERS)
+
+    def layer_names(self) -> tuple[str, ...]:
+        """Return `feature_layers` as a tuple, also where one name was given alone.
+
+        Returns
+        -------
+        tuple of str
+            As they were given.
+
+        Raises
+        ------
+        ParameterError
+            If they are no names.
+        """
+        names: tuple[str, ...] = check(self.get_params(), _PARAMETERS)["feature_layers"]
+        return names
+
+
+Head = str | PooledHead | Callable[[Any], Any]
+"""A word; a pooled head; a function from a feature map to features; or a layer or network of Keras, as a pattern."""
 
 
 def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set[str]) -> Any:
@@ -20,13 +76,14 @@ def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set
 
     Parameters
     ----------
-    head : {"pooled", "published"}, callable or keras.Layer
+    head : {"pooled", "published"}, PooledHead, callable or keras.Layer
         What does so. A layer or a network of Keras is made again from its configuration, with new weights:
         it is not changed, and nothing that it has learned is taken over.
     maps : list of (str, KerasTensor)
-        Feature maps (n, height, width, channels) with names, the last one first.
+        Feature maps (n, height, width, channels) with names, the last one first; heads that do not pool take
+        this one.
     pooling : {"avg", "max", "avg_max", "log_center"}
-        As `melanoma_tl.network.pool` says, of "pooled".
+        What a pooled head takes where it does not say so itself.
     taken : set of str
         Names of the layers so far, which no other layer can have.
 
@@ -44,12 +101,11 @@ def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set
     """
     from keras import layers
 
-    if head == "pooled":
+    if head == "pooled" or isinstance(head, PooledHead):
+        pooling = pooling if isinstance(head, str) else head.pooling or pooling
         pooled = [features for name, tensor in maps for features in pool(tensor, pooling, name)]
         return layers.Concatenate(name="features")(pooled) if len(pooled) > 1 else pooled[0]
-    (_, features), *rest = maps
-    if rest:
-        raise ParameterError(f"feature_layers are for head='pooled', got head={show(head)}")
+    features = maps[0][1]
     if callable(head):
         return _apply_own(head, features, taken)
     if head == "published":

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _INSTEAD = {
     "BackupAndRestore": "fit(resume=True) keeps every stage of a training",
     "OrbaxCheckpoint": "fit(resume=True) keeps every stage, and Keras's ModelCheckpoint writes the whole network",
-    "SwapEMAWeights": "the parameter ema_momentum averages the weights",
+    "SwapEMAWeights": "Optimizer(ema_momentum=...) averages the weights",
 }
 """Callbacks that know one network and one call of fit, and what does here what they are for."""
 

@@ -213,7 +213,7 @@ class FeatureExtractor:
             return True
         logger.warning(
             "%s: features are computed anew in every epoch, because they do not fit: %s; give a larger "
-            "feature_cache_bytes, or make room with melanoma_tl.cache.clear('features')",
+            "Resources(feature_cache_bytes=...), or make room with melanoma_tl.cache.clear('features')",
             desc,
             metrics,
         )

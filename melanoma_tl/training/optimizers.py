@@ -103,10 +103,11 @@ def build_optimizer(
     optimizer = (_freed(kind) if rates is None else _with_rates(_freed(kind), rates))(
         learning_rate=learning_rate,
         # Of Keras's, AdamW alone must be told that there is none.
-        weight_decay=weight_decay or (0.0 if issubclass(kind, keras.optimizers.AdamW) else None),
-        global_clipnorm=clip_norm,
+        weight_decay=float(weight_decay) or (0.0 if issubclass(kind, keras.optimizers.AdamW) else None),
+        # TensorFlow multiplies float32 by a float of Python, and not by a number of NumPy.
+        global_clipnorm=None if clip_norm is None else float(clip_norm),
         use_ema=ema_momentum is not None,
-        **({} if ema_momentum is None else {"ema_momentum": ema_momentum}),
+        **({} if ema_momentum is None else {"ema_momentum": float(ema_momentum)}),
     )
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])

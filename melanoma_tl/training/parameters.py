@@ -6,12 +6,28 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from melanoma_tl._parameters import show
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.balancing import Balancer
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.labels.classes import Classes
-from melanoma_tl.network.heads import Head
+from melanoma_tl.network.heads import Head, PooledHead
+from melanoma_tl.training.settings import Loss, Optimizer, Resources
 from melanoma_tl.training.stages import Probe, Stage, as_stages
+
+PARTS: dict[str, type[Any]] = {
+    "head": PooledHead,
+    "balancer": Balancer,
+    "augmenter": Augmenter,
+    "loss": Loss,
+    "optimizer": Optimizer,
+    "resources": Resources,
+}
+"""The parameters that may have parameters."""
+
+BY_NAME = ("loss", "optimizer")
+"""Those of them that a word may stand for, which is their first parameter."""
 
 
 class TrainingParameters(Protocol):
@@ -22,8 +38,6 @@ class TrainingParameters(Protocol):
     preprocessing: str
     input_size: tuple[int, int] | None
     head: Head
-    pooling: str | None
-    feature_layers: Sequence[str]
     dropout: float
     trainable_from: str | int | None
     stages: Sequence[Stage | Probe] | None
@@ -32,27 +46,55 @@ class TrainingParameters(Protocol):
     augmenter: Augmenter | None
     pos_label: Any
     class_weight: str | Mapping[Any, float] | None
-    loss: str
-    label_smoothing: float
     mix: str | None
-    optimizer: str
+    loss: str | Loss
+    optimizer: str | Optimizer
     learning_rate: float
-    weight_decay: float
-    clip_norm: float | None
-    ema_momentum: float | None
     batch_size: int
     epochs: int
     steps_per_epoch: int | None
     early_stopping: int | None
     restore_best: bool
     precision: str
-    feature_cache_bytes: int | None
+    resources: Resources | None
     on_error: str
     random_state: int | None
     verbose: int
 
     def _tell_classes(self, labels: NDArray[Any]) -> Classes:
         """Return what the labels mean, and which of them is melanoma."""
+
+
+def open_part(name: str, given: Any) -> Any:
+    """Return the object that a word or None stands for.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    given : object
+        What the parameter is.
+
+    Returns
+    -------
+    object
+        `given` itself, if it is an object of that kind; a word and None are made one, with defaults.
+
+    Raises
+    ------
+    ParameterError
+        If it stands for no such object.
+    """
+    kind = PARTS.get(name)
+    if kind is None:
+        raise ParameterError(f"{name} has no parameters of its own; {', '.join(PARTS)} have")
+    if isinstance(given, kind):
+        return given
+    if given is None or (name, given) == ("head", "pooled"):
+        return kind()
+    if name in BY_NAME and isinstance(given, str):
+        return kind(given)
+    raise ParameterError(f"{name}={show(given)} has no parameters of its own: make it {kind.__name__}(...)")
 
 
 def image_size(parameters: TrainingParameters) -> tuple[int, int]:

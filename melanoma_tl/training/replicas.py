@@ -213,7 +213,7 @@ def find_replicas(distribution: str | None) -> Replicas:
         if n_processes > 1:
             raise ParameterError(
                 f"distribution=None trains on one device, and {N_PROCESSES} names {n_processes} processes: "
-                "leave distribution='auto', or take the variable out of the environment"
+                "leave Resources(distribution='auto'), or take the variable out of the environment"
             )
         return SINGLE_DEVICE
     devices, backend = list_devices(), name_backend()

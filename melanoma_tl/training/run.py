@@ -33,9 +33,10 @@ from melanoma_tl.training.keras_errors import explain_out_of_memory
 from melanoma_tl.training.labels import VALIDATION_LABELS, as_pair, weights_of_classes
 from melanoma_tl.training.loop import TrainingResult
 from melanoma_tl.training.optimizers import find_optimizer
-from melanoma_tl.training.parameters import TrainingParameters, image_size, stages_of
+from melanoma_tl.training.parameters import TrainingParameters, image_size, open_part, stages_of
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.replicas import Replicas
+from melanoma_tl.training.settings import Loss, Optimizer, Resources
 from melanoma_tl.training.staged import ComputingOptions, StagedTraining, TrainingData, cut_for_stage
 from melanoma_tl.training.stages import Probe, Stage
 
@@ -65,6 +66,8 @@ class TrainingRun:
         What it starts from; None starts from random weights.
     augmenter : Augmenter or None
         With a seed.
+    loss, optimizer, resources : Loss, Optimizer, Resources
+        Also where a word or None stands for them.
 
     Raises
     ------
@@ -77,6 +80,9 @@ class TrainingRun:
         self.spec = get_backbone(parameters.backbone)
         self.weights = find_weights(self.spec, parameters.weights)
         self.augmenter: Augmenter | None = _seeded(parameters.augmenter, seed)
+        self.loss: Loss = open_part("loss", parameters.loss)
+        self.optimizer: Optimizer = open_part("optimizer", parameters.optimizer)
+        self.resources: Resources = open_part("resources", parameters.resources)
 
     def build(self, n_classes: int = 2) -> Network:
         """Build the network, and try what depends on its layers before any image is read.
@@ -96,17 +102,13 @@ class TrainingRun:
         ParameterError, UnknownNameError, ModelFileError
             If a parameter does not fit the network, or it could not be saved.
         """
-        find_optimizer(self.parameters.optimizer)
+        find_optimizer(self.optimizer.name)
         network = build_network(
             self.spec,
             weights=self.weights,
             input_size=image_size(self.parameters),
             preprocessing=self.parameters.preprocessing,
             head=self.parameters.head,
-            pooling=self.parameters.pooling or self.spec.pooling,
-            feature_layers=(self.parameters.feature_layers,)
-            if isinstance(self.parameters.feature_layers, str)
-            else self.parameters.feature_layers,
             dropout=self.parameters.dropout,
             random_state=self.seed,
             n_classes=n_classes,
@@ -217,13 +219,13 @@ class TrainingRun:
                 early_stopping=self.parameters.early_stopping,
                 restore_best=self.parameters.restore_best,
                 class_weight=class_weight,
-                optimizer=self.parameters.optimizer,
+                optimizer=self.optimizer.name,
                 learning_rate=float(stage.learning_rate or self.parameters.learning_rate),  # Keras refuses the int 1
-                weight_decay=self.parameters.weight_decay,
-                clip_norm=self.parameters.clip_norm,
-                ema_momentum=self.parameters.ema_momentum,
-                loss=self.parameters.loss,
-                label_smoothing=self.parameters.label_smoothing,
+                weight_decay=self.optimizer.weight_decay,
+                clip_norm=self.optimizer.clip_norm,
+                ema_momentum=self.optimizer.ema_momentum,
+                loss=self.loss.name,
+                label_smoothing=self.loss.label_smoothing,
                 mix=self.parameters.mix,
                 seed=self.seed,
                 verbose=self.parameters.verbose,
@@ -248,7 +250,7 @@ class TrainingRun:
         """
         options = ComputingOptions(
             precision=resolve_precision(self.parameters.precision),
-            feature_cache_bytes=self.parameters.feature_cache_bytes,
+            feature_cache_bytes=self.resources.feature_cache_bytes,
             batch_size=count_images_at_once(image_size(self.parameters)),
             verbose=self.parameters.verbose,
             replicas=self.replicas,

@@ -187,7 +187,8 @@ class StagedTraining:
         if isinstance(inputs, ComputedFeatures):
             raise ParameterError(
                 "a Probe reads the features some hundred times, so they must be stored, and they cannot be (the log "
-                "says why): give a larger feature_cache_bytes, or make room with melanoma_tl.cache.clear('features')"
+                "says why): give a larger Resources(feature_cache_bytes=...), or make room with "
+                "melanoma_tl.cache.clear('features')"
             )
         targets = self.data.targets(self.data.labels)
         kernel, bias = fit_logistic(

@@ -1,0 +1,48 @@
+"""Import Keras without the lines that TensorFlow's C++ part writes to the terminal meanwhile."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+"""The environment variable of TensorFlow: 0 shows all, 1 no notices, 2 no warnings, 3 no errors of its C++ part."""
+
+_NOTICE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} [\d:.]+ +\d+ \w+\.cc:\d+\]")
+"""What TensorFlow 2.18 and later write on import at whatever level: before it is told the level."""
+
+
+def load_keras() -> None:
+    """Import Keras and its backend, once a process.
+
+    TensorFlow's own notices, on processors and drivers, are left out, unless the user has set
+    ``TF_CPP_MIN_LOG_LEVEL`` to 0. Its errors reach Python as exceptions. Whatever else is written
+    to the standard error meanwhile is shown once the import is over.
+    """
+    if "keras" in sys.modules or os.environ.setdefault(_LEVEL, "3") == "0":
+        return
+    with _without_notices():
+        import keras  # noqa: F401
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Hold back what is written to the standard error, by C++ code too, and leave notices out of it."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # a program without a standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if not _NOTICE.match(line):
+                    os.write(2, line)
