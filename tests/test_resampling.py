@@ -1,7 +1,6 @@
 """Resamples keep what they must keep, and vary as theory says."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import expit
 from scipy.stats import binom
@@ -12,16 +11,7 @@ from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve
 from melanoma_tl.metrics.reliability import calibration_metrics
-from melanoma_tl.metrics.resampling import (
-    ScoreCounts,
-    draw_groups,
-    draw_images,
-    hold_groups,
-    number_groups,
-    number_once,
-    number_values_or_alone,
-    percentile_interval,
-)
+from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, draw_images, number_groups, percentile_interval
 from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
 
 TRUTH = np.repeat([1, 0], [30, 70])
@@ -204,14 +194,3 @@ def test_the_perfect_order_of_many_images_stays_perfect():
     for name in ("auc", "average_precision"):
         assert (figures[name].value, figures[name].high) == (1, 1)
         assert 0.99 < figures[name].low < 1, "chance goes further than what was seen"
-
-
-@pytest.mark.parametrize(
-    "groups", [["b", "a", "b", "c"], [3, 1, 3, 1], ["a", None, "b", "a"], [2.0, np.nan, 2.0, 1.0], ["a"] * 4]
-)
-def test_groups_that_were_numbered_once_have_the_numbers_of_the_groups(groups):
-    once = number_once(groups)
-    assert number_values_or_alone(pd.Series(hold_groups(once))).tolist() == (
-        number_values_or_alone(pd.Series(groups, dtype=object)).tolist()
-    )
-    assert number_once(None) is None

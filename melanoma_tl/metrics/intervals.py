@@ -43,7 +43,7 @@ from scipy.stats import binom, norm, rankdata, t
 
 from melanoma_tl._parameters import INSIDE, NUMBERS, checked
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.resampling import hold_groups, number_groups, number_values_or_alone
+from melanoma_tl.metrics.resampling import number_groups, number_values_or_alone
 from melanoma_tl.metrics.validation import check_lengths, check_scored
 
 # By how much the tail of the melanomas' scores may be longer than its nearest ones show: found by measuring coverage.
@@ -239,7 +239,7 @@ def effective_size(successes: ArrayLike, groups: ArrayLike | None) -> float:
     if groups is None or len(hits) < 2:
         return float(len(hits))
     # One patient alone is one independent image.
-    return _worth(hits, number_values_or_alone(pd.Series(hold_groups(groups))))
+    return _worth(hits, number_values_or_alone(pd.Series(np.asarray(groups, dtype=object), dtype=object)))
 
 
 def effective_wilson(successes: NDArray[np.bool_], groups: ArrayLike | None, confidence: float) -> tuple[float, float]:

@@ -32,14 +32,7 @@ from melanoma_tl.metrics.calibration import EDGE, FAR, log_odds, regress
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import effective_size, wilson_interval
 from melanoma_tl.metrics.metric import Metric
-from melanoma_tl.metrics.resampling import (
-    Resampling,
-    ScoreCounts,
-    hold_groups,
-    method_name,
-    number_groups,
-    percentile_interval,
-)
+from melanoma_tl.metrics.resampling import Resampling, ScoreCounts, method_name, number_groups, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
 
 CALIBRATION_LABELS = MappingProxyType(
@@ -144,7 +137,7 @@ def reliability_curve(
     n, melanomas, scores = n[filled], melanomas[filled], scores[filled]
     worth = n
     if groups is not None:
-        belongs, bin_of_image = hold_groups(groups), np.searchsorted(edges, scored)
+        belongs, bin_of_image = np.asarray(groups, dtype=object), np.searchsorted(edges, scored)
         inside = [bin_of_image == number for number in np.flatnonzero(filled)]
         worth = np.array([effective_size(truth[rows], belongs[rows]) for rows in inside])
     low, high = wilson_interval(melanomas / n * worth, worth, confidence)

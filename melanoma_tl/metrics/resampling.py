@@ -34,7 +34,7 @@ References
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -434,49 +434,12 @@ def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
     >>> number_groups(["p1", None, "p1", None], 4).tolist()
     [0, 1, 0, 2]
     """
-    values = pd.Series(hold_groups(groups).ravel())
+    values = pd.Series(np.asarray(groups).ravel(), dtype=object)
     check_lengths(n, groups=values)
     codes = number_values_or_alone(values)
     if codes.max() == 0:
         raise ParameterError(f"groups must name more than one patient, got {values.iloc[0]!r} for all {n} images")
     return codes
-
-
-def hold_groups(groups: ArrayLike) -> NDArray[Any]:
-    """Hold groups in an array; whole numbers, which are numbered many times faster than objects, stay such.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n,)
-        What each image belongs to.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Of int, if they were an array of these, else of object.
-    """
-    if isinstance(groups, np.ndarray) and groups.dtype.kind == "i":
-        return groups
-    return np.asarray(np.asarray(groups), dtype=object)
-
-
-def number_once(groups: Sequence[Any] | None) -> Sequence[Any] | NDArray[np.int64] | None:
-    """Give groups their numbers before many metrics do so, one by one, where that changes none of their numbers.
-
-    Parameters
-    ----------
-    groups : sequence of shape (n,), or None
-        What each image belongs to.
-
-    Returns
-    -------
-    ndarray of int64 of shape (n,), or as `groups`
-        Numbers in the order of their first images, or the groups themselves where one is missing or there is but one.
-    """
-    if groups is None:
-        return None
-    codes = pd.factorize(pd.Series(np.asarray(groups), dtype=object))[0].astype(np.int64)
-    return groups if codes.min(initial=0) < 0 or codes.max(initial=0) == 0 else codes
 
 
 def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:

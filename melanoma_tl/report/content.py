@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.metric import Metric
-from melanoma_tl.metrics.resampling import number_once
 from melanoma_tl.metrics.sensitivity_specificity import SensitivityAtSpecificity, SpecificityAtSensitivity
 
 if TYPE_CHECKING:
@@ -202,11 +200,7 @@ class ReportContent(ABC):
 
     @property
     def _bootstrap(self) -> dict[str, Any]:
-        return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self._numbered_groups}
-
-    @cached_property
-    def _numbered_groups(self) -> Any:
-        return number_once(self.groups)
+        return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
 
     def _bootstrap_of(self, rows: NDArray[np.intp]) -> dict[str, Any]:
         """Give the options of the bootstrap for some of the images."""

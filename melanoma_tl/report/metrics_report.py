@@ -36,7 +36,6 @@ from melanoma_tl.metrics.comparisons import MARGINS, Comparison, compare
 from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.metrics.metric import LABELS, Metric, describe
-from melanoma_tl.metrics.resampling import number_once
 from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.metrics.validation import check_lengths, check_scores
 from melanoma_tl.report.class_names import CLASS_NAMES
@@ -209,7 +208,7 @@ class MetricsReport(ReportPlots):
             confidence=confidence,
             n_resamples=n_resamples,
             random_state=random_state,
-            groups=number_once(rows.groups),
+            groups=rows.groups,
         )
         counts = confusion_counts(truth, scores, threshold)
         return cls(

@@ -137,9 +137,7 @@ class ReportPlots(ReportData):
             If the report has no scores, or there is no such strategy.
         """
         y_true, y_score, _ = self._scored("A reliability diagram")
-        curve = reliability_curve(
-            y_true, y_score, strategy=strategy, confidence=self.confidence, groups=self._numbered_groups
-        )
+        curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence, groups=self.groups)
         smooth = self.smooth_calibration
         options: dict[str, Any] = {"confidence": self.confidence, "smooth": smooth, "ax": ax}
         return self._named(ax, lambda: draw_reliability(curve, y_score, self.calibration, **options))
