@@ -102,6 +102,8 @@ def find_truth(setting: Setting) -> dict[str, float]:
     figures = threshold_metrics(*(round(million * count) for count in counts))
     figures |= {"auc": setting.auc, "average_precision": float(np.trapezoid(precision * norm.pdf(x - d), x))}
     figures |= {f"specificity at {q}": float(norm.cdf(d + norm.ppf(1 - q))) for q in SENSITIVITIES}
+    sensitivities = np.linspace(0.8, 1, 20_001)
+    figures["partial_auc"] = float(np.trapezoid(norm.cdf(d + norm.ppf(1 - sensitivities)), sensitivities))
     entropy = -score * np.log(score) - (1 - score) * np.log1p(-score)
     figures |= {
         "brier": float(np.trapezoid(density * score * (1 - score), x)),

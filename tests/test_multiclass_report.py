@@ -1,6 +1,7 @@
 """A report on several diagnoses says of itself what one on two classes says: what speaks against it comes first."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import jsonschema
@@ -8,16 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_images
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from referencing import Registry, Resource
 
 from melanoma_tl import ISBIDataset, MetricsReport, MulticlassReport, TransferClassifier
+from melanoma_tl._escaping import in_figure
 from melanoma_tl.errors import DatasetError, LeakageWarning, ParameterError, UnknownNameError
 from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.multiclass import multiclass_metrics
 from melanoma_tl.report import CARD
 from melanoma_tl.report.card import fill_card
-from melanoma_tl.report.class_names import rename_classes
+from melanoma_tl.report.class_names import list_texts, rename_classes
 from melanoma_tl.report.concerns import list_concerns
 
 CLASSES = ("bkl", "mel", "nv")
@@ -323,3 +327,50 @@ def test_patients_are_drawn_whole_in_a_comparison():
 def test_a_name_that_holds_a_word_of_the_library_is_kept_whole(name):
     names = (f"not {name}", name)
     assert rename_classes("Melanomas among benign images", names) == f"{name} among not {name} images"
+
+
+WORDS = st.sampled_from(
+    ["benign", "melanoma", "MELANOMAS", "naevus", "not", "\\1", "$x_1$", "(a|b", "невус", "_", "<b>"]
+)
+
+
+@pytest.fixture(scope="module")
+def of_two():
+    truth = np.arange(60) % 2
+    scores = np.clip(np.random.default_rng(0).normal(0.35 + 0.3 * truth, 0.2), 0.01, 0.99)
+    return MetricsReport.from_scores(truth, scores, n_resamples=100, class_names=("Q0", "Q1"))
+
+
+def named(text, first, second):
+    return text.replace("Q0", first).replace("Q1", second)
+
+
+def plots_of(report):
+    return report.plot_confusion_matrix(), report.plot_metrics(), report.plot_gain(), report.plot_scores()
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=4).map(" ".join))
+def test_every_text_of_a_plot_has_the_names_once_whatever_they_are(of_two, name):
+    names = (f"not {name}", name)
+    report = replace(of_two, class_names=names)
+    for neutral, drawn in zip(plots_of(of_two), plots_of(report), strict=True):
+        short = [in_figure(one, 24) for one in names]
+        assert list_texts(drawn.ax_) == [named(text, *short) for text in list_texts(neutral.ax_)]
+
+
+def test_text_alternatives_have_the_names_once(of_two):
+    names = ("not benign keratosis", "benign keratosis")
+    report = replace(of_two, class_names=names)
+    for neutral, drawn in zip(of_two.draw_all(), report.draw_all(), strict=True):
+        assert (drawn.alt, drawn.title) == (named(neutral.alt, *names), named(neutral.title, *names))
+
+
+def test_a_plot_on_the_axes_of_another_leaves_its_names(of_two):
+    first = replace(of_two, class_names=("not benign keratosis", "benign keratosis"))
+    second = replace(of_two, class_names=("not naevus", "naevus"))
+    alone = list_texts(first.plot_scores().ax_), list_texts(second.plot_scores().ax_)
+    both = list_texts(second.plot_scores(first.plot_scores().ax_).ax_)
+    assert {text for text in (*alone[0], *alone[1]) if "(n = 30)" in text} == {
+        text for text in both if "(n = 30)" in text
+    }

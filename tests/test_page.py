@@ -185,6 +185,10 @@ def test_a_browser_shows_it_on_a_phone_without_errors_or_overflow(page, tmp_path
           const d = e.target.contentDocument, root = d.documentElement;
           const out = {{width: root.scrollWidth, requests: e.target.contentWindow.performance
             .getEntriesByType("resource").filter((r) => !r.name.startsWith("data:")).length,
+            unseen: [...d.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth + 1 &&
+              !box.querySelector("img") && !getComputedStyle(box).backgroundImage.includes("gradient")).length,
+            hints: [...d.querySelectorAll("figure.wide")].filter((f) => !getComputedStyle(f, "::after").content
+              .includes("scrolls sideways")).length,
             broken: [...d.images].filter((i) => !i.naturalWidth).length, images: d.images.length}};
           document.body.append(Object.assign(document.createElement("pre"), {{textContent: JSON.stringify(out)}}));
         }};</script>"""
@@ -194,6 +198,7 @@ def test_a_browser_shows_it_on_a_phone_without_errors_or_overflow(page, tmp_path
     done = subprocess.run([*command, *options, frame.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     found = json.loads(re.search(r"<pre>(\{.*?\})</pre>", done.stdout)[1].replace("&quot;", '"'))
     assert found["width"] <= 360
+    assert found["unseen"] == found["hints"] == 0
     assert found["requests"] == 0
     assert found["broken"] == 0
     assert found["images"] == 11

@@ -90,6 +90,8 @@ def test_pools_of_scores_change_the_scatter_little_and_no_value():
         (np.repeat([1, 0], [500, 99]), draw(599)[1], "got 500 melanoma and 99 benign"),
         (np.repeat([1, 0], 200), np.repeat([0.5, 0.4], 200), "scores that vary"),
         (np.repeat([1, 0], 200), np.linspace(1, 0, 400), "separate the classes"),
+        (np.repeat([0, 1], 200), np.linspace(1, 0, 400), "separate the classes"),
+        (np.repeat([1, 0], 200), np.r_[np.linspace(0.5, 0.99, 200), np.linspace(0.01, 0.51, 200)], "all but separate"),
     ],
 )
 def test_where_there_is_no_curve(truth, scores, message):
@@ -103,10 +105,32 @@ def test_patients_and_not_their_images_must_be_enough():
         smooth_calibration(truth, scores, groups=np.arange(1000) // 20, n_resamples=100)
 
 
-def test_classes_that_hardly_overlap_have_a_finite_curve():
-    scores = np.concatenate([np.linspace(0.5, 0.99, 200), np.linspace(0.01, 0.502, 200)])
-    found = smooth_calibration(np.repeat([1, 0], 200), scores, n_resamples=200)
-    assert np.isfinite([found.melanoma_share, found.low, found.high]).all()
+def test_it_begins_and_ends_where_five_images_of_the_other_class_lie_beyond():
+    truth, scores = draw(800)
+    found = smooth_calibration(truth, scores, n_resamples=100)
+    inside = np.quantile(scores, [0.01, 0.99])
+    assert found.score[0] == max(inside[0], np.sort(scores[truth == 1])[4]) > inside[0]
+    assert found.score[-1] == min(inside[1], np.sort(scores[truth == 0])[-5])
+
+
+def test_of_patients_it_begins_where_five_of_them_lie_beyond():
+    truth, scores = draw(800)
+    lowest = np.argsort(np.where(truth == 1, scores, 2))[:40]
+    patients = np.arange(800)
+    patients[lowest[:36]] = lowest[0]  # one patient has the 36 melanomas of the lowest scores
+    found = smooth_calibration(truth, scores, groups=patients, n_resamples=100)
+    assert found.score[0] == scores[lowest[39]]
+
+
+@pytest.mark.parametrize("distance", [1.0, 2.0, 3.0])
+def test_the_band_has_no_spike_at_its_ends(distance):
+    """Of strong classifiers hardly a melanoma has one of the lowest scores, and nothing bounds its share there."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random(600) < 0.2).astype(int)
+    scores = expit(rng.normal(distance * truth - 2, 1) * max(distance, 1))
+    found = smooth_calibration(truth, scores, n_resamples=200)
+    width = found.high - found.low
+    assert max(width[:10].max(), width[-10:].max()) < 1.5 * width[10:-10].max()
     assert (found.low <= found.melanoma_share).all()
     assert (found.melanoma_share <= found.high).all()
 

@@ -22,6 +22,7 @@ References
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm
@@ -31,7 +32,7 @@ from melanoma_tl.errors import DatasetError
 from melanoma_tl.metrics.calibration import log_odds
 from melanoma_tl.metrics.few import count_units
 from melanoma_tl.metrics.metric import Metric
-from melanoma_tl.metrics.resampling import Resampling, method_name
+from melanoma_tl.metrics.resampling import Resampling, method_name, number_groups
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_scored
 
 LEAST = 100
@@ -39,6 +40,7 @@ LEAST = 100
 
 _KNOTS_AT = (0.05, 0.35, 0.65, 0.95)  # of the log odds: Harrell, table 2.3
 _SHOWN = (0.01, 0.99)  # of the scores: beyond, a curve would rest on hardly any image
+_BEYOND = 5  # melanomas up to where a curve begins, and benign images from where it ends: fewer bound no share there
 _N_POINTS, _N_QUANTILES = 101, 100
 
 # A ridge too small to be seen holds the coefficients where the classes of a resample are all but apart.
@@ -51,7 +53,8 @@ class SmoothCalibration(NamedTuple):
     Attributes
     ----------
     score : ndarray of shape (101,)
-        From the lowest hundredth of the scores to the highest.
+        From the lowest hundredth of the scores to the highest, as far as five melanomas have no higher and five
+        benign images no lower scores; where there are groups, those of five groups.
     melanoma_share : ndarray of shape (101,)
         How often images with this score are melanomas, 0 to 1.
     low, high : ndarray of shape (101,)
@@ -92,15 +95,15 @@ def smooth_calibration(
     -------
     SmoothCalibration
         The band is normal on the log odds of the curve, with the scatter that the bootstrap of all images, or of
-        patients, gives them; the knots are held where they are. (In simulated sets of calibrated scores it held the
-        truth in 92 to 98 % all along the curve, and the percentile bootstrap in 84 to 90 % at its lower end.)
+        patients, gives them; the knots are held where they are. (In simulated sets of 600 and 1,500 scores, calibrated
+        and overconfident, it held the truth in 92 to 99 % all along the curve.)
         Chance keeps the index above 0; its interval is the index plus and minus the mean distance that the curves of
         the resamples stay below, as for the expected calibration error (`melanoma_tl.metrics.calibration_metrics`).
 
     Raises
     ------
     DatasetError
-        If there are fewer images of a class, or the scores separate the classes or hardly vary.
+        If there are fewer images of a class, or the scores hardly vary or all but separate the classes.
     ParameterError
         If lengths differ, labels are not 0 and 1, scores are no probabilities, or a parameter is out of its range.
 
@@ -117,8 +120,7 @@ def smooth_calibration(
     check_lengths(len(scores), groups=groups)
     _check_enough(truth, scores, groups)
     knots = np.quantile(log_odds(scores), _KNOTS_AT)
-    lowest, highest = np.quantile(scores, _SHOWN)
-    shown = np.linspace(lowest, highest, _N_POINTS)
+    shown = np.linspace(*_ends(truth, scores, groups), _N_POINTS)
     spread = np.quantile(scores, (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES)
     places = _design(np.concatenate([shown, spread]), knots)
 
@@ -153,13 +155,26 @@ def _check_enough(truth: NDArray[np.int64], scores: NDArray[np.float64], groups:
             f"A smooth calibration curve takes {LEAST} {unit} of each class, got {melanoma} melanoma and {benign} "
             "benign; reliability_curve has bins for fewer"
         )
-    odds = log_odds(scores)
-    if len(np.unique(np.quantile(odds, _KNOTS_AT))) < len(_KNOTS_AT):
+    if len(np.unique(np.quantile(log_odds(scores), _KNOTS_AT))) < len(_KNOTS_AT):
         raise DatasetError(
             "A smooth calibration curve takes scores that vary: too many of these are the same; use reliability_curve"
         )
-    if odds[truth == 1].min() >= odds[truth == 0].max() or odds[truth == 0].min() >= odds[truth == 1].max():
-        raise DatasetError("The scores separate the classes: no regression has a solution there; use reliability_curve")
+    lowest, highest = _ends(truth, scores, groups)
+    if lowest >= highest or scores[truth == 0].min() >= scores[truth == 1].max():
+        raise DatasetError(
+            "The scores all but separate the classes: they do not bound how often one comes true; use reliability_curve"
+        )
+
+
+def _ends(truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None) -> tuple[float, float]:
+    """Find where the curve begins and ends: farther out too few of a class, or of its patients, show it."""
+    lowest, highest = np.quantile(scores, _SHOWN)
+    melanoma, benign = truth == 1, truth == 0
+    low, high = pd.Series(scores[melanoma]), pd.Series(scores[benign])
+    if groups is not None:
+        group = number_groups(groups, len(truth))
+        low, high = low.groupby(group[melanoma]).min(), high.groupby(group[benign]).max()
+    return max(lowest, low.nsmallest(_BEYOND).iloc[-1]), min(highest, high.nlargest(_BEYOND).iloc[-1])
 
 
 def _design(scores: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,8 @@
 """A report on one diagnosis against the others says what its two classes are, in sentences and in plots."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from melanoma_tl._escaping import in_figure
@@ -38,8 +40,26 @@ def rename_classes(text: str, names: tuple[str, str]) -> str:
     return _EITHER.sub(lambda found: names[0] if found[1] else names[1], text)
 
 
-def rename_in_plot(ax: "Axes", names: tuple[str, str]) -> None:
-    """Put other names in the place of "benign" and "melanoma" in everything that is written on axes.
+def list_texts(ax: "Axes | None") -> list[str]:
+    """List everything that is written on axes.
+
+    Parameters
+    ----------
+    ax : Axes or None
+        Nothing is written on None.
+
+    Returns
+    -------
+    list of str
+        In the order of drawing, and then the labels of what a legend may show.
+    """
+    from matplotlib.text import Text
+
+    return [] if ax is None else [*(text.get_text() for text in ax.findobj(Text)), *ax.get_legend_handles_labels()[1]]
+
+
+def rename_in_plot(ax: "Axes", names: tuple[str, str], before: Iterable[str]) -> None:
+    """Put other names in the place of "benign" and "melanoma" in what was drawn on axes.
 
     Parameters
     ----------
@@ -47,14 +67,25 @@ def rename_in_plot(ax: "Axes", names: tuple[str, str]) -> None:
         Changed in place.
     names : tuple of str
         What class 0 and class 1 are.
+    before : iterable of str
+        What was written there before, such as by a report on another class: it stays as it is.
     """
     from matplotlib.text import Text
 
-    names = (in_figure(names[0], 24), in_figure(names[1], 24))
-    for axis in (ax.xaxis, ax.yaxis):  # before all texts: ticks with words are written anew in each drawing
-        ticks = [tick.get_text() for tick in axis.get_ticklabels()]
-        renamed = [rename_classes(tick, names) for tick in ticks]
-        if renamed != ticks:
+    names, others = (in_figure(names[0], 24), in_figure(names[1], 24)), Counter(before)
+    ticks = set()  # those with words are written anew in each drawing, on either side: their formatter is changed
+    for axis in (ax.xaxis, ax.yaxis):
+        labels = [tick.get_text() for tick in axis.get_ticklabels()]
+        renamed = labels if others.keys() >= set(labels) else [rename_classes(label, names) for label in labels]
+        if renamed != labels:
             axis.set_ticks(axis.get_ticklocs(), renamed)
-    for text in ax.findobj(Text):
-        text.set_text(rename_classes(text.get_text(), names))
+        ticks |= {text for tick in axis.get_major_ticks() for text in (tick.label1, tick.label2)}
+    # A name may hold one of the words: nothing is renamed twice.
+    texts = [text for text in ax.findobj(Text) if text not in ticks]
+    writers = [(text.get_text(), text.set_text) for text in texts]
+    writers += [(str(drawn.get_label()), drawn.set_label) for drawn in ax.get_legend_handles_labels()[0]]
+    for written, write in writers:
+        if others[written]:
+            others[written] -= 1
+        else:
+            write(rename_classes(written, names))

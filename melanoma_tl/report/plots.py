@@ -1,6 +1,6 @@
 """What a report on two classes can draw."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from melanoma_tl._parameters import COUNT, checked, choice
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.metrics.metric import describe
+from melanoma_tl.metrics.metric import LABELS, describe
 from melanoma_tl.metrics.reliability import STRATEGIES, reliability_curve
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
@@ -20,7 +20,7 @@ from melanoma_tl.plots import (
 from melanoma_tl.plots.contact_sheets import Example, draw_examples
 from melanoma_tl.plots.curves import draw_precision_recall, draw_reliability, draw_roc
 from melanoma_tl.plots.matrices import draw_confusion_matrix
-from melanoma_tl.report.class_names import CLASS_NAMES, rename_in_plot
+from melanoma_tl.report.class_names import CLASS_NAMES, list_texts, rename_in_plot
 from melanoma_tl.report.content import DrawnFigure
 from melanoma_tl.report.data import ReportData
 
@@ -56,9 +56,8 @@ class ReportPlots(ReportData):
             If the report has no scores.
         """
         y_true, y_score, threshold = self._scored("A ROC curve")
-        return self._named(
-            draw_roc(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
-        )
+        options: dict[str, Any] = {"threshold": threshold, "confidence": self.confidence, "ax": ax}
+        return self._named(ax, lambda: draw_roc(y_true, y_score, self.metrics, **options))
 
     def plot_precision_recall(self, ax: "Axes | None" = None) -> "PrecisionRecallDisplay":
         """Draw precision against recall, with average precision, interval and the prevalence as baseline.
@@ -79,9 +78,8 @@ class ReportPlots(ReportData):
             If the report has no scores.
         """
         y_true, y_score, threshold = self._scored("A precision-recall curve")
-        return self._named(
-            draw_precision_recall(y_true, y_score, self.metrics, threshold=threshold, confidence=self.confidence, ax=ax)
-        )
+        options: dict[str, Any] = {"threshold": threshold, "confidence": self.confidence, "ax": ax}
+        return self._named(ax, lambda: draw_precision_recall(y_true, y_score, self.metrics, **options))
 
     def plot_confusion_matrix(self, ax: "Axes | None" = None) -> "ConfusionMatrixDisplay":
         """Draw the confusion matrix, with counts and the per cent of each true class.
@@ -96,7 +94,7 @@ class ReportPlots(ReportData):
         sklearn.metrics.ConfusionMatrixDisplay
             Its ``figure_`` shows and saves.
         """
-        return self._named(draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax))
+        return self._named(ax, lambda: draw_confusion_matrix(self.counts, threshold=self.threshold, ax=ax))
 
     def plot_metrics(self, ax: "Axes | None" = None) -> MetricsDisplay:
         """Draw every metric as a bar with its interval.
@@ -111,7 +109,8 @@ class ReportPlots(ReportData):
         MetricsDisplay
             Its ``figure_`` shows and saves.
         """
-        return self._named(MetricsDisplay(self.named_metrics, self.confidence).plot(ax))
+        metrics = {LABELS[name]: metric for name, metric in self.metrics.items()}
+        return self._named(ax, lambda: MetricsDisplay(metrics, self.confidence).plot(ax))
 
     @checked(strategy=choice(*STRATEGIES))
     def plot_calibration(self, strategy: str = "quantile", ax: "Axes | None" = None) -> "CalibrationDisplay":
@@ -140,8 +139,8 @@ class ReportPlots(ReportData):
         y_true, y_score, _ = self._scored("A reliability diagram")
         curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence, groups=self.groups)
         smooth = self.smooth_calibration
-        display = draw_reliability(curve, y_score, self.calibration, confidence=self.confidence, smooth=smooth, ax=ax)
-        return self._named(display)
+        options: dict[str, Any] = {"confidence": self.confidence, "smooth": smooth, "ax": ax}
+        return self._named(ax, lambda: draw_reliability(curve, y_score, self.calibration, **options))
 
     def plot_decision_curve(self, ax: "Axes | None" = None) -> DecisionCurveDisplay:
         """Draw the net benefit of acting on the scores, beside cutting out all lesions and none.
@@ -162,7 +161,7 @@ class ReportPlots(ReportData):
             If the report has no scores.
         """
         y_true, y_score, _ = self._scored("A decision curve")
-        return self._named(DecisionCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
+        return self._named(ax, lambda: DecisionCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
 
     def plot_gain(self, ax: "Axes | None" = None) -> GainCurveDisplay:
         """Draw how many melanomas are found when images are looked at in the order of their scores.
@@ -183,7 +182,7 @@ class ReportPlots(ReportData):
             If the report has no scores.
         """
         y_true, y_score, _ = self._scored("A gain curve")
-        return self._named(GainCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
+        return self._named(ax, lambda: GainCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
 
     def plot_scores(self, ax: "Axes | None" = None) -> ScoreHistogramDisplay:
         """Draw how the scores of each class are distributed.
@@ -204,7 +203,9 @@ class ReportPlots(ReportData):
             If the report has no scores.
         """
         y_true, y_score, threshold = self._scored("A histogram of scores")
-        return self._named(ScoreHistogramDisplay.from_predictions(y_true, y_score, threshold=threshold, ax=ax))
+        return self._named(
+            ax, lambda: ScoreHistogramDisplay.from_predictions(y_true, y_score, threshold=threshold, ax=ax)
+        )
 
     def plot_predictive_values(self, ax: "Axes | None" = None) -> PredictiveValuesDisplay:
         """Draw PPV and NPV at prevalences from 0.1 to 50 %.
@@ -220,12 +221,17 @@ class ReportPlots(ReportData):
             Its ``figure_`` shows and saves.
         """
         if self.groups is None:
-            return self._named(PredictiveValuesDisplay.from_counts(self.counts, confidence=self.confidence, ax=ax))
+            of_images = PredictiveValuesDisplay.from_counts
+            return self._named(ax, lambda: of_images(self.counts, confidence=self.confidence, ax=ax))
         y_true, y_score, threshold = self._scored("A plot of predictive values with patients")
-        display = PredictiveValuesDisplay.from_predictions(
-            y_true, y_score, threshold=threshold, confidence=self.confidence, groups=self.groups, ax=ax
-        )
-        return self._named(display)
+        options: dict[str, Any] = {
+            "threshold": threshold,
+            "confidence": self.confidence,
+            "groups": self.groups,
+            "ax": ax,
+        }
+        of_patients = PredictiveValuesDisplay.from_predictions
+        return self._named(ax, lambda: of_patients(y_true, y_score, **options))
 
     def plot_examples(self, n: int = 4) -> "Figure":
         """Draw sample images: true positives, true negatives, false negatives, false positives.
@@ -274,7 +280,9 @@ class ReportPlots(ReportData):
             f"Of {tn + fp} benign images {tn} were called benign, of {fn + tp} melanomas {tp} melanoma.",
             self.plot_confusion_matrix().figure_,
         )
-        listed = "; ".join(f"{name} {describe(metric, self.confidence)}" for name, metric in self.named_metrics.items())
+        listed = "; ".join(
+            f"{LABELS[name]} {describe(metric, self.confidence)}" for name, metric in self.metrics.items()
+        )
         yield DrawnFigure("metrics", "All metrics", f"Bars with intervals: {listed}.", self.plot_metrics().figure_)
         yield DrawnFigure(
             "predictive_values",
@@ -293,10 +301,12 @@ class ReportPlots(ReportData):
                 self.plot_examples(),
             )
 
-    def _named(self, display: _Display) -> _Display:
-        """Put the names of the classes on a plot, where they are not benign and melanoma."""
+    def _named(self, ax: "Axes | None", draw: Callable[[], _Display]) -> _Display:
+        """Draw, and put the names of the classes on the plot, where they are not benign and melanoma."""
+        before = list_texts(ax)
+        display = draw()
         if self.class_names != CLASS_NAMES:
-            rename_in_plot(display.ax_, self.class_names)
+            rename_in_plot(display.ax_, self.class_names, before)
         return display
 
     def _draw_scored(self) -> Iterator[DrawnFigure]:
