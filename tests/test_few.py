@@ -46,6 +46,8 @@ def test_with_few_images_all_are_marked_but_those_that_hold(n_melanoma, n_benign
 
 def test_with_enough_images_none_is_marked():
     report = report_on(FEW + 1, FEW + 1)
+    assert marked(report) == {"partial_auc"}, "it rests on a fifth of the melanomas"
+    report = report_on(5 * FEW + 1, FEW + 1)
     assert not marked(report)
     assert not re.search(r"\(few\)|, few\)|marked few", f"{report}{report.to_markdown()}{report._repr_html_()}")
     assert not any(metric.few for metric in MetricsReport.from_confusion(21, 3, 4, 17).metrics.values())
@@ -54,7 +56,7 @@ def test_with_enough_images_none_is_marked():
 def test_patients_are_counted_and_not_their_images():
     many = np.repeat(np.arange(60), 10)
     report = report_on(300, 300, groups=many)
-    assert not marked(report)
+    assert marked(report) == {"partial_auc"}
     of_few = np.where(np.arange(600) < 300, np.arange(600) % FEW, 1000 + np.arange(600))
     report = report_on(300, 300, groups=of_few)
     assert marked(report) == everything(report) - {"average_precision", "specificity"}, "benign: each its own patient"
@@ -121,8 +123,7 @@ def test_what_was_measured_below_93_per_cent_is_marked():
             below.setdefault((n_melanoma, name), []).append(found["held"])
     for (n_melanoma, name), held in below.items():
         if np.mean(held) < 0.93 - 2 * np.sqrt(0.95 * 0.05 / 120) and n_melanoma < 100:  # beyond what chance explains
-            # The partial AUC rests on a fifth of the melanomas; the documentation says that it falls short.
-            assert n_melanoma <= FEW or name == "partial_auc", name
+            assert n_melanoma <= (5 * FEW if name == "partial_auc" else FEW), name
             assert name not in ALWAYS_HOLD, name
 
 
@@ -133,7 +134,8 @@ def test_differences_are_marked_as_their_figures_are(n_melanoma, n_benign):
     found = compare(truth, first, second, n_resamples=100)
     rests_on = {"sensitivity": n_melanoma, "specificity": n_benign}
     for name, row in found.differences.items():
-        few = rests_on.get(name, min(n_melanoma, n_benign)) <= FEW and row.method != "wilson"
+        units = rests_on.get(name, min(n_melanoma / 5 if name == "partial_auc" else n_melanoma, n_benign))
+        few = units <= FEW and row.method != "wilson"
         assert row.few is (few and not np.isnan(row.value)), name
     marked = sum(row.few for row in found.differences.values())
     for page in (str(found), found.to_markdown(), found._repr_html_()):
@@ -169,6 +171,6 @@ def test_the_plot_of_all_figures_says_it():
         text.get_text() for axis in few.ax_.child_axes for text in axis.get_yticklabels() if "few" in text.get_text()
     }
     assert len(told) >= 8
-    many = report_on(60, 200).plot_metrics()
+    many = report_on(120, 200).plot_metrics()
     assert not any("few" in text.get_text() for axis in many.ax_.child_axes for text in axis.get_yticklabels())
     plt.close("all")

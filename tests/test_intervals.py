@@ -71,7 +71,7 @@ def test_the_interval_of_an_area_is_symmetric_on_the_logit_scale():
     value, low, high, method = auc_interval(y_true, s100b, None, 0.95)
     odds = [np.log(share / (1 - share)) for share in (low, value, high)]
     assert odds[1] - odds[0] == pytest.approx(odds[2] - odds[1])
-    assert method == "logit delong"
+    assert method == "moderated logit delong"
     error = np.sqrt(delong(y_true, s100b).covariance[0, 0]) / (value * (1 - value))
     assert 1.96 < (odds[1] - odds[0]) / error < 2.02, "Student's quantile of some eighty degrees of freedom"
 

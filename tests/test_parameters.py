@@ -154,7 +154,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_classifier_names_the_wrong_parameter_before_any_image_is_read(name):
     for value in WRONG[name]:
-        with pytest.raises((ParameterError, UnknownNameError), match=name.rpartition("__")[2]):
+        with pytest.raises((ParameterError, UnknownNameError), match=name.removesuffix("__name").rpartition("__")[2]):
             make(**{name: value}).fit(["no such image.jpg", "nor this.jpg"], [0, 1])
 
 
@@ -205,6 +205,28 @@ def test_what_has_no_such_parameter_says_so_and_nothing_is_changed(parameters, e
     with pytest.raises(error, match=message):
         clf.set_params(**parameters)
     assert clf.get_params() == before
+
+
+class Own(Optimizer):
+    """A part of one's own, which no file could hold."""
+
+
+def test_nothing_of_a_part_is_changed_where_another_part_is_wrong():
+    clf = make(optimizer=Optimizer(), loss=Loss())
+    for wrong in ({"loss__nope": 1}, {"epochs__x": 1}, {"head__pooling": "max", "head": "published"}):
+        with pytest.raises((UnknownNameError, ParameterError)):
+            clf.set_params(**{"optimizer__weight_decay": 0.5, "loss__label_smoothing": 0.1} | wrong)
+        assert (clf.optimizer.weight_decay, clf.loss.label_smoothing) == (0.0, 0.0)
+
+
+def test_a_part_of_ones_own_class_is_refused_before_training(images, labels):
+    with pytest.raises(ParameterError, match=r"optimizer must be Optimizer\(...\), got Own"):
+        make(optimizer=Own("sgd")).fit(images, labels)
+
+
+def test_a_layer_is_taken_once(images, labels):
+    with pytest.raises(ParameterError, match="must name each layer once, got 'conv1', 'conv1'"):
+        make(head=PooledHead(feature_layers=["conv1", "conv1"])).fit(images, labels)
 
 
 def test_a_grid_goes_over_parameters_of_parts(images, labels):

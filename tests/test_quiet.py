@@ -42,6 +42,14 @@ def test_a_script_sees_what_the_library_writes_and_nothing_else(tmp_path):
     assert "cc:" in run(LOADING, tmp_path, TF_CPP_MIN_LOG_LEVEL="0"), "whoever asks for the notices has them"
 
 
+def test_without_a_folder_for_temporary_files_nothing_is_held_back(monkeypatch, capfd):
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", "/there is no such folder")
+        with _without_notices():
+            os.write(2, b"I0000 00:00:1795916314.797364   24374 port.cc:153] oneDNN\n")
+    assert capfd.readouterr().err.startswith("I0000")
+
+
 def test_what_others_write_meanwhile_is_not_lost(capfd):
     with suppress(KeyError), _without_notices():
         os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")

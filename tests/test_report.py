@@ -526,7 +526,7 @@ def test_the_text_shows_everything(report):
 
 
 def test_repr_is_one_line(report):
-    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.033-0.997, n = 6, few))"
+    assert repr(report) == "MetricsReport('six images', 6 images, AUC 0.778 (95 % CI 0.193-0.981, n = 6, few))"
 
 
 def test_an_undefined_figure_is_null_and_says_undefined(undefined):

@@ -75,7 +75,7 @@ def test_patients_with_copies_of_an_image_have_the_interval_of_the_images():
             (images[name].low, images[name].high), abs=0.015
         )
     methods = {name: figure.method for name, figure in patients.items()}
-    assert methods.pop("auc") == "clustered logit delong"
+    assert methods.pop("auc") == "clustered moderated logit delong"
     assert methods.pop("average_precision") == "clustered logit influence"
     assert set(methods.values()) == {"cluster bootstrap", "clustered wilson"}
     assert (patients["sensitivity"].n, patients["accuracy"].n) == (200, 600)

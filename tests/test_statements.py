@@ -197,7 +197,7 @@ FACTS = {
     r"Intervals marked few rest on 20 images of a class, or patients with one, or fewer: such ones hold the truth less "
     r"often than they say \((.*)\)": lambda t, marked: (
         set(marked.split(", ")) == {name for name, metric in t.report.named_metrics.items() if metric.few}
-        and min(t.units) <= 20
+        and min(t.units[0], t.units[1] / 5) <= 20
     ),
     r"Nothing was found that speaks against these metrics; looked at: (.*)": lambda t, _: (
         not (t.n_seen or t.chosen_by or len(t.called) == 1)
@@ -343,7 +343,9 @@ def test_every_sentence_is_true(told, model, data, threshold):
     assert ("EVERY IMAGE" in told_of) == (len(truth.called) == 1)
     assert ("of a choice" in told_of) == (truth.chosen_by is not None)
     assert ("patients or lesions" in told_of) == (truth.n_patients is not None)
-    assert ("marked few" in told_of) == (min(truth.units) <= 20)
+    assert ("marked few" in told_of) == (min(truth.units[0], truth.units[1] / 5) <= 20), (
+        "the partial AUC rests on a fifth of the melanomas"
+    )
     assert ("Too few" in told_of) == (min(truth.y_true.sum(), (1 - truth.y_true).sum()) <= 20)
     if truth.rule and truth.rule.startswith("sens"):
         assert ("TARGET MISSED" in told_of or "Target not" in told_of) == (truth.metric("sensitivity") < SENSITIVITY)

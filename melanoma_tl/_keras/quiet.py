@@ -4,14 +4,17 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 """The environment variable of TensorFlow: 0 shows all, 1 no notices, 2 no warnings, 3 no errors of its C++ part."""
 
 _NOTICE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} [\d:.]+ +\d+ \w+\.cc:\d+\]")
 """What TensorFlow 2.18 and later write on import at whatever level: before it is told the level."""
+
+_importing = threading.RLock()
 
 
 def load_keras() -> None:
@@ -23,7 +26,7 @@ def load_keras() -> None:
     """
     if "keras" in sys.modules or os.environ.setdefault(_LEVEL, "3") == "0":
         return
-    with _without_notices():
+    with _importing, _without_notices():
         import keras  # noqa: F401
 
 
@@ -31,11 +34,12 @@ def load_keras() -> None:
 def _without_notices() -> Iterator[None]:
     """Hold back what is written to the standard error, by C++ code too, and leave notices out of it."""
     try:
+        caught = tempfile.TemporaryFile()  # noqa: SIM115 -- closed below
         kept = os.dup(2)
-    except OSError:  # a program without a standard error
+    except OSError:  # no folder for temporary files, or a program without a standard error
         yield
         return
-    with tempfile.TemporaryFile() as caught:
+    with caught:
         os.dup2(caught.fileno(), 2)
         try:
             yield
@@ -43,6 +47,7 @@ def _without_notices() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             caught.seek(0)
-            for line in caught:
-                if not _NOTICE.match(line):
-                    os.write(2, line)
+            with suppress(OSError):  # nobody reads the standard error any more
+                for line in caught:
+                    if not _NOTICE.match(line):
+                        os.write(2, line)

@@ -111,9 +111,9 @@ _OF_SCORING = {name: _PARAMETERS[name] for name in ("precision", "tta", "on_erro
 """What can be set anew after `fit`."""
 
 
-def _check_known(part: Any, given: Iterable[str], known: Iterable[str]) -> None:
+def _check_known(part: Any, given: Iterable[str], known: Mapping[str, Any]) -> None:
     """Stop at a name that is no parameter."""
-    for name in set(given) - set(known):
+    for name in (name for name in given if name not in known):
         raise UnknownNameError(f"parameter of {type(part).__name__}", name, known)
 
 
@@ -363,16 +363,17 @@ class TransferClassifier(BaseClassifier):
         """
         plain = {name: value for name, value in params.items() if "__" not in name}
         of_parts: dict[str, dict[str, Any]] = {}
-        for path in params.keys() - plain.keys():
+        for path in (path for path in params if path not in plain):
             name, _, inner = path.partition("__")
             of_parts.setdefault(name, {})[inner] = params[path]
         own = self.get_params(deep=False)
         _check_known(self, plain | of_parts, own)
-        for name, given in of_parts.items():
-            plain[name] = part = open_part(name, (own | plain)[name])
-            _check_known(part, given, part.get_params())
-            part.set_params(**given)
-        return super().set_params(**plain)
+        parts = {name: open_part(name, (own | plain)[name]) for name in of_parts}
+        for name, part in parts.items():
+            _check_known(part, of_parts[name], part.get_params())
+        for name, part in parts.items():
+            part.set_params(**of_parts[name])
+        return super().set_params(**plain | parts)
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -618,6 +619,9 @@ class TransferClassifier(BaseClassifier):
         """Check the parameters of the parts, which words and None do not have."""
         for name, kind in PARTS.items():
             if isinstance(part := getattr(self, name), kind):
+                if type(part) is not kind and kind not in (Augmenter, Balancer):  # those have done their work by then
+                    given = type(part).__name__
+                    raise ParameterError(f"{name} must be {kind.__name__}(...), got {given}: no file holds your class")
                 part.check_parameters()
 
     # -- prediction ------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def smooth_calibration(
     SmoothCalibration
         The band is normal on the log odds of the curve, with the scatter that the bootstrap of all images, or of
         patients, gives them; the knots are held where they are. (In simulated sets of 600 and 1,500 scores, calibrated
-        and overconfident, it held the truth in 92 to 99 % all along the curve.)
+        and overconfident, it held the truth in 90 to 99 % all along the curve.)
         Chance keeps the index above 0; its interval is the index plus and minus the mean distance that the curves of
         the resamples stay below, as for the expected calibration error (`melanoma_tl.metrics.calibration_metrics`).
 

@@ -27,7 +27,13 @@ FACT = (
 """What readers are told where there is such a mark."""
 
 _HOLDS_NEVERTHELESS = frozenset({"wilson", "logit influence", "clustered logit influence"})
-_RESTS_ON: dict[Hashable, slice] = {"specificity": slice(0, 1), "sensitivity": slice(1, 2)}
+_RESTS_ON: dict[Hashable, dict[int, float]] = {
+    "specificity": {0: 1},
+    "sensitivity": {1: 1},
+    "partial_auc": {0: 1, 1: 1 / 5},
+}
+"""Of two classes, those that a metric rests on, with the share of their images; all others rest on both. The partial
+AUC above a sensitivity of 80 % rests on the fifth of the melanomas with the lowest scores."""
 
 
 class _HasInterval(Protocol):
@@ -75,16 +81,20 @@ def mark_few(metrics: Mapping[_Name, _Interval], units: Sequence[int]) -> dict[_
     metrics : mapping of str to Metric or Difference
         By name, or any other key.
     units : sequence of int
-        As `count_units`: sensitivity rests on the melanomas, specificity on the benign images, all others on both. Of
-        several classes, that of the rarest alone, on which all metrics rest.
+        As `count_units`: sensitivity rests on the melanomas, specificity on the benign images, the partial AUC on a
+        fifth of the melanomas and the benign images, all others on both classes. Of several classes, that of the
+        rarest alone, on which all metrics rest.
 
     Returns
     -------
     dict of str to Metric or Difference
         The same, with the same keys, ``few`` set where it applies.
     """
-    of_two = len(units) == 2
-    fewest = {name: min(units[_RESTS_ON[name]] if of_two and name in _RESTS_ON else units) for name in metrics}
+    everything = dict.fromkeys(range(len(units)), 1.0)
+    rests_on = _RESTS_ON if len(units) == 2 else {}
+    fewest = {
+        name: min(units[label] * share for label, share in rests_on.get(name, everything).items()) for name in metrics
+    }
     return {
         name: replace(metric, few=True)
         if fewest[name] <= FEW and not np.isnan(metric.value) and metric.method not in _HOLDS_NEVERTHELESS

@@ -174,7 +174,7 @@ def auc_interval(
         lies among the benign images, and where none of the tail was drawn DeLong's variance is much too small. Where
         that is 0, or cannot be estimated, the interval is Newcombe's score interval, which has a width for every AUC.
     method : str
-        "logit delong", "clustered logit delong" or "newcombe".
+        "moderated logit delong", "clustered moderated logit delong" or "newcombe".
     """
     group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
     sizes = _count_units(truth, group)
@@ -186,7 +186,7 @@ def auc_interval(
     formula = _WORTH_OF_FORMULA * _formula_variance(value, *sizes)
     variance = (seen * float(found.covariance[0, 0]) + formula) / (seen + _WORTH_OF_FORMULA)
     low, high = _on_logit_scale(value, variance, degrees + _WORTH_OF_FORMULA, confidence)
-    return value, low, high, "logit delong" if groups is None else "clustered logit delong"
+    return value, low, high, "moderated logit delong" if groups is None else "clustered moderated logit delong"
 
 
 def average_precision_interval(

@@ -63,9 +63,9 @@ class Metric:
         benign ones for specificity, images predicted melanoma for precision, images
         predicted benign for NPV, all images for the others.
     method : str
-        How the interval was made: "wilson", "simel", "newcombe", "logit delong", "logit influence", "bootstrap", the
-        last three and "wilson" also with "clustered" or "cluster", and, outside `score_metrics`, "fiducial",
-        "bootstrap bound", "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
+        How the interval was made: "wilson", "simel", "newcombe", "moderated logit delong", "logit influence",
+        "bootstrap", the last three and "wilson" also with "clustered" or "cluster", and, outside `score_metrics`,
+        "fiducial", "bootstrap bound", "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
     few : bool, default=False
         Whether the interval rests on so few images, or patients, that it holds the truth less often than it says
         (see the coverage of intervals in the documentation).

@@ -61,9 +61,11 @@ class PooledHead(BaseEstimator):
         Raises
         ------
         ParameterError
-            If they are no names.
+            If they are no names, or one is named twice.
         """
         names: tuple[str, ...] = check(self.get_params(), _PARAMETERS)["feature_layers"]
+        if len(set(names)) < len(names):
+            raise ParameterError(f"feature_layers must name each layer once, got {', '.join(map(repr, names))}")
         return names
 
 

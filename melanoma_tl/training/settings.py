@@ -8,19 +8,20 @@ from melanoma_tl.training.replicas import DISTRIBUTIONS
 LOSSES = ("crossentropy", "focal")
 
 _OPTIMIZER = {
-    "name": TEXT,
+    "optimizer": TEXT,
     "weight_decay": real(at_least=0),
     "clip_norm": real(above=0) | NONE,
     "ema_momentum": real(above=0, below=1) | NONE,
 }
-_LOSS = {"name": choice(*LOSSES), "label_smoothing": SHARE}
+_LOSS = {"loss": choice(*LOSSES), "label_smoothing": SHARE}
 _RESOURCES = {"feature_cache_bytes": real(at_least=0) | NONE, "distribution": choice(*DISTRIBUTIONS) | NONE}
 
 
 class Optimizer(BaseEstimator):
     """An optimizer of Keras by its name, and what is done with its gradients and weights.
 
-    The learning rate is a parameter of `TransferClassifier` and of each `Stage`.
+    The learning rate is a parameter of `TransferClassifier` and of each `Stage`. A `Probe` is solved exactly, without
+    an optimizer.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class Optimizer(BaseEstimator):
         Name of a Keras optimizer; not case-sensitive.
     weight_decay : float, default=0.0
         What each step takes off the kernels, as a multiple of the learning rate; biases and normalisations
-        are spared (Loshchilov and Hutter 2019, arXiv:1711.05101).
+        are spared (Loshchilov and Hutter 2019, arXiv:1711.05101). It is 0 for "adamw" too, where Keras takes 0.004.
     clip_norm : float or None, default=None
         Largest norm of all gradients together, above 0; None does not clip.
     ema_momentum : float or None, default=None
@@ -64,11 +65,11 @@ class Optimizer(BaseEstimator):
         ParameterError
             If one cannot be used.
         """
-        check(self.get_params(), _OPTIMIZER)
+        check(self.get_params() | {"optimizer": self.name}, _OPTIMIZER)
 
 
 class Loss(BaseEstimator):
-    """What training makes small.
+    """The loss that training minimises; a `Probe` minimises its own, the penalised cross-entropy.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ class Loss(BaseEstimator):
         ParameterError, UnknownNameError
             If one cannot be used.
         """
-        check(self.get_params(), _LOSS)
+        check(self.get_params() | {"loss": self.name}, _LOSS)
 
 
 class Resources(BaseEstimator):
