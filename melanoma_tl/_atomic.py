@@ -43,7 +43,7 @@ _ATTEMPTS = 100
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary name, and move it into place if nothing went wrong.
+    """Yield a temporary name, and move the file into place if nothing went wrong.
 
     Nobody ever sees half a file under the true name, and what stood there before
     stays until the new file is complete. Missing folders are made. It may be a folder that is
@@ -156,7 +156,7 @@ _WHAT_TO_DO = {
 
 
 def how_to_write(error: OSError) -> str:
-    """Tell what to do about a file that cannot be written.
+    """Return what to do about a file that cannot be written.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def how_to_write(error: OSError) -> str:
 
 @contextmanager
 def _as_write_error(path: Path) -> Iterator[None]:
-    """Say what to do where the operating system refuses something."""
+    """Turn an OSError into a WriteError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -271,7 +271,7 @@ def _own_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
 
 
 def _ownership() -> Callable[[], bool]:
-    """Tell, later, whether this is still the same process: a fork has a copy of each block, and owns nothing."""
+    """Return a check of being in the same process still: a fork has a copy of each block, and owns nothing."""
     process = os.getpid()
     return lambda: os.getpid() == process
 
@@ -321,13 +321,13 @@ def _tidy(parent: Path, prefix: str) -> None:
 
 
 def _is_own_folder(path: Path) -> bool:
-    """Tell whether this user's folder stands there, and no link to another one: what is in it will be deleted."""
+    """Return whether this user's folder stands there, and no link to another one: what is in it will be deleted."""
     status = path.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == _USER
 
 
 def _move(new: Path, path: Path, replaced: Path) -> None:
-    """Give what is new its name; a folder in two steps where one is in its place, which others may be replacing too."""
+    """Rename what is new into its place; a folder in two steps where one is there, which others may replace too."""
     if not new.is_dir():
         new.replace(path)
         return

@@ -57,5 +57,5 @@ def progress(
 
 
 def _is_watched() -> bool:
-    """Tell whether somebody may be looking: at a terminal or a notebook, but not at a file or a pipe."""
+    """Return whether somebody may be looking: at a terminal or a notebook, but not at a file or a pipe."""
     return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())

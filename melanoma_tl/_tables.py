@@ -221,15 +221,15 @@ class TitledTable(ABC):
 
     @abstractmethod
     def _title(self) -> str:
-        """Say what it is, in one line."""
+        """Return what it is, in one line."""
 
     @abstractmethod
     def _facts(self) -> list[str]:
-        """Say what the table rests on, a sentence each."""
+        """Return what the table rests on, a sentence each."""
 
     @abstractmethod
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Give the header and the rows."""
+        """Return the header and the rows."""
 
     def __str__(self) -> str:
         lines = [visible(self._title()), *(f"  {visible(fact)}" for fact in self._facts())]

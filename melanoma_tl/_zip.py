@@ -23,7 +23,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 
 
 def why_refused(member: zipfile.ZipInfo, methods: Collection[int] = METHODS) -> str:
-    """Say why a member cannot be unpacked, before it is tried.
+    """Return the reason why a member cannot be unpacked, before it is tried.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def why_refused(member: zipfile.ZipInfo, methods: Collection[int] = METHODS) -> 
 
 
 def why_too_large(members: Sequence[zipfile.ZipInfo], path: Path) -> str:
-    """Say why an archive is not unpacked, not even to verify its checksums.
+    """Return the reason why an archive is not unpacked, not even to verify its checksums.
 
     Parameters
     ----------

@@ -171,7 +171,7 @@ class Augmenter(BaseEstimator):
         return np.stack(changed) if changed else images
 
     def _symmetries(self) -> list[int]:
-        """Give the numbers of the symmetries that images are shown in, the untouched image first."""
+        """Return the numbers of the symmetries that images are shown in, the untouched image first."""
         wanted = {LEFT_RIGHT: self.horizontal_flip, UP_DOWN: self.vertical_flip, TRANSPOSED: self.transpose}
         return [number for number in range(8) if all(wanted[part] for part in wanted if number & part)]
 
@@ -281,7 +281,7 @@ class Augmenter(BaseEstimator):
         )
 
     def _ranges(self) -> dict[str, tuple[tuple[float, float], float]]:
-        """Give the range that each part of an `ImageTransform` is drawn from, and what changes nothing."""
+        """Return the range that each part of an `ImageTransform` is drawn from, and what changes nothing."""
         return {
             "rotation": (_as_range(self.rotation_range, around=0.0), 0.0),
             "row_shift": (_as_range(self.height_shift_range, around=0.0), 0.0),
@@ -293,7 +293,7 @@ class Augmenter(BaseEstimator):
         }
 
     def _changes(self) -> bool:
-        """Tell whether views differ by more than a symmetry."""
+        """Return whether views differ by more than a symmetry."""
         return any(range_ != (unchanged, unchanged) for range_, unchanged in self._ranges().values())
 
     def check_parameters(self) -> None:

@@ -259,7 +259,7 @@ class Balancer(BaseSampler):
 
 
 def _is_table(X: Any) -> bool:
-    """Tell a table, the rows of which have cells, from a sequence of other things."""
+    """Return whether X is a table, whose rows have cells, and not a sequence of other things."""
     if getattr(X, "shape", ()):
         return len(X.shape) == 2
     is_one = isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)

@@ -51,7 +51,7 @@ _ADVICE = {
 
 
 def folder() -> Path:
-    """Tell where computed things are kept.
+    """Return where computed things are kept.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def lock_of_run(key: str) -> Path:
 
 
 def size(part: str | None = None) -> int:
-    """Tell how much is kept.
+    """Return how much is kept.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def transact(path: Path, schema: str, work: Callable[[sqlite3.Connection], _T]) 
 
 
 def _what_to_do(error: Exception) -> str:
-    """Give the advice that fits what SQLite or the operating system says."""
+    """Return the advice that fits what SQLite or the operating system says."""
     if isinstance(error, OSError):
         return how_to_write(error)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -231,7 +231,7 @@ def _inode(path: Path) -> int | None:
 
 
 def _is_damaged(error: Exception, path: Path) -> bool:
-    """Tell whether the content of a table is to blame, not the disk, the folder or another process."""
+    """Return whether the content of a table is to blame, not the disk, the folder or another process."""
     if not isinstance(error, sqlite3.Error):
         return isinstance(error, UnicodeError)  # SQLite quotes a statement of the file that is no text
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF

@@ -108,7 +108,7 @@ def join_hosts() -> None:
 
 
 def is_first_process() -> bool:
-    """Tell whether this process writes files: of several that train together, the first alone does.
+    """Return whether this process writes files: of several that train together, the first alone does.
 
     Returns
     -------

@@ -148,7 +148,7 @@ class _Subject:
 
 
 def _settle_statistics(backbone: Any, images: NDArray[np.float32]) -> None:
-    """Give batch normalisation the statistics of some images.
+    """Set the statistics of batch normalisation from some images.
 
     With those that it starts with, the signal fades on its way through random weights: to 1e-18 in MobileNet.
     """

@@ -103,7 +103,7 @@ class Copies:
         self._pairs: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, operation: Any) -> Any:
-        """Give the copy of an operation."""
+        """Return the copy of an operation."""
         if id(operation) not in self._pairs:
             self._pairs[id(operation)] = operation, self._make(operation)
         return self._pairs[id(operation)][1]
@@ -115,7 +115,7 @@ class Copies:
 
 
 def _computes_as(network: Any, kind: type[Any]) -> bool:
-    """Tell whether a network is of a kind, and does what its layers do and nothing else."""
+    """Return whether a network is of a kind, and does what its layers do and nothing else."""
     own = type(network)
     return (
         isinstance(network, kind)
@@ -151,7 +151,7 @@ def copy_layer(layer: Any) -> Any:
 
 
 def statistics_of(layer: Any) -> dict[str, Any]:
-    """Give what a layer was adapted to, as entries of its configuration, which do not hold it.
+    """Return what a layer was adapted to, as entries of its configuration, which do not hold it.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def _is_adapted(layer: Any) -> bool:
 
 
 def with_own_settings(config: Any, name: str = "") -> Any:
-    """Give a configuration without what the user's settings of Keras have put into it.
+    """Return a configuration without what the user's settings of Keras have put into it.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def with_own_settings(config: Any, name: str = "") -> Any:
 
 
 def _own_value(key: str, value: Any, name: str) -> Any:
-    """Give the library's value, unless somebody has chosen another one for this layer."""
+    """Return the library's value, unless somebody has chosen another one for this layer."""
     import keras
 
     known = keras.dtype_policies.get(value).name if key == "dtype" else value

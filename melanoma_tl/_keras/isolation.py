@@ -93,7 +93,7 @@ def seeded_building(seed: int | None) -> Iterator[None]:
 
 
 def users_settings() -> dict[str, str]:
-    """Tell what the user has set in Keras, within `own_settings`.
+    """Return what the user has set in Keras, within `own_settings`.
 
     Returns
     -------

@@ -80,7 +80,7 @@ def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
 
 
 def is_foreign(spec: BackboneSpec) -> bool:
-    """Tell whether the builder of a backbone comes from elsewhere, so that nobody knows what it does.
+    """Return whether the builder of a backbone comes from elsewhere, so that nobody knows what it does.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def _how_to_add() -> str:
 
 
 def is_backbone(name: str) -> bool:
-    """Tell whether `get_backbone` finds a backbone.
+    """Return whether `get_backbone` finds a backbone.
 
     Parameters
     ----------

@@ -357,7 +357,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
     def _score_for_tuning(
         self, X: Any, y: ArrayLike | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], Fingerprints]:
-        """Give labels and raw scores of the images that can be read, and what they can be recognised by."""
+        """Return labels and raw scores of the images that can be read, and what they can be recognised by."""
         self._check_fitted()
         check_two_classes(self, "tuning")
         open_source(X, y).known_labels()  # stops where there are none, before anything is computed
@@ -431,7 +431,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
 
 
 def describe_scores(classifier: BaseClassifier) -> dict[str, Any]:
-    """Say what the scores of a classifier mean, for programs that load it exported.
+    """Return what the scores of a classifier mean, for programs that load it exported.
 
     Parameters
     ----------
@@ -455,7 +455,7 @@ def describe_scores(classifier: BaseClassifier) -> dict[str, Any]:
 
 
 def scores_of(classifier: BaseClassifier) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
-    """Give what an exported classifier is compared with.
+    """Return what an exported classifier is compared with.
 
     Parameters
     ----------

@@ -189,7 +189,7 @@ def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) ->
 
 
 def _number_groups(X: Any, n_images: int, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
-    """Give a number to each group of images, whatever they are given as."""
+    """Assign a number to each of the groups of images, in whatever form they are given."""
     if hasattr(X, "identify"):
         return number_groups(X, groups, verbose=verbose)
     if isinstance(groups, str) and groups != "auto":

@@ -275,7 +275,7 @@ class Ensemble(BaseClassifier):
         return np.mean([self._rescale(number, of_one[:, melanoma]) for number, of_one in enumerate(scores)], axis=0)
 
     def _scored_with(self, tta: int | None) -> dict[str, Any]:
-        """Say what can be set anew after `fit` and makes other scores of the same images."""
+        """Return what can be set anew after `fit` and makes other scores of the same images."""
         members = self.members_
         settings: dict[str, Any] = {
             "combine": self.combine,
@@ -298,7 +298,7 @@ class Ensemble(BaseClassifier):
         return [np.concatenate(of_member) for of_member in zip(*scores, strict=True)]
 
     def _prevalence_of_scores(self) -> float:
-        """Give the prevalence at which the members' scores would be probabilities, on average."""
+        """Return the prevalence at which the members' scores would be probabilities, on average."""
         if self.combine == "rank":
             raise ParameterError("ranks are no probabilities and cannot be calibrated; take combine='mean'")
         prevalences: list[float] = []

@@ -26,7 +26,7 @@ def draw_seeds(random_state: int | None, n: int) -> list[int]:
 
 
 def rank_among(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Tell where scores stand among reference scores.
+    """Return where scores stand among reference scores.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ def check_two_classes(classifier: Any, what: str) -> None:
 
 
 def training_identity(name: str, known: Mapping[str, Fingerprints]) -> IdentifiedImages:
-    """Give the images that a model remembers a form in which others can be compared with them.
+    """Return the fingerprints of the images that a model remembers, for comparisons with others.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def training_identity(name: str, known: Mapping[str, Fingerprints]) -> Identifie
 
 
 def quiet_copy(classifier: Any) -> Any:
-    """Give a classifier that shows no progress, for scoring within something that does.
+    """Return a copy that shows no progress, for scoring within a step that shows its own.
 
     Parameters
     ----------

@@ -627,7 +627,7 @@ class TransferClassifier(BaseClassifier):
     # -- prediction ------------------------------------------------------------------------------------------------
 
     def _scored_with(self, tta: int | None) -> dict[str, Any]:
-        """Say what can be set anew after `fit` and makes other scores of the same images."""
+        """Return what can be set anew after `fit` and makes other scores of the same images."""
         return {"tta": int(self.tta if tta is None else tta)}
 
     @own_settings()
@@ -645,7 +645,7 @@ class TransferClassifier(BaseClassifier):
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def _prevalence_of_scores(self) -> float:
-        """Give the share of melanomas in the loss that the classifier was trained with."""
+        """Return the share of melanomas in the loss that the classifier was trained with."""
         known, weights = classes_of(self), self.provenance_["parameters"]["class_weight"]
         if weights == "balanced":
             return 0.5
@@ -804,7 +804,7 @@ class TransferClassifier(BaseClassifier):
         return export_model(self._exportable(), Path(path), format)
 
     def _exportable(self) -> Exportable:
-        """Give the graph that scores as `predict_proba` does, and what is to be known of its scores."""
+        """Return the graph that scores as `predict_proba` does, and what is to be known of its scores."""
         size = tuple(self.model_.inputs[0].shape[1:3])
         check_tta(self.tta, size)
         self._check_calibration_fits()

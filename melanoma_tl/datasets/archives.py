@@ -89,7 +89,7 @@ def _checked_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipIn
 
 
 def _why_one_place(members: Sequence[zipfile.ZipInfo]) -> str:
-    """Say which members would be written to one place."""
+    """Return which members would be written to one place."""
     names: set[str] = set()
     folders = {_one_spelling(str(folder)) for member in members for folder in PurePosixPath(member.filename).parents}
     for member in members:

@@ -126,7 +126,7 @@ def read_id(cell: object) -> str | None:
 
 
 def is_no_id(word: str) -> bool:
-    """Tell whether a word names no patient or lesion: nothing, a negative number, dashes, or "dummy" and the like.
+    """Return whether a word names no patient or lesion: nothing, a negative number, dashes, or "dummy" and the like.
 
     Parameters
     ----------

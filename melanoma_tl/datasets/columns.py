@@ -293,7 +293,7 @@ def _are_numbers(cells: pd.Series) -> bool:
 
 
 def _tells_melanomas(cells: pd.Series) -> bool:
-    """Tell whether a label is about melanoma, by the name of its column or by its words."""
+    """Return whether a label is about melanoma, by the name of its column or by its words."""
     if read_question(cells.name) is Meaning.MELANOMA:
         return True
     return any(read_meaning(word) is Meaning.MELANOMA and not is_answer(word) for word in set(map(as_word, cells)))
@@ -304,13 +304,13 @@ def _says_anything(cells: pd.Series) -> bool:
 
 
 def _can_be(role: str, cells: pd.Series) -> bool:
-    """Tell whether anything stands in a column; of a lesion or patient, whether anything may be an id."""
+    """Return whether anything stands in a column; of a lesion or patient, whether anything may be an id."""
     words = set(map(as_word, cells)) - {""}
     return any(not is_no_id(word) for word in words) if role in GROUPS else bool(words)
 
 
 def _are_answers(cells: Iterable[str]) -> bool:
-    """Tell whether a column such as "lesion" or "subject" says what something is, and not which."""
+    """Return whether a column such as "lesion" or "subject" says what something is, and not which."""
     named = {word for word in set(cells) if not is_no_id(word) and not NUMBER.fullmatch(word)}
     are_sexes = all(normalise(word) in {*FEMALE, *MALE} for word in named)
     # A number and a year, as of "8100/1", looks like a code of morphology.
@@ -319,7 +319,7 @@ def _are_answers(cells: Iterable[str]) -> bool:
 
 
 def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:
-    """Tell whether columns say the same: equal ids, or rows divided in the same way."""
+    """Return whether columns say the same: equal ids, or rows divided in the same way."""
     if role in ("image_id", "path"):
         cells = [[make_id(as_text(cell)) for cell in table[column]] for column in columns]
         return all(other == cells[0] for other in cells[1:])
@@ -330,13 +330,13 @@ def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:
 
 
 def _contradict(table: pd.DataFrame, columns: Sequence[str]) -> bool:
-    """Tell whether one column calls a melanoma what another calls something else: opposites divide rows alike."""
+    """Return whether one column calls a melanoma what another calls something else: opposites divide rows alike."""
     clear = {Meaning.MELANOMA, Meaning.OTHER}
     return any(clear <= set(map(read_meaning, cells)) for cells in table[[*columns]].itertuples(index=False, name=None))
 
 
 def _warn_of_groups(table: pd.DataFrame, sources: Mapping[str, str], name: str) -> None:
-    """Say where a column that no dataset uses looks as if it told which images belong together."""
+    """Return where a column that no dataset uses looks as if it told which images belong together."""
     if all(role in sources for role in GROUPS):
         return
     suspects = [

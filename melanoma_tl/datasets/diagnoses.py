@@ -16,7 +16,7 @@ _CLEAR = {Meaning.MELANOMA, Meaning.OTHER}
 
 
 def read_class(levels: Sequence[str], *, malignant: str = "", undecided: str = "") -> str:
-    """Tell whether a diagnosis is melanoma; that something is malignant does not make it one.
+    """Return whether a diagnosis is melanoma; that something is malignant does not make it one.
 
     Parameters
     ----------

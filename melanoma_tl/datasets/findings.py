@@ -143,7 +143,7 @@ def read_levels(table: pd.DataFrame, levels: Sequence[str]) -> list[tuple[str, .
 
 
 def asks_malignancy(column: str) -> bool:
-    """Tell whether the name of a column asks for any cancer, and for nothing else.
+    """Return whether the name of a column asks for any cancer, and for nothing else.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def _reader(column: str, cells: pd.Series) -> Callable[[str], Finding | None] | 
 
 
 def _what_answers_mean(column: str) -> tuple[Meaning, Meaning] | None:
-    """Say what a no and a yes in a column mean; None if its name asks nothing."""
+    """Return what a no and a yes in a column mean; None if its name asks nothing."""
     if is_answer(column):
         return None
     if read_meaning(column) is Meaning.MELANOMA:

@@ -169,7 +169,7 @@ def _diagnosed_by(challenge: Challenge) -> Sequence[str]:
 
 
 def _classify(challenge: Challenge, table: Mapping[str, Sequence[str]]) -> list[str]:
-    """Tell the class of each row by its diagnosis in free words."""
+    """Return the class of each row by its diagnosis in free words."""
     n_rows = len(table[challenge.levels[0]])
     malignant = table.get(challenge.malignant_column or "", [""] * n_rows)
     rows = zip(*(table.get(column, [""] * n_rows) for column in challenge.levels), strict=True)
@@ -193,7 +193,7 @@ def _diagnose_all(challenge: Challenge, table: Mapping[str, Sequence[str]]) -> t
 
 
 def _agree(word: str, found: str) -> bool:
-    """Tell whether the word for the class of an image goes with the class that follows from its diagnosis."""
+    """Return whether the word for the class of an image goes with the class that follows from its diagnosis."""
     says = read_meaning(word)
     return says not in (Meaning.MELANOMA, Meaning.OTHER) or (says is Meaning.MELANOMA) == (found == "melanoma")
 
@@ -231,7 +231,7 @@ def _facts(table: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> dict
 
 
 def _tidy(name: str, word: str) -> str | float | None:
-    """Give one fact the spelling it has in every table."""
+    """Return a value in the one spelling that all tables share."""
     if name == "age":
         return read_ages([word])[0]
     if name == "sex":

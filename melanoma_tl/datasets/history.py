@@ -27,12 +27,12 @@ class Step(NamedTuple):
     sets_prevalence: bool = False
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the step as one line of text."""
         return f"{self.what}: {self.n_after} of {self.n_before}"
 
 
 def name_key(key: Any) -> str:
-    """Say how rows were taken out of a dataset.
+    """Return how rows were taken out of a dataset.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def name_key(key: Any) -> str:
 
 
 def is_another_share(before: NDArray[np.int64], after: NDArray[np.int64], *, chance: bool = True) -> bool:
-    """Tell whether the share of melanomas differs from that of the source by more than a random choice explains.
+    """Return whether the share of melanomas differs from that of the source by more than a random choice explains.
 
     Parameters
     ----------

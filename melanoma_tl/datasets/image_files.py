@@ -47,7 +47,7 @@ _SUFFIXES = frozenset(IMAGE_SUFFIXES)
 
 
 def is_junk(name: str) -> bool:
-    """Tell whether a file or folder is hidden, or left behind by an operating system, a disk station or a notebook.
+    """Return whether a file or folder is hidden, or left behind by an operating system, a disk station or a notebook.
 
     Parameters
     ----------
@@ -367,7 +367,7 @@ def _is_image_by_name(path: str) -> bool:
 
 
 def _flaw_of_mask(within: str, stem: str, stems: Collection[str]) -> str:
-    """Say that a file is the mask of a photograph, by its folder or by its name beside that of the photograph."""
+    """Return why a file is a mask and no photograph, by its folder or its name; an empty text if it is none."""
     folders = _slashes(within).lower().split("/")[:-1]
     is_mask = any(folder in _MASKS for folder in folders) or (
         _MASK.search(stem) is not None and _MASK.sub("", stem) in stems
@@ -391,7 +391,7 @@ _COPY = re.compile(r"(?: ?\(\d+\)|(?: - |[ _-])(?:copy|kopie|copie|copia|c\u00f3
 
 
 def _flaw_of_copy(path: str, stem: str, stems: Collection[str]) -> str:
-    """Say that a file is left over, or a copy of the file whose name it has; equal names alone make no copy."""
+    """Return why a file is a left-over, or a copy of the file whose name it has; an empty text if it is none."""
     if _LEFT_OVER.search(path):
         return "a backup copy or an unfinished download, by its name"
     name = _COPY.sub("", stem)
@@ -402,7 +402,7 @@ def _flaw_of_copy(path: str, stem: str, stems: Collection[str]) -> str:
 
 
 def _flaw(path: str) -> str:
-    """Say why a file is no image that can be read, by its first bytes; nothing if it is one."""
+    """Return the reason why a file is no image that can be read, by its first bytes; nothing if it is one."""
     try:
         with open_image(path):
             return _flaw_of_name(path)

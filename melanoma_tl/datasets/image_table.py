@@ -134,7 +134,7 @@ class ImageTable:
         return self._metadata.copy()
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the whole table to pandas.
+        """Return the whole table as a DataFrame.
 
         Returns
         -------
@@ -335,7 +335,7 @@ class ImageTable:
         return self._choose(counts, draw, what, per_class is not None)
 
     def _count_per_class(self, n: object, per_class: PerClass | None) -> dict[int, int]:
-        """Say how many images of each class are asked for, by its label."""
+        """Return how many images of each class are asked for, by its label."""
         if per_class is None or n is not None:
             raise ParameterError(
                 f"give either n, a number of images, or per_class, a number of each class; got n={n!r} and "

@@ -162,7 +162,7 @@ class Overlap:
         return f"<p>{in_html(str(self))}</p>{html_frame(shown) if len(shown) else ''}"
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the pairs to pandas.
+        """Return the pairs as a DataFrame.
 
         Returns
         -------

@@ -21,7 +21,7 @@ def n_values(values: pd.Series) -> int:
 
 
 def is_number(values: pd.Series) -> bool:
-    """Say whether values are numbers, and not flags."""
+    """Return whether values are numbers, and not flags."""
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
@@ -87,14 +87,14 @@ def as_words(values: pd.Series) -> pd.Series:
 
 
 def _number_bins(values: pd.Series) -> NDArray[np.intp]:
-    """Say which step each value falls into; unknown ones come last, as a step of their own."""
+    """Return which step each value falls into; unknown ones come last, as a step of their own."""
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     edges = np.nanquantile(numbers, np.linspace(0, 1, _STEPS + 1), method="inverted_cdf")
     return np.searchsorted(np.append(np.unique(edges), np.inf), numbers, side="right") - 1
 
 
 def number_tenths(n: int) -> NDArray[np.intp]:
-    """Say which tenth of the file order each of n images is in."""
+    """Return which tenth of the file order each of n images is in."""
     return np.arange(n) * N_TENTHS // n
 
 

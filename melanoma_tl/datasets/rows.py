@@ -115,7 +115,7 @@ def _why_not_found(files: Sequence[str], path: str, where: str) -> str:
 
 
 def _reasons(table: pd.DataFrame, labels: Sequence[int | str], flaws: Sequence[str]) -> Iterator[str]:
-    """Say of each row why it cannot be used; nothing if it can."""
+    """Return for each row why it cannot be used; an empty text if it can."""
     seen: set[str] = set()
     of_file: dict[str, str] = {}
     paths = table.get("path", pd.Series("", index=table.index))

@@ -232,7 +232,7 @@ class SelectionBias:
         return np.bincount(tenths, weights=is_melanoma) / np.bincount(tenths)
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the comparisons to pandas.
+        """Return the comparisons as a DataFrame.
 
         Returns
         -------
@@ -372,7 +372,7 @@ def _why_left_out(values: pd.Series, classes: Iterable[pd.DataFrame]) -> str:
 
 
 def _find_whole_patients(dataset: ImageTable, images: pd.DataFrame) -> pd.Series | None:
-    """Tell the patient of each image, where the subset takes each whole or not at all; None where it divides one."""
+    """Return the patient of each image, where the subset takes each whole or not at all; None where it divides one."""
     if "patient_id" not in dataset.metadata:
         return None
     known = pd.Series(dataset.metadata["patient_id"].to_numpy(), index=dataset.image_ids).reindex(images["image_id"])

@@ -42,7 +42,7 @@ class Divisible(Protocol):
 
 
 def find_groups(fingerprints: Fingerprints, together: NDArray[np.uint64] | None = None) -> NDArray[np.int64]:
-    """Give a number to each group of images that must not be divided.
+    """Assign a number to each of the groups of images that must not be divided.
 
     Two images are in one group if they are related, or if both are related to a third
     one, and so on.
@@ -68,7 +68,7 @@ def find_groups(fingerprints: Fingerprints, together: NDArray[np.uint64] | None 
 
 
 def number_groups(dataset: Divisible, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
-    """Give a number to each group of images of a dataset, as the user wants them kept together.
+    """Assign a number to each of the groups of images of a dataset that the user wants kept together.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def number_groups(dataset: Divisible, groups: str | ArrayLike | None, *, verbose
 
 
 def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
-    """Give a number to each group of the user's.
+    """Assign a number to each of the groups that the user has given.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def read_labels(
 
 
 def name_more_than_classes(words: Sequence[object], labels: Sequence[int | str]) -> bool:
-    """Tell whether labels are diagnoses: words for more than the two classes.
+    """Return whether labels are diagnoses: words for more than the two classes.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class _Verdict(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _judge(findings: tuple[Finding, ...]) -> _Verdict:
-    """Say what the findings of one image mean together."""
+    """Return what the findings of one image mean together."""
     stated = [finding for finding in findings if not finding.is_aside]
     meanings = {finding.meaning for finding in stated}
     diagnoses = [finding for finding in stated if not finding.column]
@@ -179,7 +179,7 @@ def _judge(findings: tuple[Finding, ...]) -> _Verdict:
 
 
 def _decide(word: object, meaning: Meaning | str, verdict: _Verdict, *, is_known: bool) -> int | str:
-    """Say what one image is, from its label and what else is known of it."""
+    """Return what one image is, from its label and what else is known of it."""
     if isinstance(meaning, str):
         return meaning
     if verdict.flaw:

@@ -159,7 +159,7 @@ def _look_at(path: str) -> _Look | ImageError:
 
 
 def _why_blank(image: Image.Image) -> str:
-    """Say in what way an image is blank, by the rule of `DARK`, `BRIGHT` and `FLAT`; nothing if it is not."""
+    """Return in what way an image is blank, by the rule of `DARK`, `BRIGHT` and `FLAT`; nothing if it is not."""
     cumulated = np.array(image.histogram()).reshape(3, 256).cumsum(axis=1) / (image.width * image.height)
     low = (cumulated <= _IGNORED_SHARE).sum(axis=1)
     high = (cumulated < 1 - _IGNORED_SHARE).sum(axis=1)

@@ -269,7 +269,7 @@ def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32], size: tuple
 
 
 def _find_class(classifier: "TransferClassifier", target: Any) -> int:
-    """Give the place of a class in the columns of `predict_proba`."""
+    """Return the place of a class in the columns of `predict_proba`."""
     classes = classifier.classes_.tolist()
     wanted = classifier.pos_label_ if target is None else target
     if wanted is None:

@@ -340,7 +340,7 @@ def _next_slot(table: sqlite3.Connection) -> int:
 
 
 def _can_be(slot: Any, checksum: Any) -> bool:
-    """Tell whether a row holds numbers that are written there: a column may hold anything after damage."""
+    """Return whether a row holds numbers that are written there: a column may hold anything after damage."""
     return all(isinstance(value, int) and 0 <= value < 2**bits for value, bits in ((slot, 40), (checksum, 32)))
 
 

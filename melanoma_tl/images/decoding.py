@@ -214,7 +214,7 @@ def open_image(source: str | os.PathLike[str] | bytes | ImageFile | Image.Image)
 
 
 def _name(source: object) -> str:
-    """Say what errors call an image."""
+    """Return what errors call an image."""
     if isinstance(source, ImageFile):
         return source.name
     if isinstance(source, str | os.PathLike):

@@ -14,7 +14,7 @@ _INSTALL = "DICOM; reading it needs the package pydicom: pip install 'melanoma_t
 
 
 def is_dicom(head: bytes) -> bool:
-    """Tell whether a file is DICOM, by its first bytes.
+    """Return whether a file is DICOM, by its first bytes.
 
     Parameters
     ----------

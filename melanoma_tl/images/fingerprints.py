@@ -361,7 +361,7 @@ class Fingerprints:
         return self[np.sort(first)]
 
     def to_state(self) -> dict[str, Any]:
-        """Give the fingerprints a form that JSON can hold.
+        """Convert the fingerprints to what JSON can hold.
 
         Returns
         -------
@@ -408,7 +408,7 @@ class Fingerprints:
 
 
 def number_values(values: Iterable[Any]) -> NDArray[np.uint64]:
-    """Give equal numbers to equal values, the same in every process.
+    """Hash values to integers, the same in every process.
 
     Parameters
     ----------

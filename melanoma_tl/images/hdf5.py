@@ -47,7 +47,7 @@ def split_member(path: str) -> tuple[str, str] | None:
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path is that of an HDF5 file.
+    """Return whether a path is that of an HDF5 file.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def read_member(file: str, key: str) -> bytes:
 
 
 def _lies_elsewhere(item: Any) -> bool:
-    """Tell whether a dataset is only a view of other files: an archive that was fetched must not reach them."""
+    """Return whether a dataset is only a view of other files: an archive that was fetched must not reach them."""
     return bool(item.external or item.is_virtual)
 
 

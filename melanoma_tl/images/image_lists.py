@@ -24,7 +24,7 @@ _N_NAMED = 5
 
 
 def is_table(X: Any) -> bool:
-    """Tell whether something is an ISBIDataset, or built like one.
+    """Return whether something is an ISBIDataset, or built like one.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def is_table(X: Any) -> bool:
 
 
 def list_images(X: Any) -> Sequence[Any]:
-    """Give the images of a collection, by position.
+    """Return the images of a collection, by position.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class Part(Sequence[Any]):
         return len(self.positions)
 
     def __getitem__(self, place: Any) -> Any:
-        """Give the image at a place of the part."""
+        """Return the image at a place of the part."""
         return self._items[self.positions[place]]
 
 
@@ -195,7 +195,7 @@ def _column(table: Any) -> Any:
 
 
 def _holds_images(table: Any, name: Any, place: int) -> bool:
-    """Tell whether the first value of a column is an image or the name of one."""
+    """Return whether the first value of a column is an image or the name of one."""
     column = table.iloc[:, place] if isinstance(table, pd.DataFrame) else table[name]
     if isinstance(column, str | bytes) or not (hasattr(column, "__len__") and hasattr(column, "__iter__")):
         return False
@@ -306,7 +306,7 @@ def _is_missing(item: Any) -> bool:
 
 
 def _may_be_image(item: Any) -> bool:
-    """Tell whether an item is an image, or stands where one is missing."""
+    """Return whether an item is an image, or stands where one is missing."""
     kinds = (str, bytes, os.PathLike, ImageFile, Image.Image)
     return isinstance(item, kinds) or _is_missing(item) or (isinstance(item, np.ndarray) and item.ndim in (2, 3))
 

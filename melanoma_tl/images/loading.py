@@ -65,7 +65,7 @@ class ImageSource:
         return isinstance(self.items, Stream)
 
     def known_labels(self) -> NDArray[Any]:
-        """Give the classes of the images.
+        """Return the classes of the images.
 
         Returns
         -------
@@ -271,7 +271,7 @@ def identify(X: Any, *, verbose: int) -> IdentifiedImages:
 
 
 def _warn_if_drawn_anew(source: ImageSource, found: Iterable[Fingerprint | ImageError], so: str) -> None:
-    """Say where a tf.data.Dataset gives other images each time, as with random augmentation inside of it."""
+    """Return where a tf.data.Dataset gives other images each time, as with random augmentation inside of it."""
     if not isinstance(source.items, Stream):
         return
     known = {one.content for one in found if isinstance(one, Fingerprint)}
@@ -422,7 +422,7 @@ def _prepare(
 def _decoder(
     source: ImageSource, size: tuple[int, int], positions: Sequence[int], contents: Sequence[bytes]
 ) -> Make | None:
-    """Give what decodes prepared images again; a stream cannot go back."""
+    """Return what decodes prepared images again; a stream cannot go back."""
     items: Any = source.items
     if isinstance(items, Stream):
         return None

@@ -105,7 +105,7 @@ def as_stored(picture: Image.Image, orientation: int) -> Image.Image:
 
 
 def shown_size(image: Image.Image) -> tuple[int, int]:
-    """Tell the size that an image is shown at, without decoding it.
+    """Return the size that an image is shown at, without decoding it.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def _checked(image: Image.Image, bits: int, name: str) -> Image.Image:
 
 
 def _declared_bits(image: Image.Image) -> int | None:
-    """Tell how many bits a channel has, as the file says; None where it does not say what is black and white."""
+    """Return how many bits a channel has, as the file says; None where it does not say what is black and white."""
     tags = _tags(image)
     if tags:
         highest = next((tags[tag] for tag in _MAX_SAMPLE_VALUES if tag in tags), None)

@@ -24,7 +24,7 @@ The largest set of dermoscopic images with labels, ISIC 2020, has 33,126."""
 
 
 def is_stream(X: Any) -> bool:
-    """Tell whether something is a `tf.data.Dataset`.
+    """Return whether something is a `tf.data.Dataset`.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Stream:
         self.length = self._n_elements if is_known else None
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Give the images, from the first one on."""
+        """Yield the images, from the first one on."""
         self._labels = []
         pairs = self._pairs() if self._n_elements >= 0 else _ending(self._pairs())
         for image, label in pairs:
@@ -105,7 +105,7 @@ class Stream:
             raise DatasetError("X holds no image: the tf.data.Dataset is empty")
 
     def labels(self) -> NDArray[Any]:
-        """Give the labels of the images that have passed.
+        """Return the labels of the images that have passed.
 
         Returns
         -------
@@ -136,12 +136,12 @@ class Stream:
 
 
 def _first_line(error: Exception) -> str:
-    """Say what went wrong, without the name that TensorFlow gives to its own operation."""
+    """Return what went wrong, without the name that TensorFlow gives to its own operation."""
     return re.sub(r"^\{\{.*?\}\}+ ?", "", str(error)).strip().splitlines()[0][:300]
 
 
 def _take_apart(images: NDArray[Any], labels: Any) -> Iterator[tuple[NDArray[Any], Any]]:
-    """Give the images of an element, a batch or one image, each with its label."""
+    """Yield the images of an element, a batch or one image, each with its label."""
     if images.ndim == 3:
         yield images, labels
     elif labels is None:
@@ -156,7 +156,7 @@ def _take_apart(images: NDArray[Any], labels: Any) -> Iterator[tuple[NDArray[Any
 
 
 def _read_spec(dataset: Any) -> tuple[Any, bool]:
-    """Give what the images are, and whether labels are beside them."""
+    """Return what the images are, and whether labels are beside them."""
     spec = dataset.element_spec
     if isinstance(spec, Mapping):
         raise DatasetError(_of_a_mapping(spec))

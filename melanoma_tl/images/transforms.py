@@ -69,7 +69,7 @@ class ImageTransform:
         return mirror(image[np.newaxis], self.symmetry)[0]
 
     def _matrix(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Give the map from (x, y) of the view to (x, y) of the image, in pixels.
+        """Return the map from (x, y) of the view to (x, y) of the image, in pixels.
 
         As in Keras's ``ImageDataGenerator``, a view is zoomed, then shifted, then rotated about the centre of the
         image: rotation @ shift @ zoom.

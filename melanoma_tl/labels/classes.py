@@ -98,7 +98,7 @@ def as_labels(labels: ArrayLike, *, name: str = "y") -> NDArray[Any]:
 
 
 def _to_column(labels: Any, name: str) -> NDArray[Any]:
-    """Give an array of one dimension, of objects where NumPy would make the word "nan" of what is missing."""
+    """Return an array of one dimension, of objects where NumPy would make the word "nan" of what is missing."""
     if isinstance(labels, np.ma.MaskedArray):
         filled = np.ma.getdata(labels).astype(object)
         filled[np.ma.getmaskarray(labels)] = None  # np.ma.filled(..., None) would take the fill value
@@ -151,7 +151,7 @@ def _check_kinds(types: Iterable[type], name: str, *, of_one_kind: bool = False)
 
 
 def distinguish(labels: ArrayLike, *, name: str = "y") -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Tell the classes in labels apart.
+    """Find the classes in labels.
 
     Parameters
     ----------
@@ -300,7 +300,7 @@ def _find_given(classes: Sequence[object], pos_label: object, named: int | None,
 
 @cache
 def _warn_of_malignant(malignant: object, benign: object) -> None:
-    """Say once that nothing tells melanomas from other cancers."""
+    """Warn once that nothing distinguishes melanomas from other cancers."""
     logger.warning(
         "%r, beside %r, is taken for melanoma: labels that count other cancers too make another classifier",
         malignant,
@@ -460,7 +460,7 @@ class Classes:
         return np.array([code_of[word] for word in given], dtype=np.int64)[places]
 
     def to_columns(self, melanoma: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the probabilities of two classes, of which that of melanoma is known.
+        """Return the probabilities of two classes, of which that of melanoma is known.
 
         Parameters
         ----------

@@ -73,7 +73,7 @@ def _normalise(text: str) -> str:
 
 
 def is_missing(label: object) -> bool:
-    """Tell whether a label, an id or a fact stands for "not known".
+    """Return whether a label, an id or a fact stands for "not known".
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def is_missing(label: object) -> bool:
 
 
 def is_answer(label: object) -> bool:
-    """Tell whether a label only answers the question "is it a melanoma?", as 0 and 1, or yes and no, do.
+    """Return whether a label only answers the question "is it a melanoma?", as 0 and 1, or yes and no, do.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def is_answer(label: object) -> bool:
 
 
 def are_mixed_answers(labels: Iterable[object]) -> bool:
-    """Tell whether a letter that may be an answer stands beside another word than the opposite answer.
+    """Return whether a letter that may be an answer stands beside another word than the opposite answer.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def are_mixed_answers(labels: Iterable[object]) -> bool:
 
 
 def read_meaning(label: object) -> Meaning:
-    """Tell what one label says about melanoma, without knowing where it comes from.
+    """Return what one label says about melanoma, without knowing where it comes from.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def read_meaning(label: object) -> Meaning:
 
 
 def names_melanoma(label: object) -> bool:
-    """Tell whether a label names a melanoma and neither denies nor doubts it, even where it is too unclear to be read.
+    """Return whether a label names a melanoma without denial or doubt, even where it is too unclear to be read.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def names_melanoma(label: object) -> bool:
 
 
 def names_other_cancer(label: object) -> bool:
-    """Tell whether a label names a cancer that is no melanoma.
+    """Return whether a label names a cancer that is no melanoma.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def names_other_cancer(label: object) -> bool:
 
 
 def excludes_melanoma(label: object) -> bool:
-    """Tell whether what a label names cannot hold a melanoma beside it.
+    """Return whether what a label names cannot hold a melanoma beside it.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def excludes_melanoma(label: object) -> bool:
 
 
 def excludes_cancer(label: object) -> bool:
-    """Tell whether what a label names is never called malignant.
+    """Return whether what a label names is never called malignant.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def excludes_cancer(label: object) -> bool:
 
 
 def contradict(diagnoses: Iterable[object], *, is_malignant: bool = False) -> bool:
-    """Tell whether one lesion is called malignant, and something that never is.
+    """Return whether one lesion is called malignant, and something that never is.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def contradict(diagnoses: Iterable[object], *, is_malignant: bool = False) -> bo
 
 
 def is_undecided(label: object) -> bool:
-    """Tell whether a label says that nobody knows whether it is a melanoma, or leaves it open.
+    """Return whether a label says that nobody knows whether it is a melanoma, or leaves it open.
 
     Parameters
     ----------
@@ -298,7 +298,7 @@ def is_undecided(label: object) -> bool:
 
 
 def read_question(name: object) -> Meaning:
-    """Tell what a "yes" in a column says, by the column's name.
+    """Return what a "yes" in a column says, by the column's name.
 
     Parameters
     ----------
@@ -470,6 +470,6 @@ class _Phrase:
 
 
 def _leaves_it(text: str) -> bool:
-    """Tell whether every word beside the name of a cancer is known to leave it one."""
+    """Return whether every word beside the name of a cancer is known to leave it one."""
     parts = re.findall(r"\w+|[^\w\s]+", vocabulary.SIZE.sub(" ", text))
     return all(vocabulary.LEAVES_IT.fullmatch(part) for part in parts)

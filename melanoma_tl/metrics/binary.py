@@ -317,7 +317,7 @@ def tally_metrics(
 
 
 def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
-    """Say which metrics are resampled within each class, and which with the share of melanomas.
+    """Return which metrics are resampled within each class, and which with the share of melanomas.
 
     Parameters
     ----------

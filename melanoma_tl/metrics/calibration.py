@@ -270,7 +270,7 @@ def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _log_odds_inside(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the log odds of scores, as they are but for 0 and 1, which no other score overtakes."""
+    """Return the log odds of scores, as they are but for 0 and 1, which no other score overtakes."""
     inside = scores[(scores > 0) & (scores < 1)]
     low, below_one = (float(distances.min(initial=EDGE)) for distances in (inside, 1 - inside))
     return logit(np.clip(scores, low, 1 - below_one))

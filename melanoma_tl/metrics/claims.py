@@ -331,7 +331,7 @@ class _Claim(NamedTuple):
     unit: float  # of the last printed digit
 
     def holds(self, values: NDArray[np.float64], rounding: str = "nearest") -> NDArray[np.bool_]:
-        """Say which values are printed so."""
+        """Return which values are printed so."""
         above = np.asarray(values) - self.value
         if rounding == "nearest":
             return np.abs(above) <= self.unit / 2 + _SLACK
@@ -411,7 +411,7 @@ def _nearest(value: float, values: NDArray[np.float64]) -> tuple[float, ...]:
 def _readings(
     claim: _Claim, values: NDArray[np.float64], counts: ConfusionCounts, every: tuple[Any, Any, Any, Any]
 ) -> Iterator[str]:
-    """Say what a claim could be that no matrix gives, rounded to the nearest."""
+    """Return what a claim could be that no matrix gives, rounded to the nearest."""
     if np.nanmin(values) <= claim.value <= np.nanmax(values):
         denominator = _fixed_denominator(claim.name, counts)
         runs = f"at least {_fewest_runs(claim, denominator)} runs" if denominator else "runs"
@@ -443,7 +443,7 @@ def _fit(counts: ConfusionCounts, claims: list[_Claim], rounding: str) -> Matrix
 
 
 def _fixed_denominator(name: str, counts: ConfusionCounts) -> int | None:
-    """Say of how many images a metric is a share, where the class sizes determine it."""
+    """Return of how many images a metric is a share, where the class sizes determine it."""
     sizes = {"sensitivity": counts.n_melanoma, "specificity": counts.n_benign, "accuracy": counts.n}
     return sizes.get(name)
 

@@ -109,7 +109,7 @@ class NetBenefits(TitledTable):
         return {key: value for key, value in asdict(self).items() if key != "rows"} | {"rows": rows}
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the net benefits to pandas.
+        """Return the net benefits as a DataFrame.
 
         Returns
         -------
@@ -239,7 +239,7 @@ def net_benefit(
     units = count_units(truth, groups)
 
     def told(i: int) -> Iterable[Metric]:
-        """Give all metrics at one of the thresholds."""
+        """Return all metrics at one of the thresholds."""
         metrics = {
             k: Metric(float(values[k, i]), float(low[k, i]), float(high[k, i]), len(truth), method_name(groups))
             for k in range(len(values))

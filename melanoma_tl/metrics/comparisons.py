@@ -218,7 +218,7 @@ class Comparison(TitledTable):
         return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({_interval(auc)}))"
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the comparison to pandas.
+        """Return the comparison as a DataFrame.
 
         Returns
         -------
@@ -448,7 +448,7 @@ def _differences(
 
 
 def _reach(name: str, differences: Mapping[str, Difference], unseen: tuple[float, float]) -> float:
-    """Say how far two classifiers may lie apart of which no image was seen that tells them apart.
+    """Return how far two classifiers may lie apart of which no image was seen that tells them apart.
 
     They may differ in up to `unseen` of the benign images and of the melanomas: Wilson's bounds of none in so many. A
     likelihood ratio then is that of the rates that are farthest apart; any other metric moves by the same share of its

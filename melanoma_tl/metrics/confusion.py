@@ -197,7 +197,7 @@ def _root_of_margins(c: ConfusionCounts) -> _Counts:
 
 
 def likelihood_ratios(counts: ConfusionCounts, confidence: float) -> dict[str, Metric]:
-    """Give both likelihood ratios, with the interval of log-normal theory."""
+    """Return both likelihood ratios, with the interval of log-normal theory."""
     tn, fp, fn, tp = counts
     sides = {"lr_positive": (tp, fp), "lr_negative": (fn, tn)}
     return {name: _ratio_of_rates(*side, counts, confidence) for name, side in sides.items()}

@@ -82,7 +82,7 @@ def take_labels(X: Any, y: ArrayLike | None) -> ArrayLike:
 
 
 def classes_of(estimator: Any, pos_label: object = None) -> Classes:
-    """Tell which classes a classifier knows, and which of them it scores as melanoma.
+    """Return the classes of a classifier, and which of them it scores as melanoma.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ class MarginTest:
         return self.p_equivalence <= (1 - self.confidence) / 2
 
     def sentence(self, first: str = "first", second: str = "second") -> str:
-        """Say what was found.
+        """Return what was found.
 
         Parameters
         ----------

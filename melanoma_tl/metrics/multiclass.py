@@ -242,7 +242,7 @@ def measure_classes(
 
 
 def _call_each(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say of each class whether an image is called it: 1 or 0."""
+    """Return for each class whether an image is assigned to it: 1 or 0."""
     return (predict_classes(scores)[:, None] == np.arange(scores.shape[1])).astype(np.float64)
 
 

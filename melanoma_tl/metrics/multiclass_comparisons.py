@@ -58,7 +58,7 @@ class MulticlassComparison(TitledTable):
         return f"MulticlassComparison({self._title()}, balanced accuracy {one.value:+.3f})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the comparison to pandas.
+        """Return the comparison as a DataFrame.
 
         Returns
         -------

@@ -295,7 +295,7 @@ def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition
 
 
 def _edges(tally: ScoreCounts, n_bins: int, strategy: str) -> NDArray[np.float64]:
-    """Say where the bins of scores end, but the last: a score on an edge is in the lower bin."""
+    """Return where the bins of scores end, but the last: a score on an edge is in the lower bin."""
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ParameterError(f"n_bins must be a whole number of at least 1, got {n_bins!r}")
     if strategy not in STRATEGIES:

@@ -410,7 +410,7 @@ def method_name(groups: ArrayLike | None) -> str:
 
 
 def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
-    """Give each group a number, and each image whose group is missing one of its own.
+    """Assign each group a number; each image whose group is missing is a group of its own.
 
     Parameters
     ----------
@@ -443,7 +443,7 @@ def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
 
 
 def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:
-    """Give equal values one number, and each that is missing one of its own.
+    """Assign equal values one number, and each missing value one of its own.
 
     Parameters
     ----------

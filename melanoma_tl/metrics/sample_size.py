@@ -280,7 +280,7 @@ def images_needed_to_compare(
 
 
 def _paired_differences(first: float, second: float, correlation: float) -> tuple[float, float]:
-    """Give what one image adds to the scatter of a difference of paired proportions: were there none, and as it is."""
+    """Return the variance that one pair adds to a difference of proportions, under the null and the alternative."""
     spread = np.sqrt(first * (1 - first) * second * (1 - second))
     only_first, only_second = (a * (1 - b) - correlation * spread for a, b in ((first, second), (second, first)))
     if min(only_first, only_second) < -_NOTHING:
@@ -296,7 +296,7 @@ def _paired_differences(first: float, second: float, correlation: float) -> tupl
 def _auc_differences(
     first: float, second: float, correlation: float, n_melanoma: float, n_benign: float
 ) -> tuple[float, float]:
-    """Give standard errors of a difference of two AUCs: were both the second, and as they are."""
+    """Return standard errors of a difference of two AUCs, under the null and the alternative."""
     one, other = (auc_standard_error(auc, n_melanoma, n_benign) for auc in (first, second))
     true = one**2 + other**2 - 2 * correlation * one * other
     return other * float(np.sqrt(2 * (1 - correlation))), float(np.sqrt(true))

@@ -201,7 +201,7 @@ def _with_intervals(
     n_resamples: int,
     random_state: int,
 ) -> list[tuple[Metric, Metric]]:
-    """Give both ways of each target its interval."""
+    """Compute the intervals of both directions of each target."""
     ends = specificity_intervals(truth, scores, targets, groups, confidence, n_resamples, random_state)
     n_benign, method = int(len(truth) - truth.sum()), "fiducial" if groups is None else "clustered fiducial"
     # A value can lie outside, where nothing was seen on its other side: the interval is then widened up to it.

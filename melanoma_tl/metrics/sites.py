@@ -348,7 +348,7 @@ def _by_name(reports: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
 
 
 def _on_logit_scale(name: str, report: Any, metric: str) -> tuple[float, float]:
-    """Give the log odds of a metric, and their variance."""
+    """Return the log odds of a metric, and their variance."""
     if metric not in report.metrics:
         raise ParameterError(f"The report of {name!r} has no scores, and so no AUC; combine sensitivity or specificity")
     if metric == "auc":

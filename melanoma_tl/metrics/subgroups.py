@@ -158,7 +158,7 @@ class Subgroups:
         return "\n\n".join([markdown_table(*self._table()), *map(in_markdown, self._notes())]) + "\n"
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the groups to pandas.
+        """Return the groups as a DataFrame.
 
         Returns
         -------
@@ -337,7 +337,7 @@ def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) ->
 
 
 def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
-    """Say why a column makes no sensible groups; an empty text where it does."""
+    """Return the reason why a column makes no sensible groups; an empty text where it does."""
     n_values = column.nunique()
     if _IDENTIFIER.search(name):
         return "identifiers"
@@ -355,7 +355,7 @@ def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
 
 
 def _is_measured(column: pd.Series) -> bool:
-    """Tell whether a column has so many numbers that they are cut into bands."""
+    """Return whether a column has so many numbers that they are cut into bands."""
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     return bool(is_number and column.nunique() > _MAX_NUMBERS)
 
@@ -430,7 +430,7 @@ def _word(value: object) -> str:
 
 
 def _is_one(groups: NDArray[np.object_] | None) -> bool:
-    """Say whether all images belong to one patient, so that nothing can be resampled."""
+    """Return whether all images belong to one patient, so that nothing can be resampled."""
     return groups is not None and bool(pd.notna(groups).all()) and len(pd.unique(groups)) == 1
 
 

@@ -124,7 +124,7 @@ def check_scored(
 
 
 def not_binary(got: str) -> str:
-    """Say that scores of two classes are needed, and what was given."""
+    """Return the message that scores of two classes are needed, and what was given."""
     return (
         f"predict_proba must return the shape (n, 2), benign and melanoma, got {got}; "
         "for several diagnoses there is MulticlassReport"

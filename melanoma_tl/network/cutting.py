@@ -178,7 +178,7 @@ def build_scorer(model: Any, precision: Precision) -> Any:
 
 @contextmanager
 def blaming_precision() -> Iterator[None]:
-    """Say that a precision is the cause of what layers raise.
+    """Name the precision as the cause of an error that layers raise.
 
     Yields
     ------
@@ -223,7 +223,7 @@ def _last_fixed_tensor(model: Any) -> Any:
 
 
 def _is_fixed(operation: Any) -> bool:
-    """Tell whether an operation gives the same for the same input throughout training.
+    """Return whether an operation gives the same for the same input throughout training.
 
     Layers without a variable have nothing to learn; those that draw at random keep their seed in one.
     """
@@ -250,7 +250,7 @@ def network_digest(model: Any) -> bytes:
     numbers = {id(node): number for number, node in enumerate(nodes)}
 
     def describe(value: Any) -> Any:
-        """Give what JSON cannot hold a form that it can: a tensor of the graph is the call that made it."""
+        """Convert what JSON cannot hold: a tensor of the graph is the call that made it."""
         if isinstance(value, keras.KerasTensor):
             return [numbers[id(_node(value))], value._keras_history.tensor_index]
         if hasattr(value, "__array__"):

@@ -190,7 +190,7 @@ def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bo
 
 
 def resolve_trainable_from(spec: BackboneSpec, trainable_from: str | int | None) -> str | None:
-    """Give the name of the layer that a user may have given as a number of stages.
+    """Return the name of the layer that a user may have given as a number of stages.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def resolve_trainable_from(spec: BackboneSpec, trainable_from: str | int | None)
 
 
 def stage_depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
-    """Tell how deep each layer of a backbone lies below the head, in stages.
+    """Return how deep each layer of a backbone lies below the head, in stages.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def stage_depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
 
 @contextmanager
 def _naming_depth() -> Iterator[None]:
-    """Say what it means that Keras, which goes from layer to layer by calls within calls, has run out of them."""
+    """Turn a RecursionError into a ParameterError: Keras calls one layer from within another, and has run out."""
     try:
         yield
     except RecursionError:
@@ -315,7 +315,7 @@ def _check_head(network: Network) -> None:
 
 
 def _is_new(layer: Any, scope: str) -> bool:
-    """Tell whether all weights of a layer were made in a scope of names."""
+    """Return whether all weights of a layer were made in a scope of names."""
     from keras.layers import Normalization
 
     # Its statistics do not change.

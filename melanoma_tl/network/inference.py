@@ -118,7 +118,7 @@ class NetworkScorer:
 
 
 def count_images_at_once(size: tuple[int, int]) -> int:
-    """Tell how many images go through the network at once where nothing else decides.
+    """Return how many images go through the network at once where nothing else decides.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ def resolve_precision(precision: str) -> Precision:
 
 @cache
 def has_native_bfloat16() -> bool:
-    """Tell whether the processor that Keras computes on multiplies bfloat16 natively.
+    """Return whether the processor that Keras computes on multiplies bfloat16 natively.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def has_native_bfloat16() -> bool:
 
 
 def computes_on_gpu() -> bool:
-    """Tell whether Keras has a GPU to compute on.
+    """Return whether Keras has a GPU to compute on.
 
     Returns
     -------

@@ -47,12 +47,12 @@ def with_tuning(model: Any, n_views: int, calibration: Calibration | None) -> An
 
 
 def _log_odds_of_mean(log_odds: Any, axis: int) -> Any:
-    """Give the log odds of the mean of probabilities, from their own log odds, without leaving logarithms."""
+    """Return the log odds of the mean of probabilities, from their own log odds, without leaving logarithms."""
     return _log_of_mean(log_odds, axis) - _log_of_mean(-log_odds, axis)
 
 
 def _log_of_mean(log_odds: Any, axis: int) -> Any:
-    """Give the logarithm of the sum of probabilities, in operations that every runtime has."""
+    """Return the logarithm of the sum of probabilities, in operations that every runtime has."""
     from keras import ops
 
     logs = ops.minimum(log_odds, 0.0) - ops.log(1.0 + ops.exp(-ops.abs(log_odds)))
@@ -73,7 +73,7 @@ def _with_views(model: Any, n_views: int, average: Callable[..., Any] | None = N
 
 
 def _mirror(images: Any, number: int) -> Any:
-    """Give images under one of the symmetries that `melanoma_tl.images.symmetries.mirror` counts."""
+    """Return images under one of the symmetries that `melanoma_tl.images.symmetries.mirror` counts."""
     import keras
 
     if number & LEFT_RIGHT:

@@ -86,5 +86,5 @@ def _draw(matrix: NDArray[np.int64], classes: Sequence[str], ax: "Axes") -> "Con
 
 
 def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the share of each true class; 0 where it has no image in a column."""
+    """Return the share of each true class; 0 where it has no image in a column."""
     return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)

@@ -71,7 +71,7 @@ def new_axes(width: float = 5.6, height: float = 5.2, *, columns: int = 1) -> An
 
 
 def style_axes(ax: "Axes", title: str, x_label: str, y_label: str) -> None:
-    """Give axes the common style, explicitly: rcParams are global, and would race in threads.
+    """Style axes, explicitly: rcParams are global, and would race in threads.
 
     Parameters
     ----------

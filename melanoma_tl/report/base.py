@@ -33,7 +33,7 @@ class Report(ReportContent):
         return write_html_fragment(self)
 
     def concerns(self) -> list[str]:
-        """Say what speaks against the metrics, the gravest first: what the text begins with.
+        """Return what speaks against the metrics, the gravest first: what the text begins with.
 
         Returns
         -------

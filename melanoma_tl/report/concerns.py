@@ -26,7 +26,7 @@ class _Check(NamedTuple):
 
 
 def list_concerns(report: ReportContent) -> list[str]:
-    """Say what speaks against the metrics, the gravest first.
+    """Return what speaks against the metrics, the gravest first.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ class ReportContent(ABC):
 
     @abstractmethod
     def statements(self) -> list[str]:
-        """Say what the metrics rest on: the images, and when they are called what.
+        """Return what the metrics rest on: the images, and when they are called what.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class ReportContent(ABC):
 
     @abstractmethod
     def tables(self) -> list[Table]:
-        """Give the metrics as tables of text.
+        """Return the metrics as tables of text.
 
         Returns
         -------
@@ -180,7 +180,7 @@ class ReportContent(ABC):
 
     @abstractmethod
     def figures_to_dict(self) -> dict[str, Any]:
-        """Give the metrics as plain Python objects.
+        """Return the metrics as plain Python objects.
 
         Returns
         -------
@@ -203,6 +203,6 @@ class ReportContent(ABC):
         return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
 
     def _bootstrap_of(self, rows: NDArray[np.intp]) -> dict[str, Any]:
-        """Give the options of the bootstrap for some of the images."""
+        """Return the options of the bootstrap for some of the images."""
         groups = None if self.groups is None else [self.groups[row] for row in rows]
         return self._bootstrap | {"groups": groups}

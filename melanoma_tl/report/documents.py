@@ -166,7 +166,7 @@ def to_jsonable(value: Any) -> Any:
 
 
 def figures_of_scores(report: ScoredReport) -> dict[str, Any]:
-    """Give the metrics that need scores as plain Python objects.
+    """Return the metrics that need scores as plain Python objects.
 
     Parameters
     ----------
@@ -206,5 +206,5 @@ def figures_of_scores(report: ScoredReport) -> dict[str, Any]:
 
 
 def _finding(content: Any) -> Any:
-    """Give what JSON can hold of something that was attached."""
+    """Return what JSON can hold of an attachment."""
     return content.to_dict() if hasattr(content, "to_dict") else in_words(content)

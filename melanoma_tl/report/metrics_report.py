@@ -417,7 +417,7 @@ class MetricsReport(ReportPlots):
         return f"An image is called {self.class_names[1]} when its score is above {self.threshold:.4g}, {origin}."
 
     def statements(self) -> list[str]:
-        """Say what the metrics rest on: images, threshold and prevalence.
+        """Return what the metrics rest on: images, threshold and prevalence.
 
         Returns
         -------
@@ -435,7 +435,7 @@ class MetricsReport(ReportPlots):
         ]
 
     def tables(self) -> list[Table]:
-        """Give the metrics as tables of text.
+        """Return the metrics as tables of text.
 
         Returns
         -------
@@ -446,7 +446,7 @@ class MetricsReport(ReportPlots):
         return list_tables(self)
 
     def figures_to_dict(self) -> dict[str, Any]:
-        """Give the metrics as plain Python objects.
+        """Return the metrics as plain Python objects.
 
         Returns
         -------
@@ -658,7 +658,7 @@ class MetricsReport(ReportPlots):
         return replace(found, left_out=left_out)
 
     def to_frame(self) -> pd.DataFrame:
-        """Give all metrics to pandas.
+        """Return all metrics as a DataFrame.
 
         Returns
         -------

@@ -299,7 +299,7 @@ class MulticlassReport(Report):
         return "An image is called what has its highest score, and nothing where several classes share it."
 
     def statements(self) -> list[str]:
-        """Say what the metrics rest on: images, calls and the shares of the classes.
+        """Return what the metrics rest on: images, calls and the shares of the classes.
 
         Returns
         -------
@@ -318,7 +318,7 @@ class MulticlassReport(Report):
         ]
 
     def tables(self) -> list[Table]:
-        """Give the metrics as tables of text.
+        """Return the metrics as tables of text.
 
         Returns
         -------
@@ -341,7 +341,7 @@ class MulticlassReport(Report):
         ]
 
     def figures_to_dict(self) -> dict[str, Any]:
-        """Give the metrics as plain Python objects.
+        """Return the metrics as plain Python objects.
 
         Returns
         -------
@@ -359,7 +359,7 @@ class MulticlassReport(Report):
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Give all metrics to pandas.
+        """Return all metrics as a DataFrame.
 
         Returns
         -------

@@ -131,7 +131,7 @@ def _photographs(title: str, alt: str, figure: "Figure") -> Picture:
 
 
 def _points(figure: "Figure") -> int:
-    """Give the width at which letters have as many pixels as they have points."""
+    """Return the width at which letters have as many pixels as they have points."""
     return round(72 * figure.get_figwidth())
 
 
@@ -168,7 +168,7 @@ def _draw(content: Any) -> Any:
 
 
 def _data_rows(report: ReportContent) -> Iterator[list[str]]:
-    """Tell what is known of the images that the model was made with and judged on."""
+    """Return what is known of the images that the model was made with and judged on."""
     yield ["test", one_line(report.provenance["test_data"])]
     for key in ("training_data", "validation_data"):
         known = report.provenance["model"].get(key)

@@ -22,7 +22,7 @@ def describe_report(
     bootstrap: tuple[int, int],
     model: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Say what a report rests on.
+    """Return what a report rests on.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:
 
 
 def how_seen(seen: Mapping[str, Any]) -> str:
-    """Say what a model did with the images that it has seen.
+    """Return what a model did with the images that it has seen.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def tell_origin(
 
 
 def _choice_of(X: Any) -> dict[str, Any]:
-    """Tell how the images of a dataset were chosen, where it remembers."""
+    """Return how the images of a dataset were chosen, where it remembers."""
     history = getattr(X, "history", None)
     if history is None:
         return {}
@@ -175,7 +175,7 @@ def _choice_of(X: Any) -> dict[str, Any]:
 
 
 def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:
-    """Tell how a classifier turns views into a score, and a score into a class."""
+    """Return how a classifier turns views into a score, and a score into a class."""
     tuning: dict[str, Any] = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
     if hasattr(estimator, "calibration_"):
         tuning["calibration"] = asdict(estimator.calibration_)

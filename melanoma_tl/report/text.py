@@ -62,7 +62,7 @@ def list_facts(report: ReportContent) -> list[str]:
 
 
 def list_tables(report: ScoredReport) -> list[Table]:
-    """Give the metrics of two classes as tables.
+    """Return the metrics of two classes as tables.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def list_tables(report: ScoredReport) -> list[Table]:
 
 
 def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
-    """Give the provenance line by line: the report's own first, then that of the model.
+    """Return the provenance line by line: the report's own first, then that of the model.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
 
 
 def list_skipped(report: ReportContent) -> list[str]:
-    """Give the first images that no metric counts, with the reasons.
+    """Return the first images that no metric counts, with the reasons.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ def cells(metric: Metric) -> tuple[str, str]:
 
 
 def is_drawing(content: Any) -> bool:
-    """Tell whether something that was attached is a drawing and nothing else.
+    """Return whether something that was attached is a drawing and nothing else.
 
     Parameters
     ----------

@@ -213,7 +213,7 @@ def check_graph(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _walk(config: Any) -> Iterator[Any]:
-    """Give every value of a JSON document, without recursion."""
+    """Return every value of a JSON document, without recursion."""
     waiting = [(config, 0)]
     while waiting:
         value, depth = waiting.pop()
@@ -356,7 +356,7 @@ def read_interface(config: dict[str, Any]) -> Interface:
 
 
 def _name_of(described: Any) -> Any:
-    """Give the name of a dtype or of an activation, which Keras writes alone or with where it comes from."""
+    """Return the name of a dtype or of an activation, which Keras writes alone or with where it comes from."""
     if not isinstance(described, dict):
         return described
     kept = described["config"]

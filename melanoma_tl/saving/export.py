@@ -227,7 +227,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
 
 
 def choose_format(path: Path, format: str | None) -> str:  # noqa: A002
-    """Tell in which format a path is to be written.
+    """Return in which format a path is to be written.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ Scorer = Callable[[NDArray[np.float32]], Any]
 
 
 def describe_preparation(height: int, width: int) -> dict[str, str]:
-    """Say how an image file becomes what the model takes.
+    """Return how an image file becomes what the model takes.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def describe_preparation(height: int, width: int) -> dict[str, str]:
 
 
 def check_vectors(height: int, width: int, score: Scorer) -> list[dict[str, Any]]:
-    """Give images with what becomes of them, by which a program in another language can check itself.
+    """Return test vectors (image, prepared pixels, score), by which a program in another language can check itself.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ class SavedModel:
 
 
 def as_it_stands(state: dict[str, Any], interface: Interface) -> dict[str, Any]:  # noqa: ARG001 -- a `Reader`
-    """Give the document of a model file without a look at it.
+    """Return the document of a model file without a look at it.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 @contextmanager
 def _naming_versions(state: dict[str, Any]) -> Iterator[None]:
-    """Say of what is raised on a damaged or hostile file: who raises it may be zipfile, h5py, or a layer of Keras."""
+    """Turn what zipfile, h5py or a layer of Keras raises on a damaged or hostile file into a ModelFileError."""
     import keras
 
     try:
@@ -326,7 +326,7 @@ def _check_scores(network: Any, interface: Interface) -> None:
 
 
 def version_hint(state: dict[str, Any]) -> str:
-    """Tell which version reads a file that this one cannot read.
+    """Return which version reads a file that this one cannot read.
 
     Parameters
     ----------
@@ -345,7 +345,7 @@ def version_hint(state: dict[str, Any]) -> str:
 
 
 def _version(state: dict[str, Any], package: str) -> str | None:
-    """Give the version of a package that a file was written with, if it names one."""
+    """Return the version of a package that a file was written with, if it names one."""
     try:
         version = str(state["provenance"]["versions"][package])
     except (KeyError, TypeError):

@@ -90,7 +90,7 @@ class Extraction:
         return cls(network, part.policy, part.augmenter, keys, recipe, store, shape, dtype, batch_size)
 
     def describe(self) -> dict[str, Any]:
-        """Give what decides what is computed, as JSON can hold it."""
+        """Return what decides what is computed, as JSON can hold it."""
         views = [key.hex() for key in self.view_keys]
         return {"kind": "extract", "store": self.store, "shape": list(self.shape), "dtype": self.dtype, "views": views}
 

@@ -68,12 +68,12 @@ def _wrap(filesystem: Any) -> FileSystem:
 
 
 def is_local(filesystem: FileSystem) -> bool:
-    """Tell whether paths are those of this machine."""
+    """Return whether paths are those of this machine."""
     return isinstance(filesystem, LocalFileSystem)
 
 
 def as_image(filesystem: FileSystem, path: str) -> str | ImageFile:
-    """Give an image as the decoder takes it.
+    """Return an image as the decoder takes it.
 
     Parameters
     ----------

@@ -198,7 +198,7 @@ class JobFolder:
     # -- shards ----------------------------------------------------------------------------------------------------
 
     def shard(self, number: int) -> str:
-        """Give the path of a shard."""
+        """Return the path of a shard."""
         return f"{self.path}/part-{number:06}.parquet"
 
     def finished(self) -> dict[int, Shard]:
@@ -328,7 +328,7 @@ class JobFolder:
 
 @contextmanager
 def _as_job_error(what: str) -> Iterator[None]:
-    """Say what cannot be written, and what to do."""
+    """Turn an OSError into a JobError that says what to do."""
     try:
         yield
     except MelanomaTLError:

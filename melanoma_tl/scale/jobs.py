@@ -388,7 +388,7 @@ def _run(
 
 
 def _sizes(n_images: int, folder: "JobFolder") -> list[int]:
-    """Tell how many images each shard of a job has."""
+    """Return how many images each shard of a job has."""
     manifest = folder.read_manifest()
     per_shard = manifest["per_shard"] if manifest else n_images
     return [min(per_shard, n_images - start) for start in range(0, n_images, per_shard)]

@@ -126,7 +126,7 @@ def _walk(
 
 
 def _entries(filesystem: FileSystem, folder: str) -> Iterator[tuple[str, bool]]:
-    """Give what is in a folder and is no junk, and whether it is a folder."""
+    """Return what is in a folder and is no junk, and whether it is a folder."""
     if is_local(filesystem):  # PyArrow would take six times the memory, and ask for the size of each file
         try:
             with os.scandir(folder) as entries:

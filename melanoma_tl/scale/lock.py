@@ -111,7 +111,7 @@ class Lock:
                 )
 
     def _is_dead(self, owner: dict[str, Any]) -> bool:
-        """Tell whether the owner was a process of this machine and is no more."""
+        """Return whether the owner was a process of this machine and is no more."""
         process = owner.get("process")
         if owner.get("host") != self._owner["host"] or not isinstance(process, int):
             return False

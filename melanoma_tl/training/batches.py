@@ -38,15 +38,15 @@ class Batches(keras.utils.PyDataset):
         del self.inputs
 
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-        """Give the images of a batch, how often each was shown before, and the number of the step."""
+        """Return the images of a batch, how often each was shown before, and the number of the step."""
         raise NotImplementedError
 
     def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Give inputs and targets of images."""
+        """Return inputs and targets of images."""
         return self.inputs.batch(rows, repeats, step), self.targets[rows]
 
     def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
-        """Give the weights in the loss of a batch of so many images: such that its mean is theirs, when filled up."""
+        """Return the weights in the loss of a batch of so many images: such that its mean is theirs, when filled up."""
         return np.full(len(targets), self.replicas.padded_size(n_images) / n_images, dtype=np.float32)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
@@ -116,14 +116,14 @@ class TrainingBatches(Batches):
         return None
 
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-        """Give what `Batches.choose` says, in the order of the seed."""
+        """Return what `Batches.choose` says, in the order of the seed."""
         step = self.first_step + index
         pass_number, batch = divmod(step, self.batches_per_pass)
         places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
         return self.rows[places], pass_number * self._turns_per_pass[places] + self._copy[places], step
 
     def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Give inputs and targets of images, mixed where that is asked for."""
+        """Return inputs and targets of images, mixed where that is asked for."""
         inputs, targets = super().batch(rows, repeats, step)
         if self.mix is None:
             return inputs, targets
@@ -131,7 +131,7 @@ class TrainingBatches(Batches):
         return mix_batch(self.mix, inputs, targets, seed)
 
     def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
-        """Give what `Batches.sample_weights` says, times the weights of the classes."""
+        """Return what `Batches.sample_weights` says, times the weights of the classes."""
         weights = super().sample_weights(targets, n_images)
         if self.class_weight is None:
             return weights
@@ -176,12 +176,12 @@ class OrderedBatches(Batches):
         return -(-len(self.rows) // self.batch_size)
 
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-        """Give what `Batches.choose` says, in file order."""
+        """Return what `Batches.choose` says, in file order."""
         rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
         return rows, np.zeros_like(rows), index
 
     def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:  # noqa: ARG002
-        """Give the weights in the loss of all batches, in the mean of which Keras counts what fills them up."""
+        """Return the weights in the loss of all batches, in the mean of which Keras counts what fills them up."""
         full, last = divmod(len(self.rows), self.batch_size)
         n_places = full * self.replicas.padded_size(self.batch_size) + self.replicas.padded_size(last)
         return np.full(len(targets), n_places / len(self.rows), dtype=np.float32)

@@ -180,7 +180,7 @@ class KeepState(keras.callbacks.Callback):
         self._callbacks, self._folder = callbacks, folder
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Give the state back: Keras's callbacks have just forgotten it."""
+        """Restore the state, which Keras's callbacks have just reset."""
         kept = read_state(self._folder)
         arrays = _read_arrays(self._folder / _ARRAYS)
         for number, (callback, state) in enumerate(zip(self._callbacks, kept.get("callbacks", ()), strict=False)):
@@ -252,6 +252,6 @@ def _plain(value: Any) -> Any:
 
 
 def _rate(optimizer: Any) -> float | None:
-    """Give the learning rate, where it is a number that a callback may have changed, and not a schedule."""
+    """Return the learning rate, where it is a number that a callback may have changed, and not a schedule."""
     is_scheduled = isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
     return None if is_scheduled else float(keras.ops.convert_to_numpy(optimizer.learning_rate))

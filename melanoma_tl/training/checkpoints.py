@@ -223,7 +223,7 @@ class StageCheckpoint:
     # -- its epochs ------------------------------------------------------------------------------------------------
 
     def last_epoch(self, epochs: int, patience: int | None) -> int:
-        """Tell up to which epoch to train: not further, if the patience was over when the run was killed.
+        """Return up to which epoch to train: not further, if the patience was over when the run was killed.
 
         Parameters
         ----------

@@ -42,7 +42,7 @@ def _not_padding(y_true: Any) -> Any:
 def compile_network(
     model: keras.Model, plan: TrainingPlan, *, steps: int = 1, stage_depths: dict[str, int] | None = None
 ) -> None:
-    """Give a network its loss, its optimizer and the metrics of the history.
+    """Compile a network with its loss, its optimizer and the metrics of the history.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def _metrics(n_scores: int) -> list[keras.metrics.Metric]:
 
 
 def _layer_rates(model: keras.Model, decay: float, stage_depths: dict[str, int]) -> list[float] | None:
-    """Give each trainable variable its share of the rate; None where all have the whole."""
+    """Return the factor of the learning rate of each trainable variable; None where all are 1."""
     if decay == 1:
         return None
     rates = {

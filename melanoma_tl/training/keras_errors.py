@@ -18,7 +18,7 @@ _OUT_OF_MEMORY = (
 
 @contextmanager
 def explain_out_of_memory(plan: TrainingPlan) -> Iterator[None]:
-    """Say which settings to lower where the memory is full.
+    """Turn an error of full memory into a TrainingError that names the settings to lower.
 
     Parameters
     ----------

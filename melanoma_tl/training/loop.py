@@ -159,7 +159,7 @@ def held(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[None]:
 
 
 def _last_epoch(plan: TrainingPlan, checkpoint: StageCheckpoint | None) -> int:
-    """Tell up to which epoch of the stage to train: not further, where it had been stopped when it was killed."""
+    """Return up to which epoch of the stage to train: not further, where it had been stopped when it was killed."""
     if checkpoint is None:
         return plan.epochs
     if read_state(checkpoint.working).get("stopped"):

@@ -91,7 +91,7 @@ class Replicas:
         return -(-n_images // self.n_devices) * self.n_devices
 
     def share(self, n_images: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Tell which images of a batch this process reads.
+        """Return which images of a batch this process reads.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class Replicas:
         return np.asarray(broadcast_one_to_all(mine), dtype=np.uint8).tobytes()
 
     def raise_if_peer_lost(self, error: Exception) -> None:
-        """Say what to do where other processes are gone.
+        """Return what to do where other processes are gone.
 
         Parameters
         ----------
@@ -259,7 +259,7 @@ def _data_parallel(devices: list[str], backend: str) -> Any:
 
 
 def _gather(message: bytes) -> list[bytes]:
-    """Give the messages of all processes to each."""
+    """Gather the messages of all processes in each."""
     from jax.experimental import multihost_utils
 
     lengths = multihost_utils.process_allgather(np.array([len(message)])).ravel()
@@ -270,7 +270,7 @@ def _gather(message: bytes) -> list[bytes]:
 
 
 def _shorten(value: str) -> str:
-    """Give, for what is long, something shorter that differs where it does."""
+    """Return a value itself, or the digest of a long one."""
     if len(value) <= _LONGEST_SHOWN:
         return value
     return f"{value[:40]}… ({hashlib.sha256(value.encode()).hexdigest()[:8]})"

@@ -435,7 +435,7 @@ class TrainingRun:
 
 
 def _seeded(part: Any, seed: int) -> Any:
-    """Give a balancer or an augmenter without a seed of its own the classifier's."""
+    """Return a balancer or an augmenter with a seed: its own, else the classifier's."""
     if part is None or getattr(part, "random_state", None) is not None:
         return part
     return clone(part).set_params(random_state=seed)

@@ -1,4 +1,4 @@
-"""Tell whether the files of a folder are as they were written."""
+"""Return whether the files of a folder are as they were written."""
 
 import json
 import zlib
@@ -39,7 +39,7 @@ def is_sealed(folder: Path) -> bool:
 
 
 def _look(folder: Path) -> dict[str, list[int]]:
-    """Give size and CRC-32 of each file."""
+    """Return size and CRC-32 of each file."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _SEAL)
     return {path.relative_to(folder).as_posix(): [path.stat().st_size, _checksum(path)] for path in files}
 

@@ -303,7 +303,7 @@ class StagedTraining:
         return PreparedStage(parts, learner, batches, watched)
 
     def _weights(self, class_weight: dict[int, float] | None) -> NDArray[np.float64]:
-        """Give each image the weight of its class."""
+        """Return the class weight of each image."""
         if class_weight is None:
             return np.ones(len(self.data.labels))
         return np.vectorize(class_weight.__getitem__)(self.data.labels)
@@ -318,7 +318,7 @@ class StagedTraining:
     def _inputs(
         self, parts: SplitNetwork, views: ImageViews, repeats: int
     ) -> tuple[InputSource, tuple[InputSource, NDArray[np.float32]] | None]:
-        """Give what the learning part reads of the training and of the validation images."""
+        """Return what the learning part reads of the training and of the validation images."""
         data = self.data
         extract = self._extractor(parts)
         inputs = extract(views, data.rows, repeats, "training images")
