@@ -1,8 +1,8 @@
 """Write the tables of the page on the architecture as the code has them; a test compares the page with them.
 
-The packages and what each may import are those of the table in tests/test_architecture.py. Which modules an image
-passes is traced: `sys.setprofile` sees every call of a Python function, in all threads. What is traced is the second
-`fit`, with an empty cache, so that no module is on the list for having been imported only.
+The packages and what each may import are those of the table in tests/project/test_architecture.py. Which modules an
+image passes is traced: `sys.setprofile` sees every call of a Python function, in all threads. What is traced is the
+second `fit`, with an empty cache, so that no module is on the list for having been imported only.
 """
 
 import os
@@ -21,7 +21,7 @@ import melanoma_tl
 
 DOCS = Path(__file__).resolve().parent
 PACKAGE = Path(melanoma_tl.__file__).parent
-RULES = runpy.run_path(str(DOCS.parent / "tests" / "test_architecture.py"))
+RULES = runpy.run_path(str(DOCS.parent / "tests" / "project" / "test_architecture.py"))
 GROUND = frozenset(RULES["GROUND"].split())
 """What all others may import."""
 

@@ -42,7 +42,7 @@ from melanoma_tl.scale.shard_schema import schema_with
 from melanoma_tl.training.features import open_feature_store
 
 LOCAL = LocalFileSystem()
-EXAMPLE = Path(__file__).parents[1] / "examples" / "score_archive.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "score_archive.py"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 import melanoma_tl
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 WORKFLOWS = REPOSITORY / ".github" / "workflows"
 pytestmark = pytest.mark.skipif(
     not (WORKFLOWS.is_dir() and (REPOSITORY / ".ci").is_dir()), reason="not in a source distribution"

@@ -389,7 +389,7 @@ def fit_in_a_worker(folder, name, seed):
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_in_other_processes():
     tasks = [("own head", 0), ("stages", 1), ("own head", 1)]
-    folder = str(Path(__file__).parent)
+    folder = str(Path(__file__).parents[1])
     found = joblib.Parallel(2)(joblib.delayed(fit_in_a_worker)(folder, *task) for task in tasks)
     for task, weights in zip(tasks, found, strict=True):
         assert all(np.allclose(*pair, atol=1e-6) for pair in zip(weights, fit_one(*task), strict=True))

@@ -156,7 +156,7 @@ import os, sys
 import numpy as np
 import tensorflow as tf
 tf.config.experimental.enable_op_determinism()
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
 cache = os.environ["MELANOMA_TL_CACHE"]
 from conftest import draw_images, register_tiny
 from test_checkpoints import make

@@ -16,7 +16,7 @@ from melanoma_tl.metrics.multiclass_comparisons import compare_classes
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.text import list_facts
 
-COVERAGE = Path(__file__).parents[1] / "benchmarks" / "results" / "coverage" / "epyc_2_cores.json"
+COVERAGE = Path(__file__).parents[2] / "benchmarks" / "results" / "coverage" / "epyc_2_cores.json"
 ALWAYS_HOLD = {"sensitivity", "specificity", "accuracy", "precision", "npv", "average_precision"}
 """Which intervals held the truth in 93 % and more, however few the images."""
 

@@ -21,7 +21,7 @@ import importlib, os, random, shutil, signal, sys, time
 from pathlib import Path
 root, name, n_kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 cache = os.environ["MELANOMA_TL_CACHE"]
-sys.path.insert(0, sys.argv[4])
+sys.path[:0] = [sys.argv[4], os.path.dirname(sys.argv[4])]
 import conftest
 os.environ["MELANOMA_TL_CACHE"] = cache  # the tests have their own
 import test_kills

@@ -13,7 +13,7 @@ import pytest
 
 import melanoma_tl
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 PACKAGE = Path(melanoma_tl.__file__).parent
 REFERENCE = REPOSITORY / "docs" / "reference"
 FACES = (

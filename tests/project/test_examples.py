@@ -16,7 +16,7 @@ from melanoma_tl.backbones import PretrainedWeights, registry
 from melanoma_tl.datasets.challenges import get_challenge
 from melanoma_tl.datasets.synthetic import write_isbi
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(name, *arguments):

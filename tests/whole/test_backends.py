@@ -35,7 +35,7 @@ def count_stored(records: list[str]) -> list[int]:
 
 CHILD = """
 import json, logging, os, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, os.path.dirname({tests!r})]
 import numpy as np
 import conftest, test_backends
 os.environ["MELANOMA_TL_CACHE"] = {cache!r}

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore::melanoma
 
 BACKEND = keras.backend.backend()
 on_jax = pytest.mark.skipif(BACKEND != "jax", reason="Keras trains on several hosts with JAX alone")
-SCRIPT = Path(__file__).with_name("hosts.py")
+SCRIPT = Path(trainings.__file__).with_name("hosts.py")
 
 
 def start(folder, job, n=2):

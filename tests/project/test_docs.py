@@ -15,7 +15,7 @@ from melanoma_tl.backbones import PretrainedWeights
 from melanoma_tl.datasets.challenges import CHALLENGES
 from melanoma_tl.recipes import get_recipe
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 SNIPPETS = sorted((DOCS / "snippets").glob("*.py"))
 PAGES = sorted(DOCS.rglob("*.md"))
