@@ -49,7 +49,8 @@ def agree(folder):
 def complaint_about(n_images=24, **changes):
     options = {"weights": None, "epochs": 1, "random_state": 0, "verbose": 0, "precision": "float32"}
     try:
-        TransferClassifier("tiny", **(options | changes)).fit(draw_images(n_images), np.arange(n_images) % 2)
+        clf = TransferClassifier("tiny").set_params(**(options | changes))
+        clf.fit(draw_images(n_images), np.arange(n_images) % 2)
     except MelanomaTLError as error:
         return f"{type(error).__name__}: {error}"
     return None

@@ -107,8 +107,9 @@ def _existing_place(place: str | os.PathLike[str]) -> Path:
 
 def _why_not_found(files: Sequence[str], path: str, where: str) -> str:
     if len(files) > 1:
-        shown = ", ".join(files[:3]) + ", …" * (len(files) > 3)
-        return f"{len(files)} files have this name ({shown}); say in the table which, by suffix or path"
+        folder = os.path.commonpath([Path(file).absolute().parent for file in files])
+        shown = ", ".join([os.path.relpath(file, folder) for file in files[:3]] + ["…"] * (len(files) > 3))
+        return f"{len(files)} files have this name ({shown} in {folder}); say in the table which, by suffix or path"
     if files:
         return ""
     return f"no image {path!r}, its path in the table, in {where}" if path else f"no image of this name in {where}"
