@@ -392,7 +392,7 @@ class MetricsReport(ReportPlots):
 
     @property
     def two_class_reports(self) -> Mapping[str, "MetricsReport"]:
-        """This report under an empty title, in the form of `MulticlassReport.two_class_reports`."""
+        """This report itself; in a `MulticlassReport`, one report for each class."""
         return {"": self}
 
     @property
@@ -664,9 +664,9 @@ class MetricsReport(ReportPlots):
         Returns
         -------
         pandas.DataFrame
-            One row a metric: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
-            "low", "high", "confidence", "method", "n", "few" and "name", which is that of the test data: the tables of
-            several reports can be put under each other with ``pandas.concat``.
+            One row per metric: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
+            "low", "high", "confidence", "method", "n", "few" and "name", the name of the test data, so that the
+            tables of several reports can be joined with ``pandas.concat``.
 
         Examples
         --------
@@ -683,9 +683,9 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         claims : mapping of str to float or str
-            Names of metrics (recall, dice, iou and ppv are understood) and their values,
-            as a fraction (0.8667) or a percentage (86.67, "86.67 %"), with the digits
-            that were printed.
+            Names of metrics (recall, dice, iou and ppv are accepted too) and their values,
+            as a fraction (0.8667) or a percentage (86.67, "86.67 %"), with as many digits
+            as were published.
 
         Returns
         -------
