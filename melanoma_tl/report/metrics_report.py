@@ -392,7 +392,7 @@ class MetricsReport(ReportPlots):
 
     @property
     def two_class_reports(self) -> Mapping[str, "MetricsReport"]:
-        """This report itself; in a `MulticlassReport`, one report for each class."""
+        """The report itself, under an empty title; a `MulticlassReport` has one report for each class."""
         return {"": self}
 
     @property
