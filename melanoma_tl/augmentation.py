@@ -1,4 +1,4 @@
-"""`Augmenter`: which views of an image the classifier learns from."""
+"""`Augmenter`: random views of the training images."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _PARAMETERS = {
 _SEEDS = several(whole(at_least=0), at_least=1)
 
 _DRAWING = 3
-"""Number of the way in which views are drawn: views and features that were stored in another way are not taken."""
+"""Version of the algorithm that draws views: stored views and features of another version are not used."""
 
 
 class Augmenter(BaseEstimator):
     """Random flips, shifts, rotations, zooms and colour changes.
 
-    The parameters are named as in Keras's ``ImageDataGenerator``, in which the
-    published work and most of the field's notebooks are written, and what they do is
-    composed as there: zoom, shift and rotation are one affine map and one bilinear
-    interpolation, then the view is mirrored. All are drawn uniformly, and the same seed
-    gives the same views whatever backend Keras has. Nothing is changed by default. The published code is
+    The parameters have the names of Keras's ``ImageDataGenerator``, which the
+    published work and most notebooks of the field use, and the transformations are
+    composed in the same way: zoom, shift and rotation are one affine map with one bilinear
+    interpolation, followed by the flips. All values are drawn uniformly, and the same seed
+    gives the same views with every Keras backend. By default images are not changed. The published code is
     ``Augmenter(rotation_range=20, width_shift_range=0.2, height_shift_range=0.2, horizontal_flip=True)``,
     the published prose ``Augmenter(horizontal_flip=True, saturation_range=(1.0, 1.5))``
     (it says "increased" and gives no amount).
@@ -60,33 +60,33 @@ class Augmenter(BaseEstimator):
     Parameters
     ----------
     horizontal_flip, vertical_flip : bool, default=False
-        Mirror half of the images.
+        Mirror each image with probability 1/2.
     transpose : bool, default=False
-        Exchange rows and columns of half of the images, which must be square. With both flips,
-        images are shown in all eight symmetries of the square.
+        Exchange rows and columns of each image with probability 1/2; images must be square. With both flips,
+        this gives all eight symmetries of the square.
     rotation_range : float, default=0.0
-        Largest rotation to either side, in degrees, 0 to 180.
+        Maximum rotation in either direction, in degrees, 0 to 180.
     width_shift_range, height_shift_range : float, default=0.0
-        Largest shift to either side, as a share of the image, 0 to 1.
+        Maximum shift in either direction, as a share of the side of the image, 0 to 1.
     zoom_range : float or tuple of float, default=0.0
-        Factor by which the field of view is scaled: above 1 shows more, below 1
-        less. A number z means (1 - z, 1 + z).
+        Range of the factor by which the field of view is scaled: above 1 zooms out, below 1
+        zooms in. A number z means (1 - z, 1 + z).
     brightness_range : float or tuple of float, default=0.0
-        What is added to the pixels, as a share of the full range, -1 to 1. A number b means (-b, b).
+        Range of the value that is added to the pixels, as a share of the full range, -1 to 1. A number b means (-b, b).
     contrast_range : float, default=0.0
         The distance from the image's mean is scaled by a factor between 1 - c and 1 + c; 0 to 1.
     saturation_range : float or tuple of float, default=0.0
-        Factor of the saturation, 0 is grey. A number s means (1 - s, 1 + s).
+        Range of the factor of the saturation, where 0 is grey. A number s means (1 - s, 1 + s).
     fill_mode : {"nearest", "constant", "reflect", "wrap"}, default="nearest"
-        What fills the pixels that move in from outside.
+        How pixels outside the original image are filled.
     views : int or None, default=None
         None draws a new random view of every image in every epoch. A number k
-        draws k fixed views of each image, the first untouched, and goes
-        through them from epoch to epoch; what a frozen backbone makes of
-        these is computed once, of new ones in every epoch. Symmetries are gone through
-        in turn, not drawn: with both flips and `transpose`, 8 views are all there are.
+        draws k fixed views of each image, of which the first is the unchanged image, and
+        uses them in turn, one per epoch. The features of fixed views from a frozen backbone are
+        computed once; those of new views must be computed in every epoch. Fixed views use the symmetries
+        in turn instead of drawing them: both flips and `transpose` alone give exactly 8 different views.
     random_state : int or None, default=None
-        Seed of the views; None takes the classifier's in training and 0 elsewhere.
+        Seed of the views; None uses that of the classifier in training, and 0 elsewhere.
 
     Examples
     --------
@@ -184,8 +184,8 @@ class Augmenter(BaseEstimator):
         images : ndarray of shape (n_images, height, width, 3) and dtype uint8
             Raw RGB, 0 to 255; left as they are.
         keys : sequence of int of length n_images
-            A number for each image, not below 0, which seeds its views: what the classifier
-            takes from its content, so that an image has the same views in any dataset and any batch.
+            A number of at least 0 for each image, which seeds its views. The classifier
+            computes it from the pixels, so that an image has the same views in any dataset and any batch.
         views : sequence of int of length n_images
             Number of the view of each image; 0 is the untouched image.
 
@@ -199,7 +199,7 @@ class Augmenter(BaseEstimator):
         ImageError
             If the images are of another shape or dtype.
         ParameterError
-            If a parameter of the augmenter cannot be used, or there is not one key and one view an image.
+            If a parameter of the augmenter cannot be used, or `images`, `keys` and `views` differ in length.
         """
         self.check_parameters()
         images = _check_images(images)
@@ -218,7 +218,7 @@ class Augmenter(BaseEstimator):
 
     @checked(view=whole(at_least=0))
     def view_key(self, view: int) -> bytes:
-        """Compute what tells a fixed view apart from all others of the same image.
+        """Compute a key that identifies a fixed view among all views of the same image.
 
         Parameters
         ----------
@@ -246,20 +246,20 @@ class Augmenter(BaseEstimator):
         Parameters
         ----------
         dataset : ISBIDataset, or sequence of paths, PIL images or uint8 arrays
-            Where the images come from.
+            Source of the images.
         n : int, default=4
-            How many images, spread evenly over the dataset.
+            Number of images, spread evenly over the dataset.
         views : int, default=6
-            How many views of each beside the untouched one.
+            Number of views of each image, in addition to the unchanged image.
         size : tuple of int, default=(224, 224)
-            (height, width) in pixels at which the augmenter sees them.
+            (height, width) in pixels to which images are resized before augmentation.
         seed : int, optional
             Seed of the views; `random_state` by default.
 
         Returns
         -------
         matplotlib.figure.Figure
-            One row an image; save it with ``figure.savefig``.
+            One row per image; save it with ``figure.savefig``.
         """
         from melanoma_tl.images.loading import open_source
         from melanoma_tl.plots.contact_sheets import draw_views
@@ -281,7 +281,7 @@ class Augmenter(BaseEstimator):
         )
 
     def _ranges(self) -> dict[str, tuple[tuple[float, float], float]]:
-        """Return the range that each part of an `ImageTransform` is drawn from, and what changes nothing."""
+        """Return the range of each part of an `ImageTransform`, and its neutral value."""
         return {
             "rotation": (_as_range(self.rotation_range, around=0.0), 0.0),
             "row_shift": (_as_range(self.height_shift_range, around=0.0), 0.0),
@@ -320,7 +320,7 @@ def _as_range(value: Range, *, around: float) -> tuple[float, float]:
 
 
 def _check_images(images: Any) -> NDArray[np.uint8]:
-    """Stop at what would be taken for other images than it holds."""
+    """Raise an error for an array whose content could be misinterpreted."""
     try:
         pixels = np.asarray(images)
     except ValueError as error:  # of several sizes

@@ -1,4 +1,4 @@
-"""`Balancer`: which rows to train on, so that neither class drowns the other."""
+"""`Balancer`: undersampling and oversampling of the training rows."""
 
 import warnings
 from collections.abc import Mapping
@@ -30,42 +30,42 @@ _MOST = 0.5
 """Share of the rows that may be left out without a warning; the published sampling leaves out 0.42."""
 
 _CALLER = 6
-"""Calls between `_fit_resample` and the line that calls `fit_resample`: imbalanced-learn's stand between."""
+"""Stack level of the warning: frames of imbalanced-learn lie between `_fit_resample` and the caller."""
 
 
 class Balancer(BaseSampler):
-    """Cut the majority class, then oversample the minority class.
+    """Undersample the majority class, then oversample the minority class.
 
-    The defaults are the published sampling: the majority is cut to at most
-    twice the minority, and the minority is then repeated until it is as large
-    as the majority (173 melanomas and 727 benign images become 346 and 346).
-    Rows are chosen, never made up, so that it works on images of any shape,
-    on their paths and on tables of features. Balance the training set only:
-    inside `TransferClassifier.fit` this is seen to.
+    The defaults are the published sampling: the majority class is reduced to at most
+    twice the minority class, and rows of the minority class are then repeated until it is as large
+    as the majority class (173 melanomas and 727 benign images become 346 and 346).
+    No synthetic rows are made, so that it works with images of any shape,
+    with paths and with tables of features. Balance only the training set, as
+    `TransferClassifier.fit` does.
 
     Parameters
     ----------
     undersample : float or None, default=2.0
-        Largest size of any class, as a multiple of the smallest class; None leaves all rows.
+        Maximum size of any class, as a multiple of the smallest class; None keeps all rows.
     oversample : float or None, default=1.0
-        Smallest size of any class after that, as a share of the largest class; None adds no rows.
+        Minimum size of any class after undersampling, as a share of the largest class; None adds no rows.
     selection : {"first", "random"}, default="random"
-        Which rows of a cut class stay: the first ones in file order, as published,
-        or random ones. File order follows the contributing site, so "first" trains on some cameras only.
+        Rows of an undersampled class that are kept: the first ones in file order, as published,
+        or random ones. File order follows the contributing site, so that "first" trains on images of some cameras only.
     random_state : int or None, default=None
         Seed of the draws.
 
     Attributes
     ----------
     sample_indices_ : ndarray of int of shape (n_resampled,)
-        Position of each chosen row in what was given; repeated for oversampled rows.
+        Position of each chosen row in the input; repeated for oversampled rows.
     sampling_strategy_ : dict
         Number of rows of each class after resampling.
 
     See Also
     --------
     imblearn.under_sampling.RandomUnderSampler, imblearn.over_sampling.RandomOverSampler :
-        The samplers this one is built on.
+        The samplers that this class is built on.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class Balancer(BaseSampler):
 
     _sampling_type = "bypass"
 
-    # Asked for by the base class, whose single strategy the parameters of this one replace.
+    # Required by the base class; the parameters of this class replace its single strategy.
     sampling_strategy = "auto"
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
@@ -96,7 +96,7 @@ class Balancer(BaseSampler):
         self.random_state = random_state
 
     def fit(self, X: Any, y: ArrayLike, **params: Any) -> Self:
-        """Check the input and count what resampling would give.
+        """Check the input and compute the class sizes after resampling.
 
         Parameters
         ----------
@@ -121,7 +121,8 @@ class Balancer(BaseSampler):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Rows of any kind: a table, with gaps or without, an array of images, an array, Series or list of paths.
+            Rows of any kind: a table, which may have missing values, an array of images, or an array, Series or list
+            of paths.
         y : array-like of shape (n_samples,)
             Classes.
         **params : dict
@@ -137,7 +138,7 @@ class Balancer(BaseSampler):
         Raises
         ------
         DatasetError
-            If a label is missing, a class is spelled in several ways, there is one class only, or `X` and `y` are no
+            If a label is missing, a class is spelled in several ways, there is only one class, or `X` and `y` are not
             rows and their classes.
         ParameterError, UnknownNameError
             If a parameter cannot be used.
@@ -151,7 +152,7 @@ class Balancer(BaseSampler):
         try:
             if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
                 distinguish(y)
-            # imbalanced-learn's validation knows tables only: anything else is resampled through its row numbers.
+            # imbalanced-learn accepts only tables: any other input is resampled by its row numbers.
             if _is_table(X):
                 return super().fit_resample(X, y, **params)
             rows, y_resampled = super().fit_resample(np.arange(len(X)).reshape(-1, 1), y, **params)
@@ -172,7 +173,7 @@ class Balancer(BaseSampler):
     def _check_X_y(  # noqa: N802 -- the name that imbalanced-learn calls
         self, X: Any, y: ArrayLike, accept_sparse: Any = None
     ) -> tuple[Any, NDArray[Any], bool]:
-        """Check rows as those samplers of imbalanced-learn do that choose and do not compute: cells may be anything."""
+        """Check the input like the random samplers of imbalanced-learn, which accept cells of any type."""
         labels, binarize_y = check_target_type(y, indicate_one_vs_all=True)
         if not hasattr(X, "iloc"):
             X = check_array(X, dtype=None, accept_sparse=accept_sparse or ["csr", "csc"], ensure_all_finite=False)
@@ -205,7 +206,7 @@ class Balancer(BaseSampler):
         return X.iloc[rows].reset_index(drop=True) if hasattr(X, "iloc") else X[rows], y[rows]
 
     def _cut(self, y: NDArray[Any], sizes: dict[Any, int], rng: np.random.RandomState) -> NDArray[np.intp]:
-        """Return the positions that stay, in file order."""
+        """Return the positions of the kept rows, in file order."""
         if self.selection == "random":
             sampler = RandomUnderSampler(sampling_strategy=sizes, random_state=rng)
             sampler.fit_resample(np.arange(len(y)).reshape(-1, 1), y)
@@ -259,7 +260,7 @@ class Balancer(BaseSampler):
 
 
 def _is_table(X: Any) -> bool:
-    """Return whether X is a table, whose rows have cells, and not a sequence of other things."""
+    """Return whether X is a table of rows with cells, as opposed to a sequence of images or paths."""
     if getattr(X, "shape", ()):
         return len(X.shape) == 2
     is_one = isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)

@@ -15,10 +15,10 @@ __all__ = ["best", "fast", "get_recipe", "list_recipes", "paper"]
 def paper() -> dict[str, Any]:
     """Set up the published network and training, exactly.
 
-    VGG19 from block5_conv2 on, two dense layers of 4096, images divided by 255,
+    VGG19, trainable from block5_conv2 on, two dense layers of 4096, images divided by 255,
     RMSprop at 1e-4, 35 epochs of 692 batches of 16, no early stopping, the
-    augmentation of the published code, and the first benign images up to twice
-    the number of melanomas.
+    augmentation of the published code, and only the first benign images, twice as many
+    as there are melanomas.
 
     Returns
     -------
@@ -48,10 +48,10 @@ def paper() -> dict[str, Any]:
 
 
 def fast() -> dict[str, Any]:
-    """Set up a frozen VGG19 and an exact logistic regression on feature maps of ten depths.
+    """Set up a frozen VGG19 and an exact logistic regression on pooled feature maps of ten layers.
 
-    Every image is computed once; minutes on two cores. Layers, pooling and penalty were chosen by
-    five-fold cross-validation on the training images of ISBI 2016 alone.
+    Each image passes through VGG19 once, which takes minutes on two cores. Layers, pooling and penalty were chosen
+    by five-fold cross-validation on the training images of ISBI 2016 only.
 
     Returns
     -------
@@ -80,10 +80,10 @@ def fast() -> dict[str, Any]:
 
 
 def best() -> dict[str, Any]:
-    """Set up `fast` on larger images, and on four views of each, in training and in scoring.
+    """Set up `fast` with larger images and four views of each image, in training and in scoring.
 
-    About seven times the time of `fast`, for the best metrics that cross-validation on the training
-    images of ISBI 2016 found.
+    It takes about seven times as long as `fast`, and had the best metrics in cross-validation on the training
+    images of ISBI 2016.
 
     Returns
     -------
@@ -111,12 +111,12 @@ def get_recipe(name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Parameters of `TransferClassifier`, made anew.
+        Parameters of `TransferClassifier`, in new objects.
 
     Raises
     ------
     UnknownNameError
-        If there is none; the message lists all.
+        If there is no such recipe; the message lists all.
     """
     if name not in RECIPES:
         raise UnknownNameError("recipe", name, RECIPES)

@@ -1,4 +1,4 @@
-"""`BaseClassifier`: what everything that scores images can do, from one way to score them."""
+"""`BaseClassifier`: prediction, calibration and threshold, shared by all classifiers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -25,13 +25,13 @@ from melanoma_tl.metrics.validation import check_classes
 
 
 class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
-    """Probabilities, classes, calibration and threshold, for whatever has scores."""
+    """Base class: probabilities, classes, calibration and threshold from the scores that a subclass computes."""
 
     threshold: float
     verbose: int
     _post: PostProcessing = PostProcessing()
 
-    if TYPE_CHECKING:  # set by `fit`, or computed: at run time an unfitted classifier has none of them
+    if TYPE_CHECKING:  # set by `fit`, or properties of a subclass: an unfitted classifier must not have them
 
         @property
         def classes_(self) -> NDArray[Any]:
@@ -43,7 +43,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
 
         @property
         def fingerprints_(self) -> Mapping[str, Fingerprints]:
-            """What the images of "training" and others can be recognised by."""
+            """Fingerprints of the images of "training", "validation" and so on."""
 
         @property
         def provenance_(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _scored_with(self, tta: int | None) -> dict[str, Any]:
-        """Return what can be set anew after `fit` and makes other scores of the same images, as JSON holds it."""
+        """Return the settings, as JSON values, that may be changed after `fit` and that change the scores."""
 
     @abstractmethod
     def _prevalence_of_scores(self) -> float:
@@ -79,17 +79,17 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
             Images, raw RGB.
         tta : {1, 2, 4, 8}, optional
-            Number of views to average; by default what the classifier, or each member of an ensemble, was made with.
+            Number of views to average; by default the `tta` of the classifier, or of each member of an ensemble.
         batch_size : int, optional
-            Images that go through the network at once; by default as many as keep the processor busy in
-            little memory, 16 of 224x224, and 64 on a GPU.
+            Images per forward pass; by default 16 of 224x224, or 64 on a GPU, which keep the processor busy with
+            little memory.
 
         Returns
         -------
         ndarray of shape (n_images, n_classes) and dtype float64
-            Probabilities in the order of `classes_`, those of two classes calibrated if `calibrate` was called;
-            NaN where an image could not be read and `on_error` is "skip". Melanoma is the column of `pos_label_`.
-            Each row adds up to 1. Of an ensemble with ``combine="rank"``, mean ranks in place of probabilities.
+            Probabilities in the order of `classes_`; each row sums to 1. The column of `pos_label_` is melanoma.
+            With two classes they are calibrated if `calibrate` was called. NaN where an image could not be read and
+            `on_error` is "skip". An ensemble with ``combine="rank"`` gives mean ranks instead of probabilities.
 
         Raises
         ------
@@ -98,8 +98,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         ImageError
             If an image cannot be read and `on_error` is "raise".
         ParameterError
-            If `tta` is none of these numbers, 8 and the images are not square, or not that of `calibrate`, or if
-            `batch_size` is below 1.
+            If `tta` is not 1, 2, 4 or 8, is 8 with images that are not square, or differs from the `tta` at which
+            the classifier was calibrated; or if `batch_size` is below 1.
 
         Notes
         -----
@@ -127,15 +127,15 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         Returns
         -------
         ndarray of shape (n_images,)
-            Melanoma where its score is strictly above `threshold_`, else benign; of several
-            diagnoses the one with the highest score. As in `classes_`.
+            Labels from `classes_`: melanoma if its predicted probability is strictly greater than `threshold_`, else
+            benign; with more than two classes, the class with the highest probability.
 
         Raises
         ------
         NotFittedError
             Before `fit` or `load`.
         ImageError
-            If an image cannot be read: an unread image has no class, whatever `on_error` says.
+            If an image cannot be read, even with ``on_error="skip"``: there is no label for a missing prediction.
         """
         scores = self.predict_proba(X)
         unread = np.flatnonzero(np.isnan(scores[:, 0]))
@@ -151,14 +151,14 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         return benign_and_melanoma[(scores[:, known.melanoma] > self.threshold_).astype(int)]
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy, as every scikit-learn classifier does; `MetricsReport` says more.
+        """Return the accuracy, as every scikit-learn classifier does; for other metrics see `MetricsReport`.
 
         Parameters
         ----------
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
             Images, raw RGB.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
+            Their classes, if `X` does not contain labels: values of `classes_`, or 0 and 1, where 1 is melanoma.
         sample_weight : array-like of shape (n_images,), optional
             Weights of the images.
 
@@ -196,24 +196,25 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         method: str = "sigmoid",
         prevalence: float | None = None,
     ) -> Calibration:
-        """Make probabilities of the scores, on validation images.
+        """Calibrate the scores on validation images, so that they are probabilities.
 
-        From then on `predict_proba` gives calibrated scores, and so do saved and exported models. The
-        order of the images, and so the AUC, stays as it is; a threshold of `tune_threshold` moves along, so that
-        the same images are called melanoma. `fit` forgets the calibration.
+        Afterwards `predict_proba`, saved models and exported models give calibrated probabilities. The
+        ranking of the images, and so the AUC, does not change. A threshold chosen by `tune_threshold` is
+        transformed too, so that `predict` gives the same labels. `fit` discards the calibration.
 
         Parameters
         ----------
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
-            Validation images: not those of training, and not those of the test.
+            Validation images, which are in neither the training data nor the test data.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
+            Their classes, if `X` does not contain labels: values of `classes_`, or 0 and 1, where 1 is melanoma.
         method : {"sigmoid", "temperature"}, default="sigmoid"
-            Platt's slope and intercept; or the slope alone, after a shift from the prevalence in training, which
-            supposes that nothing else makes the scores too high or too low on the whole.
+            "sigmoid" fits Platt's slope and intercept. "temperature" fits the slope only, after correcting the
+            scores for the prevalence in training; it assumes that there is no other cause of scores that are too
+            high or too low on average.
         prevalence : float, optional
-            How frequent melanoma is where the probabilities shall hold, between 0 and 1; as among these
-            images by default.
+            Prevalence of melanoma where the probabilities will be used, between 0 and 1; by default that of
+            these images.
 
         Returns
         -------
@@ -225,8 +226,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         NotFittedError
             Before `fit` or `load`.
         DatasetError
-            If there are no labels, only one class, the scores do not rise with melanoma, or no temperature is
-            the best.
+            If there are no labels, only one class, the scores are not higher for melanoma than for benign images, or
+            the likelihood has no maximum at a finite temperature.
         UnknownNameError
             If a label is none of the classes.
         ParameterError
@@ -238,7 +239,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
             If the classifier was trained with some of the images.
         """
         self._check_fitted()
-        prevalence_of_scores = self._prevalence_of_scores()  # first of all: of ranks there is none
+        prevalence_of_scores = self._prevalence_of_scores()  # before scoring: raises an error for ranks
         truth, scores, images = self._score_for_tuning(X, y)
         calibration = fit_calibration(
             truth,
@@ -266,34 +267,35 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
     ) -> OperatingPoint:
         """Choose the threshold on validation images, by exactly one of four rules.
 
-        From then on `predict` and reports take it instead of the parameter `threshold`, and saved and
-        exported models know it. `fit` forgets it. It holds for scores that come about as these do: with another `tta`,
-        or when the parameter `threshold` is set, there is none until it is chosen anew.
+        Afterwards `predict` and reports use it instead of the parameter `threshold`, and saved and
+        exported models contain it. `fit` discards it. It is valid only for scores computed with the same settings:
+        after a change of `tta` or of the parameter `threshold`, it must be chosen again.
 
         Parameters
         ----------
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
-            Validation images: not those of training, and not those of the test.
+            Validation images, which are in neither the training data nor the test data.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
+            Their classes, if `X` does not contain labels: values of `classes_`, or 0 and 1, where 1 is melanoma.
         sensitivity, specificity, cost_ratio, prevalence, youden, assurance, confidence
             As `melanoma_tl.metrics.choose_threshold`.
 
         Returns
         -------
         OperatingPoint
-            The threshold, and what it reaches on these images; also in `operating_point_`.
+            The threshold, and the metrics at it on these images; also in `operating_point_`.
 
         Raises
         ------
         NotFittedError
             Before `fit` or `load`.
         DatasetError
-            If there are no labels, only one class, or too few images to assure what is asked for.
+            If there are no labels, only one class, or too few images for the requested assurance.
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If not exactly one rule is given, it cannot be followed, or scores come about otherwise than in `calibrate`.
+            If not exactly one rule is given, no threshold satisfies it, or the settings of scoring have changed since
+            `calibrate`.
 
         Warns
         -----
@@ -318,16 +320,16 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     @property
     def calibration_(self) -> Calibration:
-        """What `calibrate` found; a NotFittedError before."""
+        """The result of `calibrate`; a NotFittedError if it was not called."""
         if self._post.calibration is None:
             raise NotFittedError("this classifier is not calibrated: call calibrate with validation images")
         return self._post.calibration
 
     @property
     def operating_point_(self) -> OperatingPoint:
-        """What `tune_threshold` found, on the scale of `predict_proba`; a NotFittedError before.
+        """The result of `tune_threshold`, on the scale of `predict_proba`; a NotFittedError if it was not called.
 
-        A ParameterError, if scores come about otherwise by now.
+        A ParameterError if the settings of scoring have changed since.
         """
         if self._post.operating_point is None:
             raise NotFittedError("no threshold was tuned: call tune_threshold with validation images")
@@ -336,31 +338,31 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     @property
     def threshold_(self) -> float:
-        """Strictly above which a score is called melanoma: that of `tune_threshold`, else the parameter."""
+        """The threshold of `predict`: that of `tune_threshold` if it was called, else the parameter `threshold`."""
         return self.threshold if self._post.operating_point is None else self.operating_point_.threshold
 
     def _settings_of(self, what: str, tta: int | None = None) -> dict[str, Any]:
-        """Return what may have been set anew since something was found, as JSON holds it."""
+        """Return the settings that must not change after calibration or tuning, as JSON values."""
         settings = self._scored_with(tta)
         return settings | {"threshold": float(self.threshold)} if what == "operating_point" else settings
 
     def _check_threshold_fits(self) -> None:
-        """Stop where scores come about otherwise than those that the threshold was chosen on."""
+        """Raise an error if the settings of scoring have changed since the threshold was chosen."""
         self._post.check("operating_point", self._settings_of("operating_point"))
         self._check_calibration_fits()
 
     def _check_calibration_fits(self, tta: int | None = None) -> None:
-        """Stop where scores come about otherwise than those that were calibrated."""
+        """Raise an error if the settings of scoring have changed since calibration."""
         if self._post.calibration is not None:
             self._post.check("calibration", self._settings_of("calibration", tta))
 
     def _score_for_tuning(
         self, X: Any, y: ArrayLike | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], Fingerprints]:
-        """Return labels and raw scores of the images that can be read, and what they can be recognised by."""
+        """Return labels, raw scores and fingerprints of the images that can be read."""
         self._check_fitted()
         check_two_classes(self, "tuning")
-        open_source(X, y).known_labels()  # stops where there are none, before anything is computed
+        open_source(X, y).known_labels()  # raises an error if there are none, before anything is computed
         validation = identify(X, verbose=self.verbose)
         trained_with = training_identity(
             "what this model was trained with", {"training": self.fingerprints_["training"]}
@@ -375,7 +377,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         return truth[readable], scores[readable], validation.fingerprints
 
     def _describe_post(self) -> dict[str, Any]:
-        """Return what was found, for people and for programs that load exported models."""
+        """Return calibration and operating point for the description of an exported model."""
         calibration, point = self._post.calibration, self._post.operating_point
         return {
             "calibration": None if calibration is None else asdict(calibration),
@@ -383,18 +385,18 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         }
 
     def _post_to_state(self) -> dict[str, Any] | None:
-        """Return what a file keeps, once the threshold is known to fit the scores: a file has one threshold."""
+        """Return calibration and operating point for a model file, after a check that the threshold is valid."""
         if self._post.operating_point is not None:
             self._check_threshold_fits()
         return self._post.to_state()
 
     def _restore_post(self, state: Mapping[str, Any] | None) -> None:
-        """Take up what a file holds; what it does not say of how scores came about is taken to be as now."""
+        """Restore calibration and operating point from a file; settings that the file lacks are taken as unchanged."""
         if state is not None:
             now = {what: self._settings_of(what) for what in ("calibration", "operating_point")}
             self._post = PostProcessing.from_state(state, now)
 
-    # -- what it has seen ------------------------------------------------------------------------------------------
+    # -- images that the model has seen ----------------------------------------------------------------------------
 
     def seen_images(self, X: Any) -> Overlap:
         """Find which images this model was fitted or tuned with: in training, as validation data, or to tune it.
@@ -402,7 +404,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
-            Images to look for; an ISBIDataset without images is compared by its ids.
+            Images to look for; an ISBIDataset without image files is compared by its ids.
 
         Returns
         -------
@@ -425,7 +427,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        # Paths: scikit-learn has no word for images of shape (n, height, width, 3).
+        # Inputs are paths; scikit-learn has no tag for images of shape (n, height, width, 3).
         tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
         return tags
 
@@ -441,7 +443,8 @@ def describe_scores(classifier: BaseClassifier) -> dict[str, Any]:
     Returns
     -------
     dict
-        Classes, melanoma, the class of each score; of two classes the threshold and how it was tuned; the provenance.
+        Classes, label of melanoma, class of each score and provenance; with two classes also the threshold,
+        calibration and operating point.
     """
     classes, is_binary = classifier.classes_.tolist(), len(classifier.classes_) == 2
     tuning = {"threshold": classifier.threshold_, **classifier._describe_post()} if is_binary else {}
@@ -455,7 +458,7 @@ def describe_scores(classifier: BaseClassifier) -> dict[str, Any]:
 
 
 def scores_of(classifier: BaseClassifier) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
-    """Return what an exported classifier is compared with.
+    """Return the function whose scores an exported classifier must reproduce.
 
     Parameters
     ----------
@@ -465,7 +468,7 @@ def scores_of(classifier: BaseClassifier) -> Callable[[NDArray[np.uint8]], NDArr
     Returns
     -------
     callable
-        From images to what `predict_proba` gives, without the probabilities of benign where there are two classes.
+        From images to the columns of `predict_proba`; with two classes, only the column of melanoma.
     """
     quiet = quiet_copy(classifier)
     columns = [classes_of(classifier).melanoma] if len(classifier.classes_) == 2 else slice(None)

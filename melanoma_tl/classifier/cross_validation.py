@@ -27,7 +27,7 @@ _VALIDATIONS = {
     "next_fold": "next_fold, which no member was trained on",
     "held_out": "held_out: the epoch was chosen on the images that are scored, and out-of-fold metrics are too good",
 }
-"""What training may watch, and what a report says of it."""
+"""Choices of `validation`, and the description of each in a report."""
 
 
 @checked(
@@ -52,59 +52,58 @@ def cross_validate(
 ) -> Ensemble:
     """Train a clone of a classifier on all but one fold, for each fold, and score that fold with it.
 
-    Folds are stratified, and what belongs together is in one fold: lesions and patients as far as
-    they are known, copies and near-duplicates in any case. Every image so gets an honest score,
-    from the one member that has not seen it or its like, and the members make an ensemble.
+    Folds are stratified and grouped: images of the same lesion or patient, as far as these are known, and
+    copies and near-duplicates in any case, are in the same fold. Every image is scored by the member
+    that was trained on neither it nor images of its group. The members form an ensemble.
 
     Parameters
     ----------
     classifier : TransferClassifier
-        Not changed; fitted or not. Its `pos_label` names melanoma where the labels do not.
+        It is not changed, and need not be fitted. Set its `pos_label` if melanoma cannot be inferred from the labels.
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
         Images, raw RGB.
     y : array-like of shape (n_images,), optional
-        Their classes, where `X` has none.
+        Their classes, if `X` does not contain labels.
     folds : int, default=5
         Number of folds, at least 2.
     groups : {"auto", "patient", "lesion"}, array-like of shape (n_images,) or None, default="auto"
-        What must not be divided, as in `ISBIDataset.split`. Only an ISBIDataset knows patients and
-        lesions: with other images give an array, in which missing values stand alone.
+        Images of a group are kept in one fold, as in `ISBIDataset.split`. Only an ISBIDataset contains patients and
+        lesions: for other images pass an array; an image with a missing value is a group of its own.
     validation : {"next_fold", "held_out"} or None, default=None
-        What training watches, for early stopping and to go back to the best epoch:
+        Validation data for early stopping and for restoring the best epoch:
 
-        - None: nothing. Each member is trained as ``fit`` trains it without validation data, for all its
-          epochs. Out-of-fold scores are honest.
-        - "next_fold": another fold, which is taken from the training images. Out-of-fold scores
-          are honest, from members with fewer training images (3 folds of 5 instead of 4).
-        - "held_out": the held-out fold itself. The epoch is then chosen on the very images that the
-          metrics are about: members are as good as with "next_fold" or better, but their
-          out-of-fold metrics are too good, and say so.
+        - None: none. Each member is trained for all its epochs. Out-of-fold scores are unbiased.
+        - "next_fold": another fold, which is then not used for training. Out-of-fold scores
+          are unbiased, but members have fewer training images (3 folds of 5 instead of 4).
+        - "held_out": the held-out fold itself. The epoch is then chosen on the same images that
+          the metrics are computed from: members are as good as with "next_fold" or better, but the
+          out-of-fold metrics are optimistically biased; reports state this.
     combine : {"mean", "rank"}, default="mean"
-        How the ensemble combines its members; their scores of the held-out folds are the
-        reference scores of "rank".
+        How the ensemble combines its members; "rank" uses the scores of each member's held-out fold as
+        reference scores.
     random_state : int or None, default=None
-        Seed of the folds and of all members, each of which gets another one; that of the
-        classifier by default.
+        Seed from which the seed of the folds and a different seed for each member are drawn; by default the
+        `random_state` of the classifier.
     verbose : int, default=1
         0 shows no progress over the folds.
 
     Returns
     -------
     Ensemble
-        Of the members, in the order of their folds, at the threshold of the classifier, with
+        The members in the order of their folds, with the `threshold` of the classifier. It has
         `out_of_fold_scores_` and `folds_` of shape (n_images,), `out_of_fold_report` and `fold_metrics`.
 
     Raises
     ------
     DatasetError
-        If there are no labels, one is missing, nothing says which is melanoma, or there are too few groups for the
+        If there are no labels, one is missing, it is unknown which is melanoma, there are too few groups for the
         folds, or `X` cannot be divided.
     ParameterError
-        If a parameter cannot be used, or the classifier stops early and nothing is watched.
+        If a parameter cannot be used, or the classifier has `early_stopping` and `validation` is None.
     ImageError, WeightsUnavailableError
         As in `TransferClassifier.fit`.
     UnknownNameError
-        If `validation`, `groups` or `combine` is no known word.
+        If `validation`, `groups` or `combine` is none of the listed values.
 
     Examples
     --------
@@ -172,7 +171,7 @@ def _check(classifier: TransferClassifier, folds: int, validation: str | None) -
 
 
 def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the labels as they are given, and as 0 and 1."""
+    """Return the original labels, and the labels as 0 and 1."""
     if hasattr(X, "as_numpy_iterator"):
         raise DatasetError(
             "a tf.data.Dataset cannot be divided into folds: pass an ISBIDataset, paths, PIL images or an array"
@@ -201,5 +200,5 @@ def _number_groups(X: Any, n_images: int, groups: str | ArrayLike | None, *, ver
 
 
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:
-    """Take some of the images; where they have no ids, messages still name them as the user does."""
+    """Take some of the images; images without ids keep their original positions in messages."""
     return X[rows] if is_table(X) else Part(X, rows, name=name_of(X))

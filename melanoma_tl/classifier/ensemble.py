@@ -61,17 +61,17 @@ _PARTS = {
     "cross_validation": TABLE | NONE,
     "tuning": TABLE | NONE,
 }
-"""What the part that is no member holds."""
+"""Contents of the part of a file that describes the ensemble itself."""
 
 _AT_ONCE = 256
-"""Images of a stream that are in memory at once."""
+"""Number of images of a stream that are held in memory at the same time."""
 
 
 class Ensemble(BaseClassifier):
     """Several classifiers that score as one, in scikit-learn's grammar.
 
-    Made of fitted classifiers it scores at once; `fit` trains unfitted clones of them. `cross_validate`
-    makes one that knows its out-of-fold scores.
+    An ensemble of fitted classifiers can score without `fit`; `fit` trains clones of the classifiers.
+    `cross_validate` returns an ensemble with out-of-fold scores.
 
     Parameters
     ----------
@@ -80,50 +80,50 @@ class Ensemble(BaseClassifier):
     combine : {"mean", "rank"}, default="mean"
         Take the mean of the members' probabilities, or of their ranks among reference scores (see Notes).
     threshold : float, default=0.5
-        `predict` says melanoma where the score is strictly above it. Ranks are no
-        probabilities: choose their threshold on validation data.
+        `predict` returns melanoma if the score is strictly greater. With ``combine="rank"`` scores are not
+        probabilities: choose the threshold on validation data.
     random_state : int or None, default=None
-        Seed from which `fit` draws another one for each member, so that several members with the
-        same parameters differ; None leaves them their own.
+        Seed from which `fit` draws a different seed for each member, so that members with the
+        same parameters differ; with None each member keeps its own `random_state`.
     verbose : int, default=1
-        0 shows no progress over the members; they have a `verbose` of their own.
+        0 shows no progress over the members; each member has its own `verbose`.
 
     Attributes
     ----------
     members_ : list of TransferClassifier
-        The classifiers that score: those that `fit` trained, or else `classifiers`.
+        The classifiers whose scores are combined: those that `fit` trained, or else `classifiers`.
     classes_ : ndarray of shape (n_classes,)
         The classes of the members, sorted.
     pos_label_ : object
-        Which of them is melanoma, as `TransferClassifier.pos_label_`.
+        The class that is melanoma, as `TransferClassifier.pos_label_`.
     reference_scores_ : list of ndarray
-        For each member, the scores that "rank" compares with: of the images of `set_reference` or
-        of the validation data of `fit`; after `cross_validate`, of the fold that it was not trained on.
+        For each member, the scores among which "rank" ranks a new score: those of the images of `set_reference`, or
+        of the validation data of `fit`; after `cross_validate`, those of the member's held-out fold.
     cross_validation_ : OutOfFold
         Only of an ensemble that `cross_validate` made.
     fingerprints_ : dict of str to Fingerprints
-        What the images of "training", "validation" and "member tuning" of any member can be recognised by.
+        Fingerprints of the "training", "validation" and "member tuning" images of all members.
     provenance_ : dict
-        What all members have in common in theirs, and under "members" what each has of its own.
+        The provenance that all members share, and under "members" the entries in which they differ.
 
     Notes
     -----
-    A member that is more confident than the others has more say in a mean of probabilities. A mean of
-    ranks takes only the order from each:
+    In a mean of probabilities, a member with more extreme probabilities has more influence. A mean of
+    ranks uses only how each member orders the images:
 
         score(x) = mean of F_m(p_m(x)) over the members m
 
     where p_m is the probability that member m gives and F_m the distribution of its n reference
     scores, with 0 and 1 added: at the i-th smallest of these n + 2 it is (i - 0.5) / (n + 2)
-    (Hazen's plotting position; the mean i where scores are equal), and linear in between. F_m
-    rises everywhere, so that a single member keeps its order, and its AUC, exactly.
+    (Hazen's plotting position; tied scores share the mean of their i), and linear in between. F_m
+    is strictly increasing, so that a single member keeps exactly its order of the images, and its AUC.
 
     Averaging ranks is an old way to combine classifiers (Ho, Hull and Srihari 1994, "Decision
     combination in multiple classifier systems"), and won ISIC 2020 (Ha, Liu and Liu 2020,
-    arXiv:2010.05351). There the ranks were those within the test set: a score then depends on which
-    other images are scored with it, and a single image has none. Here it does not. The price is that
-    reference images are needed, that members are compared fairly only where their reference images are
-    alike, and that between and beyond few reference scores a rank is an interpolation.
+    arXiv:2010.05351). There the ranks were those within the test set, so that a score depends on which
+    other images are scored with it, and a single image cannot be scored. Ranks among reference scores avoid
+    this. They have three drawbacks: reference images are needed; members are compared fairly only if their
+    reference images come from the same distribution; and with few reference scores, ranks are mostly interpolated.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class Ensemble(BaseClassifier):
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
             Training images, raw RGB.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none.
+            Their classes, if `X` does not contain labels.
         validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
             As in `TransferClassifier.fit`; "rank" takes its reference scores from these images.
 
@@ -199,7 +199,7 @@ class Ensemble(BaseClassifier):
         return self
 
     def set_reference(self, X: Any) -> Self:
-        """Let each member score the images that ``combine="rank"`` compares with, in its own number of views.
+        """Compute the reference scores of ``combine="rank"``: each member scores the images with its own `tta`.
 
         Parameters
         ----------
@@ -228,7 +228,7 @@ class Ensemble(BaseClassifier):
 
     @property
     def members_(self) -> list[TransferClassifier]:
-        """The classifiers that score."""
+        """The classifiers whose scores are combined."""
         members = list(getattr(self, "_trained", self._check_parameters()))
         for number, member in enumerate(members):
             if not hasattr(member, "classes_"):
@@ -244,7 +244,7 @@ class Ensemble(BaseClassifier):
         return members
 
     def _check_parameters(self) -> tuple[TransferClassifier, ...]:
-        """Check every parameter, and give the classifiers, of which there may be one alone."""
+        """Check every parameter, and return the classifiers as a tuple, also if a single one was given."""
         return tuple(check(self.get_params(deep=False), _PARAMETERS)["classifiers"])
 
     def _check_fitted(self) -> None:
@@ -257,7 +257,7 @@ class Ensemble(BaseClassifier):
     # -- prediction ------------------------------------------------------------------------------------------------
 
     def _score(self, X: Any, tta: int | None = None, batch_size: int | None = None) -> NDArray[np.float64]:
-        """Combine the scores of the members, each calibrated if it is."""
+        """Combine the scores of the members, after the calibration of each calibrated member."""
         members = self.members_
         if len(self.classes_) > 2:
             if self.combine == "rank":
@@ -275,7 +275,7 @@ class Ensemble(BaseClassifier):
         return np.mean([self._rescale(number, of_one[:, melanoma]) for number, of_one in enumerate(scores)], axis=0)
 
     def _scored_with(self, tta: int | None) -> dict[str, Any]:
-        """Return what can be set anew after `fit` and makes other scores of the same images."""
+        """Return the settings that may be changed after `fit` and that change the scores."""
         members = self.members_
         settings: dict[str, Any] = {
             "combine": self.combine,
@@ -291,7 +291,7 @@ class Ensemble(BaseClassifier):
         return settings
 
     def _score_members(self, X: Any, tta: int | None, batch_size: int | None) -> list[NDArray[np.float64]]:
-        """Let each member score the same images in the same order, which a stream gives only once."""
+        """Let each member score the same images in the same order; a stream is read only once."""
         source, members = open_source(X), self.members_
         parts = source.parts(_AT_ONCE) if source.is_stream else [X]
         scores = [[member.predict_proba(part, tta=tta, batch_size=batch_size) for member in members] for part in parts]
@@ -308,7 +308,7 @@ class Ensemble(BaseClassifier):
         return float(np.mean(prevalences))
 
     def _rescale(self, number: int, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn the probabilities that a member gives into what is averaged."""
+        """Turn the probabilities of a member into the values that are averaged: themselves, or ranks."""
         return scores if self.combine == "mean" else rank_among(scores, self.reference_scores_[number])
 
     @property
@@ -323,7 +323,7 @@ class Ensemble(BaseClassifier):
 
     @property
     def fingerprints_(self) -> dict[str, Fingerprints]:
-        """What the images of any member can be recognised by, each once."""
+        """Fingerprints of the images of all members, without repetitions."""
         of_members = [
             member.fingerprints_ | ({} if (images := _post_of(member).images) is None else {"member tuning": images})
             for member in self.members_
@@ -347,7 +347,7 @@ class Ensemble(BaseClassifier):
 
     @property
     def out_of_fold_scores_(self) -> NDArray[np.float64]:
-        """The score of each image from the member that was not trained on it, as `predict_proba` scales it."""
+        """The score of each image from the member that was not trained on it, on the scale of `predict_proba`."""
         scores = np.full(len(self.folds_), np.nan)
         for number in range(len(self.members_)):
             rows = self.folds_ == number
@@ -367,8 +367,8 @@ class Ensemble(BaseClassifier):
     def out_of_fold_report(self, fold: int | None = None, **options: Any) -> "MetricsReport":
         """Report on the out-of-fold scores.
 
-        They are the scores of single members, each trained on a part of the images. The ensemble
-        itself is as a rule better than its members; only images that none of them has seen tell.
+        They are scores of single members, each trained on part of the images. The ensemble is usually better
+        than its members; its own performance can be measured only on images that no member has seen.
 
         Parameters
         ----------
@@ -460,7 +460,7 @@ class Ensemble(BaseClassifier):
         Returns
         -------
         ExportedModel
-            As of `TransferClassifier.export`; `views` has the number of each member.
+            As of `TransferClassifier.export`; `views` holds the number of views of each member.
 
         Raises
         ------
@@ -510,12 +510,14 @@ class Ensemble(BaseClassifier):
         Returns
         -------
         Ensemble
-            Of fitted classifiers. Ids and files of the images of a cross-validation are gone.
+            An ensemble of fitted classifiers. The ids and file names of the images of a cross-validation are not
+            stored in the file.
 
         Raises
         ------
         ModelFileError
-            If the file is missing, damaged, not one of ours, or from a newer version, or a member is.
+            If the file or one of its members is missing, damaged, not written by this library, or from a newer
+            version.
         """
         return load_ensemble(
             Path(path),
@@ -524,10 +526,10 @@ class Ensemble(BaseClassifier):
         )
 
     def _restore(self, state: Mapping[str, Any]) -> Self:
-        """Take up what a file holds; each part is checked."""
+        """Restore the content of a file, after checking each part."""
         self._check_parameters()
         self._check_fitted()
-        parts = {"tuning": None} | take(state, _PARTS)  # which files of the first version do not have
+        parts = {"tuning": None} | take(state, _PARTS)  # files of the first version have no "tuning"
         scores = parts["reference_scores"]
         if (scores or self.combine == "rank") and len(scores) != len(self.members_):
             raise ModelFileError(f"has reference scores of {len(scores)} members, and {len(self.members_)} members")
@@ -540,7 +542,7 @@ class Ensemble(BaseClassifier):
 
 
 def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, validation_data: Any) -> None:
-    """Stop before the first member is trained where a later one could not be, or would find something else."""
+    """Raise an error before training if any member cannot be trained, or members disagree about melanoma."""
     learning = [member for member in members if isinstance(member, TransferClassifier)]  # not frozen ones
     found = [member._check_labels(X, y, validation_data) for member in learning]
     melanoma = list(dict.fromkeys(classes.pos_label for classes in found if classes is not None))
@@ -549,7 +551,7 @@ def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, valida
 
 
 def _post_of(member: Any) -> PostProcessing:
-    """Return what comes after the scores of a member, which may be a classifier of the user's."""
+    """Return calibration and threshold of a member; none for a user's own classifier."""
     return getattr(member, "_post", PostProcessing())
 
 

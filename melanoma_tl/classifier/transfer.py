@@ -108,11 +108,11 @@ _PARAMETERS = {
 _CALLBACKS = several(holding("set_model", "a callback of Keras"))
 
 _OF_SCORING = {name: _PARAMETERS[name] for name in ("precision", "tta", "on_error", "verbose")}
-"""What can be set anew after `fit`."""
+"""Parameters that may be changed after `fit`."""
 
 
 def _check_known(part: Any, given: Iterable[str], known: Mapping[str, Any]) -> None:
-    """Stop at a name that is no parameter."""
+    """Raise an UnknownNameError for a name that is not a parameter."""
     for name in (name for name in given if name not in known):
         raise UnknownNameError(f"parameter of {type(part).__name__}", name, known)
 
@@ -120,9 +120,9 @@ def _check_known(part: Any, given: Iterable[str], known: Mapping[str, Any]) -> N
 class TransferClassifier(BaseClassifier):
     """A melanoma classifier on a pre-trained backbone, in scikit-learn's grammar.
 
-    Images go in as raw RGB, 0 to 255: the scaling that the backbone needs is part
-    of the saved graph. Of two classes, one is melanoma, whatever the order of their names; labels of
-    several diagnoses train a network that tells them apart.
+    Images are passed as raw RGB, 0 to 255: the scaling that the backbone needs is part
+    of the saved graph. With two classes the classifier is binary and `pos_label` is melanoma, whatever the
+    order of the class names; with more than two diagnoses it is a multiclass classifier.
 
     Parameters
     ----------
@@ -134,70 +134,70 @@ class TransferClassifier(BaseClassifier):
         cache, then downloads; for a preset of KerasHub it means the preset's own weights.
         None starts from random weights.
     preprocessing : {"backbone", "rescale"}, default="backbone"
-        What the weights were trained with, or a division by 255 as published.
+        Scaling of the input: the one that the pre-trained weights expect, or a division by 255 as published.
     input_size : tuple of int or None, default=None
-        (height, width) in pixels to which images are resized; None takes the backbone's.
+        (height, width) in pixels to which images are resized; None takes the backbone's default.
     head : {"pooled", "published"}, PooledHead, callable or keras.Layer, default="pooled"
-        What stands between the last feature map and the score: its average; a `PooledHead`, which takes other
-        numbers or feature maps of several layers; two
-        dense layers of 4096 as published; a function from the feature map (a
-        Keras tensor of shape (n, h, w, channels)) to a tensor of shape (n, features), which makes new layers
-        whenever it is called; or a layer or network of Keras that does so. The latter is a pattern: every `fit`
-        makes it again from its configuration, with new weights, and leaves the object as it is.
+        Layers between the last feature map and the output layer. "pooled" is global average pooling; a `PooledHead`
+        pools otherwise, or pools the feature maps of several layers; "published" is two dense layers of 4096.
+        A function maps the feature map (a Keras tensor of shape (n, h, w, channels)) to a tensor of shape
+        (n, features) and must make new layers whenever it is called. A Keras layer or model with the same input and
+        output is used as a template: every `fit` builds a new one from its configuration, with new weights, and
+        does not change the object.
     dropout : float, default=0.0
-        Share of the features before the score that each training step leaves out, 0 up to but not 1.
+        Dropout rate of the features before the output layer, from 0 to less than 1.
     trainable_from : str, int or None, default=None
-        First layer of the backbone that learns, such as "block5_conv2"; or how many of its last
-        stages do; None freezes the backbone.
+        First trainable layer of the backbone, such as "block5_conv2", or the number of its last stages
+        that are trainable; None freezes the backbone.
     stages : sequence of Stage or Probe, or None, default=None
-        What training goes through, one after the other, such as ``(Probe(), Stage(trainable_from=1))``;
-        None is one stage from `trainable_from` on. Each starts with the weights that the one before
-        ended with, and from features that are stored up to its first layer that learns.
+        Stages of training in their order, such as ``(Probe(), Stage(trainable_from=1))``;
+        None is a single stage with `trainable_from`. Each stage starts with the final weights of the one before.
+        The output of the layers before its first trainable layer is computed once and stored.
     train_batch_norm : bool, default=False
-        Whether batch normalisation learns where the backbone does. Small medical batches spoil its
-        statistics, so that it stays still by default.
+        Whether the batch normalisation of trainable layers of the backbone is trained too. It is frozen by
+        default, because statistics of small batches are unreliable.
     balancer : Balancer or None, default=None
         Chooses the training rows; never applied to validation data.
     augmenter : Augmenter or None, default=None
         Changes the training images; never applied to validation data.
     pos_label : object, default=None
-        The label in `y` that means melanoma. None takes what the words say: 1 and not 0, "melanoma" and
-        not "nevus", "mel" and not "nv"; where they say nothing, `fit` stops.
+        The label in `y` that means melanoma. None infers it from the labels, such as 1 of 0 and 1, "melanoma" of
+        "melanoma" and "nevus", "mel" of "mel" and "nv"; where it cannot be inferred, `fit` raises a DatasetError.
     class_weight : "balanced", dict or None, default=None
         Weight of each class in the loss, by its label; an alternative to a balancer.
     mix : {"mixup", "cutmix"} or None, default=None
-        Makes training images of two each, with labels in between; nothing can be stored then.
+        Combine pairs of training images and, with the same weights, their labels; features cannot be stored then.
     loss : {"crossentropy", "focal"} or Loss, default="crossentropy"
-        What is made small; ``Loss("focal", label_smoothing=0.1)`` says more.
+        Loss to minimise; ``Loss("focal", label_smoothing=0.1)`` sets its options.
     optimizer : str or Optimizer, default="adam"
-        Name of a Keras optimizer; ``Optimizer("adamw", weight_decay=1e-2, clip_norm=1.0)`` says more.
+        Name of a Keras optimizer; ``Optimizer("adamw", weight_decay=1e-2, clip_norm=1.0)`` sets its options.
     learning_rate : float, default=1e-3
-        Its learning rate; `find_learning_rate` suggests one.
+        Learning rate of the optimizer; `find_learning_rate` suggests one.
     batch_size : int, default=32
-        Images a training step.
+        Images per training step.
     epochs : int, default=20
-        Largest number of epochs, of each stage that does not say otherwise.
+        Maximum number of epochs of each stage that does not set its own.
     steps_per_epoch : int or None, default=None
-        Training steps an epoch; None makes an epoch one pass over the chosen rows.
+        Training steps per epoch; None makes an epoch one pass over the rows that the balancer chose.
     early_stopping : int or None, default=None
-        Epochs without a smaller validation loss after which training stops.
+        Patience: training stops after so many epochs without a smaller validation loss.
     restore_best : bool, default=True
-        Go back to the epoch of the smallest validation loss, where there is validation data.
+        Restore the weights of the epoch with the smallest validation loss, where there is validation data.
     precision : {"auto", "float32", "bfloat16", "mixed_bfloat16"}, default="auto"
-        What the network computes with; its weights are float32 in any case. "bfloat16" is for the
-        frozen part alone, "mixed_bfloat16" for the part that learns too. "auto" is "bfloat16" where
+        Number format of the computation; the weights are always float32. "bfloat16" applies to the
+        frozen layers only, "mixed_bfloat16" to the trainable layers as well. "auto" is "bfloat16" where
         the processor multiplies it natively (a CPU with AVX512-BF16 or AMX, a GPU from NVIDIA's
         Ampere on), and "float32" elsewhere.
     resources : Resources or None, default=None
         Devices to train on, and disk for stored features; None is ``Resources()``, all devices and half of the disk
         that is free.
     threshold : float, default=0.5
-        `predict` says melanoma strictly above it, unless `tune_threshold` chose another one.
+        `predict` returns melanoma if the predicted probability is strictly greater. A threshold that
+        `tune_threshold` chose replaces it.
     tta : {1, 2, 4, 8}, default=1
-        Test-time augmentation: how many views of an image are scored, the mean of whose
-        probabilities is its score. 2 are the image and its left-right mirror image; 4 are these
-        upside down as well; 8 are these turned by 90 degrees as well, which needs a square
-        `input_size`. Training is not concerned.
+        Test-time augmentation: number of views of an image whose predicted probabilities are averaged.
+        2: the image and its left-right mirror image; 4: also these two upside down; 8: also these four
+        rotated by 90 degrees, which needs a square `input_size`. It has no effect on training.
     on_error : {"raise", "skip"}, default="raise"
         What to do with images that cannot be read: stop, or leave them out of
         training and give them NaN as scores.
@@ -211,27 +211,29 @@ class TransferClassifier(BaseClassifier):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes as they stood in `y`, sorted.
+        The distinct labels of `y`, sorted.
     pos_label_ : object
-        Which of them is melanoma; None where they are more than two, and none or several are.
+        The class that is melanoma; None with more than two classes if none, or more than one, of them is melanoma.
     history_ : dict of str to list of float
         loss, accuracy and auc after each epoch of each stage, and with the prefix ``val_`` those of the
-        validation data. A `Probe` counts as one epoch; mixed images count as what most of them is.
+        validation data. A `Probe` counts as one epoch. In accuracy and auc, a mixed image counts under the
+        class with the larger weight.
     model_ : keras.Model
-        The flat graph, from raw images (n, height, width, 3) to scores (n, 1), or (n, n_classes) of several diagnoses.
+        The network, without nested models: from raw images of shape (n, height, width, 3) to scores of shape (n, 1),
+        or (n, n_classes) with more than two classes.
     threshold_ : float
-        What `predict` compares with: the threshold of `tune_threshold`, else the parameter.
+        The threshold that `predict` uses: that of `tune_threshold` if it was called, else `threshold`.
     calibration_ : Calibration
         Only after `calibrate`.
     operating_point_ : OperatingPoint
         Only after `tune_threshold`.
     fingerprints_ : dict of str to Fingerprints
-        What the images of "training" (those the balancer chose) and "validation" can be
-        recognised by, but not restored from.
+        Fingerprints of the images of "training" (those the balancer chose) and "validation", by which `seen_images`
+        recognises them. The images cannot be restored from them.
     skipped_ : tuple of SkippedRow
         Training and validation images that could not be read.
     provenance_ : dict
-        What produced this model: parameters, recipe, seed, weights, data and versions.
+        Parameters, recipe, seed, pre-trained weights, data and software versions that produced this model.
 
     Examples
     --------
@@ -318,10 +320,10 @@ class TransferClassifier(BaseClassifier):
         Parameters
         ----------
         name : str
-            One of `list_recipes()`; "paper" is the published network and training, "fast" takes minutes,
-            "best" four times as long.
+            One of `list_recipes()`; "paper" is the published network and training, "fast" trains in minutes,
+            "best" takes four times as long as "fast".
         **changes : dict
-            Parameters that differ from the recipe, also those of its parts, such as ``head__pooling="avg"``.
+            Parameters that replace those of the recipe; nested ones as in ``head__pooling="avg"``.
 
         Returns
         -------
@@ -346,8 +348,8 @@ class TransferClassifier(BaseClassifier):
         Parameters
         ----------
         **params : dict
-            By name; ``optimizer__weight_decay`` is that of the part `optimizer`. A word such as "adam", or None,
-            becomes an object of that kind.
+            By name; ``optimizer__weight_decay`` is the `weight_decay` of `optimizer`. If that parameter is a string
+            such as "adam", or None, it is first replaced by the object that it stands for.
 
         Returns
         -------
@@ -359,7 +361,7 @@ class TransferClassifier(BaseClassifier):
         UnknownNameError
             If there is no such parameter.
         ParameterError
-            If what is named has no parameters, as a head that is a function.
+            If a nested parameter is set of something without parameters, such as a head that is a function.
         """
         plain = {name: value for name, value in params.items() if "__" not in name}
         of_parts: dict[str, dict[str, Any]] = {}
@@ -389,35 +391,34 @@ class TransferClassifier(BaseClassifier):
     ) -> Self:
         """Train.
 
-        Every image that was never used at this size is decoded once, into the cache folder
-        (`melanoma_tl.cache`), before training starts. So is what the frozen part of the network
-        makes of it: epochs, and later runs with the same frozen part, read it from there. Where
+        Before training starts, every image that is not yet in the cache folder (`melanoma_tl.cache`) at
+        this size is decoded and stored there. The output of the frozen layers is stored there too: all
+        epochs, and later runs with the same frozen layers, read it instead of computing it again. If
         validation data share images, near-duplicates, lesions or patients with training data,
-        a `LeakageWarning` says so.
+        a `LeakageWarning` is issued.
 
-        Where a callback raises, or the user interrupts training (Ctrl-C), after an epoch has
-        finished, the classifier is left with the weights it had reached, the best ones where
-        `restore_best` says so, and the exception goes on.
+        If a callback raises, or the user interrupts training (Ctrl-C), after at least one finished epoch,
+        the classifier keeps the weights reached so far (the best ones with `restore_best`) and can be
+        used; the exception is raised again.
 
         Parameters
         ----------
         X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
             Training images, raw RGB.
         y : array-like of shape (n_images,), optional
-            Their classes, where `X` has none; two, or several diagnoses.
+            Their classes, if `X` does not contain labels; two, or several diagnoses.
         validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
-            Watched after each epoch; never balanced nor augmented. Its labels are in the words of the
-            training labels, or 0 and 1, where 1 is melanoma.
+            Evaluated after each epoch; never balanced nor augmented. Its labels are those of the
+            training data, or 0 and 1, where 1 is melanoma.
         callbacks : sequence of keras.callbacks.Callback, default=()
-            Called while each stage is trained, on the part of the network that learns; epochs are counted on from
-            stage to stage. What ``model.save`` writes in a callback, and so ``ModelCheckpoint``, is the whole network,
+            Called in each stage with the trainable part of the network as ``model``; epoch numbers continue from
+            stage to stage. ``model.save`` in a callback, and so ``ModelCheckpoint``, writes the whole network,
             which plain Keras opens; a ``CSVLogger`` has the rows of all stages.
         resume : bool, default=False
-            Keep each finished epoch in the cache folder until training is over. The same call,
-            made again after the process was killed, then goes on after the last finished epoch and
-            ends with the weights of an unbroken run. What Keras's own callbacks remember is kept with it, what
-            callbacks of yours remember is not, and the log says so. Needs a `random_state`; nothing is kept
-            where the first call did not ask for it.
+            Save a checkpoint of each finished epoch in the cache folder until training ends. If the process is
+            killed, the same call continues after the last finished epoch and ends with the weights of an
+            uninterrupted run. The state of Keras's own callbacks is saved too; that of your own callbacks is not,
+            and the log says so. Needs a `random_state`. The first call must already be made with ``resume=True``.
 
         Returns
         -------
@@ -427,8 +428,8 @@ class TransferClassifier(BaseClassifier):
         Raises
         ------
         DatasetError
-            If a label is missing, there is only one class, nothing says which of two is melanoma, or `X` and
-            `y` do not fit; before any image is read, unless labels come with the images one by one.
+            If a label is missing, there is only one class, it is unknown which of two is melanoma, or `X` and
+            `y` differ in length. Raised before any image is read, except for a stream of images and labels.
         ImageError
             If an image cannot be read and `on_error` is "raise".
         ParameterError
@@ -436,9 +437,9 @@ class TransferClassifier(BaseClassifier):
         UnknownNameError
             If a validation label is none of the training labels.
         TrainingError
-            If the loss is no number any more, or the memory is full.
+            If the loss becomes NaN or infinite, or memory runs out.
         WeightsUnavailableError
-            If the weights cannot be found or fetched.
+            If the weights cannot be found or downloaded.
         """
         load_keras()
         from melanoma_tl.training.callbacks import check_callbacks
@@ -465,7 +466,7 @@ class TransferClassifier(BaseClassifier):
         *,
         resume: bool,
     ) -> Self:
-        """Train, when what can be checked without a network has been."""
+        """Train, after everything that needs no network has been checked."""
         from melanoma_tl.training.loop import held
         from melanoma_tl.training.run import TrainingRun
 
@@ -512,7 +513,7 @@ class TransferClassifier(BaseClassifier):
     ) -> "LearningRateDisplay":
         """Try ever larger learning rates, one training step each (Smith 2017, arXiv:1506.01186).
 
-        The rate is that of the first `Stage`; a `Probe` before it is solved first. The classifier
+        The search applies to the first `Stage`; a `Probe` before it is fitted first. The classifier
         itself is not changed.
 
         Parameters
@@ -520,9 +521,9 @@ class TransferClassifier(BaseClassifier):
         X, y : object
             Training images, as for `fit`.
         lowest, highest : float, default=1e-7 and 1.0
-            Between which rates; the search ends before where the loss explodes.
+            Smallest and largest rate; the search stops earlier if the loss diverges.
         steps : int, default=100
-            How many rates.
+            Number of rates, in a geometric sequence.
 
         Returns
         -------
@@ -532,9 +533,9 @@ class TransferClassifier(BaseClassifier):
         Raises
         ------
         ParameterError
-            If no stage is trained by steps, or the rates are in the wrong order.
+            If there is no `Stage` among the stages, or `lowest` is not below `highest`.
         TrainingError
-            If the loss is no number from the first step on.
+            If the loss is NaN or infinite from the first step on.
         """
         from melanoma_tl.training.learning_rate_finder import search
         from melanoma_tl.training.run import TrainingRun
@@ -564,15 +565,15 @@ class TransferClassifier(BaseClassifier):
         Returns
         -------
         FrozenPart
-            What it is and what it is shown.
+            The frozen layers, and the images and views that they are applied to.
 
         Raises
         ------
         ParameterError
-            If there is nothing to store: no weight is frozen, images are mixed, views never end, or every `fit`
-            would draw other ones.
+            If there is nothing to store: no weight is frozen, images are mixed, the number of views is unlimited, or
+            every `fit` would draw different ones.
         WeightsUnavailableError
-            If the weights cannot be found or fetched.
+            If the weights cannot be found or downloaded.
         """
         from melanoma_tl.training.run import TrainingRun
 
@@ -586,7 +587,7 @@ class TransferClassifier(BaseClassifier):
         return Classes.of(labels, pos_label=self.pos_label)
 
     def _check_labels(self, X: Any, y: ArrayLike | None, validation_data: Any = None) -> Classes | None:
-        """Find the classes before images are read, where that can be, and stop at labels that cannot be used."""
+        """Find the classes before images are read, where possible, and raise an error for unusable labels."""
         return check_labels(X, y, validation_data, tell_classes=self._tell_classes, class_weight=self.class_weight)
 
     def check_parameters(self, *, validated: bool = True) -> None:
@@ -616,7 +617,7 @@ class TransferClassifier(BaseClassifier):
             raise ParameterError("transpose=True of the augmenter needs a square input_size")
 
     def _check_parts(self) -> None:
-        """Check the parameters of the parts, which words and None do not have."""
+        """Check the parameters of those parameters that are objects; strings and None have none."""
         for name, kind in PARTS.items():
             if isinstance(part := getattr(self, name), kind):
                 if type(part) is not kind and kind not in (Augmenter, Balancer):  # those have done their work by then
@@ -627,7 +628,7 @@ class TransferClassifier(BaseClassifier):
     # -- prediction ------------------------------------------------------------------------------------------------
 
     def _scored_with(self, tta: int | None) -> dict[str, Any]:
-        """Return what can be set anew after `fit` and makes other scores of the same images."""
+        """Return the settings that may be changed after `fit` and that change the scores."""
         return {"tta": int(self.tta if tta is None else tta)}
 
     @own_settings()
@@ -655,7 +656,7 @@ class TransferClassifier(BaseClassifier):
         return float(counts[known.melanoma] / counts.sum())
 
     def _scorer(self) -> NetworkScorer:
-        """Return what scores, made again if the model or the precision is another."""
+        """Return the scorer, rebuilt if the model or the precision has changed."""
         precision = resolve_precision(self.precision)
         scorer: NetworkScorer | None = self.__dict__.get("_made_scorer")
         if scorer is None or scorer.model is not self.model_ or scorer.precision != precision:
@@ -663,7 +664,8 @@ class TransferClassifier(BaseClassifier):
         return scorer
 
     def __sklearn_clone__(self) -> Self:
-        # A head of Keras is a pattern, which no fit changes; Keras copies objects by saving them, and cannot save all.
+        # A Keras head is a template that no fit changes, so it is shared: Keras copies layers by serialising them,
+        # which fails for some.
         bare = copy(self)
         bare.head = "pooled"
         cloned: Self = BaseEstimator.__sklearn_clone__(bare)
@@ -686,15 +688,15 @@ class TransferClassifier(BaseClassifier):
         Parameters
         ----------
         path : path
-            Must end in ``.keras``. Plain Keras opens the file too, in its safe mode: a network that scores one view
-            of an image, in float32, calibrated if `calibrate` was called.
+            Must end in ``.keras``. Plain Keras opens the file too, in its safe mode, as a network that scores a single
+            view of an image, in float32, and calibrated if `calibrate` was called.
 
         Raises
         ------
         NotFittedError
             Before `fit` or `load`.
         ModelFileError
-            If the path does not end in ``.keras``, or the network holds what `load` would refuse:
+            If the path does not end in ``.keras``, or the network contains a layer that `load` would refuse:
             a ``Lambda``, or a layer of your own that is not registered with
             ``keras.saving.register_keras_serializable``.
         """
@@ -720,7 +722,7 @@ class TransferClassifier(BaseClassifier):
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a model that `save` wrote, also from somebody you do not know: no code from the file is run.
 
-        Files of older versions load too; parameters that they do not name have their defaults.
+        Files of older versions load too; parameters that they lack get their defaults.
 
         Parameters
         ----------
@@ -730,25 +732,27 @@ class TransferClassifier(BaseClassifier):
         Returns
         -------
         TransferClassifier
-            Fitted. A head that was a function is in the graph, but cannot be fitted anew.
+            Fitted. If the head was a function, its layers are part of the network, but the classifier cannot be
+            fitted again.
 
         Raises
         ------
         ModelFileError
-            If the file is missing, damaged, not one of ours, from a newer version, or could do harm.
+            If the file is missing, damaged, not a model file of this library, from a newer version, or could be
+            harmful.
         """
         load_keras()
-        list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
+        list_backbones()  # imports the packages that backbones come from, which registers their layers with Keras
         saved = load_model(Path(path), cls._read)
         saved.content.model_ = without_calibration(saved.model)
         return saved.content
 
     @classmethod
     def _read(cls, state: dict[str, Any], interface: Interface) -> Self:
-        """Make a classifier of the document of a model file; it has everything but the network."""
+        """Make a classifier, without its network, from the document of a model file."""
         parts = read_parts(state, interface.n_scores)
         classifier = restore_classifier(cls, parts["parameters"], state)
-        # The backbone and the function that made the head need not be known here: both are in the graph.
+        # The backbone and the head function need not be available here: their layers are in the saved network.
         check(
             classifier.get_params(deep=False),
             _PARAMETERS | {"head": TEXT | instance(PooledHead), "pos_label": LABEL | NONE},
@@ -757,7 +761,7 @@ class TransferClassifier(BaseClassifier):
         check_tta(classifier.tta, interface.size)
         classes = parts["classes"]
         classifier.classes_, classifier.pos_label_ = np.array(state["classes"]), classes.pos_label
-        if isinstance(classifier.class_weight, dict):  # JSON turned its keys into words
+        if isinstance(classifier.class_weight, dict):  # JSON turned its keys into strings
             weights = weights_by_class(classifier.class_weight, classes)
             classifier.class_weight = dict(zip(state["classes"], weights, strict=True))
         classifier.history_, classifier.provenance_ = state["history"], state["provenance"]
@@ -771,24 +775,24 @@ class TransferClassifier(BaseClassifier):
     def export(self, path: str | os.PathLike[str], *, format: str | None = None) -> ExportedModel:  # noqa: A002
         """Write the network for other runtimes, and check there that it gives the same scores.
 
-        Raw RGB of 0 to 255 goes in as float32, of shape (n, height, width, 3) and the size that
-        ``NAME.json`` beside it states; the probability of melanoma comes out, of shape (n, 1): the mean over
-        the views that `tta` says, calibrated if `calibrate` was called. That file names the class of each score, the
-        label of melanoma and the threshold, says how image files are decoded and resized, and holds images with their
-        scores to check a program by. The exported network computes in float32, whatever `precision` is.
+        The input is raw RGB, 0 to 255, as float32 of shape (n, height, width, 3), in the size stated in
+        ``NAME.json``, which is written beside the network. The output is the probability of melanoma, of shape
+        (n, 1): the mean over `tta` views, calibrated if `calibrate` was called. ``NAME.json`` also gives the class of
+        each score, the label of melanoma, the threshold, how to decode and resize image files, and example images
+        with their scores to test a program with. The exported network computes in float32, whatever `precision` is.
 
         Parameters
         ----------
         path : path
-            Where to: a file that ends in ``.tflite`` or ``.onnx``, or a folder for a SavedModel.
+            A file that ends in ``.tflite`` or ``.onnx``, or a folder for a SavedModel.
         format : {"saved_model", "litert", "onnx"}, optional
-            TensorFlow's SavedModel, LiteRT (once TensorFlow Lite) or ONNX; by default what the suffix says. The last
-            two need ``pip install 'melanoma_tl[export]'``.
+            TensorFlow's SavedModel, LiteRT (formerly TensorFlow Lite) or ONNX; by default chosen by the suffix of
+            the path. The last two need ``pip install 'melanoma_tl[export]'``.
 
         Returns
         -------
         ExportedModel
-            Path, format, largest difference from `predict_proba` as this classifier is set, and bytes.
+            Path, format, largest difference from this classifier's `predict_proba`, and size in bytes.
 
         Raises
         ------
@@ -796,7 +800,7 @@ class TransferClassifier(BaseClassifier):
             Before `fit` or `load`.
         ExportError
             If path and format contradict each other, packages are missing, the network cannot be exported, or the
-            exported one gives other scores; what stood at the path is still there.
+            exported network gives different scores. A file that was at the path before is then kept.
         UnknownNameError
             If there is no such format.
         """
@@ -804,7 +808,7 @@ class TransferClassifier(BaseClassifier):
         return export_model(self._exportable(), Path(path), format)
 
     def _exportable(self) -> Exportable:
-        """Return the graph that scores as `predict_proba` does, and what is to be known of its scores."""
+        """Return a network with the scores of `predict_proba`, and a description of these scores."""
         size = tuple(self.model_.inputs[0].shape[1:3])
         check_tta(self.tta, size)
         self._check_calibration_fits()

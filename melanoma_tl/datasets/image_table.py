@@ -60,9 +60,9 @@ class ImageRow(NamedTuple):
 
 
 class ImageTable:
-    """An immutable table of images: ids, files, labels and what else is known of each; and how to divide it.
+    """An immutable table of images with ids, files, labels and metadata, and methods to select from and split it.
 
-    Its parts are tables of the same class. `ISBIDataset`, which documents the parameters, reads it from files.
+    Selections are tables of the same class. `ISBIDataset`, which documents the parameters, reads tables from files.
     """
 
     class_names = CLASS_NAMES
@@ -107,7 +107,7 @@ class ImageTable:
 
     @property
     def history(self) -> tuple[Step, ...]:
-        """How the images were read and chosen, from the first step to the last; reports say it of their images."""
+        """The steps by which the images were read and chosen, in order; reports show them."""
         return self._history
 
     @property
@@ -125,11 +125,11 @@ class ImageTable:
 
     @property
     def metadata(self) -> pd.DataFrame:
-        """What else is known of each image, a DataFrame of n_images rows; a copy.
+        """Further information on each image, a DataFrame of n_images rows; a copy.
 
-        Where the files have them: ``diagnosis``, ``age`` (years), ``sex`` ("female",
+        If the files contain them: ``diagnosis``, ``age`` (years), ``sex`` ("female",
         "male"), ``site``, ``patient_id`` and ``lesion_id``. Unknown entries are missing
-        (NaN or None); there is no column where nothing is known.
+        (NaN or None); columns without any entry are omitted.
         """
         return self._metadata.copy()
 
@@ -139,7 +139,7 @@ class ImageTable:
         Returns
         -------
         pandas.DataFrame
-            The columns ``image_id``, ``path`` (empty where images are not known) and
+            The columns ``image_id``, ``path`` (empty if the dataset has no image files) and
             ``label`` (0 benign, 1 melanoma), then those of `metadata`.
         """
         table = {"image_id": self.image_ids, "path": "" if self._paths is None else self._paths, "label": self.labels}
@@ -147,7 +147,7 @@ class ImageTable:
 
     @property
     def relations(self) -> tuple[str, ...]:
-        """What the images can be compared by: "id", "bytes", "near-duplicate", "lesion", "patient", as far as known."""
+        """The available criteria of comparison, among "id", "bytes", "near-duplicate", "lesion" and "patient"."""
         of_images = ("id",) if self._paths is None else IMAGE_KINDS
         return of_images + tuple(kind for kind in GROUP_KINDS if f"{kind}_id" in self._metadata)
 
@@ -175,14 +175,14 @@ class ImageTable:
 
     @checked(what=TEXT)
     def keep(self, key: Any, what: str) -> Self:
-        """Take rows, and say why; `history` remembers it.
+        """Select rows, and record the reason in `history`.
 
         Parameters
         ----------
         key : slice, or array-like of bool of shape (n_images,) or of int
-            Which rows, as in brackets.
+            The rows, as in ``dataset[key]``.
         what : str
-            How they were chosen, such as "without images of scars".
+            Description of the selection, such as "without images of scars".
 
         Returns
         -------
@@ -242,15 +242,15 @@ class ImageTable:
         """Take the first images, in file order.
 
         Ids follow the contributing site, so that the first images of a class come
-        from other cameras than its last ones: use `sample` unless you reproduce
-        somebody's choice. The published work took the first of each class: `per_class`.
+        from other cameras than the last ones: use `sample` unless you reproduce
+        a published choice. The published work took the first images of each class (`per_class`).
 
         Parameters
         ----------
         n : int, optional
-            How many images, whatever their class.
+            Number of images, of any class.
         per_class : int or mapping of class to int, optional
-            How many of each class, in place of `n`; a class is named or numbered.
+            Number of images of each class, instead of `n`; classes are given by name or number.
 
         Returns
         -------
@@ -292,11 +292,11 @@ class ImageTable:
         Parameters
         ----------
         n : int, optional
-            How many images. The share of melanomas stays what it is here, as nearly as whole images
-            allow, so that PPV, NPV and calibration mean the same as before.
+            Number of images. The share of melanomas is kept, up to rounding to whole images,
+            so that PPV, NPV and calibration are not affected.
         per_class : int or mapping of class to int, optional
-            How many of each class, in place of `n`; a class is named or numbered. The share of
-            melanomas is then yours and not that of the patients.
+            Number of images of each class, instead of `n`; classes are given by name or number. The share of
+            melanomas is then artificial.
         random_state : int, optional
             Seed of the draw.
 
@@ -381,17 +381,17 @@ class ImageTable:
     ) -> tuple[Self, Self]:
         """Divide the images at random into two datasets that share nothing.
 
-        Images of one group stay on one side, and so do copies and near-duplicates, where
-        the images are known.
+        Images of one group stay on the same side, and so do copies and near-duplicates, if
+        the dataset has image files.
 
         Parameters
         ----------
         test_size : float, default=0.2
-            Share of the second dataset, between 0 and 1; about, since groups are not divided.
+            Approximate share of the second dataset, between 0 and 1; groups are not divided.
         groups : {"auto", "patient", "lesion"}, array-like of shape (n_images,) or None, default="auto"
-            What must not be divided: patients and lesions as far as `metadata` has them, one
-            of these, groups of your own (missing values stand alone), or nothing but
-            copies and near-duplicates.
+            Groups that are kept together: with "auto" patients and lesions as far as `metadata` has them, with
+            "patient" or "lesion" only these, with an array your own groups (an image with a missing value is a
+            group of its own), with None only copies and near-duplicates.
         stratify : bool, default=True
             Whether both sides should hold about the same share of melanoma.
         random_state : int, optional
@@ -409,7 +409,7 @@ class ImageTable:
         DatasetError
             If `metadata` lacks the column, or there are too few groups.
         ParameterError
-            If `test_size` is no share.
+            If `test_size` is not between 0 and 1.
 
         Examples
         --------
@@ -474,13 +474,13 @@ class ImageTable:
 
     @checked(kinds=several(choice(*KINDS)) | NONE, verbose=VERBOSE)
     def identify(self, kinds: Iterable[str] | None = None, *, verbose: int = 1) -> IdentifiedImages:
-        """Compute what the images can be recognised by; kept in the cache folder.
+        """Compute fingerprints of the images, and store them in the cache folder.
 
         Parameters
         ----------
         kinds : iterable of str, optional
-            Some of "id", "bytes", "near-duplicate", "lesion" and "patient"; what is not
-            known is passed over. Everything by default.
+            Some of "id", "bytes", "near-duplicate", "lesion" and "patient"; unavailable ones
+            are ignored. All by default.
         verbose : int, default=1
             0 shows no progress bar.
 
@@ -502,12 +502,12 @@ class ImageTable:
         return IdentifiedImages(self.name, self.image_ids, self._paths, fingerprints, self.failures(images))
 
     def failures(self, results: Iterable[object]) -> tuple[SkippedRow, ...]:
-        """List the images that something failed to read.
+        """List the images that could not be read.
 
         Parameters
         ----------
         results : iterable of object of length n_images
-            What came of each: an ImageError where it could not be read.
+            The result for each image; an ImageError if it could not be read.
 
         Returns
         -------
@@ -530,4 +530,4 @@ def _seed(random_state: int | None) -> int:
 
 
 Table = TypeVar("Table", bound=ImageTable)
-"""A table, and what is made of it."""
+"""A table class, returned by methods of the same class."""

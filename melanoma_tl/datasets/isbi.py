@@ -58,10 +58,10 @@ _COLUMN = TEXT | NONE
 _DATASETS = {"datasets": several(holding("identify", "an ISBIDataset"), at_least=1)}
 
 _OFFICIAL_WORDS = {"benign": 0, "melanoma": 1, 0: 0, 1: 1}
-"""How the challenges write the two classes; the malignant images of ISBI 2016 are all melanomas."""
+"""Labels in the files of the challenges; the malignant images of ISBI 2016 are all melanomas."""
 
 _A_FEW = 0.1
-"""Up to this share of the images, parts with another share of melanomas do not set that of the whole."""
+"""If parts with an artificially chosen prevalence make up at most this share, the whole does not count as chosen."""
 
 PathLike = str | os.PathLike[str]
 
@@ -85,7 +85,7 @@ class ISBIDataset(ImageTable):
     skipped : tuple of SkippedRow, default=()
         Rows that were left out of the table, each with id, path and reason.
     metadata : pandas.DataFrame of n_images rows, optional
-        What else is known of each image: one column a fact, named as in `metadata`.
+        Further information on each image, in columns named as in `metadata`.
 
     Attributes
     ----------
@@ -145,9 +145,9 @@ class ISBIDataset(ImageTable):
         Returns
         -------
         ISBIDataset
-            In the order of the ground-truth file. Class 1 is melanoma, and nothing else
-            is: other cancers are in class 0, with their diagnosis in `metadata`. Numbers
-            that differ from the official ones are logged as a warning.
+            In the order of the ground-truth file. Class 1 is melanoma only:
+            other cancers are in class 0, with their diagnosis in `metadata`. A warning is logged
+            if the numbers of images differ from the official ones.
 
         Raises
         ------
@@ -185,7 +185,7 @@ class ISBIDataset(ImageTable):
         Parameters
         ----------
         folder : path
-            What the archive's website or its program isic-cli downloaded, unpacked.
+            Unpacked download from the website of the archive or by its program isic-cli.
         on_error : {"raise", "skip"}, default="raise"
             What to do with rows whose image is missing, or that do not say whether it is a melanoma: stop, or leave
             them out and list them in `skipped`.
@@ -194,8 +194,8 @@ class ISBIDataset(ImageTable):
         -------
         ISBIDataset
             In the order of the table. Class 1 is melanoma by its diagnosis (``diagnosis_1`` to ``diagnosis_5``, or
-            ``diagnosis`` in older tables); "malignant" alone is none. ``diagnosis`` in `metadata` is the finest that
-            is known; licenses, attributions and kinds of images are beside it.
+            ``diagnosis`` in older tables); "malignant" alone is not taken as melanoma. ``diagnosis`` in `metadata` is
+            the most specific known diagnosis; `metadata` also has licenses, attributions and image types.
 
         Raises
         ------
@@ -227,8 +227,8 @@ class ISBIDataset(ImageTable):
     ) -> Self:
         """Fetch the official files of one split of one challenge, verify and unpack them, and read them.
 
-        What is complete already is not fetched again. Interrupted downloads go on where
-        they broke off. The archives stay in `root`, and can be deleted.
+        Complete files are not downloaded again, and interrupted downloads are resumed.
+        The archives are kept in `root`, and can be deleted.
 
         Parameters
         ----------
@@ -312,25 +312,25 @@ class ISBIDataset(ImageTable):
     ) -> Self:
         """Read a table of images and labels.
 
-        Class 1 is melanoma, and nothing else is. Labels that contradict a diagnosis in the same row stop the
-        read, and so does "malignant" beside the diagnosis of another cancer; where no diagnosis is known,
-        "malignant" is taken for melanoma, with a warning.
+        Class 1 is melanoma only. A label that contradicts the diagnosis in the same row is an error,
+        and so is "malignant" together with the diagnosis of another cancer. If no diagnosis is known,
+        "malignant" is taken as melanoma, with a warning.
 
         Parameters
         ----------
         dataframe : pandas.DataFrame
-            One row an image.
+            One row per image.
         path_column, id_column, label_column, patient_column, lesion_column, diagnosis_column : str, optional
             Names of the columns; by default those with a known name, such as "image_id", "isic_id", "PatientID" or
-            "dx". Ids may be paths, carry an image suffix, and are those of the files where there are only paths.
-            Without a label, the diagnosis is it.
+            "dx". Ids may be paths or end in an image suffix; without ids, the file names of the paths are used.
+            Without a column of labels, the diagnosis is the label.
         positive : scalar or iterable of scalars, optional
-            The labels that mean melanoma; every other one that is not missing is benign then. By default
-            their words say it.
+            The labels that mean melanoma; all other labels that are not missing are benign. By default
+            the meaning is inferred from the labels.
         label_map : mapping, Series or callable, optional
-            What each label means, such as ``{"NV": 0, "MEL": 1}``; "benign" and "melanoma" stand for 0 and 1.
+            Meaning of each label, such as ``{"NV": 0, "MEL": 1}``; "benign" and "melanoma" stand for 0 and 1.
         image_dirs : sequence of path, optional
-            Folders to look for the images in; by default paths are taken as they are.
+            Folders to look for the images in; by default paths are used unchanged.
         labels_only : bool, default=False
             Read ids and labels without looking for images.
         on_error : {"raise", "skip"}, default="raise"
@@ -341,13 +341,13 @@ class ISBIDataset(ImageTable):
         Returns
         -------
         ISBIDataset
-            In the order of the table. `metadata` holds the other columns; ``diagnosis`` in the table's own words,
-            also where these are the labels and more than two.
+            In the order of the table. `metadata` holds the other columns, with the original entries of ``diagnosis``.
+            If there are more than two different labels, they become ``diagnosis`` if there is no such column.
 
         Raises
         ------
         DatasetError
-            As in `from_challenge`; if a column is not there, or several could be meant.
+            As in `from_challenge`; also if a column does not exist, or several columns match.
         ParameterError, UnknownNameError
             If `label_map` or `positive` cannot be used.
 
@@ -399,8 +399,8 @@ class ISBIDataset(ImageTable):
         path : path
             The file.
         sep, encoding : str, optional
-            What stands between cells, and how the text is written. By default comma, semicolon, tab or bar, in
-            UTF-8, UTF-16 with its mark or Windows-1252, whichever makes a table of it; what does not is an error.
+            Separator and encoding. By default they are detected among comma, semicolon, tab and bar, and
+            UTF-8, UTF-16 with a byte order mark and Windows-1252; a file that matches none of these is an error.
         image_dirs : sequence of path, optional
             Folders to look for the images in; by default the folder of the file.
         **options
@@ -415,7 +415,7 @@ class ISBIDataset(ImageTable):
         Raises
         ------
         DatasetError, ParameterError, UnknownNameError
-            As in `from_frame`; if there is no such file, or it is not such a table.
+            As in `from_frame`; also if the file does not exist or cannot be read as a table.
         """
         if isinstance(path, pd.DataFrame):
             raise ParameterError("from_csv reads a file; a DataFrame is read by ISBIDataset.from_frame")
@@ -436,15 +436,15 @@ class ISBIDataset(ImageTable):
         datasets : iterable of ISBIDataset
             At least one. All with images, or all without.
         name : str, optional
-            Name for people; by default theirs.
+            Display name; by default the names of the datasets, joined by " + ".
         prefix_ids : bool, default=False
-            Put the name of its dataset before each id, such as "train/a1": for folders in which other images have
-            the same names. Ids of patients and lesions stay as they are, and are one where they are equal.
+            Put the name of its dataset before each id, such as "train/a1", if different images have
+            the same names. Ids of patients and lesions are not changed; equal ids mean the same patient or lesion.
 
         Returns
         -------
         ISBIDataset
-            All rows, skipped ones too; a fact that only some of them know is missing in the others.
+            All rows, including the skipped ones; columns that only some of the datasets have are missing in the others.
 
         Raises
         ------
@@ -513,17 +513,17 @@ class ISBIDataset(ImageTable):
         root : path
             The folder.
         label_map, positive : optional
-            What the names of the folders mean, as in `from_frame`.
+            Meaning of the names of the folders, as in `from_frame`.
         on_error : {"raise", "skip"}, default="raise"
             What to do with files that cannot be used: stop, or leave them out and list them in `skipped`.
 
         Returns
         -------
         ISBIDataset
-            Sorted by class folder, then by path: all that is in a class folder or below it. The id is the
-            file name without suffix; where several files have that, the path from `root`, such as "benign/1".
-            What a folder below a class folder contradicts, as in "malignant/bcc", cannot be used.
-            Where there are more than two class folders, their names are the ``diagnosis`` in `metadata`.
+            All images in class folders and their sub-folders, sorted by class folder, then by path. The id is the
+            file name without suffix or, if several files share it, the path from `root`, such as "benign/1".
+            Images in a sub-folder whose name contradicts the class folder, as in "malignant/bcc", cannot be used.
+            If there are more than two class folders, their names are the ``diagnosis`` in `metadata`.
 
         Raises
         ------
@@ -583,17 +583,17 @@ class ISBIDataset(ImageTable):
         Parameters
         ----------
         other : ISBIDataset
-            The other dataset; where one was read with ``labels_only=True``, ids, lesions
+            The other dataset. If either was read with ``labels_only=True``, only ids, lesions
             and patients can be compared.
         by : str or iterable of str, optional
             What to compare; everything that both datasets have by default.
 
-            - "id": ids, without regard to case and to the ending ``_downsampled`` of ISIC
-              2019. One id on two pictures that look different does not count.
+            - "id": ids, ignoring case and the ending ``_downsampled`` of ISIC
+              2019. Equal ids of images that look different do not count.
             - "bytes": SHA-256 of the files.
             - "near-duplicate": perceptual hashes that differ in at most 8 of 64 and 40 of
-              256 bits: the same photograph in another size, compression or colour; seldom
-              after a crop, never after a flip.
+              256 bits: the same photograph in another size, compression or colour. Cropped
+              photographs are seldom found, flipped ones never.
             - "lesion", "patient": ``lesion_id`` and ``patient_id`` of `metadata`.
         verbose : int, default=1
             0 shows no progress bar.
@@ -601,8 +601,8 @@ class ISBIDataset(ImageTable):
         Returns
         -------
         Overlap
-            Its length is the number of images of this dataset that are concerned;
-            ``raise_if_any()`` stops on any, ``remove_from(dataset)`` takes them out,
+            Its length is the number of shared images of this dataset;
+            ``raise_if_any()`` raises an error if there are any, ``remove_from(dataset)`` removes them,
             ``plot()`` shows suspected pairs.
 
         Raises
@@ -627,8 +627,8 @@ class ISBIDataset(ImageTable):
         Returns
         -------
         Verification
-            Prints as a table; ``ok`` says whether nothing was found, and
-            ``remove_from(dataset)`` takes out what cannot be used.
+            Prints as a table; ``ok`` is True if nothing was found, and
+            ``remove_from(dataset)`` removes unusable images.
         """
         return verify(self, verbose=verbose)
 
@@ -652,14 +652,14 @@ class ISBIDataset(ImageTable):
             Some of the images, in any order; by default the first 75 of each class, or the
             first half of the smaller class where it has fewer than 150 images.
         alpha, random_state, verbose, on_error
-            As `melanoma_tl.datasets.measure_selection_bias`, which tells how
-            the comparison is made.
+            As `melanoma_tl.datasets.measure_selection_bias`, which describes
+            the method.
 
         Returns
         -------
         SelectionBias
-            True where a difference was found. Prints as a table, and ``plot()`` shows the
-            characteristics that differ along the file.
+            True if a difference was found. Prints as a table, and ``plot()`` shows the
+            differing characteristics in file order.
 
         Raises
         ------
@@ -686,8 +686,8 @@ class ISBIDataset(ImageTable):
         Returns
         -------
         StoredArrays of shape (n_images, height, width, 3) and dtype uint8
-            Raw RGB, 0 to 255, in the order of the dataset; indexes like an array and
-            reads what is asked for.
+            Raw RGB, 0 to 255, in the order of the dataset; indexed like an array, it
+            reads only the requested images.
 
         Raises
         ------
@@ -710,8 +710,8 @@ class ISBIDataset(ImageTable):
     ) -> Self:
         """Write every image resized, under its id, with a table of the labels.
 
-        The published resize step. The folder also gets a ``labels.csv`` with labels and
-        metadata, so that ``ISBIDataset.from_csv(folder / "labels.csv")`` reads it back.
+        This is the published resize step. Labels and metadata are written to ``labels.csv`` in the
+        folder, so that ``ISBIDataset.from_csv(folder / "labels.csv")`` reads the result.
 
         Parameters
         ----------
@@ -729,7 +729,7 @@ class ISBIDataset(ImageTable):
         Returns
         -------
         ISBIDataset
-            The same images at their new place.
+            The resized images.
 
         Raises
         ------

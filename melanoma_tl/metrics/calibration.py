@@ -1,12 +1,12 @@
 """Whether a score of 0.3 means melanoma in three of ten, and what to do when it does not.
 
-Three corrections, all increasing functions of the score, so that no image overtakes
-another (the AUC stays as it is):
+Three corrections, all increasing functions of the score, so that the ranking of the
+images, and so the AUC, does not change:
 
 * Platt's sigmoid [1]_ is the logistic regression of the class on the log odds of the
-  score: a slope, which takes back overconfidence, and an intercept, which takes back
-  scores that are too high or too low on the whole.
-* Temperature scaling [2]_ is the slope alone; its inverse is the temperature.
+  score: a slope, which corrects overconfidence, and an intercept, which corrects
+  scores that are too high or too low on average.
+* Temperature scaling [2]_ is the slope only; its inverse is the temperature.
 * The prior shift [3]_ [4]_ moves probabilities from one prevalence to another, such as
   from validation images with melanoma in a fifth to patients with melanoma in a fiftieth.
   It supposes that melanomas look alike in both places, and benign lesions too.
@@ -69,10 +69,10 @@ class Calibration:
     slope : float, default=1.0
         Above 0; multiplies the log odds of each score.
     intercept : float, default=0.0
-        What is added to them then.
+        Added to the log odds afterwards.
     from_prevalence, to_prevalence : float, optional
-        How frequent melanoma is where the probabilities hold so far, and is where they
-        shall hold, each between 0 and 1; both or neither.
+        Prevalence of melanoma for which the probabilities are valid before and after
+        calibration, each between 0 and 1; both or neither.
     method : {"sigmoid", "temperature"}, default="sigmoid"
         How slope and intercept were found.
     n_benign, n_melanoma : int, optional
@@ -169,14 +169,14 @@ def fit_calibration(
         Probabilities of melanoma as the classifier gave them, 0 to 1.
     method : {"sigmoid", "temperature"}, default="sigmoid"
         Platt's slope and intercept [1]_; or the slope with the lowest log loss and no
-        intercept [2]_, which supposes that the scores are right on the whole.
+        intercept [2]_, which assumes that the scores are correct on average.
     from_prevalence : float, optional
-        With "temperature": how frequent melanoma was in training, 0.5 in a balanced set.
-        The temperature is then the best one after a shift to the validation images' own
-        prevalence, so that it does not have to make up for melanoma being rarer among
-        them. The sigmoid needs no such number: it starts from the validation images.
+        With "temperature": prevalence of melanoma in training, 0.5 in a balanced set.
+        The temperature is then fitted after a prior shift to the prevalence of the
+        validation images, so that it does not compensate for a difference in prevalence.
+        The sigmoid does not need this value, because it fits an intercept.
     to_prevalence : float, optional
-        How frequent melanoma is where the probabilities shall hold; as among the
+        Prevalence of melanoma where the probabilities will be used; that of the
         validation images by default. "temperature" needs both or neither.
 
     Returns
@@ -270,7 +270,7 @@ def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _log_odds_inside(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the log odds of scores, as they are but for 0 and 1, which no other score overtakes."""
+    """Return the log odds of scores; 0 and 1 are replaced by values beyond all other scores."""
     inside = scores[(scores > 0) & (scores < 1)]
     low, below_one = (float(distances.min(initial=EDGE)) for distances in (inside, 1 - inside))
     return logit(np.clip(scores, low, 1 - below_one))

@@ -95,7 +95,7 @@ class McNemar(NamedTuple):
     exact : float
         Two-sided p-value of the exact binomial test.
     mid_p : float
-        The same with only half of the probability of what was seen: closer to its nominal level [4]_.
+        The same test with half the probability of the observed counts, which is closer to its nominal level [4]_.
     """
 
     only_first: int
@@ -322,17 +322,17 @@ def compare(
     first_score, second_score : array-like of shape (n,)
         Probabilities of melanoma by each classifier, 0 to 1, in the same order of images.
     thresholds : tuple of float, default=(0.5, 0.5)
-        Where each classifier calls melanoma: strictly above.
+        Threshold of each classifier; melanoma is predicted if the score is strictly greater.
     names : tuple of str, default=("first", "second")
-        What to call the two.
+        Names of the two classifiers.
     confidence, n_resamples, random_state, groups
         As `melanoma_tl.metrics.score_metrics`.
     left_out : int, default=0
-        How many images were left out, for the record.
+        Number of images that were left out; only stated in the result.
     margins : mapping of str to float, optional
-        The loss that would matter, between 0 and 1, in "auc", "sensitivity" or "specificity", such as
-        ``{"sensitivity": 0.05}``: whether the first classifier is non-inferior to the second, or equivalent to it, is
-        then tested. To be stated before the scores are known.
+        The smallest relevant loss, between 0 and 1, in "auc", "sensitivity" or "specificity", such as
+        ``{"sensitivity": 0.05}``. The first classifier is then tested for non-inferiority and equivalence to the
+        second. Choose the margins before the scores are known.
 
     Returns
     -------
@@ -448,7 +448,7 @@ def _differences(
 
 
 def _reach(name: str, differences: Mapping[str, Difference], unseen: tuple[float, float]) -> float:
-    """Return how far two classifiers may lie apart of which no image was seen that tells them apart.
+    """Return the largest plausible difference of two classifiers whose predictions never differed.
 
     They may differ in up to `unseen` of the benign images and of the melanomas: Wilson's bounds of none in so many. A
     likelihood ratio then is that of the rates that are farthest apart; any other metric moves by the same share of its

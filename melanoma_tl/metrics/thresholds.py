@@ -43,7 +43,7 @@ _SAME_COST = 1e-12
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold, the rule that chose it, and what it reaches on the images that it was chosen on.
+    """A threshold, the rule that chose it, and its metrics on the images that it was chosen on.
 
     Made by `choose_threshold`.
 
@@ -62,9 +62,9 @@ class OperatingPoint:
 
     Notes
     -----
-    The intervals take the threshold as given. It was chosen on the same images, so
-    that new images will on average do slightly worse, the more so the fewer
-    melanomas it was chosen on.
+    The intervals treat the threshold as fixed. Because it was chosen on the same images,
+    metrics on new images are on average slightly worse; the difference is larger with fewer
+    melanomas.
     """
 
     threshold: float
@@ -116,7 +116,7 @@ class OperatingPoint:
         Raises
         ------
         ParameterError
-            If the threshold or the confidence is no share.
+            If the threshold or the confidence is not between 0 and 1.
         """
         check_fraction("threshold", kept["threshold"], ends=True)
         check_fraction("confidence", kept["confidence"])
@@ -176,15 +176,15 @@ def choose_threshold(
     youden : bool, default=False
         The point with the highest sensitivity + specificity - 1 [1]_.
     assurance : float, optional
-        For `sensitivity` or `specificity`: how sure it shall be, between 0 and 1, that the threshold has it on
-        new images too, such as 0.95. Without it, half of the thresholds chosen so, and more, fall short.
+        For `sensitivity` or `specificity`: confidence, between 0 and 1, such as 0.95, that the threshold reaches it on
+        new images too. Without it, at least half of the thresholds chosen in this way do not reach it.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
 
     Returns
     -------
     OperatingPoint
-        Of several points that a rule likes equally, the most sensitive.
+        If several points satisfy the rule equally well, the most sensitive one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What stands between the last feature map and the score."""
+"""Heads: the layers between the last feature map and the output layer."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,16 +17,16 @@ _PARAMETERS = {"pooling": choice(*POOLINGS) | NONE, "feature_layers": several(TE
 
 
 class PooledHead(BaseEstimator):
-    """One number or two for each channel of one feature map or of several.
+    """Pool each channel of one feature map, or of several, into one number or two.
 
     Parameters
     ----------
     pooling : {"avg", "max", "avg_max", "log_center"} or None, default=None
-        What is taken of each channel: average, maximum or both; or the logarithm of an average that counts the
-        middle of the image, where the lesion lies, more than its edges (`melanoma_tl.network.pool`). None takes
-        what the backbone recommends, the average for all of Keras's.
+        Average or maximum of each channel, or both; "log_center" is the logarithm of an average in which the
+        middle of the image, where the lesion lies, has more weight than the edges (`melanoma_tl.network.pool`).
+        None uses the recommendation of the backbone, which is the average for all backbones of Keras.
     feature_layers : sequence of str, default=()
-        Layers of the backbone, such as "block5_conv1", whose feature maps are taken beside the last one.
+        Layers of the backbone, such as "block5_conv1", whose feature maps are pooled in addition to the last one.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class PooledHead(BaseEstimator):
         self.feature_layers = feature_layers
 
     def check_parameters(self) -> None:
-        """Check every parameter but the names of layers, which the backbone knows.
+        """Check every parameter except the names of layers, which are checked against the backbone.
 
         Raises
         ------
@@ -51,17 +51,17 @@ class PooledHead(BaseEstimator):
         check(self.get_params(), _PARAMETERS)
 
     def layer_names(self) -> tuple[str, ...]:
-        """Return `feature_layers` as a tuple, also where one name was given alone.
+        """Return `feature_layers` as a tuple, also if a single name was given.
 
         Returns
         -------
         tuple of str
-            As they were given.
+            The names in the given order.
 
         Raises
         ------
         ParameterError
-            If they are no names, or one is named twice.
+            If an entry is not a string, or a name occurs twice.
         """
         names: tuple[str, ...] = check(self.get_params(), _PARAMETERS)["feature_layers"]
         if len(set(names)) < len(names):
@@ -70,7 +70,7 @@ class PooledHead(BaseEstimator):
 
 
 Head = str | PooledHead | Callable[[Any], Any]
-"""A word; a pooled head; a function from a feature map to features; or a layer or network of Keras, as a pattern."""
+"""A name; a pooled head; a function from a feature map to features; or a Keras layer or model as a template."""
 
 
 def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set[str]) -> Any:
@@ -79,15 +79,15 @@ def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set
     Parameters
     ----------
     head : {"pooled", "published"}, PooledHead, callable or keras.Layer
-        What does so. A layer or a network of Keras is made again from its configuration, with new weights:
-        it is not changed, and nothing that it has learned is taken over.
+        The head. A Keras layer or model is rebuilt from its configuration, with new weights;
+        the object itself is not changed, and its weights are not used.
     maps : list of (str, KerasTensor)
-        Feature maps (n, height, width, channels) with names, the last one first; heads that do not pool take
-        this one.
+        Feature maps (n, height, width, channels) with names, the last feature map of the backbone first; heads that
+        do not pool use only this one.
     pooling : {"avg", "max", "avg_max", "log_center"}
-        What a pooled head takes where it does not say so itself.
+        Pooling of a pooled head that does not set its own.
     taken : set of str
-        Names of the layers so far, which no other layer can have.
+        Names of the existing layers, which new layers must not have.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set
 
 
 def name_head(head: Callable[[Any], Any]) -> str:
-    """Name a head of the user's own.
+    """Return the name of a user-defined head.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def name_head(head: Callable[[Any], Any]) -> str:
     Returns
     -------
     str
-        For people.
+        Display name.
     """
     return str(getattr(head, "__name__", type(head).__name__))
 
@@ -162,7 +162,7 @@ def _apply_own(head: Callable[[Any], Any], features: Any, taken: set[str]) -> An
 
 
 def _apply_object(head: Any, features: Any, taken: set[str]) -> Any:
-    """Make a layer or a network again, flat, and call it."""
+    """Rebuild a layer or a model, without nesting, and call it."""
     inputs, outputs = (getattr(head, ends, None) or () for ends in ("inputs", "outputs"))
     if len(inputs) > 1 or len(outputs) > 1:
         raise ParameterError(

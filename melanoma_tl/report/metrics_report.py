@@ -1,4 +1,4 @@
-"""`MetricsReport`: what a classifier is worth on a test set, and what that rests on."""
+"""`MetricsReport`: test metrics of a classifier with confidence intervals and provenance."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -53,9 +53,9 @@ _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MetricsReport(ReportPlots):
-    """Test metrics of a classifier, each with an interval and its n, and what produced them.
+    """Test metrics of a classifier, each with a confidence interval and its n, and their provenance.
 
-    Made by `from_estimator`, `from_scores` or `from_confusion`, not by calling the class.
+    Make a report with `from_estimator`, `from_scores` or `from_confusion`.
 
     Attributes
     ----------
@@ -66,42 +66,41 @@ class MetricsReport(ReportPlots):
     counts : ConfusionCounts
         ``(tn, fp, fn, tp)`` at the threshold.
     threshold : float or None
-        An image is predicted melanoma when its score is strictly above; None when not known.
+        An image is predicted melanoma if its score is strictly greater; None if unknown.
     confidence : float
         Coverage of the intervals, such as 0.95.
     name : str
         Name of the test data.
     skipped : tuple of SkippedRow
-        Images that no metric counts, each with id, path and reason.
+        Images that are excluded from all metrics, each with id, path and reason.
     provenance : mapping
-        "created", "versions", "test_data" and "intervals" of this report, under "model" what the
-        classifier says of itself, under "tta" how many views of each image it scored, under
-        "calibration" and "operating_point" what was tuned on validation images, and under
-        "seen_by_the_model" how many of the test images it was fitted or tuned with (None where it does
-        not remember).
+        "created", "versions", "test_data" and "intervals" describe this report; "model" is the `provenance_`
+        of the classifier, "tta" its number of views per image, "calibration" and "operating_point" the results of
+        tuning on validation images, and "seen_by_the_model" the number of test images that it was fitted or
+        tuned with (None if the classifier does not record this).
     history : mapping of str to list of float, or None
         Loss and accuracy of each training epoch.
     y_true, y_score : ndarray of shape (n,), or None
-        The labels (0 benign, 1 melanoma) and scores that the metrics count.
+        The labels (0 benign, 1 melanoma) and scores from which the metrics are computed.
     image_ids : tuple of str
-        Their ids; row numbers where none were given.
+        Their ids; row numbers if none were given.
     paths : tuple of str, or None
         Their files.
     groups : tuple, or None
-        What each belongs to, such as its patient; the intervals then are those of the cluster bootstrap.
+        Group of each image, such as its patient; the intervals are then those of the cluster bootstrap.
     findings : tuple of (str, object)
-        What `attach` added, each with its title.
+        Title and content of each finding added with `attach`.
     class_names : tuple of str
-        What class 0 and class 1 are: "benign" and "melanoma", and other words in a report of `MulticlassReport`
+        Names of class 0 and class 1: "benign" and "melanoma", or other names in a report of `MulticlassReport`
         on one diagnosis against the others.
 
     Notes
     -----
-    Precision, NPV, accuracy, F1, IoU, average precision, MCC, kappa, Brier score and log loss depend on how
-    frequent melanoma is in the test set; they do not carry over to a clinic, where it is
-    rarer. Sensitivity, specificity, balanced accuracy, likelihood ratios and AUC do not.
+    Precision, NPV, accuracy, F1, IoU, average precision, MCC, kappa, Brier score and log loss depend on the
+    prevalence of melanoma in the test set, and therefore change in a clinic, where melanoma is
+    rarer. Sensitivity, specificity, balanced accuracy, likelihood ratios and AUC do not depend on it.
 
-    The intervals speak of chance in drawing the images. They say nothing of other
+    The intervals express sampling error only. They do not cover the errors caused by other
     cameras, other skin types, or images that were seen in training.
 
     Examples
@@ -152,15 +151,16 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            0 or False benign, 1 or True melanoma, or words that say so; others need `pos_label`.
+            0 or False for benign and 1 or True for melanoma, or class names with this meaning; for other labels
+            set `pos_label`.
         y_score : array-like of shape (n,)
-            Probabilities of melanoma, 0 to 1. NaN marks an image that has no score: it
-            is left out of the metrics and listed in `skipped`.
+            Probabilities of melanoma, 0 to 1. NaN marks an image without a score: it
+            is excluded from the metrics and listed in `skipped`.
         pos_label : object, optional
             The label in `y_true` that means melanoma; every other label is then benign.
         threshold : float, default=0.5
-            An image is predicted melanoma when its score, as float64, is strictly above.
-            Choose it on validation data, never on these.
+            An image is predicted melanoma if its score, as float64, is strictly greater.
+            Choose it on validation data, never on the test data.
         confidence : float, default=0.95
             Coverage of the intervals, between 0 and 1.
         n_resamples : int, default=2000
@@ -172,18 +172,18 @@ class MetricsReport(ReportPlots):
         paths : sequence of shape (n,), optional
             Their files, for `plot_examples`.
         groups : sequence of shape (n,), optional
-            What each belongs to, such as its patient: images of one group are then resampled
-            together. A missing entry is a group of its own.
+            Group of each image, such as its patient; images of a group are resampled
+            together. An image with a missing entry is a group of its own.
         history : mapping of str to sequence of float, optional
             Training loss and accuracy by epoch, for `plot_history`.
         provenance : mapping, optional
-            What produced the model: recipe, seed, data. Versions and dates are added.
+            Recipe, seed and data that produced the model. Versions and dates are added.
         skipped : sequence of (image_id, path, reason), optional
             Images that were left out before scoring.
         name : str, optional
             Name of the test data.
         class_names : tuple of str, default=("benign", "melanoma")
-            What the two classes are, where the question is another one: the report then uses these words.
+            Names of class 0 and class 1 in the report, if they are not benign and melanoma.
 
         Returns
         -------
@@ -193,9 +193,10 @@ class MetricsReport(ReportPlots):
         Raises
         ------
         DatasetError
-            If no image has a score, only one class has, a label is missing, or nothing says which is melanoma.
+            If no image has a score, all images with scores are of one class, a label is missing, or it is unknown
+            which label is melanoma.
         ParameterError
-            If lengths differ, scores are no probabilities, or `pos_label` is none of the labels.
+            If lengths differ, scores are not between 0 and 1, or `pos_label` is none of the labels.
         """
         truth, scores = as_binary(y_true, pos_label=pos_label), check_scores(y_score)
         check_lengths(len(scores), y_true=truth)
@@ -250,20 +251,20 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         estimator : object
-            Anything with ``predict_proba(X)`` of shape (n, 2), in the order of its `classes_`; its `pos_label_`
-            says which of them is melanoma, else their words do. Its `threshold_` or `threshold`,
-            `calibration_`, `operating_point_`, `history_` and `provenance_` are used where it has them.
-        X : ISBIDataset or whatever the estimator takes
-            Images that the estimator has not seen; `labels`, `image_ids`, `paths`,
-            `skipped` and `name` are used where it has them, and `patient_id` of its
-            `metadata` as groups, where a patient has several images.
+            Any classifier with ``predict_proba(X)`` of shape (n, 2), in the order of its `classes_`. Melanoma is
+            its `pos_label_`, or else inferred from the names of the classes. Its `threshold_` or `threshold`,
+            `calibration_`, `operating_point_`, `history_` and `provenance_` are used if it has them.
+        X : ISBIDataset or any input of the estimator
+            Images that the estimator has not seen. `labels`, `image_ids`, `paths`,
+            `skipped` and `name` of `X` are used if it has them; `patient_id` of its
+            `metadata` is used as groups if some patient has several images.
         y : array-like of shape (n,), optional
-            In the estimator's words, or as 0 and 1; ``X.labels`` by default.
+            Labels as in the estimator's `classes_`, or 0 and 1; ``X.labels`` by default.
         pos_label : object, optional
-            The label that means melanoma, in `classes_` or else in `y`, where neither the estimator nor the words
-            say so.
+            The label that means melanoma, in `classes_` or else in `y`; needed if neither the estimator's
+            `pos_label_` nor the class names tell.
         threshold : float, optional
-            The estimator's by default, and 0.5 where it has none.
+            By default that of the estimator, or 0.5 if it has none.
         confidence, n_resamples, random_state : float, int, int
             As `from_scores`.
         name : str, optional
@@ -277,16 +278,16 @@ class MetricsReport(ReportPlots):
         Warns
         -----
         LeakageWarning
-            If the estimator has `seen_images` and was fitted or tuned with some of the images, or
-            with images of the same lesions or patients; the report then says so too.
+            If the estimator has a method `seen_images`, and was fitted or tuned with some of the images, or
+            with images of the same lesions or patients; the report then states it too.
 
         Raises
         ------
         DatasetError, ParameterError
             As `from_scores`; also if there are no labels, if the scores are not of
-            shape (n, 2), or if nothing says which of the estimator's classes is melanoma.
+            shape (n, 2), or if it is unknown which of the estimator's classes is melanoma.
         UnknownNameError
-            If a label is none of the estimator's.
+            If a label is none of the estimator's classes.
 
         Examples
         --------
@@ -338,14 +339,14 @@ class MetricsReport(ReportPlots):
             Benign images predicted benign and melanoma, then melanoma images predicted benign and
             melanoma; in the order of ``sklearn.metrics.confusion_matrix(...).ravel()``.
         threshold : float, optional
-            Where the calls were made, for the record.
+            The threshold of the predictions; only stated in the report.
         confidence, n_resamples, random_state, provenance, name
             As `from_scores`.
 
         Returns
         -------
         MetricsReport
-            Without AUC, average precision, curves and examples, which need scores.
+            A report without AUC, average precision, curves and examples, which need scores.
 
         Raises
         ------
@@ -385,28 +386,28 @@ class MetricsReport(ReportPlots):
 
     @property
     def class_calls(self) -> Mapping[str, int]:
-        """How many images are called each class, melanoma first."""
+        """How many images are predicted to be of each class, melanoma first."""
         tn, fp, fn, tp = self.counts
         return dict(zip(self.class_names[::-1], (tp + fp, tn + fn), strict=True))
 
     @property
     def two_class_reports(self) -> Mapping[str, "MetricsReport"]:
-        """Itself, of which nothing need be said."""
+        """The report itself, under an empty title; a `MulticlassReport` has one report for each class."""
         return {"": self}
 
     @property
     def named_metrics(self) -> Mapping[str, Metric]:
-        """The metrics in `metrics`, by their names for readers."""
+        """The metrics in `metrics`, by their display names."""
         return {self._in_own_words(LABELS[name]): metric for name, metric in self.metrics.items()}
 
     @property
     def headlines(self) -> Mapping[str, Metric]:
-        """AUC, average precision, sensitivity and specificity, by their names for readers."""
+        """AUC, average precision, sensitivity and specificity, by their display names."""
         return {LABELS[name]: self.metrics[name] for name in _HEADLINES if name in self.metrics}
 
     @property
     def rule(self) -> str:
-        """When an image is called melanoma, and where the threshold is from."""
+        """The rule by which an image is predicted melanoma, and the origin of the threshold."""
         if self.threshold is None:
             return ""
         origin = self.provenance.get("threshold_from", "given to the report, which does not know how it was chosen")
@@ -417,17 +418,17 @@ class MetricsReport(ReportPlots):
         return f"An image is called {self.class_names[1]} when its score is above {self.threshold:.4g}, {origin}."
 
     def statements(self) -> list[str]:
-        """Return what the metrics rest on: images, threshold and prevalence.
+        """Return statements on the basis of the metrics: images, threshold and prevalence.
 
         Returns
         -------
         list of str
-            A sentence each.
+            One sentence per entry.
         """
         name = self.class_names[1]
         rule = "" if self.threshold is None else f"; predicted {name} when the score is above {self.threshold:g}"
         classes = ", ".join(f"{n} {called}" for called, n in self.class_sizes.items())
-        start = "Melanoma" if self.class_names == CLASS_NAMES else name  # a user's word stays as it is
+        start = "Melanoma" if self.class_names == CLASS_NAMES else name  # a name given by the user is not capitalised
         prevalence = f"{start} prevalence {100 * self.prevalence:.1f} %"
         return [
             f"{self.counts.n} images: {classes}; {len(self.skipped)} skipped{rule}",
@@ -463,7 +464,7 @@ class MetricsReport(ReportPlots):
 
     @checked(path=PATH, category=TEXT)
     def to_submission(self, path: str | os.PathLike[str], *, category: str = "melanoma") -> Path:
-        """Write the scores as the challenges take them: a line an image, with its id and its score.
+        """Write the scores in the format of the ISIC challenges: one line per image, with its id and score.
 
         Parameters
         ----------
@@ -475,13 +476,13 @@ class MetricsReport(ReportPlots):
         Returns
         -------
         Path
-            The file: ``image`` and the scores, as text from which float64 is read back exactly.
+            The file, with the column ``image`` and the scores in enough digits to restore each float64 exactly.
 
         Raises
         ------
         ParameterError
-            If the report has no scores, images are missing, which the scorer of the challenges
-            refuses, ids are repeated, or the path does not end in ``.csv``.
+            If the report has no scores, images are missing (the challenges refuse incomplete
+            submissions), ids are repeated, or the path does not end in ``.csv``.
         """
         _, y_score, _ = self._scored("A submission")
         self._check_complete()
@@ -502,19 +503,19 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         other : MetricsReport
-            On the scores of the other classifier. Images are matched by their ids; those that
-            only one of the reports has are left out, and counted.
+            Report on the other classifier. Images are matched by their ids; those in only one of the
+            reports are excluded, and their number is stated.
         names : tuple of str, default=("this", "other")
-            What to call the two.
+            Names of the two classifiers.
         margins : mapping of str to float, optional
-            As `melanoma_tl.metrics.compare`: the loss in "auc", "sensitivity" or "specificity" that would matter,
+            As `melanoma_tl.metrics.compare`: the smallest relevant loss in "auc", "sensitivity" or "specificity",
             for tests of non-inferiority and equivalence.
 
         Returns
         -------
         Comparison
-            Differences of all metrics, this minus other, with intervals and tests. Each
-            classifier keeps its own threshold.
+            Differences of all metrics, this minus other, with intervals and tests, each
+            classifier at its own threshold.
 
         Raises
         ------
@@ -566,14 +567,14 @@ class MetricsReport(ReportPlots):
         thresholds : sequence of float, default=NAMED_THRESHOLDS
             Threshold probabilities, each between 0 and 1.
         other : MetricsReport, optional
-            On the scores of another model; images are matched by their ids, as in `compare`.
+            Report on another model; images are matched by their ids, as in `compare`.
         prevalence, names
             As `melanoma_tl.metrics.net_benefit`.
 
         Returns
         -------
         NetBenefits
-            One row a threshold, with intervals.
+            One row per threshold, with intervals.
 
         Raises
         ------
@@ -610,23 +611,23 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset, optional
-            What is known of the images; not needed where `by` holds the values. With a column ``image_id``
-            rows are matched by it, and images that it does not have are in the group "not given"; without,
-            there must be one row for each image of the report, in its order.
+            Metadata of the images; not needed if `by` holds the values. If it has a column ``image_id``,
+            rows are matched by it, and images without a row are in the group "not given". Otherwise
+            there must be one row for each image, in the order of the report.
         by : str, sequence of str, Series, ndarray of shape (n_images,), or callable, optional
-            The columns to group by; or a value for each image: in the order of the report, or, in a Series
-            whose index is not the default one, by the image ids that stand in it; or a function that takes the table
-            as a DataFrame, in the order of the report, and returns the values. By default every column but those of
-            identifiers, files and diagnoses, of one value, and of nearly a value for each patient;
-            `Subgroups.left_out` has the reasons.
+            The columns to group by; or one value for each image, in the order of the report, or as a Series
+            whose index holds the image ids; or a function that takes the table
+            as a DataFrame, in the order of the report, and returns the values. By default every column except
+            identifiers, files, diagnoses, constant columns, and columns with almost as many values as patients;
+            `Subgroups.left_out` gives the reasons.
         bands : mapping of str to sequence of float, optional
-            Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``; at their quartiles by default, where
-            there are more than ten numbers.
+            Limits between the groups of numeric columns, such as ``{"age": (30, 50, 70)}``; by default the quartiles,
+            if a column has more than ten distinct values.
 
         Returns
         -------
         Subgroups
-            A group a value, each with n, melanomas and metrics with intervals; small groups
+            One group per value, with its n, number of melanomas, and metrics with intervals; small groups
             are marked.
 
         Raises
@@ -634,7 +635,7 @@ class MetricsReport(ReportPlots):
         ParameterError
             If the report has no scores, rows cannot be matched, or as `melanoma_tl.metrics.measure_subgroups`.
         UnknownNameError
-            If the table has not one of the columns.
+            If the table lacks one of the columns.
 
         Examples
         --------
@@ -663,9 +664,9 @@ class MetricsReport(ReportPlots):
         Returns
         -------
         pandas.DataFrame
-            One row a metric: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
-            "low", "high", "confidence", "method", "n", "few" and "name", which is that of the test data: the tables of
-            several reports can be put under each other with ``pandas.concat``.
+            One row per metric: "metric", "at" (the sensitivity at which a specificity is given, else NaN), "value",
+            "low", "high", "confidence", "method", "n", "few" and "name", the name of the test data, so that the
+            tables of several reports can be joined with ``pandas.concat``.
 
         Examples
         --------
@@ -682,9 +683,9 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         claims : mapping of str to float or str
-            Names of metrics (recall, dice, iou and ppv are understood) and their values,
-            as a fraction (0.8667) or a percentage (86.67, "86.67 %"), with the digits
-            that were printed.
+            Names of metrics (recall, dice, iou and ppv are accepted too) and their values,
+            as a fraction (0.8667) or a percentage (86.67, "86.67 %"), with as many digits
+            as were published.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""`MulticlassReport`: what a classifier of several diagnoses is worth."""
+"""`MulticlassReport`: test metrics of a classifier of several diagnoses, with confidence intervals."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,27 +65,27 @@ _MAX_COLUMNS = 3
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MulticlassReport(Report):
-    """Test metrics of a classifier of several diagnoses, each with an interval and its n, and what produced them.
+    """Test metrics of a classifier of several diagnoses, each with a confidence interval and its n.
 
-    Made by `from_estimator` or `from_scores`, not by calling the class.
+    Make a report with `from_estimator` or `from_scores`.
 
     Attributes
     ----------
     classes : tuple of str
         The diagnoses, in the order of the columns of scores.
     against_rest : mapping of str to MetricsReport
-        For each diagnosis, the full report of it against all others.
+        For each diagnosis, the full binary report on it against all others.
     balanced_accuracy, accuracy : Metric
-        Mean of the classes' sensitivities, which the ISIC challenges of 2018 and 2019 ranked by, and the share of
-        images that are called right; an image is called what has its highest score.
+        Mean of the sensitivities of the classes, by which the ISIC challenges of 2018 and 2019 ranked, and the share
+        of images that are classified correctly. The predicted class is the one with the highest score.
     macro : mapping of str to Metric
-        The means over the classes of the metrics of one against the rest, a class being called where its score
-        is strictly above 0.5.
+        Means over the classes of the one-against-rest metrics; here a class is predicted if its score
+        is strictly greater than 0.5.
     confusion_matrix : ndarray of int of shape (n_classes, n_classes)
-        A row a true class, a column a predicted one; images that several classes share the highest score of
-        are in no column.
+        Rows are true classes, columns predicted classes. Images whose highest score is shared by several classes
+        are not counted in it.
     y_true : ndarray of int of shape (n,)
-        Number of the class of each image that the metrics count.
+        Class number of each image from which the metrics are computed.
     y_score : ndarray of float64 of shape (n, n_classes)
         Their scores.
     confidence, name, skipped, provenance, history, image_ids, paths, groups, findings
@@ -145,12 +145,12 @@ class MulticlassReport(Report):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            The diagnosis of each image, as it stands in `classes`.
+            The diagnosis of each image, one of `classes`.
         y_score : array-like of shape (n, n_classes)
-            Probabilities, one column a class. NaN marks an image that has no score: it is left out of the metrics
+            Probabilities, one column per class. NaN marks an image without a score: it is excluded from the metrics
             and listed in `skipped`.
         classes : sequence of shape (n_classes,)
-            What the columns stand for; each must occur in `y_true`.
+            The class of each column; each must occur in `y_true`.
         confidence, n_resamples, random_state, image_ids, paths, groups, history, provenance, skipped, name
             As `MetricsReport.from_scores`.
 
@@ -162,15 +162,15 @@ class MulticlassReport(Report):
         Raises
         ------
         DatasetError
-            If a class has no image that has a score, or a label is missing.
+            If a class has no image with a score, or a label is missing.
         ParameterError
-            If shapes differ, scores are no probabilities, or there are fewer than two classes.
+            If shapes differ, scores are not probabilities, or there are fewer than two classes.
         UnknownNameError
             If a label is none of the classes.
         """
         if len(classes) < 2 or len(set(map(normalise, classes))) < len(classes):
             raise ParameterError(f"classes must be at least two different ones, got {list(classes)}")
-        # Which of them is melanoma has no say here: of two classes, too, each has its own column.
+        # It does not matter here which class is melanoma: each has its own column, also if there are only two.
         truth = Classes(np.asarray(classes), melanoma=None).encode(y_true, name="y_true")
         scores = read_class_scores(y_score, len(classes))
         check_lengths(len(scores), y_true=truth)
@@ -219,13 +219,13 @@ class MulticlassReport(Report):
         Parameters
         ----------
         estimator : object
-            Anything with ``predict_proba(X)`` of shape (n, n_classes) and ``classes_``. Its `history_` and
-            `provenance_` are used where it has them.
-        X : ISBIDataset or whatever the estimator takes
-            Images that the estimator has not seen; `image_ids`, `paths`, `skipped` and `name` are used where it
-            has them, and `patient_id` of its `metadata` as groups, where a patient has several images.
+            Any classifier with ``predict_proba(X)`` of shape (n, n_classes) and ``classes_``. Its `history_` and
+            `provenance_` are used if it has them.
+        X : ISBIDataset or any input of the estimator
+            Images that the estimator has not seen. `image_ids`, `paths`, `skipped` and `name` of `X` are used if it
+            has them; `patient_id` of its `metadata` is used as groups if some patient has several images.
         y : array-like of shape (n,), optional
-            The diagnoses, such as ``X.metadata["diagnosis"]``; those that come with the images by default.
+            The diagnoses, such as ``X.metadata["diagnosis"]``; by default the labels in `X`.
         confidence, n_resamples, random_state : float, int, int
             As `from_scores`.
         name : str, optional
@@ -239,8 +239,8 @@ class MulticlassReport(Report):
         Warns
         -----
         LeakageWarning
-            If the estimator has `seen_images` and was fitted or tuned with some of the images, or images of the same
-            lesions or patients; the report, and those in `against_rest`, then say so too.
+            If the estimator has a method `seen_images`, and was fitted or tuned with some of the images, or with
+            images of the same lesions or patients; the report, and those in `against_rest`, then state it too.
 
         Raises
         ------
@@ -275,36 +275,36 @@ class MulticlassReport(Report):
 
     @property
     def class_calls(self) -> Mapping[str, int]:
-        """How many images are called each class."""
+        """How many images are predicted to be of each class."""
         return dict(zip(self.classes, self.confusion_matrix.sum(axis=0).tolist(), strict=True))
 
     @property
     def two_class_reports(self) -> Mapping[str, MetricsReport]:
-        """The reports in `against_rest`, by what is said of them."""
+        """The reports in `against_rest`, by the title suffix of each."""
         return {f" of {name}": report for name, report in self.against_rest.items()}
 
     @property
     def named_metrics(self) -> Mapping[str, Metric]:
-        """Every metric of all classes together and of each class against the rest, by its name for readers."""
+        """Every metric of all classes together and of each class against the rest, by its display name."""
         return self._together | self._of_each
 
     @property
     def headlines(self) -> Mapping[str, Metric]:
-        """Balanced accuracy, accuracy and mean AUC, by their names for readers."""
+        """Balanced accuracy, accuracy and mean AUC, by their display names."""
         return dict(list(self._together.items())[:3])
 
     @property
     def rule(self) -> str:
-        """When an image is called what."""
+        """The rule by which a class is predicted."""
         return "An image is called what has its highest score, and nothing where several classes share it."
 
     def statements(self) -> list[str]:
-        """Return what the metrics rest on: images, calls and the shares of the classes.
+        """Return statements on the basis of the metrics: images, predictions and the shares of the classes.
 
         Returns
         -------
         list of str
-            A sentence each.
+            One sentence per entry.
         """
         n, n_called = len(self.y_true), int(self.confusion_matrix.sum())
         classes = ", ".join(f"{size} {name}" for name, size in self.class_sizes.items())
@@ -364,8 +364,8 @@ class MulticlassReport(Report):
         Returns
         -------
         pandas.DataFrame
-            One row a metric, as `MetricsReport.to_frame`, with the class that it is of under "class"; empty for
-            those of all classes, of which the means are called "macro_" and the name of the metric.
+            One row per metric, as `MetricsReport.to_frame`, with the class in the column "class". It is empty for
+            metrics of all classes together, among which the means are named "macro_" and the name of the metric.
         """
         together = {"balanced_accuracy": self.balanced_accuracy, "accuracy": self.accuracy}
         together |= {f"macro_{name}": metric for name, metric in self.macro.items()}
@@ -375,7 +375,7 @@ class MulticlassReport(Report):
 
     @checked(path=PATH)
     def to_submission(self, path: str | os.PathLike[str]) -> Path:
-        """Write the scores as the challenges of 2018 and 2019 take them: a line an image, a column a class.
+        """Write the scores in the format of the ISIC challenges of 2018 and 2019: a row per image, a column per class.
 
         Parameters
         ----------
@@ -390,7 +390,7 @@ class MulticlassReport(Report):
         Raises
         ------
         ParameterError
-            If images are missing, which the scorer of the challenges refuses, ids are repeated, or the path does
+            If images are missing (the challenges refuse incomplete submissions), ids are repeated, or the path does
             not end in ``.csv``.
         """
         self._check_complete()
@@ -405,10 +405,10 @@ class MulticlassReport(Report):
         Parameters
         ----------
         other : MulticlassReport
-            On the scores of the other classifier. Images are matched by their ids; those that only one of the
-            reports has are left out, and counted.
+            Report on the other classifier. Images are matched by their ids; those in only one of the
+            reports are excluded, and their number is stated.
         names : tuple of str, default=("this", "other")
-            What to call the two.
+            Names of the two classifiers.
 
         Returns
         -------
@@ -419,7 +419,7 @@ class MulticlassReport(Report):
         Raises
         ------
         ParameterError
-            If the classes are others, ids are repeated, none are shared, or the two disagree about a label.
+            If the reports have different classes, ids are repeated, none are shared, or labels differ.
         DatasetError
             If fewer than two images of a class are shared.
         """
@@ -521,7 +521,7 @@ class MulticlassReport(Report):
         Returns
         -------
         Figure
-            One axes a class.
+            One axes per class.
         """
         columns = min(len(self.classes), _MAX_COLUMNS)
         rows = -(-len(self.classes) // columns)
@@ -541,13 +541,13 @@ class MulticlassReport(Report):
         Parameters
         ----------
         n : int, default=4
-            Images of each class: those called another class with the highest scores.
+            Number of images of each class: the misclassified ones with the highest scores of the predicted class.
 
         Returns
         -------
         dict of str to list of Example
-            For each class; an example has an ``image_id``, a ``path``, the ``score`` of what it was called, and in
-            ``score_of`` what that is.
+            For each class; an example has an ``image_id``, a ``path``, the ``score`` of the predicted class, and the
+            predicted class as ``score_of``.
 
         Raises
         ------
@@ -578,7 +578,7 @@ class MulticlassReport(Report):
         Returns
         -------
         Figure
-            A row a class; a row says "none" where all its images are called right.
+            One row per class; it shows "none" if all images of the class are classified correctly.
 
         Raises
         ------
@@ -593,12 +593,12 @@ class MulticlassReport(Report):
         return draw_examples(titled, columns=n, title="Most confident errors of each class, and what they were called")
 
     def draw_all(self) -> Iterator[DrawnFigure]:
-        """Draw every figure that this report can draw, one by one, so that only one is held at a time.
+        """Draw every figure that this report can draw, one by one, so that only one is in memory at a time.
 
         Yields
         ------
         DrawnFigure
-            With its name, its title and its text alternative.
+            The figure with its name, title and text alternative.
         """
         aucs = "; ".join(
             f"{name} {describe(one.metrics['auc'], self.confidence)}" for name, one in self.against_rest.items()
@@ -635,13 +635,13 @@ class MulticlassReport(Report):
 
     @cached_property
     def _together(self) -> dict[str, Metric]:
-        """The metrics of all classes together, by their names for readers."""
+        """The metrics of all classes together, by their display names."""
         shown = {"Balanced accuracy": self.balanced_accuracy, "Accuracy": self.accuracy}
         return shown | {_mean_of(name): metric for name, metric in self.macro.items()}
 
     @cached_property
     def _of_each(self) -> dict[str, Metric]:
-        """The first metrics of each class against the rest, by their names for readers."""
+        """The first metrics of each class against the rest, by their display names."""
         return {
             f"{LABELS[metric]} of {name}": report.metrics[metric]
             for name, report in self.against_rest.items()
@@ -650,12 +650,12 @@ class MulticlassReport(Report):
 
 
 def _mean_of(name: str) -> str:
-    """Name the mean over the classes of a metric for readers."""
+    """Return the display name of the mean of a metric over the classes."""
     return f"{rename_classes(LABELS[name], ('the others', 'the class'))}, mean of the classes"
 
 
 def _count_calls(truth: NDArray[np.int64], called: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
-    """Count how many images of each class are called each."""
+    """Count the images of each true class by predicted class."""
     matrix = np.zeros((n_classes, n_classes), dtype=np.int64)
     np.add.at(matrix, (truth[called != NO_CLASS], called[called != NO_CLASS]), 1)
     return matrix

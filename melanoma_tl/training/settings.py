@@ -1,4 +1,4 @@
-"""Parameters of training that belong together: of the optimizer, the loss, and what of the machine is used."""
+"""`Optimizer`, `Loss` and `Resources`: groups of training parameters."""
 
 from sklearn.base import BaseEstimator
 
@@ -18,7 +18,7 @@ _RESOURCES = {"feature_cache_bytes": real(at_least=0) | NONE, "distribution": ch
 
 
 class Optimizer(BaseEstimator):
-    """An optimizer of Keras by its name, and what is done with its gradients and weights.
+    """A Keras optimizer with weight decay, gradient clipping and weight averaging.
 
     The learning rate is a parameter of `TransferClassifier` and of each `Stage`. A `Probe` is solved exactly, without
     an optimizer.
@@ -28,13 +28,14 @@ class Optimizer(BaseEstimator):
     name : str, default="adam"
         Name of a Keras optimizer; not case-sensitive.
     weight_decay : float, default=0.0
-        What each step takes off the kernels, as a multiple of the learning rate; biases and normalisations
-        are spared (Loshchilov and Hutter 2019, arXiv:1711.05101). It is 0 for "adamw" too, where Keras takes 0.004.
+        Decoupled weight decay: each step multiplies the kernels by 1 - learning rate * `weight_decay`; biases and
+        normalisation layers are exempt (Loshchilov and Hutter 2019, arXiv:1711.05101). The default is 0 for "adamw"
+        too, unlike 0.004 in Keras.
     clip_norm : float or None, default=None
-        Largest norm of all gradients together, above 0; None does not clip.
+        Maximum global norm of the gradients, above 0; None does not clip.
     ema_momentum : float or None, default=None
-        Takes the moving average of the weights with this momentum, such as 0.99, for the weights
-        (Keras's ``SwapEMAWeights``); None takes the weights themselves.
+        Momentum, such as 0.99, of an exponential moving average of the weights, which then replaces the weights
+        (Keras's ``SwapEMAWeights``); None does not average.
 
     Examples
     --------
@@ -58,7 +59,7 @@ class Optimizer(BaseEstimator):
         self.ema_momentum = ema_momentum
 
     def check_parameters(self) -> None:
-        """Check every parameter but the name, which Keras knows.
+        """Check every parameter except the name, which Keras checks.
 
         Raises
         ------
@@ -69,15 +70,15 @@ class Optimizer(BaseEstimator):
 
 
 class Loss(BaseEstimator):
-    """The loss that training minimises; a `Probe` minimises its own, the penalised cross-entropy.
+    """The loss that a `Stage` minimises; a `Probe` always minimises the penalised cross-entropy.
 
     Parameters
     ----------
     name : {"crossentropy", "focal"}, default="crossentropy"
-        "focal" is Keras's ``BinaryFocalCrossentropy`` with its gamma of 2 (Lin et al. 2017, arXiv:1708.02002),
-        of several diagnoses ``CategoricalFocalCrossentropy``.
+        "focal" is Keras's ``BinaryFocalCrossentropy`` with its gamma of 2 (Lin et al. 2017, arXiv:1708.02002), or
+        ``CategoricalFocalCrossentropy`` with several diagnoses.
     label_smoothing : float, default=0.0
-        Takes a label of 1 for 1 less half of this and 0 for half of it, 0 up to but not 1.
+        Smoothing s, from 0 to less than 1: the label 1 becomes 1 - s / 2, the label 0 becomes s / 2.
 
     Examples
     --------
@@ -101,18 +102,18 @@ class Loss(BaseEstimator):
 
 
 class Resources(BaseEstimator):
-    """What training may use of the machine; it changes how fast, and not what is learned.
+    """Disk space and devices that training may use; they affect the speed of training only.
 
     Parameters
     ----------
     feature_cache_bytes : int or None, default=None
-        Bytes on disk that stored features of the frozen part may take, those of all runs
-        together. None takes half of what is free, 0 stores nothing. What does not fit is
-        computed in every epoch.
+        Maximum size on disk of the stored features of frozen layers, over all runs
+        together. None means half of the free space, 0 stores nothing. Features that do not fit are
+        computed again in every epoch.
     distribution : {"auto", "data_parallel"} or None, default="auto"
-        On which devices the part that learns is trained: "data_parallel" takes all, each of which sees its
-        share of every batch, and so does "auto" where the backend can (TensorFlow and JAX); None takes one.
-        With JAX these may be the devices of several hosts. With one device there is no difference.
+        Devices on which the trainable layers are trained. "data_parallel" uses all devices and divides every batch
+        among them; "auto" does the same if the backend supports it (TensorFlow and JAX); None uses one device.
+        With JAX these may be the devices of several hosts. With one device all choices are the same.
 
     Examples
     --------

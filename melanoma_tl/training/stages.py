@@ -1,4 +1,4 @@
-"""The parts that training goes through, one after the other."""
+"""`Stage` and `Probe`: the consecutive stages of training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,26 +20,25 @@ _PROBE = {"C": real(above=0)}
 
 @dataclass(frozen=True)
 class Stage:
-    """Training by gradient steps, of the head and of the backbone from some layer on.
+    """Training by gradient descent, of the head and, optionally, of the upper layers of the backbone.
 
     Parameters
     ----------
     trainable_from : str, int or None, default=None
-        First layer of the backbone that learns, such as "block5_conv2"; or how many of the last
-        stages of the backbone learn, as `BackboneSpec` counts them; None trains the head alone.
+        First trainable layer of the backbone, such as "block5_conv2", or the number of its last stages
+        that are trainable, as numbered in `BackboneSpec`; None trains only the head.
     epochs : int or None, default=None
-        Largest number of epochs; None takes the classifier's.
+        Maximum number of epochs; None uses that of the classifier.
     learning_rate : float or None, default=None
-        Largest learning rate; None takes the classifier's.
+        Maximum learning rate; None uses the `learning_rate` of the classifier.
     schedule : {"constant", "cosine"}, default="constant"
-        What the rate does after the warm-up: stay, or fall to 0 along half a cosine
+        Learning rate after the warm-up: constant, or cosine decay to 0
         (Loshchilov and Hutter 2017, arXiv:1608.03983).
     warmup : float, default=0.0
-        Share of the steps, 0 up to but not 1, in which the rate rises linearly from 0.
+        Share of the steps, from 0 to less than 1, in which the learning rate rises linearly from 0.
     layer_decay : float, default=1.0
-        The rate of each stage of the backbone is this times the rate of the stage above it,
-        the head being uppermost; above 0, at most 1 (Howard and Ruder 2018, arXiv:1801.06146,
-        divide by 2.6).
+        Ratio, above 0 and at most 1, of the learning rate of each stage of the backbone to that of the stage above
+        it, or of the head above the last stage (Howard and Ruder 2018, arXiv:1801.06146, use 1 / 2.6).
 
     Examples
     --------
@@ -60,11 +59,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Probe:
-    """The exact solution for the last layer alone: logistic regression on standardised features.
+    """The exact solution for the last layer only: logistic regression on standardised features.
 
-    Everything before the score stays as it is. With few images a probe is hard to beat, takes
-    seconds from stored features, and is a good start for fine-tuning, which distorts pre-trained
-    features less from there than from a random head (Kumar et al. 2022, arXiv:2202.10054).
+    All layers before the output layer keep their weights. With few images a probe is hard to beat. It takes
+    seconds with stored features, and is a good start for fine-tuning: pre-trained features are
+    distorted less than when fine-tuning starts from a random head (Kumar et al. 2022, arXiv:2202.10054).
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def as_stages(stages: Stage | Probe | Sequence[Stage | Probe]) -> Sequence[Stage
     Parameters
     ----------
     stages : Stage, Probe or sequence of them
-        One may stand alone.
+        A single stage may be passed without a sequence.
 
     Returns
     -------
