@@ -82,7 +82,7 @@ def fast() -> dict[str, Any]:
 def best() -> dict[str, Any]:
     """Set up `fast` with larger images and four views of each image, in training and in scoring.
 
-    It takes about seven times as long as `fast`, and had the best metrics in cross-validation on the training
+    It takes several times as long as `fast`, and had the best metrics in cross-validation on the training
     images of ISBI 2016.
 
     Returns

@@ -321,7 +321,7 @@ class TransferClassifier(BaseClassifier):
         ----------
         name : str
             One of `list_recipes()`; "paper" is the published network and training, "fast" trains in minutes,
-            "best" takes four times as long as "fast".
+            "best" takes several times as long as "fast".
         **changes : dict
             Parameters that replace those of the recipe; nested ones as in ``head__pooling="avg"``.
 
