@@ -107,7 +107,7 @@ class MetricsReport(ReportPlots):
     --------
     >>> report = MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], name="four images")
     >>> report
-    MetricsReport('four images', 4 images, AUC 0.750 (95 % CI 0.001-1.000, n = 4, few))
+    MetricsReport('four images', 4 images, AUC 0.750 (95 % CI 0.099-0.988, n = 4, few))
     >>> report.to_dict()["sensitivity"]["value"]
     0.5
     """
