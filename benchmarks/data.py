@@ -86,7 +86,7 @@ def measure_false_positives(paths: list[Path]) -> dict[str, Any]:
 
 def looks_of(images: Any) -> np.ndarray:
     found = [image for image in fingerprint_images(images) if isinstance(image, Fingerprint)]
-    looks = Fingerprints.from_keys_and_hashes({}, found).looks
+    looks = Fingerprints.from_keys_and_hashes({}, found).perceptual_hashes
     assert looks is not None  # noqa: S101 -- images were given
     return looks
 

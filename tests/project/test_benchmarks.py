@@ -97,6 +97,7 @@ def test_data_benchmark(real_data, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.real_data
+@pytest.mark.filterwarnings("ignore:Balancer keeps")  # of the row that cuts the benign images
 def test_benchmark_of_the_recipes(real_data, real_weights, tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(BENCHMARKS)
     rows = ["fast", "the last map alone", "two benign images a melanoma, drawn"]
