@@ -477,7 +477,8 @@ class TransferClassifier(BaseClassifier):
         if data.n_classes > 2:
             network = run.build(data.n_classes)
         plans = run.plan(classes, data)
-        replicas.check_processes_agree(run.describe_process(network, data, describe_parameters(self)))
+        if replicas.n_processes > 1:  # a description of all images and weights takes a tenth of a second
+            replicas.check_processes_agree(run.describe_process(network, data, describe_parameters(self)))
         with held(callbacks):
             training = run.train(run.open(network, data), plans, callbacks, resume=resume)
         self.model_, self.history_ = without_optimizer(network.model), training.history

@@ -110,7 +110,7 @@ class Replicas:
         return places % n_images, places < n_images
 
     def check_processes_agree(self, described: Mapping[str, Any]) -> None:
-        """Stop where the processes of a training are not about the same.
+        """Stop where the processes of a training, of which there are several, are not about the same.
 
         Parameters
         ----------
@@ -122,8 +122,6 @@ class Replicas:
         ParameterError
             If something differs; it names what, and the first process in which.
         """
-        if self.n_processes == 1:
-            return
         mine = {name: _shorten(json.dumps(value, sort_keys=True, default=str)) for name, value in described.items()}
         first, *others = (json.loads(message) for message in _gather(json.dumps(mine).encode()))
         for number, other in enumerate(others, start=1):
