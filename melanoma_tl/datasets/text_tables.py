@@ -259,10 +259,8 @@ def read_bytes(path: Path) -> bytes:
             what = "is no file" if path.exists() else "no such file"
             raise DatasetError(f"{path}: {what}; the labels are read from it")
         if path.stat().st_size <= _MOST_BYTES:
-            with path.open("rb") as file:
-                content = file.read(
-                    _MOST_BYTES + 1
-                )  # some files of the system say that they are empty, and have no end
+            with path.open("rb") as file:  # some files of the system say that they are empty, and have no end
+                content = file.read(_MOST_BYTES + 1)
             if len(content) <= _MOST_BYTES:
                 return content
     except OSError as error:

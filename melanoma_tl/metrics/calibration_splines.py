@@ -118,9 +118,9 @@ def smooth_calibration(
     truth, scores = check_scored(y_true, y_score)
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
-    _check_enough(truth, scores, groups)
+    ends = _check_enough(truth, scores, groups)
     knots = np.quantile(log_odds(scores), _KNOTS_AT)
-    shown = np.linspace(*_ends(truth, scores, groups), _N_POINTS)
+    shown = np.linspace(*ends, _N_POINTS)
     spread = np.quantile(scores, (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES)
     places = _design(np.concatenate([shown, spread]), knots)
 
@@ -147,7 +147,10 @@ def smooth_calibration(
     return SmoothCalibration(shown, share, low, high, ici)
 
 
-def _check_enough(truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None) -> None:
+def _check_enough(
+    truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None
+) -> tuple[float, float]:
+    """Return where the curve begins and ends; raise a DatasetError if the scores cannot bear a curve."""
     benign, melanoma = count_units(truth, groups)
     if min(benign, melanoma) < LEAST:
         unit = "images" if groups is None else "patients"
@@ -164,6 +167,7 @@ def _check_enough(truth: NDArray[np.int64], scores: NDArray[np.float64], groups:
         raise DatasetError(
             "The scores all but separate the classes: they do not bound how often one comes true; use reliability_curve"
         )
+    return lowest, highest
 
 
 def _ends(truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None) -> tuple[float, float]:
