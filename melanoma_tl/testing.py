@@ -84,24 +84,23 @@ class _Subject:
     weights: WeightsFile | None
     input_size: tuple[int, int]
 
-    def build(self, *, wider: int = 0) -> Network:
+    def build(self, input_size: tuple[int, int] | None = None) -> Network:
         import keras
 
         def head(features: Any) -> Any:
             # Normalised, so that no score is certain and every weight has a gradient, whatever random weights give.
             return keras.layers.LayerNormalization()(keras.layers.GlobalAveragePooling2D()(features))
 
-        height, width = self.input_size
         network = build_network(
             self.spec,
             weights=self.weights,
-            input_size=(height, width + wider),
+            input_size=input_size or self.input_size,
             preprocessing="backbone",
             head=head,
             dropout=0.0,
             random_state=0 if self.weights is None else _SEED,
         )
-        if self.weights is None and not wider:
+        if self.weights is None and input_size is None:
             _settle_statistics(network.backbone, self.images)
         return network
 
@@ -139,8 +138,11 @@ class _Subject:
             network.model.set_weights(weights)
 
     @cached_property
-    def wider(self) -> Network:
-        return self.build(wider=32)
+    def resized(self) -> Network:
+        """The same for images of another size, if it takes any."""
+        height, width = self.input_size
+        others = {"any": (height, width + 32), "square": (2 * height, 2 * width), "one": self.input_size}
+        return self.build(others[self.spec.image_sizes])
 
     @cached_property
     def images(self) -> NDArray[np.float32]:
@@ -175,9 +177,10 @@ def _check_model(subject: _Subject) -> None:
     _require(isinstance(backbone, keras.Model), f"the builder returns {show(backbone)}")
 
 
-def _check_one_output(subject: _Subject) -> None:
-    outputs = getattr(subject.bare.backbone, "outputs", None) or ()
-    _require(len(outputs) == 1, f"the network has {len(outputs)} outputs")
+def _check_outputs(subject: _Subject) -> None:
+    outputs = list(getattr(subject.bare.backbone, "outputs", None) or ())
+    _require(1 <= len(outputs) <= 2, f"the network has {len(outputs)} outputs")
+    _require(all(len(vector.shape) == 2 for vector in outputs[1:]), f"the second output has {outputs[-1].shape}")
 
 
 def _check_own_layers(subject: _Subject) -> None:
@@ -221,10 +224,10 @@ _LARGEST_SHIFT = 0.75
 
 
 def _check_feature_map(subject: _Subject) -> None:
-    channels = [network.backbone.output.shape[-1] for network in (subject.frozen, subject.wider)]
+    channels = [network.backbone.outputs[0].shape[-1] for network in (subject.frozen, subject.resized)]
     _require(channels[0] == channels[1], f"the number of channels depends on the size of the image: {channels}")
     features = _run(subject.frozen.backbone, subject.images)
-    promised = subject.frozen.backbone.output.shape[1:]
+    promised = subject.frozen.backbone.outputs[0].shape[1:]
     _require(features.shape[1:] == promised, f"it promises maps of shape {promised} and gives {features.shape[1:]}")
 
 
@@ -290,7 +293,7 @@ def _check_grad_cam(subject: _Subject) -> None:
 
 
 def _check_stages(subject: _Subject) -> None:
-    names, again = ([layer.name for layer in network.backbone.layers] for network in (subject.frozen, subject.wider))
+    names, again = ([layer.name for layer in network.backbone.layers] for network in (subject.frozen, subject.resized))
     for stage in subject.spec.stages:
         _find_layer(subject.frozen.backbone, stage)
         _require(stage in again, f"the layer {stage!r} has another name in the next network")
@@ -330,7 +333,11 @@ class Clause:
 
 CONTRACT = (
     Clause("model", "the builder returns a keras.Model", _check_model),
-    Clause("one output", "the network has one output, its last feature map", _check_one_output),
+    Clause(
+        "outputs",
+        "the network has one output, its last feature map, or a second one, a vector of the whole image",
+        _check_outputs,
+    ),
     Clause(
         "own layers",
         "builder and preprocess make new layers whenever they are called: what learns in one network must not learn "
@@ -352,7 +359,8 @@ CONTRACT = (
     Clause(
         "feature map",
         "the builder returns keras.Model(keras.utils.get_source_inputs(input_tensor), features), where features have "
-        "the shape (n, height, width, channels), for images of more than one size",
+        "the shape (n, height, width, channels), for images of more than one size unless image_sizes of its entry says "
+        "otherwise",
         _check_feature_map,
     ),
     Clause(
@@ -401,7 +409,8 @@ def _run(model: Any, images: Any) -> NDArray[np.float32]:
     from keras import ops
 
     # Layer by layer: compiling a deep network takes longer than running it once.
-    return ops.convert_to_numpy(model(images, training=False))
+    results = model(images, training=False)
+    return ops.convert_to_numpy(results[0] if isinstance(results, list | tuple) else results)
 
 
 def _train(model: Any, images: Any) -> None:

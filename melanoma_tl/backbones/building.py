@@ -30,7 +30,7 @@ def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None)
     Returns
     -------
     keras.Model
-        From the source of the images to the last feature map.
+        From the source of the images to the last feature map, and to a vector of the whole image if it gives one.
 
     Raises
     ------
@@ -60,16 +60,25 @@ def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
     """Stop where a builder gives anything but one feature map of the images."""
     import keras
 
-    if not isinstance(backbone, keras.Model) or len(getattr(backbone, "outputs", ())) != 1:
-        n_outputs = len(getattr(backbone, "outputs", None) or ())
+    n_outputs = len(getattr(backbone, "outputs", None) or ())
+    if not isinstance(backbone, keras.Model) or not 1 <= n_outputs <= 2:
         found = f"a network of {n_outputs} outputs" if n_outputs else show(backbone)
-        raise ParameterError(f"the builder of {spec.name!r} must return a keras.Model with one output, got {found}")
-    if 0 in backbone.output.shape:  # what Keras lets pass in some versions
+        raise ParameterError(
+            f"the builder of {spec.name!r} must return a keras.Model whose output is a feature map, or a feature map "
+            f"and a vector, got {found}"
+        )
+    maps, *vectors = (tuple(tensor.shape) for tensor in backbone.outputs)
+    if 0 in maps:  # what Keras lets pass in some versions
         raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: its output is empty")
-    if len(backbone.output.shape) != 4:
+    if len(maps) != 4:
         raise ParameterError(
             f"the backbone {spec.name!r} must end in a feature map of shape (n, height, width, channels), "
-            f"got the shape {tuple(backbone.output.shape)}"
+            f"got the shape {maps}"
+        )
+    if any(len(shape) != 2 for shape in vectors):
+        raise ParameterError(
+            f"the second output of the backbone {spec.name!r} must be a vector of shape (n, channels), "
+            f"got the shape {vectors[0]}"
         )
     # A model that starts at the tensor itself has copied its graph and left the preprocessing behind.
     if backbone.inputs[0] is not keras.utils.get_source_inputs(images)[0]:
@@ -155,7 +164,7 @@ def check_weights_were_read(spec: BackboneSpec, backbone: Any, without: Any, wei
             f"the builder of {spec.name!r} did not read {weights.path}: with the file and without it the network is "
             "the same; load it in the builder, such as with model.load_weights(weights)"
         )
-    # Biases and statistics may well be what they begin as; what is drawn is not.
-    unread = sum(np.array_equal(*pair) and np.ptp(pair[0]) > 0 for pair in pairs)
+    # Biases, statistics and integers, such as positions, may well be what they begin as; what is drawn is not.
+    unread = sum(pair[0].dtype.kind != "i" and np.array_equal(*pair) and np.ptp(pair[0]) > 0 for pair in pairs)
     if unread:
         logger.warning("%s does not hold %d of the %d weights of %r", weights.path, unread, len(pairs), spec.name)

@@ -3,7 +3,10 @@
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from melanoma_tl._keras.copies import Copies, rebuild
+from melanoma_tl.backbones.preset_chains import chain_of, grow_chain
 from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, PresetWeights
 from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
 
@@ -41,19 +44,22 @@ def describe_preset(preset: str) -> BackboneSpec:
     # What is raised depends on where the preset is kept: on Kaggle, on Hugging Face, or in a folder.
     except Exception as error:
         raise _explain(hub, preset, error) from error
-    if len(backbone.inputs) != 1 or len(backbone.outputs) != 1:
+    chain = chain_of(backbone)
+    if chain is None and (len(backbone.inputs) != 1 or len(backbone.outputs) != 1):
         raise ParameterError(f"{name!r} has several inputs or outputs; a backbone turns images into one feature map")
-    height, width = converter.image_size or backbone.inputs[0].shape[1:3]
+    height, width = converter.image_size or _image_shape(backbone)[:2]
     return BackboneSpec(
         name,
-        _PresetBuilder(preset),
+        _PresetBuilder(preset, resized=chain is not None and chain.sizes != "one"),
         _Converter(converter.scale, converter.offset),
         (height or 224, width or 224),
         PresetWeights(name),
-        stages=_find_stages(backbone),
+        stages=_find_stages(backbone) if chain is None else chain.stages,
         license="as the preset's page says",
         source=f"KerasHub's preset {preset}",
         parameters=backbone.count_params(),
+        image_sizes="any" if chain is None else chain.sizes,
+        prefix_tokens=0 if chain is None else chain.prefix_tokens,
     )
 
 
@@ -64,21 +70,61 @@ class _PresetBuilder:
     ----------
     preset : str
         Its name or path.
+    resized : bool
+        Whether it is built for the size of the images, and not for any or for its own.
     """
 
-    def __init__(self, preset: str) -> None:
-        self.preset = preset
+    def __init__(self, preset: str, *, resized: bool) -> None:
+        self.preset, self.resized = preset, resized
 
     def __call__(self, input_tensor: Any, weights: str | None) -> Any:
         """Build it flat, on a tensor of preprocessed images."""
         import keras
 
-        hub = _import_hub(f"{KERASHUB}{self.preset}")
         own = weights == f"{KERASHUB}{self.preset}"
-        backbone = hub.models.Backbone.from_preset(self.preset, load_weights=own)
+        backbone = self._load(tuple(input_tensor.shape[1:]), own)
         if weights is not None and not own:
             backbone.load_weights(weights)
-        return keras.Model(keras.utils.get_source_inputs(input_tensor), _copy(backbone, input_tensor))
+        source, chain = keras.utils.get_source_inputs(input_tensor), chain_of(backbone)
+        if chain is None:
+            return keras.Model(source, _copy(backbone, input_tensor))
+        grown = grow_chain(chain, input_tensor)
+        _compare(backbone, keras.Function(input_tensor, grown.as_preset), self.preset)
+        return keras.Model(source, grown.outputs if len(grown.outputs) > 1 else grown.outputs[0])
+
+    def _load(self, shape: tuple[int, ...], with_weights: bool) -> Any:
+        hub = _import_hub(f"{KERASHUB}{self.preset}")
+        changes = {"image_shape": shape} if self.resized else {}
+        backbone = hub.models.Backbone.from_preset(self.preset, load_weights=with_weights, **changes)
+        expected = _image_shape(backbone)
+        if None not in expected and expected != shape:
+            height, width, _ = expected
+            raise ParameterError(
+                f"{KERASHUB}{self.preset} takes images of {height}x{width} pixels and no others: set "
+                f"input_size=({height}, {width}), or None"
+            )
+        return backbone
+
+
+def _image_shape(network: Any) -> tuple[int | None, ...]:
+    return tuple(getattr(network, "vision_encoder", network).inputs[0].shape[1:])
+
+
+def _compare(network: Any, built: Any, preset: str) -> None:
+    """Stop where a network that was built from parts of another one does not give what that gives."""
+    from keras import ops
+
+    network = getattr(network, "vision_encoder", network)
+    images = np.random.default_rng(0).normal(size=(1, *built.inputs[0].shape[1:])).astype(np.float32)
+    expected, got = network(images, training=False), built(images)
+    if isinstance(expected, dict):  # of its maps, the last one
+        expected = list(expected.values())[-1]
+    expected, got = ops.convert_to_numpy(expected), ops.convert_to_numpy(got)
+    if not np.allclose(got, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()):
+        raise ParameterError(
+            f"KerasHub's preset {preset!r} cannot be taken apart into its blocks: these give other features than the "
+            "whole, as KerasHub of this version builds it"
+        )
 
 
 def _copy(network: Any, tensor: Any) -> Any:

@@ -51,7 +51,8 @@ class BackboneSpec:
     builder : callable
         ``builder(input_tensor, weights)`` returns a flat ``keras.Model`` from the
         source of the given tensor to the last feature map, of shape (n, h, w,
-        channels). `weights` is the path of a file, or None for random ones.
+        channels), and where it has one, such as a class token, to a vector of the whole image, of shape
+        (n, channels), as its second output. `weights` is the path of a file, or None for random ones.
     preprocess : callable
         Turns a symbolic tensor of raw RGB, 0 to 255, into what the pre-trained
         weights expect, with Keras operations only, so that the graph reloads.
@@ -72,6 +73,10 @@ class BackboneSpec:
         The paper, and where the weights come from.
     parameters : int or None
         Number of its weights; None if nobody has counted them.
+    image_sizes : {"any", "square", "one"}
+        Which images it can be built for: of any size, of any square size, or of `input_size` alone.
+    prefix_tokens : int
+        Of a transformer, the tokens before those of the patches, of which the first is the class token.
     """
 
     name: str
@@ -85,3 +90,5 @@ class BackboneSpec:
     license: str = ""
     source: str = ""
     parameters: int | None = None
+    image_sizes: str = "any"
+    prefix_tokens: int = 0

@@ -11,9 +11,10 @@ from melanoma_tl._keras.isolation import seeded_building
 from melanoma_tl._parameters import show
 from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
 from melanoma_tl.backbones.spec import BackboneSpec
+from melanoma_tl.backbones.tokens import read_tokens
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.network.heads import Head, PooledHead, apply_head
+from melanoma_tl.network.heads import FeatureMap, Head, PooledHead, apply_head
 
 PREPROCESSINGS = ("backbone", "rescale")
 IMAGE, SCORE_LAYER = "image", "melanoma"
@@ -35,7 +36,8 @@ class Network(NamedTuple):
         Flat; from images of shape (n, height, width, 3), 0 to 255, to the
         probability of melanoma, of shape (n, 1); or of each of several diagnoses, of shape (n, n_classes).
     backbone : keras.Model
-        From the same images to the last feature map; shares its layers with `model`.
+        From the same images to the last feature map, and to the vector of the whole image if it gives one;
+        shares its layers with `model`.
     """
 
     model: Any
@@ -97,7 +99,7 @@ def build_network(
         images, scaled = scaled_images(spec, input_size, preprocessing)
         backbone = build_backbone(spec, scaled, weights)
         others = head.layer_names() if isinstance(head, PooledHead) else ()
-        maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in others)]
+        maps = [FeatureMap("pool", *backbone.outputs), *(_find_map(spec, backbone, name) for name in others)]
         features = apply_head(head, maps, spec.pooling, {operation.name for operation in backbone.operations})
         if dropout:
             features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
@@ -105,7 +107,7 @@ def build_network(
         score = keras.layers.Dense(units, activation=activation, name=SCORE_LAYER, dtype="float32")(features)
         # Keras refuses a slash, and the folder of stored features takes this name: a preset may be named by its path.
         name = re.sub(r"\W+", "_", spec.name.rpartition("/")[2])
-        network = Network(_connect(images, score, name), keras.Model(images, backbone.output))
+        network = Network(_connect(images, score, name), keras.Model(images, backbone.outputs))
     _check_all_is_new(network, scope, spec)
     _check_head(network)
     if weights is not None and is_foreign(spec):
@@ -324,17 +326,20 @@ def _is_new(layer: Any, scope: str) -> bool:
     return all(id(weight) in known or scope in weight.path.split("/") for weight in layer.variables)
 
 
-def _find_map(backbone: Any, name: str) -> Any:
-    """Return the feature map that a layer of the backbone gives."""
+def _find_map(spec: BackboneSpec, backbone: Any, name: str) -> FeatureMap:
+    """Return the feature map that a layer of the backbone gives, or that its tokens make."""
     names = [layer.name for layer in backbone.layers]
     if name not in names:
         raise UnknownNameError("layer for feature_layers", name, names)
-    tensor = backbone.get_layer(name).output
+    tensor, called = backbone.get_layer(name).output, f"pool_{name}"
+    if len(tensor.shape) == 3 and None not in tensor.shape[1:]:
+        image_size = tuple(backbone.inputs[0].shape[1:3])
+        return FeatureMap(called, *read_tokens(tensor, spec.prefix_tokens, image_size, called))
     if len(tensor.shape) != 4:
         raise ParameterError(
             f"feature_layers: {name!r} gives no feature map (n, height, width, channels) but {tensor.shape}"
         )
-    return tensor
+    return FeatureMap(called, tensor)
 
 
 def without_optimizer(model: Any) -> Any:

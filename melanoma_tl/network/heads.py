@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sklearn.base import BaseEstimator
 
@@ -69,11 +69,29 @@ class PooledHead(BaseEstimator):
         return names
 
 
+class FeatureMap(NamedTuple):
+    """What a head reads.
+
+    Attributes
+    ----------
+    name : str
+        What layers that pool it are named after.
+    maps : KerasTensor of shape (n, height, width, channels)
+        The feature map.
+    vector : KerasTensor of shape (n, channels) or None, default=None
+        What the network itself says of the whole image, such as a class token, if it does.
+    """
+
+    name: str
+    maps: Any
+    vector: Any = None
+
+
 Head = str | PooledHead | Callable[[Any], Any]
 """A name; a pooled head; a function from a feature map to features; or a Keras layer or model as a template."""
 
 
-def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set[str]) -> Any:
+def apply_head(head: Head, maps: list[FeatureMap], pooling: str, taken: set[str]) -> Any:
     """Turn feature maps into features.
 
     Parameters
@@ -81,9 +99,8 @@ def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set
     head : {"pooled", "published"}, PooledHead, callable or keras.Layer
         The head. A Keras layer or model is rebuilt from its configuration, with new weights;
         the object itself is not changed, and its weights are not used.
-    maps : list of (str, KerasTensor)
-        Feature maps (n, height, width, channels) with names, the last feature map of the backbone first; heads that
-        do not pool use only this one.
+    maps : list of FeatureMap
+        The last feature map of the backbone first; heads that do not pool use only this one, without its vector.
     pooling : {"avg", "max", "avg_max", "log_center"}
         Pooling of a pooled head that does not set its own.
     taken : set of str
@@ -105,9 +122,9 @@ def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set
 
     if head == "pooled" or isinstance(head, PooledHead):
         pooling = pooling if isinstance(head, str) else head.pooling or pooling
-        pooled = [features for name, tensor in maps for features in pool(tensor, pooling, name)]
+        pooled = [features for one in maps for features in _pool(one, pooling)]
         return layers.Concatenate(name="features")(pooled) if len(pooled) > 1 else pooled[0]
-    features = maps[0][1]
+    features = maps[0].maps
     if callable(head):
         return _apply_own(head, features, taken)
     if head == "published":
@@ -115,6 +132,11 @@ def apply_head(head: Head, maps: list[tuple[str, Any]], pooling: str, taken: set
         features = layers.Dense(4096, activation="relu", name="fc1")(features)
         return layers.Dense(4096, activation="relu", name="fc2")(features)
     raise UnknownNameError("head", head, HEADS, "Or pass a function from the feature map to a tensor (n, features).")
+
+
+def _pool(given: FeatureMap, pooling: str) -> list[Any]:
+    pooled = pool(given.maps, pooling, given.name)
+    return pooled if given.vector is None else [*pooled, given.vector]
 
 
 def name_head(head: Callable[[Any], Any]) -> str:

@@ -44,6 +44,9 @@ MAX_PER_PIXEL, MAX_TENSOR = 1024, 2**26
 64 a pixel; without a limit a layer that enlarges or pads, and has no weights, would fill any memory."""
 
 PACKAGES = ("keras", "keras_hub")
+OWN_LAYERS = {"melanoma_tl>PresetLayer", "melanoma_tl>RotaryBlock"}
+"""Layers of this library, which are registered when they are first needed."""
+
 _VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__", "__bytes__")
 """What Keras writes in the way of a class, but reads as a value."""
 
@@ -236,6 +239,8 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
     if name in _VALUES:
         keras.backend.standardize_dtype(entry["config"].get("dtype"))  # no strings of any length
         return {}
+    if key in OWN_LAYERS:
+        importlib.import_module("melanoma_tl.backbones.preset_layers")
     known = None if key is None else keras.saving.get_registered_object(key)
     if is_function:
         safe = _is_activation(module, key) if known is None else not isinstance(known, type)

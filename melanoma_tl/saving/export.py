@@ -16,6 +16,7 @@ from melanoma_tl._versions import library_versions
 from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.network.scoring_graph import for_inference
 from melanoma_tl.saving.handover import Scorer, check_vectors, describe_model
+from melanoma_tl.saving.onnx_operations import add_operations
 from melanoma_tl.saving.test_vectors import draw_texture
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ class _Format(NamedTuple):
     """Of the weights that its converter holds in memory at once, where these are many."""
     label: Callable[[Path, dict[str, Any]], None] | None = None
     """Writes what is to be known into the file itself, where the format has a place for it."""
+    prepare: Callable[[], None] = lambda: None
+    """Prepares the converter."""
 
 
 def _open_saved_model(path: Path) -> Scorer:
@@ -145,7 +148,7 @@ def _label_onnx(path: Path, document: dict[str, Any]) -> None:
 FORMATS = {
     "saved_model": _Format("tf_saved_model", "", (), _open_saved_model),
     "litert": _Format("litert", ".tflite", ("ai-edge-litert",), _open_litert),
-    "onnx": _Format("onnx", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), _open_onnx, n_copies=50, label=_label_onnx),
+    "onnx": _Format("onnx", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), _open_onnx, 50, _label_onnx, add_operations),
 }
 """The formats, with the packages that the extra ``export`` installs for each."""
 
@@ -188,6 +191,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
     sidecar = path.with_name(f"{path.name}.json")
     with atomic_write(sidecar) as unfinished_sidecar, atomic_write(path) as unfinished:
         try:
+            chosen.prepare()
             network.export(str(unfinished), format=chosen.name_in_keras, verbose=False)
             scorer = chosen.open(unfinished)
             found = _score(scorer, images)
