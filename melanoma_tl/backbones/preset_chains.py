@@ -239,11 +239,12 @@ def _make(link: Link, image_size: tuple[int, ...]) -> Any:
 
 
 def _weights_of(layer: Any) -> list[Any]:
-    """Return the weights of a layer; of an embedding of DINOv2 with positions for the size of its images alone."""
+    """Return the weights of a layer as `PresetLayer` has them: without a mask token, with positions for one size."""
     from keras import ops
 
     positions = getattr(layer, "interpolated_position_embeddings", None)
     return [
         ops.convert_to_numpy(positions if weight is getattr(layer, "position_embeddings", layer) else weight)
         for weight in layer.weights
+        if weight is not getattr(layer, "mask_token", layer)
     ]

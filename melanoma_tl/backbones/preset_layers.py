@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from melanoma_tl.errors import MissingPackageError, UnknownNameError
+from melanoma_tl.errors import UnknownNameError
 
 _FAMILIES = {
     "vit": ("vit_layers", ("ViTPatchingAndEmbedding", "ViTEncoderBlock")),
@@ -48,7 +48,11 @@ _ELSEWHERE: dict[str, dict[str, Callable[[Any], Any]]] = {
     "DINOV2Layer": {"drop_path_rate": lambda _: 0.0},
     "DINOV3Layer": {"drop_path_rate": lambda _: 0.0},
     # It gets positions for the size of its images alone.
-    "DINOV2Embedding": {"position_embedding_shape": lambda layer: layer.image_shape},
+    "DINOV2Embedding": {
+        "position_embedding_shape": lambda layer: layer.image_shape,
+        "use_mask_token": lambda _: False,  # for pre-training alone
+    },
+    "DINOV3Embedding": {"use_mask_token": lambda _: False},
 }
 """Where a layer keeps an argument other than under its name; None stands for the default."""
 
@@ -110,15 +114,15 @@ class PresetLayer(keras.Layer):
     def _make(self, layer: str, arguments: dict[str, Any]) -> Any:
         if layer not in MODULES:
             raise UnknownNameError("layer of KerasHub", layer, MODULES)
-        try:
-            made = getattr(importlib.import_module(MODULES[layer]), layer)
-        except ImportError as error:
-            raise MissingPackageError(f"the layer {layer!r} needs KerasHub: pip install keras-hub ({error})") from error
+        made = getattr(importlib.import_module(MODULES[layer]), layer)
         if layer == "DINOV2Embedding":
             made = _saved_as_it_is(made)
         if arguments.get("norm_layer") == "LayerNormalization":
             arguments = arguments | {"norm_layer": keras.layers.LayerNormalization}
-        return made(**arguments, dtype=self.dtype_policy, name=layer)
+        part = made(**arguments, dtype=self.dtype_policy, name=layer)
+        if layer == "SwinTransformerBlock":  # which windows see each other, it calls a mask, and Keras warns of that
+            part.attn.supports_masking = True
+        return part
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Build the layer, if it says how: what it makes in its first call lives no longer than that."""

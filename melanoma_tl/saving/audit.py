@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from melanoma_tl._parameters import SIZE, check, choice, whole
 from melanoma_tl._zip import MAX_EXPANSION, why_refused
-from melanoma_tl.errors import MelanomaTLError, ModelFileError
+from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ModelFileError
 from melanoma_tl.network.graph import SCORE_LAYER
 
 CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = "config.json", "metadata.json", "model.weights.h5"
@@ -240,7 +240,7 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
         keras.backend.standardize_dtype(entry["config"].get("dtype"))  # no strings of any length
         return {}
     if key in OWN_LAYERS:
-        importlib.import_module("melanoma_tl.backbones.preset_layers")
+        _import_own_layers()
     known = None if key is None else keras.saving.get_registered_object(key)
     if is_function:
         safe = _is_activation(module, key) if known is None else not isinstance(known, type)
@@ -254,6 +254,14 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
             "beforehand, has registered with keras.saving.register_keras_serializable"
         )
     return {} if known is None or key is None else {key: known}
+
+
+def _import_own_layers() -> None:
+    try:
+        importlib.import_module("keras_hub")
+    except ImportError as error:
+        raise MissingPackageError(f"its backbone needs KerasHub: pip install keras-hub ({error})") from error
+    importlib.import_module("melanoma_tl.backbones.preset_layers")
 
 
 def _is_activation(module: str | None, name: str | None) -> bool:

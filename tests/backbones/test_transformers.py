@@ -1,6 +1,8 @@
 """Transformers of KerasHub, on tiny ones that are saved here: nothing is downloaded."""
 
 import json
+import sys
+import warnings
 import zipfile
 
 import keras
@@ -78,7 +80,7 @@ def presets(tmp_path_factory):
     def write(family):
         if family not in folders:
             keras.utils.set_random_seed(0)
-            network, rng = FAMILIES[family](), np.random.default_rng(1)
+            network, rng = quietly(FAMILIES[family]), np.random.default_rng(1)
             for weight in network.weights:
                 if "float" in weight.dtype:
                     weight.assign(weight + rng.normal(0, 0.1, weight.shape).astype("float32"))
@@ -92,6 +94,13 @@ def presets(tmp_path_factory):
     return write
 
 
+def quietly(make, *args, **kwargs):
+    """Let KerasHub build Swin, which calls something else a mask."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make(*args, **kwargs)
+
+
 def build(name, size=SIZE):
     spec = get_backbone(name)
     images = keras.Input((size, size, 3))
@@ -102,10 +111,9 @@ def pixels(size):
     return np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
 
 
-def run(network, *inputs):
-    given = network(*inputs, training=False)
-    given = list(given.values())[-1] if isinstance(given, dict) else given
-    return [keras.ops.convert_to_numpy(one) for one in (given if isinstance(given, list | tuple) else [given])]
+def run(network, images):
+    outputs = list(network.output.values())[-1:] if isinstance(network.output, dict) else network.outputs
+    return [keras.ops.convert_to_numpy(one) for one in keras.Function(network.inputs, outputs)([images])]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -113,11 +121,12 @@ def test_blocks_compute_what_kerashub_computes(family, presets):
     name, original = presets(family)
     if family in RESIZED:
         size = 64
-        original = hub.models.Backbone.from_preset(name.partition(":")[2], image_shape=(size, size, 3))
+        load = hub.models.Backbone.from_preset
+        original = quietly(load, name.partition(":")[2], image_shape=(size, size, 3))
     else:
         size = SIZE
-    maps, *vectors = run(build(name, size), [pixels(size)])
-    (expected,) = run(getattr(original, "vision_encoder", original), pixels(size))
+    maps, *vectors = run(build(name, size), pixels(size))
+    (expected,) = quietly(run, getattr(original, "vision_encoder", original), pixels(size))
     assert np.std(expected) > 1e-2
     if family == "SigLIP":
         assert np.allclose(vectors[0], expected, atol=1e-5), "its attention pooling"
@@ -136,7 +145,8 @@ def test_a_classifier_is_trained_block_by_block_and_read_again(family, presets, 
     stages = get_backbone(name).stages
     tuned = TransferClassifier(name, trainable_from=1, epochs=1, random_state=0, verbose=0).fit(images, labels)
     frozen = tuned.model_.get_layer(stages[1])
-    assert not frozen.trainable and tuned.model_.get_layer(stages[0]).trainable
+    assert not frozen.trainable
+    assert tuned.model_.get_layer(stages[0]).trainable
     tuned.save(tmp_path / "model.keras")
     again = TransferClassifier.load(tmp_path / "model.keras")
     scores = tuned.predict_proba(images)
@@ -163,17 +173,15 @@ def test_an_image_of_another_size_is_refused_where_positions_are_fixed(presets, 
 
 def test_positions_that_were_learned_are_saved(presets, images, labels, tmp_path):
     """DINOv2's own embedding keeps only what has grown in sum."""
-    clf = TransferClassifier(presets("DINOV2")[0], trainable_from="embedding", epochs=2, verbose=0).fit(images, labels)
-    (positions,) = [
-        weight
-        for weight in clf.model_.get_layer("embedding").weights
-        if weight.name == "interpolated_position_embeddings"
-    ]
-    positions.assign(positions - 0.1)
-    expected = run(clf.model_, images.astype("float32"))[0]
+    clf = TransferClassifier(presets("DINOV2")[0], trainable_from="embedding", epochs=1, verbose=0).fit(images, labels)
+    weights = {weight.name: weight for weight in clf.model_.get_layer("embedding").weights}
+    positions = weights["interpolated_position_embeddings"]
+    before = clf.predict_proba(images)
+    positions.assign(positions - 1.0)
+    expected = clf.predict_proba(images)
+    assert not np.allclose(expected, before, atol=1e-4)
     clf.save(tmp_path / "model.keras")
-    again = TransferClassifier.load(tmp_path / "model.keras")
-    assert np.allclose(run(again.model_, images.astype("float32"))[0], expected, atol=1e-6)
+    assert np.allclose(TransferClassifier.load(tmp_path / "model.keras").predict_proba(images), expected, atol=1e-6)
 
 
 def test_a_file_makes_no_other_layers(presets, images, labels, tmp_path):
@@ -199,6 +207,6 @@ def test_a_file_makes_no_other_layers(presets, images, labels, tmp_path):
 
 def test_a_model_needs_kerashub_and_says_so(presets, images, labels, tmp_path, monkeypatch):
     TransferClassifier(presets("ViT")[0], epochs=1, verbose=0).fit(images, labels).save(tmp_path / "model.keras")
-    monkeypatch.setitem(__import__("sys").modules, "keras_hub.src.models.vit.vit_layers", None)
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(MelanomaTLError, match="pip install keras-hub"):
         TransferClassifier.load(tmp_path / "model.keras")
