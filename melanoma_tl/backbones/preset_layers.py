@@ -158,7 +158,7 @@ def _saved_as_it_is(embedding: type[Any]) -> type[Any]:
     """Let an embedding of DINOv2 save the positions that it computes with.
 
     It saves those of the preset's image size, and takes them from the ones that it has learned only where the sum
-    of the changes is positive.
+    of the changes is negative.
     """
     plain = {name: vars(keras.Layer)[name] for name in ("save_own_variables", "load_own_variables")}
     return type(embedding.__name__, (embedding,), plain)
