@@ -13,3 +13,17 @@ print(spec.stages)  # from the deepest to the shallowest
 
 clf = TransferClassifier("resnet50", trainable_from=spec.stages[0])
 # --8<-- [end:example]
+
+# --8<-- [start:transformer]
+from melanoma_tl import TransferClassifier
+from melanoma_tl.network import PooledHead
+from melanoma_tl.training import Probe
+
+head = PooledHead(feature_layers=("block_6", "block_9"))
+clf = TransferClassifier(
+    "kerashub:dinov2_small",
+    input_size=(224, 224),
+    head=head,
+    stages=(Probe(),),
+)
+# --8<-- [end:transformer]

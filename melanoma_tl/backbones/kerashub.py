@@ -92,9 +92,18 @@ class _PresetBuilder:
         source, chain = keras.utils.get_source_inputs(input_tensor), chain_of(backbone)
         if chain is None:
             return keras.Model(source, _copy(backbone, input_tensor))
+        self._check_patches(chain.patch_size, tuple(input_tensor.shape[1:3]))
         grown = grow_chain(chain, input_tensor)
         _compare(backbone, keras.Function([input_tensor], grown.as_preset), self.preset)
         return keras.Model(source, grown.outputs if len(grown.outputs) > 1 else grown.outputs[0])
+
+    def _check_patches(self, patch_size: int, size: tuple[int, int]) -> None:
+        if any(side % patch_size for side in size):
+            fitting = tuple(max(side // patch_size, 1) * patch_size for side in size)
+            raise ParameterError(
+                f"{KERASHUB}{self.preset} divides images into patches of {patch_size} pixels, and would not see the "
+                f"last pixels of {size[0]}x{size[1]}: set input_size={fitting}, or another multiple"
+            )
 
     def _load(self, shape: tuple[int, ...], with_weights: bool) -> Any:
         hub = _import_hub(f"{KERASHUB}{self.preset}")
@@ -188,8 +197,9 @@ def _import_hub(name: str) -> Any:
 def _explain(hub: Any, preset: str, error: Exception) -> MelanomaTLError:
     known = hub.layers.ImageConverter.presets
     if preset in known or "/" in preset:
+        found = str(error).rstrip(".")
         return ParameterError(
-            f"KerasHub's preset {preset!r} cannot be used: {error}. It needs a backbone and an ImageConverter, "
+            f"KerasHub's preset {preset!r} cannot be used: {found}. It needs a backbone and an ImageConverter, "
             "each written by its save_to_preset"
         )
     return UnknownNameError(

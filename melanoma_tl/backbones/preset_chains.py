@@ -47,6 +47,8 @@ class Chain:
         What the network itself makes a vector of its tokens with.
     sizes : {"one", "square", "any"}
         Which images it takes: of the size of the preset, of any square size, or of any size.
+    patch_size : int
+        Pixels of which the sides of an image must be a multiple, for what is left over would not be seen.
     """
 
     links: list[Link]
@@ -54,6 +56,7 @@ class Chain:
     prefix_tokens: int = 0
     pooling: Link | None = None
     sizes: str = "one"
+    patch_size: int = 1
 
 
 def chain_of(network: Any) -> Chain | None:
@@ -85,7 +88,8 @@ def _deit(network: Any) -> Chain:
 
 def _dino_v2(network: Any) -> Chain:
     prefix_tokens = 1 + network.num_register_tokens
-    return _of_blocks(network.embeddings, network.encoder.layers, network.layernorm, prefix_tokens, sizes="square")
+    chain = _of_blocks(network.embeddings, network.encoder.layers, network.layernorm, prefix_tokens, sizes="square")
+    return replace(chain, patch_size=network.patch_size)
 
 
 def _dino_v3(network: Any) -> Chain:
@@ -95,7 +99,8 @@ def _dino_v3(network: Any) -> Chain:
     height, width = (side // network.patch_size for side in network.image_shape[:2])
     links = [link._replace(n_tokens=prefix_tokens + height * width) for link in chain.links]
     rotary = {"options": {"num_prefix_tokens": prefix_tokens}, "position": positions}
-    return replace(chain, links=[link._replace(**rotary) if link.layer in blocks else link for link in links])
+    links = [link._replace(**rotary) if link.layer in blocks else link for link in links]
+    return replace(chain, links=links, patch_size=network.patch_size)
 
 
 def _siglip(network: Any) -> Chain:

@@ -261,7 +261,7 @@ def _import_own_layers() -> None:
         importlib.import_module("keras_hub")
     except ImportError as error:
         raise MissingPackageError(f"its backbone needs KerasHub: pip install keras-hub ({error})") from error
-    importlib.import_module("melanoma_tl.backbones.preset_layers")
+    from melanoma_tl.backbones import preset_layers  # noqa: F401 it registers them
 
 
 def _is_activation(module: str | None, name: str | None) -> bool:

@@ -116,6 +116,7 @@ def run(network, images):
     return [keras.ops.convert_to_numpy(one) for one in keras.Function(network.inputs, outputs)([images])]
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("family", FAMILIES)
 def test_blocks_compute_what_kerashub_computes(family, presets):
     name, original = presets(family)
@@ -169,6 +170,11 @@ def test_blocks_are_feature_layers(presets, images, labels):
 def test_an_image_of_another_size_is_refused_where_positions_are_fixed(presets, images, labels):
     with pytest.raises(ParameterError, match=r"takes images of 32x32 pixels and no others: set input_size=\(32, 32\)"):
         TransferClassifier(presets("ViT")[0], input_size=(64, 64), verbose=0).fit(images, labels)
+
+
+def test_an_image_that_is_no_whole_number_of_patches_is_refused(presets, images, labels):
+    with pytest.raises(ParameterError, match=r"patches of 8 pixels.*set input_size=\(32, 32\)"):
+        TransferClassifier(presets("DINOV2")[0], input_size=(37, 37), verbose=0).fit(images, labels)
 
 
 def test_positions_that_were_learned_are_saved(presets, images, labels, tmp_path):

@@ -13,6 +13,7 @@ PACKAGE = Path(melanoma_tl.__file__).parent
 HEAVY = {"tensorflow", "keras", "keras_hub", "matplotlib", "ray", "torch", "jax"}
 # Every user of these modules trains a network, or takes a gradient; they are imported inside functions.
 NEEDS_KERAS = {
+    "backbones/preset_layers.py",
     "explain/gradients.py",
     *(
         f"training/{name}.py"
@@ -59,7 +60,7 @@ MAY_IMPORT = {
         "training": "_atomic _keras augmentation backbones balancing cache datasets distribution images labels network "
         "plots saving",
         "recipes": "augmentation balancing network training",
-        "saving": "_atomic _keras distribution images labels metrics network",
+        "saving": "_atomic _keras backbones distribution images labels metrics network",
         "report": "_atomic images labels metrics plots",
         "classifier": "_atomic _keras augmentation backbones balancing datasets distribution images labels "
         "metrics network recipes report saving training",

@@ -610,7 +610,9 @@ def test_a_copy_of_a_network_of_the_users_own_is_a_backbone_as_others():
 @pytest.mark.parametrize("found", [None, 5, "model", [1], keras.Sequential()])
 def test_what_is_no_network_is_named(found):
     register_backbone("wrong", preprocess=lambda images: images, overwrite=True)(lambda input_tensor, weights: found)
-    with pytest.raises(ParameterError, match=r"the builder of 'wrong' must return a keras\.Model with one output, got"):
+    with pytest.raises(
+        ParameterError, match=r"the builder of 'wrong' must return a keras\.Model whose output is a feature map, "
+    ):
         classifier("wrong").fit(X, Y)
 
 
