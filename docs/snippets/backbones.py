@@ -20,7 +20,7 @@ from melanoma_tl.network import PooledHead
 from melanoma_tl.training import Probe
 
 head = PooledHead(feature_layers=("block_6", "block_9"))
-clf = TransferClassifier(
+transformer = TransferClassifier(
     "kerashub:dinov2_small",
     input_size=(224, 224),
     head=head,
