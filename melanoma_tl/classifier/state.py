@@ -90,7 +90,7 @@ def name_recipe(classifier: BaseEstimator) -> str:
     mine, usual = _compared(classifier), _compared(kind())
     found = []
     for name in list_recipes():
-        theirs = _compared(kind(**get_recipe(name)))
+        theirs = _compared(kind(**_recipe_for(name, classifier.backbone)))
         chosen = {key for key in theirs if theirs[key] != usual.get(key)}
         changed = {key for key in theirs | mine if theirs.get(key) != mine.get(key)}
         if 2 * len(changed & chosen) < len(chosen):
@@ -99,6 +99,15 @@ def name_recipe(classifier: BaseEstimator) -> str:
         return "none"
     _, name, changed = min(found)
     return name + (f" with {', '.join(sorted(changed))} changed" if changed else "")
+
+
+def _recipe_for(name: str, backbone: str) -> dict[str, Any]:
+    """Return a recipe as it is for a backbone, under the name of its own: a change of that is one."""
+    own = get_recipe(name)
+    try:
+        return get_recipe(name, backbone) | {"backbone": own["backbone"]}
+    except ParameterError:  # it has no meaning for that backbone
+        return own
 
 
 def _compared(classifier: BaseEstimator) -> dict[str, Any]:

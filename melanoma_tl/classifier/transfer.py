@@ -39,7 +39,7 @@ from melanoma_tl._parameters import (
     whole,
 )
 from melanoma_tl.augmentation import Augmenter
-from melanoma_tl.backbones import list_backbones
+from melanoma_tl.backbones import get_backbone, list_backbones
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_of
 from melanoma_tl.classifier.postprocessing import PostProcessing
@@ -64,7 +64,7 @@ from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
 from melanoma_tl.saving.model_file import load_model, save_model
 from melanoma_tl.training.labels import check_labels
 from melanoma_tl.training.mixing import MIXES
-from melanoma_tl.training.parameters import PARTS, image_size, open_part, stages_of
+from melanoma_tl.training.parameters import PARTS, check_stages, image_size, open_part, stages_of
 from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas, find_replicas
 from melanoma_tl.training.settings import LOSSES, Loss, Optimizer, Resources
 from melanoma_tl.training.stages import Probe, Stage
@@ -323,7 +323,8 @@ class TransferClassifier(BaseClassifier):
             One of `list_recipes()`; "paper" is the published network and training, "fast" trains in minutes,
             "best" takes several times as long as "fast".
         **changes : dict
-            Parameters that replace those of the recipe; nested ones as in ``head__pooling="avg"``.
+            Parameters that replace those of the recipe; nested ones as in ``head__pooling="avg"``. With another
+            `backbone`, "fast" and "best" pool the last feature map of each of its stages.
 
         Returns
         -------
@@ -333,14 +334,22 @@ class TransferClassifier(BaseClassifier):
         Raises
         ------
         UnknownNameError
-            If there is no such recipe or parameter.
+            If there is no such recipe, parameter or backbone.
+        ParameterError
+            If a parameter cannot be used, or the recipe has no meaning for that backbone.
 
         Examples
         --------
         >>> TransferClassifier.from_recipe("paper", epochs=1).trainable_from
         'block5_conv2'
+        >>> TransferClassifier.from_recipe("fast", backbone="efficientnetb0").head.feature_layers
+        'stages'
         """
-        return cls(**get_recipe(name)).set_params(**changes)
+        says_what_learns = name == "paper" and "trainable_from" in changes
+        recipe = get_recipe(name, None if says_what_learns else changes.get("backbone"))
+        made = cls(**recipe).set_params(**changes)
+        made.check_parameters()
+        return made
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also those of parts.
@@ -605,6 +614,9 @@ class TransferClassifier(BaseClassifier):
             If one cannot be used.
         """
         check(self.get_params(deep=False), _PARAMETERS)
+        get_backbone(self.backbone)
+        if isinstance(self.optimizer, str):
+            Optimizer(self.optimizer).check_parameters()
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
         if self.stages is not None and self.trainable_from is not None:
@@ -613,6 +625,7 @@ class TransferClassifier(BaseClassifier):
                 "give it to a Stage, such as Stage(trainable_from=...)"
             )
         self._check_parts()
+        check_stages(self)
         check_tta(self.tta, image_size(self))
         if self.augmenter is not None and self.augmenter.transpose and len(set(image_size(self))) > 1:
             raise ParameterError("transpose=True of the augmenter needs a square input_size")

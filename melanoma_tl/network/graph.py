@@ -96,8 +96,9 @@ def build_network(
     with seeded_building(random_state), keras.name_scope(scope), _naming_depth():
         images, scaled = scaled_images(spec, input_size, preprocessing)
         backbone = build_backbone(spec, scaled, weights)
-        others = head.layer_names() if isinstance(head, PooledHead) else ()
-        maps = [("pool", backbone.output), *((f"pool_{name}", _find_map(backbone, name)) for name in others)]
+        maps = [("pool", backbone.output)]
+        if isinstance(head, PooledHead):
+            maps += _maps_of_stages(spec, backbone) if head.takes_stages else _named_maps(backbone, head.layer_names())
         features = apply_head(head, maps, spec.pooling, {operation.name for operation in backbone.operations})
         if dropout:
             features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
@@ -220,6 +221,33 @@ def resolve_trainable_from(spec: BackboneSpec, trainable_from: str | int | None)
     return spec.stages[trainable_from - 1]
 
 
+def check_stages(spec: BackboneSpec, backbone: Any) -> tuple[str, ...]:
+    """Return the stages of a backbone, all of which are layers of it.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        Says where its stages begin.
+    backbone : keras.Model
+        The backbone.
+
+    Returns
+    -------
+    tuple of str
+        From the deepest to the shallowest.
+
+    Raises
+    ------
+    UnknownNameError
+        If a registered stage is no layer of the backbone.
+    """
+    names = [layer.name for layer in backbone.layers]
+    for stage in spec.stages:
+        if stage not in names:
+            raise UnknownNameError(f"stage of the backbone {spec.name!r}", stage, names)
+    return spec.stages
+
+
 def stage_depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
     """Return how deep each layer of a backbone lies below the head, in stages.
 
@@ -241,10 +269,7 @@ def stage_depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
         If a registered stage is no layer of the backbone.
     """
     names = [layer.name for layer in backbone.layers]
-    for stage in spec.stages:
-        if stage not in names:
-            raise UnknownNameError(f"stage of the backbone {spec.name!r}", stage, names)
-    starts = [names.index(stage) for stage in spec.stages]
+    starts = [names.index(stage) for stage in check_stages(spec, backbone)]
     return {name: 1 + sum(position < start for start in starts) for position, name in enumerate(names)}
 
 
@@ -324,12 +349,44 @@ def _is_new(layer: Any, scope: str) -> bool:
     return all(id(weight) in known or scope in weight.path.split("/") for weight in layer.variables)
 
 
-def _find_map(backbone: Any, name: str) -> Any:
-    """Return the feature map that a layer of the backbone gives."""
+def _named_maps(backbone: Any, chosen: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Return the feature maps that layers of the backbone give, with names of their own."""
     names = [layer.name for layer in backbone.layers]
-    if name not in names:
-        raise UnknownNameError("layer for feature_layers", name, names)
-    tensor = backbone.get_layer(name).output
+    maps = []
+    for name in chosen:
+        if name not in names:
+            advice = "feature_layers='stages' takes the last map of each stage of any backbone."
+            raise UnknownNameError("layer for feature_layers", name, names, advice)
+        tensor = backbone.get_layer(name).output
+        if tensor is backbone.output:
+            raise ParameterError(f"feature_layers: {name!r} gives the last feature map, which is pooled anyway: omit it")
+        maps.append((f"pool_{name}", _check_map(tensor, name)))
+    return maps
+
+
+def _maps_of_stages(spec: BackboneSpec, backbone: Any) -> list[tuple[str, Any]]:
+    """Return the last feature map of each stage but the last stage, whose map the backbone gives."""
+    import keras
+
+    if not spec.stages:
+        raise ParameterError(
+            f"feature_layers='stages': no stages are registered for the backbone {spec.name!r}; name its layers, or "
+            "register it with stages=(...)"
+        )
+    maps = []
+    for number, name in enumerate(check_stages(spec, backbone)):
+        layer = backbone.get_layer(name)
+        given = keras.tree.flatten(layer.input)
+        tensor = given[0] if len(given) == 1 else layer.output
+        while isinstance(tensor._keras_history.operation, keras.layers.ZeroPadding2D):
+            tensor = tensor._keras_history.operation.input
+        if tensor.shape[-1] > 3 and tensor is not backbone.output:  # of three channels are the pixels
+            maps.append((f"pool_stage_{number + 1}", _check_map(tensor, name)))
+    return maps
+
+
+def _check_map(tensor: Any, name: str) -> Any:
+    """Return a feature map, and stop where it is none."""
     if len(tensor.shape) != 4:
         raise ParameterError(
             f"feature_layers: {name!r} gives no feature map (n, height, width, channels) but {tensor.shape}"

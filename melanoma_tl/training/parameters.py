@@ -12,6 +12,7 @@ from melanoma_tl.backbones import get_backbone
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.labels.classes import Classes
+from melanoma_tl.network.graph import resolve_trainable_from
 from melanoma_tl.network.heads import Head, PooledHead
 from melanoma_tl.training.settings import Loss, Optimizer, Resources
 from melanoma_tl.training.stages import Probe, Stage, as_stages
@@ -129,3 +130,29 @@ def stages_of(parameters: TrainingParameters) -> Sequence[Stage | Probe]:
         One, where none are given.
     """
     return as_stages(Stage(parameters.trainable_from) if parameters.stages is None else parameters.stages)
+
+
+def check_stages(parameters: TrainingParameters) -> None:
+    """Stop at stages that cannot be trained, before anything is read or built.
+
+    Parameters
+    ----------
+    parameters : TrainingParameters
+        Each of them checked.
+
+    Raises
+    ------
+    ParameterError
+        If stages and other parameters contradict each other.
+    """
+    stages, spec = stages_of(parameters), get_backbone(parameters.backbone)
+    for stage in stages:
+        if isinstance(stage, Stage):
+            resolve_trainable_from(spec, stage.trainable_from)
+    probes = [stage for stage in stages if isinstance(stage, Probe)]
+    if probes and parameters.augmenter is not None and parameters.augmenter.views is None:
+        raise ParameterError("a Probe needs fixed views: pass Augmenter(..., views=8), or no augmenter")
+    if len(probes) == len(stages) and parameters.mix is not None:
+        raise ParameterError(
+            f"mix={parameters.mix!r} mixes images in the steps of a Stage, and there is only a Probe: take mix=None"
+        )

@@ -32,7 +32,6 @@ from melanoma_tl.training.checkpoints import RunFolder
 from melanoma_tl.training.keras_errors import explain_out_of_memory
 from melanoma_tl.training.labels import VALIDATION_LABELS, as_pair, weights_of_classes
 from melanoma_tl.training.loop import TrainingResult
-from melanoma_tl.training.optimizers import find_optimizer
 from melanoma_tl.training.parameters import TrainingParameters, image_size, open_part, stages_of
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.replicas import Replicas
@@ -102,7 +101,6 @@ class TrainingRun:
         ParameterError, UnknownNameError, ModelFileError
             If a parameter does not fit the network, or it could not be saved.
         """
-        find_optimizer(self.optimizer.name)
         network = build_network(
             self.spec,
             weights=self.weights,

@@ -179,8 +179,7 @@ class StagedTraining:
             If the augmenter draws endless views, which have no exact solution, or features cannot be stored.
         """
         views = self.data.views
-        if views.n_views is None:
-            raise ParameterError("a Probe needs fixed views: pass Augmenter(..., views=8), or no augmenter")
+        assert views.n_views is not None  # `check_stages` has seen to it
         model = self.network.model
         parts = cut_for_stage(self.network, self.spec, probe, train_batch_norm=False)
         inputs, watched = self._inputs(parts, views, views.n_views)

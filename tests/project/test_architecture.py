@@ -58,7 +58,7 @@ MAY_IMPORT = {
         "datasets": "_atomic images labels metrics plots",
         "training": "_atomic _keras augmentation backbones balancing cache datasets distribution images labels network "
         "plots saving",
-        "recipes": "augmentation balancing network training",
+        "recipes": "augmentation backbones balancing network training",
         "saving": "_atomic _keras distribution images labels metrics network",
         "report": "_atomic images labels metrics plots",
         "classifier": "_atomic _keras augmentation backbones balancing datasets distribution images labels "
