@@ -153,8 +153,8 @@ def get_recipe(name: str, backbone: str | None = None) -> dict[str, Any]:
         return RECIPES[name](backbone)
     if get_backbone(backbone).name not in ("vgg16", "vgg19"):
         raise ParameterError(
-            f"the recipe 'paper' is the published VGG19, which learns from its layer 'block5_conv2' on: for {backbone!r} "
-            "take 'fast' or 'best', or say what learns, such as trainable_from=1"
+            "the recipe 'paper' is the published VGG19, which learns from its layer 'block5_conv2' on: for "
+            f"{backbone!r} take 'fast' or 'best', or say what learns, such as trainable_from=1"
         )
     return paper() | {"backbone": backbone}
 

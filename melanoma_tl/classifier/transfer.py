@@ -62,7 +62,7 @@ from melanoma_tl.saving.audit import Interface
 from melanoma_tl.saving.document_rules import LABEL, read_parts
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
 from melanoma_tl.saving.model_file import load_model, save_model
-from melanoma_tl.training.labels import check_labels
+from melanoma_tl.training.labels import check_labels, read_sample_weight
 from melanoma_tl.training.mixing import MIXES
 from melanoma_tl.training.parameters import PARTS, check_stages, image_size, open_part, stages_of
 from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas, find_replicas
@@ -395,6 +395,7 @@ class TransferClassifier(BaseClassifier):
         y: ArrayLike | None = None,
         *,
         validation_data: Any = None,
+        sample_weight: ArrayLike | None = None,
         callbacks: Sequence[Any] = (),
         resume: bool = False,
     ) -> Self:
@@ -419,6 +420,11 @@ class TransferClassifier(BaseClassifier):
         validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
             Evaluated after each epoch; never balanced nor augmented. Its labels are those of the
             training data, or 0 and 1, where 1 is melanoma.
+        sample_weight : array-like of shape (n_images,), optional
+            How much each training image counts in the loss, at least 0; multiplied by `class_weight`. An image of
+            weight 0 is as good as absent, and for a `Probe` one of weight 2 as good as two. A `balancer` draws among
+            the images above 0 without regard to their weights, which they keep. Validation images, and accuracy and
+            auc in `history_`, are not weighted. Not for a tf.data.Dataset.
         callbacks : sequence of keras.callbacks.Callback, default=()
             Called in each stage with the trainable part of the network as ``model``; epoch numbers continue from
             stage to stage. ``model.save`` in a callback, and so ``ModelCheckpoint``, writes the whole network,
@@ -460,15 +466,17 @@ class TransferClassifier(BaseClassifier):
             what = "resume=True finds a run again" if resume else "processes that train together begin alike"
             raise ParameterError(f"{what} by its seed: give a random_state")
         self._check_labels(X, y, validation_data)
+        weights = read_sample_weight(sample_weight, X, y)
         seed = self._draw_seed()
         with own_settings(seed):
-            return self._fit(X, y, validation_data, callbacks, replicas, seed, resume=resume)
+            return self._fit(X, y, validation_data, weights, callbacks, replicas, seed, resume=resume)
 
     def _fit(
         self,
         X: Any,
         y: ArrayLike | None,
         validation_data: Any,
+        sample_weight: NDArray[np.float64] | None,
         callbacks: Sequence[Any],
         replicas: Replicas,
         seed: int,
@@ -482,7 +490,7 @@ class TransferClassifier(BaseClassifier):
         forget_networks()
         run = TrainingRun(self, seed, replicas)
         network = run.build()
-        data, classes = run.read(X, y, validation_data)
+        data, classes = run.read(X, y, validation_data, sample_weight)
         if data.n_classes > 2:
             network = run.build(data.n_classes)
         plans = run.plan(classes, data)

@@ -359,7 +359,9 @@ def _named_maps(backbone: Any, chosen: tuple[str, ...]) -> list[tuple[str, Any]]
             raise UnknownNameError("layer for feature_layers", name, names, advice)
         tensor = backbone.get_layer(name).output
         if tensor is backbone.output:
-            raise ParameterError(f"feature_layers: {name!r} gives the last feature map, which is pooled anyway: omit it")
+            raise ParameterError(
+                f"feature_layers: {name!r} gives the last feature map, which is pooled anyway: omit it"
+            )
         maps.append((f"pool_{name}", _check_map(tensor, name)))
     return maps
 
