@@ -30,9 +30,11 @@ from melanoma_tl.saving.model_file import check_can_be_saved
 from melanoma_tl.training.callbacks import UserCallbacks
 from melanoma_tl.training.checkpoints import RunFolder
 from melanoma_tl.training.keras_errors import explain_out_of_memory
+from melanoma_tl.training.keras_objects import Template, check_loss, check_metric
 from melanoma_tl.training.labels import VALIDATION_LABELS, as_pair, balanced_weights, weights_of_classes
 from melanoma_tl.training.loop import TrainingResult
-from melanoma_tl.training.parameters import TrainingParameters, image_size, open_part, stages_of
+from melanoma_tl.training.optimizers import rate_of
+from melanoma_tl.training.parameters import TrainingParameters, image_size, metrics_of, open_part, own_object, stages_of
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.replicas import Replicas
 from melanoma_tl.training.settings import Loss, Optimizer, Resources
@@ -67,6 +69,10 @@ class TrainingRun:
         With a seed.
     loss, optimizer, resources : Loss, Optimizer, Resources
         Also where a word or None stands for them.
+    own_loss, own_optimizer : Template or None
+        What the user has made of Keras in their place.
+    metrics : tuple of Template
+        Those of the user.
 
     Raises
     ------
@@ -79,9 +85,36 @@ class TrainingRun:
         self.spec = get_backbone(parameters.backbone)
         self.weights = find_weights(self.spec, parameters.weights)
         self.augmenter: Augmenter | None = _seeded(parameters.augmenter, seed)
-        self.loss: Loss = open_part("loss", parameters.loss)
-        self.optimizer: Optimizer = open_part("optimizer", parameters.optimizer)
+        self.own_loss = own_object("loss", parameters.loss)
+        self.own_optimizer = own_object("optimizer", parameters.optimizer)
+        self.metrics = metrics_of(parameters)
+        self.loss: Loss = Loss() if self.own_loss else open_part("loss", parameters.loss)
+        self.optimizer: Optimizer = Optimizer() if self.own_optimizer else open_part("optimizer", parameters.optimizer)
         self.resources: Resources = open_part("resources", parameters.resources)
+
+    def try_objects(self, n_classes: int) -> None:
+        """Compute the losses and metrics of the user on two scores.
+
+        Parameters
+        ----------
+        n_classes : int
+            How many classes the network will tell apart.
+
+        Raises
+        ------
+        ParameterError
+            If one cannot be computed, or does not fit the network; or of metrics, if there are several devices.
+        """
+        n_scores = 1 if n_classes == 2 else n_classes
+        if self.own_loss is not None:
+            check_loss(self.own_loss, n_scores)
+        for metric in self.metrics:
+            check_metric(metric, n_scores)
+        if (self.metrics or self.own_loss) and self.replicas.are_several:
+            raise ParameterError(
+                "losses and metrics of your own would see what fills up the batches of several devices: take "
+                "Resources(distribution=None)"
+            )
 
     def build(self, n_classes: int = 2) -> Network:
         """Build the network, and try what depends on its layers before any image is read.
@@ -224,12 +257,13 @@ class TrainingRun:
                 early_stopping=self.parameters.early_stopping,
                 restore_best=self.parameters.restore_best,
                 class_weight=class_weight,
-                optimizer=self.optimizer.name,
-                learning_rate=float(stage.learning_rate or self.parameters.learning_rate),  # Keras refuses the int 1
+                optimizer=self.own_optimizer or self.optimizer.name,
+                learning_rate=self._rate(stage),
                 weight_decay=self.optimizer.weight_decay,
                 clip_norm=self.optimizer.clip_norm,
-                ema_momentum=self.optimizer.ema_momentum,
-                loss=self.loss.name,
+                ema_momentum=self._ema_momentum(),
+                loss=self.own_loss or self.loss.name,
+                metrics=self.metrics,
                 label_smoothing=self.loss.label_smoothing,
                 mix=self.parameters.mix,
                 seed=self.seed,
@@ -426,6 +460,21 @@ class TrainingRun:
             "versions": library_versions(),
             "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+    def _rate(self, stage: Stage) -> float | Template:
+        """Return the rate of a stage: its own, else that of the user's optimizer, else that of the classifier."""
+        if stage.learning_rate is not None:
+            return float(stage.learning_rate)
+        if self.own_optimizer is not None:
+            return rate_of(self.own_optimizer)
+        rate = self.parameters.learning_rate
+        return own_object("learning_rate", rate) or float(rate)  # Keras refuses the int 1
+
+    def _ema_momentum(self) -> float | None:
+        if self.own_optimizer is None:
+            return self.optimizer.ema_momentum
+        config = self.own_optimizer.config
+        return float(config["ema_momentum"]) if config.get("use_ema") else None
 
     def _prepare(self, X: Any, y: ArrayLike | None, what: str) -> PreparedImages:
         return prepare(
