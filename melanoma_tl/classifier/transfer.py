@@ -77,7 +77,7 @@ from melanoma_tl.training.parameters import (
 )
 from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas, find_replicas
 from melanoma_tl.training.settings import LOSSES, Loss, Optimizer, Resources
-from melanoma_tl.training.stages import Probe, Stage
+from melanoma_tl.training.stages import Probe, Stage, change_stages, name_parameters
 
 if TYPE_CHECKING:
     from melanoma_tl.training.learning_rate_finder import LearningRateDisplay
@@ -382,6 +382,23 @@ class TransferClassifier(BaseClassifier):
         made.check_parameters()
         return made
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of parts and stages are among them, under the names that `set_params` takes.
+
+        Returns
+        -------
+        dict
+            As they were given.
+        """
+        params: dict[str, Any] = super().get_params(deep)
+        of_stages = name_parameters(self.stages) if deep else {}
+        return params | {f"stages__{path}": value for path, value in of_stages.items()}
+
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also those of parts.
 
@@ -389,7 +406,8 @@ class TransferClassifier(BaseClassifier):
         ----------
         **params : dict
             By name; ``optimizer__weight_decay`` is the `weight_decay` of `optimizer`. If that parameter is a string
-            such as "adam", or None, it is first replaced by the object that it stands for.
+            such as "adam", or None, it is first replaced by the object that it stands for. ``stages__0__C`` is the
+            `C` of the first of `stages`.
 
         Returns
         -------
@@ -410,6 +428,8 @@ class TransferClassifier(BaseClassifier):
             of_parts.setdefault(name, {})[inner] = params[path]
         own = self.get_params(deep=False)
         _check_known(self, plain | of_parts, own)
+        if changes := of_parts.pop("stages", None):
+            plain["stages"] = change_stages((own | plain)["stages"], changes)
         parts = {name: open_part(name, (own | plain)[name]) for name in of_parts}
         for name, part in parts.items():
             _check_known(part, of_parts[name], part.get_params())

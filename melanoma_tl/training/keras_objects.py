@@ -1,5 +1,6 @@
 """Losses, optimizers, schedules and metrics that are objects or functions of the user: one for each fit."""
 
+import copy
 import hashlib
 import json
 from typing import Any
@@ -8,6 +9,9 @@ from melanoma_tl.errors import ParameterError
 
 _FORMERLY = ("object ", "function ")
 """What the descriptions begin with that stand in model files in place of objects."""
+
+
+_PLAIN = str | int | float | bool | tuple | dict | None
 
 
 class Template:
@@ -63,6 +67,8 @@ class Template:
         """
         if not hasattr(self.given, "get_config"):
             return self.given
+        if self.parameter == "loss":  # it has nothing to learn, and Huber's configuration leaves out its delta
+            return copy.deepcopy(self.given)
         config = self.config | changes
         try:
             return (kind or type(self.given)).from_config(config)
@@ -91,7 +97,8 @@ def describe_object(given: Any) -> str:
         Class and configuration, or name and digest of the code.
     """
     if hasattr(given, "get_config"):
-        return f"object {type(given).__name__} {json.dumps(given.get_config(), sort_keys=True, default=str)}"
+        settings = {name: value for name, value in vars(given).items() if isinstance(value, _PLAIN)}
+        return f"object {type(given).__name__} {json.dumps(given.get_config() | settings, sort_keys=True, default=str)}"
     name = getattr(given, "__qualname__", type(given).__qualname__)
     if not hasattr(given, "__code__"):
         return f"function {name}"
@@ -136,11 +143,15 @@ def check_loss(loss: Template, n_scores: int) -> None:
     ParameterError
         If it cannot be computed of labels and probabilities, or is not larger for the wrong labels.
     """
+    if getattr(loss.given, "_fn_kwargs", {}).get("from_logits"):
+        raise ParameterError(
+            f"loss={loss}: it takes logits, and is given probabilities: make it with from_logits=False"
+        )
     right, wrong = (_try(loss, n_scores, is_right=is_right) for is_right in (True, False))
     if not right < wrong:  # NaN too
         raise ParameterError(
             f"loss={loss}: it is {right:.4g} for right scores and {wrong:.4g} for wrong ones, and must be larger for "
-            f"these. It is given labels and probabilities of shape (n, {n_scores}), 0 to 1: no logits, no class numbers"
+            f"these. It is given labels and probabilities of shape (n, {n_scores}), 0 to 1, not the numbers of classes"
         )
 
 

@@ -217,6 +217,8 @@ def check_stages(parameters: TrainingParameters) -> None:
     ParameterError
         If stages and other parameters contradict each other.
     """
+    from keras.optimizers.schedules import LearningRateSchedule
+
     from melanoma_tl.training.optimizers import rate_of
 
     stages, spec = stages_of(parameters), get_backbone(parameters.backbone)
@@ -224,6 +226,8 @@ def check_stages(parameters: TrainingParameters) -> None:
         if isinstance(stage, Stage):
             resolve_trainable_from(spec, stage.trainable_from)
     rate = own_object("learning_rate", parameters.learning_rate)
+    if rate is not None and not isinstance(rate.given, LearningRateSchedule):
+        raise ParameterError(f"learning_rate must be a number above 0 or a schedule of Keras, got {rate}")
     if own := own_object("optimizer", parameters.optimizer):
         if parameters.learning_rate != _DEFAULT_RATE:
             raise ParameterError(

@@ -78,7 +78,7 @@ def test_a_search_goes_over_objects_and_over_what_is_inside_a_stage(images, labe
     grid = {"stages__0__C": [1e-3, 10.0], "stages__1__learning_rate": [1e-3, 1e-2]}
     two = make(trainable_from=None, stages=(Probe(), Stage(epochs=1)))
     search = GridSearchCV(two, grid, cv=2, error_score="raise").fit(images, labels)
-    assert search.best_estimator_.stages[0].C == search.best_params_["stages__0__C"]
+    assert search.best_params_["stages__0__C"] == search.best_estimator_.stages[0].C
     assert two.stages == (Probe(), Stage(epochs=1))
 
 
@@ -131,13 +131,9 @@ def test_a_file_names_the_objects_and_training_again_asks_for_them(images, label
     assert np.allclose(loaded.fit(images, labels).predict_proba(images), clf.predict_proba(images), atol=1e-6)
 
 
-class NoConfig(keras.losses.Loss):
+class NoConfig(keras.optimizers.SGD):
     def __init__(self, power):
-        super().__init__()
-        self.power = power
-
-    def call(self, y_true, y_pred):
-        return ops.abs(y_true - y_pred) ** self.power
+        super().__init__(10.0**power)
 
 
 LAMBDA = {"loss": lambda labels, scores: -ops.mean(ops.abs(labels - scores))}
@@ -146,11 +142,11 @@ LAMBDA = {"loss": lambda labels, scores: -ops.mean(ops.abs(labels - scores))}
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"loss": keras.losses.BinaryCrossentropy(from_logits=True)}, "no logits"),
+        ({"loss": keras.losses.BinaryCrossentropy(from_logits=True)}, "takes logits"),
         ({"loss": keras.losses.CategoricalCrossentropy()}, "must be larger"),
         (LAMBDA, "must be larger"),
         ({"loss": lambda labels, scores: labels @ scores}, "cannot be computed"),
-        ({"loss": NoConfig(2)}, "loss: NoConfig cannot be made again"),
+        ({"optimizer": NoConfig(-2)}, "optimizer: NoConfig cannot be made again"),
         ({"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())}, "only wraps others"),
         ({"optimizer": keras.losses.Huber()}, "optimizer must be"),
         ({"optimizer": keras.optimizers.SGD(), "learning_rate": 0.1}, "the optimizer object has its own"),
