@@ -1,6 +1,5 @@
 """Losses, optimizers, schedules and metrics that are objects or functions of the user: one for each fit."""
 
-import copy
 import hashlib
 import json
 from typing import Any
@@ -11,7 +10,7 @@ _FORMERLY = ("object ", "function ")
 """What the descriptions begin with that stand in model files in place of objects."""
 
 
-_PLAIN = str | int | float | bool | tuple | dict | None
+_PLAIN = (str, int, float, bool, tuple, dict)
 
 
 class Template:
@@ -67,13 +66,20 @@ class Template:
         """
         if not hasattr(self.given, "get_config"):
             return self.given
-        if self.parameter == "loss":  # it has nothing to learn, and Huber's configuration leaves out its delta
-            return copy.deepcopy(self.given)
         config = self.config | changes
         try:
-            return (kind or type(self.given)).from_config(config)
+            made = (kind or type(self.given)).from_config(config)
         except Exception as error:  # the user's code
             raise ParameterError(self._failure(error)) from error
+        if self.parameter == "loss" and _settings(made) != _settings(self.given):  # as that of Keras's Huber
+            raise ParameterError(
+                f"loss: the get_config of {type(self.given).__name__} leaves out how it was made "
+                f"({_settings(self.given)}), so that a copy computes otherwise: pass a function that calls it"
+            )
+        return made
+
+    def __deepcopy__(self, memo: Any) -> "Template":
+        return self  # what it holds is never changed, and a copy by Keras may lose what get_config leaves out
 
     def _failure(self, error: Exception) -> str:
         return (
@@ -97,8 +103,8 @@ def describe_object(given: Any) -> str:
         Class and configuration, or name and digest of the code.
     """
     if hasattr(given, "get_config"):
-        settings = {name: value for name, value in vars(given).items() if isinstance(value, _PLAIN)}
-        return f"object {type(given).__name__} {json.dumps(given.get_config() | settings, sort_keys=True, default=str)}"
+        told = json.dumps(given.get_config() | _settings(given), sort_keys=True, default=str)
+        return f"object {type(given).__name__} {told}"
     name = getattr(given, "__qualname__", type(given).__qualname__)
     if not hasattr(given, "__code__"):
         return f"function {name}"
@@ -193,6 +199,11 @@ def _try(template: Template, n_scores: int, *, is_right: bool) -> float:
             f"{template.parameter}={template} cannot be computed of labels and probabilities of shape "
             f"({n_labels}, {n_scores}): {type(error).__name__}: {' '.join(str(error).split()):.160}"
         ) from error
+
+
+def _settings(given: Any) -> dict[str, Any]:
+    """Return what an object was made with, as far as it keeps that in plain kinds."""
+    return {name: value for name, value in vars(given).items() if isinstance(value, _PLAIN)}
 
 
 def _code(code: Any) -> bytes:

@@ -107,7 +107,7 @@ def test_the_history_has_the_metrics_of_each_epoch(images, labels):
         return ops.mean(ops.square(y - scores))
 
     chosen = [keras.metrics.Precision(thresholds=0.3, name="precision_30"), "mse", brier]
-    clf = make(metrics=chosen).fit(images, labels, validation_data=(images[:8], labels[:8]))
+    clf = make(metrics=chosen).fit(images[8:], labels[8:], validation_data=(images[:8], labels[:8]))
     for name in ("precision_30", "mean_squared_error", "brier"):
         assert len(clf.history_[name]) == len(clf.history_[f"val_{name}"]) == 2, clf.history_.keys()
     scores = clf.predict_proba(images[:8])[:, 1]
@@ -143,7 +143,8 @@ LAMBDA = {"loss": lambda labels, scores: -ops.mean(ops.abs(labels - scores))}
     ("parameters", "message"),
     [
         ({"loss": keras.losses.BinaryCrossentropy(from_logits=True)}, "takes logits"),
-        ({"loss": keras.losses.CategoricalCrossentropy()}, "must be larger"),
+        ({"loss": keras.losses.CategoricalCrossentropy()}, "loss=object CategoricalCrossentropy"),
+        ({"loss": keras.losses.Huber(delta=2.0)}, "leaves out how it was made"),
         (LAMBDA, "must be larger"),
         ({"loss": lambda labels, scores: labels @ scores}, "cannot be computed"),
         ({"optimizer": NoConfig(-2)}, "optimizer: NoConfig cannot be made again"),
