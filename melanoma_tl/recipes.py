@@ -3,13 +3,29 @@
 from collections.abc import Callable
 from typing import Any
 
+from melanoma_tl._parameters import NONE, TEXT, checked
 from melanoma_tl.augmentation import Augmenter
+from melanoma_tl.backbones import get_backbone
 from melanoma_tl.balancing import Balancer
-from melanoma_tl.errors import UnknownNameError
-from melanoma_tl.network.heads import PooledHead
+from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.network.heads import STAGES, PooledHead
 from melanoma_tl.training.stages import Probe
 
 __all__ = ["best", "fast", "get_recipe", "list_recipes", "paper"]
+
+
+_LAYERS_OF_VGG19 = (
+    "block2_pool",
+    "block3_conv4",
+    "block4_conv1",
+    "block4_conv2",
+    "block4_conv4",
+    "block5_conv1",
+    "block5_conv2",
+    "block5_conv3",
+    "block5_conv4",
+)
+"""Chosen by cross-validation on the training images of ISBI 2016."""
 
 
 def paper() -> dict[str, Any]:
@@ -47,66 +63,70 @@ def paper() -> dict[str, Any]:
     }
 
 
-def fast() -> dict[str, Any]:
-    """Set up a frozen VGG19 and an exact logistic regression on pooled feature maps of ten layers.
+def fast(backbone: str = "vgg19") -> dict[str, Any]:
+    """Set up a frozen backbone and an exact logistic regression on pooled feature maps of many depths.
 
-    Each image passes through VGG19 once, which takes minutes on two cores. Layers, pooling and penalty were chosen
-    by five-fold cross-validation on the training images of ISBI 2016 only.
+    Each image passes through the backbone once, which takes minutes on two cores. The ten layers of VGG19, pooling and
+    penalty were chosen by five-fold cross-validation on the training images of ISBI 2016 only. Of another backbone
+    the last map of each stage is pooled, with the same pooling and the same penalty.
+
+    Parameters
+    ----------
+    backbone : str, default="vgg19"
+        As for `TransferClassifier`.
 
     Returns
     -------
     dict
         Parameters of `TransferClassifier`.
     """
+    layers = _LAYERS_OF_VGG19 if get_backbone(backbone).name == "vgg19" else STAGES
     return {
-        "backbone": "vgg19",
-        "head": PooledHead(
-            pooling="log_center",
-            feature_layers=(
-                "block2_pool",
-                "block3_conv4",
-                "block4_conv1",
-                "block4_conv2",
-                "block4_conv4",
-                "block5_conv1",
-                "block5_conv2",
-                "block5_conv3",
-                "block5_conv4",
-            ),
-        ),
+        "backbone": backbone,
+        "head": PooledHead(pooling="log_center", feature_layers=layers),
         "stages": (Probe(C=2e-3),),
         "class_weight": "balanced",
     }
 
 
-def best() -> dict[str, Any]:
+def best(backbone: str = "vgg19") -> dict[str, Any]:
     """Set up `fast` with larger images and four views of each image, in training and in scoring.
 
     It takes several times as long as `fast`, and had the best metrics in cross-validation on the training
-    images of ISBI 2016.
+    images of ISBI 2016. Images are ten sevenths as high and wide as the backbone's own, to the nearest multiple of 32:
+    320 pixels a side for VGG19.
+
+    Parameters
+    ----------
+    backbone : str, default="vgg19"
+        As for `TransferClassifier`.
 
     Returns
     -------
     dict
         Parameters of `TransferClassifier`.
     """
-    return fast() | {
-        "input_size": (320, 320),
+    height, width = (32 * round(side * 10 / 7 / 32) for side in get_backbone(backbone).input_size)
+    return fast(backbone) | {
+        "input_size": (height, width),
         "augmenter": Augmenter(horizontal_flip=True, vertical_flip=True, views=4),
         "tta": 4,
     }
 
 
-RECIPES: dict[str, Callable[[], dict[str, Any]]] = {"paper": paper, "fast": fast, "best": best}
+RECIPES: dict[str, Callable[..., dict[str, Any]]] = {"paper": paper, "fast": fast, "best": best}
 
 
-def get_recipe(name: str) -> dict[str, Any]:
+@checked(name=TEXT, backbone=TEXT | NONE)
+def get_recipe(name: str, backbone: str | None = None) -> dict[str, Any]:
     """Look up a recipe.
 
     Parameters
     ----------
     name : str
         Its name.
+    backbone : str or None, default=None
+        Another backbone, for which "fast" and "best" choose feature maps and image size; None keeps VGG19.
 
     Returns
     -------
@@ -116,11 +136,27 @@ def get_recipe(name: str) -> dict[str, Any]:
     Raises
     ------
     UnknownNameError
-        If there is no such recipe; the message lists all.
+        If there is no such recipe or backbone; the message lists all.
+    ParameterError
+        If the recipe has a meaning for its own backbone only.
+
+    Examples
+    --------
+    >>> get_recipe("best", "efficientnetb3")["input_size"]
+    (416, 416)
     """
     if name not in RECIPES:
         raise UnknownNameError("recipe", name, RECIPES)
-    return RECIPES[name]()
+    if backbone is None:
+        return RECIPES[name]()
+    if name != "paper":
+        return RECIPES[name](backbone)
+    if get_backbone(backbone).name not in ("vgg16", "vgg19"):
+        raise ParameterError(
+            "the recipe 'paper' is the published VGG19, which learns from its layer 'block5_conv2' on: for "
+            f"{backbone!r} take 'fast' or 'best', or say what learns, such as trainable_from=1"
+        )
+    return paper() | {"backbone": backbone}
 
 
 def list_recipes() -> list[str]:

@@ -221,6 +221,7 @@ def training_plan(**changes):
         "clip_norm": None,
         "ema_momentum": None,
         "loss": "crossentropy",
+        "metrics": (),
         "label_smoothing": 0.0,
         "mix": None,
         "seed": 0,

@@ -1,6 +1,7 @@
 """Build a backbone, whoever wrote its builder, and check that it is one."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None)
         raise
     # What does not fit raises errors that depend on where h5py, Keras or the code of a plugin notices.
     except Exception as error:
-        found = f"{type(error).__name__}: {error}"
+        found = f"{type(error).__name__}: {_in_one_line(error)}"
         if weights is None:
             raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: {found}") from error
         build_backbone(spec, images, None)  # says so if it is not the weights that do not fit
@@ -54,6 +55,11 @@ def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None)
         ) from error
     _check_backbone(spec, images, backbone)
     return backbone
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return what an error says, without the colours and line breaks that Keras puts into it."""
+    return " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split())
 
 
 def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:

@@ -18,7 +18,7 @@ from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.image_lists import Part, is_table
 from melanoma_tl.images.loading import identify, name_of, open_source
 from melanoma_tl.metrics.estimators import score_melanoma
-from melanoma_tl.training.labels import weights_of_classes
+from melanoma_tl.training.labels import read_sample_weight, weights_of_classes
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def cross_validate(
     groups: str | ArrayLike | None = "auto",
     validation: str | None = None,
     combine: str = "mean",
+    sample_weight: ArrayLike | None = None,
     random_state: int | None = None,
     verbose: int = 1,
 ) -> Ensemble:
@@ -81,6 +82,9 @@ def cross_validate(
     combine : {"mean", "rank"}, default="mean"
         How the ensemble combines its members; "rank" uses the scores of each member's held-out fold as
         reference scores.
+    sample_weight : array-like of shape (n_images,), optional
+        How much each image counts where members are trained on it, as in `TransferClassifier.fit`. Metrics are not
+        weighted.
     random_state : int or None, default=None
         Seed from which the seed of the folds and a different seed for each member are drawn; by default the
         `random_state` of the classifier.
@@ -116,6 +120,7 @@ def cross_validate(
     """
     _check(classifier, folds, validation)
     labels, encoded = _read_labels(classifier, X, y)
+    weights = read_sample_weight(sample_weight, X, y)
     numbers = _number_groups(X, len(labels), groups, verbose=verbose)
     seed = classifier.random_state if random_state is None else random_state
     if seed is None:
@@ -133,6 +138,7 @@ def cross_validate(
             _take(X, rest),
             labels[rest],
             validation_data=None if watched is None else (_take(X, watched), labels[watched]),
+            sample_weight=None if weights is None else weights[rest],
         )
         scores[rows], of_fold[rows] = score_melanoma(member, _take(X, rows)), fold
         members.append(member)

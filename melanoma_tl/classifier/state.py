@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +18,8 @@ from melanoma_tl.network.heads import name_head
 from melanoma_tl.recipes import get_recipe, list_recipes
 from melanoma_tl.saving.audit import quoted
 from melanoma_tl.saving.model_file import version_hint
-from melanoma_tl.training.parameters import BY_NAME, PARTS, open_part
+from melanoma_tl.training.keras_objects import describe_object
+from melanoma_tl.training.parameters import BY_NAME, PARTS, open_part, own_object
 from melanoma_tl.training.stages import Probe, Stage, as_stages
 
 _FORMER = {
@@ -64,6 +65,14 @@ def describe_parameters(classifier: BaseEstimator) -> dict[str, Any]:
         ]
     if callable(parameters["head"]):
         parameters["head"] = f"function {name_head(parameters['head'])}"
+    for name in ("loss", "optimizer", "learning_rate"):
+        if own_object(name, getattr(classifier, name)):
+            parameters[name] = describe_object(parameters[name])
+    metrics = parameters["metrics"]
+    parameters["metrics"] = [
+        metric if isinstance(metric, str) else describe_object(metric)
+        for metric in ((metrics,) if isinstance(metrics, str) or not isinstance(metrics, Sequence) else metrics)
+    ]
     if isinstance(parameters["weights"], os.PathLike):
         parameters["weights"] = os.fspath(parameters["weights"])
     if isinstance(weights := parameters["class_weight"], Mapping):  # JSON knows no other keys
@@ -90,7 +99,7 @@ def name_recipe(classifier: BaseEstimator) -> str:
     mine, usual = _compared(classifier), _compared(kind())
     found = []
     for name in list_recipes():
-        theirs = _compared(kind(**get_recipe(name)))
+        theirs = _compared(kind(**_recipe_for(name, classifier.backbone)))
         chosen = {key for key in theirs if theirs[key] != usual.get(key)}
         changed = {key for key in theirs | mine if theirs.get(key) != mine.get(key)}
         if 2 * len(changed & chosen) < len(chosen):
@@ -99,6 +108,15 @@ def name_recipe(classifier: BaseEstimator) -> str:
         return "none"
     _, name, changed = min(found)
     return name + (f" with {', '.join(sorted(changed))} changed" if changed else "")
+
+
+def _recipe_for(name: str, backbone: str) -> dict[str, Any]:
+    """Return a recipe as it is for a backbone, under the name of its own: a change of that is one."""
+    own = get_recipe(name)
+    try:
+        return get_recipe(name, backbone) | {"backbone": own["backbone"]}
+    except ParameterError:  # it has no meaning for that backbone
+        return own
 
 
 def _compared(classifier: BaseEstimator) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from melanoma_tl._parameters import (
     SIZE,
     TEXT,
     VERBOSE,
+    Rule,
     check,
     checked,
     choice,
@@ -39,7 +40,7 @@ from melanoma_tl._parameters import (
     whole,
 )
 from melanoma_tl.augmentation import Augmenter
-from melanoma_tl.backbones import list_backbones
+from melanoma_tl.backbones import get_backbone, list_backbones
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_of
 from melanoma_tl.classifier.postprocessing import PostProcessing
@@ -62,17 +63,28 @@ from melanoma_tl.saving.audit import Interface
 from melanoma_tl.saving.document_rules import LABEL, read_parts
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
 from melanoma_tl.saving.model_file import load_model, save_model
-from melanoma_tl.training.labels import check_labels
+from melanoma_tl.training.keras_objects import refuse_description
+from melanoma_tl.training.labels import check_labels, read_sample_weight
 from melanoma_tl.training.mixing import MIXES
-from melanoma_tl.training.parameters import PARTS, image_size, open_part, stages_of
+from melanoma_tl.training.parameters import (
+    PARTS,
+    check_stages,
+    image_size,
+    metrics_of,
+    open_part,
+    own_object,
+    stages_of,
+)
 from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas, find_replicas
 from melanoma_tl.training.settings import LOSSES, Loss, Optimizer, Resources
-from melanoma_tl.training.stages import Probe, Stage
+from melanoma_tl.training.stages import Probe, Stage, change_stages, name_parameters
 
 if TYPE_CHECKING:
     from melanoma_tl.training.learning_rate_finder import LearningRateDisplay
 
 logger = logging.getLogger(__name__)
+
+_FUNCTION = Rule("an object of Keras or a function, not a class", FUNCTION.read)
 
 _PARAMETERS = {
     "backbone": TEXT,
@@ -88,9 +100,10 @@ _PARAMETERS = {
     "augmenter": instance(Augmenter) | NONE,
     "class_weight": CLASS_WEIGHT,
     "mix": choice(*MIXES) | NONE,
-    "loss": choice(*LOSSES) | instance(Loss),
-    "optimizer": TEXT | instance(Optimizer),
-    "learning_rate": real(above=0),
+    "loss": choice(*LOSSES) | instance(Loss) | _FUNCTION,
+    "optimizer": TEXT | instance(Optimizer) | holding("apply_gradients", "an optimizer of Keras, not its class"),
+    "metrics": several(TEXT | _FUNCTION),
+    "learning_rate": real(above=0) | holding("get_config", "a schedule of Keras"),
     "batch_size": COUNT,
     "epochs": COUNT,
     "steps_per_epoch": COUNT | NONE,
@@ -104,6 +117,16 @@ _PARAMETERS = {
     "random_state": SEED,
     "verbose": VERBOSE,
 }
+
+_READ_FROM_FILE = {
+    "head": TEXT | instance(PooledHead),
+    "loss": TEXT | instance(Loss),
+    "optimizer": TEXT | instance(Optimizer),
+    "metrics": several(TEXT),
+    "learning_rate": real(above=0) | TEXT,
+    "pos_label": LABEL | NONE,
+}
+"""Parameters that are described where a file cannot hold them."""
 
 _CALLBACKS = several(holding("set_model", "a callback of Keras"))
 
@@ -167,12 +190,18 @@ class TransferClassifier(BaseClassifier):
         Weight of each class in the loss, by its label; an alternative to a balancer.
     mix : {"mixup", "cutmix"} or None, default=None
         Combine pairs of training images and, with the same weights, their labels; features cannot be stored then.
-    loss : {"crossentropy", "focal"} or Loss, default="crossentropy"
-        Loss to minimise; ``Loss("focal", label_smoothing=0.1)`` sets its options.
-    optimizer : str or Optimizer, default="adam"
-        Name of a Keras optimizer; ``Optimizer("adamw", weight_decay=1e-2, clip_norm=1.0)`` sets its options.
-    learning_rate : float, default=1e-3
-        Learning rate of the optimizer; `find_learning_rate` suggests one.
+    loss : {"crossentropy", "focal"}, Loss, keras.losses.Loss or callable, default="crossentropy"
+        Loss to minimise; ``Loss("focal", label_smoothing=0.1)`` sets its options. One of Keras's, or a function of
+        labels and scores, both of shape (n, 1) or (n, n_classes), is given probabilities, not logits.
+    optimizer : str, Optimizer or keras.optimizers.Optimizer, default="adam"
+        Name of a Keras optimizer; ``Optimizer("adamw", weight_decay=1e-2, clip_norm=1.0)`` sets its options. One of
+        Keras's brings its own learning rate, which a `Stage` may replace.
+    metrics : sequence of str, keras.metrics.Metric or callable, default=()
+        What `history_` has in addition to loss, accuracy and auc, as in ``compile`` of Keras.
+        Objects of Keras are templates, as a head is: every `fit` makes its own from their configuration. A model
+        file names them, and a model that was loaded needs them anew before it is trained again.
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
+        Learning rate of the optimizer; `find_learning_rate` suggests one. A schedule begins anew in each `Stage`.
     batch_size : int, default=32
         Images per training step.
     epochs : int, default=20
@@ -266,9 +295,10 @@ class TransferClassifier(BaseClassifier):
         pos_label: Any = None,
         class_weight: str | Mapping[Any, float] | None = None,
         mix: str | None = None,
-        loss: str | Loss = "crossentropy",
-        optimizer: str | Optimizer = "adam",
-        learning_rate: float = 1e-3,
+        loss: Any = "crossentropy",
+        optimizer: Any = "adam",
+        metrics: Any = (),
+        learning_rate: Any = 1e-3,
         batch_size: int = 32,
         epochs: int = 20,
         steps_per_epoch: int | None = None,
@@ -298,6 +328,7 @@ class TransferClassifier(BaseClassifier):
         self.mix = mix
         self.loss = loss
         self.optimizer = optimizer
+        self.metrics = metrics
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.epochs = epochs
@@ -323,7 +354,8 @@ class TransferClassifier(BaseClassifier):
             One of `list_recipes()`; "paper" is the published network and training, "fast" trains in minutes,
             "best" takes several times as long as "fast".
         **changes : dict
-            Parameters that replace those of the recipe; nested ones as in ``head__pooling="avg"``.
+            Parameters that replace those of the recipe; nested ones as in ``head__pooling="avg"``. With another
+            `backbone`, "fast" and "best" pool the last feature map of each of its stages.
 
         Returns
         -------
@@ -333,14 +365,39 @@ class TransferClassifier(BaseClassifier):
         Raises
         ------
         UnknownNameError
-            If there is no such recipe or parameter.
+            If there is no such recipe, parameter or backbone.
+        ParameterError
+            If a parameter cannot be used, or the recipe has no meaning for that backbone.
 
         Examples
         --------
         >>> TransferClassifier.from_recipe("paper", epochs=1).trainable_from
         'block5_conv2'
+        >>> TransferClassifier.from_recipe("fast", backbone="efficientnetb0").head.feature_layers
+        'stages'
         """
-        return cls(**get_recipe(name)).set_params(**changes)
+        says_what_learns = name == "paper" and "trainable_from" in changes
+        recipe = get_recipe(name, None if says_what_learns else changes.get("backbone"))
+        made = cls(**recipe).set_params(**changes)
+        made.check_parameters()
+        return made
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of parts and stages are among them, under the names that `set_params` takes.
+
+        Returns
+        -------
+        dict
+            As they were given.
+        """
+        params: dict[str, Any] = super().get_params(deep)
+        of_stages = name_parameters(self.stages) if deep else {}
+        return params | {f"stages__{path}": value for path, value in of_stages.items()}
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also those of parts.
@@ -349,7 +406,8 @@ class TransferClassifier(BaseClassifier):
         ----------
         **params : dict
             By name; ``optimizer__weight_decay`` is the `weight_decay` of `optimizer`. If that parameter is a string
-            such as "adam", or None, it is first replaced by the object that it stands for.
+            such as "adam", or None, it is first replaced by the object that it stands for. ``stages__0__C`` is the
+            `C` of the first of `stages`.
 
         Returns
         -------
@@ -370,6 +428,8 @@ class TransferClassifier(BaseClassifier):
             of_parts.setdefault(name, {})[inner] = params[path]
         own = self.get_params(deep=False)
         _check_known(self, plain | of_parts, own)
+        if changes := of_parts.pop("stages", None):
+            plain["stages"] = change_stages((own | plain)["stages"], changes)
         parts = {name: open_part(name, (own | plain)[name]) for name in of_parts}
         for name, part in parts.items():
             _check_known(part, of_parts[name], part.get_params())
@@ -386,6 +446,7 @@ class TransferClassifier(BaseClassifier):
         y: ArrayLike | None = None,
         *,
         validation_data: Any = None,
+        sample_weight: ArrayLike | None = None,
         callbacks: Sequence[Any] = (),
         resume: bool = False,
     ) -> Self:
@@ -410,6 +471,11 @@ class TransferClassifier(BaseClassifier):
         validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
             Evaluated after each epoch; never balanced nor augmented. Its labels are those of the
             training data, or 0 and 1, where 1 is melanoma.
+        sample_weight : array-like of shape (n_images,), optional
+            How much each training image counts in the loss, at least 0; multiplied by `class_weight`. An image of
+            weight 0 is as good as absent, and for a `Probe` one of weight 2 as good as two. A `balancer` draws among
+            the images above 0 without regard to their weights, which they keep. Validation images, and accuracy and
+            auc in `history_`, are not weighted. Not for a tf.data.Dataset.
         callbacks : sequence of keras.callbacks.Callback, default=()
             Called in each stage with the trainable part of the network as ``model``; epoch numbers continue from
             stage to stage. ``model.save`` in a callback, and so ``ModelCheckpoint``, writes the whole network,
@@ -450,19 +516,22 @@ class TransferClassifier(BaseClassifier):
         if self.random_state is None and (resume or replicas.n_processes > 1):
             what = "resume=True finds a run again" if resume else "processes that train together begin alike"
             raise ParameterError(f"{what} by its seed: give a random_state")
-        self._check_labels(X, y, validation_data)
+        known = self._check_labels(X, y, validation_data)
+        weights = read_sample_weight(sample_weight, X, y)
         seed = self._draw_seed()
         with own_settings(seed):
-            return self._fit(X, y, validation_data, callbacks, replicas, seed, resume=resume)
+            return self._fit(X, y, validation_data, weights, callbacks, replicas, seed, known, resume=resume)
 
     def _fit(
         self,
         X: Any,
         y: ArrayLike | None,
         validation_data: Any,
+        sample_weight: NDArray[np.float64] | None,
         callbacks: Sequence[Any],
         replicas: Replicas,
         seed: int,
+        known: Classes | None,
         *,
         resume: bool,
     ) -> Self:
@@ -472,8 +541,12 @@ class TransferClassifier(BaseClassifier):
 
         forget_networks()
         run = TrainingRun(self, seed, replicas)
+        if known is not None:
+            run.try_objects(len(known.labels))
         network = run.build()
-        data, classes = run.read(X, y, validation_data)
+        data, classes = run.read(X, y, validation_data, sample_weight)
+        if known is None:
+            run.try_objects(data.n_classes)
         if data.n_classes > 2:
             network = run.build(data.n_classes)
         plans = run.plan(classes, data)
@@ -552,7 +625,7 @@ class TransferClassifier(BaseClassifier):
             if isinstance(stage, Probe):
                 training.fit_probe(stage, plan)
                 continue
-            flat = replace(plan, stage=replace(stage, schedule="constant", warmup=0.0))
+            flat = replace(plan, stage=replace(stage, schedule="constant", warmup=0.0), learning_rate=lowest)
             prepared = training.prepare_stage(flat, train_batch_norm=self.train_batch_norm)
             return search(prepared, np.geomspace(lowest, highest, steps), class_weight=plan.class_weight)
         raise ParameterError("find_learning_rate needs a Stage among the stages: a Probe has no learning rate")
@@ -604,7 +677,17 @@ class TransferClassifier(BaseClassifier):
         ParameterError, UnknownNameError
             If one cannot be used.
         """
+        for name in ("loss", "optimizer", "learning_rate"):
+            refuse_description(name, getattr(self, name))
         check(self.get_params(deep=False), _PARAMETERS)
+        get_backbone(self.backbone)
+        if isinstance(self.optimizer, str):
+            Optimizer(self.optimizer).check_parameters()
+        elif own := own_object("optimizer", self.optimizer):
+            from melanoma_tl.training.optimizers import check_optimizer
+
+            check_optimizer(own)
+        metrics_of(self)
         if self.early_stopping is not None and not validated:
             raise ParameterError("early_stopping watches the validation loss: pass validation_data to fit")
         if self.stages is not None and self.trainable_from is not None:
@@ -613,6 +696,7 @@ class TransferClassifier(BaseClassifier):
                 "give it to a Stage, such as Stage(trainable_from=...)"
             )
         self._check_parts()
+        check_stages(self)
         check_tta(self.tta, image_size(self))
         if self.augmenter is not None and self.augmenter.transpose and len(set(image_size(self))) > 1:
             raise ParameterError("transpose=True of the augmenter needs a square input_size")
@@ -756,7 +840,7 @@ class TransferClassifier(BaseClassifier):
         # The backbone and the head function need not be available here: their layers are in the saved network.
         check(
             classifier.get_params(deep=False),
-            _PARAMETERS | {"head": TEXT | instance(PooledHead), "pos_label": LABEL | NONE},
+            _PARAMETERS | _READ_FROM_FILE,
         )
         classifier._check_parts()
         check_tta(classifier.tta, interface.size)

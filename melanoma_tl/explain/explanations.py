@@ -22,7 +22,7 @@ from PIL import Image
 
 from melanoma_tl._escaping import visible
 from melanoma_tl._keras.isolation import own_settings
-from melanoma_tl._parameters import COUNT, NONE, SCORER, TEXT, checked, holding, several, whole
+from melanoma_tl._parameters import COUNT, NONE, SCORER, TEXT, checked, choice, holding, several, whole
 from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_list
 from melanoma_tl.backbones import get_backbone
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
     from melanoma_tl.classifier.transfer import TransferClassifier
     from melanoma_tl.report import MetricsReport
+
+
+METHODS = ("grad_cam", "occlusion", "both")
 
 
 @checked(classifier=SCORER, layer=TEXT | NONE)
@@ -149,16 +152,16 @@ class Explanations:
         What each image is: its id, its class, its score.
     images : ndarray of shape (n, height, width, 3) and dtype uint8
         As the network sees them.
-    grad_cam : ndarray of shape (n, height, width)
-        As `grad_cam` gives them.
-    occlusion : ndarray of shape (n, grid, grid)
-        As `occlusion` gives them.
+    grad_cam : ndarray of shape (n, height, width) or None
+        As `grad_cam` gives them; None where another method was asked for.
+    occlusion : ndarray of shape (n, grid, grid) or None
+        As `occlusion` gives them; None where another method was asked for.
     """
 
     captions: tuple[str, ...]
     images: NDArray[np.uint8]
-    grad_cam: NDArray[np.float32]
-    occlusion: NDArray[np.float32]
+    grad_cam: NDArray[np.float32] | None = None
+    occlusion: NDArray[np.float32] | None = None
 
     def __str__(self) -> str:
         return "\n".join([self._title(), *(f"  {visible(caption)}" for caption in self.captions)])
@@ -167,7 +170,10 @@ class Explanations:
         return f"<p>{self._title()}</p>{html_list(self.captions)}"
 
     def _title(self) -> str:
-        return f"{len(self.captions)} images with Grad-CAM and occlusion"
+        maps = [
+            name for name, given in (("Grad-CAM", self.grad_cam), ("occlusion", self.occlusion)) if given is not None
+        ]
+        return f"{len(self.captions)} images with {' and '.join(maps)}"
 
     def __repr__(self) -> str:
         return f"Explanations({len(self.captions)} images)"
@@ -178,17 +184,22 @@ class Explanations:
         Returns
         -------
         matplotlib.figure.Figure
-            A row an image: the image, Grad-CAM, occlusion (blue where covering raises the score,
-            red where it lowers it).
+            A row an image: the image, and what was computed of Grad-CAM and occlusion (blue where covering raises the
+            score, red where it lowers it).
         """
         from melanoma_tl.plots.contact_sheets import draw_explanations
 
         return draw_explanations(self.captions, self.images, self.grad_cam, self.occlusion)
 
 
-@checked(classifier=SCORER, captions=several(TEXT) | NONE)
+@checked(classifier=SCORER, method=choice(*METHODS), captions=several(TEXT) | NONE)
 def explain(
-    classifier: "TransferClassifier", X: Any, *, captions: Sequence[str] | None = None, target: Any = None
+    classifier: "TransferClassifier",
+    X: Any,
+    *,
+    method: str = "grad_cam",
+    captions: Sequence[str] | None = None,
+    target: Any = None,
 ) -> Explanations:
     """Explain the scores of some images.
 
@@ -198,6 +209,8 @@ def explain(
         Fitted.
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
         A few images, raw RGB.
+    method : {"grad_cam", "occlusion", "both"}, default="grad_cam"
+        Grad-CAM takes one pass through the network for each image, `occlusion` fifty.
     captions : sequence of str, optional
         What to call them; ids or positions and scores by default.
     target : object, optional
@@ -212,6 +225,8 @@ def explain(
     ------
     NotFittedError, ParameterError, ImageError
         As `grad_cam`.
+    UnknownNameError
+        If there is no such method or class.
     """
     images = _load(classifier, X)
     if captions is None:
@@ -219,12 +234,18 @@ def explain(
         captions = [f"{name}: score {score:.3f}" for name, score in zip(open_source(X).names, scores, strict=False)]
     if len(captions) != len(images):
         raise ParameterError(f"captions must be one for each of {len(images)} images, got {len(captions)}")
-    maps = grad_cam(classifier, images, target=target), occlusion(classifier, images, target=target)
-    return Explanations(tuple(captions), images, *maps)
+    return Explanations(
+        tuple(captions),
+        images,
+        grad_cam(classifier, images, target=target) if method != "occlusion" else None,
+        occlusion(classifier, images, target=target) if method != "grad_cam" else None,
+    )
 
 
-@checked(classifier=SCORER, report=holding("examples", "a MetricsReport"), n=COUNT)
-def explain_errors(classifier: "TransferClassifier", report: "MetricsReport", *, n: int = 3) -> Explanations:
+@checked(classifier=SCORER, report=holding("examples", "a MetricsReport"), n=COUNT, method=choice(*METHODS))
+def explain_errors(
+    classifier: "TransferClassifier", report: "MetricsReport", *, n: int = 3, method: str = "grad_cam"
+) -> Explanations:
     """Explain the errors that the classifier was most confident of.
 
     Parameters
@@ -235,6 +256,8 @@ def explain_errors(classifier: "TransferClassifier", report: "MetricsReport", *,
         With scores and paths.
     n : int, default=3
         Missed melanomas with the lowest scores, and as many false alarms with the highest.
+    method : {"grad_cam", "occlusion", "both"}, default="grad_cam"
+        As `explain`.
 
     Returns
     -------
@@ -255,7 +278,7 @@ def explain_errors(classifier: "TransferClassifier", report: "MetricsReport", *,
     if not chosen:
         raise ParameterError("there are no errors to explain")
     paths, captions = zip(*chosen, strict=True)
-    return explain(classifier, list(paths), captions=captions)
+    return explain(classifier, list(paths), method=method, captions=captions)
 
 
 def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
@@ -283,6 +306,11 @@ def _find_layer(classifier: "TransferClassifier", name: str | None) -> Any:
     """Find the layer whose maps are looked at."""
     layers = {layer.name: layer for layer in classifier.model_.layers}
     with_maps = [layer for layer in layers.values() if _has_maps(layer)]
+    if not with_maps:
+        raise ParameterError(
+            f"Grad-CAM reads a layer with maps (n, height, width, channels), and {classifier.backbone!r} has none: "
+            "occlusion, or explain(..., method='occlusion'), works with every network"
+        )
     if name is None:
         recommended = get_backbone(classifier.backbone).last_convolution
         return layers.get(recommended, with_maps[-1])

@@ -316,6 +316,8 @@ class PreparedImages:
         As the user gave them.
     identity : IdentifiedImages
         Name, ids and fingerprints of the images, and those that were left out.
+    positions : ndarray of int of shape (n_images,)
+        Their places among all that the user gave.
     """
 
     pixels: StoredArrays
@@ -323,6 +325,7 @@ class PreparedImages:
     recipe: str
     labels: NDArray[Any]
     identity: IdentifiedImages
+    positions: NDArray[np.intp]
 
     @property
     def skipped(self) -> tuple[SkippedRow, ...]:
@@ -416,6 +419,7 @@ def _prepare(
         store.recipe,
         source.known_labels()[np.array(positions)],
         IdentifiedImages(name_of(X), names, None, fingerprints, tuple(skipped)),
+        np.array(positions),
     )
 
 

@@ -11,10 +11,10 @@ from melanoma_tl._keras.isolation import seeded_building
 from melanoma_tl._parameters import show
 from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
 from melanoma_tl.backbones.spec import BackboneSpec
-from melanoma_tl.backbones.tokens import read_tokens
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.network.heads import FeatureMap, Head, PooledHead, apply_head
+from melanoma_tl.network.feature_maps import FeatureMap, check_stages, maps_of_stages, named_maps
+from melanoma_tl.network.heads import Head, PooledHead, apply_head
 
 PREPROCESSINGS = ("backbone", "rescale")
 IMAGE, SCORE_LAYER = "image", "melanoma"
@@ -98,8 +98,11 @@ def build_network(
     with seeded_building(random_state), keras.name_scope(scope), _naming_depth():
         images, scaled = scaled_images(spec, input_size, preprocessing)
         backbone = build_backbone(spec, scaled, weights)
-        others = head.layer_names() if isinstance(head, PooledHead) else ()
-        maps = [FeatureMap("pool", *backbone.outputs), *(_find_map(spec, backbone, name) for name in others)]
+        maps = [FeatureMap("pool", *backbone.outputs)]
+        if isinstance(head, PooledHead):
+            maps += (
+                maps_of_stages(spec, backbone) if head.takes_stages else named_maps(spec, backbone, head.layer_names())
+            )
         features = apply_head(head, maps, spec.pooling, {operation.name for operation in backbone.operations})
         if dropout:
             features = keras.layers.Dropout(dropout, seed=random_state, name="dropout")(features)
@@ -243,10 +246,7 @@ def stage_depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
         If a registered stage is no layer of the backbone.
     """
     names = [layer.name for layer in backbone.layers]
-    for stage in spec.stages:
-        if stage not in names:
-            raise UnknownNameError(f"stage of the backbone {spec.name!r}", stage, names)
-    starts = [names.index(stage) for stage in spec.stages]
+    starts = [names.index(stage) for stage in check_stages(spec, backbone)]
     return {name: 1 + sum(position < start for start in starts) for position, name in enumerate(names)}
 
 
@@ -324,22 +324,6 @@ def _is_new(layer: Any, scope: str) -> bool:
     still = [part for part in layer._flatten_layers() if isinstance(part, Normalization)]
     known = {id(weight) for part in still for weight in part.variables}
     return all(id(weight) in known or scope in weight.path.split("/") for weight in layer.variables)
-
-
-def _find_map(spec: BackboneSpec, backbone: Any, name: str) -> FeatureMap:
-    """Return the feature map that a layer of the backbone gives, or that its tokens make."""
-    names = [layer.name for layer in backbone.layers]
-    if name not in names:
-        raise UnknownNameError("layer for feature_layers", name, names)
-    tensor, called = backbone.get_layer(name).output, f"pool_{name}"
-    if len(tensor.shape) == 3 and None not in tensor.shape[1:]:
-        image_size = tuple(backbone.inputs[0].shape[1:3])
-        return FeatureMap(called, *read_tokens(tensor, spec.prefix_tokens, image_size, called))
-    if len(tensor.shape) != 4:
-        raise ParameterError(
-            f"feature_layers: {name!r} gives no feature map (n, height, width, channels) but {tensor.shape}"
-        )
-    return FeatureMap(called, tensor)
 
 
 def without_optimizer(model: Any) -> Any:

@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sklearn.base import BaseEstimator
 
 from melanoma_tl._keras.copies import Copies, make_again, rebuild, statistics_of, with_own_settings
 from melanoma_tl._parameters import NONE, TEXT, check, choice, several, show
 from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError
+from melanoma_tl.network.feature_maps import FeatureMap
 from melanoma_tl.network.pooling import POOLINGS, pool
 
 HEADS = ("pooled", "published")
+
+STAGES = "stages"
+"""What `feature_layers` may be in place of names: the last map of each stage of the backbone."""
+
+_MOST_WEIGHTS = 2**31
+"""Weights of a layer that are no mistake: 8 GiB, 20 times as many as those of the published head at 224 pixels."""
 
 _PARAMETERS = {"pooling": choice(*POOLINGS) | NONE, "feature_layers": several(TEXT)}
 
@@ -25,8 +32,10 @@ class PooledHead(BaseEstimator):
         Average or maximum of each channel, or both; "log_center" is the logarithm of an average in which the
         middle of the image, where the lesion lies, has more weight than the edges (`melanoma_tl.network.pool`).
         None uses the recommendation of the backbone, which is the average for all backbones of Keras.
-    feature_layers : sequence of str, default=()
+    feature_layers : sequence of str or "stages", default=()
         Layers of the backbone, such as "block5_conv1", whose feature maps are pooled in addition to the last one.
+        "stages" takes the last map of each stage (`BackboneSpec.stages`), whatever their layers are called: what the
+        first layer of the next stage is given, and of a layer that joins several maps, what it gives.
 
     Examples
     --------
@@ -48,7 +57,12 @@ class PooledHead(BaseEstimator):
         ParameterError, UnknownNameError
             If one cannot be used.
         """
-        check(self.get_params(), _PARAMETERS)
+        self.layer_names()
+
+    @property
+    def takes_stages(self) -> bool:
+        """Whether the feature maps are those of the stages."""
+        return isinstance(self.feature_layers, str) and self.feature_layers == STAGES
 
     def layer_names(self) -> tuple[str, ...]:
         """Return `feature_layers` as a tuple, also if a single name was given.
@@ -56,7 +70,7 @@ class PooledHead(BaseEstimator):
         Returns
         -------
         tuple of str
-            The names in the given order.
+            The names in the given order; none where the maps are those of the stages.
 
         Raises
         ------
@@ -66,25 +80,7 @@ class PooledHead(BaseEstimator):
         names: tuple[str, ...] = check(self.get_params(), _PARAMETERS)["feature_layers"]
         if len(set(names)) < len(names):
             raise ParameterError(f"feature_layers must name each layer once, got {', '.join(map(repr, names))}")
-        return names
-
-
-class FeatureMap(NamedTuple):
-    """What a head reads.
-
-    Attributes
-    ----------
-    name : str
-        What layers that pool it are named after.
-    maps : KerasTensor of shape (n, height, width, channels)
-        The feature map.
-    vector : KerasTensor of shape (n, channels) or None, default=None
-        What the network itself says of the whole image, such as a class token, if it does.
-    """
-
-    name: str
-    maps: Any
-    vector: Any = None
+        return () if self.takes_stages else names
 
 
 Head = str | PooledHead | Callable[[Any], Any]
@@ -129,6 +125,11 @@ def apply_head(head: Head, maps: list[FeatureMap], pooling: str, taken: set[str]
         return _apply_own(head, features, taken)
     if head == "published":
         features = layers.Flatten(name="flatten")(features)
+        if (n_weights := 4096 * features.shape[-1]) > _MOST_WEIGHTS:
+            raise ParameterError(
+                f"head='published' would have {n_weights / 1e9:.1f} billion weights on a feature map of "
+                f"{maps[0].maps.shape[1:]}: take a smaller input_size, or another head"
+            )
         features = layers.Dense(4096, activation="relu", name="fc1")(features)
         return layers.Dense(4096, activation="relu", name="fc2")(features)
     raise UnknownNameError("head", head, HEADS, "Or pass a function from the feature map to a tensor (n, features).")

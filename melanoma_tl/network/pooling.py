@@ -24,9 +24,9 @@ def pool(maps: Any, pooling: str, name: str) -> list[Any]:
     maps : KerasTensor of shape (n, height, width, channels)
         The feature map.
     pooling : {"avg", "max", "avg_max", "log_center"}
-        The mean of each channel, its maximum, both, or ``log(1 + m)``, where m >= 0 is the mean weighted by a Gaussian
-        around the middle of the image, where a photographed lesion lies. The logarithm compresses the few very
-        large values of a channel, which would otherwise dominate a linear score.
+        The mean of each channel, its maximum, both, or ``sign(m) * log(1 + abs(m))``, where m is the mean weighted by a
+        Gaussian around the middle of the image, where a photographed lesion lies. The logarithm compresses the few very
+        large values of a channel, which would otherwise dominate a linear score. Maps of ReLU have no negative means.
     name : str
         Prefix of the names of the layers.
 
@@ -47,7 +47,8 @@ def pool(maps: Any, pooling: str, name: str) -> list[Any]:
     if pooling == "log_center":
         # Only operations that can be exported: LiteRT does not support einsum, and ONNX does not support log1p.
         weighted = ops.multiply(maps, center_weights(*maps.shape[1:3])[..., np.newaxis])
-        return [ops.log(1.0 + ops.relu(ops.sum(weighted, axis=(1, 2))))]
+        mean = ops.sum(weighted, axis=(1, 2))
+        return [ops.sign(mean) * ops.log(1.0 + ops.abs(mean))]
     kinds = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     return [kinds[kind](name=f"{name}_{kind}")(maps) for kind in pooling.split("_")]
 

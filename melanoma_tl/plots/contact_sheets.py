@@ -1,7 +1,7 @@
 """Sheets of photographs, each a figure of its own."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +102,8 @@ def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 2) -> "Figur
 def draw_explanations(
     captions: Sequence[str],
     images: NDArray[np.uint8],
-    grad_cam: NDArray[np.float32],
-    occlusion: NDArray[np.float32],
+    grad_cam: NDArray[np.float32] | None,
+    occlusion: NDArray[np.float32] | None,
 ) -> "Figure":
     """Draw images beside the maps of what their scores come from.
 
@@ -113,10 +113,10 @@ def draw_explanations(
         One an image.
     images : ndarray of shape (n, height, width, 3) and dtype uint8
         Raw RGB.
-    grad_cam : ndarray of shape (n, height, width)
-        0 to 1.
-    occlusion : ndarray of shape (n, rows, columns)
-        -1 to 1.
+    grad_cam : ndarray of shape (n, height, width) or None
+        0 to 1; None has no column.
+    occlusion : ndarray of shape (n, rows, columns) or None
+        -1 to 1; None has no column.
 
     Returns
     -------
@@ -124,22 +124,26 @@ def draw_explanations(
         A row an image, with a scale for each kind of map.
     """
     n, height, width = images.shape[:3]
-    figure = new_figure(7.4, 2.5 * n + 0.9)
-    grid = _bare(figure.subplots(n, 3, squeeze=False), height, width)
+    columns: list[tuple[str, str, NDArray[np.float32], dict[str, Any]]] = []
+    if grad_cam is not None:
+        columns.append(("Grad-CAM", "evidence", grad_cam, {"cmap": "viridis", "vmin": 0, "vmax": 1, "alpha": 0.55}))
+    if occlusion is not None:
+        reach = max(float(np.abs(occlusion).max()), 1e-3)
+        scale = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach, "alpha": 0.6}
+        columns.append(("Occlusion", "fall of the score when covered", occlusion, scale))
+    figure = new_figure(7.4 * (1 + len(columns)) / 3, 2.5 * n + 0.9)
+    grid = _bare(figure.subplots(n, 1 + len(columns), squeeze=False), height, width)
     extent = (0, width, height, 0)
-    reach = max(float(np.abs(occlusion).max()), 1e-3)
-    for row, caption, image, heat, drop in zip(grid, captions, images, grad_cam, occlusion, strict=True):
+    for row, caption, image in zip(grid, captions, images, strict=True):
         for ax in row:
             ax.imshow(image, extent=extent)
-        found = row[1].imshow(heat, extent=extent, cmap="viridis", vmin=0, vmax=1, alpha=0.55)
-        fell = row[2].imshow(drop, extent=extent, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.6)
         row[0].set_title(
             "\n".join(in_figure(part, _MOST) for part in caption.split(": ", 1)), fontsize=TEXT_SIZE - 1, loc="left"
         )
-    grid[0, 1].set_title("Grad-CAM", fontsize=TEXT_SIZE)
-    grid[0, 2].set_title("Occlusion", fontsize=TEXT_SIZE)
-    labels = ((found, "evidence", grid[:, 1]), (fell, "fall of the score when covered", grid[:, 2]))
-    for mapped, label, axes in labels:
+    for axes, (title, label, maps, scale) in zip(grid.T[1:], columns, strict=True):
+        for ax, values in zip(axes, maps, strict=True):
+            mapped = ax.imshow(values, extent=extent, **scale)
+        axes[0].set_title(title, fontsize=TEXT_SIZE)
         bar = figure.colorbar(mapped, ax=list(axes), location="bottom", shrink=0.9, pad=0.02)
         bar.set_label(label, fontsize=TEXT_SIZE - 1)
         bar.ax.tick_params(labelsize=TEXT_SIZE - 2)

@@ -41,9 +41,11 @@ class Batches(keras.utils.PyDataset):
         """Return the images of a batch, how often each was shown before, and the number of the step."""
         raise NotImplementedError
 
-    def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return inputs and targets of images."""
-        return self.inputs.batch(rows, repeats, step), self.targets[rows]
+    def batch(
+        self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32] | None]:
+        """Return inputs and targets of images, and how much each counts; None where all count the same."""
+        return self.inputs.batch(rows, repeats, step), self.targets[rows], None
 
     def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
         """Return the weights in the loss of a batch of so many images: such that its mean is theirs, when filled up."""
@@ -52,15 +54,19 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
         rows, repeats, step = self.choose(index)
         if not self.replicas.are_several:
-            return self.batch(rows, repeats, step)
+            inputs, targets, own = self.batch(rows, repeats, step)
+            return (
+                (inputs, targets) if own is None else (inputs, targets, own * self.sample_weights(targets, len(rows)))
+            )
         places, counts = self.replicas.share(len(rows))
         read = places[counts] if counts.any() else places[:1]
         with self.replicas.local_scope():
             # Another number in each process: what is random by the step would be the same in all of them.
             number = step * self.replicas.n_processes + self.replicas.process
-            inputs, targets = self.batch(rows[read], repeats[read], number)
+            inputs, targets, own = self.batch(rows[read], repeats[read], number)
         filled = np.arange(len(places)) % len(read)
-        weights = np.where(counts, self.sample_weights(targets[filled], len(rows)), np.float32(0.0))
+        weights = self.sample_weights(targets[filled], len(rows)) * (np.float32(1) if own is None else own[filled])
+        weights = np.where(counts, weights, np.float32(0.0))
         return inputs[filled], np.where(counts[:, np.newaxis], targets[filled], np.float32(PADDING)), weights
 
 
@@ -82,6 +88,8 @@ class TrainingBatches(Batches):
         Batch size, steps an epoch, class weights, mixing, and seed of the order.
     first_epoch : int, default=0
         Number of epochs whose batches are not wanted any more.
+    weights : ndarray of shape (n_images,), optional
+        How much each image counts in the loss.
     replicas : Replicas, optional
         What learns from them.
     """
@@ -94,10 +102,12 @@ class TrainingBatches(Batches):
         plan: TrainingPlan,
         *,
         first_epoch: int = 0,
+        weights: NDArray[np.float64] | None = None,
         replicas: Replicas = SINGLE_DEVICE,
     ) -> None:
         super().__init__(inputs, targets, replicas)
         self.rows, self.class_weight = rows, plan.class_weight
+        self.weights = None if weights is None else weights.astype(np.float32)
         self.batch_size, self.seed, self.mix = plan.batch_size, plan.seed, plan.mix
         self.batches_per_pass = plan.count_batches(len(rows))
         self.steps_per_epoch = plan.count_steps(len(rows))
@@ -111,6 +121,11 @@ class TrainingBatches(Batches):
         self._order = lru_cache(maxsize=2)(self._shuffle)
 
     @property
+    def bring_class_weights(self) -> bool:
+        """Whether the batches have the weights of the classes in theirs; else Keras is told them."""
+        return self.replicas.are_several or self.weights is not None
+
+    @property
     def num_batches(self) -> None:
         """None: the batches never end, and Keras counts on across epochs."""
         return None
@@ -122,13 +137,22 @@ class TrainingBatches(Batches):
         places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
         return self.rows[places], pass_number * self._turns_per_pass[places] + self._copy[places], step
 
-    def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return inputs and targets of images, mixed where that is asked for."""
-        inputs, targets = super().batch(rows, repeats, step)
+    def batch(
+        self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32] | None]:
+        """Return what `Batches.batch` says, mixed where that is asked for."""
+        inputs, targets, _ = super().batch(rows, repeats, step)
+        weights = None if self.weights is None else self.weights[rows]
         if self.mix is None:
-            return inputs, targets
+            return inputs, targets, weights
         seed = int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0] >> 1)  # Keras takes 31 bits
-        return mix_batch(self.mix, inputs, targets, seed)
+        if weights is None:
+            return *mix_batch(self.mix, inputs, targets, seed), None
+        # The loss of a mixture is that of its two labels, each times its share and the weight of its image.
+        weighted = weights[:, np.newaxis] * np.hstack([targets, np.ones_like(targets[:, :1])])
+        inputs, mixed = mix_batch(self.mix, inputs, weighted, seed)
+        weights = mixed[:, -1]
+        return inputs, mixed[:, :-1] / np.where(weights > 0, weights, np.float32(1))[:, np.newaxis], weights
 
     def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
         """Return what `Batches.sample_weights` says, times the weights of the classes."""

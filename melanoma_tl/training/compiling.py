@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from melanoma_tl.network.precision import jit_compile
+from melanoma_tl.training.keras_objects import Template
 from melanoma_tl.training.optimizers import build_optimizer, schedule_rate
 from melanoma_tl.training.plan import TrainingPlan
 
@@ -70,8 +71,8 @@ def compile_network(
             ema_momentum=plan.ema_momentum,
             rates=_layer_rates(model, plan.stage.layer_decay, stage_depths or {}),
         ),
-        loss=_LOSSES[plan.loss, n_scores > 1](label_smoothing=plan.label_smoothing),
-        metrics=_metrics(n_scores),
+        loss=_loss(plan, n_scores),
+        metrics=[*_metrics(n_scores), *(metric.make() for metric in plan.metrics)],
         jit_compile=jit_compile(),
     )
     # Left to the first step, TensorFlow would trace that one twice: once to make these variables, once to train.
@@ -85,6 +86,12 @@ _LOSSES = {
     ("focal", True): keras.losses.CategoricalFocalCrossentropy,
 }
 """By name, and by whether there are several diagnoses."""
+
+
+def _loss(plan: TrainingPlan, n_scores: int) -> Any:
+    if isinstance(plan.loss, Template):
+        return plan.loss.make()
+    return _LOSSES[plan.loss, n_scores > 1](label_smoothing=plan.label_smoothing)
 
 
 def _metrics(n_scores: int) -> list[keras.metrics.Metric]:

@@ -7,7 +7,7 @@ from melanoma_tl.errors import TrainingError
 from melanoma_tl.training.plan import TrainingPlan
 
 NOT_A_NUMBER = (
-    "the loss is no number any more in epoch {epoch}, at the learning rate {plan.learning_rate:g} of {plan.optimizer}: "
+    "the loss is no number any more in epoch {epoch}, at the learning rate {plan.learning_rate} of {plan.optimizer}: "
     "lower learning_rate (find_learning_rate suggests one), or bound the gradients with Optimizer(clip_norm=1.0)"
 )
 _OUT_OF_MEMORY = (

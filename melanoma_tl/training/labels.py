@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._parameters import NUMBERS, check
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.labels.classes import Classes
@@ -55,6 +57,71 @@ def check_labels(
         if not validation.is_stream:
             classes.encode(labels, name=VALIDATION_LABELS)
     return classes
+
+
+def read_sample_weight(sample_weight: ArrayLike | None, X: Any, y: ArrayLike | None) -> NDArray[np.float64] | None:
+    """Check the weights of images, before any is read.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_images,) or None
+        As for `TransferClassifier.fit`.
+    X, y : object
+        Training images and their labels.
+
+    Returns
+    -------
+    ndarray of shape (n_images,), or None
+        None where there are none.
+
+    Raises
+    ------
+    ParameterError
+        If they are not one number of at least 0 for each image, or leave less than two classes.
+    """
+    if sample_weight is None:
+        return None
+    source = open_source(X, y)
+    if source.is_stream:
+        raise ParameterError(
+            "sample_weight belongs to the places of images, which a tf.data.Dataset may give in another order each "
+            "time: pass paths or an array"
+        )
+    weights = check({"sample_weight": sample_weight}, {"sample_weight": NUMBERS})["sample_weight"]
+    if weights.shape != (source.length,):
+        raise ParameterError(
+            f"sample_weight must be one number for each of {source.length} images, got {weights.shape}"
+        )
+    unfit = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(unfit):
+        raise ParameterError(
+            f"sample_weight must be numbers of at least 0, got {weights[unfit[0]]} for image {unfit[0]} "
+            f"({len(unfit)} in all)"
+        )
+    labels = source.known_labels()
+    gone = np.setdiff1d(labels, labels[weights > 0])
+    if len(gone):
+        raise ParameterError(f"sample_weight is 0 for all images of {', '.join(map(repr, gone.tolist()))}")
+    return weights
+
+
+def balanced_weights(labels: NDArray[np.int64], sample_weight: NDArray[np.float64]) -> dict[int, float]:
+    """Compute weights that balance the classes of weighted images, as `Balancer.class_weight` does of images.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_rows,)
+        Classes, from 0.
+    sample_weight : ndarray of shape (n_rows,)
+        How much each row counts.
+
+    Returns
+    -------
+    dict of int to float
+        Sum of all weights / (number of classes * sum of those of the class).
+    """
+    sums = np.bincount(labels, weights=sample_weight)
+    return dict(enumerate((sums.sum() / (len(sums) * sums)).tolist()))
 
 
 def weights_of_classes(class_weight: Any, classes: Classes) -> dict[int, float] | None:

@@ -140,7 +140,7 @@ def search(
         stage.batches,
         epochs=1,
         steps_per_epoch=len(rates),
-        class_weight=class_weight,
+        class_weight=None if stage.batches.bring_class_weights else class_weight,
         callbacks=[ramp],
         shuffle=False,
         verbose=0,

@@ -36,12 +36,14 @@ def fit_logistic(
     *,
     n_views: int,
     weights: NDArray[np.float64],
+    sample_weight: NDArray[np.float64] | None = None,
     C: float,
 ) -> LinearScore:
     """Solve an L2-penalised logistic regression on standardised features, in constant memory.
 
     The same as ``make_pipeline(StandardScaler(), LogisticRegression(C=C, class_weight=...))``
-    of scikit-learn on all views of all rows, which needs them in memory at once.
+    of scikit-learn on all views of all rows, which needs them in memory at once. There, too, weights of images
+    count in the standardisation, and those of classes do not.
 
     Parameters
     ----------
@@ -54,7 +56,9 @@ def fit_logistic(
     n_views : int
         How many views of each count.
     weights : ndarray of shape (n_images,)
-        How much each image counts.
+        How much each image counts in the loss.
+    sample_weight : ndarray of shape (n_images,), optional
+        How much each image counts in mean and standard deviation.
     C : float
         Inverse strength of the penalty.
 
@@ -64,21 +68,23 @@ def fit_logistic(
         For features that are not standardised.
     """
 
-    def read() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+    def read() -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
         for view in range(n_views):
             for start in range(0, len(rows), _BATCH):
                 chosen = rows[start : start + _BATCH]
                 features = inputs.batch(chosen, np.full(len(chosen), view), 0).astype(np.float64)
-                yield features, targets[chosen].astype(np.float64), weights[chosen]
+                yield chosen, features, targets[chosen].astype(np.float64), weights[chosen]
 
-    mean, scale = _standardisation(features for features, *_ in read())
+    mean, scale = _standardisation(
+        (features, None if sample_weight is None else sample_weight[chosen]) for chosen, features, *_ in read()
+    )
     n_scores = targets.shape[1]
     loss = _loss_of_one if n_scores == 1 else _loss_of_several
 
     def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         kernel, bias = _split(parameters, n_scores)
         value, by_kernel, by_bias = float((kernel**2).sum() / 2), kernel.copy(), np.zeros(n_scores)
-        for features, y, weight in read():
+        for _, features, y, weight in read():
             standardised = (features - mean) / scale
             losses, slopes = loss(standardised @ kernel + bias, y)
             value += C * float(weight @ losses)
@@ -113,11 +119,13 @@ def _loss_of_several(
     return -(y * log_probability).sum(axis=1), np.exp(log_probability) - y
 
 
-def _standardisation(batches: Iterator[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _standardisation(
+    batches: Iterator[tuple[NDArray[np.float64], NDArray[np.float64] | None]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute mean and standard deviation of each feature, 1 where a feature is constant."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    for features in batches:
-        scaler.partial_fit(features)
+    for features, weights in batches:
+        scaler.partial_fit(features, sample_weight=weights)
     return scaler.mean_, scaler.scale_

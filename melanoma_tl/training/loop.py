@@ -91,7 +91,7 @@ def train(
                 initial_epoch=callbacks.first_epoch,
                 epochs=callbacks.first_epoch + _last_epoch(plan, checkpoint),
                 steps_per_epoch=batches.steps_per_epoch,
-                class_weight=None if replicas.are_several else plan.class_weight,  # which the batches bring themselves
+                class_weight=None if batches.bring_class_weights else plan.class_weight,
                 callbacks=_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
                 shuffle=False,  # the batches have their own, seeded order
                 verbose=0,

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from melanoma_tl.errors import UnknownNameError
+from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.training.keras_objects import Template
 from melanoma_tl.training.stages import Stage
 
 _NO_RULES = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap")
@@ -40,15 +41,58 @@ def find_optimizer(name: str) -> type:
     return known[name.lower()]
 
 
-def schedule_rate(stage: Stage, learning_rate: float, steps: int) -> Any:
+def check_optimizer(optimizer: Template) -> None:
+    """Stop at an optimizer that cannot be made again for each fit.
+
+    Parameters
+    ----------
+    optimizer : Template
+        The user's.
+
+    Raises
+    ------
+    ParameterError
+        If it is no optimizer, wraps others, or spares variables that belong to another network.
+    """
+    given = optimizer.given
+    if not isinstance(given, keras.optimizers.Optimizer):
+        raise ParameterError(f"optimizer must be an optimizer of Keras, got {type(given).__name__}")
+    if type(given).__name__ in _NO_RULES:
+        raise ParameterError(f"optimizer: {type(given).__name__} only wraps others; pass the optimizer that it wraps")
+    if getattr(given, "_exclude_from_weight_decay", None):
+        raise ParameterError(
+            "optimizer: exclude_from_weight_decay(var_list=...) names variables of another network; pass var_names"
+        )
+    optimizer.make()
+
+
+def rate_of(optimizer: Template) -> float | Template:
+    """Return the learning rate that an optimizer was made with.
+
+    Parameters
+    ----------
+    optimizer : Template
+        The user's.
+
+    Returns
+    -------
+    float or Template
+        A number, or its schedule.
+    """
+    rate = optimizer.given._learning_rate
+    is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    return Template("learning_rate", rate) if is_schedule else float(rate)
+
+
+def schedule_rate(stage: Stage, learning_rate: float | Template, steps: int) -> Any:
     """Make the learning rate of each step.
 
     Parameters
     ----------
     stage : Stage
         Its schedule and warm-up.
-    learning_rate : float
-        The largest rate.
+    learning_rate : float or Template
+        The largest rate, or a schedule of the user's.
     steps : int
         Training steps of the whole stage.
 
@@ -57,6 +101,8 @@ def schedule_rate(stage: Stage, learning_rate: float, steps: int) -> Any:
     float or keras.optimizers.schedules.LearningRateSchedule
         A number where the rate stays the same.
     """
+    if isinstance(learning_rate, Template):
+        return learning_rate.make()
     schedules = keras.optimizers.schedules
     warmup = round(stage.warmup * steps)
     if stage.schedule == "cosine":
@@ -68,7 +114,7 @@ def schedule_rate(stage: Stage, learning_rate: float, steps: int) -> Any:
 
 
 def build_optimizer(
-    name: str,
+    name: str | Template,
     *,
     learning_rate: Any,
     weight_decay: float,
@@ -80,8 +126,8 @@ def build_optimizer(
 
     Parameters
     ----------
-    name : str
-        Name of a Keras optimizer.
+    name : str or Template
+        Name of a Keras optimizer; or one of the user's, which has its own weight decay, clipping and averaging.
     learning_rate : float or LearningRateSchedule
         Its rate.
     weight_decay : float
@@ -99,6 +145,12 @@ def build_optimizer(
     keras.optimizers.Optimizer
         Not yet built.
     """
+    if isinstance(name, Template):
+        kind = _freed(type(name.given))
+        own = name.make(kind if rates is None else _with_rates(kind, rates), learning_rate=learning_rate)
+        if pattern := getattr(name.given, "_exclude_from_weight_decay_pattern", None):
+            own.exclude_from_weight_decay(var_names=[pattern.pattern])
+        return own
     kind = find_optimizer(name)
     optimizer = (_freed(kind) if rates is None else _with_rates(_freed(kind), rates))(
         learning_rate=learning_rate,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl.training.keras_objects import Template
 from melanoma_tl.training.stages import Stage
 
 
@@ -28,18 +29,20 @@ class TrainingPlan:
         Whether to go back to the epoch of the smallest validation loss.
     class_weight : dict or None
         Weight of each class in the loss.
-    optimizer : str
-        Name of a Keras optimizer.
-    learning_rate : float
-        Its largest rate.
+    optimizer : str or Template
+        Name of a Keras optimizer, or one of the user's.
+    learning_rate : float or Template
+        Its largest rate, or a schedule of the user's.
     weight_decay : float
         What every step takes off the kernels, as a multiple of the rate.
     clip_norm : float or None
         Largest norm of all gradients together.
     ema_momentum : float or None
         Momentum of the moving average that takes the place of the weights; None keeps the weights.
-    loss : {"crossentropy", "focal"}
+    loss : {"crossentropy", "focal"} or Template
         What is made small.
+    metrics : tuple of Template
+        What the history has beside loss, accuracy and auc.
     label_smoothing : float
         0 becomes half of it, 1 becomes 1 less half of it.
     mix : {"mixup", "cutmix"} or None
@@ -57,12 +60,13 @@ class TrainingPlan:
     early_stopping: int | None
     restore_best: bool
     class_weight: dict[int, float] | None
-    optimizer: str
-    learning_rate: float
+    optimizer: str | Template
+    learning_rate: float | Template
     weight_decay: float
     clip_norm: float | None
     ema_momentum: float | None
-    loss: str
+    loss: str | Template
+    metrics: tuple[Template, ...]
     label_smoothing: float
     mix: str | None
     seed: int

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,11 @@ from melanoma_tl.saving.model_file import check_can_be_saved
 from melanoma_tl.training.callbacks import UserCallbacks
 from melanoma_tl.training.checkpoints import RunFolder
 from melanoma_tl.training.keras_errors import explain_out_of_memory
-from melanoma_tl.training.labels import VALIDATION_LABELS, as_pair, weights_of_classes
+from melanoma_tl.training.keras_objects import Template, check_loss, check_metric
+from melanoma_tl.training.labels import VALIDATION_LABELS, as_pair, balanced_weights, weights_of_classes
 from melanoma_tl.training.loop import TrainingResult
-from melanoma_tl.training.optimizers import find_optimizer
-from melanoma_tl.training.parameters import TrainingParameters, image_size, open_part, stages_of
+from melanoma_tl.training.optimizers import rate_of
+from melanoma_tl.training.parameters import TrainingParameters, image_size, metrics_of, open_part, own_object, stages_of
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.replicas import Replicas
 from melanoma_tl.training.settings import Loss, Optimizer, Resources
@@ -68,6 +69,10 @@ class TrainingRun:
         With a seed.
     loss, optimizer, resources : Loss, Optimizer, Resources
         Also where a word or None stands for them.
+    own_loss, own_optimizer : Template or None
+        What the user has made of Keras in their place.
+    metrics : tuple of Template
+        Those of the user.
 
     Raises
     ------
@@ -80,9 +85,36 @@ class TrainingRun:
         self.spec = get_backbone(parameters.backbone)
         self.weights = find_weights(self.spec, parameters.weights)
         self.augmenter: Augmenter | None = _seeded(parameters.augmenter, seed)
-        self.loss: Loss = open_part("loss", parameters.loss)
-        self.optimizer: Optimizer = open_part("optimizer", parameters.optimizer)
+        self.own_loss = own_object("loss", parameters.loss)
+        self.own_optimizer = own_object("optimizer", parameters.optimizer)
+        self.metrics = metrics_of(parameters)
+        self.loss: Loss = Loss() if self.own_loss else open_part("loss", parameters.loss)
+        self.optimizer: Optimizer = Optimizer() if self.own_optimizer else open_part("optimizer", parameters.optimizer)
         self.resources: Resources = open_part("resources", parameters.resources)
+
+    def try_objects(self, n_classes: int) -> None:
+        """Compute the losses and metrics of the user on two scores.
+
+        Parameters
+        ----------
+        n_classes : int
+            How many classes the network will tell apart.
+
+        Raises
+        ------
+        ParameterError
+            If one cannot be computed, or does not fit the network; or of metrics, if there are several devices.
+        """
+        n_scores = 1 if n_classes == 2 else n_classes
+        if self.own_loss is not None:
+            check_loss(self.own_loss, n_scores)
+        for metric in self.metrics:
+            check_metric(metric, n_scores)
+        if (self.metrics or self.own_loss) and self.replicas.are_several:
+            raise ParameterError(
+                "losses and metrics of your own would see what fills up the batches of several devices: take "
+                "Resources(distribution=None)"
+            )
 
     def build(self, n_classes: int = 2) -> Network:
         """Build the network, and try what depends on its layers before any image is read.
@@ -102,7 +134,6 @@ class TrainingRun:
         ParameterError, UnknownNameError, ModelFileError
             If a parameter does not fit the network, or it could not be saved.
         """
-        find_optimizer(self.optimizer.name)
         network = build_network(
             self.spec,
             weights=self.weights,
@@ -152,13 +183,17 @@ class TrainingRun:
             raise ParameterError("nothing is frozen: the first stage trains the backbone from its first layer on")
         return FrozenPart(parts.frozen, resolve_precision(self.parameters.precision).frozen, self.augmenter, n_views)
 
-    def read(self, X: Any, y: ArrayLike | None, validation_data: Any) -> tuple[TrainingData, Classes]:
+    def read(
+        self, X: Any, y: ArrayLike | None, validation_data: Any, sample_weight: NDArray[np.float64] | None = None
+    ) -> tuple[TrainingData, Classes]:
         """Decode all images, or find them decoded, and choose the rows to train on.
 
         Parameters
         ----------
         X, y, validation_data : object
             As for `TransferClassifier.fit`.
+        sample_weight : ndarray of shape (n_images,), optional
+            How much each image counts, checked.
 
         Returns
         -------
@@ -178,9 +213,10 @@ class TrainingRun:
         training = self._prepare(X, y, "training images")
         classes = self.parameters._tell_classes(training.labels)
         labels, n_classes = classes.encode(training.labels), len(classes.labels)
-        rows, augmenter = self._choose_rows(labels), self.augmenter
+        weights = None if sample_weight is None else sample_weight[training.positions]
+        known = TrainingData(training, n_classes, labels, self._choose_rows(labels, weights), self.augmenter, weights)
         if validation_data is None:
-            return TrainingData(training, n_classes, labels, rows, augmenter), classes
+            return known, classes
         validation = self._prepare(*as_pair(validation_data), "validation images")
         validation_labels = classes.encode(validation.labels, name=VALIDATION_LABELS)
         compare(validation.identity, training.identity).warn_if_any(
@@ -188,8 +224,7 @@ class TrainingRun:
             "take the images out with valid.overlap(train).remove_from(valid)",
             stacklevel=5,
         )
-        known = TrainingData(training, n_classes, labels, rows, augmenter, validation, validation_labels)
-        return known, classes
+        return replace(known, validation=validation, validation_labels=validation_labels), classes
 
     def plan(self, classes: Classes, data: TrainingData) -> list[TrainingPlan]:
         """Plan each stage.
@@ -208,7 +243,10 @@ class TrainingRun:
         """
         class_weight = weights_of_classes(self.parameters.class_weight, classes)
         if self.parameters.class_weight == "balanced":
-            class_weight = Balancer().class_weight(data.labels[data.rows])
+            labels, weights = data.labels[data.rows], data.weights
+            class_weight = (
+                Balancer().class_weight(labels) if weights is None else balanced_weights(labels, weights[data.rows])
+            )
         stages = [stage if isinstance(stage, Stage) else Stage() for stage in stages_of(self.parameters)]
         return [
             TrainingPlan(
@@ -219,12 +257,13 @@ class TrainingRun:
                 early_stopping=self.parameters.early_stopping,
                 restore_best=self.parameters.restore_best,
                 class_weight=class_weight,
-                optimizer=self.optimizer.name,
-                learning_rate=float(stage.learning_rate or self.parameters.learning_rate),  # Keras refuses the int 1
+                optimizer=self.own_optimizer or self.optimizer.name,
+                learning_rate=self._rate(stage),
                 weight_decay=self.optimizer.weight_decay,
                 clip_norm=self.optimizer.clip_norm,
-                ema_momentum=self.optimizer.ema_momentum,
-                loss=self.loss.name,
+                ema_momentum=self._ema_momentum(),
+                loss=self.own_loss or self.loss.name,
+                metrics=self.metrics,
                 label_smoothing=self.loss.label_smoothing,
                 mix=self.parameters.mix,
                 seed=self.seed,
@@ -347,6 +386,7 @@ class TrainingRun:
                 for images, labels in sides
             ],
             "rows": data.rows.tolist(),
+            "sample_weight": None if data.weights is None else data.weights.tolist(),
             "augmenter": data.augmenter and [data.augmenter.views, data.augmenter.view_key(1).hex()],
             "computing": [*resolve_precision(self.parameters.precision), self.parameters.train_batch_norm],
             "versions": library_versions(),
@@ -378,6 +418,8 @@ class TrainingRun:
             for name, (images, labels) in sides.items()
             if images is not None and labels is not None
         }
+        if data.weights is not None:
+            digests["digest of sample_weight"] = [hashlib.sha256(data.weights.tobytes()).hexdigest()[:8]]
         shared = {name: value for name, value in parameters.items() if name not in _MAY_DIFFER}
         weights = {"digest of the initial network": network_digest(network.model).hex()[:8]}
         versions = {f"version of {package}": version for package, version in library_versions().items()}
@@ -410,12 +452,29 @@ class TrainingRun:
             "seed": self.seed if random_state is None else int(random_state),
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
             "precision": resolve_precision(self.parameters.precision)._asdict(),
-            "training_data": _describe_data(X, data.training) | {"rows_of_each_class_in_a_pass": chosen},
+            "training_data": _describe_data(X, data.training)
+            | {"rows_of_each_class_in_a_pass": chosen}
+            | ({} if data.weights is None else {"sample_weight": _describe_weights(data.weights)}),
             "validation_data": None if data.validation is None else _describe_data(validation_data, data.validation),
             "epochs_run": len(training.history.get("loss", [])),
             "versions": library_versions(),
             "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+    def _rate(self, stage: Stage) -> float | Template:
+        """Return the rate of a stage: its own, else that of the user's optimizer, else that of the classifier."""
+        if stage.learning_rate is not None:
+            return float(stage.learning_rate)
+        if self.own_optimizer is not None:
+            return rate_of(self.own_optimizer)
+        rate = self.parameters.learning_rate
+        return own_object("learning_rate", rate) or float(rate)  # Keras refuses the int 1
+
+    def _ema_momentum(self) -> float | None:
+        if self.own_optimizer is None:
+            return self.optimizer.ema_momentum
+        config = self.own_optimizer.config
+        return float(config["ema_momentum"]) if config.get("use_ema") else None
 
     def _prepare(self, X: Any, y: ArrayLike | None, what: str) -> PreparedImages:
         return prepare(
@@ -427,11 +486,12 @@ class TrainingRun:
             verbose=self.parameters.verbose,
         )
 
-    def _choose_rows(self, encoded: NDArray[np.int64]) -> NDArray[np.intp]:
-        rows = np.arange(len(encoded))
+    def _choose_rows(self, encoded: NDArray[np.int64], weights: NDArray[np.float64] | None) -> NDArray[np.intp]:
+        """Choose among the images that count at all."""
+        rows = np.arange(len(encoded)) if weights is None else np.flatnonzero(weights)
         if self.parameters.balancer is None:
             return rows
-        return _seeded(self.parameters.balancer, self.seed).fit_resample(rows.reshape(-1, 1), encoded)[0][:, 0]
+        return _seeded(self.parameters.balancer, self.seed).fit_resample(rows.reshape(-1, 1), encoded[rows])[0][:, 0]
 
 
 def _seeded(part: Any, seed: int) -> Any:
@@ -439,6 +499,14 @@ def _seeded(part: Any, seed: int) -> Any:
     if part is None or getattr(part, "random_state", None) is not None:
         return part
     return clone(part).set_params(random_state=seed)
+
+
+def _describe_weights(weights: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "lowest": float(weights.min()),
+        "highest": float(weights.max()),
+        "images_of_weight_0": int((weights == 0).sum()),
+    }
 
 
 def _describe_data(X: Any, prepared: PreparedImages) -> dict[str, Any]:

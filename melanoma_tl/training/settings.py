@@ -59,14 +59,17 @@ class Optimizer(BaseEstimator):
         self.ema_momentum = ema_momentum
 
     def check_parameters(self) -> None:
-        """Check every parameter except the name, which Keras checks.
+        """Check every parameter.
 
         Raises
         ------
-        ParameterError
+        ParameterError, UnknownNameError
             If one cannot be used.
         """
+        from melanoma_tl.training.optimizers import find_optimizer
+
         check(self.get_params() | {"optimizer": self.name}, _OPTIMIZER)
+        find_optimizer(self.name)
 
 
 class Loss(BaseEstimator):

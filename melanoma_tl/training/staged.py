@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ class TrainingData:
         Those that make up one pass, repeated ones included.
     augmenter : Augmenter or None
         What changes them, with a seed of its own.
+    weights : ndarray of shape (n_images,) or None
+        How much each image counts; None where all count the same.
     validation : PreparedImages or None
         Images that are watched.
     validation_labels : ndarray or None
@@ -64,6 +66,7 @@ class TrainingData:
     labels: NDArray[np.int64]
     rows: NDArray[np.intp]
     augmenter: Augmenter | None
+    weights: NDArray[np.float64] | None = None
     validation: PreparedImages | None = None
     validation_labels: NDArray[np.int64] | None = None
 
@@ -176,14 +179,13 @@ class StagedTraining:
         Raises
         ------
         ParameterError
-            If the augmenter draws endless views, which have no exact solution, or features cannot be stored.
+            If features cannot be stored.
         """
         views = self.data.views
-        if views.n_views is None:
-            raise ParameterError("a Probe needs fixed views: pass Augmenter(..., views=8), or no augmenter")
+        n_views = cast("int", views.n_views)  # `check_stages` refuses endless ones
         model = self.network.model
         parts = cut_for_stage(self.network, self.spec, probe, train_batch_norm=False)
-        inputs, watched = self._inputs(parts, views, views.n_views)
+        inputs, watched = self._inputs(parts, views, n_views)
         if isinstance(inputs, ComputedFeatures):
             raise ParameterError(
                 "a Probe reads the features some hundred times, so they must be stored, and they cannot be (the log "
@@ -195,8 +197,9 @@ class StagedTraining:
             inputs,
             targets,
             self.data.rows,
-            n_views=views.n_views,
+            n_views=n_views,
             weights=self._weights(plan.class_weight),
+            sample_weight=self.data.weights,
             C=probe.C,
         )
         model.get_layer(SCORE_LAYER).set_weights([kernel, bias])
@@ -299,14 +302,18 @@ class StagedTraining:
             )
         inputs, watched = self._inputs(parts, self.data.views, plan.count_repeats(rows))
         targets = self.data.targets(self.data.labels)
-        batches = TrainingBatches(inputs, targets, rows, plan, first_epoch=first_epoch, replicas=replicas)
+        batches = TrainingBatches(
+            inputs, targets, rows, plan, first_epoch=first_epoch, weights=self.data.weights, replicas=replicas
+        )
         return PreparedStage(parts, learner, batches, watched)
 
     def _weights(self, class_weight: dict[int, float] | None) -> NDArray[np.float64]:
-        """Return the class weight of each image."""
+        """Return how much each image counts: its own weight times that of its class."""
+        own = np.ones(len(self.data.labels)) if self.data.weights is None else self.data.weights
         if class_weight is None:
-            return np.ones(len(self.data.labels))
-        return np.vectorize(class_weight.__getitem__)(self.data.labels)
+            return own
+        of_class: NDArray[np.float64] = np.vectorize(class_weight.__getitem__)(self.data.labels)
+        return own * of_class
 
     def _cut(self, plan: TrainingPlan, *, train_batch_norm: bool) -> SplitNetwork:
         parts = cut_for_stage(self.network, self.spec, plan.stage, train_batch_norm=train_batch_norm)

@@ -1,9 +1,11 @@
 """`Stage` and `Probe`: the consecutive stages of training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
-from melanoma_tl._parameters import COUNT, NONE, SHARE, TEXT, check_fields, choice, real
+from melanoma_tl._parameters import COUNT, NONE, SHARE, TEXT, check_fields, choice, real, show
+from melanoma_tl.errors import ParameterError, UnknownNameError
 
 SCHEDULES = ("constant", "cosine")
 
@@ -97,3 +99,64 @@ def as_stages(stages: Stage | Probe | Sequence[Stage | Probe]) -> Sequence[Stage
         In the order of training.
     """
     return (stages,) if isinstance(stages, Stage | Probe) else stages
+
+
+def name_parameters(stages: Any) -> dict[str, Any]:
+    """List the parameters of stages under their numbers.
+
+    Parameters
+    ----------
+    stages : object
+        What the parameter `stages` of a classifier is.
+
+    Returns
+    -------
+    dict
+        Such as ``{"0__C": 1.0}``; empty where there are no stages.
+    """
+    if not isinstance(stages, Stage | Probe | list | tuple):
+        return {}
+    return {
+        f"{number}__{field.name}": getattr(stage, field.name)
+        for number, stage in enumerate(as_stages(stages))
+        if isinstance(stage, Stage | Probe)
+        for field in fields(stage)
+    }
+
+
+def change_stages(stages: Any, changes: dict[str, Any]) -> tuple[Stage | Probe, ...]:
+    """Make stages with other parameters.
+
+    Parameters
+    ----------
+    stages : object
+        What the parameter `stages` of a classifier is; it stays as it is.
+    changes : dict
+        As `name_parameters` names them.
+
+    Returns
+    -------
+    tuple of Stage or Probe
+        New where they have changed.
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        If there is no such stage or parameter, or it cannot be used.
+    """
+    known = name_parameters(stages)
+    if not known:
+        raise ParameterError(f"stages={show(stages)} has no parameters of its own: make it (Probe(), Stage(...))")
+    changed = list(as_stages(stages))
+    for path, value in changes.items():
+        number, _, name = path.partition("__")
+        if not number.isdecimal() or not name:
+            raise ParameterError(f"stages__{path}: name a stage by its number, as in stages__0__C")
+        if int(number) >= len(changed):
+            raise ParameterError(f"stages__{path}: stages has {len(changed)} entries, 0 to {len(changed) - 1}")
+        stage = changed[int(number)]
+        if path not in known:
+            names = [field.name for field in fields(stage)]
+            raise UnknownNameError(f"parameter of {type(stage).__name__}", name, names)
+        changed[int(number)] = replace(stage, **{name: value})
+    return tuple(changed)

@@ -139,13 +139,37 @@ def test_mistakes_get_an_answer(images, tmp_path, finder):
 
 
 def test_a_sheet_shows_each_image_with_its_maps(finder, dataset):
-    explanations = explain(finder, dataset[:2])
+    explanations = explain(finder, dataset[:2], method="both")
     figure = explanations.plot()
     drawn = [ax for ax in figure.axes if ax.images]
     assert len(drawn) == 6
     assert "IMG_000" in drawn[0].get_title(loc="left")
     assert "IMG_001: score" in str(explanations)
     assert "<li>IMG_001: score" in explanations._repr_html_()
+
+
+def test_one_method_is_run_and_drawn_and_the_fast_one_unless_told(finder, dataset):
+    fast, covered, both = (
+        explain(finder, dataset[:2]),
+        *(explain(finder, dataset[:2], method=method) for method in ("occlusion", "both")),
+    )
+    assert np.array_equal(fast.grad_cam, both.grad_cam)
+    assert np.array_equal(covered.occlusion, both.occlusion)
+    assert fast.occlusion is None
+    assert covered.grad_cam is None
+    assert str(fast).startswith("2 images with Grad-CAM\n")
+    assert str(covered).startswith("2 images with occlusion\n")
+    for alone, title in ((fast, "Grad-CAM"), (covered, "Occlusion")):
+        drawn = [ax for ax in alone.plot().axes if ax.images]
+        assert [ax.get_title() for ax in drawn] == ["", title, "", ""]
+    with pytest.raises(UnknownNameError, match="Did you mean 'grad_cam'"):
+        explain(finder, dataset[:2], method="gradcam")
+
+
+def test_where_there_are_no_maps_occlusion_is_named(finder, images, monkeypatch):
+    monkeypatch.setattr("melanoma_tl.explain.explanations._has_maps", lambda layer: False)
+    with pytest.raises(ParameterError, match="method='occlusion'"):
+        explain(finder, images[:1])
 
 
 def test_the_most_confident_errors_are_explained(finder, dataset):

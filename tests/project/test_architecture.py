@@ -59,7 +59,7 @@ MAY_IMPORT = {
         "datasets": "_atomic images labels metrics plots",
         "training": "_atomic _keras augmentation backbones balancing cache datasets distribution images labels network "
         "plots saving",
-        "recipes": "augmentation balancing network training",
+        "recipes": "augmentation backbones balancing network training",
         "saving": "_atomic _keras backbones distribution images labels metrics network",
         "report": "_atomic images labels metrics plots",
         "classifier": "_atomic _keras augmentation backbones balancing datasets distribution images labels "
@@ -73,7 +73,7 @@ BACKENDS = {"distribution.py", "replicas.py"}
 LONGER = {
     "_parameters.py": "one table of what parameters may be",
     "classifier/ensemble.py": "a constructor and nine methods, each documented",
-    "classifier/transfer.py": "29 parameters, each documented",
+    "classifier/transfer.py": "30 parameters, each documented",
     "datasets/challenges.py": "a table of facts",
     "datasets/image_table.py": "a table, its parts and what they are recognised by, each documented",
     "datasets/isbi.py": "seven ways to read a table, each documented",

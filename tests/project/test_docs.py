@@ -30,6 +30,7 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
         for name in get_recipe("fast")["head"].feature_layers:
             convolution = keras.layers.Conv2D(4, 3, strides=4, name=name)
             x = convolution(x) if name == "block5_conv1" else keras.layers.Activation("relu", name=name)(x)
+        x = keras.layers.Activation("relu", name="block5_pool")(x)
         model = keras.Model(keras.utils.get_source_inputs(input_tensor), x)
         if weights is not None:
             model.load_weights(weights)
