@@ -1,5 +1,6 @@
-"""The example of serving a model: a service, a client, and scores without a service."""
+"""The example of serving: a service, a client, and scores without both."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,8 @@ from melanoma_tl import ISBIDataset, TransferClassifier
 from melanoma_tl.datasets import write_isbi
 
 SERVE = Path(__file__).parents[2] / "examples" / "serve.py"
-PORT = 8765
+with socket.create_server(("127.0.0.1", 0)) as free:
+    PORT = free.getsockname()[1]
 
 write_isbi("data/isbi", n_train=30, n_validation=10, n_test=20, size=48)
 train = ISBIDataset.from_challenge("data/isbi", year=2016, split="train")
@@ -31,9 +33,8 @@ scores = classifier.predict_proba([lesion])[:, 1]  # of melanoma
 print(scores > classifier.threshold_)
 # --8<-- [end:exported]
 
-server = subprocess.Popen(
-    [sys.executable, str(SERVE), "melanoma.onnx", "--port", str(PORT)]
-)
+command = [sys.executable, str(SERVE), "melanoma.onnx", "--port", str(PORT)]
+server = subprocess.Popen(command)  # noqa: S603
 url = f"http://127.0.0.1:{PORT}"
 try:
     for _ in range(600):
