@@ -1,2 +1,3 @@
-from .export import TOLERANCE as TOLERANCE
 from .export import ExportedModel as ExportedModel
+from .exported import TOLERANCE as TOLERANCE
+from .exported import ExportedClassifier as ExportedClassifier

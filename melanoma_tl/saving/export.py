@@ -15,15 +15,12 @@ from melanoma_tl._atomic import atomic_write
 from melanoma_tl._versions import library_versions
 from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.network.scoring_graph import for_inference
+from melanoma_tl.saving.exported import TOLERANCE, open_litert, open_onnx
 from melanoma_tl.saving.handover import Scorer, check_vectors, describe_model
 from melanoma_tl.saving.onnx_operations import add_operations
 from melanoma_tl.saving.test_vectors import draw_texture
 
 logger = logging.getLogger(__name__)
-
-TOLERANCE = 1e-4
-"""How far a score of the exported model may be from the classifier's, of 0 to 1: above what other kernels round
-otherwise in float32, far below what the scores are precise to."""
 
 _MUCH_MEMORY = 8e9
 """Bytes above which an export says beforehand how many it takes: the system may end the process without a word."""
@@ -110,29 +107,6 @@ def _open_saved_model(path: Path) -> Scorer:
     return lambda images: keras.ops.convert_to_numpy(layer(images))
 
 
-def _open_litert(path: Path) -> Scorer:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
-    (given,), (scores,) = interpreter.get_input_details(), interpreter.get_output_details()
-
-    def score(images: NDArray[np.float32]) -> Any:
-        interpreter.set_tensor(given["index"], images)
-        interpreter.invoke()
-        return interpreter.get_tensor(scores["index"])
-
-    return score
-
-
-def _open_onnx(path: Path) -> Scorer:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    return lambda images: session.run(None, {given.name: images})[0]
-
-
 def _label_onnx(path: Path, document: dict[str, Any]) -> None:
     """Write the document into the metadata that every runtime shows, each part as text or JSON."""
     import onnx
@@ -147,8 +121,8 @@ def _label_onnx(path: Path, document: dict[str, Any]) -> None:
 
 FORMATS = {
     "saved_model": _Format("tf_saved_model", "", (), _open_saved_model),
-    "litert": _Format("litert", ".tflite", ("ai-edge-litert",), _open_litert),
-    "onnx": _Format("onnx", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), _open_onnx, 50, _label_onnx, add_operations),
+    "litert": _Format("litert", ".tflite", ("ai-edge-litert",), open_litert),
+    "onnx": _Format("onnx", ".onnx", ("onnx", "onnxruntime", "tf2onnx"), open_onnx, 50, _label_onnx, add_operations),
 }
 """The formats, with the packages that the extra ``export`` installs for each."""
 

@@ -147,6 +147,11 @@ def check_trees(paths):
             assert Path("".join(parents)).exists(), "".join(parents)
 
 
+def check_serving(names):
+    assert names["told"]["score"] == pytest.approx(names["scores"][0], abs=1e-6)
+    assert names["told"]["threshold"] == names["classifier"].threshold_
+
+
 def check_leaks(names):
     assert names["verification"].counts["duplicate"] == 1
     assert names["shared"].counts == {"id": 0, "bytes": 1, "near-duplicate": 4}
@@ -241,6 +246,9 @@ def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path,
         pytest.importorskip("ray", reason="the ray extra is not installed")
     if snippet.stem == "dicom":
         pytest.importorskip("pydicom", reason="the dicom extra is not installed")
+    if snippet.stem == "serving":
+        for module in ("fastapi", "uvicorn", "onnx", "onnxruntime", "tf2onnx"):
+            pytest.importorskip(module, reason="the extras serve and export are not installed")
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
     names = runpy.run_path(str(snippet))

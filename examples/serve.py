@@ -1,0 +1,276 @@
+"""Serve a saved model: the bytes of an image in, its probability of melanoma out.
+
+    python examples/serve.py out/melanoma.onnx
+    curl --data-binary @lesion.jpg http://127.0.0.1:8000/score
+
+Serves a .keras file that TransferClassifier.save wrote, or an .onnx or .tflite file that export wrote: these two
+start without TensorFlow. Needs ``pip install 'melanoma_tl[serve,export]'``. Research use only; not a medical
+device.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import io
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from melanoma_tl import __version__
+from melanoma_tl.errors import ImageError, MelanomaTLError, NotFittedError
+from melanoma_tl.images import ImageFile
+from melanoma_tl.saving import ExportedClassifier
+
+NOTICE = "For research. Not a medical device: do not diagnose with it."
+
+_DRAINED = 4
+"""How many times the limit of bytes are read and thrown away, so that the client reads why it is refused."""
+
+
+class TooLargeError(Exception):
+    """A request has more bytes than it may."""
+
+
+class Service:
+    """One model, loaded once; it has scored an image before anybody is answered.
+
+    Parameters
+    ----------
+    path : Path
+        The model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._classifier = open_model(path)
+        if len(self._classifier.classes_) != 2:
+            raise MelanomaTLError(f"{path.name}: expected two classes, got {len(self._classifier.classes_)}")
+        (self._column,) = np.flatnonzero(self._classifier.classes_ == self._classifier.pos_label_)
+        self.threshold = float(self._classifier.threshold_)
+        self.identity = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        # One image at a time: the runtimes use every core for it, and no network is shared by threads.
+        self._worker = ThreadPoolExecutor(1)
+        self._score(_grey_image(), "first image")
+        self.ready = True
+
+    def describe(self) -> dict[str, Any]:
+        """Tell what is served."""
+        return {
+            "model": self.identity,
+            "classes": self._classifier.classes_.tolist(),
+            "melanoma": self._classifier.pos_label_,
+            "threshold": self.threshold,
+            "melanoma_tl": __version__,
+            **facts(self._classifier),
+            "notice": NOTICE,
+        }
+
+    async def answer(self, content: bytes, name: str) -> dict[str, Any]:
+        """Score one image.
+
+        Parameters
+        ----------
+        content : bytes
+            The image file.
+        name : str
+            What errors call it.
+
+        Returns
+        -------
+        dict
+            Score, class and what they come from.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be scored.
+        """
+        score = await asyncio.get_running_loop().run_in_executor(self._worker, self._score, content, name)
+        classes, melanoma = self._classifier.classes_.tolist(), score > self.threshold
+        return {
+            "score": score,
+            "threshold": self.threshold,
+            "class": classes[self._column] if melanoma else classes[1 - self._column],
+            "model": self.identity,
+            "notice": NOTICE,
+        }
+
+    def _score(self, content: bytes, name: str) -> float:
+        return float(self._classifier.predict_proba([ImageFile(name, lambda: content)])[0, self._column])
+
+
+def open_model(path: Path) -> Any:
+    """Open a model of any of the formats, by its suffix."""
+    if path.suffix != ".keras":
+        return ExportedClassifier(path)
+    from melanoma_tl import TransferClassifier  # loads TensorFlow, which the others do without
+
+    return TransferClassifier.load(path).set_params(on_error="raise", verbose=0)
+
+
+def facts(classifier: Any) -> dict[str, Any]:
+    """Choose from a model's provenance what may be shown to everybody: no names of files, no folders."""
+    exported = getattr(classifier, "description_", None)
+    provenance = exported["provenance"] if exported else classifier.provenance_
+    return {
+        "backbone": provenance.get("parameters", {}).get("backbone"),
+        "recipe": provenance.get("recipe"),
+        "trained": provenance.get("trained"),
+        "trained_with": provenance.get("versions"),
+        "calibrated": bool(exported.get("calibration")) if exported else is_calibrated(classifier),
+    }
+
+
+def is_calibrated(classifier: Any) -> bool:
+    """Tell whether `calibrate` was called before the model was saved."""
+    try:
+        return classifier.calibration_ is not None
+    except NotFittedError:
+        return False
+
+
+def _grey_image() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(file, "PNG")
+    return file.getvalue()
+
+
+async def limited(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """Pass a request's body on, up to a limit of bytes.
+
+    Raises
+    ------
+    TooLargeError
+        If there is more; a part of it has then been read, and nothing of it kept.
+    """
+    seen = 0
+    async for chunk in chunks:
+        seen += len(chunk)
+        if seen > _DRAINED * limit:
+            break
+        if seen <= limit:
+            yield chunk
+    if seen > limit:
+        raise TooLargeError(too_many_bytes(limit))
+
+
+def too_many_bytes(limit: int) -> str:
+    """Say that something is too large."""
+    return f"more than the {limit:,} bytes that are taken"
+
+
+def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
+    """Return the web application.
+
+    Parameters
+    ----------
+    service : Service
+        What answers.
+    max_bytes : int
+        Most bytes of an image; a batch may have eight times as many.
+    max_images : int
+        Most images of a batch.
+    """
+    from fastapi import FastAPI, HTTPException, Request
+    from fastapi.responses import JSONResponse
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
+    app = FastAPI(title="melanoma_tl", description=NOTICE, version=__version__)
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+
+    @app.get("/")
+    @app.get("/model")
+    async def model() -> dict[str, Any]:
+        return service.describe()
+
+    @app.post("/score", openapi_extra={"requestBody": {"content": {"image/*": {}}}})
+    async def score(request: Request) -> dict[str, Any]:
+        try:
+            content = b"".join([chunk async for chunk in limited(request.stream(), max_bytes)])
+            return await service.answer(content, "image")
+        except ImageError as error:
+            raise HTTPException(422, error.reason) from None  # without the name that the server gave it
+        except TooLargeError as error:
+            raise HTTPException(422, str(error)) from None
+
+    @app.post("/batch", openapi_extra={"requestBody": {"content": {"multipart/form-data": {}}}})
+    async def batch(request: Request) -> dict[str, Any]:
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            raise HTTPException(415, "expected multipart/form-data, one part named 'images' for each image")
+        parser = MultiPartParser(
+            request.headers, limited(request.stream(), 8 * max_bytes), max_files=max_images, max_fields=0
+        )
+        try:
+            form = await parser.parse()
+        except TooLargeError as error:
+            raise HTTPException(413, str(error)) from None
+        except MultiPartException as error:
+            too_many = error.message.startswith("Too many files")
+            reason = f"more than the {max_images} images that are taken" if too_many else error.message
+            raise HTTPException(413 if too_many else 400, reason) from None
+        try:
+            uploads = form.getlist("images")
+            if not uploads:
+                raise HTTPException(400, "no part named 'images'")
+            return {"results": [await answer_one(upload) for upload in uploads], "notice": NOTICE}
+        finally:
+            await form.close()
+
+    async def answer_one(upload: Any) -> dict[str, Any]:
+        content = await upload.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            return {"name": upload.filename, "error": too_many_bytes(max_bytes)}
+        try:
+            return {"name": upload.filename, **await service.answer(content, "image")}
+        except ImageError as error:
+            return {"name": upload.filename, "error": error.reason}
+
+    return app
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the example.
+
+    Returns
+    -------
+    int
+        0 after a shutdown that was asked for, 1 if the model cannot be served.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="a .keras, .onnx or .tflite file")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, default=8000, help="(default: %(default)s)")
+    parser.add_argument("--max-bytes", type=int, default=20_000_000, help="of an image (default: %(default)s)")
+    parser.add_argument("--max-images", type=int, default=64, help="of a batch (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        import uvicorn
+
+        app = make_app(Service(options.model), max_bytes=options.max_bytes, max_images=options.max_images)
+    except MelanomaTLError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(f"{error}: pip install 'melanoma_tl[serve,export]'", file=sys.stderr)
+        return 1
+    # SIGTERM and Ctrl-C: no new connection is taken, and what has begun is answered.
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        limit_concurrency=64,
+        timeout_graceful_shutdown=30,
+        log_level="warning",
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

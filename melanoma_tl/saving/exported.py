@@ -1,0 +1,195 @@
+"""Score images with an exported model, in its own runtime: neither Keras nor TensorFlow is loaded."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl.errors import MissingPackageError, ModelFileError
+from melanoma_tl.images.decoding import ImageLike, load_image
+from melanoma_tl.saving.test_vectors import draw_texture
+
+TOLERANCE = 1e-4
+"""How far a score of the exported model may be from the classifier's, of 0 to 1: above what other kernels round
+otherwise in float32, far below what the scores are precise to."""
+
+_INSTALL = "pip install 'melanoma_tl[export]'"
+
+
+def open_litert(path: Path) -> Callable[[NDArray[np.float32]], Any]:
+    """Open a LiteRT model.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.tflite`` file.
+
+    Returns
+    -------
+    callable
+        From one image (1, height, width, 3) to its scores (1, n_scores).
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    (given,), (scores,) = interpreter.get_input_details(), interpreter.get_output_details()
+    lock = threading.Lock()  # its tensors belong to one call at a time
+
+    def score(images: NDArray[np.float32]) -> Any:
+        with lock:
+            interpreter.set_tensor(given["index"], images)
+            interpreter.invoke()
+            return interpreter.get_tensor(scores["index"])
+
+    return score
+
+
+def open_onnx(path: Path) -> Callable[[NDArray[np.float32]], Any]:
+    """Open an ONNX model on the processor.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.onnx`` file.
+
+    Returns
+    -------
+    callable
+        From images (n, height, width, 3) to their scores (n, n_scores).
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    return lambda images: session.run(None, {given.name: images})[0]
+
+
+_OPENERS = {".onnx": open_onnx, ".tflite": open_litert}
+
+
+class ExportedClassifier:
+    """A classifier that `TransferClassifier.export` or `Ensemble.export` wrote as ONNX or LiteRT, ready to score.
+
+    It decodes and resizes images with the code that `predict_proba` of the classifier uses, and takes classes and
+    threshold from ``NAME.json`` beside the model. Views and calibration are part of the model. It may be shared by
+    threads.
+
+    Parameters
+    ----------
+    path : path
+        The ``.onnx`` or ``.tflite`` file, with ``NAME.json`` beside it.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, in the order of the columns of `predict_proba`.
+    pos_label_ : object
+        The label of melanoma.
+    threshold_ : float or None
+        An image is melanoma if its score is above it; None with more than two classes.
+    input_size_ : tuple of int
+        (height, width) in pixels of what the model takes.
+    description_ : dict
+        The content of ``NAME.json``.
+
+    Raises
+    ------
+    ModelFileError
+        If a file is missing, damaged, of another format, or the model does not give the score that ``NAME.json``
+        states for its first test image: the two do not belong together.
+    MissingPackageError
+        If the runtime is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        path = Path(path)
+        self.description_ = _read_description(path)
+        try:
+            _, height, width, _ = self.description_["input"]["shape"]
+            self.input_size_: tuple[int, int] = (int(height), int(width))
+            self.classes_ = np.array(self.description_["classes"])
+            self.pos_label_: Any = self.description_["melanoma"]
+            self.threshold_: float | None = self.description_.get("threshold")
+            self._scores: list[Any] = self.description_["scores"]
+            vector = self.description_["check_vectors"][0]
+            drawn = draw_texture(vector["image"]["height"], vector["image"]["width"])
+            expected = np.array(vector["scores"], dtype=float)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                f"{path.name}.json: not what export writes ({type(error).__name__}: {error}); export the model again"
+            ) from None
+        self._run = _open(path)
+        self._check(path, load_image(drawn, self.input_size_), expected)
+
+    def predict_proba(self, X: Sequence[ImageLike]) -> NDArray[np.float64]:
+        """Score images, one after the other.
+
+        Parameters
+        ----------
+        X : sequence of paths, bytes, ImageFile or PIL images, or uint8 array (n, height, width, 3)
+            Images, raw RGB.
+
+        Returns
+        -------
+        ndarray of shape (n_images, n_classes) and dtype float64
+            Probabilities in the order of `classes_`, as `predict_proba` of the classifier gives them in float32.
+
+        Raises
+        ------
+        ImageError
+            If an image cannot be read.
+        """
+        scores = np.empty((len(X), len(self._scores)))
+        for row, image in enumerate(X):
+            scores[row] = self._score(load_image(image, self.input_size_))
+        if len(self._scores) > 1:
+            return scores
+        return np.where(self.classes_ == self.pos_label_, scores, 1 - scores)
+
+    def _score(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return np.asarray(self._run(pixels[np.newaxis].astype(np.float32)), dtype=np.float64)[0]
+
+    def _check(self, path: Path, pixels: NDArray[np.uint8], expected: NDArray[np.float64]) -> None:
+        try:
+            found = self._score(pixels)
+        except Exception as error:  # each runtime has errors of its own
+            raise ModelFileError(f"{path}: it cannot score an image of {pixels.shape} ({error!s:.300})") from error
+        if found.shape != expected.shape or not np.abs(found - expected).max() <= TOLERANCE:
+            raise ModelFileError(
+                f"{path}: its score of the first test image is {found.tolist()}, where {path.name}.json states "
+                f"{expected.tolist()}: the two files do not belong together, or one is damaged; export the model again"
+            )
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    if path.suffix not in _OPENERS:
+        raise ModelFileError(
+            f"{path}: expected an exported model that ends in {' or '.join(_OPENERS)}; a .keras file is opened by "
+            "TransferClassifier.load or Ensemble.load"
+        )
+    beside = path.with_name(f"{path.name}.json")
+    for file in (path, beside):
+        if not file.is_file():
+            raise ModelFileError(f"{file}: no such file; export writes the model and {beside.name} beside it")
+    try:
+        described = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{beside}: cannot be read ({error})") from None
+    if not isinstance(described, dict):
+        raise ModelFileError(f"{beside}: not what export writes; export the model again")
+    return described
+
+
+def _open(path: Path) -> Callable[[NDArray[np.float32]], Any]:
+    try:
+        return _OPENERS[path.suffix](path)
+    except ImportError as error:
+        raise MissingPackageError(f"scoring {path.name} needs {error.name}: {_INSTALL}") from error
+    except Exception as error:  # each runtime has errors of its own
+        raise ModelFileError(f"{path}: cannot be opened as {path.suffix} ({error!s:.300})") from error
