@@ -278,7 +278,7 @@ def check_shortcuts(
     y : array-like of shape (n_images,), optional
         Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
     masks : sequence of path, PIL.Image.Image or ndarray, optional
-        Segmentations, one an image, white where the lesion is, such as those of the ISIC challenges;
+        Segmentations, one per image, white where the lesion is, such as those of the ISIC challenges;
         by default `find_lesion` looks for it.
     groups : array-like of shape (n_images,), optional
         What each image belongs to, such as its patient; by default `patient_id` of the dataset, where a patient has

@@ -92,9 +92,9 @@ def read_class_scores(y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]
     try:
         scores = np.asarray(y_score, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"y_score must hold numbers, one a class for each image: {error}") from error
+        raise ParameterError(f"y_score must hold numbers, one per class for each image: {error}") from error
     if scores.ndim != 2 or scores.shape[1] != n_classes:
-        raise ParameterError(f"y_score must have the shape (n, {n_classes}), one column a class, got {scores.shape}")
+        raise ParameterError(f"y_score must have the shape (n, {n_classes}), one column per class, got {scores.shape}")
     return check_probabilities(scores)
 
 

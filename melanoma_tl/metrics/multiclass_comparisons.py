@@ -63,7 +63,7 @@ class MulticlassComparison(TitledTable):
         Returns
         -------
         pandas.DataFrame
-            One row a metric: "metric", "class" (empty for all classes together), then the columns of `Difference`.
+            One row per metric: "metric", "class" (empty for all classes together), then the columns of `Difference`.
         """
         parts = {"": self.differences, **self.against_rest}
         return pd.DataFrame(

@@ -75,7 +75,7 @@ class ScoreCounts(NamedTuple):
         Returns
         -------
         ScoreCounts
-            One entry a distinct score.
+            One entry per distinct score.
         """
         distinct, cell = np.unique(scores, return_inverse=True)
         counts = [np.bincount(cell[truth == label], minlength=len(distinct))[::-1] for label in (1, 0)]
@@ -92,7 +92,7 @@ class ScoreCounts(NamedTuple):
         Returns
         -------
         ScoreCounts, ndarray of shape (n_pools,)
-            One entry a pool, at the mean score of its images; and the lowest score in each, highest pool first. The
+            One entry per pool, at the mean score of its images; and the lowest score in each, highest pool first. The
             tally itself where there are few scores.
         """
         if len(self.scores) <= _MOST_SCORES:
@@ -219,7 +219,7 @@ def draw_classes(
     Yields
     ------
     list of tuple of ndarray
-        A batch of the same resamples, as `Resample`, one entry a column; "melanoma" is the class itself.
+        A batch of the same resamples, as `Resample`, one entry per column; "melanoma" is the class itself.
     """
     group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
     n_images = np.bincount(truth)

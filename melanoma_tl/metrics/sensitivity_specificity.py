@@ -77,7 +77,7 @@ def specificity_at_sensitivity(
     Returns
     -------
     tuple of SpecificityAtSensitivity
-        One a sensitivity. The n of each is that of the benign images. The intervals,
+        One per sensitivity. The n of each is that of the benign images. The intervals,
         fiducial ones (Hannig 2009), include the chance in choosing the threshold.
 
     Raises
@@ -154,7 +154,7 @@ def sensitivity_at_specificity(
     Returns
     -------
     tuple of SensitivityAtSpecificity
-        One a specificity. The n of each is that of the melanomas. It is `specificity_at_sensitivity` with the classes
+        One per specificity. The n of each is that of the melanomas. It is `specificity_at_sensitivity` with the classes
         and the order of the scores turned round, and so are its intervals.
 
     Raises

@@ -262,7 +262,7 @@ def combine_sites(
     Parameters
     ----------
     reports : mapping of str to MetricsReport, or sequence of MetricsReport
-        One a site, of the same classifier, with names of sites; a sequence takes the names of the reports. Two at
+        One per site, of the same classifier, with names of sites; a sequence takes the names of the reports. Two at
         least. An image, or a patient, must not be in two of them.
     metric : {"auc", "sensitivity", "specificity"}, default="auc"
         The metric.

@@ -153,7 +153,7 @@ class Subgroups:
         Returns
         -------
         str
-            A table with one row a group, and what its marks mean.
+            A table with one row per group, and what its marks mean.
         """
         return "\n\n".join([markdown_table(*self._table()), *map(in_markdown, self._notes())]) + "\n"
 
@@ -163,7 +163,7 @@ class Subgroups:
         Returns
         -------
         pandas.DataFrame
-            One row a group: ``column``, ``value``, ``n``, ``n_melanoma``, ``n_benign``,
+            One row per group: ``column``, ``value``, ``n``, ``n_melanoma``, ``n_benign``,
             ``small``, then for each metric its value under its name and the ends of its
             interval under ``<name>_low`` and ``<name>_high``, and under ``<name>_few`` whether that is marked.
         """
@@ -229,7 +229,7 @@ def measure_subgroups(
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1, without NaN.
     table : pandas.DataFrame of n rows, or mapping of str to array-like of shape (n,)
-        One column a fact, one row an image, in the order of the scores.
+        One column per fact, one row per image, in the order of the scores.
     bands : mapping of str to sequence of float, optional
         Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``; a number on a
         cut is in the upper band. Other columns of more than 10 numbers are cut at their quartiles, rounded to
@@ -372,7 +372,7 @@ def as_table(table: Any) -> pd.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame or mapping of str to array-like of shape (n,)
-        One column a fact.
+        One column per fact.
 
     Returns
     -------

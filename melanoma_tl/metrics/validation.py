@@ -132,7 +132,7 @@ def not_binary(got: str) -> str:
 
 
 def check_lengths(n_scores: int, **columns: Any) -> None:
-    """Stop when a column has not one entry a score.
+    """Stop when a column has not one entry per score.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def check_lengths(n_scores: int, **columns: Any) -> None:
     """
     for name, column in columns.items():
         if column is not None and len(column) != n_scores:
-            raise ParameterError(f"y_score has {n_scores} rows, but {name} has {len(column)}; give one an image")
+            raise ParameterError(f"y_score has {n_scores} rows, but {name} has {len(column)}; give one per image")
 
 
 def check_classes(n_melanoma: int, n_benign: int) -> None:
