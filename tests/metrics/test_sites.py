@@ -127,7 +127,7 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
     made = reports()
     found = combine_sites({f"<b>{name} $x$": report for name, report in made.items()}, "auc")
     assert "AUC at 4 sites" in str(found)
-    assert "One more site like these may see" in str(found)
+    assert "A new site like these: " in str(found)
     assert "&lt;b&gt;site 0" in found._repr_html_()
     assert "<b>" not in found._repr_html_()
     assert "| <b>site 0" not in found.to_markdown()
@@ -153,7 +153,7 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
             {n: MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], n_resamples=100) for n in "ab"},
             "auc",
             DatasetError,
-            "the AUC is 1, of which no variance",
+            "the AUC is 1, which has no usable variance",
         ),
     ],
 )
