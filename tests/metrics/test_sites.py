@@ -119,7 +119,7 @@ def test_nothing_missed_at_one_site():
     assert found.sites[0].low < 0.95
     assert found.mean.value < 1
     assert np.isnan(found.new_low)
-    assert "takes three sites or more" in str(found)
+    assert "needs at least three sites" in str(found)
     assert found.to_dict()["metric"] == "sensitivity"
 
 
@@ -143,7 +143,7 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("made", "metric", "error", "message"),
     [
-        ({}, "auc", ParameterError, "from two on, got 0"),
+        ({}, "auc", ParameterError, "At least two sites are needed, got 0"),
         ([MetricsReport.from_confusion(8, 2, 2, 8)] * 2, "sensitivity", ParameterError, "missing or repeated"),
         ({"a": MetricsReport.from_confusion(8, 2, 2, 8), "b": 5}, "sensitivity", ParameterError, "a mapping of sites"),
         (5, "auc", ParameterError, "a mapping of sites to a MetricsReport each or a list, each a MetricsReport, got 5"),
