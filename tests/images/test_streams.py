@@ -120,7 +120,7 @@ def test_labels_beside_a_dataset_are_refused_everywhere(model, shuffling, images
         lambda X: TransferClassifier("tiny", **OPTIONS).find_learning_rate(X, labels),
     )
     for call in calls:
-        with pytest.raises(DatasetError, match=r"brings its own labels: pass no y.*would be those of other images"):
+        with pytest.raises(DatasetError, match=r"brings its own labels: pass no y.*would be assigned to other images"):
             call(shuffling)
         with pytest.raises(DatasetError, match=r"takes its labels in: zip"):
             call(unlabelled)

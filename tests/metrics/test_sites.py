@@ -137,7 +137,7 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
     display.figure_.savefig(tmp_path / "forest.png")
     report = made["site 0"].attach("Sites", found)
     assert json.loads(report.to_json())["findings"]["Sites"]["tau"] == found.tau
-    assert "One more site" in report.save(tmp_path / "report.html").read_text()
+    assert "A new site" in report.save(tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -386,7 +386,7 @@ def test_what_cannot_be_extracted_is_said(scored, archive, tmp_path):
         scale.store_features(scored[0])
     task = Extraction.of(frozen(augmenter=Augmenter(horizontal_flip=True, views=2)).frozen_part(), 4)
     for change in ({"recipe": "32x32_another_decoder"}, {"view_keys": (b"", b"another backend")}):
-        with pytest.raises(JobError, match="take the same versions and the same backend"):
+        with pytest.raises(JobError, match="install the same versions and Keras backend"):
             replace(task, **change).prepare()
 
 
