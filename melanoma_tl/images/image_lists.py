@@ -160,7 +160,7 @@ def _not_empty(items: Sequence[Any]) -> Sequence[Any]:
 
 
 def _refuse_one_image(X: Any) -> None:
-    """Refuse a single image where a collection is expected, because it would be scored as something else."""
+    """Refuse a single image where a collection is expected, because its rows might be taken for images."""
     if isinstance(X, str | os.PathLike):
         folder = os.fsdecode(X)
         if "\0" not in folder and Path(folder).is_dir():
