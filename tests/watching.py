@@ -1,7 +1,9 @@
-"""Watch what a file that need not be trusted makes this process do."""
+"""Watch what an untrusted file makes this process do."""
 
+import resource
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 
 STARTED = (
@@ -35,3 +37,29 @@ def watching():
         yield seen
     finally:
         is_on[0] = False
+
+
+def read_hostile(cases, refusal, is_good, *, seconds, kilobytes):
+    """Read each hostile file; return the results of those that are not refused.
+
+    Every other file must raise `refusal`, and `is_good` must accept its name and the text of the error. No file may
+    take longer than `seconds` of processor time, and nothing may be started or written elsewhere. `kilobytes` limits
+    the growth of the process over all files.
+    """
+    done, wrong, before = {}, [], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with watching() as seen:
+        for name, read in cases:
+            start = time.process_time()
+            try:
+                done[name] = read()
+            except refusal as error:
+                if not is_good(name, str(error)):
+                    wrong.append(f"{name}: {error!s:.300}")
+            except Exception as error:
+                wrong.append(f"{name}: {error!r:.300}")
+            if time.process_time() - start > seconds:
+                wrong.append(f"{name}: {time.process_time() - start:.0f} s")
+    assert not wrong, "\n".join(wrong)
+    assert not seen
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < kilobytes
+    return done

@@ -1,8 +1,8 @@
-"""What in an image a score comes from: Grad-CAM, occlusion, and sheets of both.
+"""Explanations of scores: Grad-CAM and occlusion maps, and figures of both.
 
-Both answer where a network looks, not why, and neither proves that it looks at the
-right thing: read them with `melanoma_tl.explain.check_shortcuts`, which measures
-what is left of the metrics when the lesion is covered.
+Both methods show which region a score depends on, not why, and neither proves that the
+region is the right one. Use them with `melanoma_tl.explain.check_shortcuts`, which
+measures the AUC when the lesion is covered.
 
 References
 ----------
@@ -47,24 +47,24 @@ METHODS = ("grad_cam", "occlusion", "both")
 def grad_cam(
     classifier: "TransferClassifier", X: Any, *, layer: str | None = None, target: Any = None
 ) -> NDArray[np.float32]:
-    """Find where in each image the network finds evidence for melanoma, or for another class.
+    """Compute Grad-CAM maps of the evidence for melanoma, or for another class.
 
     Parameters
     ----------
     classifier : TransferClassifier
-        Fitted.
+        A fitted classifier.
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
         A few images, raw RGB.
     layer : str, optional
-        A layer of the network with maps of shape (n, h, w, channels). By default what the backbone
-        recommends (`BackboneSpec.last_convolution`), else the last layer with maps.
+        A layer of the network with feature maps of shape (n, h, w, channels). By default the layer that the
+        backbone recommends (`BackboneSpec.last_convolution`), or else the last layer with feature maps.
     target : object, optional
-        The class whose evidence is looked for, as it stands in `classes_`; that of `pos_label_` by default.
+        The class to explain, one of `classes_`; `pos_label_` by default.
 
     Returns
     -------
     ndarray of shape (n, height, width) and dtype float32
-        0 to 1 in each image, of the network's input size; all 0 where nothing speaks for the class.
+        Maps of the network's input size, scaled to 0 to 1 in each image; all 0 if there is no evidence for the class.
 
     Raises
     ------
@@ -73,20 +73,20 @@ def grad_cam(
     UnknownNameError
         If there is no such layer or class.
     ParameterError
-        If the layer has no maps, or no class is named and none of several is melanoma.
+        If the layer has no feature maps, or `target` is not given and none of several classes is melanoma.
     ImageError
         If an image cannot be read.
 
     Notes
     -----
-    The gradient [1]_ is that of the logit, not of the probability, which hardly moves where it is
-    near 0 or 1. Calibration is not concerned.
+    The gradient [1]_ is that of the logit, because the gradient of the probability vanishes near 0
+    and 1. Calibration has no influence.
     """
     from melanoma_tl.explain.gradients import MapGradient
 
     images = _load(classifier, X)
     of_class = _find_class(classifier, target)
-    # Of two classes the network has one score, that of melanoma: less of it is more of the other.
+    # With two classes the network has a single score, that of melanoma; the other class has the opposite sign.
     column, sign = (
         (of_class, 1) if len(classifier.classes_) > 2 else (0, 2 * classes_of(classifier).codes[of_class] - 1)
     )
@@ -98,24 +98,24 @@ def grad_cam(
 
 @checked(classifier=SCORER, grid=whole(at_least=2, at_most=64))
 def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target: Any = None) -> NDArray[np.float32]:
-    """Measure how much of a score goes when a part of the image is covered.
+    """Measure how much a score falls when a part of the image is covered.
 
     Parameters
     ----------
     classifier : TransferClassifier
-        Fitted.
+        A fitted classifier.
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
-        A few images, raw RGB: each is scored ``grid ** 2`` times.
+        A few images, raw RGB; each is scored ``grid ** 2 + 1`` times.
     grid : int, default=7
-        Patches in a row, and rows; at least 2.
+        Number of patches per row and per column; at least 2.
     target : object, optional
-        The class whose score falls, as `grad_cam`.
+        The class to explain, as `grad_cam`.
 
     Returns
     -------
     ndarray of shape (n, grid, grid) and dtype float32
-        The score less that with the patch covered [2]_ by the mean colour of the image, -1 to 1: above 0
-        where the patch speaks for the class.
+        The score minus the score with the patch covered [2]_ by the mean colour of the image, -1 to 1: positive
+        where the patch is evidence for the class.
 
     Raises
     ------
@@ -142,20 +142,20 @@ def occlusion(classifier: "TransferClassifier", X: Any, *, grid: int = 7, target
 
 @dataclass(frozen=True, eq=False)
 class Explanations:
-    """Images with what their scores come from.
+    """Images with Grad-CAM and occlusion maps.
 
     Made by `explain` or `explain_errors`.
 
     Attributes
     ----------
     captions : tuple of str
-        What each image is: its id, its class, its score.
+        Caption of each image: its id, class and score.
     images : ndarray of shape (n, height, width, 3) and dtype uint8
-        As the network sees them.
+        The images at the input size of the network.
     grad_cam : ndarray of shape (n, height, width) or None
-        As `grad_cam` gives them; None where another method was asked for.
+        The maps of `grad_cam`; None if another method was asked for.
     occlusion : ndarray of shape (n, grid, grid) or None
-        As `occlusion` gives them; None where another method was asked for.
+        The maps of `occlusion`; None if another method was asked for.
     """
 
     captions: tuple[str, ...]
@@ -184,8 +184,8 @@ class Explanations:
         Returns
         -------
         matplotlib.figure.Figure
-            A row an image: the image, and what was computed of Grad-CAM and occlusion (blue where covering raises the
-            score, red where it lowers it).
+            One row per image: the image, then the maps of Grad-CAM and of occlusion, if they were computed (blue
+            where covering raises the score, red where it lowers it).
         """
         from melanoma_tl.plots.contact_sheets import draw_explanations
 
@@ -206,20 +206,20 @@ def explain(
     Parameters
     ----------
     classifier : TransferClassifier
-        Fitted.
+        A fitted classifier.
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
         A few images, raw RGB.
     method : {"grad_cam", "occlusion", "both"}, default="grad_cam"
         Grad-CAM takes one pass through the network for each image, `occlusion` fifty.
     captions : sequence of str, optional
-        What to call them; ids or positions and scores by default.
+        Captions of the images; ids or positions, and scores, by default.
     target : object, optional
-        The class whose score is explained, as `grad_cam`.
+        The class to explain, as `grad_cam`.
 
     Returns
     -------
     Explanations
-        With ``plot()``; `MetricsReport.attach` takes it.
+        The maps, with ``plot()``; pass it to `MetricsReport.attach` to show it in a report.
 
     Raises
     ------
@@ -246,23 +246,23 @@ def explain(
 def explain_errors(
     classifier: "TransferClassifier", report: "MetricsReport", *, n: int = 3, method: str = "grad_cam"
 ) -> Explanations:
-    """Explain the errors that the classifier was most confident of.
+    """Explain the most confident errors of a classifier.
 
     Parameters
     ----------
     classifier : TransferClassifier
-        The one that the report is on.
+        The classifier of the report.
     report : MetricsReport
-        With scores and paths.
+        A report with scores and paths.
     n : int, default=3
-        Missed melanomas with the lowest scores, and as many false alarms with the highest.
+        Number of missed melanomas with the lowest scores, and of false alarms with the highest scores.
     method : {"grad_cam", "occlusion", "both"}, default="grad_cam"
-        As `explain`.
+        As in `explain`.
 
     Returns
     -------
     Explanations
-        Of up to ``2 * n`` images.
+        Explanations of up to ``2 * n`` images.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def explain_errors(
 
 
 def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Add up the maps by their mean gradients [1]_, keep what speaks for melanoma, and enlarge it."""
+    """Return the Grad-CAM map: maps weighted by mean gradients [1]_, without negative values, resized."""
     evidence = np.maximum((maps * gradient.mean(axis=(0, 1))).sum(axis=-1), 0)
     highest = evidence.max()
     if not highest > 0:
@@ -292,18 +292,18 @@ def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32], size: tuple
 
 
 def _find_class(classifier: "TransferClassifier", target: Any) -> int:
-    """Return the place of a class in the columns of `predict_proba`."""
+    """Return the column of a class in `predict_proba`."""
     classes = classifier.classes_.tolist()
     wanted = classifier.pos_label_ if target is None else target
     if wanted is None:
-        raise ParameterError(f"say which of the classes {classes} is looked for, such as target={classes[0]!r}")
+        raise ParameterError(f"target must be one of the classes {classes}, such as target={classes[0]!r}")
     if wanted not in classes:
         raise UnknownNameError("class", wanted, map(str, classes))
     return classes.index(wanted)
 
 
 def _find_layer(classifier: "TransferClassifier", name: str | None) -> Any:
-    """Find the layer whose maps are looked at."""
+    """Return the layer whose feature maps are used."""
     layers = {layer.name: layer for layer in classifier.model_.layers}
     with_maps = [layer for layer in layers.values() if _has_maps(layer)]
     if not with_maps:

@@ -1,4 +1,4 @@
-"""How a score changes with the maps of a layer, on every backend of Keras."""
+"""Gradients of a score with respect to the feature maps of a layer, on every backend of Keras."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from melanoma_tl.training.optimizers import build_optimizer
 
 
 class _Offset(keras.layers.Layer):
-    """Adds a weight to maps, so that training the weight tells the gradient."""
+    """Adds a weight to feature maps; one training step of the weight gives the gradient."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         self.offset = self.add_weight(shape=(1, *shape[1:]), initializer="zeros", name="offset")
@@ -23,11 +23,11 @@ class _Offset(keras.layers.Layer):
 
 
 class _FixedNetwork(keras.layers.Layer):
-    """Calls a network whose weights are not this model's to train, with its dropout silent."""
+    """Calls a network without training its weights, and with dropout off."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
-        # Behind a function Keras does not find the network, whose layers belong to a classifier.
+        # Behind a function, Keras does not track the network, whose layers belong to a classifier.
         self._call: Callable[[Any], Any] = lambda inputs: network(inputs, training=False)
 
     def call(self, inputs: Any) -> Any:
@@ -35,19 +35,19 @@ class _FixedNetwork(keras.layers.Layer):
 
 
 class MapGradient:
-    """Maps of a layer and the gradient of the logit with respect to them, an image at a time.
+    """Computes the feature maps of a layer and the gradient of the logit with respect to them.
 
-    Keras has no function for gradients that works with every backend, but it has training: one step of gradient
-    descent with the rate 1 down the negative logit, from an offset of 0, ends at the gradient.
+    Keras has no function for gradients that works with every backend, but training does: one step of gradient
+    descent on the negative logit, with the learning rate 1 and from an offset of 0, gives the gradient.
 
     Parameters
     ----------
     model : keras.Model
-        A classifier's network, which stays as it is.
+        The network of a classifier; it is not changed.
     layer : keras.Layer
-        One of its layers, with maps of shape (n, h, w, channels).
+        One of its layers, with feature maps of shape (n, h, w, channels).
     column : int, default=0
-        Which of its scores.
+        Index of the score.
     """
 
     def __init__(self, model: Any, layer: Any, column: int = 0) -> None:
@@ -56,7 +56,7 @@ class MapGradient:
         logit = linear(score.input)
         linear.set_weights([weights[..., column : column + 1] for weights in score.get_weights()])
         self._look = keras.Model(model.inputs[0], maps)
-        # Where the head taps other layers as well, their maps are computed from the image.
+        # If the head uses other feature layers as well, their maps are computed from the image.
         rest = keras.Model([*model.inputs, maps], logit)
         images, seen = keras.Input(model.inputs[0].shape[1:]), keras.Input(maps.shape[1:])
         self._offset = _Offset()
@@ -65,7 +65,7 @@ class MapGradient:
         self._step.compile(optimizer=descent, loss=lambda _, logits: -logits, jit_compile=False)
 
     def measure(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Look at one image.
+        """Compute maps and gradient of one image.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class MapGradient:
         Returns
         -------
         maps, gradient : ndarray of shape (h, w, channels) and dtype float32
-            What the layer makes of the image, and how the logit changes with it.
+            The feature maps of the image, and the gradient of the logit with respect to them.
         """
         images = image[np.newaxis].astype(np.float32)
         maps = ops.convert_to_numpy(self._look(images, training=False))

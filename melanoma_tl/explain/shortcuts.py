@@ -1,9 +1,9 @@
-"""Whether a classifier judges lesions: what is left of its metrics when these are covered.
+"""Detection of shortcuts: the AUC of a classifier when the lesions are covered.
 
-A network that tells melanoma from benign without seeing the lesion has learned
-something else: a ruler, a ring of ink, the tint of a clinic's camera [1]_. Two
-pictures are made of each image: one in which the box around the lesion is filled
-with the colour of the skin, one in which everything but that box is.
+A network that distinguishes melanoma from benign lesions without seeing the lesion has
+learned something else, such as rulers, ink marks or the colours of a camera [1]_. Two
+variants of each image are scored: in one, the box around the lesion is filled with the
+colour of the skin; in the other, everything outside the box is.
 
 References
 ----------
@@ -51,14 +51,14 @@ if TYPE_CHECKING:
     from melanoma_tl.classifier.transfer import TransferClassifier
 
 _AT_ONCE = 32
-_MARGIN = 0.1  # of the box, on each side: a lesion fades out
+_MARGIN = 0.1  # of the box, on each side: the border of a lesion is gradual
 _PLAUSIBLE_AREA = (0.005, 0.8)  # of the image
 _N_SHOWN = 4
 
 SMALLEST_AUC = 0.556
-"""The AUC without the lesion from which on it is worth an alarm: that of a small effect [4]_.
+"""The smallest AUC with covered lesions that raises an alarm: that of a small effect [4]_.
 
-In enough images a smaller one is found whatever the network has learned: the box has the size of the lesion.
+With many images, smaller AUCs are significant for any network, because the box shows the size of the lesion.
 """
 
 _N_RESAMPLES = 2000
@@ -70,7 +70,7 @@ _TITLES = ("whole image", "lesion covered", "lesion alone")
 
 
 class Box(NamedTuple):
-    """A part of an image, in pixels; ends are not part of it."""
+    """A rectangle in an image, in pixels; the ends are exclusive."""
 
     top: int
     bottom: int
@@ -79,12 +79,12 @@ class Box(NamedTuple):
 
     @property
     def place(self) -> tuple[slice, slice]:
-        """Rows and columns, to index an image with."""
+        """Slices of rows and columns."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 def find_lesion(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Find the lesion in a dermoscopy image, roughly.
+    """Segment the lesion in a dermoscopic image approximately.
 
     Parameters
     ----------
@@ -94,13 +94,14 @@ def find_lesion(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     Returns
     -------
     ndarray of bool of shape (height, width) or None
-        Where the lesion is; None where nothing of a plausible size stands out.
+        Mask of the lesion; None if no region of a plausible size is found.
 
     Notes
     -----
-    Otsu's threshold [2]_ of the smoothed blue channel, in which pigment is darkest [3]_, without what is black and
-    touches the border, such as the edge of a round field of view; of the parts found, the one with the most
-    pixels near the centre, without holes. Good enough for a box around the lesion, no segmentation to measure by.
+    Otsu's threshold [2]_ is applied to the smoothed blue channel, in which pigment is darkest [3]_. Black regions at
+    the border, such as around a circular field of view, are excluded. Of the connected regions, the one with the most
+    pixels near the centre is taken, and its holes are filled. The mask is accurate enough for a box around the lesion,
+    but not for measurements.
     """
     from skimage.filters import threshold_otsu
 
@@ -124,19 +125,19 @@ def find_lesion(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
 
 
 def cover(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Cover the lesion, and everything but the lesion.
+    """Cover the lesion, or everything except the lesion.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3) and dtype uint8
         Raw RGB.
     box : Box
-        Around the lesion.
+        The box around the lesion.
 
     Returns
     -------
     covered, alone : ndarray of shape (height, width, 3) and dtype uint8
-        Without the lesion, and with the lesion alone. What is covered has the median colour of what lies
+        The image without the lesion, and the lesion alone. Covered pixels have the median colour of the pixels
         outside the box.
     """
     outside = np.ones(image.shape[:2], dtype=bool)
@@ -150,21 +151,23 @@ def cover(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.uint8], NDArra
 
 @dataclass(frozen=True, eq=False)
 class ShortcutCheck:
-    """What is left of a classifier's AUC without the lesion, and with the lesion alone; true where that is alarming.
+    """The AUC of a classifier with covered lesions, and with lesions alone; true if a shortcut was found.
 
     Made by `check_shortcuts`.
 
     Attributes
     ----------
     auc : dict of str to Metric
-        For each of `VIEWS`, with DeLong's interval; that of the cluster bootstrap where patients have several images.
+        The AUC for each of `VIEWS`, with DeLong's interval, or that of the cluster bootstrap where patients have
+        several images.
     survives : dict of str to Metric
-        For "covered" and "alone": ``(AUC - 0.5) / (AUC of the whole images - 0.5)``, 0 where nothing survives and
-        1 where everything does, with an interval by the delta method from DeLong's covariance, or by that bootstrap.
+        For "covered" and "alone": ``(AUC - 0.5) / (AUC of the whole images - 0.5)``, 0 if nothing of the
+        discrimination remains and 1 if all of it does, with an interval by the delta method from DeLong's covariance,
+        or by the cluster bootstrap.
     n_melanoma, n_benign : int
-        Images of each class.
+        Number of images of each class.
     n_not_found : int
-        Images in which no lesion was found: the middle of the image was taken for it.
+        Number of images in which no lesion was found, so that the middle of the image was used.
     confidence : float
         Coverage of the intervals.
     shown : tuple of ndarray of shape (3, height, width, 3)
@@ -204,25 +207,25 @@ class ShortcutCheck:
 
     @property
     def warning(self) -> str:
-        """What a report says first of all; empty where no shortcut was found."""
+        """The warning for the top of a report; empty if no shortcut was found."""
         return self._verdict() if self else ""
 
     def _verdict(self) -> str:
         covered = f"AUC {describe(self.auc['covered'], self.confidence)} with the lesions covered"
         if self:
             return f"SHORTCUT: the classifier tells melanoma from benign without seeing the lesion, {covered}"
-        if self.auc["covered"].high < 0.5:  # such as where a larger lesion leaves less to see
-            return f"No shortcut was found: {covered} is below chance, what is left to see speaks for the other class"
+        if self.auc["covered"].high < 0.5:  # for example because a larger lesion leaves less skin visible
+            return f"No shortcut was found: {covered} is below chance, so the visible rest points to the wrong class"
         if self.auc["covered"].low > 0.5:
-            return f"No shortcut worth an alarm was found: {covered} is above chance, but below {SMALLEST_AUC}"
-        return f"No shortcut was found: {covered} cannot be told from chance"
+            return f"No relevant shortcut was found: {covered} is above chance, but below {SMALLEST_AUC}"
+        return f"No shortcut was found: {covered} does not differ significantly from chance"
 
     def _notes(self) -> list[str]:
         notes = [f"{self.n_melanoma} melanoma and {self.n_benign} benign images."]
         if self.n_not_found:
-            notes.append(f"In {self.n_not_found} images no lesion was found; their middle was taken for it.")
+            notes.append(f"In {self.n_not_found} images no lesion was found; the middle of the image was used instead.")
         if self:
-            notes.append("A part of large lesions may lie outside the box: look at the images that `plot` shows.")
+            notes.append("Parts of large lesions may lie outside the box: check the images that `plot` shows.")
         return notes
 
     def to_dict(self) -> dict[str, Any]:
@@ -249,7 +252,7 @@ class ShortcutCheck:
         Returns
         -------
         matplotlib.figure.Figure
-            A row an image.
+            One row per image.
         """
         from melanoma_tl.plots.contact_sheets import draw_views
 
@@ -267,33 +270,32 @@ def check_shortcuts(
     confidence: float = 0.95,
     random_state: int = 0,
 ) -> ShortcutCheck:
-    """Measure how much of a classifier's AUC survives when lesions are covered.
+    """Check whether a classifier still discriminates when the lesions are covered.
 
     Parameters
     ----------
     classifier : TransferClassifier or Ensemble
-        Fitted.
+        A fitted classifier.
     X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
         Test images, raw RGB; each is scored three times.
     y : array-like of shape (n_images,), optional
-        Their classes, where `X` has none: in the words of `classes_`, or 0 and 1, where 1 is melanoma.
+        Their labels, if `X` has none: classes of `classes_`, or 0 and 1, where 1 is melanoma.
     masks : sequence of path, PIL.Image.Image or ndarray, optional
-        Segmentations, one an image, white where the lesion is, such as those of the ISIC challenges;
-        by default `find_lesion` looks for it.
+        Segmentations, one per image, white where the lesion is, such as those of the ISIC challenges;
+        by default they come from `find_lesion`.
     groups : array-like of shape (n_images,), optional
-        What each image belongs to, such as its patient; by default `patient_id` of the dataset, where a patient has
-        several images. Images of one patient are alike around the lesion as well: taken for themselves they would
-        ring the alarm too often.
+        The group of each image, such as its patient; by default `patient_id` of the dataset, if a patient has
+        several images. Images of one patient are also alike around the lesion: treating them as independent would
+        raise too many alarms.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
     random_state : int, default=0
-        Seed of the bootstrap, which serves where there are groups.
+        Seed of the bootstrap, which is used if there are groups.
 
     Returns
     -------
     ShortcutCheck
-        True where the classifier does better than chance with the lesions covered, by more than chance explains and
-        by what is worth an alarm: an AUC of `SMALLEST_AUC` at least.
+        True if, with the lesions covered, the AUC is significantly above 0.5 and at least `SMALLEST_AUC`.
 
     Raises
     ------
@@ -321,9 +323,9 @@ def check_shortcuts(
         check_lengths(len(truth), groups=groups)
     if (masks is not None or groups is not None) and source.is_stream:
         raise DatasetError(
-            "the order of a tf.data.Dataset may be another each time: it cannot have masks or groups beside it"
+            "the order of a tf.data.Dataset may differ in each pass: masks or groups cannot be matched to its images"
         )
-    # An ensemble may have members of other sizes: they resize what the first one sees.
+    # An ensemble may have members with other input sizes: they resize the images of the first member.
     size = tuple(getattr(classifier, "members_", [classifier])[0].model_.inputs[0].shape[1:3])
     scores: list[NDArray[np.float64]] = []
     shown: list[NDArray[np.uint8]] = []
@@ -356,19 +358,19 @@ def check_shortcuts(
 def _measure(
     truth: NDArray[np.int64], scores: NDArray[np.float64], confidence: float
 ) -> tuple[dict[str, Metric], dict[str, Metric]]:
-    """Compute the AUC of each view and the share of it that survives, with intervals."""
+    """Compute the AUC of each view and the share of the discrimination that survives, with intervals."""
     auc = {view: delong_interval(truth, of_view, confidence) for view, of_view in zip(VIEWS, scores, strict=True)}
     found, z = delong(truth, *scores), float(norm.isf((1 - confidence) / 2))
     whole = found.aucs[0] - 0.5
     survives = {}
     for place, view in enumerate(VIEWS[1:], start=1):
         part = found.aucs[place] - 0.5
-        if not whole:  # nothing is found in whole images, of which a share could survive
+        if not whole:  # the AUC of whole images is 0.5: the share is undefined
             survives[view] = Metric(np.nan, np.nan, np.nan, len(truth), "delong")
             continue
         gradient = np.array([-part / whole**2, 1 / whole])
         pair = found.covariance[np.ix_([0, place], [0, place])]
-        variance = max(gradient @ pair @ gradient, 0)  # rounding may take it below
+        variance = max(gradient @ pair @ gradient, 0)  # rounding may make it negative
         value, half = float(part / whole), z * float(np.sqrt(variance))
         survives[view] = Metric(value, value - half, value + half, len(truth), "delong")
     return auc, survives
@@ -381,7 +383,7 @@ def _measure_groups(
     confidence: float,
     random_state: int,
 ) -> tuple[dict[str, Metric], dict[str, Metric]]:
-    """Do the same where images belong together, by resampling patients."""
+    """Do the same for grouped images, by resampling patients."""
     values = delong(truth, *scores).aucs
     resampled = np.concatenate(
         [
@@ -399,7 +401,7 @@ def _measure_groups(
         ]
 
     auc = dict(zip(VIEWS, metrics(values, resampled), strict=True))
-    with np.errstate(invalid="ignore", divide="ignore"):  # the whole images may say nothing
+    with np.errstate(invalid="ignore", divide="ignore"):  # the AUC of the whole images may be 0.5
         shares = [(part[1:] - 0.5) / (part[0] - 0.5) for part in (values, resampled)]
     return auc, dict(zip(VIEWS[1:], metrics(*shares), strict=True))
 
@@ -414,7 +416,7 @@ def _lesions(
 
 
 def _box(lesion: NDArray[np.bool_] | None, size: tuple[int, int]) -> Box:
-    """Put a box around a lesion, with a margin; around the middle half of the image where there is none."""
+    """Return the box around a lesion, with a margin; without a lesion, the middle half of the image."""
     height, width = size
     if lesion is None:
         return Box(height // 4, height - height // 4, width // 4, width - width // 4)

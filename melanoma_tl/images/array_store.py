@@ -1,4 +1,4 @@
-"""Arrays of one shape on disk, each found by what it was made from, and compared with its checksum when it is read."""
+"""A store of equally shaped arrays on disk, found by keys and verified by checksums."""
 
 import logging
 import os
@@ -24,55 +24,54 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 PLACE = np.dtype([("slot", np.int64), ("seed", np.uint32), ("checksum", np.uint32)])
-"""Where an array lies, -1 if nowhere; what its checksum begins with, from its key and its store; and the checksum."""
+"""Slot of an array (-1 if missing), seed of its checksum (from its key and its store), and the checksum."""
 
 _NOWHERE = -1
 
 _TABLE = "arrays_v2.sqlite"
-"""The number is that of the layout: files of another layout are never taken for ours."""
+"""The number is the version of the file layout; files of other versions are ignored."""
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS arrays (
     key BLOB PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, checksum INTEGER NOT NULL
 ) WITHOUT ROWID"""
 
 _MOST_KEPT = 2**25
-"""Bytes up to which the arrays are kept in memory after the first reading: many small ones take long to read."""
+"""Size limit in bytes up to which arrays stay in memory after the first reading; many small ones are slow to read."""
 
 Make = Callable[[NDArray[np.intp]], tuple[Sequence[bytes], NDArray[Any]]]
-"""Makes the arrays at some positions again: returns their keys and themselves."""
+"""A function that recomputes the arrays at some positions; it returns their keys and the arrays."""
 
 
 class StoreReplacedError(CacheError):
-    """A store was cleared or begun anew since it was first looked into: what was looked up there means nothing."""
+    """Raised if a store was cleared or replaced after its first use, so that earlier look-ups are invalid."""
 
 
 class StoredArrays:
-    """Arrays on disk in an order of one's choice, read where they are asked for.
+    """Arrays on disk in any order, read on demand.
 
-    Indexes like one array; what is read is a copy, so that memory does not grow with what was read before.
-    Few small ones are kept, up to 32 MiB. What is not as it was written is made again, where it is known how, and
-    the log says so.
+    It is indexed like one array. Reading returns a copy, so that memory use does not grow; only small sets, up to
+    32 MiB, stay in memory. Damaged arrays are recomputed if `make` is given, with a warning in the log.
 
     Parameters
     ----------
     store : ArrayStore
-        Where they lie.
+        The store of the arrays.
     places : ndarray of dtype PLACE and shape (n_arrays,)
-        From its `find`.
+        Places from its `find`.
     make : callable, optional
-        Makes arrays again.
+        Function that recomputes arrays.
 
     Attributes
     ----------
     shape : tuple of int
         (n_arrays, ...).
     dtype : numpy.dtype
-        Of the arrays; for images uint8, raw RGB, 0 to 255.
+        Dtype of the arrays; for images uint8, raw RGB, 0 to 255.
 
     Raises
     ------
     CacheError
-        Also when arrays are read: if one is damaged and cannot be made again.
+        Also on reading: if an array is damaged and cannot be recomputed.
     """
 
     def __init__(self, store: "ArrayStore", places: NDArray[Any], make: Make | None = None) -> None:
@@ -129,32 +128,32 @@ class StoredArrays:
             logger.warning("%s", error)
         if self._make is None:
             raise CacheError(
-                f"{folder}: {n} of its arrays were damaged and are taken out; start again, and they are made anew"
+                f"{folder}: {n} of its arrays were damaged and have been removed; start again to compute them anew"
             )
-        logger.warning("%s: %d of its arrays are damaged and are made again", folder, n)
+        logger.warning("%s: %d of its arrays are damaged and are computed again", folder, n)
         keys, arrays = self._make(positions)
         try:
             self._store.add(dict(zip(keys, arrays, strict=True)))
             self._places[positions] = self._store.find(keys)
         except CacheError as error:
-            logger.warning("what was made again cannot be kept: %s", error)
+            logger.warning("arrays that were computed again cannot be stored: %s", error)
         return arrays
 
 
 class ArrayStore:
-    """Arrays of one shape: a file that only grows, and a table of what lies where.
+    """Equally shaped arrays in an append-only file, with a table of their positions.
 
-    Writers add under the lock of the table: first the arrays, then the entries. A process
-    that is killed in between leaves arrays without entries, which the next writer overwrites.
+    Writers lock the table, then write first the arrays and then the entries. A process that
+    is killed in between leaves arrays without entries, which the next writer overwrites.
 
     Parameters
     ----------
     folder : path
-        Where the files lie; its name must say all that the key of an array does not.
+        The folder of the files. Its name must determine everything that the key of an array does not.
     shape : tuple of int
         Shape of each array.
     dtype : numpy.dtype
-        Its data type.
+        Dtype of the arrays.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -166,28 +165,28 @@ class ArrayStore:
 
     @property
     def path(self) -> Path:
-        """The file of the arrays, from the first time on that something was looked up."""
+        """The file of the arrays; known after the first look-up."""
         return self.folder / f"arrays_{self._generation:08x}.bin"
 
     def find(self, keys: Sequence[bytes]) -> NDArray[Any]:
-        """Look up where arrays lie.
+        """Look up the places of arrays.
 
         Parameters
         ----------
         keys : sequence of bytes of length n_arrays
-            What they were made from.
+            Keys of the arrays.
 
         Returns
         -------
         ndarray of shape (n_arrays,) and dtype PLACE
-            The place of each; its slot is -1 where it is not there.
+            The place of each array; the slot of a missing one is -1.
 
         Raises
         ------
         CacheError
             If the folder cannot be used.
         StoreReplacedError
-            If the store was cleared since this object first looked into it.
+            If the store was cleared after its first use by this object.
         """
 
         def look(table: sqlite3.Connection) -> dict[bytes, tuple[int, int]]:
@@ -203,19 +202,19 @@ class ArrayStore:
         return np.array([(slot, seed, checksum) for slot, checksum, seed in places], dtype=PLACE)
 
     def add(self, arrays: Mapping[bytes, NDArray[Any]]) -> None:
-        """Keep arrays; those that are there already stay as they are.
+        """Add arrays; those that are already stored stay unchanged.
 
         Parameters
         ----------
         arrays : mapping of bytes to ndarray
-            What they were made from, and they themselves.
+            The arrays by their keys.
 
         Raises
         ------
         CacheError
-            If the disk is full or the folder cannot be written; what was there before stays.
+            If the disk is full or the folder cannot be written; earlier arrays are kept.
         StoreReplacedError
-            If the store was cleared since this object first looked into it.
+            If the store was cleared after its first use by this object.
         """
 
         def keep(table: sqlite3.Connection) -> None:
@@ -228,26 +227,26 @@ class ArrayStore:
                 file.seek(first * self.bytes_each)
                 file.writelines(new.values())
                 file.flush()
-                os.fsync(file.fileno())  # no entry may survive a power cut that its array does not
+                os.fsync(file.fileno())  # after a power cut there must be no entry without its array
             checksums = [zlib.crc32(array, self._seed(key)) for key, array in new.items()]
             table.executemany("INSERT OR REPLACE INTO arrays VALUES (?, ?, ?)", zip(new, count(first), checksums))
 
         self._transact(keep)
 
     def drop(self, places: NDArray[Any]) -> None:
-        """Forget arrays that are damaged, so that they are made again.
+        """Remove damaged arrays, so that they are computed again.
 
         Parameters
         ----------
         places : ndarray of dtype PLACE
-            From `find`.
+            Places from `find`.
 
         Raises
         ------
         CacheError
             If the folder cannot be used.
         StoreReplacedError
-            If the store was cleared since this object first looked into it.
+            If the store was cleared after its first use by this object.
         """
         gone = places[["slot", "checksum"]].tolist()
         self._transact(lambda table: table.executemany("DELETE FROM arrays WHERE slot = ? AND checksum = ?", gone))
@@ -258,14 +257,14 @@ class ArrayStore:
         Parameters
         ----------
         places : ndarray of shape (n_arrays,) and dtype PLACE
-            From `find`.
+            Places from `find`.
         make : callable, optional
-            Makes those again that turn out to be damaged.
+            Function that recomputes damaged arrays.
 
         Returns
         -------
         StoredArrays
-            In the order of the places.
+            The arrays, in the order of the places.
 
         Raises
         ------
@@ -275,21 +274,21 @@ class ArrayStore:
         return StoredArrays(self, places, make)
 
     def forget(self) -> None:
-        """Drop every array, because they are found to be wrong; who reads them goes on reading the old file."""
+        """Remove all arrays, because they are wrong; open readers continue to read the old file."""
         self._transact(self._start_anew)
 
     def reopen(self) -> None:
-        """Take the store as it is now, where it was cleared since this object first looked into it."""
+        """Accept the current state of the store after it was cleared."""
         self._generation = None
 
     def _seed(self, key: bytes) -> int:
-        """Begin the checksum with what the array is, so that one in the place of another is noticed."""
+        """Return the seed of a checksum, from store and key, so that swapped arrays are detected."""
         return zlib.crc32(key, zlib.crc32(os.fsencode(self.folder.name)))
 
     def _to_bytes(self, array: NDArray[Any]) -> bytes:
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ValueError(
-                f"arrays of shape {self.shape} and dtype {self.dtype} are kept here, got {array.shape}, {array.dtype}"
+                f"arrays must have the shape {self.shape} and dtype {self.dtype}, got {array.shape}, {array.dtype}"
             )
         return array.tobytes()
 
@@ -304,17 +303,17 @@ class ArrayStore:
         try:
             return cache.transact(self.folder / _TABLE, _SCHEMA, work_on_ours)
         except BaseException:
-            self._generation = known  # what was written is undone
+            self._generation = known  # the transaction was rolled back
             raise
 
     def _recognise(self, table: sqlite3.Connection) -> None:
-        """See that the file is there and is the one that this object knows."""
+        """Check that the file exists and is the one that this object has used."""
         known = self._generation
         (self._generation,) = table.execute("PRAGMA user_version").fetchone()
         if self._generation == 0:
             self._start_anew(table)
         elif self._is_cut_short(table) and known is None:
-            logger.warning("%s is shorter than its table says: its contents are made again", self.path)
+            logger.warning("%s is shorter than its table says: its contents are computed again", self.path)
             self._start_anew(table)
         if known not in (None, self._generation) or self._is_cut_short(table):
             raise StoreReplacedError(f"{self.folder}: was cleared, replaced or cut short meanwhile; start again")
@@ -324,7 +323,7 @@ class ArrayStore:
         return n_bytes < _next_slot(table) * self.bytes_each
 
     def _start_anew(self, table: sqlite3.Connection) -> None:
-        """Begin another file: no slot of the old one may ever mean another array."""
+        """Start a new file, so that no slot of the old file can refer to a different array."""
         for file in self.folder.glob("arrays_*.bin"):
             file.unlink(missing_ok=True)
         table.execute("DELETE FROM arrays")
@@ -340,14 +339,14 @@ def _next_slot(table: sqlite3.Connection) -> int:
 
 
 def _can_be(slot: Any, checksum: Any) -> bool:
-    """Return whether a row holds numbers that are written there: a column may hold anything after damage."""
+    """Return whether the values of a row are valid; after damage a column may hold anything."""
     return all(isinstance(value, int) and 0 <= value < 2**bits for value, bits in ((slot, 40), (checksum, 32)))
 
 
 class _OpenFile:
-    """A file that stays readable while this object lives, at any place and from any thread, even if it is deleted.
+    """An open file that can be read at any offset from any thread, even after it was deleted.
 
-    It is read, not mapped: mapped pages count as memory of the process, and a mapped file that is cut short ends it.
+    It is not memory-mapped: mapped pages count as memory of the process, and a truncated mapped file crashes it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -360,7 +359,7 @@ class _OpenFile:
         self._lock = threading.Lock()
 
     def read_into(self, row: NDArray[np.uint8], offset: int) -> int:
-        """Read bytes; return how many there were."""
+        """Read bytes into a row; return their number."""
         try:
             if hasattr(os, "preadv"):
                 return os.preadv(self._descriptor, [row.data], offset)

@@ -1,8 +1,7 @@
-"""The only place where an image is opened, decoded and resized.
+"""Opening, decoding and resizing of images, in one place for the whole library.
 
-Whatever an image comes from (a file, a PIL image, an array), it leaves this
-module as raw RGB, ``uint8``, 0 to 255, so that every route into the library
-gives the same pixels.
+All images (files, PIL images, arrays) become raw RGB, ``uint8``, 0 to 255, so that
+every way into the library gives the same pixels.
 """
 
 import errno
@@ -28,28 +27,28 @@ from melanoma_tl.images import dicom, hdf5
 from melanoma_tl.images.pixels import as_shown, check_bytes, shown_size
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF", "PPM", "HEIF")
-"""Pillow's names of the formats that are opened, and no others: some of its decoders start programs.
+"""Pillow's names of the formats that are read. Other formats are refused, because some decoders start programs.
 
-HEIF (.heic) is read where the user has registered the decoder of the package pillow-heif; DICOM where pydicom is."""
+HEIF (.heic) needs the decoder of pillow-heif, registered by the user; DICOM needs pydicom."""
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".j2k", ".avif"),
     *(".ppm", ".pgm", ".pnm", ".heic", ".heif", ".dcm", ".dicom"),
 )
-"""What names of images end in, in capitals or not."""
+"""Suffixes of image files; not case-sensitive."""
 
 MIN_SIDE = 16
 """Shortest side in pixels that can still show a lesion; smaller files are placeholders or damage."""
 
 REDUCING_GAP = 3
-"""How many times larger than asked for a JPEG is decoded at least before the antialiasing filter takes over.
+"""A JPEG is decoded at a reduced size that is at least this many times the requested size; the filter does the rest.
 
-A JPEG can be decoded at a half, a quarter or an eighth of its size at a fraction of the cost. At 3, the factor that
-Pillow's documentation of `Image.resize` calls close to the filter alone, no pixel of the full-size photographs measured
-for `docs/objects/dataset.md` differs by more than 6 of 255."""
+A JPEG can be decoded at a half, a quarter or an eighth of its size at a fraction of the cost. With 3, which Pillow's
+documentation of `Image.resize` calls close to the filter alone, no pixel of the full-size photographs measured for
+`docs/objects/dataset.md` differs by more than 6 of 255."""
 
 RECIPE = f"shown_lanczos_gap{REDUCING_GAP}_pillow{PIL.__version__}"
-"""How `load_image` makes pixels: whatever changes a pixel is part of it, and what is kept on disk is named by it."""
+"""Everything that determines the pixels that `load_image` returns; stored pixels are named by it."""
 
 _FILE_ERRORS = {
     errno.ENOENT: "no such file",
@@ -69,22 +68,22 @@ _OTHER_CONTENT = {
     b"\x1f\x8b": "a gzip archive",
     b"8BPS": "a Photoshop document",
 }
-"""What files that are called images have turned out to be, by their first bytes."""
+"""File types that are mistaken for images, by their first bytes."""
 
 _RAW_SUFFIXES = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".pef", ".rw2", ".raf", ".srw")
-"""Raw data of cameras, of which Pillow would read the preview."""
+"""Suffixes of raw camera files, of which Pillow would read only the preview."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file that has no path on this machine: in a bucket, an archive, a database or in memory.
+    """An image file without a path on this machine: in a bucket, an archive, a database or in memory.
 
     Attributes
     ----------
     name : str
-        What errors call it.
+        Name of the image in error messages.
     read : callable
-        Returns its content, each time anew, so that a list of many takes no memory.
+        Function that reads and returns its content; nothing is kept in memory.
     """
 
     name: str
@@ -116,11 +115,11 @@ ImageLike = str | os.PathLike[str] | bytes | ImageFile | Image.Image | NDArray[n
 _WHAT_AN_IMAGE_IS = "a path, the bytes of a file, an ImageFile, a PIL image, or a uint8 array (height, width, 3)"
 
 _LOCKS = tuple(threading.Lock() for _ in range(64))
-"""For PIL images: two threads that decode one at once would read from one file in turns."""
+"""For PIL images: two threads that decode the same image would disturb each other's reads of its file."""
 
 
 class SkippedRow(NamedTuple):
-    """A row of a table of images that cannot be used, and why."""
+    """A row of a table of images that cannot be used, with the reason."""
 
     image_id: str
     path: str
@@ -130,32 +129,32 @@ class SkippedRow(NamedTuple):
 def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Image.Image:
     """Decode one image to 8-bit RGB, as viewers show it.
 
-    Greyscale, palette, CMYK and Lab images are converted; what is transparent lies on
-    white. The EXIF orientation is followed, of PIL images too, as by Pillow's
-    ``ImageOps.exif_transpose``: take it out of a PIL image that you have turned yourself.
-    Of more than eight bits the upper eight are kept, counted from what the file declares
-    (TIFF MaxSampleValue or BitsPerSample, DICOM BitsStored, 16 in a PNG); where no value
-    needs the uppermost bit, the file is refused, for it may hold data of fewer bits.
+    Greyscale, palette, CMYK and Lab images are converted; transparent pixels are blended with
+    white. The EXIF orientation is applied, also to PIL images, as by Pillow's
+    ``ImageOps.exif_transpose``: remove the tag from a PIL image that you have rotated yourself.
+    Of more than eight bits the upper eight are kept, by the bit depth that the file declares
+    (TIFF MaxSampleValue or BitsPerSample, DICOM BitsStored, 16 for PNG). If no value uses the
+    highest bit, the file is refused, because it may hold data of a smaller bit depth.
 
     Parameters
     ----------
     source : path, bytes, ImageFile, PIL.Image.Image or ndarray of shape (height, width, 3) and dtype uint8
         The image; a file of one of the formats in `melanoma_tl.images.FORMATS`, or DICOM where pydicom is installed.
     at_least : tuple of int, optional
-        (height, width) in pixels that suffice: a larger JPEG may be decoded at a
-        half, a quarter or an eighth of its size, whichever is still that large.
+        Sufficient (height, width) in pixels: a larger JPEG may be decoded at a
+        half, a quarter or an eighth of its size, as long as it is not smaller than this.
 
     Returns
     -------
     PIL.Image.Image
-        Mode "RGB".
+        An image of mode "RGB".
 
     Raises
     ------
     ImageError
-        If the file is missing, empty, damaged, truncated, animated, no image at
-        all, of unclear range, over Pillow's pixel limit, or has a side shorter than
-        `MIN_SIDE`; whatever else is given in place of an image.
+        If the file is missing, empty, damaged, truncated, animated, not an image, of
+        unknown value range, above Pillow's pixel limit, or has a side shorter than
+        `MIN_SIDE`; or if `source` is anything else.
 
     Examples
     --------
@@ -174,7 +173,7 @@ def decode(source: ImageLike, *, at_least: tuple[int, int] | None = None) -> Ima
 
 @contextmanager
 def open_image(source: str | os.PathLike[str] | bytes | ImageFile | Image.Image) -> Iterator[Image.Image]:
-    """Open an image to look at its header, or to decode it.
+    """Open an image to read its header, or to decode it.
 
     Parameters
     ----------
@@ -184,12 +183,12 @@ def open_image(source: str | os.PathLike[str] | bytes | ImageFile | Image.Image)
     Yields
     ------
     PIL.Image.Image
-        Not decoded yet, as far as Pillow allows; closed at the end, unless it was given as a PIL image.
+        The image, not yet decoded if Pillow allows; closed at the end, unless `source` is a PIL image.
 
     Raises
     ------
     ImageError
-        As `decode`, whatever goes wrong with the image inside of the block.
+        As `decode`, also for errors that the image causes within the context.
     """
     name = _name(source)
     try:
@@ -207,14 +206,14 @@ def open_image(source: str | os.PathLike[str] | bytes | ImageFile | Image.Image)
         ) from None
     except MemoryError as error:
         raise ImageError(name, "there is not enough memory to decode it") from error
-    # Pillow's decoders raise SyntaxError, ValueError, struct.error, … on damaged files: all mean the same here.
+    # Pillow's decoders raise SyntaxError, ValueError, struct.error and others on damaged files.
     except Exception as error:
         closed = " or closed" if isinstance(source, Image.Image) else ""
         raise ImageError(name, f"damaged or truncated{closed} ({error})") from error
 
 
 def _name(source: object) -> str:
-    """Return what errors call an image."""
+    """Return the name of an image in error messages."""
     if isinstance(source, ImageFile):
         return source.name
     if isinstance(source, str | os.PathLike):
@@ -223,17 +222,17 @@ def _name(source: object) -> str:
 
 
 def printable(path: str) -> str:
-    r"""Write a path so that it can be printed and kept.
+    r"""Escape the bytes of a path that are not UTF-8, so that it can be printed and stored.
 
     Parameters
     ----------
     path : str
-        As the operating system gives it.
+        A path from the operating system.
 
     Returns
     -------
     str
-        The same, but for bytes that are no UTF-8, which become ``\udc..``.
+        The path; bytes that are not UTF-8 become ``\udc..``.
     """
     return path.encode(errors="backslashreplace").decode()
 
@@ -242,7 +241,7 @@ def printable(path: str) -> str:
 def _opened(source: object, name: str) -> Iterator[Image.Image]:
     if isinstance(source, Image.Image):
         if source.format not in (None, "MPO", *FORMATS):  # its decoder may not have run yet
-            raise ImageError(name, f"{source.format} is no format that is read; convert it to RGB first")
+            raise ImageError(name, f"the format {source.format} is not supported; convert the image to RGB first")
         with _LOCKS[id(source) // 64 % len(_LOCKS)]:
             yield source
         return
@@ -281,7 +280,7 @@ def read_content(source: ImageLike) -> bytes:
 
 
 def hold(source: ImageLike) -> ImageLike:
-    """Read the file of an image once, so that all that is done with it is done with the same bytes.
+    """Read the file of an image into memory, so that all later steps use the same bytes.
 
     Parameters
     ----------
@@ -291,7 +290,7 @@ def hold(source: ImageLike) -> ImageLike:
     Returns
     -------
     ImageFile
-        In memory; whatever is in memory already is given back as it is.
+        The file in memory; a source that is already in memory is returned unchanged.
 
     Raises
     ------
@@ -340,7 +339,7 @@ def _why_not_read(error: Exception) -> str:
 
 
 def _identified(file: BinaryIO, name: str) -> Image.Image:
-    """Open a file with the decoders that are allowed, and say what else it is if none knows it."""
+    """Open a file with the allowed decoders; if none recognises it, name its type in the error."""
     Image.init()
     try:
         return Image.open(file, formats=[known for known in FORMATS if known in Image.OPEN])
@@ -392,7 +391,7 @@ def load_image(source: ImageLike, size: tuple[int, int] | None = None) -> NDArra
     ImageError
         As `decode`.
     ParameterError
-        If the size is none.
+        If the size is invalid.
     """
     size = check({"size": size}, _SIZE)["size"]
     image = decode(source, at_least=None if size is None else (REDUCING_GAP * size[0], REDUCING_GAP * size[1]))
@@ -402,8 +401,8 @@ def load_image(source: ImageLike, size: tuple[int, int] | None = None) -> NDArra
 
 
 def _check_pixel_limit(image: Image.Image) -> None:
-    # Pillow only warns up to twice its limit; here the limit is the limit. Turning the warning into an error instead
-    # would change filters that all threads share.
+    # Up to twice its limit Pillow only warns. The warning is not turned into an error, because warning filters are
+    # shared by all threads.
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
 
@@ -438,7 +437,7 @@ def _check_single(image: Image.Image, name: str) -> None:
 
 
 def check_on_error(on_error: str) -> None:
-    """Check the parameter that says what becomes of bad rows.
+    """Check the parameter `on_error`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Read a photograph from a DICOM file, with the package pydicom."""
+"""Reading of photographs from DICOM files with pydicom."""
 
 import zlib
 from typing import Any, BinaryIO
@@ -19,12 +19,12 @@ def is_dicom(head: bytes) -> bool:
     Parameters
     ----------
     head : bytes
-        At least 132 of them, if there are as many.
+        The first 132 bytes of the file, or all if it is shorter.
 
     Returns
     -------
     bool
-        Whether the prefix of DICOM PS3.10, section 7.1, stands there.
+        Whether it has the prefix of DICOM PS3.10, section 7.1.
     """
     return head[128:132] == b"DICM"
 
@@ -35,14 +35,14 @@ def read(file: BinaryIO, name: str) -> Image.Image:
     Parameters
     ----------
     file : binary file
-        At its start.
+        The file, at its start.
     name : str
-        What errors call it.
+        Name of the image in error messages.
 
     Returns
     -------
     PIL.Image.Image
-        8-bit RGB, or grey with black at 0.
+        8-bit RGB, or greyscale with black at 0.
 
     Raises
     ------
@@ -75,14 +75,14 @@ def read(file: BinaryIO, name: str) -> Image.Image:
 
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
-"""Transfer syntax of files that are packed from behind the meta information on (DICOM PS3.5, A.5)."""
+"""Transfer syntax of files that are compressed after the meta information (DICOM PS3.5, A.5)."""
 
 _META, _LONGEST_META = 132, 2**16
-"""Where the meta information starts (PS3.10, section 7.1), and what it takes at most; 200 bytes are usual."""
+"""Offset of the meta information (PS3.10, section 7.1), and its largest accepted size; 200 bytes are usual."""
 
 
 def _check_deflated(file: BinaryIO, name: str) -> None:
-    """Stop at a file that unpacks to more than an image can need; pydicom unpacks it at once."""
+    """Refuse a file that decompresses to more than an image can need; pydicom decompresses it as a whole."""
     head = file.read(_LONGEST_META)
     if _DEFLATED in head:
         if head[_META : _META + 8] != b"\x02\x00\x00\x00UL\x04\x00":
@@ -96,7 +96,7 @@ def _check_deflated(file: BinaryIO, name: str) -> None:
 
 
 def _read_pixels(dataset: Any) -> tuple[NDArray[Any], int]:
-    """Decode the picture to RGB or to grey with black at 0, and say of how many bits."""
+    """Decode the picture to RGB, or to greyscale with black at 0; return it with its bit depth."""
     from pydicom.pixels.processing import apply_color_lut, apply_voi_lut
 
     pixels, bits = dataset.pixel_array, int(dataset.BitsStored)  # YBR is converted to RGB

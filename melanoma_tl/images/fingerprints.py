@@ -1,6 +1,6 @@
-"""What an image can be recognised by without keeping it: its bytes, its look, its id, its patient.
+"""Fingerprints, by which images are recognised without storing them: bytes, perceptual hashes, id, lesion, patient.
 
-The look is the perceptual hash of ImageHash (``phash``: the signs of the lowest frequencies of the cosine transform
+The perceptual hash is that of ImageHash (``phash``: the signs of the lowest frequencies of the cosine transform
 against their median; Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions"), once with 64
 bits and once with 256.
 """
@@ -47,7 +47,7 @@ COARSE_WORDS, FINE_WORDS = 1, 4
 HASH_WORDS = COARSE_WORDS + FINE_WORDS
 
 _LOOKS = 2
-"""As it is shown, and as it lies in the file where the EXIF orientation says that this is another way."""
+"""The image as shown, and, if its EXIF orientation differs, as stored in the file."""
 
 _HASHED_SIZE = (64, 64)  # what a 256-bit hash is computed from: 16 frequencies each way, times ImageHash's factor of 4
 
@@ -57,27 +57,27 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS looked_at (
 
 _SECOND = 1_000_000_000
 _FINE_TICK, _COARSE_TICK = _SECOND // 50, 2 * _SECOND
-"""Nanoseconds between two changes that may bear one time: Linux counts in ticks of 1 to 10 ms, FAT in 2 s."""
+"""Nanoseconds within which two changes may have the same time: Linux has ticks of 1 to 10 ms, FAT of 2 s."""
 
 IMAGE_KINDS = ("id", "bytes", "near-duplicate")
-"""What says that two images are one."""
+"""Relations that identify two copies of the same image."""
 
 GROUP_KINDS = ("lesion", "patient")
-"""What says that two images show one lesion or one person."""
+"""Relations that identify two images of the same lesion or patient."""
 
 KINDS = IMAGE_KINDS + GROUP_KINDS
 
 
 class Fingerprint(NamedTuple):
-    """What one image is recognised by.
+    """The fingerprint of one image.
 
     Attributes
     ----------
     content : bytes of length 32
         SHA-256 of the file, or of shape and pixels of an image in memory.
     look : bytes of length 80
-        The perceptual hashes, 64 and 256 bits, of the picture as it is shown. Where an EXIF orientation turns
-        it, those of the pixels as they lie in the file follow, for a copy may have lost the tag; else zeros.
+        The perceptual hashes, 64 and 256 bits, of the image as shown. If an EXIF orientation changes it, they are
+        followed by the hashes of the pixels as stored, because a copy may have lost the tag; otherwise by zeros.
     """
 
     content: bytes
@@ -95,7 +95,7 @@ def fingerprint_image(image: ImageLike) -> Fingerprint:
     Returns
     -------
     Fingerprint
-        Of its bytes and its look.
+        Its content hash and perceptual hashes.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def _orientation(image: ImageLike) -> int:
 
 
 def content_of(image: ImageLike) -> bytes:
-    """Compute what tells an image from every other one.
+    """Compute the content hash of an image.
 
     Parameters
     ----------
@@ -150,20 +150,20 @@ def content_of(image: ImageLike) -> bytes:
 def fingerprint_images(images: Iterable[ImageLike], *, batch_size: int = 256) -> Iterator[Fingerprint | ImageError]:
     """Compute the fingerprints of many images, in threads.
 
-    Those of files are kept in the cache folder; a file is looked at again only if its size, its number in the
-    file system (inode), or the time of the last change to its content or its state (mtime, ctime) is another.
+    Fingerprints of files are stored in the cache folder. They are computed again only if the size, the inode, or the
+    time of the last change (mtime, ctime) of the file differs.
 
     Parameters
     ----------
     images : iterable of path, PIL.Image.Image or ndarray
         The images.
     batch_size : int, default=256
-        How many are looked up and kept at once.
+        Number of images that are looked up and stored at once.
 
     Yields
     ------
     Fingerprint or ImageError
-        In the order of the images; what is wrong, where one cannot be decoded.
+        The fingerprint of each image in order, or the error if it cannot be decoded.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def fingerprint_images(images: Iterable[ImageLike], *, batch_size: int = 256) ->
             (state, fingerprint)
             for position, fingerprint in computed.items()
             if (state := states[position]) and isinstance(fingerprint, Fingerprint)
-            # If it was written while it was read, it is not known of which state this is the fingerprint.
+            # If the file changed while it was read, the fingerprint may belong to either state.
             if state.is_settled and _file_state(batch[position]) == state
         )
         yield from (computed[position] if known is None else known for position, known in enumerate(found))
@@ -194,7 +194,7 @@ def _try(image: ImageLike) -> Fingerprint | ImageError:
 
 
 class _FileState(NamedTuple):
-    """What tells whether a file is still the one that was looked at."""
+    """The state of a file, by which changes are detected."""
 
     path: bytes
     size: int
@@ -204,7 +204,7 @@ class _FileState(NamedTuple):
 
     @property
     def is_settled(self) -> bool:
-        """Whether another change would show in the times: those of some file systems go by seconds."""
+        """Whether a further change would alter the times, whose resolution is seconds on some file systems."""
         last = max(self.modified, self.changed)
         tick = _FINE_TICK if self.changed % _SECOND else _COARSE_TICK
         return not 0 <= time.time_ns() - last <= tick
@@ -217,7 +217,7 @@ def _file_state(image: ImageLike) -> _FileState | None:
         file, key = split_member(os.fsdecode(image)) or (image, "")
         path = Path(file).resolve()
         state = path.stat()
-    except (OSError, RuntimeError, ValueError):  # decoding it will say what is wrong
+    except (OSError, RuntimeError, ValueError):  # decoding will report the error
         return None
     name = os.fsencode(f"{path}::{key}" if key else path)
     return _FileState(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
@@ -230,7 +230,7 @@ def _recall(paths: Sequence[bytes]) -> dict[_FileState, Fingerprint]:
     rows = cache.transact(_table(), _SCHEMA, lambda table: table.execute(select, paths).fetchall())
     whole = [row for row in rows if _checksum(row[:-1]) == row[-1]]
     if len(whole) < len(rows):
-        logger.warning("%s: %d fingerprints are damaged and are made again", _table(), len(rows) - len(whole))
+        logger.warning("%s: %d fingerprints are damaged and are computed again", _table(), len(rows) - len(whole))
     return {_FileState(path, *json.loads(state)): Fingerprint(content, look) for path, state, content, look, _ in whole}
 
 
@@ -252,18 +252,19 @@ def _checksum(row: tuple[Any, ...]) -> int:
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Anonymous fingerprints of the images of a dataset: enough to find them again, too little to know them.
+    """Anonymous fingerprints of the images of a dataset.
 
-    Ids and contents are cut to the first 64 bits of their SHA-256: among 400,000 times 400,000
-    pairs one in 10^8 such comparisons errs. Whoever can guess an id can test the guess.
+    They identify the images but do not reveal them. Ids and contents are truncated to the first 64 bits
+    of their SHA-256: comparing 400,000 with 400,000 images gives a false match with a probability of 1e-8.
+    Whoever can guess an id can verify the guess.
 
     Attributes
     ----------
     keys : mapping of str to ndarray of shape (n_images,) and dtype uint64
-        For each kind of relation that is known ("id", "bytes", "lesion", "patient"), equal
-        numbers for equal things, 0 where nothing is known.
+        For each known relation ("id", "bytes", "lesion", "patient"), equal numbers for equal
+        values, and 0 for unknown ones.
     perceptual_hashes : ndarray of shape (n_images, 10) and dtype uint64, or None
-        The perceptual hashes, 64 and 256 bits, as in `Fingerprint`; zeros where the image is not known or blank.
+        The perceptual hashes, 64 and 256 bits, as in `Fingerprint`; zeros for unknown or blank images.
     """
 
     keys: Mapping[str, NDArray[np.uint64]]
@@ -276,19 +277,19 @@ class Fingerprints:
     def from_keys_and_hashes(
         cls, keys: Mapping[str, NDArray[np.uint64]], images: Sequence[Fingerprint | ImageError] | None
     ) -> Self:
-        """Put together what is known from the table and from the images.
+        """Combine keys from the table with the fingerprints of the images.
 
         Parameters
         ----------
         keys : mapping of str to ndarray of shape (n_images,) and dtype uint64
-            Numbers by kind, from `number_values`.
+            Numbers by relation, from `number_values`.
         images : sequence of Fingerprint or ImageError of length n_images, or None
-            From `fingerprint_images`; None where images were not looked at.
+            From `fingerprint_images`; None if the images were not read.
 
         Returns
         -------
         Fingerprints
-            All of it.
+            The combined fingerprints.
         """
         if images is None:
             return cls(dict(keys), None)
@@ -299,12 +300,12 @@ class Fingerprints:
         return cls({**keys, "bytes": contents.astype(np.uint64)}, looks.astype(np.uint64))
 
     def __getitem__(self, rows: Any) -> Self:
-        """Take the fingerprints of some images, by slice, mask or positions."""
+        """Return the fingerprints of some images, by slice, mask or positions."""
         keys = {kind: numbers[rows] for kind, numbers in self.keys.items()}
         return type(self)(keys, None if self.perceptual_hashes is None else self.perceptual_hashes[rows])
 
     def select(self, kinds: Iterable[str]) -> Self:
-        """Leave out every relation but some.
+        """Keep some of the relations only.
 
         Parameters
         ----------
@@ -314,30 +315,30 @@ class Fingerprints:
         Returns
         -------
         Fingerprints
-            With those alone.
+            The fingerprints with these relations.
         """
         keys = {kind: numbers for kind, numbers in self.keys.items() if kind in kinds}
         return type(self)(keys, self.perceptual_hashes if "near-duplicate" in kinds else None)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The relations that these fingerprints can show."""
+        """The relations that are known."""
         known = {*self.keys, *(() if self.perceptual_hashes is None else ("near-duplicate",))}
         return tuple(kind for kind in KINDS if kind in known)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Put several datasets one after the other.
+        """Concatenate the fingerprints of several datasets.
 
         Parameters
         ----------
         parts : sequence of Fingerprints
-            At least one; those of images, all with looks or all without.
+            At least one part; either all or none with perceptual hashes.
 
         Returns
         -------
         Fingerprints
-            Where a part knows nothing of a relation, its numbers are 0.
+            The concatenation; relations that a part lacks are 0 for its images.
         """
         kinds = {kind for part in parts for kind in part.keys}
         empty = [np.zeros(len(part), dtype=np.uint64) for part in parts]
@@ -349,24 +350,24 @@ class Fingerprints:
         return cls(keys, np.concatenate(looks) if looks else None)
 
     def unique(self) -> Self:
-        """Keep one of all images that nothing tells apart.
+        """Remove duplicates.
 
         Returns
         -------
         Fingerprints
-            The first of each, in the same order.
+            The first of each set of equal fingerprints, in the same order.
         """
         columns = [*self.keys.values(), *(() if self.perceptual_hashes is None else self.perceptual_hashes.T)]
         first = np.unique(np.column_stack(columns), axis=0, return_index=True)[1]
         return self[np.sort(first)]
 
     def to_state(self) -> dict[str, Any]:
-        """Convert the fingerprints to what JSON can hold.
+        """Convert the fingerprints to values that can be serialised as JSON.
 
         Returns
         -------
         dict
-            Base64 of the arrays, little-endian.
+            The arrays as Base64, little-endian.
         """
         arrays = dict(self.keys)
         if self.perceptual_hashes is not None:
@@ -376,22 +377,22 @@ class Fingerprints:
 
     @classmethod
     def from_state(cls, state: Mapping[str, str]) -> Self:
-        """Read what `to_state` gave.
+        """Restore fingerprints from the output of `to_state`.
 
         Parameters
         ----------
         state : mapping of str to str
-            Base64 of the arrays.
+            The arrays as Base64.
 
         Returns
         -------
         Fingerprints
-            As they were.
+            The same fingerprints.
 
         Raises
         ------
         ValueError
-            If it gave no such thing.
+            If the state is invalid.
         """
         arrays = {
             name: np.frombuffer(base64.b64decode(text, validate=True), dtype="<u8") for name, text in state.items()
@@ -399,7 +400,7 @@ class Fingerprints:
         unknown = arrays.keys() - {*KINDS, "looks", "stored_looks"}
         numbers = {len(array) / (HASH_WORDS if name.endswith("looks") else 1) for name, array in arrays.items()}
         if unknown or len(numbers) != 1:
-            raise ValueError("these are no fingerprints of one number of images")
+            raise ValueError("the arrays are not fingerprints of the same number of images")
         if "looks" not in arrays:
             return cls(arrays, None)
         shown = arrays.pop("looks").reshape(-1, HASH_WORDS)
@@ -428,7 +429,7 @@ def number_values(values: Iterable[Any]) -> NDArray[np.uint64]:
 
 
 def normalise_id(image_id: str) -> str:
-    """Bring the spellings of one id in different challenges together.
+    """Normalise an id, so that its spellings in different challenges are equal.
 
     ISIC 2019 lists images of earlier years under their id followed by ``_downsampled``.
 
@@ -440,7 +441,7 @@ def normalise_id(image_id: str) -> str:
     Returns
     -------
     str
-        In small letters, composed ones where there are accents, without that ending.
+        The id in lower case, in Unicode's composed form (NFC), without that suffix.
 
     Examples
     --------
@@ -451,20 +452,20 @@ def normalise_id(image_id: str) -> str:
 
 
 class IdentifiedImages(NamedTuple):
-    """Images and what they can be recognised by.
+    """Images with their fingerprints.
 
     Attributes
     ----------
     name : str
-        Name for people.
+        Name of the images for messages.
     image_ids : sequence of str of length n_images
         Id or position of each image.
     paths : sequence of str of length n_images, or None
-        Their files, where they are known.
+        Their files, if they are known.
     fingerprints : Fingerprints
-        What they can be recognised by.
+        Their fingerprints.
     skipped : tuple of SkippedRow
-        Those of them that could not be read.
+        Images that could not be read.
     """
 
     name: str

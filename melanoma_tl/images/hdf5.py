@@ -1,6 +1,6 @@
-"""Images that lie in an HDF5 file, one dataset of bytes each, as Kaggle lays out ISIC 2024.
+"""Images in HDF5 files, one dataset of bytes per image, as in ISIC 2024 on Kaggle.
 
-Such an image has the path ``train-image.hdf5::ISIC_0015670``: wherever the path of an image is taken, so is this.
+Such an image has the path ``train-image.hdf5::ISIC_0015670``, which is accepted wherever the path of an image is.
 """
 
 import os
@@ -18,14 +18,14 @@ _SUFFIXES = (".hdf5", ".h5")
 
 _MOST_OPEN = 4
 _files: dict[tuple[int, int, int], tuple[tuple[int, int, int], Any]] = {}
-"""What is open, with the state in which it was opened, by process, device and inode."""
+"""Open files with their state at the time of opening, by process, device and inode."""
 
 _reading = threading.RLock()
-"""h5py lets one thread at a time into the library; none must close what another one is reading."""
+"""Guards the open files: no thread may close a file that another one reads."""
 
 
 def split_member(path: str) -> tuple[str, str] | None:
-    """Part the path of an image in an HDF5 file.
+    """Split the path of an image in an HDF5 file.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def split_member(path: str) -> tuple[str, str] | None:
     Returns
     -------
     tuple of (str, str) or None
-        The file and the name in it; None if it is the path of a file of its own.
+        The file and the name in it; None for any other path.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     Returns
     -------
     bool
-        By its suffix, if there is such a file.
+        True if such a file exists and has a suffix of HDF5.
     """
     return os.fspath(path).lower().endswith(_SUFFIXES) and Path(path).is_file()
 
@@ -85,26 +85,26 @@ def list_members(file: str) -> list[str]:
 
 
 def read_member(file: str, key: str) -> bytes:
-    """Read one image, as the file that it was.
+    """Read the file of one image.
 
     Parameters
     ----------
     file : str
         The HDF5 file.
     key : str
-        Name in it.
+        Name of the image in it.
 
     Returns
     -------
     bytes
-        Such as a JPEG file.
+        Content of the image file, such as a JPEG.
 
     Raises
     ------
     OSError
         If there is no such file, name or content.
     ImageError
-        If it is larger than an image can be.
+        If the content is larger than an image can be.
     """
     with _reading:
         opened = _open(file)
@@ -123,15 +123,15 @@ def read_member(file: str, key: str) -> bytes:
 
 
 def _lies_elsewhere(item: Any) -> bool:
-    """Return whether a dataset is only a view of other files: an archive that was fetched must not reach them."""
+    """Return whether a dataset refers to other files, which a downloaded archive must not read."""
     return bool(item.external or item.is_virtual)
 
 
 def _open(file: str) -> Any:
-    """Open a file, or give it as it is open, for to open one of 100,000 images takes ten times as long as to read one.
+    """Return a file, opened or still open: opening a file of 100,000 images takes ten times as long as reading one.
 
-    HDF5 knows a file that is open by its inode, under whatever name it is opened again, and goes on with what it has
-    read of it: one that was changed in place must be closed first. What is open must not be shared with a fork.
+    HDF5 identifies open files by their inode and reuses what it has read, so that a file that was changed in place must
+    be closed first. Open files must not be shared with forked processes.
     """
     status = Path(file).stat()
     place = os.getpid(), status.st_dev, status.st_ino
@@ -142,7 +142,7 @@ def _open(file: str) -> Any:
         opened = None
     if opened is None:
         opened = h5py.File(file, "r", locking=False)
-    _files[place] = state, opened  # the last one is the one that was used last
+    _files[place] = state, opened  # moved to the end: most recently used
     while len(_files) > _MOST_OPEN:
         _files.pop(next(iter(_files)))
     return opened

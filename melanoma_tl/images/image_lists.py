@@ -1,4 +1,4 @@
-"""Recognise what users call images: whatever container they come in, and whatever each of them is."""
+"""Recognition of the collections of images that users pass as `X`."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ WHAT_X_MAY_BE = (
 )
 
 _IN_MEMORY = (list, tuple, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
-"""Containers of which every item is looked at beforehand; of others, which may load what they are asked for, one is."""
+"""Containers of which every item is checked in advance; of others, which may load items lazily, only the first is."""
 
 _N_NAMED = 5
 
 
 def is_table(X: Any) -> bool:
-    """Return whether something is an ISBIDataset, or built like one.
+    """Return whether an object is an ISBIDataset, or has the same interface.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def is_table(X: Any) -> bool:
     Returns
     -------
     bool
-        True where it has ids and paths.
+        True if it has ids and paths.
     """
     return hasattr(X, "image_ids") and hasattr(X, "paths")
 
@@ -51,7 +51,7 @@ def list_images(X: Any) -> Sequence[Any]:
     Returns
     -------
     sequence
-        What `melanoma_tl.images.decode` takes, or finds to be a bad image; files are read where they are open.
+        Items for `melanoma_tl.images.decode`, which reports bad ones; open files are read.
 
     Raises
     ------
@@ -86,14 +86,14 @@ def list_images(X: Any) -> Sequence[Any]:
 
 
 def name_item(item: Any, position: int) -> str:
-    """Name an image for people.
+    """Return the name of an image for messages.
 
     Parameters
     ----------
     item : object
-        As `list_images` gives it.
+        An item of `list_images`.
     position : int
-        Where it stands.
+        Its position.
 
     Returns
     -------
@@ -106,21 +106,21 @@ def name_item(item: Any, position: int) -> str:
 
 
 class Part(Sequence[Any]):
-    """Some images of a collection; messages name them by the positions that they have in the whole.
+    """Some images of a collection; messages name them by their positions in the whole collection.
 
     Parameters
     ----------
     X : object
         As `list_images`.
     rows : array-like of int of shape (n,)
-        Which of them, in this order.
+        Positions of the images, in this order.
     name : str
-        What the user calls the whole.
+        Name of the collection for messages.
 
     Attributes
     ----------
     positions : sequence of int
-        Where each image stands in the whole.
+        Position of each image in the whole collection.
     """
 
     def __init__(self, X: Any, rows: Iterable[int], *, name: str) -> None:
@@ -132,12 +132,12 @@ class Part(Sequence[Any]):
         return len(self.positions)
 
     def __getitem__(self, place: Any) -> Any:
-        """Return the image at a place of the part."""
+        """Return the image at a position of the part."""
         return self._items[self.positions[place]]
 
 
 class _Lazy(Sequence[Any]):
-    """Items of something that makes them when asked, such as an array in a file."""
+    """Items that are created on access, such as those of an array in a file."""
 
     def __init__(self, X: Any, *, of_arrays: bool = False) -> None:
         self._given, self._of_arrays = X, of_arrays
@@ -160,7 +160,7 @@ def _not_empty(items: Sequence[Any]) -> Sequence[Any]:
 
 
 def _refuse_one_image(X: Any) -> None:
-    """Stop at one image where many are meant: whether it is one, nobody may have to guess from the scores."""
+    """Refuse a single image where a collection is expected, because its rows might be taken for images."""
     if isinstance(X, str | os.PathLike):
         folder = os.fsdecode(X)
         if "\0" not in folder and Path(folder).is_dir():
@@ -180,7 +180,7 @@ def _refuse_one_image(X: Any) -> None:
 
 
 def _column(table: Any) -> Any:
-    """Take the only column of a table, or say which of several may be meant."""
+    """Return the only column of a table; with several, name those that may be meant in the error."""
     names = list(table)
     if isinstance(table, pd.DataFrame) and len(names) == 1:
         return table.iloc[:, 0]
@@ -206,7 +206,7 @@ def _holds_images(table: Any, name: Any, place: int) -> bool:
 
 
 def _rows(X: Any) -> Sequence[Any]:
-    """Take an array of several dimensions apart, without loading more than one image of what lies in a file."""
+    """Split an array of several dimensions into images, loading one image at a time from a file."""
     shape, dtype = tuple(X.shape), str(X.dtype).removeprefix("torch.").removeprefix("<dtype: '").rstrip("'>")
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X) and len(shape) > 2:
         raise DatasetError("X is a masked array, and pixels cannot be missing: fill them, or leave these images out")
@@ -243,7 +243,7 @@ def _plain(X: Any) -> Iterator[Any]:
 
 
 def _open_item(item: Any, position: int) -> Any:
-    """Read what is open, and make one kind of what is alike; what is no image stays as it is, and is a bad image."""
+    """Read open files and unify equivalent types; an item that is no image stays unchanged, as a bad image."""
     if isinstance(item, bytearray | memoryview):
         return bytes(item)
     if isinstance(item, os.PathLike):
@@ -283,7 +283,7 @@ def _is_file(item: Any) -> bool:
 
 
 def _read(file: Any, name: str) -> Any:
-    """Read an open file from its beginning, as Pillow does; once, for it may not be read again."""
+    """Read an open file from its beginning, as Pillow does; only once, because it may not be seekable."""
     try:
         if file.seekable():
             file.seek(0)
@@ -306,7 +306,7 @@ def _is_missing(item: Any) -> bool:
 
 
 def _may_be_image(item: Any) -> bool:
-    """Return whether an item is an image, or stands where one is missing."""
+    """Return whether an item is an image, or a placeholder for a missing one."""
     kinds = (str, bytes, os.PathLike, ImageFile, Image.Image)
     return isinstance(item, kinds) or _is_missing(item) or (isinstance(item, np.ndarray) and item.ndim in (2, 3))
 

@@ -1,4 +1,4 @@
-"""Turn whatever a user may pass as ``X`` into pixels, one way for all."""
+"""Conversion of everything that a user may pass as ``X`` to pixels."""
 
 import logging
 import os
@@ -32,26 +32,26 @@ from melanoma_tl.labels.classes import as_labels
 logger = logging.getLogger(__name__)
 
 _MOST_AT_ONCE, _BYTES_AT_ONCE = 256, 2**26
-"""Images decoded before they are written: bounds the memory, and what an interruption loses."""
+"""Number of images decoded before they are written; limits the memory, and the work lost by an interruption."""
 
 _N_LOOKED_AT_AGAIN = 4
-"""Images of a tf.data.Dataset that are read a second time: in whatever order, they must be among those of the first."""
+"""Number of images of a tf.data.Dataset that are read again as a check: all must occur in the first pass."""
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Images that are not yet decoded, with what is known of them.
+    """Images that are not yet decoded, with their names and labels.
 
     Attributes
     ----------
     items : iterable
-        Paths, bytes, `ImageFile`, PIL images or uint8 arrays; what is none of these is a bad image.
+        Paths, bytes, `ImageFile`, PIL images or uint8 arrays; any other item is a bad image.
     names : iterable of str
-        Id or position of each.
+        Id or position of each image.
     given_labels : ndarray of shape (n_images,) or None
-        Classes, where they are known beforehand.
+        Labels, if they are known in advance.
     length : int or None
-        Number of images, where it is known beforehand.
+        Number of images, if it is known in advance.
     """
 
     items: Iterable[Any]
@@ -61,21 +61,21 @@ class ImageSource:
 
     @property
     def is_stream(self) -> bool:
-        """Whether another pass may give the images in another order, so that labels are those of the last pass."""
+        """Whether the order of images may differ between passes, so that labels belong to the last pass only."""
         return isinstance(self.items, Stream)
 
     def known_labels(self) -> NDArray[Any]:
-        """Return the classes of the images.
+        """Return the labels of the images.
 
         Returns
         -------
         ndarray of shape (n_images,)
-            As the user gave them; of a stream, those of the images that have passed.
+            Labels as given by the user; for a stream, those of the images read so far.
 
         Raises
         ------
         DatasetError
-            If none are given, and none come with the images.
+            If no labels are given, and the images have none.
         """
         if isinstance(self.items, Stream) and self.items.labelled:
             return self.items.labels()
@@ -91,17 +91,17 @@ class ImageSource:
         return self.given_labels
 
     def parts(self, n: int) -> Iterator["ImageSource"]:
-        """Cut it into sources of a few images, which may be passed over as often as one likes.
+        """Split the source into sources of a few images, which can be iterated repeatedly.
 
         Parameters
         ----------
         n : int
-            Images in each.
+            Number of images in each part.
 
         Yields
         ------
         ImageSource
-            In the order of one pass.
+            The parts, in the order of one pass.
         """
         for part in batched(zip(self.items, self.names, strict=False), n):
             items, names = zip(*part, strict=True)
@@ -110,7 +110,7 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class _Names:
-    """Names of images, from the first one on each time that they are asked for."""
+    """Names of images; each iteration starts with the first."""
 
     items: Iterable[Any] | None
 
@@ -122,24 +122,24 @@ class _Names:
 
 
 def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
-    """Recognise what the user passed.
+    """Open the images that a user passed.
 
     Parameters
     ----------
     X : object
-        The images, as `melanoma_tl.images.image_lists.list_images` knows them, or an ImageSource.
+        The images, in any form that `melanoma_tl.images.image_lists.list_images` accepts, or an ImageSource.
     y : array-like of shape (n_images,), optional
-        Their classes; taken from `X` where that has them.
+        Their labels; by default those of `X`, if it has any.
 
     Returns
     -------
     ImageSource
-        Still undecoded.
+        The images, not yet decoded.
 
     Raises
     ------
     DatasetError
-        If `X` is none of these, is empty or never ends, or has another length than `y`; if a label is missing.
+        If `X` has the wrong type, is empty or infinite, or differs in length from `y`; if a label is missing.
     """
     if isinstance(X, ImageSource):
         return X
@@ -150,8 +150,8 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
                 "brings its own labels: pass no y" if stream.labelled else "takes its labels in: zip((images, labels))"
             )
             raise DatasetError(
-                f"a tf.data.Dataset {own}. Its order may be another each time it is read, and labels beside it "
-                "would be those of other images"
+                f"a tf.data.Dataset {own}. Its order may differ in each pass, so that separate labels "
+                "would be assigned to other images"
             )
         return ImageSource(stream, _Names(None), None, stream.length)
     items = list_images(X)
@@ -194,18 +194,18 @@ def read_batches(
     size : tuple of int
         (height, width) in pixels.
     batch_size : int
-        Number of images a batch.
+        Images per batch.
     on_error : {"raise", "skip"}
-        Stop at a bad image, or list it.
+        Raise an error for a bad image, or list it.
     desc : str
-        What the progress bar says.
+        Label of the progress bar.
     verbose : int
         0 shows no progress bar.
 
     Yields
     ------
     ImageBatch
-        In order.
+        The batches, in order.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def read_batches(
 
 
 def _skip(image: Any, name: str, error: ImageError, on_error: str) -> SkippedRow:
-    """List a bad image, or stop at it."""
+    """Return a bad image as a skipped row, or raise its error."""
     path = error.source if isinstance(image, str | os.PathLike | ImageFile) else ""
     if on_error == "raise":
         raise (error if path else ImageError(name, error.reason)) from None
@@ -239,19 +239,19 @@ def _skip(image: Any, name: str, error: ImageError, on_error: str) -> SkippedRow
 
 
 def identify(X: Any, *, verbose: int) -> IdentifiedImages:
-    """Compute what images can be recognised by, whatever they are given as.
+    """Compute the fingerprints of images.
 
     Parameters
     ----------
     X : object
-        As for `open_source`, or an ISBIDataset that was read without images.
+        As for `open_source`, or an ISBIDataset that was loaded without images.
     verbose : int
         0 shows no progress bar.
 
     Returns
     -------
     IdentifiedImages
-        Ready to be compared.
+        The images with their fingerprints.
     """
     if hasattr(X, "identify"):
         return X.identify(verbose=verbose)
@@ -271,21 +271,21 @@ def identify(X: Any, *, verbose: int) -> IdentifiedImages:
 
 
 def _warn_if_drawn_anew(source: ImageSource, found: Iterable[Fingerprint | ImageError], so: str) -> None:
-    """Return where a tf.data.Dataset gives other images each time, as with random augmentation inside of it."""
+    """Warn if a tf.data.Dataset yields different images in each pass, such as by random augmentation."""
     if not isinstance(source.items, Stream):
         return
     known = {one.content for one in found if isinstance(one, Fingerprint)}
     again = fingerprint_images(source.items.peek(_N_LOOKED_AT_AGAIN))
     if any(isinstance(one, Fingerprint) and one.content not in known for one in again):
         warnings.warn(
-            "this tf.data.Dataset gives other images each time it is read, as with random augmentation inside of it: "
+            "this tf.data.Dataset yields different images in each pass, such as by random augmentation in its maps: "
             + so,
             stacklevel=4,
         )
 
 
 def name_of(X: Any) -> str:
-    """Name images for people.
+    """Return the name of a collection of images for messages.
 
     Parameters
     ----------
@@ -302,22 +302,22 @@ def name_of(X: Any) -> str:
 
 @dataclass(frozen=True)
 class PreparedImages:
-    """Decoded images on disk, to be read again and again in any order.
+    """Decoded images on disk, which can be read repeatedly in any order.
 
     Attributes
     ----------
     pixels : StoredArrays of shape (n_images, height, width, 3) and dtype uint8
         Raw RGB, 0 to 255, in the store that all runs share.
     contents : tuple of bytes
-        SHA-256 of each image, as it was before it was decoded.
+        SHA-256 of each image file.
     recipe : str
-        How it was decoded and resized.
+        Everything that determines decoding and resizing.
     labels : ndarray of shape (n_images,)
-        As the user gave them.
+        Labels as given by the user.
     identity : IdentifiedImages
-        Name, ids and fingerprints of the images, and those that were left out.
+        Name, ids and fingerprints of the images, and the skipped images.
     positions : ndarray of int of shape (n_images,)
-        Their places among all that the user gave.
+        Positions of the images among all that the user gave.
     """
 
     pixels: StoredArrays
@@ -336,10 +336,10 @@ class PreparedImages:
 def prepare(
     X: Any, y: ArrayLike | None, size: tuple[int, int], *, on_error: str, desc: str, verbose: int
 ) -> PreparedImages:
-    """Decode and resize every image that was never prepared at this size before.
+    """Decode and resize all images that are not yet stored at this size.
 
-    Training passes over its images many times: this finds the bad ones before it
-    starts, and keeps memory constant however many there are.
+    Training reads its images many times. Preparing them first finds bad images before
+    training starts, and keeps memory use constant for any number of images.
 
     Parameters
     ----------
@@ -348,9 +348,9 @@ def prepare(
     size : tuple of int
         (height, width) in pixels.
     on_error : {"raise", "skip"}
-        Stop at a bad image, or leave it out and list it.
+        Raise an error for a bad image, or skip and list it.
     desc : str
-        What the progress bar says.
+        Label of the progress bar.
     verbose : int
         0 shows no progress bar.
 
@@ -369,14 +369,14 @@ def prepare(
         At the first bad image, if `on_error` is "raise".
     """
     source = open_source(X, y)
-    source.known_labels()  # stops where there are none
+    source.known_labels()  # raises if there are none
     for is_last in (False, False, True):
         try:
             return _prepare(X, source, size, on_error=on_error, desc=desc, verbose=verbose)
         except StoreReplacedError:
             if is_last:
                 raise
-            logger.warning("%s: the cache was cleared meanwhile: begun anew", desc)
+            logger.warning("%s: the cache was cleared meanwhile: starting again", desc)
     raise AssertionError
 
 
@@ -402,14 +402,14 @@ def _prepare(
         logger.warning("%s: %d of %d images left out, such as %s: %s", desc, len(skipped), n_images, *skipped[0][::2])
     if not kept:
         raise DatasetError(f"{desc}: none of the {len(skipped)} images can be read")
-    logger.info("%s: %d images of %dx%d pixels lie in %s", desc, len(kept), *size, store.folder)
+    logger.info("%s: %d images of %dx%d pixels are stored in %s", desc, len(kept), *size, store.folder)
     positions, names, results = zip(*kept, strict=True)
     places, found = zip(*results, strict=True)
     contents = tuple(fingerprint.content for fingerprint in found)
     _warn_if_drawn_anew(
         source,
         found,
-        "each was drawn once, and training sees it alike in every epoch; take out what is random and pass "
+        "each image was drawn once, and training uses it unchanged in every epoch; remove the random map and pass "
         "augmenter=Augmenter(...)",
     )
     fingerprints = Fingerprints.from_keys_and_hashes(_known_keys(X, np.array(positions)), found)
@@ -426,7 +426,7 @@ def _prepare(
 def _decoder(
     source: ImageSource, size: tuple[int, int], positions: Sequence[int], contents: Sequence[bytes]
 ) -> Make | None:
-    """Return what decodes prepared images again; a stream cannot go back."""
+    """Return the function that decodes prepared images again; None for a stream, which cannot be read again."""
     items: Any = source.items
     if isinstance(items, Stream):
         return None
@@ -438,7 +438,7 @@ def _decoder(
             pixels = load_image(held, size)
             is_same = content_of(held) == contents[row]
         except ImageError as error:
-            raise CacheError(f"{error}: it is needed again, for what was kept of it is damaged") from error
+            raise CacheError(f"{error}: it is needed again, because its stored copy is damaged") from error
         if not is_same:
             raise CacheError(f"{name_item(image, positions[row])}: was changed since it was prepared; start again")
         return pixels
@@ -450,7 +450,7 @@ def _decoder(
 
 
 def _known_keys(X: Any, rows: NDArray[np.intp]) -> dict[str, NDArray[np.uint64]]:
-    """Ids, lesions and patients of those rows, where X is a dataset that knows them."""
+    """Return ids, lesions and patients of some rows, if X is a dataset that has them."""
     if not hasattr(X, "identify"):
         return {}
     return dict(X.identify(("id", *GROUP_KINDS)).fingerprints[rows].keys)

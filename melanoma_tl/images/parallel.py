@@ -1,4 +1,4 @@
-"""Map in threads, in order, with a bound; take items in batches."""
+"""Threaded map with a bounded window, and batching of iterables."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +10,10 @@ _R = TypeVar("_R")
 
 
 def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: int = 64) -> Iterator[_R]:
-    """Apply a function to items in threads, in order, with a bounded number in flight.
+    """Apply a function to items in threads, in order, with a limited number of pending items.
 
-    Pillow decodes and resizes outside the interpreter lock, so threads use every
-    core; the window keeps memory constant however many items there are.
+    Pillow releases the interpreter lock while it decodes and resizes, so that threads use every
+    core; the window keeps memory constant for any number of items.
 
     Parameters
     ----------
@@ -22,12 +22,12 @@ def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: i
     items : iterable
         The items, consumed as they are needed.
     window : int, default=64
-        How many items may be waiting or done but not yet taken.
+        Largest number of items that are waiting, or done but not yet consumed.
 
     Yields
     ------
     object
-        What the function returned for each item, in the order of the items.
+        The result for each item, in the order of the items.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -42,32 +42,32 @@ def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: i
 
 
 def take(items: Iterable[_T], n: int) -> Iterator[_T]:
-    """Take the first items, or all where there are fewer.
+    """Return the first items, or all if there are fewer.
 
     Parameters
     ----------
     items : iterable
-        Anything; of an iterator not one more is drawn.
+        The items; not one more than needed is consumed.
     n : int
-        How many, of any size: ``islice`` knows none above ``sys.maxsize``.
+        Number of items; unlike for ``islice`` it may exceed ``sys.maxsize``.
 
     Returns
     -------
     iterator
-        Over up to n of them.
+        Iterator over up to n items.
     """
     return (item for _, item in zip(range(n), items, strict=False))
 
 
 def batched(items: Iterable[_T], batch_size: int) -> Iterator[list[_T]]:
-    """Cut items into lists, the last of which may be shorter.
+    """Split items into lists of equal length; the last may be shorter.
 
     Parameters
     ----------
     items : iterable
         The items, consumed as they are needed.
     batch_size : int
-        Items a list.
+        Items per list.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""From what an image file holds to the picture that viewers show: 8-bit RGB, upright, on white."""
+"""Conversion of image files to the picture that viewers show: 8-bit RGB, upright, on white."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ TURNS = {
     7: Turn.TRANSVERSE,
     8: Turn.ROTATE_90,
 }
-"""What brings a picture upright, by its EXIF orientation (Exif 2.32, table 6, "Orientation")."""
+"""The operation that turns a picture upright, by its EXIF orientation (Exif 2.32, table 6, "Orientation")."""
 
 _MAX_SAMPLE_VALUES = (341, 281)  # SMaxSampleValue and MaxSampleValue of TIFF 6.0
 _UNSIGNED, _WHITE_IS_ZERO = 1, 0
 _BRIGHT = 99
-"""Per cent of the values up to which a picture must use its range: a hot pixel or white letters do not count."""
+"""Percentile of the values that must use the range of the file; hot pixels or white letters lie above it."""
 
 _OF_MOST = f"{_BRIGHT} % of its values are at most"
 
@@ -34,26 +34,26 @@ _SEE_THROUGH = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 _BYTES_A_PIXEL = 8
-"""Red, green, blue and opacity of 16 bits: no format that is read needs more."""
+"""Red, green, blue and opacity with 16 bits: no supported format needs more."""
 
 _BYTES_BESIDE = 2**24
-"""What else may stand in a file: EXIF data, colour profiles, previews."""
+"""Allowance for other contents of a file: EXIF data, colour profiles, previews."""
 
 
 def check_bytes(n_bytes: int, name: str) -> None:
-    """Stop at what takes more memory than an image can need, before it is read or unpacked.
+    """Raise an error for a file that needs more memory than an image can, before it is read or decompressed.
 
     Parameters
     ----------
     n_bytes : int
-        What it says that it takes.
+        Declared size.
     name : str
-        What errors call it.
+        Name of the image in error messages.
 
     Raises
     ------
     ImageError
-        If it is more than Pillow's limit of pixels takes.
+        If the size exceeds that of an image at Pillow's pixel limit.
     """
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and n_bytes > limit * _BYTES_A_PIXEL + _BYTES_BESIDE:
@@ -65,7 +65,7 @@ def check_bytes(n_bytes: int, name: str) -> None:
 
 
 def read_orientation(image: Image.Image) -> int:
-    """Read the EXIF orientation of an image, as it stands there.
+    """Read the EXIF orientation of an image.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def read_orientation(image: Image.Image) -> int:
     Returns
     -------
     int
-        1 to 8; 1 (upright) where nothing, nonsense or damaged EXIF data stand there, as viewers do.
+        1 to 8; 1 (upright) if it is missing, invalid or damaged, as in viewers.
     """
     try:
         orientation = image.getexif().get(Base.Orientation, 1)
@@ -85,19 +85,19 @@ def read_orientation(image: Image.Image) -> int:
 
 
 def as_stored(picture: Image.Image, orientation: int) -> Image.Image:
-    """Turn a picture back to how its pixels lie in the file.
+    """Rotate or mirror a picture back to its pixels as stored in the file.
 
     Parameters
     ----------
     picture : PIL.Image.Image
-        Upright.
+        The upright picture.
     orientation : int
         From `read_orientation`, 2 to 8.
 
     Returns
     -------
     PIL.Image.Image
-        What a copy shows that has lost its EXIF data.
+        The picture that a copy without EXIF data shows.
     """
     turn = TURNS[orientation]
     back = {Turn.ROTATE_90: Turn.ROTATE_270, Turn.ROTATE_270: Turn.ROTATE_90}
@@ -105,7 +105,7 @@ def as_stored(picture: Image.Image, orientation: int) -> Image.Image:
 
 
 def shown_size(image: Image.Image) -> tuple[int, int]:
-    """Return the size that an image is shown at, without decoding it.
+    """Return the size of an image as shown, without decoding it.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def shown_size(image: Image.Image) -> tuple[int, int]:
         (width, height) in pixels.
     """
     width, height = image.size
-    # Pillow turns TIFF files itself, and knows their size upright from the start.
+    # Pillow applies the orientation of TIFF files itself; their size is that of the upright picture.
     on_its_side = image.format != "TIFF" and read_orientation(image) >= 5
     return (height, width) if on_its_side else (width, height)
 
@@ -131,25 +131,25 @@ def as_shown(image: Image.Image, name: str) -> Image.Image:
     image : PIL.Image.Image
         Decoded or not.
     name : str
-        What errors call it.
+        Name of the image in error messages.
 
     Returns
     -------
     PIL.Image.Image
-        Mode "RGB"; never the same object.
+        A new image of mode "RGB".
 
     Raises
     ------
     ImageError
-        If the file does not say which values are black and white.
+        If the file does not define the values of black and white.
     """
     rgb = _on_white(_to_eight_bits(image, name))
-    turn = TURNS.get(read_orientation(image))  # after decoding, for Pillow's TIFF reader turns its images by itself
+    turn = TURNS.get(read_orientation(image))  # after decoding, because Pillow's TIFF reader turns images itself
     return rgb if turn is None else rgb.transpose(turn)
 
 
 def _to_eight_bits(image: Image.Image, name: str) -> Image.Image:
-    bits = _declared_bits(image)  # before decoding: afterwards a PNG does not know any more
+    bits = _declared_bits(image)  # before decoding, which removes it from a PNG
     image.load()
     if image.mode == "F" or bits is None:
         kind = "floating-point pixels" if image.mode == "F" else f"integers of mode {image.mode!r}"
@@ -163,7 +163,7 @@ def _to_eight_bits(image: Image.Image, name: str) -> Image.Image:
 
 
 def _checked(image: Image.Image, bits: int, name: str) -> Image.Image:
-    """Check the range of a colour image of which Pillow keeps the upper eight bits: the uppermost is among them."""
+    """Check that a colour image of which Pillow keeps the upper eight bits uses its range."""
     highest = max(_highest(image))
     if not highest:
         raise ImageError(
@@ -174,14 +174,14 @@ def _checked(image: Image.Image, bits: int, name: str) -> Image.Image:
     check_range(highest, 8, name, shift=bits - 8)
     upper = np.asarray(image.convert("RGB") if image.mode in _SEE_THROUGH else image)
     check_range(int(np.percentile(upper, _BRIGHT, method="lower")), 8, name, shift=bits - 8, of=_OF_MOST)
-    if "transparency" in image.info:  # one colour of 16 bits, which has no counterpart among those of 8
+    if "transparency" in image.info:  # a 16-bit colour without an 8-bit equivalent
         image = image.copy()
         del image.info["transparency"]
     return image
 
 
 def _declared_bits(image: Image.Image) -> int | None:
-    """Return how many bits a channel has, as the file says; None where it does not say what is black and white."""
+    """Return the declared bits per channel; None if the file does not define the values of black and white."""
     tags = _tags(image)
     if tags:
         highest = next((tags[tag] for tag in _MAX_SAMPLE_VALUES if tag in tags), None)
@@ -195,7 +195,7 @@ def _declared_bits(image: Image.Image) -> int | None:
     if image.mode == "I":
         return None
     arguments = [tile[3] for tile in getattr(image, "tile", ())]
-    if image.format == "PPM":  # a largest value of its own, to which Pillow scales
+    if image.format == "PPM":  # declares its own largest value, and Pillow scales by it
         return max([8, *(one[1].bit_length() for one in arguments if isinstance(one, tuple))])
     return 16 if image.format == "PNG" and any(";16" in str(one) for one in arguments) else 8
 
@@ -215,21 +215,21 @@ def reduce_to_eight_bits(values: NDArray[Any], bits: int, name: str) -> NDArray[
     Parameters
     ----------
     values : ndarray of unsigned integers
-        Of any shape.
+        Values of any shape.
     bits : int
-        How many bits a value has, as the file says; fewer than 8 are spread.
+        Declared bits per value; fewer than 8 are scaled up.
     name : str
-        What errors call the image.
+        Name of the image in error messages.
 
     Returns
     -------
     ndarray of uint8
-        Of the same shape, 0 to 255.
+        Values of the same shape, 0 to 255.
 
     Raises
     ------
     ImageError
-        If a value does not fit, or the uppermost of more than eight bits is never used.
+        If a value exceeds the declared range, or the highest of more than eight bits is never used.
     """
     check_range(int(values.max(initial=0)), bits, name)
     if bits > 8 and values.size:
@@ -238,28 +238,28 @@ def reduce_to_eight_bits(values: NDArray[Any], bits: int, name: str) -> NDArray[
 
 
 def check_range(highest: int, bits: int, name: str, *, shift: int = 0, of: str = "its largest value is") -> None:
-    """Stop at an image that may use a smaller range than its file says: read as it stands, it would be nearly black.
+    """Raise an error for an image that may use a smaller range than declared, and so would become nearly black.
 
-    A picture in which no value reaches the upper half of what more than eight bits can hold is either very dark, or
-    holds data of fewer bits. Nothing in the file tells which; photographs of skin reach the upper half.
+    If no value of an image of more than eight bits reaches the upper half of the range, the image is either very dark,
+    or holds data of a smaller bit depth. The file does not tell which; photographs of skin reach the upper half.
 
     Parameters
     ----------
     highest : int
         The largest value.
     bits : int
-        How many bits it has.
+        Bits per value.
     name : str
-        What errors call the image.
+        Name of the image in error messages.
     shift : int, default=0
-        How many further bits were cut off before.
+        Number of lower bits that were dropped before.
     of : str, default="its largest value is"
-        What `highest` is, for a message.
+        Description of `highest` in the message.
 
     Raises
     ------
     ImageError
-        If it does.
+        If the upper half of the range is never reached.
     """
     used = highest.bit_length()
     if used > bits:
@@ -275,7 +275,7 @@ def check_range(highest: int, bits: int, name: str, *, shift: int = 0, of: str =
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Convert to RGB; what is transparent lies on white, as on a page."""
+    """Convert to RGB; transparent pixels are blended with white."""
     if image.mode not in _SEE_THROUGH and "transparency" not in image.info:
         return image.convert("RGB")
     layer = image.convert("RGBA")

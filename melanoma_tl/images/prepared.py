@@ -1,4 +1,4 @@
-"""Images decoded and resized once, on disk, for every run that needs them at that size."""
+"""The store of decoded and resized images on disk, shared by all runs that need the same size."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from melanoma_tl.images.parallel import map_threaded
 
 
 class PreparedStore:
-    """All images of one size.
+    """The store of all images of one size.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class PreparedStore:
     Attributes
     ----------
     recipe : str
-        How their pixels were made: whatever changes a pixel is part of it.
+        Everything that determines the pixels.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
@@ -36,17 +36,17 @@ class PreparedStore:
         self.folder = self._arrays.folder
 
     def prepare(self, images: Sequence[ImageLike]) -> list[tuple[Any, Fingerprint] | ImageError]:
-        """Decode and resize those of a few images that are not there yet, in threads.
+        """Decode and resize, in threads, those images that are not yet stored.
 
         Parameters
         ----------
         images : sequence of path, PIL.Image.Image or ndarray
-            As many as fit into memory.
+            Images that fit into memory together.
 
         Returns
         -------
         list of (tuple, Fingerprint) or ImageError
-            Place and fingerprint of each; what is wrong, where one cannot be decoded.
+            Place and fingerprint of each image, or the error if it cannot be decoded.
 
         Raises
         ------
@@ -63,12 +63,12 @@ class PreparedStore:
                 return [(places[row], one) if isinstance(one, Fingerprint) else one for row, one in enumerate(found)]
             rows = [*missing.values()]
             if rows == before:
-                raise CacheError(f"{self.folder}: does not keep what is put there; delete it, for it is damaged")
+                raise CacheError(f"{self.folder}: does not return what was stored; it is damaged: delete it")
             self._add(images, found, rows)
             before = rows
 
     def _add(self, images: Sequence[ImageLike], found: list[Fingerprint | ImageError], rows: list[int]) -> None:
-        """Decode and store some of the images; what comes out of it, other than was found before, is noted there."""
+        """Decode and store some of the images; results that differ from `found` replace its entries."""
         new = {}
         decoded = map_threaded(self._decode, [(images[row], found[row]) for row in rows])
         for row, result in zip(rows, decoded, strict=True):
@@ -80,7 +80,7 @@ class PreparedStore:
         self._arrays.add(new)
 
     def _decode(self, pair: tuple[ImageLike, Any]) -> tuple[Fingerprint, NDArray[np.uint8]] | ImageError:
-        """Decode an image, and give it the fingerprint of the bytes that were decoded: a file may change meanwhile."""
+        """Decode an image; return it with the fingerprint of the same bytes, because the file may change meanwhile."""
         image, fingerprint = pair
         try:
             held = hold(image)
@@ -97,9 +97,9 @@ class PreparedStore:
         Parameters
         ----------
         places : ndarray of shape (n_images,) and dtype PLACE
-            From `prepare`.
+            Places from `prepare`.
         make : callable, optional
-            Decodes those again that turn out to be damaged.
+            Function that decodes damaged images again.
 
         Returns
         -------

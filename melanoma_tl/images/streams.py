@@ -1,4 +1,4 @@
-"""Images and labels that a `tf.data.Dataset` gives one after the other, in an order that may be new each time."""
+"""Images and labels from a `tf.data.Dataset`, whose order may differ in each pass."""
 
 import hashlib
 import re
@@ -13,18 +13,18 @@ from melanoma_tl.images.parallel import take
 from melanoma_tl.labels.classes import as_labels
 
 _INFINITE, _UNKNOWN = -1, -2
-"""What `cardinality()` says of a dataset that is repeated for ever, and of one whose end cannot be foreseen."""
+"""Values of `cardinality()` for an infinite dataset, and for one of unknown length."""
 
 _FEWEST_REPEATS = 1000
-"""Images in a row that were all there before, after which a dataset of unknown length may be called endless."""
+"""Number of repeated images in a row after which a dataset of unknown length may count as infinite."""
 
 _MOST_UNFORESEEN = 50_000
-"""Images after which a dataset of unknown length is called endless, for what is kept of each fills memory and disk.
+"""Number of images after which a dataset of unknown length counts as infinite, before it fills memory and disk.
 The largest set of dermoscopic images with labels, ISIC 2020, has 33,126."""
 
 
 def is_stream(X: Any) -> bool:
-    """Return whether something is a `tf.data.Dataset`.
+    """Return whether an object is a `tf.data.Dataset`, without importing TensorFlow.
 
     Parameters
     ----------
@@ -34,33 +34,33 @@ def is_stream(X: Any) -> bool:
     Returns
     -------
     bool
-        Without importing TensorFlow.
+        True for a `tf.data.Dataset`.
     """
     return hasattr(X, "as_numpy_iterator") and hasattr(X, "element_spec")
 
 
 class Stream:
-    """The images of a `tf.data.Dataset`, batched or not; their labels are noted as they pass.
+    """The images of a `tf.data.Dataset`, batched or not; labels are recorded while images are read.
 
-    Labels and images must come from one pass: a dataset that shuffles, as those of Keras do, has another order
-    in the next.
+    Labels and images must come from the same pass: a dataset that shuffles, as those of Keras do, has a different
+    order in the next.
 
     Parameters
     ----------
     dataset : tf.data.Dataset
-        Of uint8 images (height, width, 3) or batches of them, alone or as (image, label).
+        A dataset of uint8 images (height, width, 3) or batches of them, alone or as (image, label).
 
     Attributes
     ----------
     labelled : bool
-        Whether labels come with the images.
+        Whether the dataset yields labels.
     length : int or None
-        Number of images, where it is known beforehand.
+        Number of images, if it is known in advance.
 
     Raises
     ------
     DatasetError
-        If it gives something else, is empty or never ends.
+        If the dataset yields anything else, is empty or infinite.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -78,7 +78,7 @@ class Stream:
         self.length = self._n_elements if is_known else None
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the images, from the first one on."""
+        """Yield all images of a new pass."""
         self._labels = []
         pairs = self._pairs() if self._n_elements >= 0 else _ending(self._pairs())
         for image, label in pairs:
@@ -105,17 +105,17 @@ class Stream:
             raise DatasetError("X holds no image: the tf.data.Dataset is empty")
 
     def labels(self) -> NDArray[Any]:
-        """Return the labels of the images that have passed.
+        """Return the labels of the images read in the last pass.
 
         Returns
         -------
         ndarray of shape (n_images,)
-            Classes, in the order of the images; of one-hot labels the place of the 1.
+            Labels in the order of the images; one-hot labels become the index of the 1.
 
         Raises
         ------
         DatasetError
-            If one is missing, or they are no classes.
+            If a label is missing or invalid.
         """
         return as_labels(self._labels, name="the labels of the tf.data.Dataset")
 
@@ -125,18 +125,18 @@ class Stream:
         Parameters
         ----------
         n : int
-            How many.
+            Number of images.
 
         Returns
         -------
         list of ndarray
-            In whatever order that pass has; no label is noted.
+            The images, in the order of that pass; no labels are recorded.
         """
         return [image for image, _ in take(self._pairs(), n)]
 
 
 def _first_line(error: Exception) -> str:
-    """Return what went wrong, without the name that TensorFlow gives to its own operation."""
+    """Return the first line of an error, without the name of TensorFlow's own operation."""
     return re.sub(r"^\{\{.*?\}\}+ ?", "", str(error)).strip().splitlines()[0][:300]
 
 
@@ -148,7 +148,7 @@ def _take_apart(images: NDArray[Any], labels: Any) -> Iterator[tuple[NDArray[Any
         yield from ((image, None) for image in images)
     elif np.shape(labels)[:1] != images.shape[:1]:
         raise DatasetError(
-            f"a tf.data.Dataset must give one label an image, got a batch of {len(images)} images with labels of shape "
+            f"a tf.data.Dataset must give one label per image, got a batch of {len(images)} images, labels of shape "
             f"{np.shape(labels)}"
         )
     else:
@@ -156,7 +156,7 @@ def _take_apart(images: NDArray[Any], labels: Any) -> Iterator[tuple[NDArray[Any
 
 
 def _read_spec(dataset: Any) -> tuple[Any, bool]:
-    """Return what the images are, and whether labels are beside them."""
+    """Return the specification of the images, and whether the dataset yields labels."""
     spec = dataset.element_spec
     if isinstance(spec, Mapping):
         raise DatasetError(_of_a_mapping(spec))
@@ -208,7 +208,7 @@ _WHAT_NUMBERS_MEAN = (
 
 
 def _number_of(label: Any) -> str:
-    """Write how a label of Keras becomes the number of its folder: whole, in a column of one, or one-hot."""
+    """Return the expression that converts a label of Keras (integer, column or one-hot) to a class index."""
     width = label.shape[-1] if label.shape.rank else None
     batched = label.shape.rank == 2
     if batched and width != 1:
@@ -227,20 +227,20 @@ def _of_a_mapping(spec: Mapping[str, Any]) -> str:
 
 
 def _one_label(label: Any) -> Any:
-    """Take the class out of what stands beside an image: itself, an array of it alone, or one-hot."""
+    """Return the label of an image from a scalar, an array of one element, or a one-hot array."""
     array = np.asarray(label)
     if array.size == 1:
         return array.item()
     if array.ndim == 1 and array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all() and array.sum() == 1:
         return int(array.argmax())
     raise DatasetError(
-        f"a tf.data.Dataset must give one label an image, or one-hot labels, got {array.dtype} of shape {array.shape}"
+        f"a tf.data.Dataset must give one label per image, or one-hot labels, got {array.dtype} of shape {array.shape}"
         + (f" ({array.tolist()})" if array.size < 9 else "")
     )
 
 
 def _ending(pairs: Iterator[tuple[NDArray[Any], Any]]) -> Iterator[tuple[NDArray[Any], Any]]:
-    """Stop where a dataset of unknown length seems to have no end."""
+    """Raise an error if a dataset of unknown length seems to be infinite."""
     seen: set[bytes] = set()
     n_repeats = 0
     for n_before, (image, label) in enumerate(pairs):

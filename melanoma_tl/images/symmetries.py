@@ -1,4 +1,4 @@
-"""The symmetries of the square: a lesion mirrored or turned is the same lesion, and should get the same score."""
+"""The eight symmetries of the square, under which the score of a lesion should not change."""
 
 from collections.abc import Iterator
 
@@ -8,29 +8,30 @@ from numpy.typing import NDArray
 from melanoma_tl.errors import ParameterError
 
 LEFT_RIGHT, UP_DOWN, TRANSPOSED = 1, 2, 4
-"""What the number of a symmetry is the sum of."""
+"""Summands of the number of a symmetry."""
 
 COUNTS = (1, 2, 4, 8)
-"""How many symmetries form a group: the image itself; and its left-right mirror image; and upside down and turned by
-180 degrees; and the transposes of these four, which are the turns by 90 degrees and the mirror images at the diagonals.
+"""Sizes of the groups of symmetries: 1, the identity; 2, with the left-right mirror image; 4, with the upside-down
+mirror image and the rotation by 180 degrees; 8, with the transposes of these four (rotations by 90 degrees and mirror
+images at the diagonals).
 
-In a group, a view of a view is another view of the image, so that the mean over the views is the same for each."""
+In a group, a view of a view is another view of the same image, so that all views have the same mean score."""
 
 
 def check_tta(tta: int, size: tuple[int, int]) -> None:
-    """Check how many symmetries are asked for.
+    """Check the number of views for test-time augmentation.
 
     Parameters
     ----------
     tta : {1, 2, 4, 8}
-        How many.
+        Number of views.
     size : tuple of int
         (height, width) of the images in pixels.
 
     Raises
     ------
     ParameterError
-        If transposes are asked for and the images are not square.
+        If the number is 8 and the images are not square.
     """
     if tta == 8 and size[0] != size[1]:
         raise ParameterError(
@@ -46,12 +47,12 @@ def symmetric_views(images: NDArray[np.uint8], count: int) -> Iterator[NDArray[n
     images : ndarray of shape (n_images, height, width, channels)
         The images; square for 8 views.
     count : {1, 2, 4, 8}
-        How many symmetries, in the order of `COUNTS`.
+        Number of symmetries, one of `COUNTS`.
 
     Yields
     ------
     ndarray of shape (n_images, height, width, channels)
-        One view of all images at a time, the untouched images first.
+        One view of all images at a time, the unchanged images first.
 
     Examples
     --------
@@ -64,19 +65,19 @@ def symmetric_views(images: NDArray[np.uint8], count: int) -> Iterator[NDArray[n
 
 
 def mirror(images: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
-    """Return images under one of the eight symmetries.
+    """Apply one of the eight symmetries to images.
 
     Parameters
     ----------
     images : ndarray of shape (n_images, height, width, channels)
         The images; square for numbers of 4 and more.
     number : int
-        The sum of 1 for left and right exchanged, 2 for up and down, and 4 for rows and columns, in this order.
+        The sum of 1 (exchange left and right), 2 (exchange up and down) and 4 (transpose), applied in this order.
 
     Returns
     -------
     ndarray of shape (n_images, height, width, channels)
-        The untouched images for 0.
+        The transformed images; for 0 the unchanged images.
     """
     if number & LEFT_RIGHT:
         images = images[:, :, ::-1]
@@ -84,4 +85,4 @@ def mirror(images: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
         images = images[:, ::-1]
     if number & TRANSPOSED:
         images = images.swapaxes(1, 2)
-    return np.ascontiguousarray(images)  # PyTorch takes no negative strides
+    return np.ascontiguousarray(images)  # PyTorch does not support negative strides

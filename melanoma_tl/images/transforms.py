@@ -1,4 +1,4 @@
-"""Change one image as an augmenter draws it: moved by one affine map, coloured, then mirrored."""
+"""The transformation of one augmented view: an affine map, a change of colours, then a symmetry."""
 
 from dataclasses import dataclass
 
@@ -9,25 +9,25 @@ from skimage.transform import warp
 from melanoma_tl.images.symmetries import mirror
 
 FILL_MODES = {"constant": "constant", "nearest": "edge", "reflect": "symmetric", "wrap": "wrap"}
-"""What fills pixels that move in from outside: names of Keras and SciPy, and those that scikit-image has from NumPy."""
+"""Fill modes for pixels from outside the image: names in Keras and SciPy, and their names in scikit-image."""
 
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """How one view differs from its image.
+    """The transformation from an image to one of its views.
 
     Attributes
     ----------
     rotation : float
-        Of the image, counter-clockwise as one looks at it, in degrees.
+        Counter-clockwise rotation of the image, in degrees.
     row_shift, column_shift : float
-        How far up and to the left the image moves, before it is rotated, as a share of the height and of the width.
+        Shift of the image up and to the left, before the rotation, as a share of its height and width.
     zoom : float
         Factor of the field of view.
     saturation, contrast : float
         Factors, 1 for no change.
     brightness : float
-        What is added, as a share of the full range.
+        Value that is added, as a share of the full range.
     symmetry : int
         Number of a symmetry of the square, as `melanoma_tl.images.symmetries.mirror` takes it.
     """
@@ -47,21 +47,21 @@ class ImageTransform:
         Parameters
         ----------
         image : ndarray of shape (height, width, 3) and dtype uint8
-            Raw RGB, 0 to 255; left as it is.
+            Raw RGB, 0 to 255; not modified.
         fill_mode : {"nearest", "constant", "reflect", "wrap"}
-            What fills the pixels that move in from outside.
+            Fill mode for pixels from outside the image.
 
         Returns
         -------
         ndarray of shape (height, width, 3) and dtype uint8
-            Rounded once, after all changes; square for a transposing symmetry.
+            The view, rounded once after all changes. Transposing symmetries need square images.
         """
         moves = (self.rotation, self.row_shift, self.column_shift, self.zoom) != (0.0, 0.0, 0.0, 1.0)
         colours = (self.saturation, self.contrast, self.brightness) != (1.0, 1.0, 0.0)
         if moves or colours:
             pixels = image.astype(np.float32)
             if moves:
-                # Bilinear. One interpolation for all moves: each more would blur the image again.
+                # Bilinear. A single interpolation for all geometric changes, because each one blurs the image.
                 pixels = warp(pixels, self._matrix(image), order=1, mode=FILL_MODES[fill_mode], preserve_range=True)
             if colours:
                 pixels = self._colour(pixels)
@@ -69,7 +69,7 @@ class ImageTransform:
         return mirror(image[np.newaxis], self.symmetry)[0]
 
     def _matrix(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return the map from (x, y) of the view to (x, y) of the image, in pixels.
+        """Return the affine map from (x, y) of the view to (x, y) of the image, in pixels.
 
         As in Keras's ``ImageDataGenerator``, a view is zoomed, then shifted, then rotated about the centre of the
         image: rotation @ shift @ zoom.
@@ -89,7 +89,7 @@ class ImageTransform:
             largest = np.divide(highest, highest - lowest, out=np.ones_like(highest), where=highest > lowest)
             pixels = highest - (highest - pixels) * np.minimum(self.saturation, largest)
         if self.contrast != 1.0:
-            mean = pixels.mean(axis=(0, 1))  # of each colour, as Keras's RandomContrast has it
+            mean = pixels.mean(axis=(0, 1))  # of each colour, as in Keras's RandomContrast
             pixels = (pixels - mean) * self.contrast + mean
         return pixels + 255 * self.brightness
 

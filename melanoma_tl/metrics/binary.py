@@ -4,7 +4,7 @@ Class 1 is melanoma, a score is the probability of melanoma, and an image is
 predicted melanoma when its score lies strictly above the threshold, which is the
 rule of the ISIC challenges.
 
-Four ways to an interval:
+The intervals are computed in four ways:
 
 * AUC and average precision have intervals on the logit scale
   (`melanoma_tl.metrics.intervals`).
@@ -14,12 +14,11 @@ Four ways to an interval:
   half an image is added to each count [4]_.
 * Every other metric gets the percentile bootstrap [2]_ (`melanoma_tl.metrics.resampling`).
 
-Where images belong together (several of one patient), the first take the variance
-between patients, the second count the independent images that theirs are worth [6]_,
-and all others take the percentile bootstrap over the patients.
+Where images are grouped (several of one patient), AUC and average precision use the
+variance between patients, proportions use Wilson's interval with the effective sample
+size [6]_, and all other metrics use the percentile bootstrap over the patients.
 
-Where a denominator is zero the metric is undefined and its value is NaN, never
-0 and never 1.
+A metric whose denominator is zero is undefined; its value is NaN.
 
 References
 ----------
@@ -33,8 +32,8 @@ References
 .. [4] H. M. Pettigrew, J. J. Gart and D. G. Thomas, "The bias and higher cumulants of
    the logarithm of a binomial variate", Biometrika 73, 1986.
 .. [5] D. K. McClish, "Analyzing a portion of the ROC curve", Medical Decision Making 9,
-   1989; as ``score`` of the ISIC 2024 challenge on Kaggle has it, sensitivities for
-   false positive rates.
+   1989; here over a range of sensitivities instead of false positive rates, as in
+   ``score`` of the ISIC 2024 challenge on Kaggle.
 .. [6] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary
    data", Biometrics 48, 1992; L. Kish, "Survey Sampling", 1965: the design effect.
 """
@@ -61,11 +60,11 @@ from melanoma_tl.metrics.resampling import Resampling, ScoreCounts, method_name,
 from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored
 
 _LEAST_SENSITIVITY = 0.8
-"""From which sensitivity on the partial AUC counts, as in the ISIC 2024 challenge."""
+"""Lower end of the sensitivities that the partial AUC covers, as in the ISIC 2024 challenge."""
 
 
 def roc_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
-    """Area under the ROC curve: how often a melanoma outscores a benign lesion, ties counting half.
+    """Compute the area under the ROC curve: how often a melanoma outscores a benign lesion; a tie counts one half.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def roc_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
 
 
 def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
-    """Average precision: the precision at each score that occurs, weighted by the melanomas found there.
+    """Compute the average precision: the mean of the precision at each score, weighted by the melanomas with it.
 
     Parameters
     ----------
@@ -107,7 +106,7 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
     -------
     float
         0 to 1, equal to ``sklearn.metrics.average_precision_score``: a sum of
-        steps, without interpolation, which would flatter.
+        steps, because linear interpolation would be too high.
 
     Raises
     ------
@@ -124,7 +123,7 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
 
 
 def partial_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
-    """Area between the ROC curve and the sensitivity 0.8: what the ISIC 2024 challenge ranked by.
+    """Compute the partial AUC above the sensitivity 0.8, by which the ISIC 2024 challenge ranked.
 
     Parameters
     ----------
@@ -136,8 +135,8 @@ def partial_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     Returns
     -------
     float
-        0 to 0.2: the specificity, summed over sensitivities from 0.8 to 1; 0.02 for scores by chance. It is not
-        rescaled to end at 1, as `sklearn.metrics.roc_auc_score` does [5]_.
+        0 to 0.2: the specificity, integrated over sensitivities from 0.8 to 1 [5]_; 0.02 for random scores. It is not
+        rescaled to 1, as ``max_fpr`` of `sklearn.metrics.roc_auc_score` does.
 
     Raises
     ------
@@ -164,7 +163,7 @@ def score_metrics(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> dict[str, Metric]:
-    """All metrics of a set of scores, with intervals.
+    """Compute all metrics of a set of scores, with intervals.
 
     Parameters
     ----------
@@ -181,8 +180,8 @@ def score_metrics(
     random_state : int, default=0
         Seed of the bootstrap.
     groups : array-like of shape (n,), optional
-        What each image belongs to, such as its patient: images of one group are drawn
-        together. A missing entry is a group of its own.
+        The group of each image, such as its patient: images of one group are resampled
+        together. An image with a missing entry forms a group of its own.
 
     Returns
     -------
@@ -198,13 +197,12 @@ def score_metrics(
 
     Notes
     -----
-    Metrics that depend on the share of melanomas (`OF_PREVALENCE`) are resampled as the images were drawn,
-    from all of them; the others within each class, which keeps the class sizes.
+    Metrics that depend on the prevalence (`OF_PREVALENCE`) are resampled from all images; the
+    others within each class, which keeps the class sizes.
 
-    The percentile bootstrap cannot see errors that did not occur: where every image
-    is called right, F1 has the interval [1, 1], whatever the n. The number of resamples
-    limits the precision of the ends to about
-    0.002 at the default.
+    The percentile bootstrap cannot account for errors that did not occur: where every image
+    is predicted correctly, F1 has the interval [1, 1], whatever the n. With the default number
+    of resamples, the ends of the intervals vary by about 0.002 from seed to seed.
 
     Examples
     --------
@@ -228,7 +226,7 @@ def resampled_metrics(
     n_resamples: int,
     random_state: int,
 ) -> dict[str, Metric]:
-    """Do what `score_metrics` does, with everything checked before; a class may be missing.
+    """Compute the metrics of `score_metrics` for arguments that are already checked; a class may be missing.
 
     Parameters
     ----------
@@ -255,7 +253,7 @@ def resampled_metrics(
 def matrix_metrics(
     counts: ConfusionCounts, *, confidence: float = 0.95, n_resamples: int = 2000, random_state: int = 0
 ) -> dict[str, Metric]:
-    """All metrics of a confusion matrix, with intervals.
+    """Compute all metrics of a confusion matrix, with intervals.
 
     Parameters
     ----------
@@ -282,7 +280,7 @@ def matrix_metrics(
     """
     check_classes(counts.n_melanoma, counts.n_benign)
     check_bootstrap(confidence, n_resamples)
-    # A matrix is a set of scores that takes two values, the calls themselves.
+    # A confusion matrix is a set of scores with two values: the predictions themselves.
     tally = ScoreCounts(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
     resampling = Resampling.of_tally(tally, n_resamples, random_state)
     metrics = _with_intervals(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
@@ -292,14 +290,14 @@ def matrix_metrics(
 def tally_metrics(
     names: Iterable[str], melanoma: NDArray[np.int64], benign: NDArray[np.int64], n_above: int
 ) -> NDArray[np.float64]:
-    """Metrics of one or many tallies, without intervals.
+    """Compute metrics of the score counts of one or many resamples, without intervals.
 
     Parameters
     ----------
     names : iterable of str
         Some of `LABELS`.
     melanoma, benign : ndarray of int of shape (..., n_scores)
-        Images of each class at each distinct score, highest first; leading axes are resamples.
+        Number of images of each class at each distinct score, highest first; leading axes are resamples.
     n_above : int
         How many of the distinct scores are predicted melanoma.
 
@@ -317,7 +315,7 @@ def tally_metrics(
 
 
 def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
-    """Return which metrics are resampled within each class, and which with the share of melanomas.
+    """Split metrics into those resampled within each class and those resampled from all images.
 
     Parameters
     ----------
@@ -327,7 +325,7 @@ def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
     Returns
     -------
     list of tuple of (bool, list of str)
-        Whether the resampling is stratified, and the metrics that it serves.
+        Whether the resampling is stratified, and the metrics that it applies to.
     """
     wanted = list(names)
     within_classes = [name for name in wanted if name not in OF_PREVALENCE]
@@ -337,16 +335,17 @@ def by_resampling(names: Iterable[str]) -> list[tuple[bool, list[str]]]:
 
 # In the formulas below the last axis runs over distinct scores, highest first; leading axes are resamples.
 def _auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mann and Whitney's statistic: pairs won and half the pairs tied, over all pairs."""
+    """Compute the Mann-Whitney statistic: pairs won plus half the pairs tied, divided by all pairs."""
     outscoring = melanoma.cumsum(axis=-1) - melanoma / 2
     return divide((outscoring * benign).sum(axis=-1), melanoma.sum(axis=-1) * benign.sum(axis=-1))
 
 
 def _partial_auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sum up the specificity over the sensitivities above the one that counts; within a score it is a straight line."""
+    """Integrate the specificity over the sensitivities from 0.8 on; tied scores are joined by a straight line."""
     found, n_melanoma = melanoma.cumsum(axis=-1), melanoma.sum(axis=-1)
     above = np.clip(found - _LEAST_SENSITIVITY * n_melanoma[..., np.newaxis], 0, melanoma)
-    # Of the melanomas at a score those that count come last: by then half of that share of its benign images are left.
+    # Of tied melanomas the last ones lie above the sensitivity 0.8. Over their stretch of the straight line, on average
+    # half of the benign images on that stretch are still to come.
     alarms = benign.cumsum(axis=-1) - benign * (above / np.maximum(melanoma, 1) / 2)
     spared = benign.sum(axis=-1)[..., np.newaxis] - alarms
     return divide((above * spared).sum(axis=-1), n_melanoma * benign.sum(axis=-1))
@@ -354,7 +353,7 @@ def _partial_auc(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDAr
 
 def _average_precision(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
     found = melanoma.cumsum(axis=-1)
-    # A resample may leave the highest scores empty: no melanoma is found there, whatever the precision.
+    # A resample may have no image at the highest scores: the precision there is 0 / 0 and has the weight 0.
     predicted = np.maximum(found + benign.cumsum(axis=-1), 1)
     return divide((melanoma * (found / predicted)).sum(axis=-1), melanoma.sum(axis=-1))
 
@@ -362,7 +361,7 @@ def _average_precision(melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -
 def _ranked_figures(
     truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None, confidence: float
 ) -> dict[str, Metric]:
-    """Metrics of the order of the images, which have intervals by formula."""
+    """Compute the metrics of the ranking, which have intervals by formula."""
     names = ("auc", "average_precision")
     if truth.min() == truth.max():
         nothing = float("nan")
@@ -377,7 +376,7 @@ def _ranked_figures(
 def _grouped_proportions(
     truth: NDArray[np.int64], called: NDArray[np.bool_], groups: ArrayLike, confidence: float
 ) -> dict[str, Metric]:
-    """Wilson's intervals of as many independent images as those that belong together are worth [6]_."""
+    """Compute proportions of grouped images, with Wilson's intervals at the effective sample size [6]_."""
     group = number_groups(groups, len(truth))
     melanoma = truth == 1
     among = {
@@ -398,7 +397,7 @@ def _grouped_proportions(
 def _with_intervals(
     names: Collection[str], resampling: Resampling, threshold: float, confidence: float, method: str
 ) -> dict[str, Metric]:
-    """Metrics of a tally with intervals; those of counts by formula, unless the images belong together in groups."""
+    """Compute metrics of score counts; intervals of proportions and ratios by formula unless images are grouped."""
     scores, melanoma, benign = resampling.tally
     tp, fp = (int(side[scores > threshold].sum()) for side in (melanoma, benign))
     counts = ConfusionCounts(int(benign.sum()) - fp, fp, int(melanoma.sum()) - tp, tp)

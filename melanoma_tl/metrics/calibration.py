@@ -1,15 +1,15 @@
-"""Whether a score of 0.3 means melanoma in three of ten, and what to do when it does not.
+"""Calibration: corrections after which a score of 0.3 means melanoma in three of ten images.
 
-Three corrections, all increasing functions of the score, so that the ranking of the
+All three corrections are increasing functions of the score, so that the ranking of the
 images, and so the AUC, does not change:
 
-* Platt's sigmoid [1]_ is the logistic regression of the class on the log odds of the
+** Platt's sigmoid [1]_ is the logistic regression of the class on the log odds of the
   score: a slope, which corrects overconfidence, and an intercept, which corrects
   scores that are too high or too low on average.
-* Temperature scaling [2]_ is the slope only; its inverse is the temperature.
+* Temperature scaling [2]_ fits the slope only; its inverse is the temperature.
 * The prior shift [3]_ [4]_ moves probabilities from one prevalence to another, such as
-  from validation images with melanoma in a fifth to patients with melanoma in a fiftieth.
-  It supposes that melanomas look alike in both places, and benign lesions too.
+  from validation images with 20 % melanomas to patients with 2 %. It assumes that the
+  images of each class have the same distribution in both places.
 
 scikit-learn's ``CalibratedClassifierCV`` finds the same slope, intercept and temperature, but takes
 an estimator rather than scores.
@@ -39,7 +39,7 @@ from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.validation import check_scored, check_scores
 
 METHODS = ("sigmoid", "temperature")
-"""How scores are calibrated, as scikit-learn's ``CalibratedClassifierCV`` names it."""
+"""Calibration methods, with the names of scikit-learn's ``CalibratedClassifierCV``."""
 
 _METHOD_NAMES = {"sigmoid": "Platt's sigmoid", "temperature": "temperature scaling"}
 
@@ -52,11 +52,11 @@ _FIELDS = {
     "n_benign": COUNT | NONE,
     "n_melanoma": COUNT | NONE,
 }
-# A network scores in float32, which knows no probability nearer to 0 and 1 without being 0 or 1.
+# A network scores in float32; no float32 below 1 is much nearer to 1 than this.
 EDGE = float(np.finfo(np.float32).eps)
-# A correlation of scores and classes that is nothing but the rounding of its sum.
+# A correlation of scores and classes below this is rounding error.
 _NOTHING = 1e-9
-# Further than any log odds: those of EDGE are 16, and no more is needed to match a share of 1 in 1e9.
+# Beyond all log odds: those of EDGE are 16, and a share of 1 in 1e9 needs no more than 40.
 FAR = 40.0
 
 
@@ -74,9 +74,9 @@ class Calibration:
         Prevalence of melanoma for which the probabilities are valid before and after
         calibration, each between 0 and 1; both or neither.
     method : {"sigmoid", "temperature"}, default="sigmoid"
-        How slope and intercept were found.
+        How slope and intercept were fitted.
     n_benign, n_melanoma : int, optional
-        Images on which they were found.
+        Images on which they were fitted.
 
     Raises
     ------
@@ -85,8 +85,8 @@ class Calibration:
 
     Notes
     -----
-    It is kept as ``dataclasses.asdict(calibration)``, which JSON can hold, and read
-    back as ``Calibration(**kept)``.
+    To store it, write ``dataclasses.asdict(calibration)`` as JSON; to load it, call
+    ``Calibration(**stored)``.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class Calibration:
 
     @property
     def shift(self) -> float:
-        """What is added to the log odds in all: the intercept and the prior shift."""
+        """Total offset of the log odds: the intercept plus the prior shift."""
         if self.from_prevalence is None:
             return self.intercept
         return self.intercept + float(logit(self.to_prevalence) - logit(self.from_prevalence))
@@ -124,7 +124,7 @@ class Calibration:
         Parameters
         ----------
         y_score : array-like of shape (n,)
-            Probabilities of melanoma as the classifier gave them, 0 to 1; NaN stays NaN.
+            Uncalibrated probabilities of melanoma, 0 to 1; NaN stays NaN.
 
         Returns
         -------
@@ -158,15 +158,15 @@ def fit_calibration(
     from_prevalence: float | None = None,
     to_prevalence: float | None = None,
 ) -> Calibration:
-    """Find the function that makes probabilities of scores, on validation images.
+    """Fit the calibration of scores on validation images.
 
     Parameters
     ----------
     y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma; both must occur. Validation images: not seen in
-        training, and not those of the test.
+        0 or False benign, 1 or True melanoma; both must occur. Use validation images, neither
+        training nor test images.
     y_score : array-like of shape (n,)
-        Probabilities of melanoma as the classifier gave them, 0 to 1.
+        Uncalibrated probabilities of melanoma, 0 to 1.
     method : {"sigmoid", "temperature"}, default="sigmoid"
         Platt's slope and intercept [1]_; or the slope with the lowest log loss and no
         intercept [2]_, which assumes that the scores are correct on average.
@@ -187,17 +187,17 @@ def fit_calibration(
     Raises
     ------
     DatasetError
-        If only one class occurs, the scores do not rise with melanoma, or no temperature is
-        the best: the scores make no error at 0.5 (the log loss falls all the way to the
-        temperature 0) or say nothing of the class (it falls all the way to infinity).
+        If only one class occurs, the scores are not positively associated with melanoma, or the
+        log loss has no minimum at a finite temperature above 0: it falls towards 0 where the scores
+        make no error at 0.5, and towards infinity where they carry no information on the class.
     ParameterError, UnknownNameError
         If lengths differ, labels are not 0 and 1, scores are no probabilities, the method is
         unknown, or a prevalence is out of its range or not used.
 
     Notes
     -----
-    Log odds are computed in float64, as `Calibration.apply` does, of scores as they are. Only 0 and 1 have none: they
-    count as the nearest that float32 can tell from them, 1.2e-7 away, or as the nearest other score if that is nearer.
+    Log odds are computed in float64, as in `Calibration.apply`. Scores of 0 and 1 have no finite log odds: they are
+    replaced by values 1.2e-7 inside (the resolution of float32), or by the nearest other score if that is nearer.
 
     Examples
     --------
@@ -224,7 +224,7 @@ def fit_calibration(
 
 
 def _fit_sigmoid(truth: NDArray[np.int64], odds: NDArray[np.float64]) -> tuple[float, float]:
-    """Regress the class on the log odds, with targets that lie a little inside 0 and 1 (Platt 1999)."""
+    """Regress the class on the log odds, with Platt's smoothed targets in place of 0 and 1 (Platt 1999)."""
     n_melanoma = int(truth.sum())
     targets = np.where(truth == 1, (n_melanoma + 1) / (n_melanoma + 2), 1 / (len(truth) - n_melanoma + 2))
     covariance = float(np.mean((odds - odds.mean()) * targets))
@@ -265,12 +265,12 @@ def _fit_inverse_temperature(
 
 
 def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the log odds of scores; those of 0 and 1 are as far as float32 tells."""
+    """Return the log odds of scores, clipped to `EDGE` inside 0 and 1."""
     return logit(np.clip(scores, EDGE, 1 - EDGE))
 
 
 def _log_odds_inside(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the log odds of scores; 0 and 1 are replaced by values beyond all other scores."""
+    """Return the log odds of scores; 0 and 1 are replaced by values at or beyond all other scores."""
     inside = scores[(scores > 0) & (scores < 1)]
     low, below_one = (float(distances.min(initial=EDGE)) for distances in (inside, 1 - inside))
     return logit(np.clip(scores, low, 1 - below_one))
@@ -293,5 +293,5 @@ def regress(design: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.fl
     start = np.zeros(design.shape[1])
     start[-1] = logit(targets.mean())
     fitted = minimize(loss, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-10}).x
-    # Where the classes are all but separated the loss is flat: one step of Newton's makes up for the tolerance.
+    # Where the classes are almost separated the loss is flat: one more Newton step makes up for the tolerance.
     return fitted - np.linalg.solve(hessian(fitted), gradient(fitted))

@@ -1,8 +1,8 @@
-"""How often a score comes true, as a smooth curve without bins.
+"""Smooth calibration curves: the observed share of melanomas as a function of the score, without bins.
 
 The class is regressed on restricted cubic splines of the log odds of the score: a logistic regression that is cubic
-between four knots and linear beyond the outer two [1]_, as is usual for calibration curves [2]_ [3]_. How far curve and
-scores lie apart on average is the integrated calibration index [4]_.
+between four knots and linear beyond the outer two [1]_, as is usual for calibration curves [2]_ [3]_. The mean absolute
+distance between curve and score is the integrated calibration index [4]_.
 
 References
 ----------
@@ -36,14 +36,14 @@ from melanoma_tl.metrics.resampling import Resampling, method_name, number_group
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_scored
 
 LEAST = 100
-"""Fewer images of a class, or patients with one, have no curve [5]_."""
+"""Smallest number of images of each class, or of patients with one, for which a curve is fitted [5]_."""
 
 _KNOTS_AT = (0.05, 0.35, 0.65, 0.95)  # of the log odds: Harrell, table 2.3
-_SHOWN = (0.01, 0.99)  # of the scores: beyond, a curve would rest on hardly any image
-_BEYOND = 5  # melanomas up to where a curve begins, and benign images from where it ends: fewer bound no share there
+_SHOWN = (0.01, 0.99)  # quantiles of the scores: outside them a curve would rest on hardly any image
+_BEYOND = 5  # melanomas at or below the curve's lower end, and benign images at or above its upper end, at least
 _N_POINTS, _N_QUANTILES = 101, 100
 
-# A ridge too small to be seen holds the coefficients where the classes of a resample are all but apart.
+# A negligible ridge penalty keeps the coefficients finite where a resample almost separates the classes.
 _RIDGE, _LONGEST_STEP, _MOST_STEPS, _SMALLEST_STEP = 1e-9, 4.0, 50, 1e-9
 
 
@@ -53,14 +53,15 @@ class SmoothCalibration(NamedTuple):
     Attributes
     ----------
     score : ndarray of shape (101,)
-        From the lowest hundredth of the scores to the highest, as far as five melanomas have no higher and five
-        benign images no lower scores; where there are groups, those of five groups.
+        Evenly spaced, from the 1st to the 99th percentile of the scores. The range is narrowed until at least five
+        melanomas score at most its lower end and five benign images at least its upper end (images of five groups,
+        where there are groups).
     melanoma_share : ndarray of shape (101,)
-        How often images with this score are melanomas, 0 to 1.
+        Fitted share of melanomas among images with this score, 0 to 1.
     low, high : ndarray of shape (101,)
         Ends of its pointwise interval.
     ici : Metric
-        Integrated calibration index [4]_: the mean distance of curve and score over the images, 0 to 1.
+        Integrated calibration index [4]_: the mean absolute distance between curve and score over the images, 0 to 1.
     """
 
     score: NDArray[np.float64]
@@ -80,12 +81,13 @@ def smooth_calibration(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> SmoothCalibration:
-    """Fit a smooth calibration curve, with a band.
+    """Fit a smooth calibration curve with a confidence band.
 
     Parameters
     ----------
     y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma; 100 of each, and where there are groups, of 100 groups.
+        0 or False benign, 1 or True melanoma; at least 100 images of each class (of 100 groups, where there are
+        groups).
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1.
     confidence, n_resamples, random_state, groups
@@ -94,16 +96,17 @@ def smooth_calibration(
     Returns
     -------
     SmoothCalibration
-        The band is normal on the log odds of the curve, with the scatter that the bootstrap of all images, or of
-        patients, gives them; the knots are held where they are. (In simulated sets of 600 and 1,500 scores, calibrated
-        and overconfident, it held the truth in 90 to 99 % all along the curve.)
-        Chance keeps the index above 0; its interval is the index plus and minus the mean distance that the curves of
-        the resamples stay below, as for the expected calibration error (`melanoma_tl.metrics.calibration_metrics`).
+        The band is a normal interval on the log odds of the curve, with bootstrap standard errors (over images, or
+        over patients); the knots stay fixed. In simulated sets of 600 and 1,500 scores, calibrated and overconfident,
+        it covered the true curve in 90 to 99 % of the sets at every point.
+        The index is biased upwards, because chance keeps it above 0. Its interval is the index plus and minus the
+        `confidence` quantile of the mean distance between the curves of the resamples and the curve of all images, as
+        for the expected calibration error (`melanoma_tl.metrics.calibration_metrics`).
 
     Raises
     ------
     DatasetError
-        If there are fewer images of a class, or the scores hardly vary or all but separate the classes.
+        If a class has too few images, the scores hardly vary, or they almost separate the classes.
     ParameterError
         If lengths differ, labels are not 0 and 1, scores are no probabilities, or a parameter is out of its range.
 
@@ -131,14 +134,14 @@ def smooth_calibration(
     fitted = _regress(design, melanoma[None], (melanoma + benign)[None], start)[0]
 
     def curve(at: Any, melanoma: Any, benign: Any) -> NDArray[np.float64]:
-        """Fit the curves of one or many tallies, from that of all images on; as log odds."""
+        """Fit the curves of one or many resamples, starting from the fit of all images; return log odds."""
         again = _regress(_design(at, knots), np.atleast_2d(melanoma), np.atleast_2d(melanoma + benign), fitted)
         return (places @ again.T).reshape(len(places), *melanoma.shape[:-1])
 
     values, resampled = resampling.measure(curve, stratified=False)
     half = norm.isf((1 - confidence) / 2) * resampled[:_N_POINTS].std(axis=1, ddof=1)
     low, share, high = expit(values[:_N_POINTS] + np.outer((-1, 0, 1), half))
-    # Images lie between the quantiles in equal parts, so that a mean over these is one over the images.
+    # The quantiles split the images into equal parts, so that a mean over them is a mean over the images.
     distances = np.abs(expit(resampled[_N_POINTS:]) - expit(values[_N_POINTS:, None])).mean(axis=0)
     index = float(np.average(np.abs(expit(design @ fitted) - at), weights=melanoma + benign))
     reach = float(np.quantile(distances, confidence))
@@ -150,28 +153,28 @@ def smooth_calibration(
 def _check_enough(
     truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None
 ) -> tuple[float, float]:
-    """Return where the curve begins and ends; raise a DatasetError if the scores cannot bear a curve."""
+    """Return where the curve begins and ends; raise a DatasetError if the scores do not allow a curve."""
     benign, melanoma = count_units(truth, groups)
     if min(benign, melanoma) < LEAST:
         unit = "images" if groups is None else "patients"
         raise DatasetError(
-            f"A smooth calibration curve takes {LEAST} {unit} of each class, got {melanoma} melanoma and {benign} "
-            "benign; reliability_curve has bins for fewer"
+            f"A smooth calibration curve needs {LEAST} {unit} of each class, got {melanoma} melanoma and {benign} "
+            "benign; use reliability_curve, whose bins need fewer"
         )
     if len(np.unique(np.quantile(log_odds(scores), _KNOTS_AT))) < len(_KNOTS_AT):
         raise DatasetError(
-            "A smooth calibration curve takes scores that vary: too many of these are the same; use reliability_curve"
+            "A smooth calibration curve needs scores that vary: too many of these are the same; use reliability_curve"
         )
     lowest, highest = _ends(truth, scores, groups)
     if lowest >= highest or scores[truth == 0].min() >= scores[truth == 1].max():
         raise DatasetError(
-            "The scores all but separate the classes: they do not bound how often one comes true; use reliability_curve"
+            "The scores almost separate the classes, so that no smooth curve can be fitted; use reliability_curve"
         )
     return lowest, highest
 
 
 def _ends(truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None) -> tuple[float, float]:
-    """Find where the curve begins and ends: farther out too few of a class, or of its patients, show it."""
+    """Find where the curve begins and ends: beyond, a class has too few images, or too few patients."""
     lowest, highest = np.quantile(scores, _SHOWN)
     melanoma, benign = truth == 1, truth == 0
     low, high = pd.Series(scores[melanoma]), pd.Series(scores[benign])
@@ -182,7 +185,7 @@ def _ends(truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLi
 
 
 def _design(scores: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Write scores in the basis of restricted cubic splines: 1, the log odds, and a column for each knot but two."""
+    """Return the restricted cubic spline basis of scores: 1, the log odds, and one column per knot except two."""
     odds = log_odds(scores)[:, None]
     first, *_, before, last = knots
     cubes = np.maximum(odds - knots, 0) ** 3
@@ -197,7 +200,7 @@ def _design(scores: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[
 def _regress(
     design: NDArray[np.float64], melanoma: NDArray[np.int64], images: NDArray[np.int64], start: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Fit logistic regressions to many tallies at once, by Newton's method: coefficients of shape (size, n_columns)."""
+    """Fit one logistic regression per resample by Newton's method; return coefficients of shape (size, n_columns)."""
     n_columns = design.shape[1]
     squares = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
     total = images.sum(axis=1, keepdims=True)

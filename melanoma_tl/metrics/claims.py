@@ -1,12 +1,12 @@
-"""Whether the metrics that somebody printed can come from one confusion matrix.
+"""Consistency checks: whether published metrics can come from one confusion matrix.
 
 With the class sizes known, a confusion matrix has only two free counts, so that
-every possible one can be tried. A metric that none of them gives was not
+every possible matrix can be tried. A metric that no matrix gives was not
 measured in one run on those images, and metrics that no single matrix gives
-together were not measured in one run. Papers also print means over runs or folds,
-metrics that are cut off or rounded up, and averages over both classes: these are
+together were not measured in the same run. Papers also print means over runs or folds,
+metrics that are truncated or rounded up, and averages over both classes: these are
 tried before a metric is called impossible. Kovacs and Fazekas [1]_ test other
-protocols, such as folds and several data sets; the tests hold this module against
+protocols, such as folds and several data sets; the tests compare this module with
 their package mlscorecheck.
 
 References
@@ -64,12 +64,12 @@ _Formula = Callable[..., NDArray[np.float64]]
 
 
 def _mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> NDArray[np.float64]:
-    """Matthews's correlation coefficient; 0 where all calls are the same, as scikit-learn prints it."""
+    """Compute Matthews's correlation coefficient; 0 where all predictions are the same, as in scikit-learn."""
     return np.nan_to_num(confusion_metric("mcc", tn, fp, fn, tp))
 
 
 def _averaged(name: str, weighted: bool, tn: Any, fp: Any, fn: Any, tp: Any) -> NDArray[np.float64]:
-    """Mean of a metric of both classes, by their sizes if weighted; undefined is 0, as scikit-learn counts it."""
+    """Average a metric over both classes, by their sizes if weighted; undefined counts as 0, as in scikit-learn."""
     melanoma = np.nan_to_num(confusion_metric(name, tn, fp, fn, tp))
     benign = np.nan_to_num(confusion_metric(name, tp, fn, fp, tn))
     n_melanoma, n_benign = (tp + fn, tn + fp) if weighted else (1, 1)
@@ -88,7 +88,7 @@ _AVERAGES = {
     "sensitivity": ("balanced_accuracy", "accuracy"),
     "specificity": ("balanced_accuracy", "weighted_specificity"),
 }
-"""What a metric is when it is averaged over both classes, each alike or by its size."""
+"""The macro and the weighted average of each metric over both classes."""
 
 _OF_MATRIX = tuple(name for name in CONFUSION_METRICS if name not in UNBOUNDED)
 
@@ -107,13 +107,13 @@ CLAIMED = tuple(_METRICS)
 """The metrics that can be checked."""
 
 ROUNDINGS = ("nearest", "down", "up")
-"""How a printed metric may have been rounded; "down" is to cut off the digits that are not printed."""
+"""How a published metric may have been rounded; "down" truncates."""
 
-# A grid of one float64 an entry is then at most 40 MB; 2,200 images of each class still fit.
+# A grid of float64 then takes at most 40 MB; 2,200 images of each class still fit.
 _MAX_MATRICES = 5_000_000
 _MAX_LISTED = 5
 _MAX_RUNS = 1000
-# Floats of the same rational number may differ in their last bits; no printed metric has this many digits.
+# Floats of the same rational number may differ in their last bits; no published metric has this many digits.
 _SLACK = 1e-10
 
 
@@ -126,31 +126,31 @@ class MatrixFit(NamedTuple):
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """One claimed metric, held against a confusion matrix.
+    """One claimed metric, compared with a confusion matrix.
 
     Parameters
     ----------
     name : str
         The metric, one of `CLAIMED`.
     claimed : str
-        The claim as it was given.
+        The claim as given.
     value : float
-        The metric of the matrix at hand, 0 to 1; NaN where undefined.
+        The metric of the given matrix, 0 to 1; NaN where undefined.
     agrees : bool
-        Whether `value` is the claim at its printed precision.
+        Whether `value` equals the claim at its printed precision.
     same_as : tuple of str
-        Other metrics of the matrix at hand that are the claim at its printed precision, averages over both classes
-        among them.
+        Other metrics of the given matrix that equal the claim at its printed precision, including averages over
+        both classes.
     rounded : str
-        "down" or "up" where the claim is `value` rounded so; empty otherwise.
+        "down" or "up" where the claim is `value` rounded in this way; empty otherwise.
     possible : bool or None
-        Whether any matrix with these class sizes gives the claim, rounded to the nearest; None when they are too
-        many to try.
+        Whether any matrix with these class sizes gives the claim, rounded to the nearest; None if there are too
+        many matrices to try.
     nearest : tuple of float
-        For a claim that no matrix gives, the nearest values below and above it that are possible.
+        For a claim that no matrix gives, the nearest possible values below and above it.
     readings : tuple of str
-        For a claim that no matrix gives, what else it could be: an average over runs or folds, a metric that is
-        rounded down or up, an average over both classes.
+        For a claim that no matrix gives, what else it could be: an average over runs or folds, a metric
+        rounded down or up, or an average over both classes.
     """
 
     name: str
@@ -171,18 +171,18 @@ class ClaimsCheck:
     Parameters
     ----------
     counts : ConfusionCounts
-        The matrix at hand.
+        The given matrix.
     rows : tuple of ClaimRow
-        One a claim, in the order given.
+        One per claim, in the order given.
     n_matrices : int
-        How many matrices with these class sizes were tried; 0 when they are too many.
+        Number of matrices with these class sizes that were tried; 0 if there are too many.
     n_best : int
-        How many of them satisfy as many claims as any does.
+        Number of matrices that satisfy the largest number of claims.
     best : tuple of MatrixFit
-        The first few of those, with the claims that each satisfies.
+        The first few of these, with the claims that each satisfies.
     rounding : str
-        One of `ROUNDINGS`: how all claims are taken to be rounded. Another than "nearest" where more of them hold in
-        one matrix so.
+        One of `ROUNDINGS`: the rounding that is assumed for all claims. "down" or "up" only if one matrix then
+        satisfies more claims than with "nearest".
     """
 
     counts: ConfusionCounts
@@ -194,7 +194,7 @@ class ClaimsCheck:
 
     @property
     def consistent(self) -> bool:
-        """Whether one matrix gives every claim, all rounded alike (where too many to try, the one at hand)."""
+        """Whether one matrix gives all claims, all rounded alike; only the given one if there are too many to try."""
         if self.n_matrices:
             return bool(self.best) and len(self.best[0].satisfied) == len(self.rows)
         return all(row.agrees for row in self.rows)
@@ -217,7 +217,7 @@ class ClaimsCheck:
         Returns
         -------
         str
-            A table with one row a claim, and the conclusion.
+            A table with one row per claim, and the conclusion.
         """
         rows = [[*cells, self._finding(row)] for cells, row in zip(self._cells(), self.rows, strict=True)]
         header = ["metric", "claimed", "this matrix", "agrees", "finding"]
@@ -268,30 +268,30 @@ class ClaimsCheck:
 
 @checked(counts=instance(ConfusionCounts), claims=TABLE)
 def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> ClaimsCheck:
-    """Find which claimed metrics cannot come from one confusion matrix, and what else they could be.
+    """Check whether claimed metrics can come from one confusion matrix, and what else they could be.
 
     Parameters
     ----------
     counts : ConfusionCounts
-        The matrix at hand; its class sizes say which other matrices are possible.
+        The matrix to compare with; its class sizes determine which other matrices are possible.
     claims : mapping of str to float or str
         Names of metrics (`CLAIMED`), or their `ALIASES`, and their values: a fraction (0.8667,
         "0.8667") or, above 1 or with a per cent sign, a percentage (86.67, "86.67 %").
-        A claim holds when it differs by at most half a unit of its last printed
-        digit; a string keeps the zeros at its end ("0.950"). "macro precision", "weighted_f1"
-        or "precision_weighted" name averages over both classes; MCC and kappa may be below 0.
+        A claim holds if it differs by at most half a unit of its last printed digit. Pass a
+        string to keep trailing zeros ("0.950"). "macro precision", "weighted_f1"
+        or "precision_weighted" name averages over both classes; MCC and kappa may be negative.
 
     Returns
     -------
     ClaimsCheck
-        A row a claim, and the matrices that satisfy the most of them.
+        One row per claim, and the matrices that satisfy the most claims.
 
     Raises
     ------
     UnknownNameError
-        If a name is not that of a metric of a confusion matrix.
+        If a name is not a metric of a confusion matrix.
     ParameterError
-        If there are no claims, one is given twice, or a value is no fraction and no percentage.
+        If there are no claims, one is given twice, or a value is neither a fraction nor a percentage.
 
     Examples
     --------
@@ -331,7 +331,7 @@ class _Claim(NamedTuple):
     unit: float  # of the last printed digit
 
     def holds(self, values: NDArray[np.float64], rounding: str = "nearest") -> NDArray[np.bool_]:
-        """Return which values are printed so."""
+        """Return which values equal the claim when rounded to its printed digits."""
         above = np.asarray(values) - self.value
         if rounding == "nearest":
             return np.abs(above) <= self.unit / 2 + _SLACK
@@ -375,7 +375,7 @@ def _parse(name: str, given: float | str) -> _Claim:
 
 
 def _row(claim: _Claim, counts: ConfusionCounts, every: tuple[Any, Any, Any, Any] | None) -> ClaimRow:
-    """Judge one claim; `every` has the counts of all matrices, if they are tried."""
+    """Check one claim; `every` holds the counts of all matrices, or None if there are too many."""
     value = float(_METRICS[claim.name].formula(*counts))
     agrees = bool(claim.holds(np.asarray(value)))
     others = [name for name in (*_OF_MATRIX, *_AVERAGES.get(claim.name, ())) if name != claim.name]
@@ -411,7 +411,7 @@ def _nearest(value: float, values: NDArray[np.float64]) -> tuple[float, ...]:
 def _readings(
     claim: _Claim, values: NDArray[np.float64], counts: ConfusionCounts, every: tuple[Any, Any, Any, Any]
 ) -> Iterator[str]:
-    """Return what a claim could be that no matrix gives, rounded to the nearest."""
+    """Return what a claim could be if no matrix gives it, rounded to the nearest."""
     if np.nanmin(values) <= claim.value <= np.nanmax(values):
         denominator = _fixed_denominator(claim.name, counts)
         runs = f"at least {_fewest_runs(claim, denominator)} runs" if denominator else "runs"
@@ -425,14 +425,14 @@ def _readings(
 
 
 def _fewest_runs(claim: _Claim, denominator: int) -> int:
-    """Count the runs of which the mean of k/denominator can be the claim; no more than are tried."""
+    """Return the smallest number of runs whose mean of k/denominator can equal the claim, at most `_MAX_RUNS`."""
     runs = np.arange(2, _MAX_RUNS + 1)
     held = claim.holds(np.round(claim.value * runs * denominator) / (runs * denominator))
     return int(runs[held.argmax()]) if held.any() else _MAX_RUNS
 
 
 def _averages_label(name: str, average: str) -> str:
-    """Name an average over both classes after the metric that is averaged."""
+    """Return the label of an average over both classes."""
     kind = "weighted" if average == "accuracy" or average.startswith("weighted") else "macro"
     return f"{kind} average of {LABELS[name].partition(' (')[0].lower() if name != 'iou_melanoma' else 'IoU'}"
 
@@ -443,7 +443,7 @@ def _fit(counts: ConfusionCounts, claims: list[_Claim], rounding: str) -> Matrix
 
 
 def _fixed_denominator(name: str, counts: ConfusionCounts) -> int | None:
-    """Return of how many images a metric is a share, where the class sizes determine it."""
+    """Return the denominator of a metric, where the class sizes determine it."""
     sizes = {"sensitivity": counts.n_melanoma, "specificity": counts.n_benign, "accuracy": counts.n}
     return sizes.get(name)
 

@@ -1,4 +1,4 @@
-"""Whether acting on the scores is worth it at a threshold: against cutting out all lesions, none, or by another model.
+"""Net benefit at given thresholds, compared with cutting out all lesions, none, or with another model.
 
 References
 ----------
@@ -27,26 +27,26 @@ from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, method_name
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_scored
 
 NAMED_THRESHOLDS = (0.05, 0.1, 0.2)
-"""Threshold probabilities at which net benefits are told: one melanoma for 20, 10 and 5 lesions cut out."""
+"""Default threshold probabilities: one melanoma is worth cutting out 20, 10 or 5 lesions."""
 
 
 @dataclass(frozen=True)
 class NetBenefit:
-    """What acting on the scores gains at one threshold probability.
+    """The net benefit of acting on the scores at one threshold probability.
 
     Parameters
     ----------
     threshold : float
-        The probability of melanoma from which on somebody would have a lesion cut out.
+        The probability of melanoma above which a lesion would be cut out.
     value : Metric
-        Net benefit [1]_, against cutting out none: melanomas found per image, less the false alarms weighed by the
-        odds of the threshold. At most the prevalence.
+        Net benefit [1]_, compared with cutting out none: melanomas found per image, minus the false alarms per image
+        weighted by the odds of the threshold. At most the prevalence.
     standardised : Metric
-        The same as a share of the greatest that there can be, the prevalence [2]_: at most 1.
+        Net benefit divided by its maximum, the prevalence [2]_: at most 1.
     over_all : Metric
-        Net benefit less that of cutting out all lesions.
+        Net benefit minus that of cutting out all lesions.
     over_other : Metric or None
-        Net benefit less that of another model.
+        Net benefit minus that of another model.
     """
 
     threshold: float
@@ -66,20 +66,21 @@ _COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class NetBenefits(TitledTable):
-    """What acting on the scores gains at named thresholds.
+    """The net benefit of acting on the scores at several thresholds.
 
     Made by `net_benefit` or `MetricsReport.net_benefit`.
 
     Attributes
     ----------
     rows : tuple of NetBenefit
-        One a threshold, in the order given.
+        One per threshold, in the order given.
     prevalence : float
-        How frequent melanoma is where this holds.
+        Prevalence of melanoma for which the net benefits hold.
     stated : bool
-        Whether the prevalence was stated, and so is known, or is that of the images, and so drawn with them.
+        Whether the prevalence was stated, and so is taken as known; otherwise it is that of the images, and is
+        resampled with them.
     names : tuple of str
-        What the model and the other one are called.
+        Names of the model and of the other model.
     confidence : float
         Coverage of the intervals.
     """
@@ -99,7 +100,7 @@ class NetBenefits(TitledTable):
         Returns
         -------
         dict
-            "rows" (each with "threshold", and of each metric value, low, high, n and few), "prevalence", "stated",
+            "rows" (each with "threshold", and the value, low, high, n and few of each metric), "prevalence", "stated",
             "names" and "confidence".
         """
         rows = [
@@ -114,7 +115,7 @@ class NetBenefits(TitledTable):
         Returns
         -------
         pandas.DataFrame
-            One row a threshold and metric: "threshold", "metric", "value", "low", "high", "n", "few".
+            One row per threshold and metric: "threshold", "metric", "value", "low", "high", "n", "few".
         """
         return pd.DataFrame(
             [
@@ -173,30 +174,30 @@ def net_benefit(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> NetBenefits:
-    """Measure what acting on the scores gains at named thresholds.
+    """Compute the net benefit of acting on the scores at several thresholds.
 
     Parameters
     ----------
     y_true : array-like of shape (n,)
         0 or False benign, 1 or True melanoma; both must occur.
     y_score : array-like of shape (n,)
-        Probabilities of melanoma, 0 to 1; calibrated, or the thresholds mean nothing.
+        Calibrated probabilities of melanoma, 0 to 1; thresholds on other scores have no meaning.
     thresholds : sequence of float, default=NAMED_THRESHOLDS
         Threshold probabilities, each between 0 and 1.
     other_score : array-like of shape (n,), optional
         Probabilities by another model, in the same order of images.
     prevalence : float, optional
-        How frequent melanoma is where the model will be used, between 0 and 1; as among these images by default. The
-        scores are taken as they stand: they must be probabilities at this prevalence.
+        Prevalence of melanoma where the model will be used, between 0 and 1; that of these images by default. The
+        scores are not converted: they must be calibrated for this prevalence.
     names : tuple of str, default=("this model", "the other")
-        What to call the two.
+        Names of the two models.
     confidence, n_resamples, random_state, groups
         As `melanoma_tl.metrics.score_metrics`.
 
     Returns
     -------
     NetBenefits
-        Both models, and cutting out all, see the same resamples.
+        All strategies are evaluated on the same resamples.
 
     Raises
     ------
@@ -208,7 +209,7 @@ def net_benefit(
     Notes
     -----
     ``net benefit = prevalence * sensitivity - (1 - prevalence) * (1 - specificity) * threshold / (1 - threshold)``
-    [1]_ [2]_. The images are resampled as they were drawn, and within each class where the prevalence is stated.
+    [1]_ [2]_. All images are resampled together, or within each class where the prevalence is stated.
 
     Examples
     --------
@@ -221,14 +222,14 @@ def net_benefit(
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(truth), groups=groups)
     at = np.asarray(thresholds, dtype=np.float64)
-    # Only how many of the thresholds a score exceeds counts, so that few distinct scores are left.
+    # Only the number of thresholds that a score exceeds matters: it replaces the score, which leaves few distinct ones.
     cuts = np.sort(at)
     levels = [np.searchsorted(cuts, values, side="left").astype(np.float64) for values in models]
     tallies = [ScoreCounts.of(truth, level) for level in levels]
     above = [tally.scores > np.searchsorted(cuts, at, side="left")[:, None] for tally in tallies]
 
     def measure(sides: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.float64]:
-        """Net benefits at each threshold as rows: as they are, standardised, over all, over the other."""
+        """Return net benefits per threshold, as rows: absolute, standardised, over all, over the other model."""
         return _gains(sides, above, at, prevalence)
 
     drawn = draw_groups(truth, levels, groups, n_resamples, random_state, stratified=prevalence is not None)
@@ -239,7 +240,7 @@ def net_benefit(
     units = count_units(truth, groups)
 
     def told(i: int) -> Iterable[Metric]:
-        """Return all metrics at one of the thresholds."""
+        """Return all metrics at one threshold."""
         metrics = {
             k: Metric(float(values[k, i]), float(low[k, i]), float(high[k, i]), len(truth), method_name(groups))
             for k in range(len(values))
@@ -257,7 +258,7 @@ def _gains(
     at: NDArray[np.float64],
     prevalence: float | None,
 ) -> NDArray[np.float64]:
-    """Compute all metrics of one or many resamples: an array of (metrics, thresholds, resamples)."""
+    """Compute all metrics of the resamples: an array of shape (metrics, thresholds, resamples)."""
     at = at[:, None]
     melanoma, benign = sides[0]
     n_melanoma, n_benign = melanoma.sum(axis=-1), benign.sum(axis=-1)

@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another on the same images.
+"""Comparisons of two classifiers on the same images.
 
 References
 ----------
@@ -53,7 +53,9 @@ from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, chec
 def delong_interval(
     y_true: ArrayLike, y_score: ArrayLike, confidence: float = 0.95, *, groups: ArrayLike | None = None
 ) -> Metric:
-    """Estimate an AUC with DeLong's interval, with patients Obuchowski's [5]_; reports have it on the logit scale.
+    """Estimate an AUC with DeLong's interval, or Obuchowski's [5]_ for grouped images.
+
+    Reports use an interval on the logit scale instead.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ def delong_interval(
     Returns
     -------
     Metric
-        The AUC, with the normal interval cut at 0 and 1.
+        The AUC, with the normal interval clipped to 0 and 1.
 
     Raises
     ------
@@ -86,16 +88,17 @@ def delong_interval(
 
 
 class McNemar(NamedTuple):
-    """How often one of two classifiers alone is right, and whether that is chance.
+    """Counts and p-values of McNemar's test.
 
     Attributes
     ----------
     only_first, only_second : int
-        Images on which the first, or the second, alone is right.
+        Images on which only the first, or only the second, classifier is right.
     exact : float
         Two-sided p-value of the exact binomial test.
     mid_p : float
-        The same test with half the probability of the observed counts, which is closer to its nominal level [4]_.
+        The mid-p version, which counts half the probability of the observed counts; its size is closer to the nominal
+        level [4]_.
     """
 
     only_first: int
@@ -131,19 +134,19 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     """
     first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
     if first.shape != second.shape:
-        raise ParameterError(f"Both need one entry an image, got the shapes {first.shape} and {second.shape}")
+        raise ParameterError(f"Both need one entry per image, got the shapes {first.shape} and {second.shape}")
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     n, fewer = only_first + only_second, min(only_first, only_second)
     if not n:
         return McNemar(0, 0, 1.0, 1.0)
     exact = min(2 * float(binom.cdf(fewer, n, 0.5)), 1.0)
-    # Where both counts are equal, the two tails share what was seen.
+    # Where both counts are equal, both tails contain the observed counts.
     seen = float(binom.pmf(fewer, n, 0.5))
     return McNemar(only_first, only_second, exact, 1 - seen / 2 if 2 * fewer == n else exact - seen)
 
 
 MARGINS = mapping(INSIDE, "a mapping of metrics to margins between 0 and 1, such as {'auc': 0.05}")
-"""What a loss in a metric is held against."""
+"""The constraint on margins."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +162,9 @@ class Difference:
     low, high : float
         Ends of the interval of the difference.
     method : str
-        How the interval was made: "delong", "clustered delong", "bootstrap", "cluster bootstrap" or "wilson".
+        Method of the interval: "delong", "clustered delong", "bootstrap", "cluster bootstrap" or "wilson".
     p_value : float
-        Two-sided; NaN where nothing is tested.
+        Two-sided; NaN without a test.
     test : str
         "DeLong", "McNemar mid-p", or empty.
     few : bool, default=False
@@ -181,27 +184,27 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Comparison(TitledTable):
-    """Two classifiers on the same images, metric by metric.
+    """Two classifiers compared on the same images, metric by metric.
 
     Made by `compare` or `MetricsReport.compare`.
 
     Attributes
     ----------
     names : tuple of str
-        What the two are called.
+        Names of the two classifiers.
     n_melanoma, n_benign : int
-        The images that both have scored.
+        Number of images that both have scored.
     left_out : int
-        Images that only one of them has scored.
+        Number of images that only one of them has scored.
     confidence : float
         Coverage of the intervals.
     differences : mapping of str to Difference
         One entry for each name in `melanoma_tl.metrics.LABELS`.
     disagreements : mapping of str to McNemar
-        Under "sensitivity" among the melanomas, under "specificity" among the benign
-        images, under "accuracy" among all.
+        McNemar's test under "sensitivity" for the melanomas, under "specificity" for the benign
+        images, and under "accuracy" for all.
     margins : mapping of str to MarginTest
-        For each metric that a margin was stated for, whether the first is non-inferior or equivalent to the second.
+        For each metric with a stated margin, whether the first is non-inferior or equivalent to the second.
     """
 
     names: tuple[str, str]
@@ -223,9 +226,9 @@ class Comparison(TitledTable):
         Returns
         -------
         pandas.DataFrame
-            One row a metric: "metric", then the columns of `Difference` (where "first" and "second" are the metrics
-            of each classifier, and "value" their difference), "confidence", "n", the images that it counts, and
-            "first_name" and "second_name".
+            One row per metric: "metric", then the columns of `Difference` (where "first" and "second" are the metrics
+            of each classifier, and "value" their difference), "confidence", "n" (the number of images that the metric
+            uses), and "first_name" and "second_name".
         """
         of = {"sensitivity": self.n_melanoma, "specificity": self.n_benign}
         rows = [
@@ -265,18 +268,18 @@ def difference_table(
     Parameters
     ----------
     differences : mapping of str to Difference
-        By the names of the metrics for readers.
+        The differences by the labels of their metrics.
     names : tuple of str
-        What the two classifiers are called.
+        Names of the two classifiers.
     confidence : float
         Coverage of the intervals.
 
     Returns
     -------
     header : list of str
-        One title a column.
+        One title per column.
     rows : list of list of str
-        One a metric.
+        One per metric.
     """
     header = ["metric", *names, "difference", f"{100 * confidence:g} % interval", "interval by", "p", "test"]
     rows = []
@@ -328,7 +331,7 @@ def compare(
     confidence, n_resamples, random_state, groups
         As `melanoma_tl.metrics.score_metrics`.
     left_out : int, default=0
-        Number of images that were left out; only stated in the result.
+        Number of images that were left out; the result only repeats it.
     margins : mapping of str to float, optional
         The smallest relevant loss, between 0 and 1, in "auc", "sensitivity" or "specificity", such as
         ``{"sensitivity": 0.05}``. The first classifier is then tested for non-inferiority and equivalence to the
@@ -337,14 +340,15 @@ def compare(
     Returns
     -------
     Comparison
-        Differences are first minus second. The AUC has DeLong's interval and test,
-        sensitivity, specificity and accuracy McNemar's mid-p test; the other intervals
-        are the percentile bootstrap of the difference, both classifiers seeing the same
-        resamples. With `groups` the AUC has Obuchowski's interval and test [5]_ and the others
-        the cluster bootstrap, without a test: McNemar's supposes that every image is drawn by itself.
-        Where the two never differ, the interval reaches as far as a difference may go unseen in
-        so many images, or patients: Wilson's bound of none, times the range of the metric; a likelihood
-        ratio reaches as far as rates that differ so would carry it, without end where all false alarms may be unseen.
+        Differences are first minus second. The AUC has DeLong's interval and test [1]_ [2]_;
+        sensitivity, specificity and accuracy have McNemar's mid-p test. All intervals but that of the
+        AUC are the percentile bootstrap of the difference, with the same resamples for both classifiers.
+        With `groups` the AUC has Obuchowski's interval and test [5]_, and the other metrics the cluster
+        bootstrap without a test, because McNemar's test assumes independent images.
+        Where the predictions never differ, the bootstrap interval has no width. It is replaced by the largest
+        plausible difference: Wilson's upper bound for 0 differing images (or patients), times the range of the
+        metric. For a likelihood ratio the bound is applied to both rates; the interval is infinite if the
+        rate in the denominator could then be 0.
 
     Raises
     ------
@@ -382,7 +386,7 @@ def compare(
     differences["auc"] = _compare_aucs(aucs, confidence, _delong_name(groups))
 
     def against(name: str, margin: float) -> MarginTest:
-        """Test one metric: by DeLong's variance, the scatter over drawn patients, or Tango's score."""
+        """Test one metric: by DeLong's variance, the bootstrap error over patients, or Tango's score test."""
         if name == "auc":
             return margin_of_normal(name, margin, *_auc_contrast(aucs), confidence, _delong_name(groups))
         if groups is not None:
@@ -424,7 +428,7 @@ def _differences(
     bootstrap: tuple[float, int, int],
     groups: ArrayLike | None,
 ) -> tuple[dict[str, Difference], dict[str, float]]:
-    """Differences of all metrics, with the paired bootstrap's intervals; and the standard errors for the margins."""
+    """Return differences of all metrics with paired bootstrap intervals, and standard errors for the margin tests."""
     confidence, n_resamples, random_state = bootstrap
     tallies = [ScoreCounts.of(truth, values) for values in scores]
     above = [int((tally.scores > at).sum()) for tally, at in zip(tallies, thresholds, strict=True)]
@@ -450,9 +454,9 @@ def _differences(
 def _reach(name: str, differences: Mapping[str, Difference], unseen: tuple[float, float]) -> float:
     """Return the largest plausible difference of two classifiers whose predictions never differed.
 
-    They may differ in up to `unseen` of the benign images and of the melanomas: Wilson's bounds of none in so many. A
-    likelihood ratio then is that of the rates that are farthest apart; any other metric moves by the same share of its
-    range, of the class that it counts, or the fewer.
+    `unseen` holds Wilson's upper bounds on the share of benign images, and of melanomas, on which they differ. A
+    likelihood ratio is recomputed from rates that differ by these bounds. Any other metric changes by the same share of
+    its range: that of the class it counts, or the larger of the two.
     """
     benign, melanoma = unseen
     if name not in UNBOUNDED:
@@ -478,13 +482,13 @@ def _delong_name(groups: ArrayLike | None) -> str:
 def _compare_aucs(found: DeLong, confidence: float, method: str) -> Difference:
     value, error = _auc_contrast(found)
     half = float(norm.isf((1 - confidence) / 2)) * error
-    # Where the variance is 0 the test does not exist, unless the two order the images alike.
+    # With zero variance there is no test, unless both classifiers have the same AUC.
     p_value = 2 * float(norm.sf(abs(value) / error)) if error else (1.0 if value == 0 else float("nan"))
     first, second = map(float, found.aucs)
     return Difference(first, second, value, max(value - half, -1), min(value + half, 1), method, p_value, "DeLong")
 
 
 def _auc_contrast(found: DeLong) -> tuple[float, float]:
-    """Difference of two AUCs, and its standard error."""
+    """Return the difference of two AUCs, and its standard error."""
     contrast = np.array([1, -1])
     return float(contrast @ found.aucs), float(np.sqrt(max(contrast @ found.covariance @ contrast, 0)))

@@ -50,7 +50,7 @@ class ConfusionCounts(NamedTuple):
 
 _Ratio = Callable[[ConfusionCounts], tuple[_Counts, _Counts]]
 
-# Counted successes and the number of images they are counted in.
+# The number of successes and the number of images.
 _PROPORTIONS: dict[str, _Ratio] = {
     "accuracy": lambda c: (c.tn + c.tp, c.n),
     "sensitivity": lambda c: (c.tp, c.n_melanoma),
@@ -58,7 +58,7 @@ _PROPORTIONS: dict[str, _Ratio] = {
     "precision": lambda c: (c.tp, c.tp + c.fp),
     "npv": lambda c: (c.tn, c.tn + c.fn),
 }
-# No binomial distribution describes these: they mix two proportions, or count a success twice or against a union.
+# These are not binomial: they combine two proportions, or weight the counts.
 _OTHER_RATIOS: dict[str, _Ratio] = {
     "balanced_accuracy": lambda c: (c.tp * c.n_benign + c.tn * c.n_melanoma, 2 * c.n_melanoma * c.n_benign),
     "f1": lambda c: (2 * c.tp, 2 * c.tp + c.fp + c.fn),
@@ -89,7 +89,7 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1.
     threshold : float, default=0.5
-        An image is predicted melanoma when its score, as float64, is strictly above.
+        An image is predicted melanoma when its score (as float64) is strictly above.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0
 
 
 def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Counts) -> NDArray[np.float64]:
-    """One metric of one or many confusion matrices.
+    """Compute one metric of one or many confusion matrices.
 
     Parameters
     ----------
@@ -126,12 +126,12 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
     Notes
     -----
     F1 and the Dice coefficient are the same number, ``2 tp / (2 tp + fp + fn)``.
-    IoU (the Jaccard index) of a class is its correct images over all images that
-    are of the class or predicted to be: ``tp / (tp + fp + fn)`` for melanoma and
-    ``tn / (tn + fp + fn)`` for benign. MCC [1]_ is the correlation of truth and calls,
-    undefined where all calls are the same; kappa [2]_ is their agreement beyond chance.
-    The likelihood ratios are ``sensitivity / (1 - specificity)`` and ``(1 - sensitivity) /
-    specificity``: what a call multiplies the odds of melanoma by.
+    IoU (the Jaccard index) of a class is the number of its correctly predicted images divided
+    by the number of images that are of the class or predicted to be: ``tp / (tp + fp + fn)`` for
+    melanoma and ``tn / (tn + fp + fn)`` for benign. MCC [1]_ is the correlation of labels and
+    predictions, undefined where all predictions are the same; kappa [2]_ is their agreement beyond
+    chance. The likelihood ratios are ``sensitivity / (1 - specificity)`` and ``(1 - sensitivity) /
+    specificity``: the factors by which a prediction multiplies the odds of melanoma.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
 
 
 def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
-    """All metrics of a confusion matrix.
+    """Compute all metrics of a confusion matrix.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        A value, as `confusion_metric`, for each name in `CONFUSION_METRICS`.
+        The value of `confusion_metric` for each name in `CONFUSION_METRICS`.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
 
 
 def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:
-    """Take the metrics that count successes in a fixed number of images, with Wilson's intervals.
+    """Compute the metrics that are proportions of images, with Wilson's intervals.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dic
     Returns
     -------
     dict of str to Metric
-        accuracy, sensitivity, specificity, precision and NPV; NaN where there is nothing to count in.
+        accuracy, sensitivity, specificity, precision and NPV; NaN where the denominator is 0.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dic
 
 
 def _root_of_margins(c: ConfusionCounts) -> _Counts:
-    """Square root of the product of the four sums of a matrix, two at a time: of all four int64 may be too small."""
+    """Return the root of the product of the four margins, in two factors: the whole product may overflow int64."""
     return np.sqrt((c.tp + c.fp) * c.n_melanoma) * np.sqrt((c.tn + c.fn) * c.n_benign)
 
 
@@ -204,7 +204,7 @@ def likelihood_ratios(counts: ConfusionCounts, confidence: float) -> dict[str, M
 
 
 def _ratio_of_rates(melanoma: int, benign: int, counts: ConfusionCounts, confidence: float) -> Metric:
-    """How many of the melanomas are called so, over how many of the benign images, by the log method."""
+    """Divide the rate among melanomas by the rate among benign images, with an interval by the log method."""
     if not benign or not counts.n_melanoma:
         return Metric(float("nan"), float("nan"), float("nan"), counts.n, "simel")
     n_melanoma, n_benign = counts.n_melanoma, counts.n_benign
@@ -218,7 +218,7 @@ def _ratio_of_rates(melanoma: int, benign: int, counts: ConfusionCounts, confide
 
 
 def divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
-    """Divide; what has the denominator 0 is undefined."""
+    """Divide; return NaN where the denominator is 0."""
     above, below = np.asarray(numerator), np.asarray(denominator)
     undefined = np.full(np.broadcast(above, below).shape, np.nan)
     return np.divide(above, below, out=undefined, where=below > 0)

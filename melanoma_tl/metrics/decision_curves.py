@@ -1,4 +1,4 @@
-"""What is gained by acting on the scores: net benefit, melanomas found early, predictive values elsewhere.
+"""Decision curves (net benefit), cumulative gains, and predictive values at other prevalences.
 
 References
 ----------
@@ -35,20 +35,20 @@ from melanoma_tl.metrics.resampling import Resampling, add_up, percentile_interv
 from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_scored
 
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 100))
-"""Threshold probabilities of a decision curve: each per cent from 1 to 99."""
+"""Default threshold probabilities of a decision curve: 1 % to 99 % in steps of 1 %."""
 
 _SHARES = np.linspace(0, 1, 101)
 
 
 class DecisionCurve(NamedTuple):
-    """Net benefit against the threshold probability; treating nobody has the net benefit 0.
+    """Net benefit as a function of the threshold probability; cutting out no lesion has the net benefit 0.
 
     Attributes
     ----------
     thresholds : ndarray of shape (n_thresholds,)
-        The probability of melanoma from which on somebody would have a lesion cut out.
+        The probability of melanoma above which a lesion would be cut out.
     net_benefit : ndarray of shape (n_thresholds,)
-        Of cutting out those that score above it.
+        Net benefit of cutting out the lesions that score above the threshold.
     low, high : ndarray of shape (n_thresholds,)
         Ends of the pointwise interval of the net benefit.
     treat_all : ndarray of shape (n_thresholds,)
@@ -73,14 +73,14 @@ def decision_curve(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> DecisionCurve:
-    """Measure the net benefit of acting on the scores.
+    """Compute the net benefit of acting on the scores.
 
     Parameters
     ----------
     y_true : array-like of shape (n,)
         0 or False benign, 1 or True melanoma; both must occur.
     y_score : array-like of shape (n,)
-        Probabilities of melanoma, 0 to 1; calibrated, or the thresholds mean nothing.
+        Calibrated probabilities of melanoma, 0 to 1; thresholds on other scores have no meaning.
     thresholds : sequence of float, default=THRESHOLDS
         Threshold probabilities, each between 0 and 1.
     confidence, n_resamples, random_state, groups
@@ -89,7 +89,7 @@ def decision_curve(
     Returns
     -------
     DecisionCurve
-        One entry a threshold.
+        One entry per threshold.
 
     Raises
     ------
@@ -101,8 +101,8 @@ def decision_curve(
     Notes
     -----
     ``net benefit = tp / n - fp / n * threshold / (1 - threshold)`` [1]_: melanomas found
-    per image, less the benign lesions cut out, each weighed by what the threshold says
-    that it is worth. It holds at the prevalence of these images, which is resampled with it.
+    per image, minus the benign lesions cut out per image, weighted by the odds of the threshold.
+    It holds for the prevalence of these images; the intervals include the sampling error of the prevalence.
 
     Examples
     --------
@@ -132,19 +132,19 @@ def decision_curve(
 
 
 def benefit(found: Any, alarms: Any, threshold: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weigh melanomas against false alarms: the net benefit [1]_.
+    """Compute the net benefit: melanomas found minus weighted false alarms [1]_.
 
     Parameters
     ----------
     found, alarms : float or ndarray, which broadcast with `threshold`
-        Melanomas, and benign lesions, called melanoma: shares of all images.
+        Melanomas, and benign lesions, that are predicted melanoma, as shares of all images.
     threshold : ndarray
-        The probability of melanoma from which on somebody would have a lesion cut out, between 0 and 1.
+        The probability of melanoma above which a lesion would be cut out, between 0 and 1.
 
     Returns
     -------
     ndarray
-        At most the prevalence; negative where the false alarms outweigh.
+        At most the prevalence; negative where the false alarms outweigh the melanomas found.
 
     Examples
     --------
@@ -155,14 +155,14 @@ def benefit(found: Any, alarms: Any, threshold: NDArray[np.float64]) -> NDArray[
 
 
 class GainCurve(NamedTuple):
-    """Melanomas found against images looked at, those with the highest scores first.
+    """Share of melanomas found as a function of the share of images examined, highest scores first.
 
     Attributes
     ----------
     examined : ndarray of shape (101,)
-        Share of the images looked at, 0 to 1.
+        Share of the images examined, 0 to 1.
     found : ndarray of shape (101,)
-        Share of the melanomas among them, 0 to 1; images with one score come in random order.
+        Share of all melanomas that are among them, 0 to 1; the mean over all orders of tied images.
     low, high : ndarray of shape (101,)
         Ends of the pointwise interval of `found`.
     """
@@ -182,7 +182,7 @@ def cumulative_gain(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> GainCurve:
-    """Measure how many melanomas are found when the images are looked at in the order of their scores.
+    """Compute the share of melanomas found when the images are examined from the highest score down.
 
     Parameters
     ----------
@@ -218,12 +218,12 @@ def cumulative_gain(
 
 
 class ScoreHistogram(NamedTuple):
-    """How the scores of each class are distributed.
+    """Histogram of the scores of each class.
 
     Attributes
     ----------
     edges : ndarray of shape (n_bins + 1,)
-        0 to 1.
+        Edges of the bins, 0 to 1.
     benign, melanoma : ndarray of int of shape (n_bins,)
         Images of each class in each bin; a score on an edge belongs to the upper bin, 1 to the last.
     """
@@ -268,7 +268,7 @@ def score_histogram(y_true: ArrayLike, y_score: ArrayLike, *, n_bins: int = 20) 
 
 
 class PredictiveValues(NamedTuple):
-    """PPV and NPV where melanoma is as frequent as stated.
+    """PPV and NPV at stated prevalences of melanoma.
 
     Attributes
     ----------
@@ -302,24 +302,24 @@ def predictive_values(
     *,
     worth: tuple[float, float] | None = None,
 ) -> PredictiveValues:
-    """Carry sensitivity and specificity over to other prevalences, by Bayes' theorem.
+    """Compute PPV and NPV at other prevalences from sensitivity and specificity, by Bayes' theorem.
 
     Parameters
     ----------
     counts : ConfusionCounts
-        Where sensitivity and specificity were measured; both classes must occur.
+        The counts that sensitivity and specificity are computed from; both classes must occur.
     prevalence : float or array-like of float of shape (n,)
         Between 0 and 1.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
     worth : tuple of float, optional
-        How many independent images the melanomas and the benign images are worth, where several are of one patient
-        (Rao and Scott 1992); their numbers by default.
+        Effective sample sizes of the melanomas and of the benign images, where several are of one patient (Rao and
+        Scott 1992); the numbers of images by default.
 
     Returns
     -------
     PredictiveValues
-        One entry a prevalence.
+        One entry per prevalence.
 
     Raises
     ------
@@ -331,9 +331,9 @@ def predictive_values(
     Notes
     -----
     ``logit(ppv) = logit(prevalence) + log(sensitivity / (1 - specificity))``, and
-    likewise for NPV; the intervals are made on this scale [2]_. Where one of the four
-    counts is 0, they are those of the adjusted counts (half the squared normal quantile
-    more in each), widened up to the value itself. They take the prevalence as known.
+    likewise for NPV; the intervals are computed on this scale [2]_. Where one of the four
+    counts is 0, half the squared normal quantile is added to each, and the interval is widened
+    to include the unadjusted value. The prevalence is taken as known.
 
     Examples
     --------
@@ -358,9 +358,9 @@ def predictive_values(
 def _predictive_value(
     right: float, missed: float, wrong: float, refused: float, shares: NDArray[np.float64], confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Value and interval of how many predictions of a class are right, where the class has the given shares.
+    """Return the predictive value of a class at the given prevalences, and its interval.
 
-    Of the class itself `right` are predicted and `missed` not; of the other, `wrong` are predicted and `refused` not.
+    Images of the class are predicted (`right`) or not (`missed`); so are images of the other (`wrong`, `refused`).
     """
     if not right and not wrong:
         nothing = np.full_like(shares, np.nan)
@@ -376,10 +376,10 @@ def _predictive_value(
 
 
 def _gain(scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of the melanomas found at each share of the images, as rows, of one or many tallies."""
+    """Return the share of melanomas found at each share of the images, as rows, for one or many resamples."""
     if melanoma.ndim > 1:
         return np.stack([_gain(scores, *one) for one in zip(melanoma, benign, strict=True)], axis=-1)
-    if not melanoma.any():  # a resample of groups may lack them
+    if not melanoma.any():  # a resample of groups may have no melanoma
         return np.full_like(_SHARES, np.nan)
     examined, found = add_up(melanoma + benign), add_up(melanoma)
     return np.interp(_SHARES, examined / examined[-1], found / found[-1])

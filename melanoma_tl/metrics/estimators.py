@@ -1,4 +1,4 @@
-"""Ask an estimator what it says of images, beside the labels that they have."""
+"""Score images with any classifier and read their true labels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,36 +17,36 @@ from melanoma_tl.metrics.validation import check_lengths, not_binary
 def score_labelled(
     score: Callable[[Any], NDArray[Any]], read: Callable[[ArrayLike], NDArray[np.int64]], X: Any, y: ArrayLike | None
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Score images and read their labels, in one pass where both come together.
+    """Score images and read their labels, in one pass where `X` yields both.
 
     Parameters
     ----------
     score : callable
-        Scores `X`, or an ImageSource in its place.
+        Function that scores `X`, or an ImageSource in its place.
     read : callable
-        Turns labels into codes, or objects.
+        Function that turns labels into codes.
     X : object
-        What is scored.
+        The images.
     y : array-like of shape (n,) or None
         The labels, where `X` has none.
 
     Returns
     -------
     truth : ndarray of int64 of shape (n,)
-        What `read` makes of the labels.
+        The codes that `read` returns.
     scores : ndarray of shape (n, ...)
-        What `score` gives.
+        The scores that `score` returns.
 
     Raises
     ------
     DatasetError
-        If `X` is a tf.data.Dataset and labels are beside it, or there are none in it.
+        If `X` is a tf.data.Dataset and `y` is given too, or it yields no labels.
     ParameterError
-        If there are no labels, or not one a score.
+        If there are no labels, or their number is not that of the scores.
     """
     if is_stream(X):
         source = open_source(X, y)
-        source.known_labels()  # stops where none will come
+        source.known_labels()  # raises at once if the stream has no labels
         scores = score(source)
         return read(source.known_labels()), scores
     truth = read(take_labels(X, y))  # first: scoring takes longer
@@ -56,7 +56,7 @@ def score_labelled(
 
 
 def take_labels(X: Any, y: ArrayLike | None) -> ArrayLike:
-    """Take the labels of images, from beside them or from what holds both.
+    """Return the labels of images, from `y` or else from ``X.labels``.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def take_labels(X: Any, y: ArrayLike | None) -> ArrayLike:
     Returns
     -------
     array-like of shape (n,)
-        As they are given.
+        The labels, unchanged.
 
     Raises
     ------
@@ -87,9 +87,9 @@ def classes_of(estimator: Any, pos_label: object = None) -> Classes:
     Parameters
     ----------
     estimator : object
-        Anything with `classes_`, and perhaps `pos_label_`; what has no `classes_` has 0 and 1.
+        A classifier, with `classes_` (0 and 1 if it has none) and optionally `pos_label_`.
     pos_label : object, optional
-        The class that means melanoma, where neither the classifier nor the words say so.
+        The class that means melanoma, where neither the classifier nor the names of its classes determine it.
 
     Returns
     -------
@@ -99,9 +99,9 @@ def classes_of(estimator: Any, pos_label: object = None) -> Classes:
     Raises
     ------
     DatasetError
-        If nothing says which of two classes is melanoma.
+        If it is not known which of two classes is melanoma.
     ParameterError
-        If `pos_label` is none of the classes, or another one is melanoma.
+        If `pos_label` is none of the classes, or the classifier was trained for another one.
     """
     labels = np.asarray(getattr(estimator, "classes_", (0, 1)))
     known = getattr(estimator, "pos_label_", None)
@@ -115,18 +115,19 @@ def classes_of(estimator: Any, pos_label: object = None) -> Classes:
 def score_with_truth(
     estimator: Any, X: Any, y: ArrayLike | None = None, pos_label: object = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Let any classifier of two classes score images, and read their labels as it does.
+    """Score images with any binary classifier, and encode their labels with its classes.
 
     Parameters
     ----------
     estimator : object
         As `classes_of`.
     X : object
-        Whatever it takes.
+        Input of the classifier.
     y : array-like of shape (n,), optional
-        Labels, in the words of the classifier or as 0 and 1; ``X.labels`` by default.
+        Labels, as the classes of the classifier or as 0 and 1; ``X.labels`` by default.
     pos_label : object, optional
-        The label of melanoma, among the classes of the classifier or else in `y`, where the words do not say so.
+        The label of melanoma, one of the classes of the classifier or else one in `y`, where the names do not
+        determine it.
 
     Returns
     -------
@@ -157,19 +158,19 @@ def score_with_truth(
 
 
 def check_reads_streams(estimator: Any, X: Any) -> None:
-    """Stop where a tf.data.Dataset is given to a classifier of others, which cannot note labels while it scores.
+    """Raise an error if a tf.data.Dataset is given to a classifier of another library, which would need two passes.
 
     Parameters
     ----------
     estimator : object
         Any classifier.
     X : object
-        What it shall score.
+        Input of the classifier.
 
     Raises
     ------
     ParameterError
-        If it is not one of this library's.
+        If `X` is a tf.data.Dataset and the classifier is not one of this library.
     """
     if is_stream(X) and not hasattr(estimator, "seen_images"):
         raise ParameterError(
@@ -179,18 +180,18 @@ def check_reads_streams(estimator: Any, X: Any) -> None:
 
 
 def score_melanoma(estimator: Any, X: Any, known: Classes | None = None, **options: Any) -> NDArray[np.float64]:
-    """Let any classifier of two classes score images.
+    """Score images with any binary classifier.
 
     Parameters
     ----------
     estimator : object
-        Anything with ``predict_proba(X)`` of shape (n, 2), in the order of its `classes_`.
+        A classifier with ``predict_proba(X)`` of shape (n, 2), in the order of its `classes_`.
     X : object
-        Whatever it takes.
+        Input of the classifier.
     known : Classes, optional
-        Its classes, if they are at hand.
+        Its classes; read from it by default.
     **options : dict
-        Of its `predict_proba`.
+        Passed on to its `predict_proba`.
 
     Returns
     -------
@@ -210,12 +211,12 @@ def score_melanoma(estimator: Any, X: Any, known: Classes | None = None, **optio
 
 
 def threshold_of(estimator: Any) -> float:
-    """Take the threshold that a classifier has tuned, else the one it was made with.
+    """Return the tuned threshold of a classifier, or else its parameter `threshold`.
 
     Parameters
     ----------
     estimator : object
-        With `threshold_` or `threshold`, or neither.
+        A classifier, with `threshold_`, `threshold`, or neither.
 
     Returns
     -------
@@ -226,7 +227,7 @@ def threshold_of(estimator: Any) -> float:
 
 
 def patients_of(X: Any) -> list[Any] | None:
-    """Take the patient of each image, where the table knows patients and one of them has several images.
+    """Return the patient of each image, if the table names patients and at least one has several images.
 
     Parameters
     ----------
@@ -236,7 +237,7 @@ def patients_of(X: Any) -> list[Any] | None:
     Returns
     -------
     list of length n_images, or None
-        Patients, of which some may be missing.
+        The patients; some may be missing.
     """
     known = getattr(X, "metadata", None)
     if known is None or "patient_id" not in known:

@@ -1,9 +1,9 @@
-"""How few images are few: the one number of reports, and which intervals it marks.
+"""The sample size below which intervals are marked as based on few images.
 
-How often each interval holds the truth was measured on drawn scores (``benchmarks/coverage.py``; the table stands in
-the documentation, on the page of statistics). With 20 melanomas or fewer, or where these are of 20 patients or fewer,
-many hold it in less than 93 % where 95 % is aimed at. Wilson's of independent images do not, nor do those of average
-precision.
+The coverage of each interval was measured on simulated scores (``benchmarks/coverage.py``; the page on statistics of
+the documentation has the table). With at most 20 melanomas, or melanomas of at most 20 patients, many nominal 95 %
+intervals cover the true value in less than 93 % of the samples. Exceptions are Wilson's interval for independent
+images and the interval of average precision.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,23 +17,23 @@ from melanoma_tl.metrics.metric import MARK
 from melanoma_tl.metrics.resampling import number_groups
 
 FEW = 20
-"""So many images of a class, or patients with one, or fewer, are few (measured: see the top of this module). They are
-pointed out in summaries, subgroups and plans of sample sizes, and intervals that rest on them are marked."""
+"""Largest number of images of a class, or of patients with one, that counts as few (measured, see above). Summaries,
+subgroups and sample sizes point it out, and intervals based on so few images are marked."""
 
 FACT = (
-    f"Intervals marked {MARK} rest on {FEW} images of a class, or patients with one, or fewer: such ones hold the "
-    "truth less often than they say"
+    f"Intervals marked {MARK} are based on at most {FEW} images of a class, or on images of at most {FEW} patients; "
+    "their coverage is below the nominal level"
 )
-"""What readers are told where there is such a mark."""
+"""The explanation of the mark for readers."""
 
-_HOLDS_NEVERTHELESS = frozenset({"wilson", "logit influence", "clustered logit influence"})
+_COVERS_NEVERTHELESS = frozenset({"wilson", "logit influence", "clustered logit influence"})
 _RESTS_ON: dict[Hashable, dict[int, float]] = {
     "specificity": {0: 1},
     "sensitivity": {1: 1},
     "partial_auc": {0: 1, 1: 1 / 5},
 }
-"""Of two classes, those that a metric rests on, with the share of their images; all others rest on both. The partial
-AUC above a sensitivity of 80 % rests on the fifth of the melanomas with the lowest scores."""
+"""For binary metrics, the classes that determine the variance, with the share of their images; others depend on both
+classes. The partial AUC above a sensitivity of 80 % depends on the fifth of the melanomas with the lowest scores."""
 
 
 class _HasInterval(Protocol):
@@ -64,7 +64,7 @@ def count_units(truth: NDArray[np.int64], groups: ArrayLike | None) -> tuple[int
     Returns
     -------
     tuple of int
-        One entry a class: 0 benign, 1 melanoma where there are two.
+        One entry per class: 0 benign, 1 melanoma where there are two.
     """
     n_classes = max(2, int(truth.max(initial=0)) + 1)
     if groups is None:
@@ -74,21 +74,21 @@ def count_units(truth: NDArray[np.int64], groups: ArrayLike | None) -> tuple[int
 
 
 def mark_few(metrics: Mapping[_Name, _Interval], units: Sequence[int]) -> dict[_Name, _Interval]:
-    """Mark the metrics, or their differences, whose intervals hold the truth less often than they say.
+    """Mark the metrics, or their differences, whose intervals have a coverage below the nominal level.
 
     Parameters
     ----------
     metrics : mapping of str to Metric or Difference
         By name, or any other key.
     units : sequence of int
-        As `count_units`: sensitivity rests on the melanomas, specificity on the benign images, the partial AUC on a
-        fifth of the melanomas and the benign images, all others on both classes. Of several classes, that of the
-        rarest alone, on which all metrics rest.
+        As `count_units`. Sensitivity depends on the melanomas, specificity on the benign images, the partial AUC on a
+        fifth of the melanomas and on the benign images, all others on both classes. For several classes, give the
+        number for the rarest class only, which limits all metrics.
 
     Returns
     -------
     dict of str to Metric or Difference
-        The same, with the same keys, ``few`` set where it applies.
+        The same metrics under the same keys, with ``few`` set.
     """
     everything = dict.fromkeys(range(len(units)), 1.0)
     rests_on = _RESTS_ON if len(units) == 2 else {}
@@ -97,7 +97,7 @@ def mark_few(metrics: Mapping[_Name, _Interval], units: Sequence[int]) -> dict[_
     }
     return {
         name: replace(metric, few=True)
-        if fewest[name] <= FEW and not np.isnan(metric.value) and metric.method not in _HOLDS_NEVERTHELESS
+        if fewest[name] <= FEW and not np.isnan(metric.value) and metric.method not in _COVERS_NEVERTHELESS
         else metric
         for name, metric in metrics.items()
     }

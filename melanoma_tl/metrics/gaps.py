@@ -1,8 +1,8 @@
-"""How far groups of images lie apart, with intervals that hold for all gaps at once.
+"""Gaps between groups of images, with simultaneous confidence intervals.
 
-Of many gaps some look large by chance. Here every pair of groups of every column is
-compared in every metric, and the intervals are so wide that with the stated confidence
-they hold all true gaps together. Only the widest gap of each column and metric is shown.
+Among many gaps some look large by chance. Every pair of groups of every column is
+compared in every metric, with intervals that cover all true gaps simultaneously with the
+stated confidence. Only the widest gap of each column and metric is returned.
 
 References
 ----------
@@ -13,7 +13,7 @@ References
    and differences of proportions result from adding two successes and two failures", The
    American Statistician 54, 2000.
 .. [3] Z. Šidák, "Rectangular confidence regions for the means of multivariate normal
-   distributions", Journal of the American Statistical Association 62, 1967: taking metrics
+   distributions", Journal of the American Statistical Association 62, 1967: treating metrics
    of the same images as independent makes the intervals wider, never narrower.
 .. [4] J. N. K. Rao and A. J. Scott, "A simple method for the analysis of clustered binary
    data", Biometrics 48, 1992; the AUC as N. A. Obuchowski, "Nonparametric analysis of
@@ -35,18 +35,18 @@ from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.resampling import number_groups
 
 GAP_METRICS = ("auc", "sensitivity", "specificity")
-"""The metrics in which groups are compared: the share of melanomas in a group changes none of them."""
+"""The metrics in which groups are compared: none of them depends on the prevalence in a group."""
 
 _LEAST = 10
-"""Groups with fewer images of the class take no part. Intervals of gaps hold below the few that others need: on drawn
-scores of two and of four groups that do not differ, with 10, 15 and 21 melanomas each, they held all gaps together in
-96.8 to 100 %."""
+"""Smallest number of images of the class for a group to be compared. It is below `few.FEW`, because intervals of gaps
+keep their coverage: on simulated scores of two and of four groups without differences, with 10, 15 and 21 melanomas
+each, they covered all gaps simultaneously in 96.8 to 100 % of the samples."""
 
 _N_DRAWS = 20_000
 
 
 class Estimate(NamedTuple):
-    """A metric of one group: its value, and the centre and standard error of what is likely."""
+    """A metric of one group: its value, and the centre and standard error that its interval is computed from."""
 
     value: float
     centre: float
@@ -60,15 +60,15 @@ class Gap:
     Parameters
     ----------
     column, metric : str
-        What the images are grouped by, and the metric.
+        The column by which the images are grouped, and the metric.
     highest, lowest : str
-        The groups with the highest and the lowest metric of those that are large enough.
+        The groups with the highest and the lowest metric, among the groups that are large enough.
     high_value, low_value : float
         Their metrics, 0 to 1.
     value : float
         Highest minus lowest, 0 to 1.
     low, high : float
-        Ends of its interval, -1 to 1; all intervals hold together.
+        Ends of its simultaneous confidence interval, -1 to 1.
     p_value : float
         Two-sided, corrected for all pairs, columns and metrics that were compared.
     """
@@ -105,20 +105,20 @@ def estimate_group(
     truth, scores : ndarray of shape (n,)
         Labels and scores of its images.
     threshold : float
-        Strictly above which a score is called melanoma.
+        An image is predicted melanoma when its score is strictly above.
     groups : array-like of shape (n,), or None
-        The patients; the standard errors are then those between patients, and of the independent images that theirs are
-        worth [4]_.
+        The patients; standard errors then use the variance between patients (AUC) or the effective sample size
+        (sensitivity and specificity) [4]_.
 
     Returns
     -------
     dict of str to Estimate
-        Without the metrics that count fewer than ten images of a class, and those without a standard error.
+        The metrics with at least ten images of each class that they use, and with a standard error above 0.
     """
     n_melanoma = int(truth.sum())
     large = {"sensitivity": n_melanoma >= _LEAST, "specificity": len(truth) - n_melanoma >= _LEAST}
     group = None if groups is None else number_groups(groups, len(truth))
-    # The variance of an AUC takes two patients with a melanoma, and two with a benign image.
+    # The variance of an AUC needs two patients with a melanoma, and two with a benign image.
     large["auc"] = all(large.values()) and min(count_units(truth, group)) > 1
     right = (scores > threshold) == truth
     found = {name: _estimate(name, truth, scores, right, group) for name in GAP_METRICS if large[name]}
@@ -135,14 +135,14 @@ def largest_gaps(
     groups : sequence of (str, str, mapping of str to Estimate)
         Column, value and metrics of each group.
     confidence : float
-        With which all intervals hold together, between 0 and 1.
+        Simultaneous coverage of the intervals, between 0 and 1.
     random_state : int
-        Seed of the simulated maximum.
+        Seed of the simulation.
 
     Returns
     -------
     tuple of Gap
-        None for a column in which fewer than two groups are large enough.
+        Columns in which fewer than two groups are large enough have no entry.
     """
     blocks: dict[tuple[str, str], list[tuple[str, Estimate]]] = {}
     for column, value, metrics in groups:
@@ -172,13 +172,13 @@ def _estimate(
     rows = truth == (name == "sensitivity")
     value = float(right[rows].mean())
     worth = effective_size(right[rows], None if groups is None else groups[rows])
-    # One success and one failure more: a group in which nothing is missed is not known without error.
+    # One success and one failure are added [2]: the standard error must not be 0 where all images are predicted right.
     centre = (value * worth + 1) / (worth + 2)
     return Estimate(value, centre, float(np.sqrt(centre * (1 - centre) / (worth + 2))))
 
 
 def _maximum(errors: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Simulate the largest standardised difference of any two groups where there is none."""
+    """Simulate the largest standardised difference between any two groups under the null hypothesis."""
     drawn = rng.normal(0, errors, (_N_DRAWS, len(errors)))
     largest = np.zeros(_N_DRAWS)
     for one, other in combinations(range(len(errors)), 2):

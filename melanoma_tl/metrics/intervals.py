@@ -1,8 +1,8 @@
-"""Intervals by formula: of proportions, of the AUC, of average precision, of specificity at a sensitivity.
+"""Intervals by formula for proportions, AUC, average precision, and specificity at a sensitivity.
 
-They were chosen by how often they hold the truth (``benchmarks/coverage.py``): percentile intervals of the bootstrap
-miss it too often where melanomas are few or metrics near 1, nearly always on the flattering side. All of them know
-patients: images of one patient are not independent.
+They were chosen by their measured coverage (``benchmarks/coverage.py``): with few melanomas or metrics near 1,
+percentile bootstrap intervals cover too rarely, nearly always because they are too high. All of these intervals can
+account for patients, whose images are not independent.
 
 References
 ----------
@@ -46,22 +46,22 @@ from melanoma_tl.errors import DatasetError
 from melanoma_tl.metrics.resampling import number_groups, number_values_or_alone
 from melanoma_tl.metrics.validation import check_lengths, check_scored
 
-# By how much the tail of the melanomas' scores may be longer than its nearest ones show: found by measuring coverage.
+# Factor on the estimated length of the tail of the melanomas' scores, chosen by measured coverage.
 _STRETCH = 1.5
 
-# How many images of the rarer class the variance by formula counts for beside DeLong's: found by measuring coverage.
+# Weight of the variance by formula beside DeLong's, in images of the rarer class, chosen by measured coverage.
 _WORTH_OF_FORMULA = 10
 
 
 class DeLong(NamedTuple):
-    """AUCs of several classifiers on the same images, and how they vary together.
+    """AUCs of several classifiers on the same images, and their covariance.
 
     Attributes
     ----------
     aucs : ndarray of shape (n_classifiers,)
-        0 to 1.
+        The AUCs, 0 to 1.
     covariance : ndarray of shape (n_classifiers, n_classifiers)
-        Of the AUCs, over draws of the images, or of the patients.
+        Covariance of the AUCs over samples of images, or of patients.
     degrees : ndarray of shape (n_classifiers,)
         Degrees of freedom of the variances [6]_; infinite where a variance is 0.
     """
@@ -73,13 +73,13 @@ class DeLong(NamedTuple):
 
 @checked(successes=NUMBERS, n=NUMBERS, confidence=INSIDE)
 def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Any, Any]:
-    """Wilson's score interval [1]_ of one or many proportions.
+    """Compute Wilson's score interval [1]_ of one or many proportions.
 
     Parameters
     ----------
     successes : float or array-like of float
-        Numbers of successes, 0 to `n`; need not be whole, so that an interval can be
-        planned for an expected proportion.
+        Numbers of successes, 0 to `n`. They need not be whole, so that intervals of expected
+        proportions and effective sample sizes can be computed.
     n : float or array-like of float
         Numbers of trials.
     confidence : float, default=0.95
@@ -108,7 +108,7 @@ def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95
 
 
 def delong(y_true: ArrayLike, *y_scores: ArrayLike, groups: ArrayLike | None = None) -> DeLong:
-    """Estimate AUCs and their covariance [2]_ by midranks [3]_, with patients as Obuchowski [4]_.
+    """Estimate AUCs and their covariance by DeLong's method [2]_ [3]_, or for patients by Obuchowski's [4]_.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ def delong(y_true: ArrayLike, *y_scores: ArrayLike, groups: ArrayLike | None = N
     *y_scores : array-like of shape (n,)
         Scores of one or several classifiers; only their order counts.
     groups : array-like of shape (n,), optional
-        What each image belongs to, such as its patient; a missing entry is a group of its own. Two groups with a
-        melanoma and two with a benign image at least; one may have both.
+        The group of each image, such as its patient; an image with a missing entry forms a group of its own. At least
+        two groups must have a melanoma and two a benign image; a group may have both.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def delong(y_true: ArrayLike, *y_scores: ArrayLike, groups: ArrayLike | None = N
     Raises
     ------
     DatasetError
-        If a class has fewer than two images or groups, of which no variance can be estimated.
+        If a class has fewer than two images or groups, so that no variance can be estimated.
     ParameterError
         If lengths differ, labels are not 0 and 1, or a score is no finite number.
 
@@ -159,7 +159,7 @@ def auc_interval(
     Parameters
     ----------
     truth, scores : ndarray of shape (n,)
-        0 benign, 1 melanoma, and scores without NaN; both classes.
+        Labels (0 benign, 1 melanoma; both must occur), and scores without NaN.
     groups : array-like of shape (n,), or None
         As `delong`.
     confidence : float
@@ -168,11 +168,12 @@ def auc_interval(
     Returns
     -------
     value, low, high : float
-        The interval is symmetric on the logit scale [5]_, with the quantile of Student's distribution. The variance is
-        that of `delong`, moderated [12]_: it is averaged with Newcombe's [7]_, a formula of AUC and numbers of images
-        or patients, which counts for ten images of the rarer class. Of few melanomas with an AUC near 1 hardly any
-        lies among the benign images, and where none of the tail was drawn DeLong's variance is much too small. Where
-        that is 0, or cannot be estimated, the interval is Newcombe's score interval, which has a width for every AUC.
+        The AUC and its interval. The interval is symmetric on the logit scale [5]_, with a quantile of Student's t
+        distribution. Its variance is that of `delong`, moderated [12]_: it is averaged with Newcombe's [7]_, a formula
+        of the AUC and the numbers of images or patients, which has the weight of ten images of the rarer class. The
+        reason: with few melanomas and an AUC near 1, a sample often has no melanoma with a low score, and DeLong's
+        variance is then much too small. Where DeLong's variance is 0 or cannot be estimated, Newcombe's score interval
+        is returned, which has a positive width for every AUC.
     method : str
         "moderated logit delong", "clustered moderated logit delong" or "newcombe".
     """
@@ -202,9 +203,10 @@ def average_precision_interval(
     Returns
     -------
     value, low, high : float
-        The interval is symmetric on the logit scale [8]_, with the variance of the influence function [9]_ over images,
-        or over patients, and the quantile of Student's distribution for the melanomas, or their patients. Where that
-        variance is 0, it is Wilson's for as many successes in as many trials as there are of these.
+        The average precision and its interval. The interval is symmetric on the logit scale [8]_, with the variance of
+        the influence function [9]_ over images or patients, and a quantile of Student's t distribution whose degrees of
+        freedom are the number of melanomas (or of their patients) minus 1. Where the variance is 0, it is Wilson's
+        interval with the average precision as the proportion and the number of melanomas (or patients) as n.
     method : str
         "logit influence", "clustered logit influence" or "wilson".
     """
@@ -220,30 +222,31 @@ def average_precision_interval(
 
 
 def effective_size(successes: ArrayLike, groups: ArrayLike | None) -> float:
-    """Find how many independent images the images of a proportion are worth [11]_.
+    """Compute the effective sample size of a proportion of grouped images [11]_.
 
     Parameters
     ----------
     successes : array-like of bool of shape (n,)
-        Where there is a success.
+        Whether each image is a success.
     groups : array-like of shape (n,), or None
         As `delong`.
 
     Returns
     -------
     float
-        Their number over the design effect, which is at least 1; the number of groups where all succeed or none does,
-        for the design effect cannot be seen there. Without groups, their number.
+        The number of images divided by the design effect, which is at least 1. If all images are successes or none is,
+        the design effect cannot be estimated, and the number of groups is returned. Without groups, the number of
+        images.
     """
     hits = np.asarray(successes, dtype=np.float64)
     if groups is None or len(hits) < 2:
         return float(len(hits))
-    # One patient alone is one independent image.
+    # The images of a single patient count as one independent image.
     return _worth(hits, number_values_or_alone(pd.Series(np.asarray(groups, dtype=object), dtype=object)))
 
 
 def effective_wilson(successes: NDArray[np.bool_], groups: ArrayLike | None, confidence: float) -> tuple[float, float]:
-    """Find Wilson's interval of a proportion, of as many independent images as its own are worth.
+    """Compute Wilson's interval of a proportion at its effective sample size.
 
     Parameters
     ----------
@@ -280,7 +283,7 @@ def specificity_intervals(
     sensitivities : sequence of float
         Each above 0, at most 1.
     n_draws : int
-        Draws of the fiducial distribution.
+        Number of draws from the fiducial distribution.
     random_state : int
         Seed.
 
@@ -291,12 +294,13 @@ def specificity_intervals(
 
     Notes
     -----
-    The threshold with the sensitivity q leaves a share 1 - q of all melanomas below it. How many of the m melanomas
-    here lie below is binomial; it so lies between two of them that are known up to that draw [10]_, anywhere in
-    between on the scale of the normal quantiles of the benign images. Below the lowest melanoma nothing was seen; an
-    exponential tail is supposed there, whose length is estimated from the lowest sqrt(m) melanomas and stretched by a
-    half. The specificity at the threshold is drawn from the beta distribution of the benign images below it. With
-    patients, the numbers of images are the effective ones [11]_, by the design effects of the AUC's components [4]_.
+    At the threshold with the sensitivity q, a share 1 - q of all melanomas lies below it. The number of the m observed
+    melanomas below it is binomial. A draw of this number places the threshold between two observed melanomas [10]_,
+    uniformly on the scale of the normal quantiles of the benign images. Below the lowest melanoma there are no
+    observations; an exponential tail is assumed, whose mean is estimated from the lowest sqrt(m) melanomas and
+    multiplied by 1.5. The specificity at the threshold is drawn from the beta distribution given the benign images
+    below it. With patients, effective sample sizes [11]_ replace the numbers of images, with the design effects of the
+    AUC's components [4]_.
     """
     melanoma, benign = np.sort(scores[truth == 1]), np.sort(scores[truth == 0])
     m, n = len(melanoma), len(benign)
@@ -315,7 +319,7 @@ def specificity_intervals(
         here = np.clip(rank.astype(int), 0, m)
         at, after = places[np.maximum(here - 1, 0)], places[np.minimum(here, m - 1)]
         place = at + (rank - here) * (after - at)
-        with np.errstate(divide="ignore"):  # at sensitivity 1 the threshold lies below every score that may come
+        with np.errstate(divide="ignore"):  # at sensitivity 1 the threshold lies below every possible score
             tail_below = places[0] + lower * np.log(missed / (1 - sensitivity * beyond ** (1 / m_eff)))
             tail_above = places[-1] - upper * np.log(sensitivity / (1 - missed * beyond ** (1 / m_eff)))
         place = np.where(here == 0, tail_below, np.where(here == m, tail_above, place))
@@ -332,22 +336,22 @@ def _count_units(truth: NDArray[np.int64], group: NDArray[np.int64]) -> tuple[in
 
 
 def _count_groups(group: NDArray[np.int64]) -> int:
-    """Count the distinct ones among groups that are numbered from 0: np.unique takes 20 times as long of a million."""
+    """Count the distinct groups, numbered from 0: np.unique takes 20 times as long for a million images."""
     return int(np.count_nonzero(np.bincount(group)))
 
 
 def _placements(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the other class that each melanoma outscores, or that outscores each benign image; ties count half."""
+    """Return the share of benign images below each melanoma, and of melanomas above each benign image; ties: half."""
     melanoma = truth == 1
     ranks, placed = rankdata(scores), np.empty(len(scores))
-    # How many images of the other class each one outscores: its rank among all, less that among its own.
+    # An image outscores as many of the other class as its rank among all images minus its rank in its own class.
     placed[melanoma] = (ranks[melanoma] - rankdata(scores[melanoma])) / (~melanoma).sum()
     placed[~melanoma] = 1 - (ranks[~melanoma] - rankdata(scores[~melanoma])) / melanoma.sum()
     return placed
 
 
 def _delong(truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArray[np.int64]) -> DeLong:
-    """Obuchowski's covariance (1997), which is DeLong's (1988) where every group is one image."""
+    """Compute Obuchowski's covariance (1997), which equals DeLong's (1988) if every group is one image."""
     placed = np.stack([_placements(truth, values) for values in scores])
     aucs = placed[:, truth == 1].mean(axis=1)
     parts, variances, degrees = [], [], []
@@ -370,14 +374,14 @@ def _delong(truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArra
 def _effective_sizes(
     truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArray[np.int64]
 ) -> tuple[int, int]:
-    """How many independent images of each class the images are worth."""
+    """Return the effective sample size of each class, of melanomas and benign images."""
     placed = _placements(truth, scores)
     melanoma, benign = (max(round(_worth(placed[of], group[of])), 1) for of in (truth == 1, truth == 0))
     return melanoma, benign
 
 
 def _worth(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
-    """Divide the number of values by the design effect of their mean; those of one group are worth one."""
+    """Divide the number of values by the design effect of their mean; the values of a single group count as one."""
     n_groups = _count_groups(group)
     if n_groups == 1:
         return 1.0
@@ -390,13 +394,13 @@ def _worth(values: NDArray[np.float64], group: NDArray[np.int64]) -> float:
 
 
 def _average_precision(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Average precision, and the influence of each image on it."""
+    """Return the average precision, and the influence of each image on it."""
     distinct, cell = np.unique(-scores, return_inverse=True)
     melanoma = np.bincount(cell, weights=truth, minlength=len(distinct))
     found, called = melanoma.cumsum(), np.bincount(cell, minlength=len(distinct)).cumsum()
     precision = found / called
     value = float((melanoma * precision).sum() / found[-1])
-    # An image is called at every threshold up to its score: it moves the precision of each melanoma down there.
+    # An image is predicted melanoma at every threshold below its score, and so changes the precision at each of them.
     right = (melanoma / called)[::-1].cumsum()[::-1]
     any_class = (melanoma * precision / called)[::-1].cumsum()[::-1]
     influence = truth * (precision[cell] - value + right[cell]) - any_class[cell]
@@ -410,13 +414,13 @@ def _on_logit_scale(value: float, variance: float, degrees: float, confidence: f
 
 
 def _formula_variance(auc: float, n_melanoma: int, n_benign: int) -> float:
-    """Find Hanley and McNeil's variance of an AUC, with both sizes their mean in the terms of one class."""
+    """Return Hanley and McNeil's variance of an AUC, with the mean class size in the terms of a single class."""
     spread = 1 + ((n_melanoma + n_benign) / 2 - 1) * ((1 - auc) / (2 - auc) + auc / (1 + auc))
     return auc * (1 - auc) * spread / (n_melanoma * n_benign)
 
 
 def _newcombe(auc: float, n_melanoma: int, n_benign: int, confidence: float) -> tuple[float, float]:
-    """Find the AUCs that chance separates from this one."""
+    """Return Newcombe's score interval: the AUCs whose distance is the normal quantile times their own error."""
     z = norm.isf((1 - confidence) / 2)
 
     def excess(true: float) -> float:

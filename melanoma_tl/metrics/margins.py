@@ -1,7 +1,7 @@
-"""Whether one classifier is no worse than another by more than a margin, or equivalent to it within the margin.
+"""Tests of non-inferiority and equivalence of two classifiers.
 
-That no difference was found does not say that there is none: the interval of the
-difference must exclude what would matter, which is said beforehand as a margin.
+A difference that is not significant does not prove that there is none. These tests show
+that the difference is smaller than a margin that was chosen beforehand.
 
 References
 ----------
@@ -37,7 +37,7 @@ _EDGE = 1 - 1e-9
 
 @dataclass(frozen=True)
 class MarginTest:
-    """The difference of two classifiers in one metric, held against a margin.
+    """The difference of two classifiers in one metric, tested against a margin.
 
     Made by `melanoma_tl.metrics.compare`.
 
@@ -46,19 +46,19 @@ class MarginTest:
     metric : str
         One of `MARGIN_METRICS`.
     margin : float
-        The loss that would matter, above 0 and below 1.
+        The smallest relevant loss, above 0 and below 1.
     value : float
         First minus second, -1 to 1.
     low, high : float
         Ends of the interval of the difference by the same test.
     confidence : float
-        Coverage of the interval, such as 0.95; each one-sided test then errs in at most 2.5 %.
+        Coverage of the interval, such as 0.95; each one-sided test then has the level 2.5 %.
     test : str
         "delong" or "clustered delong" [2]_, "tango" [1]_ or "cluster bootstrap".
     p_non_inferiority : float
-        One-sided, of the hypothesis that the first is worse by the margin or more.
+        One-sided p-value of the hypothesis that the first is worse by the margin or more.
     p_equivalence : float
-        The larger of the two one-sided p-values [3]_, of the hypothesis that they differ by the margin or more.
+        The larger of the two one-sided p-values [3]_ of the hypothesis that they differ by the margin or more.
     """
 
     metric: str
@@ -82,12 +82,12 @@ class MarginTest:
         return self.p_equivalence <= (1 - self.confidence) / 2
 
     def sentence(self, first: str = "first", second: str = "second") -> str:
-        """Return what was found.
+        """Return the result as a sentence.
 
         Parameters
         ----------
         first, second : str
-            What the two classifiers are called.
+            Names of the two classifiers.
 
         Returns
         -------
@@ -119,19 +119,19 @@ class MarginTest:
 def margin_of_normal(
     metric: str, margin: float, value: float, error: float, confidence: float, test: str
 ) -> MarginTest:
-    """Hold a difference with a standard error against a margin.
+    """Test a difference with a known standard error against a margin.
 
     Parameters
     ----------
     metric, margin, value, confidence, test
         As `MarginTest`.
     error : float
-        Standard error of the difference; where it is 0, chance was not seen, and nothing is shown.
+        Standard error of the difference; if it is 0, neither hypothesis is rejected.
 
     Returns
     -------
     MarginTest
-        By the normal distribution.
+        The test by the normal distribution.
     """
 
     def statistic(delta: float) -> float:
@@ -145,26 +145,26 @@ def margin_of_normal(
 def margin_of_paired(
     metric: str, margin: float, only_first: int, only_second: int, n: int, confidence: float
 ) -> MarginTest:
-    """Hold the difference of two paired proportions against a margin, by Tango's score test [1]_.
+    """Test the difference of two paired proportions against a margin, by Tango's score test [1]_.
 
     Parameters
     ----------
     metric, margin, confidence
         As `MarginTest`.
     only_first, only_second : int
-        Images that one of the two alone calls right.
+        Number of images that only one of the two predicts correctly.
     n : int
-        All images of the class.
+        Number of images of the class.
 
     Returns
     -------
     MarginTest
-        With the interval of all differences that the test does not refute.
+        The test, with the interval of all differences that it does not reject.
     """
     value = (only_first - only_second) / n
 
     def statistic(delta: float) -> float:
-        # The likeliest share of images that the second alone calls right, were the difference delta.
+        # The maximum likelihood estimate of the share that only the second predicts correctly, given the difference.
         b = (2 * n - only_first + only_second) * delta - only_first - only_second
         c = -only_second * delta * (1 - delta)
         share = (np.sqrt(b * b - 8 * n * c) - b) / (4 * n)
@@ -172,7 +172,7 @@ def margin_of_paired(
         return float((n * (value - delta)) / np.sqrt(variance)) if variance > 0 else 0.0
 
     def end(side: int) -> float:
-        """Find the outermost difference on one side that is not refuted."""
+        """Find the largest difference on one side that is not rejected."""
         bound = -side * float(norm.isf((1 - confidence) / 2))
         outermost = side * _EDGE
         if side * (statistic(outermost) - bound) >= 0:

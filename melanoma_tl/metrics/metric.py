@@ -1,4 +1,4 @@
-"""A number with its interval and its n, and what each is called."""
+"""A metric with its interval and its n, and the labels of all metrics."""
 
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,32 +25,32 @@ LABELS = MappingProxyType(
         "lr_negative": "Negative likelihood ratio",
     }
 )
-"""Every metric of a report, in the order in which it is shown, with its name for readers."""
+"""Every metric of a report, in the order shown, with its label."""
 
 UNBOUNDED = frozenset({"lr_positive", "lr_negative"})
-"""Metrics that may exceed 1: they stand on no axis from 0 to 1, and no percentage means them."""
+"""Metrics that may exceed 1: they are not drawn on an axis from 0 to 1 or written as percentages."""
 
 RANGES = {"mcc": (-1, 1), "kappa": (-1, 1), "partial_auc": (0, 0.2)} | dict.fromkeys(UNBOUNDED, (0, np.inf))
-"""What metrics can be, where it is not 0 to 1: no end of an interval lies outside, no difference exceeds the width."""
+"""The ranges of metrics other than 0 to 1: they limit the intervals, and their width limits differences."""
 
 OF_PREVALENCE = frozenset(
     {"average_precision", "accuracy", "precision", "npv", "f1", "iou_melanoma", "iou_benign", "mcc", "kappa"}
 )
-"""Metrics whose value depends on the share of melanomas: that share is resampled with them."""
+"""Metrics that depend on the prevalence, which is resampled with them."""
 
-COLLAPSED = "An interval without width is no certainty: resampling cannot see outcomes that did not occur"
-"""What readers are told where an interval has no width."""
+COLLAPSED = "An interval without width does not mean certainty: resampling misses outcomes that did not occur"
+"""The explanation of an interval without width for readers."""
 
 MARK = "few"
-"""The mark of such an interval for readers."""
+"""The mark of an interval that is based on few images (see `melanoma_tl.metrics.few`)."""
 
 NO_WIDTH = "no width"
-"""The mark of such an interval in a table."""
+"""The mark of an interval without width in a table."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric, its interval, and what they rest on.
+    """One metric, its interval, and the number of images.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ class Metric:
         benign ones for specificity, images predicted melanoma for precision, images
         predicted benign for NPV, all images for the others.
     method : str
-        How the interval was made: "wilson", "simel", "newcombe", "moderated logit delong", "logit influence",
-        "bootstrap", the last three and "wilson" also with "clustered" or "cluster", and, outside `score_metrics`,
+        Method of the interval: "wilson", "simel", "newcombe", "moderated logit delong", "logit influence",
+        "bootstrap" (the last three and "wilson" also with "clustered" or "cluster") and, outside `score_metrics`,
         "fiducial", "bootstrap bound", "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
     few : bool, default=False
-        Whether the interval rests on so few images, or patients, that it holds the truth less often than it says
+        Whether the interval is based on so few images, or patients, that its coverage is below the nominal level
         (see the coverage of intervals in the documentation).
     """
 
@@ -90,7 +90,7 @@ class Metric:
 
 
 def describe(metric: Metric, confidence: float) -> str:
-    """Write a metric with its interval and its n.
+    """Format a metric with its interval and its n.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Metrics of a classifier of several diagnoses: each against the rest, and their means.
+"""Metrics of a classifier of several diagnoses: one-against-rest metrics and their means.
 
 References
 ----------
@@ -22,10 +22,10 @@ from melanoma_tl.metrics.resampling import ScoreCounts, draw_classes, method_nam
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_probabilities
 
 NO_CLASS = -1
-"""The class that is predicted where several have the same highest score: none, which is never right."""
+"""Predicted class where several classes share the highest score; it is never correct."""
 
 AVERAGED = tuple(name for name in LABELS if name not in UNBOUNDED)
-"""The metrics of one class against the rest whose mean over the classes means something: ratios have none."""
+"""The one-against-rest metrics that are averaged over the classes: all but the likelihood ratios."""
 
 
 class MulticlassMetrics(NamedTuple):
@@ -34,12 +34,12 @@ class MulticlassMetrics(NamedTuple):
     Attributes
     ----------
     balanced_accuracy : Metric
-        Mean over the classes of the share of their images that are called right [1]_.
+        Mean over the classes of the share of their images that are predicted correctly [1]_.
     accuracy : Metric
-        Share of all images that are called right.
+        Share of all images that are predicted correctly.
     macro : dict of str to Metric
-        For each name in `AVERAGED`, the mean over the classes of the metric of
-        one against the rest; NaN where it is undefined for one of them.
+        For each name in `AVERAGED`, the mean over the classes of the one-against-rest
+        metric; NaN where it is undefined for one of them.
     """
 
     balanced_accuracy: Metric
@@ -48,7 +48,7 @@ class MulticlassMetrics(NamedTuple):
 
 
 def predict_classes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Call each image what has its highest score.
+    """Predict for each image the class with the highest score.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def predict_classes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of int64 of shape (n,)
-        Number of the class; `NO_CLASS` where several share the highest score, as in the scorer of the challenges.
+        Number of the class; `NO_CLASS` where several classes share the highest score, as in the scoring program of the
+        challenges.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def predict_classes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def read_class_scores(y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]:
-    """Read the scores of several classes; NaN marks an image without a score.
+    """Convert the scores of several classes to float64; NaN marks an image without a score.
 
     Parameters
     ----------
@@ -87,19 +88,19 @@ def read_class_scores(y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]
     Raises
     ------
     ParameterError
-        If the shape is another one, or scores are no probabilities.
+        If the shape is wrong, or scores are no probabilities.
     """
     try:
         scores = np.asarray(y_score, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"y_score must hold numbers, one a class for each image: {error}") from error
+        raise ParameterError(f"y_score must hold numbers, one per class for each image: {error}") from error
     if scores.ndim != 2 or scores.shape[1] != n_classes:
-        raise ParameterError(f"y_score must have the shape (n, {n_classes}), one column a class, got {scores.shape}")
+        raise ParameterError(f"y_score must have the shape (n, {n_classes}), one column per class, got {scores.shape}")
     return check_probabilities(scores)
 
 
 def check_class_scores(truth: NDArray[np.int64], y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]:
-    """Check the scores of several classes, of which each image has all.
+    """Check the scores of several classes; none may be missing.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ def multiclass_metrics(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> MulticlassMetrics:
-    """Measure a classifier of several classes as a whole.
+    """Compute the overall metrics of a classifier of several classes.
 
     Parameters
     ----------
@@ -159,11 +160,11 @@ def multiclass_metrics(
     Returns
     -------
     MulticlassMetrics
-        Accuracy with Wilson's interval, of the effective number of images where there are groups; all others with
-        percentile bootstrap intervals. For what depends on the shares of the classes
-        (`melanoma_tl.metrics.OF_PREVALENCE`) all images are resampled, for the rest those of each class for
-        themselves. A class is called against the rest where its score is strictly above 0.5, as in the scorer of
-        the challenges.
+        Accuracy has Wilson's interval (at the effective sample size where there are groups); all others have
+        percentile bootstrap intervals. Metrics that depend on the class frequencies
+        (`melanoma_tl.metrics.OF_PREVALENCE`) are resampled from all images, the others within each class. In
+        one-against-rest metrics a class is predicted where its score is strictly above 0.5, as in the scoring program
+        of the challenges.
 
     Raises
     ------
@@ -190,7 +191,7 @@ def multiclass_metrics(
     right = predict_classes(scores) == truth
     ends = effective_wilson(right, groups, confidence)
     accuracy = Metric(accuracy.value, *ends, n, "wilson" if groups is None else "clustered wilson")
-    units = (min(count_units(truth, groups)),)  # all of these rest on each class
+    units = (min(count_units(truth, groups)),)  # all of these metrics depend on each class
     whole = mark_few({"balanced_accuracy": balanced, "accuracy": accuracy}, units)
     return MulticlassMetrics(**whole, macro=mark_few(dict(zip(AVERAGED, macro, strict=True)), units))
 
@@ -202,7 +203,7 @@ def measure_classes(
     n_resamples: int,
     random_state: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Measure one or several classifiers on the same images, and on the same resamples of them.
+    """Compute the metrics of one or several classifiers on the same images and the same resamples.
 
     Parameters
     ----------
@@ -218,11 +219,11 @@ def measure_classes(
     values : ndarray of shape (n_classifiers, n_figures)
         Balanced accuracy, accuracy, and the macro means in the order of `AVERAGED`.
     resampled : ndarray of shape (n_classifiers, n_figures, n_resamples)
-        The same of each resample; NaN where a metric is undefined.
+        The same metrics of each resample; NaN where a metric is undefined.
     """
     n_columns = 2 * scores_of[0].shape[1]
     sets = [slice(start, start + n_columns) for start in range(0, n_columns * len(scores_of), n_columns)]
-    # Called or not is a score of two values, so that one resampling serves both kinds of metrics.
+    # A prediction is a score of two values, so that one resampling serves both kinds of metrics.
     columns = np.concatenate([part for scores in scores_of for part in (scores, _call_each(scores))], axis=1)
     n_classes = n_columns // 2
     tallies = [ScoreCounts.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]
@@ -235,21 +236,21 @@ def measure_classes(
         found = np.concatenate(
             [np.stack([_over_classes(names, drawn[of], n_above[of]) for of in sets]) for drawn in draws], axis=-1
         )
-        of_calls = 0 if stratified else 1  # the balanced accuracy does not depend on the shares, the accuracy does
+        of_calls = 0 if stratified else 1  # the accuracy depends on the class frequencies, the balanced accuracy not
         macro = [2 + AVERAGED.index(name) for name in names]
         resampled[:, [of_calls, *macro]] = found[:, [of_calls, *range(2, found.shape[1])]]
     return values, resampled
 
 
 def _call_each(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each class whether an image is assigned to it: 1 or 0."""
+    """Return for each image and class whether the class is predicted: 1 or 0."""
     return (predict_classes(scores)[:, None] == np.arange(scores.shape[1])).astype(np.float64)
 
 
 def _over_classes(
     names: Iterable[str], drawn: list[tuple[NDArray[np.int64], NDArray[np.int64]]], n_above: list[int]
 ) -> NDArray[np.float64]:
-    """Compute balanced accuracy, accuracy and some macro means of one or many tallies, as rows."""
+    """Compute balanced accuracy, accuracy and some macro means of one or many resamples, as rows."""
     n_classes = len(drawn) // 2
     against_rest = np.mean(
         [tally_metrics(names, *pair, above) for pair, above in zip(drawn[:n_classes], n_above, strict=False)], axis=0

@@ -1,4 +1,4 @@
-"""Whether one classifier of several diagnoses is better than another on the same images."""
+"""Comparisons of two classifiers of several diagnoses on the same images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,27 +22,27 @@ _OF_EACH = ("auc", "average_precision", "sensitivity", "specificity")
 
 @dataclass(frozen=True, eq=False)
 class MulticlassComparison(TitledTable):
-    """Two classifiers of several diagnoses on the same images.
+    """Two classifiers of several diagnoses compared on the same images.
 
     Made by `compare_classes` or `MulticlassReport.compare`.
 
     Attributes
     ----------
     names : tuple of str
-        What the two are called.
+        Names of the two classifiers.
     class_sizes : mapping of str to int
-        The images of each class that both have scored.
+        Number of images of each class that both have scored.
     left_out : int
-        Images that only one of them has scored.
+        Number of images that only one of them has scored.
     confidence : float
         Coverage of the intervals.
     differences : mapping of str to Difference
         First minus second: "balanced_accuracy", "accuracy", and "macro_" with each name in
         `melanoma_tl.metrics.AVERAGED`.
     against_rest : mapping of str to mapping of str to Difference
-        For each class, the differences of all metrics of it against the rest.
+        For each class, the differences of all its one-against-rest metrics.
     disagreement : McNemar
-        Images that one alone calls right.
+        Images that only one of the two predicts correctly, with McNemar's test.
     """
 
     names: tuple[str, str]
@@ -63,7 +63,7 @@ class MulticlassComparison(TitledTable):
         Returns
         -------
         pandas.DataFrame
-            One row a metric: "metric", "class" (empty for all classes together), then the columns of `Difference`.
+            One row per metric: "metric", "class" (empty for all classes together), then the columns of `Difference`.
         """
         parts = {"": self.differences, **self.against_rest}
         return pd.DataFrame(
@@ -130,19 +130,19 @@ def compare_classes(
     classes : sequence of str of length n_classes
         Names of the classes.
     names : tuple of str, default=("first", "second")
-        What to call the two.
+        Names of the two classifiers.
     confidence, n_resamples, random_state, groups
         As `melanoma_tl.metrics.score_metrics`.
     left_out : int, default=0
-        How many images were left out, for the record.
+        Number of images that were left out; the result only repeats it.
 
     Returns
     -------
     MulticlassComparison
-        Metrics of all classes together have the percentile bootstrap of their difference, both classifiers seeing
-        the same resamples, and the accuracy McNemar's mid-p test; those of one class against the rest are
-        `melanoma_tl.metrics.compare`'s. With `groups` patients are resampled, and McNemar's test, which
-        supposes that every image is drawn by itself, is left out.
+        Overall metrics have percentile bootstrap intervals of their difference, with the same resamples for both
+        classifiers; accuracy also has McNemar's mid-p test. One-against-rest metrics are compared by
+        `melanoma_tl.metrics.compare`. With `groups`, patients are resampled, and McNemar's test is left out, because
+        it assumes independent images.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _differences(
     n_resamples: int,
     random_state: int,
 ) -> dict[str, Difference]:
-    """Differences of the metrics of all classes together."""
+    """Return the differences of the overall metrics."""
     (first, second), resampled = measure_classes(truth, scores, groups, n_resamples, random_state)
     lows, highs = percentile_interval(first - second, resampled[0] - resampled[1], confidence)
     found = {}

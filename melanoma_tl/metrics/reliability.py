@@ -1,4 +1,4 @@
-"""How far scores are from probabilities: reliability, calibration in the large, Brier score.
+"""Metrics of calibration: reliability curve, calibration error, intercept and slope, Brier score.
 
 References
 ----------
@@ -12,9 +12,9 @@ References
 .. [4] T. Dimitriadis, T. Gneiting and A. I. Jordan, "Stable reliability diagrams for
    probabilistic classifiers", PNAS 118(8), 2021: the decomposition.
 .. [5] K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized
-   linear models", Biometrika 73, 1986: the variance when images belong together; with
-   every image by itself it is that of H. White, "Maximum likelihood estimation of
-   misspecified models", Econometrica 50, 1982, which needs no right model.
+   linear models", Biometrika 73, 1986: the sandwich variance of grouped images; for
+   independent images it is that of H. White, "Maximum likelihood estimation of
+   misspecified models", Econometrica 50, 1982.
 """
 
 from types import MappingProxyType
@@ -45,27 +45,27 @@ CALIBRATION_LABELS = MappingProxyType(
         "calibration_slope": "Calibration slope",
     }
 )
-"""Every metric of `calibration_metrics`, in the order in which it is shown, with its name for readers."""
+"""Every metric of `calibration_metrics`, in the order shown, with its label."""
 
 STRATEGIES = ("quantile", "uniform")
-"""How scores are put into bins, as scikit-learn's ``calibration_curve`` names it: equal mass, equal width."""
+"""Binning strategies, with the names of scikit-learn's ``calibration_curve``: equal mass, equal width."""
 
 _N_BINS = 10
 
 
 class ReliabilityCurve(NamedTuple):
-    """What scores promise and what came true, in bins; empty bins are left out.
+    """Mean score and observed share of melanomas per bin; empty bins are left out.
 
     Attributes
     ----------
     mean_score : ndarray of shape (n_bins,)
         Mean score of the images in each bin.
     melanoma_share : ndarray of shape (n_bins,)
-        How many of them are melanomas, 0 to 1.
+        Share of melanomas among them, 0 to 1.
     low, high : ndarray of shape (n_bins,)
         Ends of Wilson's interval of the share.
     n : ndarray of int of shape (n_bins,)
-        Images in each bin.
+        Number of images in each bin.
     """
 
     mean_score: NDArray[np.float64]
@@ -99,18 +99,18 @@ def reliability_curve(
         At least 1.
     strategy : {"quantile", "uniform"}, default="quantile"
         Bins with equally many images, or of equal width. Images with the same score are
-        never torn apart, so that equal mass holds up to ties; a score on the edge of two
-        bins of equal width belongs to the lower one.
+        always in the same bin, so that bins are of equal mass only up to ties; a score on
+        the edge of two bins of equal width belongs to the lower one.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
     groups : array-like of shape (n,), optional
-        What each image belongs to, such as its patient: Wilson's intervals then are those of as many
-        independent images as those of each bin are worth (Rao and Scott 1992).
+        The group of each image, such as its patient: Wilson's intervals then use the effective sample
+        size of each bin (Rao and Scott 1992).
 
     Returns
     -------
     ReliabilityCurve
-        From the lowest scores to the highest.
+        Bins from the lowest scores to the highest.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def calibration_metrics(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> dict[str, Metric]:
-    """Measure how far scores are from being probabilities.
+    """Compute metrics of calibration, with intervals.
 
     Parameters
     ----------
@@ -164,15 +164,16 @@ def calibration_metrics(
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1.
     n_bins : int, default=10
-        Bins of the calibration errors, at least 1.
+        Number of bins of the calibration errors, at least 1.
     confidence, n_resamples, random_state, groups
         As `melanoma_tl.metrics.score_metrics`.
 
     Returns
     -------
     dict of str to Metric
-        One entry for each name in `CALIBRATION_LABELS`. Slope and intercept are NaN where the
-        scores separate the classes, or do not vary: no regression has a solution there.
+        One entry for each name in `CALIBRATION_LABELS`. The slope is NaN if the scores separate the
+        classes or do not vary, and the intercept if all scores are 0 or 1: the regression then has no
+        solution.
 
     Raises
     ------
@@ -182,27 +183,25 @@ def calibration_metrics(
     Notes
     -----
     Brier score [1]_: mean of ``(score - truth) ** 2``. Log loss: mean of
-    ``-log(probability of the true class)``, with scores no nearer to 0 and 1 than
-    float32 can tell, 1.2e-7. Both have percentile bootstrap intervals.
+    ``-log(probability of the true class)``, with scores clipped to 1.2e-7 inside 0 and 1
+    (the resolution of float32). Both have percentile bootstrap intervals.
 
     Expected calibration error [2]_: ``sum over bins of (images in the bin / n) * |mean
-    score - share of melanomas|``, of the probability of melanoma (many papers take
-    that of the predicted class). Chance alone keeps it above 0, and every resample adds
-    more of it, so that a percentile interval would miss the truth. It is a sum of
-    distances, though, and so differs from its true value by at most the sum of the
-    distances by which chance moves the bins (the triangle inequality). The interval is
-    the metric plus and minus what that sum stays below in `confidence` of the
-    resamples, cut at 0 and 1; it is wide, but holds what it says.
+    score - share of melanomas|``, for the probability of melanoma (many papers use
+    that of the predicted class). It is biased upwards by chance, and more so in resamples, so
+    that a percentile interval would not cover the true value. By the triangle inequality, the
+    metric differs from its true value by at most the sum of the sampling errors of the bins.
+    The interval is the metric plus and minus the `confidence` quantile of that sum over the
+    resamples, clipped to 0 and 1. It is wide, but its coverage is at least nominal.
 
     Intercept and slope [3]_ are 0 and 1 for calibrated scores. The intercept is that of
-    ``logit P(melanoma) = a + logit(score)``: below 0 the scores are too high on the
-    whole. The slope is that of ``a + b * logit(score)``: below 1 they are too extreme.
-    Their intervals are Wald's, with the sandwich variance between images, or between groups
-    where there are some [5]_: where the slope is not 1, the model of the intercept is wrong,
-    and the variance from its likelihood too small.
+    ``logit P(melanoma) = a + logit(score)``: below 0 the scores are too high on
+    average. The slope is that of ``a + b * logit(score)``: below 1 they are too extreme.
+    Their intervals are Wald intervals with the sandwich variance over images or groups [5]_: if
+    the slope is not 1, the model of the intercept is misspecified, and its likelihood gives
+    a variance that is too small.
 
-    All of these depend on the prevalence, so that the resamples do not keep the class
-    sizes.
+    All of these metrics depend on the prevalence, so that the bootstrap is not stratified.
 
     Examples
     --------
@@ -246,11 +245,11 @@ class BrierDecomposition(NamedTuple):
     Attributes
     ----------
     miscalibration : float
-        What the best increasing recalibration would gain; 0 for calibrated scores.
+        Decrease of the Brier score by the best increasing recalibration; 0 for calibrated scores.
     discrimination : float
-        What the recalibrated scores gain over always saying the prevalence.
+        Decrease of the Brier score from the constant prediction to the recalibrated scores.
     uncertainty : float
-        The Brier score of always saying the prevalence: ``prevalence * (1 - prevalence)``.
+        The Brier score of predicting the prevalence for all images: ``prevalence * (1 - prevalence)``.
     """
 
     miscalibration: float
@@ -259,7 +258,7 @@ class BrierDecomposition(NamedTuple):
 
 
 def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition:
-    """Split the Brier score into what is lost by miscalibration and what is gained by telling classes apart.
+    """Decompose the Brier score into miscalibration, discrimination and uncertainty.
 
     Parameters
     ----------
@@ -295,7 +294,7 @@ def decompose_brier(y_true: ArrayLike, y_score: ArrayLike) -> BrierDecomposition
 
 
 def _edges(tally: ScoreCounts, n_bins: int, strategy: str) -> NDArray[np.float64]:
-    """Return where the bins of scores end, but the last: a score on an edge is in the lower bin."""
+    """Return the upper edges of all bins but the last: a score on an edge is in the lower bin."""
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ParameterError(f"n_bins must be a whole number of at least 1, got {n_bins!r}")
     if strategy not in STRATEGIES:
@@ -310,7 +309,7 @@ def _edges(tally: ScoreCounts, n_bins: int, strategy: str) -> NDArray[np.float64
 
 
 def _losses(scores: NDArray[np.float64], melanoma: NDArray[np.int64], benign: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Brier score and log loss of one or many tallies, as rows."""
+    """Compute Brier score and log loss of one or many resamples, as rows."""
     inside = np.clip(scores, EDGE, 1 - EDGE)
     brier = melanoma @ (1 - scores) ** 2 + benign @ scores**2
     log_loss = -(melanoma @ np.log(inside) + benign @ np.log1p(-inside))
@@ -323,17 +322,17 @@ def _gaps(
     benign: NDArray[np.int64],
     edges: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Share of melanomas less mean score in each bin of one or many tallies, times the bin's share of the images."""
+    """Compute share of melanomas minus mean score per bin, times the bin's share of images, for each resample."""
     n = melanoma.sum(axis=-1) + benign.sum(axis=-1)
     in_bin = np.searchsorted(edges, scores) == np.arange(len(edges) + 1)[:, np.newaxis]
-    # In a bin, this times n is a sum over its images.
+    # The sum over the images of a bin of (truth - score), divided by n.
     return in_bin @ (melanoma * (1 - scores) - benign * scores).T / n
 
 
 def _fit_intercept(
     truth: NDArray[np.int64], odds: NDArray[np.float64], groups: NDArray[np.int64] | None, confidence: float
 ) -> Metric:
-    if np.abs(odds).min() >= log_odds(np.ones(1))[0]:  # all scores are 0 or 1: the log odds are those of the clipping
+    if np.abs(odds).min() >= log_odds(np.ones(1))[0]:  # all scores are 0 or 1: all log odds are clipped
         return Metric(np.nan, np.nan, np.nan, len(truth), "sandwich")
 
     def excess(intercept: float) -> float:
@@ -348,7 +347,7 @@ def _fit_slope(
     truth: NDArray[np.int64], odds: NDArray[np.float64], groups: NDArray[np.int64] | None, confidence: float
 ) -> Metric:
     melanoma, benign = odds[truth == 1], odds[truth == 0]
-    # Log odds nearer to each other than scores of float32 can tell do not vary.
+    # Differences of log odds below the resolution of float32 count as none.
     if melanoma.min() > benign.max() - EDGE or benign.min() > melanoma.max() - EDGE:
         return Metric(np.nan, np.nan, np.nan, len(truth), "sandwich")
     design = np.stack([odds, np.ones_like(odds)], axis=1)
@@ -365,7 +364,7 @@ def _wald(
     groups: NDArray[np.int64] | None,
     confidence: float,
 ) -> Metric:
-    """Interval of the first coefficient of a logistic regression."""
+    """Return the first coefficient of a logistic regression with its Wald interval."""
     bread = np.linalg.inv(design.T @ (design * (probability * (1 - probability))[:, None]))
     scores = design * residual[:, None]
     if groups is not None:

@@ -1,27 +1,27 @@
-"""Draw images, or patients, again with replacement: what every bootstrap interval of the library rests on.
+"""The bootstrap: resampling of images, or of patients, for all bootstrap intervals of the library.
 
-A metric of a binary classifier depends on its scores only through how many images
-of each class stand at each distinct score. A resample is therefore kept as such a
-tally, and a metric is computed for thousands of them at once.
+A metric of a binary classifier depends on its scores only through the number of images
+of each class at each distinct score. A resample is therefore stored as a table of these
+counts (a tally), and a metric is computed for thousands of resamples at once.
 
-For what does not depend on the share of melanomas, such as the AUC, images are drawn
-within their class, so that each resample keeps the class sizes of the test (the
-stratified bootstrap [1]_). What depends on it, such as precision, F1, net benefit and
-calibration, is resampled as the images were drawn: from all of them. Images that belong
-together, such as those of one patient, are drawn together (the cluster bootstrap
-[2]_): patients with a melanoma and patients without are then the two strata.
+For metrics that do not depend on the prevalence, such as the AUC, images are resampled
+within their class, so that each resample keeps the class sizes of the test set (the
+stratified bootstrap [1]_). For metrics that do, such as precision, F1, net benefit and
+calibration, all images are resampled together. Grouped images, such as those of one
+patient, are resampled together (the cluster bootstrap [2]_); the strata are then
+patients with a melanoma and patients without.
 
-What is large is resampled in pools, so that a million images cost no more than four
+Large samples are resampled in pools, so that a million images cost no more than four
 thousand:
 
 * Above 4,000 distinct scores, resamples are drawn from pools of neighbouring scores,
-  each with at most a 500th of the melanomas and of the benign images, so that a rare
-  melanoma has a pool of its own. No pool reaches across a threshold or the edge of a bin.
-  Only the scatter of a metric comes from the pools: its value is that of every single
-  score, and the resamples are moved by what pooling has changed.
-* Above 4,000 patients in a stratum, 2,000 bundles of them, made at random, are drawn
+  each with at most 1/500 of the melanomas and of the benign images, so that a rare
+  melanoma has a pool of its own. No pool contains a threshold or the edge of a bin.
+  Only the spread of a metric is estimated from the pools: its value uses all scores, and
+  the resamples are shifted by the difference between both values.
+* Above 4,000 patients in a stratum, 2,000 random bundles of patients are resampled
   instead: bundles of independent patients are independent themselves (the method of
-  random groups [3]_). So are images, where two classifiers are compared on them.
+  random groups [3]_). The same holds for images when classifiers are compared.
 
 References
 ----------
@@ -44,18 +44,18 @@ from scipy.sparse import csr_array
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.metrics.validation import check_lengths
 
-# Cells (resamples x distinct scores) held at once: bounds the bootstrap to some 100 MB at any number of images.
+# Cells (resamples x distinct scores) in memory at once: limits the bootstrap to some 100 MB for any number of images.
 _BATCH_CELLS = 1_000_000
 
 _MOST_SCORES, _POOLS = 4_000, 500
 _MOST_GROUPS, _BUNDLES = 4_000, 2_000
 
-# Where a table of groups has more entries than this share, multiplying it as it stands is faster.
+# A table of groups with a larger share of nonzero entries is multiplied faster as a dense array.
 _DENSE = 0.02
 
 
 class ScoreCounts(NamedTuple):
-    """Images of each class at each distinct score, highest score first: all that any metric depends on."""
+    """Number of images of each class at each distinct score, highest score first."""
 
     scores: NDArray[np.float64]
     melanoma: NDArray[np.int64]
@@ -70,35 +70,35 @@ class ScoreCounts(NamedTuple):
         truth : ndarray of shape (n,)
             0 benign, 1 melanoma.
         scores : ndarray of shape (n,)
-            Without NaN.
+            Scores without NaN.
 
         Returns
         -------
         ScoreCounts
-            One entry a distinct score.
+            One entry per distinct score.
         """
         distinct, cell = np.unique(scores, return_inverse=True)
         counts = [np.bincount(cell[truth == label], minlength=len(distinct))[::-1] for label in (1, 0)]
         return cls(distinct[::-1], *counts)
 
     def pooled(self, cuts: ArrayLike = ()) -> tuple["ScoreCounts", NDArray[np.float64]]:
-        """Put neighbouring scores together, where there are more than 4,000.
+        """Pool neighbouring scores if there are more than 4,000.
 
         Parameters
         ----------
         cuts : array-like of float, default=()
-            A pool has no scores on both sides of one of these; a score on it belongs to the lower side.
+            No pool has scores on both sides of one of these; a score equal to one belongs to the lower side.
 
         Returns
         -------
         ScoreCounts, ndarray of shape (n_pools,)
-            One entry a pool, at the mean score of its images; and the lowest score in each, highest pool first. The
-            tally itself where there are few scores.
+            The counts of each pool, at the mean score of its images, and the lowest score of each pool; highest pool
+            first. If there are few scores, these counts themselves.
         """
         if len(self.scores) <= _MOST_SCORES:
             return self, self.scores
-        # A pool ends where one of these changes: the pool of the melanomas so far, of the benign, and the next cut.
-        # Where the last image of a class has come its share is whole, so that classes that are apart stay apart.
+        # A pool ends where one of these changes: the pool number by melanomas, that by benign images, or the next cut.
+        # After the last image of a class its number is the highest, so that separated classes stay separated.
         marks = [
             ((side.cumsum() - side / 2) / max(side.sum(), 1) * _POOLS // 1) for side in (self.melanoma, self.benign)
         ]
@@ -109,16 +109,16 @@ class ScoreCounts(NamedTuple):
             for side in (self.melanoma, self.benign, (self.melanoma + self.benign) * self.scores)
         )
         lowest = self.scores[np.append(first[1:], len(self.scores)) - 1]
-        # The mean of equal scores may be rounded away from them, across a cut.
+        # Rounding may move the mean of equal scores across a cut.
         scores = np.clip(total / (melanoma + benign), lowest, self.scores[first])
         return ScoreCounts(scores, melanoma, benign), lowest
 
 
 MetricFunction = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
-"""Computes metrics, as rows, of distinct scores and of melanomas and benign images at each."""
+"""A function of distinct scores and the melanomas and benign images at each; it returns metrics as rows."""
 
 Resample = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Melanoma and benign images of some resamples at each distinct score, two arrays of shape (size, n_scores)."""
+"""Melanoma and benign images at each distinct score in several resamples: two arrays of shape (size, n_scores)."""
 
 
 def draw_images(
@@ -129,9 +129,9 @@ def draw_images(
     Parameters
     ----------
     tally : ScoreCounts
-        What to draw from.
+        The images.
     n_resamples : int
-        How often.
+        Number of resamples.
     random_state : int
         Seed.
     stratified : bool, default=True
@@ -161,7 +161,7 @@ def draw_groups(
     *,
     stratified: bool = True,
 ) -> Iterator[list[Resample]]:
-    """Resample groups of images that belong together, under one or several sets of scores at once.
+    """Resample groups of images, with one or several sets of scores at once.
 
     Parameters
     ----------
@@ -170,10 +170,10 @@ def draw_groups(
     scores : sequence of ndarray of shape (n,)
         Scores of the same images by one or several classifiers.
     groups : array-like of shape (n,), or None
-        What an image belongs to, such as its patient; a missing entry is a group of its own, and
-        with None every image is.
+        The group of each image, such as its patient. An image with a missing entry forms a group of its
+        own; with None every image does.
     n_resamples : int
-        How often.
+        Number of resamples.
     random_state : int
         Seed.
     stratified : bool, default=True
@@ -182,7 +182,7 @@ def draw_groups(
     Yields
     ------
     list of tuple of ndarray
-        A batch of the same resamples under each set of scores, as `Resample`.
+        A batch of the same resamples for each set of scores, as `Resample`.
     """
     group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
     tables = [_count_by_group(truth, values, group) for values in scores]
@@ -200,26 +200,26 @@ def draw_classes(
     *,
     stratified: bool = True,
 ) -> Iterator[list[Resample]]:
-    """Resample images of several classes, under the scores of each class at once.
+    """Resample images of several classes, with the scores of all classes at once.
 
     Parameters
     ----------
     truth : ndarray of int of shape (n,)
         Number of the class of each image, from 0.
     scores : ndarray of shape (n, n_columns)
-        Column c is tallied for class ``c % n_classes`` against the rest.
+        Column c is counted for class ``c % n_classes`` against the rest.
     groups : array-like of shape (n,), or None
         As `draw_groups`.
     n_resamples, random_state : int
         As `draw_groups`.
     stratified : bool, default=True
-        Whether groups are resampled among those of which the rarest class is the same, which without groups keeps
-        the number of images of each class.
+        Whether groups are resampled within strata. The stratum of a group is the rarest class among its images;
+        without groups this keeps the number of images of each class.
 
     Yields
     ------
     list of tuple of ndarray
-        A batch of the same resamples, as `Resample`, one entry a column; "melanoma" is the class itself.
+        A batch of the same resamples, as `Resample`, one entry per column; "melanoma" is the class itself.
     """
     group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
     n_images = np.bincount(truth)
@@ -243,7 +243,7 @@ def _draw_together(
     n_resamples: int,
     random_state: int,
 ) -> Iterator[list[Resample]]:
-    """Draw groups within their strata, and tally each draw in every table."""
+    """Resample groups within their strata, and count each resample in every table."""
     rng = np.random.default_rng(random_state)
     bundle, strata = _bundle(strata, rng)
     if bundle is not None:
@@ -260,7 +260,7 @@ def _draw_together(
 def _bundle(
     strata: Sequence[NDArray[np.bool_]], rng: np.random.Generator
 ) -> tuple[csr_array | None, Sequence[NDArray[np.bool_]]]:
-    """Put the groups of large strata into bundles at random: a table of which is in which, and the strata of these."""
+    """Bundle the groups of large strata at random; return a table of bundles by groups, and the strata of bundles."""
     if max(stratum.sum() for stratum in strata) <= _MOST_GROUPS:
         return None, strata
     bundle = np.zeros(len(strata[0]), dtype=np.int64)
@@ -277,7 +277,7 @@ def _bundle(
 
 
 def _fastest(table: csr_array) -> csr_array | NDArray[np.float32]:
-    """Write a table out where it is not thin: in floats, which are multiplied faster, and exact below 2**24."""
+    """Return a table as a dense float32 array unless it is sparse; products are faster, and exact below 2**24."""
     return table.toarray().astype(np.float32) if table.nnz > _DENSE * table.shape[0] * table.shape[1] else table
 
 
@@ -289,16 +289,16 @@ def _draw_from(table: csr_array | NDArray[np.float32], times: NDArray[np.int64])
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
-    """Images, or patients, and how they are drawn again.
+    """Images, or patients, and a function that resamples them.
 
     Attributes
     ----------
     tally : ScoreCounts
-        Of all images at every score.
+        The counts of all images at every score.
     drawn_from : ScoreCounts
-        What resamples are tallies of: the same, or its pools.
+        The counts that resamples are drawn from: `tally`, or its pools.
     draw : callable
-        Takes ``stratified``, gives batches of resamples; the same ones each time.
+        Takes ``stratified`` and returns batches of resamples; each call returns the same ones.
     """
 
     tally: ScoreCounts
@@ -316,7 +316,7 @@ class Resampling:
         *,
         cuts: ArrayLike = (),
     ) -> "Resampling":
-        """Resample one set of scores: its images, or the groups where there are some.
+        """Prepare the resampling of one set of scores, by images or by groups.
 
         Parameters
         ----------
@@ -325,12 +325,12 @@ class Resampling:
         groups, n_resamples, random_state
             As `draw_groups`.
         cuts : array-like of float, default=()
-            Thresholds and edges that metrics depend on; a score on one lies below it.
+            Thresholds and edges that metrics depend on; a score equal to one counts as below it.
 
         Returns
         -------
         Resampling
-            Of these images.
+            The resampling of these images.
         """
         tally = ScoreCounts.of(truth, scores)
         if groups is None:
@@ -346,7 +346,7 @@ class Resampling:
 
     @classmethod
     def of_tally(cls, tally: ScoreCounts, n_resamples: int, random_state: int, *, cuts: ArrayLike = ()) -> "Resampling":
-        """Resample images that are counted already.
+        """Prepare the resampling of images that are already counted.
 
         Parameters
         ----------
@@ -358,7 +358,7 @@ class Resampling:
         Returns
         -------
         Resampling
-            Of these images.
+            The resampling of these images.
         """
         drawn_from, _ = tally.pooled(cuts)
 
@@ -382,9 +382,9 @@ class Resampling:
         Returns
         -------
         values : ndarray of shape (n_figures,)
-            Of all images at every score.
+            The metrics of all images.
         resampled : ndarray of shape (n_figures, n_resamples)
-            NaN where a metric is undefined.
+            The metrics of each resample; NaN where a metric is undefined.
         """
         values = metric(*self.tally)
         resampled = np.concatenate([metric(self.drawn_from.scores, *drawn) for drawn in self.draw(stratified)], axis=-1)
@@ -394,7 +394,7 @@ class Resampling:
 
 
 def method_name(groups: ArrayLike | None) -> str:
-    """Name the bootstrap for readers.
+    """Return the name of the bootstrap.
 
     Parameters
     ----------
@@ -410,12 +410,12 @@ def method_name(groups: ArrayLike | None) -> str:
 
 
 def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
-    """Assign each group a number; each image whose group is missing is a group of its own.
+    """Assign each group a number; an image with a missing entry forms a group of its own.
 
     Parameters
     ----------
     groups : array-like of shape (n,)
-        What each image belongs to.
+        The group of each image.
     n : int
         Number of images.
 
@@ -427,7 +427,7 @@ def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
     Raises
     ------
     ParameterError
-        If the shape is another one, or there is only one group.
+        If the length is not `n`, or there is only one group.
 
     Examples
     --------
@@ -443,17 +443,17 @@ def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
 
 
 def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:
-    """Assign equal values one number, and each missing value one of its own.
+    """Assign equal values the same number, and each missing value a number of its own.
 
     Parameters
     ----------
     values : Series of length n
-        Of any kind.
+        Values of any kind.
 
     Returns
     -------
     ndarray of int64 of shape (n,)
-        From 0, without gaps.
+        Consecutive numbers from 0.
     """
     codes = pd.factorize(values)[0].astype(np.int64)
     alone = codes < 0
@@ -462,12 +462,12 @@ def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:
 
 
 def add_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Add up counts along the last axis, from 0 on.
+    """Return cumulative sums of counts along the last axis, with a leading 0.
 
     Parameters
     ----------
     counts : ndarray of int of shape (..., n)
-        Images at each distinct score.
+        Number of images at each distinct score.
 
     Returns
     -------
@@ -485,22 +485,22 @@ def add_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def percentile_interval(
     values: NDArray[np.float64], resampled: NDArray[np.float64], confidence: float
 ) -> NDArray[np.float64]:
-    """Cut the tails off the metrics of the resamples.
+    """Compute percentile intervals from the metrics of the resamples.
 
     Parameters
     ----------
     values : ndarray of shape (n_figures,)
-        The metrics themselves. Where resamples scatter around another value, as those of few images may, the interval
-        is widened up to the metric: no interval leaves out its own value.
+        The metrics of all images. An interval that does not contain its metric, as may happen with few images, is
+        widened to include it.
     resampled : ndarray of shape (n_figures, n_resamples)
-        NaN where a metric is undefined in a resample; that resample then does not count.
+        The metrics of the resamples. Resamples in which a metric is undefined (NaN) are ignored for it.
     confidence : float
         Coverage, between 0 and 1.
 
     Returns
     -------
     ndarray of shape (2, n_figures)
-        Lower and upper ends; NaN where a metric is undefined, or is so in every resample.
+        Lower and upper ends; NaN where a metric is undefined, also if it is undefined in every resample.
     """
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     defined = [row[~np.isnan(row)] for row in resampled]
@@ -514,7 +514,7 @@ def _batches(n_resamples: int, n_cells: int) -> list[int]:
 
 
 def _redraw(counts: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw as many as there are, with replacement, `size` times; only the tally of each draw is made."""
+    """Draw a sample of the same size with replacement, `size` times; return the counts of each sample."""
     occupied = np.flatnonzero(counts)
     total = counts.sum()
     drawn = np.zeros((size, len(counts)), dtype=np.int64)
@@ -526,7 +526,7 @@ def _redraw(counts: NDArray[np.int64], size: int, rng: np.random.Generator) -> N
 def _count_by_group(
     truth: NDArray[np.int64], scores: NDArray[np.float64], group: NDArray[np.int64]
 ) -> tuple[csr_array, csr_array]:
-    """Count each group alone: two sparse tables with a row a group and a column a distinct score, highest first."""
+    """Count the images of each group: two sparse tables, one row per group, one column per distinct score."""
     distinct, cell = np.unique(scores, return_inverse=True)
     column = len(distinct) - 1 - cell
     shape = (int(group.max()) + 1, len(distinct))

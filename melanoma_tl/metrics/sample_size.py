@@ -1,4 +1,4 @@
-"""How sure a test will be with n images, and how many it takes: asked before the images are collected.
+"""Sample sizes: expected intervals for n images, and the number of images needed, before they are collected.
 
 References
 ----------
@@ -25,25 +25,25 @@ from melanoma_tl.metrics.metric import Metric
 
 _PAIR = group(PROBABILITY, 2, "the metrics that are expected of both, such as (0.9, 0.85)") | NONE
 
-# Two shares that differ by less are one: they come from the same decimals in another order.
+# Shares that differ by less are equal up to rounding.
 _NOTHING = 1e-12
 
 
 def auc_standard_error(auc: float, n_melanoma: float, n_benign: float) -> float:
-    """Foresee the standard error of an AUC.
+    """Compute the expected standard error of an AUC.
 
     Parameters
     ----------
     auc : float
-        The AUC that is expected, 0 to 1.
+        The expected AUC, 0 to 1.
     n_melanoma, n_benign : float
-        Images of each class, at least 1.
+        Number of images of each class, at least 1.
 
     Returns
     -------
     float
-        Hanley and McNeil's formula [1]_, for scores that are distributed about
-        exponentially.
+        The standard error by Hanley and McNeil's formula [1]_, which assumes approximately
+        exponentially distributed scores.
 
     Examples
     --------
@@ -72,15 +72,15 @@ def expected_intervals(
     auc: float | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Metric]:
-    """Foresee the intervals of a test.
+    """Compute the intervals to expect from a test set.
 
     Parameters
     ----------
     n_melanoma, n_benign : int
-        Images of each class, at least 1.
+        Number of images of each class, at least 1.
     sensitivity, specificity, auc : float, optional
-        The metrics that are expected, 0 to 1; those not given are left out. No formula foresees the interval of an
-        AUC of 0 or 1.
+        The expected metrics, 0 to 1; those not given are left out. The AUC must lie between 0 and 1, because the
+        formula gives an interval without width for 0 and 1.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
 
@@ -133,27 +133,27 @@ def images_needed(
     confidence: float = 0.95,
     assurance: float = 0.8,
 ) -> int:
-    """Find how many images it takes until an interval is as narrow as wanted.
+    """Compute the number of images needed for an interval of a given width.
 
     Parameters
     ----------
     width : float
-        From the lower end of the interval to the upper, between 0 and 1.
+        Width of the interval from its lower to its upper end, between 0 and 1.
     prevalence : float
         Share of melanomas among the images, between 0 and 1.
     sensitivity, specificity, auc : float, optional
-        The metric that is expected, 0 to 1; exactly one.
+        The expected metric, 0 to 1; give exactly one.
     confidence : float, default=0.95
         Coverage of the interval, between 0 and 1.
     assurance : float, default=0.8
-        In how many of such tests the interval shall be that narrow, at least 0.5 and below 1: chance may make the
-        metric lower than expected, or images of the class fewer, and the interval wider. 0.5 plans for what is
-        expected alone.
+        Probability that the interval is at most this wide, at least 0.5 and below 1. Chance may make the metric lower
+        than expected, or the images of the class fewer, and so the interval wider. 0.5 plans for the expected values
+        only.
 
     Returns
     -------
     int
-        Images of both classes together; at least 21 of each, fewer of which a report calls few.
+        Images of both classes together; at least 21 of each, because a report marks fewer as few.
 
     Raises
     ------
@@ -179,10 +179,10 @@ def images_needed(
     def narrow(n: int) -> bool:
         sizes = n * prevalence, n * (1 - prevalence)
         expected = width_of(value, *sizes)
-        by_figure = width_of(_unlucky(name, value, *sizes, assurance), *sizes) - expected
+        by_metric = width_of(_unlucky(name, value, *sizes, assurance), *sizes) - expected
         by_sizes = max(width_of(value, *drawn) for drawn in _unlucky_sizes(n, prevalence, assurance)) - expected
-        # Both are chance, and independent: what they add to the width is added up as standard errors are.
-        return expected + float(np.hypot(by_figure, by_sizes)) <= width
+        # Both come from chance and are independent: their contributions to the width add up like standard errors.
+        return expected + float(np.hypot(by_metric, by_sizes)) <= width
 
     return _first(narrow, at_least=int(np.ceil((FEW + 1) / min(prevalence, 1 - prevalence))))
 
@@ -208,25 +208,27 @@ def images_needed_to_compare(
     confidence: float = 0.95,
     power: float = 0.8,
 ) -> int:
-    """Find how many images it takes to show that one classifier is better than another on the same images.
+    """Compute the number of images needed to show that one classifier is better than another on the same images.
 
     Parameters
     ----------
     prevalence : float
         Share of melanomas among the images, between 0 and 1.
     correlation : float
-        0 to below 1, best from a pilot: how alike the two are. Of sensitivity and specificity, the correlation of
-        being right on an image of the class; of the AUC, that of the two estimates, from DeLong's covariance. Two
-        networks on the same images often have 0.5 and more; with 0 the plan is too large and never too small.
+        Correlation of the two classifiers, at least 0 and below 1, preferably from a pilot study. For sensitivity and
+        specificity it is the correlation of being correct on an image of the class; for the AUC, that of the two
+        estimates, from DeLong's covariance. Two networks on the same images often have 0.5 or more; 0 gives a
+        conservative, larger number.
     sensitivity, specificity, auc : tuple of float, optional
-        The metrics that are expected of the first and of the second, each 0 to 1; exactly one pair.
+        The expected metrics of the first and the second classifier, each 0 to 1; give exactly one pair.
     margin : float, optional
-        Between 0 and 1: plan to show that the first is worse by less than this (non-inferiority), in place of a
-        difference; the two figures may then be equal.
+        Between 0 and 1: plan to show non-inferiority, that the first is worse by less than this, instead of a
+        difference; the two metrics may then be equal.
     confidence : float, default=0.95
-        Of the two-sided test, between 0 and 1; a test of non-inferiority is one-sided at half its error.
+        1 minus the level of the two-sided test, between 0 and 1; a test of non-inferiority is one-sided at half the
+        level.
     power : float, default=0.8
-        In how many of such tests it shall be shown, between 0 and 1.
+        Power of the test, between 0 and 1.
 
     Returns
     -------
@@ -236,13 +238,13 @@ def images_needed_to_compare(
     Raises
     ------
     ParameterError
-        If a number is out of its range, not exactly one pair is given, the metrics do not differ, the first is worse
-        by the margin already, or two classifiers with these metrics cannot be so alike.
+        If a number is out of its range, not exactly one pair is given, the metrics do not differ, the expected
+        difference reaches the margin, or two classifiers with these metrics cannot have this correlation.
 
     Notes
     -----
-    Sensitivity and specificity by Connor's formula for McNemar's test [3]_, the AUC by Hanley and McNeil's standard
-    errors [1]_ [4]_. Images of one patient are not independent and take more.
+    Sensitivity and specificity use Connor's formula for McNemar's test [3]_, the AUC Hanley and McNeil's standard
+    errors [1]_ [4]_. Images of one patient are not independent, so that more images are needed.
 
     Examples
     --------
@@ -273,14 +275,14 @@ def images_needed_to_compare(
         else:
             size = sizes[0] if name == "sensitivity" else sizes[1]
             null, true = (error / np.sqrt(size) for error in _paired_differences(first, second, correlation))
-        # Where no difference is tested, the variance is that of the metrics as they are expected.
+        # A test of non-inferiority uses the variance under the alternative.
         return z_alpha * (null if margin is None else true) + z_beta * true <= abs(apart)
 
     return _first(shown, at_least=int(np.ceil((FEW + 1) / min(prevalence, 1 - prevalence))))
 
 
 def _paired_differences(first: float, second: float, correlation: float) -> tuple[float, float]:
-    """Return the variance that one pair adds to a difference of proportions, under the null and the alternative."""
+    """Return the standard deviation of a difference of proportions for one pair, under null and alternative."""
     spread = np.sqrt(first * (1 - first) * second * (1 - second))
     only_first, only_second = (a * (1 - b) - correlation * spread for a, b in ((first, second), (second, first)))
     if min(only_first, only_second) < -_NOTHING:
@@ -303,7 +305,7 @@ def _auc_differences(
 
 
 def _unlucky(name: str, value: float, n_melanoma: float, n_benign: float, assurance: float) -> float:
-    """Take the metric that a share `assurance` of the tests is further from 0.5 than: near it intervals are widest."""
+    """Return the metric, shifted towards 0.5 (where intervals are widest) by its error's quantile `assurance`."""
     if name == "auc":
         error = auc_standard_error(value, n_melanoma, n_benign)
     else:
@@ -313,7 +315,7 @@ def _unlucky(name: str, value: float, n_melanoma: float, n_benign: float, assura
 
 
 def _unlucky_sizes(n: int, prevalence: float, assurance: float) -> list[tuple[float, float]]:
-    """Take the class sizes that a share `assurance` of the draws does better than: few melanomas, or few benign."""
+    """Return class sizes shifted by the quantile `assurance` of their error: to fewer melanomas, or fewer benign."""
     chance = float(np.sqrt(n * prevalence * (1 - prevalence)) * norm.ppf(assurance))
     melanoma = [min(max(n * prevalence + sign * chance, 1.0), n - 1.0) for sign in (-1, 1)]
     return [(number, n - number) for number in melanoma]
@@ -335,7 +337,7 @@ def _interval(name: str, value: float, n_melanoma: float, n_benign: float, confi
 
 
 def _first(holds: Callable[[int], bool], at_least: int) -> int:
-    """Find the smallest whole number for which something holds that holds for all larger ones."""
+    """Return the smallest integer for which a condition holds; it must hold for all larger ones too."""
     low, high = at_least - 1, at_least
     while not holds(high):
         low, high = high, 2 * high

@@ -3,8 +3,8 @@
 References
 ----------
 .. [1] T. Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27,
-   2006, section 10: what lies between two points of the curve is reached by
-   choosing between the two at random.
+   2006, section 10: a point between two points of the curve is reached by
+   choosing between their thresholds at random.
 .. [2] N. C. F. Codella et al., "Skin lesion analysis toward melanoma detection: a
    challenge at the 2017 ISBI", 2018, and ``Python/scoreCommon.py`` in the history
    of ImageMarkup/isic-challenge-scoring: the first point of
@@ -26,23 +26,23 @@ from melanoma_tl.metrics.thresholds import check_target
 from melanoma_tl.metrics.validation import check_bootstrap, check_scored
 
 SENSITIVITIES = (0.80, 0.82, 0.89, 0.90, 0.95)
-"""Where specificity is reported: 0.82, 0.89 and 0.95 are the ISIC 2017 challenge's, 0.80 and 0.90 are round."""
+"""Default sensitivities: 0.82, 0.89 and 0.95 of the ISIC 2017 challenge, and the round values 0.80 and 0.90."""
 
 SPECIFICITIES = (0.80, 0.90, 0.95)
-"""Where sensitivity is reported."""
+"""Default specificities."""
 
 
 class SpecificityAtSensitivity(NamedTuple):
-    """Specificity where the sensitivity is at least, or exactly, a given one.
+    """Specificity at a given sensitivity, in two definitions.
 
     Attributes
     ----------
     sensitivity : float
-        The one asked for.
+        The given sensitivity.
     challenge : Metric
-        At the first point of the ROC curve with at least this sensitivity, as the ISIC 2017 challenge has it.
+        Specificity at the first point of the ROC curve with at least this sensitivity, as in the ISIC 2017 challenge.
     interpolated : Metric
-        On the straight line between the two points around exactly this sensitivity.
+        Specificity at exactly this sensitivity, by linear interpolation between the neighbouring points of the curve.
     """
 
     sensitivity: float
@@ -61,7 +61,7 @@ def specificity_at_sensitivity(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> tuple[SpecificityAtSensitivity, ...]:
-    """Measure specificity at given sensitivities, in two ways.
+    """Compute specificity at given sensitivities, in two definitions.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def specificity_at_sensitivity(
     Returns
     -------
     tuple of SpecificityAtSensitivity
-        One a sensitivity. The n of each is that of the benign images. The intervals,
-        fiducial ones (Hannig 2009), include the chance in choosing the threshold.
+        One per sensitivity; n is the number of benign images. The intervals are fiducial
+        (Hannig 2009) and include the sampling error of the threshold.
 
     Raises
     ------
@@ -89,10 +89,9 @@ def specificity_at_sensitivity(
 
     Notes
     -----
-    The challenge's scorer calls ``roc_curve``, which leaves out points in the middle of
-    a straight piece of the curve. Where several melanomas and benign images share one
-    score, and the next, the first point it looks at may then lie further right; the
-    value given here is what that scorer gives.
+    The scoring program of the challenge calls ``roc_curve``, which drops the inner points of a
+    straight segment of the curve. Where images are tied, the first point with the sensitivity may
+    therefore have a lower specificity; the value returned here equals that of the scoring program.
 
     Examples
     --------
@@ -112,16 +111,16 @@ def specificity_at_sensitivity(
 
 
 class SensitivityAtSpecificity(NamedTuple):
-    """Sensitivity where the specificity is at least, or exactly, a given one.
+    """Sensitivity at a given specificity, in two definitions.
 
     Attributes
     ----------
     specificity : float
-        The one asked for.
+        The given specificity.
     reached : Metric
-        The highest at a threshold with at least this specificity.
+        The highest sensitivity among the thresholds with at least this specificity.
     interpolated : Metric
-        On the straight line between the two points of the ROC curve around exactly this specificity.
+        Sensitivity at exactly this specificity, by linear interpolation between the neighbouring points of the curve.
     """
 
     specificity: float
@@ -140,7 +139,7 @@ def sensitivity_at_specificity(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> tuple[SensitivityAtSpecificity, ...]:
-    """Measure sensitivity at given specificities, in two ways.
+    """Compute sensitivity at given specificities, in two definitions.
 
     Parameters
     ----------
@@ -154,8 +153,8 @@ def sensitivity_at_specificity(
     Returns
     -------
     tuple of SensitivityAtSpecificity
-        One a specificity. The n of each is that of the melanomas. It is `specificity_at_sensitivity` with the classes
-        and the order of the scores turned round, and so are its intervals.
+        One per specificity; n is the number of melanomas. Values and intervals are those of
+        `specificity_at_sensitivity` with the classes swapped and the scores negated.
 
     Raises
     ------
@@ -183,7 +182,7 @@ def sensitivity_at_specificity(
 def _checked(
     y_true: ArrayLike, y_score: ArrayLike, name: str, targets: Sequence[float], confidence: float, n_resamples: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return labels and scores, when all that was given can be used."""
+    """Return checked labels and scores."""
     truth, scores = check_scored(y_true, y_score)
     check_bootstrap(confidence, n_resamples)
     for target in targets:
@@ -201,10 +200,10 @@ def _with_intervals(
     n_resamples: int,
     random_state: int,
 ) -> list[tuple[Metric, Metric]]:
-    """Compute the intervals of both directions of each target."""
+    """Compute the intervals of both definitions for each target."""
     ends = specificity_intervals(truth, scores, targets, groups, confidence, n_resamples, random_state)
     n_benign, method = int(len(truth) - truth.sum()), "fiducial" if groups is None else "clustered fiducial"
-    # A value can lie outside, where nothing was seen on its other side: the interval is then widened up to it.
+    # A value at the edge of the data can lie outside its fiducial interval, which is then widened to include it.
     metrics = [
         Metric(float(value), min(low, float(value)), max(high, float(value)), n_benign, method)
         for value, (low, high) in zip(values, 2 * ends, strict=True)
@@ -216,12 +215,12 @@ def _with_intervals(
 def _both_ways(
     truth: NDArray[np.int64], scores: NDArray[np.float64], sensitivities: Sequence[float]
 ) -> tuple[list[float], list[float]]:
-    """Specificity at each sensitivity: at the first point of the ROC curve that has it, and on the line up to there."""
+    """Return the specificity at each sensitivity: at the first point of the ROC curve with it, and interpolated."""
     tally = ScoreCounts.of(truth, scores)
     tp, fp = add_up(tally.melanoma), add_up(tally.benign)
     first, between = [], []
     for sensitivity in sensitivities:
-        here = int((tp / tp[-1] >= sensitivity).argmax())  # never 0, where no image is called melanoma
+        here = int((tp / tp[-1] >= sensitivity).argmax())  # above 0: at 0 no image is predicted melanoma
         share = (sensitivity * tp[-1] - tp[here - 1]) / (tp[here] - tp[here - 1])
         first.append(1 - fp[here] / fp[-1])
         between.append(1 - (fp[here - 1] + share * (fp[here] - fp[here - 1])) / fp[-1])

@@ -1,4 +1,4 @@
-"""One classifier on images of several sites: how much it differs from site to site, and what a new site may see.
+"""Meta-analysis of one classifier at several sites: mean, heterogeneity, and prediction for a new site.
 
 References
 ----------
@@ -9,7 +9,7 @@ References
    clinical trials with binary outcome", Statistics in Medicine 20, 2001.
 .. [3] C. Röver, G. Knapp and T. Friede, "Hartung-Knapp-Sidik-Jonkman approach and its
    modification for random-effects meta-analysis with few studies", BMC Medical Research
-   Methodology 15, 2015: the interval is never narrower than without it.
+   Methodology 15, 2015: the modified interval is never narrower than the unmodified one.
 .. [4] J. P. T. Higgins, S. G. Thompson and D. J. Spiegelhalter, "A re-evaluation of
    random-effects meta-analysis", Journal of the Royal Statistical Society A 172, 2009:
    the prediction interval.
@@ -38,26 +38,26 @@ from melanoma_tl.metrics.intervals import delong
 from melanoma_tl.metrics.metric import LABELS, Metric
 
 SITE_METRICS = ("auc", "sensitivity", "specificity")
-"""The metrics that can be told between sites: their value does not depend on the prevalence at a site."""
+"""The metrics that can be combined over sites: they do not depend on the prevalence."""
 
 
 class RandomEffects(NamedTuple):
-    """The mean of estimates that differ by more than chance.
+    """The result of a random-effects meta-analysis.
 
     Attributes
     ----------
     mean, low, high : float
-        The mean over all sites that these stand for, and its interval [2]_ [3]_.
+        The mean over the population of sites, and its interval [2]_ [3]_.
     new_low, new_high : float
-        Ends of the prediction interval: what one more site may have [4]_; NaN of fewer than three sites.
+        Ends of the prediction interval for a new site [4]_; NaN for fewer than three sites.
     tau : float
         Standard deviation between sites [1]_.
     i_squared : float
-        Share of the scatter that is not chance, 0 to 1 [5]_.
+        Share of the variation that is due to heterogeneity, 0 to 1 [5]_.
     q, p_value : float
-        Cochran's Q, and its p-value of the hypothesis that the sites do not differ.
+        Cochran's Q, and the p-value of its test of homogeneity.
     weights : ndarray of shape (n_sites,)
-        Share of each site in the mean.
+        Weight of each site in the mean; the sum is 1.
     """
 
     mean: float
@@ -73,12 +73,12 @@ class RandomEffects(NamedTuple):
 
 
 def random_effects(effects: NDArray[np.float64], variances: NDArray[np.float64], confidence: float) -> RandomEffects:
-    """Take the mean of estimates that differ by more than chance.
+    """Combine estimates by a random-effects meta-analysis.
 
     Parameters
     ----------
     effects : ndarray of shape (n_sites,)
-        One estimate a site, on a scale without ends; two at least.
+        One estimate per site, on an unbounded scale; at least two.
     variances : ndarray of shape (n_sites,)
         Their squared standard errors, above 0.
     confidence : float
@@ -87,7 +87,7 @@ def random_effects(effects: NDArray[np.float64], variances: NDArray[np.float64],
     Returns
     -------
     RandomEffects
-        REML for the variance between sites, the modified interval of Hartung and Knapp.
+        The variance between sites by REML, the modified interval of Hartung and Knapp.
 
     Examples
     --------
@@ -135,13 +135,13 @@ class Site:
     Parameters
     ----------
     name : str
-        Of the site.
+        Name of the site.
     n_melanoma, n_benign : int
-        Its images.
+        Number of its images of each class.
     value, low, high : float
-        The metric with its interval on the logit scale, 0 to 1.
+        The metric, 0 to 1, with its interval, computed on the logit scale.
     weight : float
-        Its share in the mean, 0 to 1.
+        Its weight in the mean, 0 to 1.
     """
 
     name: str
@@ -155,7 +155,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class SiteSummary(TitledTable):
-    """One metric of one classifier at several sites, their mean, and what a new site may see.
+    """One metric of one classifier at several sites, the mean, and the prediction interval for a new site.
 
     Made by `combine_sites`.
 
@@ -166,15 +166,15 @@ class SiteSummary(TitledTable):
     sites : tuple of Site
         In the order given.
     mean : Metric
-        The random-effects mean on the logit scale; its n counts the images that the metric counts.
+        The random-effects mean, computed on the logit scale; n is the number of images that the metric uses.
     new_low, new_high : float
-        Ends of the prediction interval of the metric at one more site like these; NaN of two sites.
+        Ends of the prediction interval of the metric at a new site like these; NaN for two sites.
     tau : float
         Standard deviation between sites, on the logit scale.
     i_squared : float
-        Share of the scatter between sites that is not chance, 0 to 1.
+        Share of the variation between sites that is due to heterogeneity, 0 to 1.
     p_value : float
-        Of Cochran's Q, of the hypothesis that the sites do not differ.
+        p-value of Cochran's Q test of homogeneity.
     confidence : float
         Coverage of the intervals.
     """
@@ -218,15 +218,15 @@ class SiteSummary(TitledTable):
     def _facts(self) -> list[str]:
         covered = f"{100 * self.confidence:g} %"
         mean = self.mean
-        facts = [f"Mean of such sites {mean.value:.3f} ({covered} interval {mean.low:.3f} to {mean.high:.3f})"]
+        facts = [f"Mean over sites {mean.value:.3f} ({covered} interval {mean.low:.3f} to {mean.high:.3f})"]
         if np.isnan(self.new_low):
-            facts.append("What one more site may see takes three sites or more to say")
+            facts.append("A prediction interval for a new site needs at least three sites")
         else:
             span = f"{self.new_low:.3f} to {self.new_high:.3f}"
-            facts.append(f"One more site like these may see {span} ({covered} prediction interval)")
+            facts.append(f"A new site like these: {span} ({covered} prediction interval)")
         facts.append(
-            f"Between sites: standard deviation {self.tau:.2f} of the log odds; {100 * self.i_squared:.0f} % of the "
-            f"scatter is not chance (I squared); p {equals_p(self.p_value)} (Cochran's Q)"
+            f"Heterogeneity: standard deviation between sites {self.tau:.2f} (log odds); I squared "
+            f"{100 * self.i_squared:.0f} %; p {equals_p(self.p_value)} (Cochran's Q)"
         )
         return facts
 
@@ -257,13 +257,13 @@ _REPORT = holding("counts", "a MetricsReport")
 def combine_sites(
     reports: Mapping[str, Any] | Sequence[Any], metric: str = "auc", *, confidence: float = 0.95
 ) -> SiteSummary:
-    """Take the mean of one metric over reports from several sites, and tell how much the sites differ.
+    """Combine one metric over reports from several sites by a random-effects meta-analysis.
 
     Parameters
     ----------
     reports : mapping of str to MetricsReport, or sequence of MetricsReport
-        One a site, of the same classifier, with names of sites; a sequence takes the names of the reports. Two at
-        least. An image, or a patient, must not be in two of them.
+        At least two reports of the same classifier, one per site, by the names of the sites; for a sequence the names
+        of the reports are used. No image or patient may be in two of them.
     metric : {"auc", "sensitivity", "specificity"}, default="auc"
         The metric.
     confidence : float, default=0.95
@@ -272,7 +272,7 @@ def combine_sites(
     Returns
     -------
     SiteSummary
-        With mean, prediction interval and heterogeneity, all computed on the logit scale [6]_.
+        Mean, prediction interval and heterogeneity, all computed on the logit scale [6]_.
 
     Raises
     ------
@@ -283,9 +283,9 @@ def combine_sites(
 
     Notes
     -----
-    A site enters with the variance of its log odds: from its counts, with half an image more where one is 0, from
-    DeLong's variance of its AUC, with patients where they are known; sensitivity and specificity with patients from
-    the report's own interval.
+    Each site contributes the log odds of its metric with their variance. For the AUC this is DeLong's variance, over
+    patients where they are known. For sensitivity and specificity it comes from the counts (0.5 is added to both if
+    one is 0), or, where patients are known, from the width of the interval in the report.
 
     Examples
     --------
@@ -339,11 +339,11 @@ def _by_name(reports: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
         named = {str(getattr(report, "name", "")): report for report in listed}
         if len(named) < len(listed) or "" in named:
             raise ParameterError(
-                f"Sites go by the names of their reports, and some of these are missing or repeated: {list(named)}; "
+                f"Each report needs a different name, but some are missing or repeated: {list(named)}; "
                 "give a mapping of names to reports"
             )
     if len(named) < 2:
-        raise ParameterError(f"Sites are compared from two on, got {len(named)}")
+        raise ParameterError(f"At least two sites are needed, got {len(named)}")
     return named
 
 
@@ -355,7 +355,7 @@ def _on_logit_scale(name: str, report: Any, metric: str) -> tuple[float, float]:
         found = delong(report.y_true, report.y_score, groups=report.groups)
         auc, variance = float(found.aucs[0]), float(found.covariance[0, 0])
         if not 0 < auc < 1 or variance <= 0:
-            raise DatasetError(f"At {name!r} the AUC is {auc:g}, of which no variance is known; leave the site out")
+            raise DatasetError(f"At {name!r} the AUC is {auc:g}, which has no usable variance; leave the site out")
         return float(logit(auc)), variance / (auc * (1 - auc)) ** 2
     if report.groups is not None:
         return _from_interval(name, report.metrics[metric], report.confidence)
@@ -369,8 +369,8 @@ def _on_logit_scale(name: str, report: Any, metric: str) -> tuple[float, float]:
 def _from_interval(name: str, metric: Metric, confidence: float) -> tuple[float, float]:
     if not 0 < metric.low < metric.value < metric.high < 1:
         raise DatasetError(
-            f"At {name!r} the interval over patients reaches from {metric.low:g} to {metric.high:g}, of which no "
-            "variance on the logit scale is known; leave the site out"
+            f"At {name!r} the interval over patients reaches from {metric.low:g} to {metric.high:g}, which gives no "
+            "variance on the logit scale; leave the site out"
         )
     width = float(logit(metric.high) - logit(metric.low))
     return float(logit(metric.value)), (width / (2 * float(norm.isf((1 - confidence) / 2)))) ** 2

@@ -1,8 +1,7 @@
-"""The metrics of a classifier in parts of the images: by age, sex, site, skin type, camera, image size.
+"""Metrics of a classifier in subgroups of the images: by age, sex, site, skin type, camera or image size.
 
-What a table says of an image is taken as it stands. An image of which it says
-nothing is in a group of its own, "not given"; nothing is ever inferred from the
-picture.
+Groups come from the values of a table only. Images with a missing value form the group
+"not given".
 """
 
 import re
@@ -40,27 +39,27 @@ from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scores
 
 NOT_GIVEN = "not given"
-"""The group of the images of which the table says nothing."""
+"""The group of the images with a missing value."""
 
 _SHOWN = ("auc", "sensitivity", "specificity")
-# More words than this are identifiers, not groups.
+# A text column with more distinct values holds identifiers.
 _MAX_GROUPS = 30
-# More numbers than this are measurements, which are cut into four bands.
+# A numeric column with more distinct values holds measurements, which are cut into four bands.
 _MAX_NUMBERS = 10
 _QUARTERS = (0.25, 0.5, 0.75)
-# Columns that name images, patients and files, or say what is to be found; in words that "_", "-" and spaces part.
+# Names of columns that hold identifiers of images, patients and files, or the diagnosis.
 _IDENTIFIER = re.compile(r"(?:^|[\W_])(?:id|path|file|filename|url|image|patient|lesion)s?$", re.IGNORECASE)
 _DIAGNOSIS = re.compile(r"diagnos|benign|malign|melanoma|^(?:dx|label|target|class)$", re.IGNORECASE)
-# A column of more values than this, and of a value for every other patient, is of identifiers.
+# A column with more distinct values than this, and with more than one per two patients, holds identifiers.
 _FEW_VALUES = 5
 
 
 BANDS = mapping(several(real(), at_least=1), "a mapping of columns to rising numbers, such as {'age': (30, 50)}")
-"""Where columns of numbers are cut."""
+"""The constraint on the edges of bands of numeric columns."""
 
 _VALUES = instance(pd.Series, np.ndarray, a="a Series or an array with one value an image")
 BY = _VALUES | several(TEXT, at_least=1) | FUNCTION
-"""What images are grouped by: values, names of columns, or a function of the table."""
+"""The constraint on `by`: values, names of columns, or a function of the table."""
 
 By = str | Sequence[str] | NDArray[Any] | pd.Series | Callable[[pd.DataFrame], Any]
 
@@ -72,9 +71,9 @@ class Subgroup:
     Parameters
     ----------
     column, value : str
-        What they share, such as "sex" and "female".
+        The column and the shared value, such as "sex" and "female".
     n_melanoma, n_benign : int
-        Images of each class.
+        Number of images of each class.
     metrics : mapping of str to Metric
         One entry for each name in `melanoma_tl.metrics.LABELS`; NaN where a class is missing.
     """
@@ -87,7 +86,7 @@ class Subgroup:
 
     @property
     def n(self) -> int:
-        """All images of the group."""
+        """Number of images of the group."""
         return self.n_melanoma + self.n_benign
 
     @property
@@ -105,16 +104,16 @@ class Subgroups:
     Attributes
     ----------
     rows : tuple of Subgroup
-        Column by column; in each, numbers in their order, words in theirs, "not given" last.
+        The groups, column by column; within a column, sorted by value, "not given" last.
     threshold : float
         An image is predicted melanoma when its score is strictly above.
     confidence : float
         Coverage of the intervals.
     left_out : mapping of str to str
-        Columns of the table that no groups were made of, each with the reason, where none were asked for.
+        Columns of the table that were not used for grouping by default, each with the reason.
     gaps : tuple of Gap
-        The widest gap of each column in AUC, sensitivity and specificity, among the groups with at least ten images
-        of the class and a value; their intervals hold together.
+        The widest gap of each column in AUC, sensitivity and specificity, among the groups with a value and at least
+        ten images of the class; with simultaneous confidence intervals.
     """
 
     rows: tuple[Subgroup, ...]
@@ -153,7 +152,7 @@ class Subgroups:
         Returns
         -------
         str
-            A table with one row a group, and what its marks mean.
+            A table with one row per group, and notes on its marks.
         """
         return "\n\n".join([markdown_table(*self._table()), *map(in_markdown, self._notes())]) + "\n"
 
@@ -163,9 +162,9 @@ class Subgroups:
         Returns
         -------
         pandas.DataFrame
-            One row a group: ``column``, ``value``, ``n``, ``n_melanoma``, ``n_benign``,
+            One row per group: ``column``, ``value``, ``n``, ``n_melanoma``, ``n_benign``,
             ``small``, then for each metric its value under its name and the ends of its
-            interval under ``<name>_low`` and ``<name>_high``, and under ``<name>_few`` whether that is marked.
+            interval under ``<name>_low`` and ``<name>_high``, and ``<name>_few``, as `Metric.few`.
         """
         rows = []
         for row in self.rows:
@@ -196,10 +195,10 @@ class Subgroups:
         ]
         if self.left_out:
             told = "; ".join(f"{name} ({reason})" for name, reason in self.left_out.items())
-            notes.append(f"No groups were made of {told}: name a column, as in by={next(iter(self.left_out))!r}.")
+            notes.append(f"Columns not used: {told}. To use one, name it, as in by={next(iter(self.left_out))!r}.")
         if self.gaps:
-            held = f"intervals hold together with {100 * self.confidence:g} % confidence, p-values are corrected"
-            notes += [f"Widest gaps of each column; {held}:", *map(str, self.gaps)]
+            held = f"simultaneous {100 * self.confidence:g} % intervals, p-values corrected for multiple comparisons"
+            notes += [f"Widest gap of each column ({held}):", *map(str, self.gaps)]
         if any(row.metrics[name].few for row in self.rows for name in _SHOWN):
             notes.insert(1, f"{FACT}.")
         if any(row.small for row in self.rows):
@@ -220,7 +219,7 @@ def measure_subgroups(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> Subgroups:
-    """Measure the metrics of each group of images.
+    """Compute the metrics of each group of images.
 
     Parameters
     ----------
@@ -229,11 +228,11 @@ def measure_subgroups(
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1, without NaN.
     table : pandas.DataFrame of n rows, or mapping of str to array-like of shape (n,)
-        One column a fact, one row an image, in the order of the scores.
+        One column per fact, one row per image, in the order of the scores.
     bands : mapping of str to sequence of float, optional
-        Where to cut columns of numbers, such as ``{"age": (30, 50, 70)}``; a number on a
-        cut is in the upper band. Other columns of more than 10 numbers are cut at their quartiles, rounded to
-        three digits; all others have a group for each value.
+        Edges of the bands of numeric columns, such as ``{"age": (30, 50, 70)}``; a number on an
+        edge is in the upper band. Other numeric columns with more than 10 distinct values are cut at their quartiles,
+        rounded to three digits; all other columns have one group per value.
     threshold : float, default=0.5
         An image is predicted melanoma when its score is strictly above.
     confidence, n_resamples, random_state, groups
@@ -242,16 +241,16 @@ def measure_subgroups(
     Returns
     -------
     Subgroups
-        A group with one class only has the metrics that exist without the other; with
-        `groups`, one whose images are all of one patient has none.
+        The groups with their metrics. In a group with one class only, metrics that need both classes
+        are NaN; with `groups`, all metrics of a group with only one patient are NaN.
 
     Raises
     ------
     ParameterError
-        If lengths differ, labels or scores are not understood, a column has more than 30
-        words, or bands are no rising numbers or for a column of words.
+        If lengths differ, labels or scores are invalid, a text column has more than 30 distinct
+        values, or bands are not rising numbers or given for a text column.
     UnknownNameError
-        If bands are given for a column that there is not.
+        If bands are given for a column that does not exist.
 
     Examples
     --------
@@ -290,30 +289,30 @@ def measure_subgroups(
 
 
 def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) -> tuple[pd.DataFrame, Mapping[str, str]]:
-    """Find what images are to be grouped by.
+    """Select the columns to group images by.
 
     Parameters
     ----------
     table : pandas.DataFrame of n rows
-        What is known of the images, in the order of the scores.
+        One row per image, in the order of the scores.
     by : str, sequence of str, array-like of shape (n,), callable or None
-        Names of columns, values, or what gives them of the table. By default every column but those of identifiers,
-        files and diagnoses, of one value, and of nearly as many values as there are patients, or images where no
-        patients are known.
+        Names of columns, values, or a function that returns values from the table. By default, all columns except
+        those with identifiers, files or diagnoses, with a single value, or with more than half as many distinct values
+        as there are patients (images, where no patients are known).
     groups : array-like of shape (n,), or None
         The patients.
 
     Returns
     -------
     DataFrame of n rows, mapping of str to str
-        The columns, and those that were left out by default, with the reasons.
+        The selected columns; and the columns that were left out by default, with the reasons.
 
     Raises
     ------
     ParameterError
         If lengths differ, or nothing is left to group by.
     UnknownNameError
-        If the table has not one of the columns.
+        If the table lacks one of the columns.
     """
     if isinstance(by, str | tuple | list):
         names = [by] if isinstance(by, str) else list(by)
@@ -337,12 +336,12 @@ def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) ->
 
 
 def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
-    """Return the reason why a column makes no sensible groups; an empty text where it does."""
+    """Return why a column is not used for grouping by default; an empty string if it is used."""
     n_values = column.nunique()
     if _IDENTIFIER.search(name):
         return "identifiers"
     if _DIAGNOSIS.search(name):
-        return "what is to be found"
+        return "diagnosis"
     if n_values + int(column.isna().any()) < 2:
         return "one value"
     if _is_measured(column):
@@ -355,24 +354,24 @@ def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
 
 
 def _is_measured(column: pd.Series) -> bool:
-    """Return whether a column has so many numbers that they are cut into bands."""
+    """Return whether a column has so many distinct numbers that they are cut into bands."""
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     return bool(is_number and column.nunique() > _MAX_NUMBERS)
 
 
 def _quartiles(column: pd.Series) -> list[float]:
-    """Cut numbers into four bands of about as many images."""
+    """Return the quartiles of a column, rounded to three digits, which cut it into four bands."""
     cuts = sorted({float(f"{cut:.3g}") for cut in column.dropna().quantile(list(_QUARTERS))})
     return [cut for cut in cuts if column.min() < cut <= column.max()]
 
 
 def as_table(table: Any) -> pd.DataFrame:
-    """Read a table, whatever it is given as.
+    """Convert a table to a DataFrame.
 
     Parameters
     ----------
     table : pandas.DataFrame or mapping of str to array-like of shape (n,)
-        One column a fact.
+        One column per fact.
 
     Returns
     -------
@@ -382,7 +381,7 @@ def as_table(table: Any) -> pd.DataFrame:
     Raises
     ------
     ParameterError
-        If it is none.
+        If it cannot be converted.
     """
     try:
         return pd.DataFrame(table)

@@ -1,11 +1,10 @@
-"""Where to call an image melanoma: operating points chosen on validation scores.
+"""Thresholds: operating points chosen on validation scores.
 
 An image is predicted melanoma when its score lies strictly above the threshold.
-Only the distinct scores matter, so that there are as many different operating
-points as distinct scores, and one more: none predicted. Every rule compares all of
-them, with ties counted as ties. The threshold returned lies halfway between the
-lowest score that is predicted melanoma and the highest that is not, where rounding
-on another machine cannot move an image across it.
+There is one operating point per distinct score, plus the one where no image is
+predicted melanoma. Every rule compares all of them, with exact treatment of ties. The
+returned threshold lies halfway between the lowest score that is predicted melanoma and
+the highest that is not, so that rounding on another machine does not change predictions.
 
 References
 ----------
@@ -14,12 +13,11 @@ References
    8, 1978: the expected cost of an operating point.
 .. [3] A. N. Angelopoulos, S. Bates, E. J. Candès, M. I. Jordan and L. Lei, "Learn then
    test: calibrating predictive algorithms to achieve risk control", Annals of Applied
-   Statistics 19, 2025: thresholds are tested in a fixed order until one fails, which needs
-   no correction for their number.
+   Statistics 19, 2025: fixed-sequence testing needs no correction for multiple tests.
 .. [4] C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated
    in the case of the binomial", Biometrika 26, 1934.
 .. [5] S. S. Wilks, "Determination of sample sizes for setting tolerance limits", Annals of
-   Mathematical Statistics 12, 1941: the number below which nothing can be assured.
+   Mathematical Statistics 12, 1941: the smallest sample size that can give assurance.
 """
 
 from collections.abc import Mapping
@@ -37,13 +35,13 @@ from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.metrics.resampling import ScoreCounts, add_up
 from melanoma_tl.metrics.validation import check_fraction, check_scored
 
-# Two expected costs that differ by less are one: they come from the same fractions in another order.
+# Expected costs with a smaller relative difference are equal up to rounding.
 _SAME_COST = 1e-12
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold, the rule that chose it, and its metrics on the images that it was chosen on.
+    """A threshold, the rule it was chosen by, and its metrics on the images it was chosen on.
 
     Made by `choose_threshold`.
 
@@ -52,11 +50,11 @@ class OperatingPoint:
     threshold : float
         0 to 1; an image is predicted melanoma when its score is strictly above.
     rule : str
-        How it was chosen.
+        The rule it was chosen by.
     counts : ConfusionCounts
         The confusion matrix at the threshold.
     sensitivity, specificity : Metric
-        With Wilson's intervals.
+        The metrics at the threshold, with Wilson's intervals.
     confidence : float
         Coverage of the intervals.
 
@@ -87,8 +85,8 @@ class OperatingPoint:
         Returns
         -------
         dict
-            What a model file can keep: threshold, rule, confusion_matrix, sensitivity,
-            specificity (each with value, low, high and n) and confidence.
+            threshold, rule, confusion_matrix, sensitivity, specificity (each with value, low,
+            high, n and few) and confidence, for storing in a model file.
         """
         return {
             "threshold": self.threshold,
@@ -101,17 +99,17 @@ class OperatingPoint:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
+        """Restore an operating point from the output of `to_dict`.
 
         Parameters
         ----------
         kept : mapping of str to object
-            Of it, sensitivity and specificity are computed anew.
+            Output of `to_dict`; sensitivity and specificity are recomputed from the counts.
 
         Returns
         -------
         OperatingPoint
-            As it was.
+            The same operating point.
 
         Raises
         ------
@@ -158,26 +156,26 @@ def choose_threshold(
     Parameters
     ----------
     y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma; both must occur. Validation images, never those of the test.
+        0 or False benign, 1 or True melanoma; both must occur. Use validation images, never test images.
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1.
     sensitivity : float, optional
-        Above 0, at most 1: the highest specificity among the points with at least this sensitivity.
+        Above 0, at most 1: choose the highest specificity among the points with at least this sensitivity.
     specificity : float, optional
-        Above 0, at most 1: the highest sensitivity among the points with at least this
-        specificity, and of those the most specific.
+        Above 0, at most 1: choose the highest sensitivity among the points with at least this
+        specificity, and the most specific of those.
     cost_ratio : float, optional
-        Above 0: how many false alarms cost as much as one missed melanoma. The point
-        with the lowest expected cost, ``prevalence * cost_ratio * (1 - sensitivity) +
-        (1 - prevalence) * (1 - specificity)`` [2]_, is taken.
+        Above 0: the number of false alarms that cost as much as one missed melanoma. Choose the
+        point with the lowest expected cost, ``prevalence * cost_ratio * (1 - sensitivity) +
+        (1 - prevalence) * (1 - specificity)`` [2]_.
     prevalence : float, optional
-        For `cost_ratio`: how frequent melanoma is where the classifier will be used,
-        between 0 and 1; as among these images by default.
+        For `cost_ratio`: prevalence of melanoma where the classifier will be used, between 0
+        and 1; that of these images by default.
     youden : bool, default=False
-        The point with the highest sensitivity + specificity - 1 [1]_.
+        Choose the point with the highest sensitivity + specificity - 1 [1]_.
     assurance : float, optional
-        For `sensitivity` or `specificity`: confidence, between 0 and 1, such as 0.95, that the threshold reaches it on
-        new images too. Without it, at least half of the thresholds chosen in this way do not reach it.
+        For `sensitivity` or `specificity`: confidence, between 0 and 1, such as 0.95, that the threshold reaches the
+        target on new images too. Without it, at least half of the thresholds chosen in this way do not reach it.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
 
@@ -189,20 +187,20 @@ def choose_threshold(
     Raises
     ------
     DatasetError
-        If only one class occurs, or too few images of a class to assure what is asked for; it says how many it takes.
+        If only one class occurs, or a class has too few images for the `assurance`; the message says how many are
+        needed.
     ParameterError
-        If not exactly one rule is given, `assurance` goes with another rule, a parameter is out of its range, or the
-        sensitivity cannot be reached because a melanoma has the score 0, which lies
-        above no threshold.
+        If not exactly one rule is given, `assurance` is used with another rule, a parameter is out of its range, or
+        the sensitivity cannot be reached because a melanoma has the score 0, which is above no threshold.
 
     Notes
     -----
-    With `assurance`, the thresholds are tested from the lowest up (for `specificity`, from the highest down) [3]_: as
-    long as the lower end of Clopper and Pearson's one-sided interval [4]_ reaches what is asked for, the next is tried.
-    In a share `assurance` of all validation sets at least, the last one that passed has the sensitivity asked for on
-    the melanomas that these were drawn from. That supposes independent images, so one melanoma a patient, and new
-    ones from the same source; it takes ``log(1 - assurance) / log(sensitivity)`` melanomas at least [5]_, such as 29
-    for a sensitivity of 0.9 at 95 %.
+    With `assurance`, thresholds are tested in sequence from the lowest up (for `specificity`, from the highest down)
+    [3]_, as long as the lower end of Clopper and Pearson's one-sided interval [4]_ reaches the target. With a
+    probability of at least `assurance`, the last threshold that passes has the target sensitivity in the population
+    that the validation melanomas were drawn from. This assumes independent images (one melanoma per patient), and new
+    images from the same population. It needs at least ``log(1 - assurance) / log(sensitivity)`` melanomas [5]_, such
+    as 29 for a sensitivity of 0.9 at 95 %.
 
     Examples
     --------
@@ -246,7 +244,7 @@ def choose_threshold(
 
 
 class _Curve(NamedTuple):
-    """All operating points: entry k counts the images whose score is among the k highest distinct ones."""
+    """All operating points: entry k counts the images with one of the k highest distinct scores."""
 
     scores: NDArray[np.float64]
     tp: NDArray[np.int64]
@@ -258,7 +256,7 @@ class _Curve(NamedTuple):
 
     @property
     def reachable(self) -> slice:
-        """A score of 0 lies above no threshold."""
+        """The points that a threshold can reach: a score of 0 lies above no threshold."""
         return slice(len(self.tp) - (self.scores[-1] == 0))
 
     def at_sensitivity(self, target: float) -> int:
@@ -270,7 +268,7 @@ class _Curve(NamedTuple):
                 f"No threshold has the sensitivity {target:g}: {n_zero} melanomas have the score 0, which lies above "
                 f"no threshold; ask for at most {reached[-1]:.4g}"
             )
-        # As specific as the first that reaches it: more melanomas at no further false alarm are welcome.
+        # The last point with the same false alarms as the first that reaches it: more melanomas at no extra cost.
         return _last(self.fp[self.reachable] == self.fp[(reached >= target).argmax()])
 
     def at_specificity(self, target: float) -> int:
@@ -280,7 +278,7 @@ class _Curve(NamedTuple):
         return int((tp == tp[allowed].max()).argmax())
 
     def at_youden(self) -> int:
-        # Whole numbers, so that ties are exact: the index times the product of the class sizes.
+        # Youden's index times the product of the class sizes: integers, so that ties are exact.
         return _last(self.tp[self.reachable] * self.fp[-1] - self.fp[self.reachable] * self.tp[-1])
 
     def at_lowest_cost(self, ratio: float, prevalence: float) -> int:
@@ -300,12 +298,12 @@ class _Curve(NamedTuple):
         highest_below = float(self.scores[k]) if k < len(self.scores) else 0.0
         lowest_above = float(self.scores[k - 1]) if k else 1.0
         middle = highest_below + (lowest_above - highest_below) / 2
-        # Between two neighbouring floats there is nothing: the lower one itself predicts the same.
+        # Between two neighbouring floats there is no other; the lower one gives the same predictions.
         return middle if middle < lowest_above else highest_below
 
 
 def _last(values: NDArray[Any]) -> int:
-    """Find the last of the largest: the most sensitive of equally good points."""
+    """Return the index of the last maximum: the most sensitive of equally good points."""
     return int(len(values) - 1 - values[::-1].argmax())
 
 
@@ -317,7 +315,7 @@ def check_target(name: str, target: float) -> None:
 
 
 def _assured(name: str, target: float, assurance: float | None, n: int, images: str) -> float:
-    """Raise a target to the lowest share of n images of which the Clopper-Pearson bound still reaches it."""
+    """Return the lowest share of n images whose Clopper-Pearson bound still reaches the target."""
     check_target(name, target)
     if assurance is None:
         return target

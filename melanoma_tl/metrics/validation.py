@@ -1,4 +1,4 @@
-"""Labels and scores as they come from outside, checked once for everything that counts with them."""
+"""Checks of labels and scores that users pass."""
 
 from typing import Any
 
@@ -10,22 +10,22 @@ from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.labels.classes import as_binary
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
-"""How far a probability may lie outside 0 to 1: by the rounding of a network that computes in float32."""
+"""Tolerance for probabilities outside 0 to 1: the rounding error of a network that computes in float32."""
 
 
 _NO_NUMBERS = "USmMc"
-"""Kinds of arrays that NumPy would turn into floats: text, times, complex numbers."""
+"""Kinds of arrays that NumPy would convert to floats without an error: text, times, complex numbers."""
 
 
 def check_scores(y_score: ArrayLike, *, probabilities: bool = True) -> NDArray[np.float64]:
-    """Turn scores into float64; NaN marks an image without a score.
+    """Convert scores to float64; NaN marks an image without a score.
 
     Parameters
     ----------
     y_score : array-like of shape (n,)
         Probabilities of melanoma.
     probabilities : bool, default=True
-        Whether they must lie between 0 and 1. False takes any number, where only the order counts.
+        Whether they must lie between 0 and 1. Use False where only the order of the scores matters.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def check_scores(y_score: ArrayLike, *, probabilities: bool = True) -> NDArray[n
     Raises
     ------
     ParameterError
-        If they are no numbers, the shape is another one, or one is no probability or infinite.
+        If they are not numeric, the shape is wrong, or a score is infinite or not a probability.
     """
     try:
         given = np.asarray(y_score)
@@ -57,17 +57,17 @@ def check_scores(y_score: ArrayLike, *, probabilities: bool = True) -> NDArray[n
 
 
 def check_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Stop at scores that are no probabilities.
+    """Raise an error for scores that are no probabilities.
 
     Parameters
     ----------
     scores : ndarray of any shape
-        NaN may stand among them.
+        Scores; NaN is allowed.
 
     Returns
     -------
     ndarray of float64 of the same shape
-        0 to 1: what lies outside by no more than float32 rounds is 0 or 1.
+        The scores, clipped to 0 and 1: values outside by a rounding error of float32 are accepted.
 
     Raises
     ------
@@ -86,12 +86,12 @@ def check_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def check_scored(
     y_true: ArrayLike, y_score: ArrayLike, *, probabilities: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Check the labels and scores of one set of images, of which each has both and both classes occur.
+    """Check labels and scores of one set of images; none may be missing, and both classes must occur.
 
     Parameters
     ----------
     y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma, or words that say so; both must occur.
+        0 or False benign, 1 or True melanoma, or names of the classes; both must occur.
     y_score : array-like of shape (n,)
         Probabilities of melanoma, without NaN.
     probabilities : bool, default=True
@@ -124,7 +124,7 @@ def check_scored(
 
 
 def not_binary(got: str) -> str:
-    """Return the message that scores of two classes are needed, and what was given."""
+    """Return the error message for probabilities that are not those of two classes."""
     return (
         f"predict_proba must return the shape (n, 2), benign and melanoma, got {got}; "
         "for several diagnoses there is MulticlassReport"
@@ -132,14 +132,14 @@ def not_binary(got: str) -> str:
 
 
 def check_lengths(n_scores: int, **columns: Any) -> None:
-    """Stop when a column has not one entry a score.
+    """Raise an error unless each column has one entry per score.
 
     Parameters
     ----------
     n_scores : int
         Number of scores.
     **columns : sequence or None
-        By the name under which the user knows them; None is passed over.
+        The columns, by the names that the user knows; None is ignored.
 
     Raises
     ------
@@ -148,16 +148,16 @@ def check_lengths(n_scores: int, **columns: Any) -> None:
     """
     for name, column in columns.items():
         if column is not None and len(column) != n_scores:
-            raise ParameterError(f"y_score has {n_scores} rows, but {name} has {len(column)}; give one an image")
+            raise ParameterError(f"y_score has {n_scores} rows, but {name} has {len(column)}; give one per image")
 
 
 def check_classes(n_melanoma: int, n_benign: int) -> None:
-    """Stop when one of the classes has no image.
+    """Raise an error if one of the classes has no image.
 
     Parameters
     ----------
     n_melanoma, n_benign : int
-        Images of each class.
+        Number of images of each class.
 
     Raises
     ------
@@ -172,21 +172,21 @@ def check_classes(n_melanoma: int, n_benign: int) -> None:
 
 
 def check_fraction(name: str, value: object, *, ends: bool = False) -> None:
-    """Stop when a parameter is no fraction.
+    """Raise an error unless a parameter is a fraction.
 
     Parameters
     ----------
     name : str
         The parameter.
     value : object
-        What was given.
+        The given value.
     ends : bool, default=False
-        Whether 0 and 1 themselves will do.
+        Whether 0 and 1 are allowed.
 
     Raises
     ------
     ParameterError
-        If it is no number, or not between 0 and 1.
+        If it is not a number, or not between 0 and 1.
 
     Examples
     --------
@@ -206,14 +206,14 @@ def check_fraction(name: str, value: object, *, ends: bool = False) -> None:
 
 
 def check_bootstrap(confidence: object, n_resamples: object) -> None:
-    """Stop when an interval cannot be made as asked.
+    """Check the parameters of the bootstrap.
 
     Parameters
     ----------
     confidence : object
         Must lie between 0 and 1.
     n_resamples : object
-        Must be a number of at least 100, without which the ends of an interval are noise.
+        Must be at least 100: with fewer the ends of an interval are too noisy.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Let Ray Data hand shards to actors, and hear how it goes."""
+"""Distribute shards to Ray actors with Ray Data, and collect their answers."""
 
 import logging
 import os
@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Actors:
-    """How many actors there are, and what each may use.
+    """The number of actors, and the resources of each.
 
     Attributes
     ----------
     number, cpus : int or None
-        Actors, and processors of each; None takes what the cluster has.
+        Number of actors, and processors per actor; None uses all that the cluster has.
     gpus : float or None
-        GPUs of each; None takes one where the cluster has any.
+        GPUs per actor; None uses one if the cluster has any.
     """
 
     number: int | None
@@ -30,17 +30,17 @@ class Actors:
     gpus: float | None
 
     def fit(self, machines: Sequence[dict[str, float]]) -> "Actors":
-        """Fill in what is None.
+        """Replace the values that are None by those that fit the cluster.
 
         Parameters
         ----------
         machines : sequence of dict
-            What each has, "CPU" and "GPU".
+            Resources of each machine: "CPU" and "GPU".
 
         Returns
         -------
         Actors
-            An actor for each GPU, or each machine, and all processors shared among them.
+            One actor per GPU, or per machine without GPUs, with an equal share of the processors.
         """
         gpus = min(1, max((machine.get("GPU", 0) for machine in machines), default=0))
         gpus = gpus if self.gpus is None else self.gpus
@@ -57,19 +57,19 @@ class Actors:
 
 @contextmanager
 def cluster() -> Iterator[None]:
-    """Join the cluster that this process or its environment knows, or start one on this machine for a while.
+    """Connect to the cluster that is configured, or start a temporary one on this machine.
 
     Yields
     ------
     None
-        Ray is ready.
+        While Ray is ready.
     """
     import ray
 
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of the job
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
     ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
@@ -78,26 +78,26 @@ def cluster() -> Iterator[None]:
 
 
 def run(work: WorkOrder, shards: Sequence[int], actors: Actors) -> Generator[dict[str, Any], None, None]:
-    """Work on shards.
+    """Compute shards on actors.
 
     Parameters
     ----------
     work : WorkOrder
-        What the actors are told.
+        The instructions for the actors.
     shards : sequence of int
-        Numbers of those that are to be made.
+        Numbers of the shards to compute.
     actors : Actors
-        How many, and what each may use.
+        The number of actors, and the resources of each.
 
     Yields
     ------
     dict
-        The answers of `ShardWorker`, as shards are finished.
+        The answers of `ShardWorker`, in the order in which shards are finished.
 
     Raises
     ------
     JobError
-        If a worker cannot go on.
+        If a worker cannot continue.
     """
     import ray
     import ray.data
@@ -121,16 +121,16 @@ def run(work: WorkOrder, shards: Sequence[int], actors: Actors) -> Generator[dic
                     raise JobError(answer["failure"])
                 yield answer
         except ray.exceptions.RayError as error:
-            last = str(error).strip().splitlines()[-1]  # of the worker's stack, which is in the cause
+            last = str(error).strip().splitlines()[-1]  # of the worker's traceback, which is in the cause
             raise JobError(
-                f"Ray stopped the job ({type(error).__name__}: {last}); what is finished stays, and the same call goes "
-                "on from there"
+                f"Ray stopped the job ({type(error).__name__}: {last}); finished shards are kept, and the same call "
+                "continues from there"
             ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Ray Data's own bars and lines: this library shows one."""
+    """Silence Ray Data's own progress bars and log lines; this library shows one bar."""
     import ray.data
 
     context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")

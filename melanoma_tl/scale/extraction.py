@@ -1,4 +1,4 @@
-"""Compute what the frozen part of a network makes of the images of a shard, as `fit` does before it trains."""
+"""Compute the features of the images of a shard with the frozen part of a network, as `fit` does before training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,28 +28,28 @@ _FILE = "frozen.keras"
 
 @dataclass(frozen=True)
 class Extraction:
-    """What the workers need to compute features.
+    """The task of extracting features, as it is sent to the workers.
 
     Attributes
     ----------
     network : bytes
-        The frozen part as a file of Keras.
+        The frozen part of the network as a Keras file.
     policy : {"float32", "mixed_bfloat16"}
-        What it computes with.
+        Its dtype policy.
     augmenter : Augmenter or None
-        What makes the views.
+        Creates the augmented views.
     view_keys : tuple of bytes
-        What tells the views apart, as the machine that will fit does.
+        Keys of the views, as computed on the machine that will fit.
     recipe : str
-        How images are decoded and resized on the machine that will fit.
+        Decoding and resizing of images on the machine that will fit.
     store : str
-        Name of the store that the features are for.
+        Name of the feature store.
     shape : tuple of int
-        Of the features of a view.
+        Shape of the features of a view.
     dtype : str
-        Of the features as they are stored.
+        Dtype of the stored features.
     batch_size : int
-        Images that go through the network at once.
+        Images per batch.
     """
 
     network: bytes
@@ -64,19 +64,19 @@ class Extraction:
 
     @classmethod
     def of(cls, part: FrozenPart, batch_size: int) -> "Extraction":
-        """Pack what `fit` would run.
+        """Create the task from the frozen part of a network.
 
         Parameters
         ----------
         part : FrozenPart
             From `TransferClassifier.frozen_part`.
         batch_size : int
-            Images that go through the network at once.
+            Images per batch.
 
         Returns
         -------
         Extraction
-            Ready to be sent.
+            The task, which can be pickled.
         """
         height, width = part.network.inputs[0].shape[1:3]
         recipe = PreparedStore((height, width)).recipe
@@ -90,7 +90,7 @@ class Extraction:
         return cls(network, part.policy, part.augmenter, keys, recipe, store, shape, dtype, batch_size)
 
     def describe(self) -> dict[str, Any]:
-        """Return what decides what is computed, as JSON can hold it."""
+        """Return everything that determines the result, serialisable as JSON."""
         views = [key.hex() for key in self.view_keys]
         return {"kind": "extract", "store": self.store, "shape": list(self.shape), "dtype": self.dtype, "views": views}
 
@@ -101,19 +101,19 @@ class Extraction:
         Returns
         -------
         Extractor
-            For any number of shards.
+            Computes any number of shards.
 
         Raises
         ------
         JobError
-            If this machine cannot load it, or would decode images otherwise.
+            If this machine cannot load the network, or would decode images differently.
         """
         import keras
 
         with scratch() as folder:
             file = folder / _FILE
             file.write_bytes(self.network)
-            list_backbones()  # loads the packages that backbones come from: layers of theirs are registered by that
+            list_backbones()  # imports the packages of the backbones, which registers their custom layers
             try:
                 network = keras.saving.load_model(file, compile=False, safe_mode=True)
             except Exception as error:  # what is raised depends on the layer
@@ -122,8 +122,8 @@ class Extraction:
         recipe = PreparedStore((height, width)).recipe
         if recipe != self.recipe or _view_keys(self.augmenter, len(self.view_keys)) != self.view_keys:
             raise JobError(
-                f"a worker decodes images ({recipe}) or draws views otherwise than this machine ({self.recipe}), which "
-                "could not use its features: take the same versions and the same backend of Keras on all machines"
+                f"a worker decodes images ({recipe}) or draws views differently from this machine ({self.recipe}), "
+                "which could not use its features: install the same versions and Keras backend on all machines"
             )
         return Extractor(self, with_precision(network, self.policy), (height, width))
 
@@ -134,7 +134,7 @@ def _view_keys(augmenter: Augmenter | None, n_views: int) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True)
 class _Image:
-    """A decoded image, or why there is none."""
+    """A decoded image, or the reason why it cannot be read."""
 
     path: str
     pixels: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
@@ -148,11 +148,11 @@ class Extractor:
     Parameters
     ----------
     task : Extraction
-        What is to be computed.
+        The task.
     network : keras.Model
-        In its precision.
+        The network, in the precision of the task.
     size : tuple of int
-        (height, width) of its images in pixels.
+        (height, width) of its input in pixels.
     """
 
     def __init__(self, task: Extraction, network: Any, size: tuple[int, int]) -> None:
@@ -161,7 +161,7 @@ class Extractor:
         self.schema = schema_with(
             [("view", pa.int32()), ("key", pa.binary()), ("features", pa.list_(pa.float32(), self._length))]
         )
-        # bfloat16 is written as float32, the same numbers; with their bytes apart the zeros among them take no room.
+        # bfloat16 is written as float32 without loss; splitting the bytes into streams compresses the zero bytes away.
         self.options = {"use_dictionary": False, "use_byte_stream_split": ["features.list.element"]}
 
     def compute(self, paths: Sequence[str], images: Sequence[ImageLike]) -> Iterator[pa.Table]:
@@ -170,14 +170,14 @@ class Extractor:
         Parameters
         ----------
         paths : sequence of str
-            What the images are called.
+            Paths of the images, for the table.
         images : sequence of path or ImageFile
             The images.
 
         Yields
         ------
         pyarrow.Table
-            For each batch and view one with a row for each image; and one with the images that cannot be read.
+            One table per batch and view, with one row per image; and one per batch with the images that cannot be read.
         """
         batch_size = self._task.batch_size
         decoded = map_threaded(self._decode, zip(paths, images, strict=True), window=2 * batch_size)

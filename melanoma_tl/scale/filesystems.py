@@ -1,4 +1,4 @@
-"""Where files lie: on this machine, or on any filesystem that PyArrow or fsspec knows."""
+"""Files on this machine, or on any filesystem of PyArrow or fsspec."""
 
 import os
 from functools import partial
@@ -11,7 +11,7 @@ from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.decoding import ImageFile
 
 _MOST_BYTES = 2**28
-"""A file elsewhere is read whole; the largest photographs take a tenth of this, and a whole slide fills the memory."""
+"""Size limit of files on other filesystems, which are read into memory; large photographs take a tenth of it."""
 
 
 def resolve(path: str | os.PathLike[str], filesystem: Any = None) -> tuple[FileSystem, str]:
@@ -22,19 +22,19 @@ def resolve(path: str | os.PathLike[str], filesystem: Any = None) -> tuple[FileS
     path : str or path
         A path on `filesystem`; without one, a path on this machine or a URI such as ``s3://bucket/folder``.
     filesystem : pyarrow.fs.FileSystem or fsspec.AbstractFileSystem, optional
-        Where the path is.
+        The filesystem of the path.
 
     Returns
     -------
     filesystem : pyarrow.fs.FileSystem
-        Can be sent to other machines.
+        The filesystem, which can be pickled.
     path : str
-        The path on it, absolute where it is on this machine.
+        The path on it; absolute on this machine.
 
     Raises
     ------
     ParameterError
-        If the scheme of a URI is not known, or `filesystem` is something else.
+        If the scheme of a URI is unknown, or `filesystem` has the wrong type.
     """
     name = os.fspath(path)
     if filesystem is None:
@@ -49,7 +49,7 @@ def _from_uri(uri: str) -> tuple[FileSystem, str]:
 
     try:
         return FileSystem.from_uri(uri)
-    except ArrowException:  # a scheme that PyArrow does not know
+    except ArrowException:  # a scheme unknown to PyArrow
         pass
     try:
         filesystem, name = fsspec.core.url_to_fs(uri)
@@ -68,24 +68,24 @@ def _wrap(filesystem: Any) -> FileSystem:
 
 
 def is_local(filesystem: FileSystem) -> bool:
-    """Return whether paths are those of this machine."""
+    """Return whether a filesystem is that of this machine."""
     return isinstance(filesystem, LocalFileSystem)
 
 
 def as_image(filesystem: FileSystem, path: str) -> str | ImageFile:
-    """Return an image as the decoder takes it.
+    """Return an image in the form that the decoder accepts.
 
     Parameters
     ----------
     filesystem : pyarrow.fs.FileSystem
-        Where it is.
+        The filesystem of the image.
     path : str
-        Its path there.
+        Its path.
 
     Returns
     -------
     str or ImageFile
-        The path itself where it is one of this machine.
+        The path if it is on this machine, otherwise an ImageFile.
     """
     return path if is_local(filesystem) else ImageFile(path, partial(_read, filesystem, path))
 
@@ -93,5 +93,5 @@ def as_image(filesystem: FileSystem, path: str) -> str | ImageFile:
 def _read(filesystem: FileSystem, path: str) -> bytes:
     with filesystem.open_input_file(path) as file:
         if file.size() > _MOST_BYTES:
-            raise OSError(f"{file.size():,} bytes; files elsewhere are read up to {_MOST_BYTES:,}")
+            raise OSError(f"{file.size():,} bytes; on other filesystems files may have at most {_MOST_BYTES:,}")
         return file.readall()

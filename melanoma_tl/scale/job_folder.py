@@ -1,4 +1,4 @@
-"""The folder of a job: what it is about, what is listed, and the shards that are finished."""
+"""The folder of a job: its manifest, the list of images, and the finished shards."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from melanoma_tl.scale.listing import Listing, Names
 from melanoma_tl.scale.lock import Lock
 
 _JOB_FOLDER = "_job"
-"""The folder of what is no shard; readers of Parquet pass over names that begin with an underscore."""
+"""Subfolder of all files except shards; Parquet readers ignore names that begin with an underscore."""
 
 _SHARD = re.compile(r"part-(\d{6,})\.parquet")
 
 _MOST_DEATHS = 3
-"""So many workers may die while they work on the same shard. Ray starts them anew as often as they die, which is right
-where machines are taken away; but what kills every worker must not go on for ever."""
+"""Number of workers that may die on the same shard before the job stops. Ray restarts workers without limit, which is
+right for preempted machines, but not for a shard that crashes every worker."""
 
 
 class Shard(NamedTuple):
@@ -35,9 +35,9 @@ class Shard(NamedTuple):
     Attributes
     ----------
     rows : int
-        How many rows it has.
+        Number of rows.
     errors : int
-        In how many of them stands an error.
+        Number of rows with an error.
     """
 
     rows: int
@@ -51,9 +51,9 @@ class JobFolder:
     Attributes
     ----------
     filesystem : pyarrow.fs.FileSystem
-        Where it is.
+        Its filesystem.
     path : str
-        Its path there.
+        Its path.
     """
 
     filesystem: FileSystem
@@ -61,20 +61,20 @@ class JobFolder:
 
     @contextmanager
     def locked(self) -> Iterator[Lock]:
-        """Take the folder for one job; make it if there is none.
+        """Lock the folder for one job; create it if it does not exist.
 
         Yields
         ------
         Lock
-            To be checked from time to time.
+            The lock, which must be checked from time to time.
 
         Raises
         ------
         JobError
-            If another job works there, it holds other files, or it cannot be written.
+            If another job uses the folder, it holds other files, or it cannot be written.
         """
         self._check_ours()
-        with _as_job_error(f"{self.path}: cannot be made"):
+        with _as_job_error(f"{self.path}: cannot be created"):
             self.filesystem.create_dir(self._own("unfinished"), recursive=True)
         lock = Lock(self.filesystem, self._own("lock.json"))
         with lock.held():
@@ -91,31 +91,31 @@ class JobFolder:
         found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
         others = sorted(info.base_name for info in found if info.base_name != _JOB_FOLDER)
         if others and self.read_manifest() is None:
-            raise JobError(f"{self.path}: holds {others[0]!r} and was not made by a job; give a new or an empty folder")
+            raise JobError(f"{self.path}: holds {others[0]!r} and is no folder of a job; give a new or an empty folder")
 
-    # -- what the job is about -------------------------------------------------------------------------------------
+    # -- the manifest ----------------------------------------------------------------------------------------------
 
     def start(self, job: dict[str, Any], names: Names, per_shard: int) -> int:
-        """List the images of a new job, or recognise the one that is there.
+        """List the images of a new job, or check that the job in the folder is the same.
 
         Parameters
         ----------
         job : dict
-            What decides what is computed, as JSON can hold it.
+            Everything that determines the result, serialisable as JSON.
         names : Names
             The images.
         per_shard : int
-            Images a shard, of a new job.
+            Images per shard of a new job.
 
         Returns
         -------
         int
-            How many images there are.
+            Number of images.
 
         Raises
         ------
         DatasetError
-            If there are none.
+            If there are no images.
         JobError
             If the folder holds another job.
         """
@@ -126,12 +126,12 @@ class JobFolder:
             if job.get(part) != known["job"].get(part):
                 raise JobError(
                     f"{self.path}: holds a job with another {part} ({_short(known['job'].get(part))}, now "
-                    f"{_short(job.get(part))}); go on with the same, or choose another folder"
+                    f"{_short(job.get(part))}); continue with the same one, or choose another folder"
                 )
         if (names.pattern or listing.digest_of(names.paths)) != known["images"]:
             raise JobError(
-                f"{self.path}: holds a job about other images ({_short(known['images'])}); give the same ones to go "
-                "on, or choose another folder"
+                f"{self.path}: holds a job for other images ({_short(known['images'])}); give the same ones to "
+                "continue it, or choose another folder"
             )
         return known["n_images"]
 
@@ -150,17 +150,17 @@ class JobFolder:
         return n_images
 
     def read_manifest(self) -> dict[str, Any] | None:
-        """Read what the job is about.
+        """Read the manifest of the job.
 
         Returns
         -------
         dict or None
-            None if no job has begun here.
+            The manifest; None if no job has begun here.
 
         Raises
         ------
         JobError
-            If it cannot be read, or is of another version.
+            If the manifest cannot be read, or is from another version.
         """
         file = self._own("job.json")
         if self.filesystem.get_file_info(file).type == FileType.NotFound:
@@ -180,12 +180,12 @@ class JobFolder:
         Returns
         -------
         Listing
-            Read shard by shard.
+            The list, read shard by shard.
 
         Raises
         ------
         JobError
-            If it is not there: the folder is not shared by all machines.
+            If it cannot be read, such as in a folder that not all machines share.
         """
         try:
             return Listing(self.filesystem, self._own("images.parquet"))
@@ -202,12 +202,12 @@ class JobFolder:
         return f"{self.path}/part-{number:06}.parquet"
 
     def finished(self) -> dict[int, Shard]:
-        """Look which shards are whole.
+        """Return the finished shards.
 
         Returns
         -------
         dict of int to Shard
-            By their number.
+            The shards by their number.
         """
         found = self.filesystem.get_file_info(FileSelector(self.path))
         files = {int(name[1]): info for info in found if (name := _SHARD.fullmatch(info.base_name)) and info.is_file}
@@ -217,7 +217,7 @@ class JobFolder:
     def _look(self, path: str) -> Shard | None:
         try:
             footer = pq.read_metadata(path, filesystem=self.filesystem)
-        except (OSError, pa.ArrowException):  # cut short, by a power cut: it is made again
+        except (OSError, pa.ArrowException):  # truncated, such as by a power cut: it is computed again
             return None
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         of_error = [group.column(group.num_columns - 1).statistics for group in groups]  # the last column
@@ -225,29 +225,29 @@ class JobFolder:
 
     @contextmanager
     def attempt(self, number: int) -> Iterator[None]:
-        """Note that a worker is at a shard; the note of one that dies stays.
+        """Record that a worker computes a shard; the record of a worker that dies is left behind.
 
         Parameters
         ----------
         number : int
-            Of the shard.
+            Number of the shard.
 
         Yields
         ------
         None
-            While it is computed.
+            While the shard is computed.
 
         Raises
         ------
         JobError
-            If too many have died at it.
+            If too many workers have died on this shard.
         """
         notes = self._own(f"unfinished/part-{number:06}.begun")
         self.filesystem.create_dir(notes)
         deaths = len(self.filesystem.get_file_info(FileSelector(notes)))
         if deaths >= _MOST_DEATHS:
             raise JobError(
-                f"{self.shard(number)}: {deaths} workers died while they made this shard; memory may be too small "
+                f"{self.shard(number)}: {deaths} workers died while computing this shard; memory may be too small "
                 "(fewer actors or a smaller batch_size need less), or one of its images crashes the decoder"
             )
         note = f"{notes}/{secrets.token_hex(4)}"
@@ -256,27 +256,27 @@ class JobFolder:
         try:
             yield
         finally:
-            with suppress(FileNotFoundError):  # the job was stopped, and its folder tidied, meanwhile
+            with suppress(FileNotFoundError):  # the job was stopped meanwhile, and its folder cleaned up
                 self.filesystem.delete_file(note)
 
     def write(self, number: int, tables: Iterable[pa.Table], schema: pa.Schema, **options: Any) -> None:
-        """Write a shard, whole or not at all.
+        """Write a shard atomically.
 
         Parameters
         ----------
         number : int
-            Its number.
+            Number of the shard.
         tables : iterable of pyarrow.Table
-            Its rows, computed as they are written.
+            Its rows, computed while they are written.
         schema : pyarrow.Schema
             Their columns; the last one is "error".
         **options : dict
-            For `pyarrow.parquet.ParquetWriter`.
+            Passed on to `pyarrow.parquet.ParquetWriter`.
 
         Raises
         ------
         JobError
-            If it cannot be written; those that are finished stay.
+            If it cannot be written; finished shards are kept.
         """
         unfinished = self._own(f"unfinished/part-{number:06}.{secrets.token_hex(4)}.parquet")
         with _as_job_error(f"{self.shard(number)}: the shard cannot be written"):
@@ -289,26 +289,26 @@ class JobFolder:
             self.filesystem.move(unfinished, self.shard(number))
 
     def read(self, number: int, columns: Sequence[str], **options: Any) -> Iterator[pa.RecordBatch]:
-        """Read a shard, and compare it with its checksums.
+        """Read a shard and verify its checksums.
 
         Parameters
         ----------
         number : int
-            Its number.
+            Number of the shard.
         columns : sequence of str
-            Which are read.
+            The columns to read.
         **options : dict
-            For `pyarrow.dataset.Dataset.to_batches`.
+            Passed on to `pyarrow.dataset.Dataset.to_batches`.
 
         Yields
         ------
         pyarrow.RecordBatch
-            Some rows.
+            Some of its rows.
 
         Raises
         ------
         JobError
-            If it cannot be read, or is not as it was written.
+            If the shard is missing or damaged.
         """
         import pyarrow.dataset as ds
 
@@ -319,7 +319,7 @@ class JobFolder:
             yield from shard.to_batches(columns=columns, **options)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise JobError(
-                f"{self.shard(number)}: missing or damaged ({error}); delete it, and call again what wrote it"
+                f"{self.shard(number)}: missing or damaged ({error}); delete it, and run the job again"
             ) from error
 
     def _own(self, name: str) -> str:
@@ -328,14 +328,14 @@ class JobFolder:
 
 @contextmanager
 def _as_job_error(what: str) -> Iterator[None]:
-    """Turn an OSError into a JobError that says what to do."""
+    """Convert an OSError to a JobError that says what to do."""
     try:
         yield
     except MelanomaTLError:
         raise
     except (OSError, pa.ArrowException) as error:
         raise JobError(
-            f"{what} ({error}); what is finished stays: make room or make the folder writable, and call again"
+            f"{what} ({error}); finished shards are kept: free space or make the folder writable, and call again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Score, or extract features of, more images than one machine takes, on Ray Data.
+"""Score images, or extract their features, on many machines with Ray Data.
 
 Needs ``pip install 'melanoma_tl[ray]'``.
 """
@@ -42,27 +42,27 @@ _JOB = {
 }
 
 _ROWS_AT_ONCE = 64
-"""Features that are copied at once: the largest take 1.6 MB each."""
+"""Number of features copied at once; the largest take 1.6 MB each."""
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a finished job has written.
+    """The result of a finished job.
 
     Attributes
     ----------
     path : str
         The folder of its shards, Parquet files that ``pandas.read_parquet`` reads as one table.
     n_images : int
-        How many images the job is about.
+        Number of images of the job.
     n_errors : int
-        How many of them could not be read.
+        Number of images that could not be read.
     n_shards : int
-        How many files there are.
+        Number of shards.
     n_found : int
-        How many images were finished already when this call began.
+        Number of images that were already finished when this call began.
     seconds : float
-        How long this call took.
+        Duration of this call in seconds.
     """
 
     path: str
@@ -75,7 +75,7 @@ class JobResult:
 
     @property
     def n_scored(self) -> int:
-        """How many images could be read, and were scored."""
+        """Number of images that could be read and were scored."""
         return self.n_images - self.n_errors
 
     @property
@@ -116,62 +116,62 @@ def score(
 ) -> JobResult:
     """Score any number of images, as `predict_proba` does, on all machines of a Ray cluster.
 
-    Images are listed once, into the folder, and cut into shards. Each actor loads the model once, then
-    reads, decodes and scores one shard after the other and writes it in one step. An image that cannot be
-    read becomes a row with the reason.
+    The images are listed once, in the folder `out`, and split into shards. Each actor loads the model once,
+    then reads, decodes and scores one shard after the other, and writes each atomically. An image that cannot
+    be read becomes a row with the reason.
 
-    A call that was interrupted, killed or stopped by an error goes on where it was if it is made again:
-    shards that are finished are never computed again, and images that came later are not looked for.
+    To continue a job that was interrupted, killed or stopped by an error, make the same call again: finished
+    shards are not computed again, and images that were added later are not included.
 
     Parameters
     ----------
     images : str, path, ISBIDataset, or iterable of str or path
-        A glob, in which ``**`` stands for any folders; a folder, of which all images in it and below it
-        are scored; one file; or files one by one. Paths on this machine must be there on all machines; a
-        URI such as ``s3://bucket/archive/**/*.jpg`` is.
+        A glob, in which ``**`` matches any number of folders; a folder, for all images in it and its
+        subfolders; one file; or a list of files. Local paths must exist on all machines; URIs such as
+        ``s3://bucket/archive/**/*.jpg`` work on all of them.
     model : str or path
-        The file that `TransferClassifier.save` or `Ensemble.save` wrote. It is sent to the actors.
+        A file written by `TransferClassifier.save` or `Ensemble.save`. It is sent to the actors.
     out : str or path
-        Where the shards go: a new folder, an empty one, or the one of the same job. All machines must be able to
+        The folder for the shards: a new or an empty folder, or that of the same job. All machines must be able to
         write there.
     tta : {1, 2, 4, 8}, optional
         Views to average, as for `predict_proba`.
     batch_size : int, optional
-        Images that go through the network at once, as for `predict_proba`.
+        Images per batch, as for `predict_proba`.
     actors : int, optional
-        How many processes score; by default one for each GPU, or for each machine where there is none.
+        Number of processes that score; by default one per GPU, or one per machine without GPUs.
     cpus : int, optional
-        Processors of each; by default all, shared among the actors of a machine.
+        Processors per actor; by default those of a machine are shared equally among its actors.
     gpus : float, optional
-        GPUs of each, such as 0.5 where two share one; by default 1 where the cluster has any.
+        GPUs per actor, such as 0.5 if two share one; by default 1 if the cluster has any.
     shard_size : int, default=512
-        Images a shard: what is lost when an actor dies, and what the progress bar counts in. A
-        multiple of the batch size makes the batches those of `predict_proba`. Of no effect where a job goes on.
+        Images per shard: the work that is lost when an actor dies, and the step of the progress bar. With a
+        multiple of the batch size the batches are those of `predict_proba`. Ignored when a job is continued.
     filesystem, out_filesystem : pyarrow.fs.FileSystem or fsspec.AbstractFileSystem, optional
-        Where `images` and `out` are, if paths or URIs do not say so.
+        Filesystems of `images` and `out`, if they are not local paths or URIs.
     verbose : int, default=1
         0 shows no progress bar.
 
     Returns
     -------
     JobResult
-        Counts, and the images that could not be read. The shards have the columns ``id`` (the name of the file
-        without its ending), ``path``, ``score`` (the probability of melanoma, 0 to 1; of several diagnoses
-        ``score_NAME`` of each) and ``error``; one of the last two is empty.
+        Counts, and the images that could not be read. The shards have the columns ``id`` (the file name
+        without its extension), ``path``, ``score`` (the probability of melanoma, 0 to 1; for several diagnoses one
+        column ``score_NAME`` each) and ``error``; either the score or the error is empty.
 
     Raises
     ------
     DatasetError
         If no image matches.
     JobError
-        If another job works in the folder, or it holds another job or other files; if a shard cannot be written;
-        if an actor dies too often. What is finished stays.
+        If another job uses the folder, or it holds another job or other files; if a shard cannot be written;
+        if too many actors die on one shard. Finished shards are kept.
     MissingPackageError
         If Ray is not installed.
     ModelFileError
         If the model cannot be read.
     ParameterError
-        If a parameter cannot be used.
+        If a parameter is out of its range.
     """
     _import_ray()
     from melanoma_tl.scale.actors import Actors
@@ -207,39 +207,39 @@ def extract(
     out_filesystem: Any = None,
     verbose: int = 1,
 ) -> JobResult:
-    """Compute what the frozen part of a network makes of any number of images, on all machines of a Ray cluster.
+    """Extract the features of any number of images with the frozen part of a network, on a Ray cluster.
 
-    It is what `classifier.fit` would compute before its first stage; `store_features` hands it over, so that `fit` on
-    one machine starts with training. Everything else is as in `score`.
+    These are the features that `classifier.fit` would compute before its first stage. `store_features` copies them
+    into the cache of one machine, where `fit` then starts with training. Jobs work as in `score`.
 
     Parameters
     ----------
     images : str, path, ISBIDataset, or iterable of str or path
         As in `score`.
     classifier : TransferClassifier
-        As it will be fitted; need not be. Its precision is decided on this machine, and kept to on all others.
+        The classifier to be fitted later. Its precision is chosen on this machine, and used on all others.
     out : str or path
         As in `score`.
     batch_size : int, optional
-        Images that go through the network at once; by default as in `fit`.
+        Images per batch; by default as in `fit`.
     actors, cpus, gpus, shard_size, filesystem, out_filesystem, verbose
         As in `score`.
 
     Returns
     -------
     JobResult
-        The shards have the columns ``id``, ``path``, ``view`` (0 is the untouched image), ``key`` (SHA-256 of the
-        file, and what tells the view), ``features`` (float32, flat; their shape stands in ``_job/job.json``) and
-        ``error``. An image has a row for each view, or one with the error.
+        The shards have the columns ``id``, ``path``, ``view`` (0 is the unchanged image), ``key`` (SHA-256 of the
+        file and the key of the view), ``features`` (float32, flattened; ``_job/job.json`` has their shape) and
+        ``error``. An image has one row per view, or a single row with the error.
 
     Raises
     ------
     DatasetError, JobError, MissingPackageError
         As in `score`.
     ParameterError
-        If a parameter cannot be used, or the classifier has no frozen part that could be stored.
+        If a parameter is out of its range, or the classifier has no frozen part whose features can be stored.
     WeightsUnavailableError
-        If its weights cannot be found or fetched.
+        If its weights are missing and cannot be downloaded.
     """
     _import_ray()
     from melanoma_tl.network.inference import count_images_at_once
@@ -265,22 +265,22 @@ def extract(
 def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, verbose: int = 1) -> int:
     """Copy extracted features into the cache folder of this machine, where `TransferClassifier.fit` finds them.
 
-    `fit` computes two of them again and compares; the others it takes, where they belong to the same frozen network
-    and the same content of the image, whatever the file is called. What is there already is not copied.
+    `fit` recomputes two of them as a check, and uses the others for images with the same content and the same frozen
+    network, whatever their file names. Features that are already in the cache are not copied.
 
     Parameters
     ----------
     out : str or path
-        Where `extract` wrote to; what is finished is copied, also while the job goes on.
+        The folder that `extract` wrote. Its finished shards are copied, also while the job still runs.
     out_filesystem : pyarrow.fs.FileSystem or fsspec.AbstractFileSystem, optional
-        Where it is, if its path does not say so.
+        Filesystem of `out`, if it is not a local path or URI.
     verbose : int, default=1
         0 shows no progress bar.
 
     Returns
     -------
     int
-        How many features, of an image and view each, are there now.
+        Number of features of the job (one per image and view) that are now in the cache.
 
     Raises
     ------
@@ -299,7 +299,7 @@ def store_features(out: str | os.PathLike[str], *, out_filesystem: Any = None, v
     folder = JobFolder(*resolve(out, out_filesystem))
     manifest = folder.read_manifest()
     if manifest is None or manifest["job"]["kind"] != "extract":
-        raise JobError(f"{folder.path}: holds no features; give the folder that extract wrote to")
+        raise JobError(f"{folder.path}: holds no features; give the folder that extract wrote")
     job, finished = manifest["job"], folder.finished()
     store = open_feature_store(job["store"], tuple(job["shape"]), np.dtype(job["dtype"]))
     n_stored = 0
@@ -326,15 +326,15 @@ def _import_ray() -> None:
 
 
 def _read_model(model: str | os.PathLike[str]) -> tuple[str, bytes]:
-    """Read the file of a model, wherever it is."""
+    """Return the name and the content of a model file, on any filesystem."""
     from melanoma_tl.scale.filesystems import resolve
 
     if not isinstance(model, str | os.PathLike):
-        raise ParameterError(f"model must be the file that save wrote, got a {type(model).__name__}: save it first")
+        raise ParameterError(f"model must be a file written by save, got a {type(model).__name__}: save it first")
     filesystem, path = resolve(model)
     try:
         with filesystem.open_input_file(path) as file:
-            return os.path.basename(path), file.readall()  # noqa: PTH119 -- it may be a path elsewhere
+            return os.path.basename(path), file.readall()  # noqa: PTH119 -- perhaps a path on another filesystem
     except OSError as error:
         raise ModelFileError(f"{os.fspath(model)}: cannot be read ({error})") from error
 
@@ -351,7 +351,7 @@ def _run(
     out_filesystem: Any,
     verbose: int,
 ) -> JobResult:
-    """List the images, and make the shards that are missing."""
+    """List the images, and compute the missing shards."""
     from melanoma_tl.scale.actors import cluster, run
     from melanoma_tl.scale.filesystems import resolve
     from melanoma_tl.scale.job_folder import JobFolder
@@ -380,15 +380,15 @@ def _run(
     lost = [number for number in range(len(sizes)) if number not in finished]
     if lost:
         raise JobError(
-            f"{folder.path}: {len(lost)} of {len(sizes)} shards are not there, such as part {lost[0]}; the machines "
-            "must share this folder: give a shared one, or a URI"
+            f"{folder.path}: {len(lost)} of {len(sizes)} shards are missing, such as part {lost[0]}; all machines "
+            "must share this folder: give a shared folder, or a URI"
         )
     n_errors = sum(shard.errors for shard in finished.values())
     return JobResult(folder.path, n_images, n_errors, len(sizes), n_found, time.monotonic() - start, folder)
 
 
 def _sizes(n_images: int, folder: "JobFolder") -> list[int]:
-    """Return how many images each shard of a job has."""
+    """Return the number of images of each shard."""
     manifest = folder.read_manifest()
     per_shard = manifest["per_shard"] if manifest else n_images
     return [min(per_shard, n_images - start) for start in range(0, n_images, per_shard)]

@@ -1,4 +1,4 @@
-"""Which images a job is about, kept as a Parquet file: a million names are never in memory at once."""
+"""The list of the images of a job, stored as a Parquet file so that millions of paths are never in memory at once."""
 
 import hashlib
 import os
@@ -24,16 +24,16 @@ _SCHEMA = pa.schema([("path", pa.string())])
 
 @dataclass(frozen=True)
 class Names:
-    """Images that are yet to be listed.
+    """Images that are listed lazily.
 
     Attributes
     ----------
     filesystem : pyarrow.fs.FileSystem
-        Where they are.
+        Their filesystem.
     paths : iterable of str
-        Their paths there, listed while they are asked for.
+        Their paths, listed on iteration.
     pattern : str or None
-        What they were found by; None if they were given one by one.
+        The glob, folder or file that they come from; None for a list of paths.
     """
 
     filesystem: FileSystem
@@ -42,20 +42,20 @@ class Names:
 
 
 def find(images: str | os.PathLike[str] | Iterable[Any], filesystem: Any = None) -> Names:
-    """Understand what a user gives as images.
+    """Find images from a glob, a folder, a file or a list.
 
     Parameters
     ----------
     images : str, path, ISBIDataset, or iterable of str or path
-        A glob, in which ``**`` stands for any folders; a folder, of which all images in it and below it
-        are meant; one file; or files one by one.
+        A glob, in which ``**`` matches any number of folders; a folder, for all images in it and its
+        subfolders; one file; or a list of files.
     filesystem : pyarrow.fs.FileSystem or fsspec.AbstractFileSystem, optional
-        Where they are; a path on this machine or a URI by default.
+        Their filesystem; by default paths are on this machine or URIs.
 
     Returns
     -------
     Names
-        Not listed yet.
+        The images, not yet listed.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def find(images: str | os.PathLike[str] | Iterable[Any], filesystem: Any = None)
 
 
 def _split(pattern: str, wildcard: int) -> tuple[str, str]:
-    """Part a glob into the folder that is sure and what is to be matched in it."""
+    """Split a glob into its leading folder without wildcards and the remaining pattern."""
     end = pattern.rfind("/", 0, wildcard) + 1
     return pattern[:end], pattern[end:]
 
@@ -97,11 +97,11 @@ def _given(images: Iterable[Any], filesystem: Any) -> Names:
 
 
 def _without_root(name: str, root: str, filesystem: FileSystem) -> str:
-    """Turn a URI into a path on its filesystem, and a path on this machine into an absolute one."""
+    """Convert a URI to a path on its filesystem, and a path on this machine to an absolute path."""
     path = name.removeprefix(root)
     if not name.startswith(root) or "://" in path:
         raise ParameterError(f"{name}: all images of a job must be on one filesystem; the first is not on this one")
-    return os.path.abspath(path) if is_local(filesystem) else path  # noqa: PTH100 -- a million objects for nothing
+    return os.path.abspath(path) if is_local(filesystem) else path  # noqa: PTH100 -- faster than a million Paths
 
 
 def _match(filesystem: FileSystem, folder: str, pattern: str) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _match(filesystem: FileSystem, folder: str, pattern: str) -> Iterator[str]:
 def _walk(
     filesystem: FileSystem, folder: str, depth: int | None, suffixes: tuple[str, ...] = IMAGE_SUFFIXES
 ) -> Iterator[str]:
-    """List files folder by folder, in order: no more names are in memory than one folder has."""
+    """List files folder by folder, sorted; only the names of one folder per level are in memory."""
     for path, is_folder in sorted(_entries(filesystem, folder)):
         if is_folder and depth != 0:
             yield from _walk(filesystem, path, None if depth is None else depth - 1, suffixes)
@@ -126,8 +126,8 @@ def _walk(
 
 
 def _entries(filesystem: FileSystem, folder: str) -> Iterator[tuple[str, bool]]:
-    """Return what is in a folder and is no junk, and whether it is a folder."""
-    if is_local(filesystem):  # PyArrow would take six times the memory, and ask for the size of each file
+    """Return the entries of a folder without junk files, and whether each is a folder."""
+    if is_local(filesystem):  # PyArrow takes six times the memory, and reads the size of each file
         try:
             with os.scandir(folder) as entries:
                 yield from ((entry.path, entry.is_dir()) for entry in entries if not is_junk(entry.name))
@@ -140,25 +140,25 @@ def _entries(filesystem: FileSystem, folder: str) -> Iterator[tuple[str, bool]]:
 
 
 def write(paths: Iterable[str], filesystem: FileSystem, file: str, per_shard: int) -> tuple[int, str]:
-    """Write a listing.
+    """Write a list of images.
 
     Parameters
     ----------
     paths : iterable of str
-        Consumed as they are needed.
+        Paths of the images, consumed lazily.
     filesystem : pyarrow.fs.FileSystem
-        Where to.
+        Filesystem of the file.
     file : str
-        The Parquet file; each of its row groups is a shard.
+        The Parquet file to write, with one row group per shard.
     per_shard : int
-        Images a shard.
+        Images per shard.
 
     Returns
     -------
     n_images : int
-        How many there are.
+        Number of images.
     digest : str
-        What tells them apart from others.
+        Digest of the paths.
     """
     digest, n_images = hashlib.sha256(), 0
     with (
@@ -173,7 +173,7 @@ def write(paths: Iterable[str], filesystem: FileSystem, file: str, per_shard: in
 
 
 def digest_of(paths: Iterable[str]) -> str:
-    """Compute what tells a list of paths apart from others, as `write` does."""
+    """Return the digest of a list of paths, as `write` does."""
     digest = hashlib.sha256()
     for names in batched(paths, 4096):
         _add(digest, names)
@@ -185,14 +185,14 @@ def _add(digest: Any, names: list[str]) -> None:
 
 
 class Listing:
-    """A listing on disk, read shard by shard.
+    """A list of images on disk, read shard by shard.
 
     Parameters
     ----------
     filesystem : pyarrow.fs.FileSystem
-        Where it is.
+        Filesystem of the file.
     file : str
-        What `write` wrote.
+        The file written by `write`.
     """
 
     def __init__(self, filesystem: FileSystem, file: str) -> None:

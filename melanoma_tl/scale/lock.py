@@ -1,4 +1,4 @@
-"""One job a folder: a file that its owner keeps changing, so that nobody's clock need be right."""
+"""A lock on the folder of a job: a file that its owner rewrites regularly, so that clocks need not agree."""
 
 import json
 import logging
@@ -18,24 +18,24 @@ from melanoma_tl.errors import JobError
 logger = logging.getLogger(__name__)
 
 BEAT = 5.0
-"""Seconds after which the owner changes the file again."""
+"""Seconds between two updates of the file by its owner."""
 
 MISSED = 3
-"""So many beats without a change say that the owner is gone."""
+"""Number of missed updates after which the owner counts as dead."""
 
 _held: set[str] = set()
-"""Locks of this process."""
+"""Tokens of the locks that this process holds."""
 
 
 class Lock:
-    """The right to write into a folder, while `held` is open.
+    """An exclusive lock on a folder.
 
     Parameters
     ----------
     filesystem : pyarrow.fs.FileSystem
-        Where the folder is.
+        Filesystem of the folder.
     file : str
-        The file that says who works there.
+        The lock file, which names its owner.
     """
 
     def __init__(self, filesystem: FileSystem, file: str) -> None:
@@ -45,20 +45,20 @@ class Lock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Take the folder, and give it back.
+        """Hold the lock within a context.
 
-        A folder whose owner was killed on this machine is free at once; on another one, when its file
-        has not changed for three beats.
+        The lock of a process that was killed on this machine is taken over at once; that of a process on
+        another machine when its file has not changed for three updates.
 
         Yields
         ------
         None
-            The file is changed in the background.
+            While the lock is held; the file is updated in the background.
 
         Raises
         ------
         JobError
-            If another job works there.
+            If another job holds the lock.
         """
         self._wait_for_owner()
         token, stopped = str(self._owner["token"]), threading.Event()
@@ -77,22 +77,22 @@ class Lock:
                 self._filesystem.delete_file(self._file)
 
     def check(self, owner: dict[str, Any] | None = None) -> None:
-        """Stop if another job has taken the folder meanwhile.
+        """Raise an error if another job has taken over the lock.
 
         Parameters
         ----------
         owner : dict, optional
-            Who holds it now, where that was just read.
+            The current owner, if it was just read.
 
         Raises
         ------
         JobError
-            If it is another.
+            If another job holds the lock.
         """
         if owner is not None and owner.get("token") != self._owner["token"]:
             self._lost = _describe(owner)
         if self._lost:
-            raise JobError(f"{self._file}: the folder was taken by {self._lost}; one job a folder")
+            raise JobError(f"{self._file}: the folder was taken over by {self._lost}; give each job its own folder")
 
     def _wait_for_owner(self) -> None:
         owner = self._read()
@@ -106,16 +106,16 @@ class Lock:
                 return
             if now != owner:
                 raise JobError(
-                    f"{self._file}: {_describe(now)} works in this folder; wait until it has finished, "
+                    f"{self._file}: {_describe(now)} uses this folder; wait until it has finished, "
                     "or choose another folder"
                 )
 
     def _is_dead(self, owner: dict[str, Any]) -> bool:
-        """Return whether the owner was a process of this machine and is no more."""
+        """Return whether the owner was a process of this machine that has ended."""
         process = owner.get("process")
         if owner.get("host") != self._owner["host"] or not isinstance(process, int):
             return False
-        if process == os.getpid():  # an earlier one of the same number, as in a container that was started again
+        if process == os.getpid():  # perhaps an earlier process with the same id, as in a restarted container
             return owner.get("token") not in _held
         try:
             os.kill(process, 0)

@@ -1,4 +1,4 @@
-"""Score the images of a shard, as `predict_proba` does."""
+"""Score the images of a shard with `predict_proba`."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -16,23 +16,23 @@ from melanoma_tl.images.decoding import ImageLike, load_image
 from melanoma_tl.metrics.estimators import classes_of
 from melanoma_tl.scale.shard_schema import describe_files, schema_with
 
-_NO_NUMBER = "the model gives no number for it"
+_NO_NUMBER = "the model returns NaN for it"
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What the workers need to score.
+    """The task of scoring, as it is sent to the workers.
 
     Attributes
     ----------
     name : str
         Name of the model file.
     model : bytes
-        Its content, so that no worker must be able to reach the file.
+        Content of the model file; workers need no access to the file itself.
     tta : int or None
         Number of views to average.
     batch_size : int or None
-        Images that go through the network at once.
+        Images per batch.
     """
 
     name: str
@@ -46,14 +46,14 @@ class Scoring:
         Returns
         -------
         Scorer
-            For any number of shards.
+            Scores any number of shards.
 
         Raises
         ------
         ModelFileError
-            If it cannot be read here.
+            If this machine cannot load the model.
         """
-        logging.getLogger("melanoma_tl").setLevel(logging.ERROR)  # what cannot be read becomes a row
+        logging.getLogger("melanoma_tl").setLevel(logging.ERROR)  # unreadable images are reported as rows
         with scratch() as folder:
             file = folder / self.name
             file.write_bytes(self.model)
@@ -66,7 +66,7 @@ class Scorer:
     Parameters
     ----------
     classifier : TransferClassifier or Ensemble
-        Fitted.
+        A fitted classifier.
     tta, batch_size : int or None
         As for its `predict_proba`.
     """
@@ -90,14 +90,14 @@ class Scorer:
         Parameters
         ----------
         paths : sequence of str
-            What they are called.
+            Paths of the images, for the table.
         images : sequence of path or ImageFile
             The images.
 
         Yields
         ------
         pyarrow.Table
-            One, with a row for each image.
+            A single table with one row per image.
         """
         scores, errors = self._score(images)
         columns = describe_files(paths) | dict(zip(self._names, _with_nulls(scores), strict=True)) | {"error": errors}
@@ -111,7 +111,7 @@ class Scorer:
                 load_image(images[row])
             except ImageError as error:
                 errors[row] = error.reason
-            else:  # it could not be read for a moment
+            else:  # a temporary failure
                 scores[row] = self._predict(images[row : row + 1])[0]
                 errors[row] = _NO_NUMBER if np.isnan(scores[row]).any() else None
         return scores, errors
@@ -121,17 +121,17 @@ class Scorer:
 
 
 def load_classifier(file: Path) -> Any:
-    """Load what `save` of a classifier or of an ensemble wrote.
+    """Load a saved classifier or ensemble.
 
     Parameters
     ----------
     file : Path
-        An ensemble's ends in ``.zip``.
+        The model file; that of an ensemble ends in ``.zip``.
 
     Returns
     -------
     TransferClassifier or Ensemble
-        Fitted.
+        The fitted model.
 
     Raises
     ------

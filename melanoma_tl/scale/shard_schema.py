@@ -1,4 +1,4 @@
-"""The columns that every shard has."""
+"""The columns of shards."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
@@ -10,12 +10,12 @@ from melanoma_tl.images.hdf5 import split_member
 
 
 def schema_with(columns: Iterable[tuple[str, pa.DataType]]) -> pa.Schema:
-    """Make the schema of a shard.
+    """Return the schema of a shard.
 
     Parameters
     ----------
     columns : iterable of (str, pyarrow.DataType)
-        What is computed of an image.
+        The columns of results.
 
     Returns
     -------
@@ -26,17 +26,17 @@ def schema_with(columns: Iterable[tuple[str, pa.DataType]]) -> pa.Schema:
 
 
 def describe_files(paths: Sequence[str]) -> dict[str, Any]:
-    """Name files.
+    """Return the columns that identify files.
 
     Parameters
     ----------
     paths : sequence of str
-        Their paths.
+        Paths of the files.
 
     Returns
     -------
     dict of str to sequence of str
-        The columns id, the name of the file without its ending, and path.
+        The columns id (the file name without its extension) and path.
     """
     return {"id": [_name(path) for path in paths], "path": paths}
 

@@ -1,4 +1,4 @@
-"""What runs in a Ray actor: it gets ready once, then works on one shard after the other."""
+"""The code of a Ray actor: it loads the network once, then computes one shard after the other."""
 
 import os
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from melanoma_tl.scale.filesystems import as_image
 from melanoma_tl.scale.job_folder import JobFolder
 
 _SUSPICIOUS = 16
-"""So many images that were listed, and none of them there, are no accident: this machine does not see the folder."""
+"""If this many listed images in a row are missing, the worker checks whether it sees the folder at all."""
 
 
 @dataclass(frozen=True)
 class WorkOrder:
-    """What every worker is told.
+    """The instructions for every worker.
 
     Attributes
     ----------
     task : Scoring or Extraction
-        What is computed of an image.
+        The computation.
     images : pyarrow.fs.FileSystem
-        Where the images are.
+        The filesystem of the images.
     folder : JobFolder
-        Where the shards go.
+        The folder for the shards.
     threads : int
-        How many processors a worker may keep busy.
+        Number of processors that a worker may use.
     """
 
     task: Any
@@ -40,13 +40,13 @@ class WorkOrder:
 class ShardWorker:
     """Computes and writes shards.
 
-    What it cannot do becomes part of its answer: the driver says it in one line, where an exception
-    would arrive as a page of both machines' stacks.
+    Failures are returned in the answer, so that the driver can report them in one line; an exception
+    would arrive as long tracebacks of both processes.
 
     Parameters
     ----------
     work : WorkOrder or ray.ObjectRef
-        What it is told.
+        The instructions.
     """
 
     def __init__(self, work: Any) -> None:
@@ -60,17 +60,17 @@ class ShardWorker:
             self._failure = str(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Work on a shard.
+        """Compute and write one shard.
 
         Parameters
         ----------
         row : dict
-            With its number under "shard".
+            The number of the shard, under "shard".
 
         Returns
         -------
         dict
-            The number, and under "failure" what went wrong, or nothing.
+            The number under "shard", and the error message under "failure", empty on success.
         """
         number = int(row["shard"])
         failure = self._failure
@@ -95,8 +95,8 @@ class ShardWorker:
             infos = self._work.images.get_file_info(paths)
             if all(info.type == FileType.NotFound for info in infos):
                 raise JobError(
-                    f"{paths[0]}: neither it nor any of the {len(paths)} images of this shard is there for the worker "
-                    f"on {os.uname().nodename}; give images that all machines share, or a URI"
+                    f"{paths[0]}: neither this nor any of the {len(paths)} images of the shard can be found by the "
+                    f"worker on {os.uname().nodename}; put images on storage that all machines share, or give a URI"
                 )
 
 
@@ -109,7 +109,7 @@ def _fetch(work: Any) -> WorkOrder:
 
 
 def _limit_threads(number: int) -> None:
-    """Leave the other processors to other actors; read when Keras is imported."""
+    """Limit the threads of this actor; the variables are read when Keras is imported."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(number)
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # several actors may share a GPU
     pa.set_cpu_count(number)

@@ -1,4 +1,4 @@
-"""Batches for Keras: balanced and drawn anew in each epoch, or in order."""
+"""Batches for Keras: shuffled anew in each pass, or in order."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,19 +14,19 @@ from melanoma_tl.training.views import InputSource
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches, of which each process reads its share.
+    """Base class of batches; each process reads its share of a batch.
 
-    With several devices each batch has as many images on each: what is missing is filled up with images that weigh
-    nothing in the loss and whose target `PADDING` tells the other metrics to leave them out.
+    With several devices, each gets the same number of images of a batch. The batch is padded with images that have
+    the weight 0 in the loss and the target `PADDING`, by which the metrics ignore them.
 
     Parameters
     ----------
     inputs : InputSource
-        What the network is shown.
+        The inputs of the network.
     targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
         0 or 1.
     replicas : Replicas
-        What learns from the batches.
+        The replicas that the batches are for.
     """
 
     def __init__(self, inputs: InputSource, targets: NDArray[np.float32], replicas: Replicas) -> None:
@@ -34,7 +34,7 @@ class Batches(keras.utils.PyDataset):
         self.inputs, self.targets, self.replicas = inputs, targets, replicas
 
     def release(self) -> None:
-        """Let go of the inputs: TensorFlow keeps the batches of every training, and with them network and images."""
+        """Drop the inputs: TensorFlow keeps a reference to every batch object, and so to the network and images."""
         del self.inputs
 
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
@@ -48,7 +48,7 @@ class Batches(keras.utils.PyDataset):
         return self.inputs.batch(rows, repeats, step), self.targets[rows], None
 
     def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
-        """Return the weights in the loss of a batch of so many images: such that its mean is theirs, when filled up."""
+        """Return loss weights such that the mean over the padded batch equals the mean over its images."""
         return np.full(len(targets), self.replicas.padded_size(n_images) / n_images, dtype=np.float32)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
@@ -61,7 +61,7 @@ class Batches(keras.utils.PyDataset):
         places, counts = self.replicas.share(len(rows))
         read = places[counts] if counts.any() else places[:1]
         with self.replicas.local_scope():
-            # Another number in each process: what is random by the step would be the same in all of them.
+            # A different number in each process, so that each draws different random numbers in a step.
             number = step * self.replicas.n_processes + self.replicas.process
             inputs, targets, own = self.batch(rows[read], repeats[read], number)
         filled = np.arange(len(places)) % len(read)
@@ -71,27 +71,27 @@ class Batches(keras.utils.PyDataset):
 
 
 class TrainingBatches(Batches):
-    """Endless batches; each depends on the seed and its number alone.
+    """Endless training batches; each depends only on the seed and its number.
 
-    So it does not matter which thread makes a batch, or how far ahead of the training step.
-    Pixels stay uint8 and features as they were stored: the network widens them where it computes.
+    The result is therefore the same for any number of threads and any prefetching. Pixels stay uint8 and features keep
+    the dtype in which they were stored; the network casts them.
 
     Parameters
     ----------
     inputs : InputSource
-        What the network learns from.
+        The inputs of the network.
     targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
         0 or 1, for melanoma or for each of several diagnoses.
     rows : ndarray of int of shape (n_rows,)
-        Which images make up one pass, repeated ones included.
+        The images of one pass, including repeated ones.
     plan : TrainingPlan
-        Batch size, steps an epoch, class weights, mixing, and seed of the order.
+        Batch size, steps per epoch, class weights, mixing, and seed of the order.
     first_epoch : int, default=0
-        Number of epochs whose batches are not wanted any more.
+        Number of epochs to skip.
     weights : ndarray of shape (n_images,), optional
-        How much each image counts in the loss.
+        Weight of each image in the loss.
     replicas : Replicas, optional
-        What learns from them.
+        The replicas that the batches are for.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class TrainingBatches(Batches):
         self.batches_per_pass = plan.count_batches(len(rows))
         self.steps_per_epoch = plan.count_steps(len(rows))
         self.first_step = first_epoch * self.steps_per_epoch
-        # The copies of one image in a pass are its next repeats: they are shown in different views.
+        # The copies of an image in a pass count as further repeats, so that they are shown in different views.
         _, images, copies = np.unique(rows, return_inverse=True, return_counts=True)
         self._turns_per_pass = copies[images]
         by_image = np.argsort(images, kind="stable")
@@ -127,11 +127,11 @@ class TrainingBatches(Batches):
 
     @property
     def num_batches(self) -> None:
-        """None: the batches never end, and Keras counts on across epochs."""
+        """None, because the batches are endless; Keras continues counting across epochs."""
         return None
 
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-        """Return what `Batches.choose` says, in the order of the seed."""
+        """Return the images of a batch as `Batches.choose`, shuffled by the seed."""
         step = self.first_step + index
         pass_number, batch = divmod(step, self.batches_per_pass)
         places = self._order(pass_number)[batch * self.batch_size : (batch + 1) * self.batch_size]
@@ -140,7 +140,7 @@ class TrainingBatches(Batches):
     def batch(
         self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32] | None]:
-        """Return what `Batches.batch` says, mixed where that is asked for."""
+        """Return inputs, targets and weights of images, mixed by MixUp or CutMix if the plan says so."""
         inputs, targets, _ = super().batch(rows, repeats, step)
         weights = None if self.weights is None else self.weights[rows]
         if self.mix is None:
@@ -155,7 +155,7 @@ class TrainingBatches(Batches):
         return inputs, mixed[:, :-1] / np.where(weights > 0, weights, np.float32(1))[:, np.newaxis], weights
 
     def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:
-        """Return what `Batches.sample_weights` says, times the weights of the classes."""
+        """Return the weights of `Batches.sample_weights`, multiplied by the class weights."""
         weights = super().sample_weights(targets, n_images)
         if self.class_weight is None:
             return weights
@@ -167,20 +167,20 @@ class TrainingBatches(Batches):
 
 
 class OrderedBatches(Batches):
-    """Images as they are, in file order.
+    """Batches of unchanged images in file order.
 
     Parameters
     ----------
     inputs : InputSource
-        What the network is shown.
+        The inputs of the network.
     targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
         0 or 1, for melanoma or for each of several diagnoses.
     batch_size : int
-        Images a batch.
+        Images per batch.
     rows : ndarray of int of shape (n_rows,), optional
-        Which images; all by default.
+        The images to use; all by default.
     replicas : Replicas, optional
-        What is shown them.
+        The replicas that the batches are for.
     """
 
     def __init__(
@@ -200,12 +200,12 @@ class OrderedBatches(Batches):
         return -(-len(self.rows) // self.batch_size)
 
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-        """Return what `Batches.choose` says, in file order."""
+        """Return the images of a batch as `Batches.choose`, in file order."""
         rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
         return rows, np.zeros_like(rows), index
 
     def sample_weights(self, targets: NDArray[Any], n_images: int) -> NDArray[np.float32]:  # noqa: ARG002
-        """Return the weights in the loss of all batches, in the mean of which Keras counts what fills them up."""
+        """Return loss weights such that Keras's mean over all padded batches equals the mean over the images."""
         full, last = divmod(len(self.rows), self.batch_size)
         n_places = full * self.replicas.padded_size(self.batch_size) + self.replicas.padded_size(last)
         return np.full(len(targets), n_places / len(self.rows), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Keep the weights of the best epoch, averaged ones too."""
+"""Callbacks that restore the weights of the best epoch, also averaged weights."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from melanoma_tl.training.plan import TrainingPlan
 
 
 class ExactSwap(keras.callbacks.SwapEMAWeights):
-    """Keras's `SwapEMAWeights`, after which the weights are those of before to the last bit.
+    """Keras's `SwapEMAWeights`, but the swap restores the weights to the last bit.
 
-    On TensorFlow Keras swaps by adding and subtracting, which rounds: each validation moved the weights by 1e-8, and
-    a run that went on after it was killed had seen fewer of them.
+    On TensorFlow, Keras swaps by adding and subtracting, which rounds: each validation changes the weights by 1e-8, so
+    that a resumed run, with fewer validations, would differ from an uninterrupted one.
     """
 
     def _tf_swap_variables(self, optimizer: Any) -> None:
@@ -20,12 +20,12 @@ class ExactSwap(keras.callbacks.SwapEMAWeights):
 
 
 class BestEpoch(keras.callbacks.EarlyStopping):
-    """Keras's `EarlyStopping`, which takes up where an interrupted run stopped.
+    """Keras's `EarlyStopping`, which can resume an interrupted run.
 
     Parameters
     ----------
     checkpoint : StageCheckpoint or None
-        Knows the losses of the epochs before, and keeps the best weights.
+        Stores the losses of earlier epochs, and the best weights.
     first_epoch : int, default=0
         Number of the first epoch of the stage.
     **options : dict
@@ -37,7 +37,7 @@ class BestEpoch(keras.callbacks.EarlyStopping):
         self._checkpoint, self._first_epoch = checkpoint, first_epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Look at the epochs before, as if they had been run just now."""
+        """Replay the losses of the finished epochs."""
         super().on_train_begin(logs)
         if self._checkpoint is None:
             return
@@ -48,14 +48,14 @@ class BestEpoch(keras.callbacks.EarlyStopping):
             self.best_weights = self._checkpoint.read_best()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Compare, and keep the weights if they are the best."""
+        """Compare the loss, and store the weights if it is the lowest."""
         super().on_epoch_end(epoch, logs)
         if self._checkpoint is not None and self.restore_best_weights and self.best_epoch == epoch:
             self._checkpoint.keep_best(epoch, self.best_weights)
 
 
 def watch_best(plan: TrainingPlan, checkpoint: StageCheckpoint | None, first_epoch: int) -> BestEpoch | None:
-    """Make the callback that stops a stage and restores its best epoch; None where nothing is validated."""
+    """Return the callback that stops a stage early and restores its best epoch; None if the plan wants neither."""
     if not plan.restore_best and plan.early_stopping is None:
         return None
     patience = plan.epochs if plan.early_stopping is None else plan.early_stopping

@@ -1,4 +1,4 @@
-"""What an interrupted training needs to go on from its last finished epoch."""
+"""Checkpoints, from which an interrupted training resumes after its last finished epoch."""
 
 import hashlib
 import io
@@ -27,18 +27,19 @@ logger = logging.getLogger(__name__)
 _STATE, _BEST, _WEIGHTS, _FINISHED = "state.json", "best.npz", "weights.npz", "finished"
 
 _PATIENCE = 5.0
-"""Seconds to wait for an identical run: it may be one that is being ended."""
+"""Seconds to wait for an identical run, which may be about to end."""
 
 
 class RunFolder:
-    """The folder of one call of ``fit(resume=True)``, found again by what the call is about.
+    """The folder of one call of ``fit(resume=True)``, named by a digest of everything that determines the run.
 
     Parameters
     ----------
     described : object
-        Everything that decides how the training goes, as JSON can hold it.
+        Everything that determines the result of the training, serialisable as JSON.
     replicas : Replicas, optional
-        Who trains: of several processes the first keeps the epochs, and hands them to the others when it goes on.
+        The replicas that train. With several processes, the first one stores the epochs and sends them to the others
+        when training resumes.
     """
 
     def __init__(self, described: Any, replicas: Replicas = SINGLE_DEVICE) -> None:
@@ -49,17 +50,17 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[Self]:
-        """Keep the run from being trained by another process or thread at once.
+        """Lock the folder, so that no other process or thread trains the same run.
 
         Yields
         ------
         RunFolder
-            This one.
+            This folder.
 
         Raises
         ------
         CacheError
-            If an identical run is under way, or the folder cannot be written.
+            If an identical run is in progress, or the folder cannot be written.
         """
         with ExitStack() as stack:
             if self._replicas.process > 0:
@@ -77,22 +78,22 @@ class RunFolder:
             yield self
 
     def stage(self, number: int) -> "StageCheckpoint":
-        """Open what is kept of a stage.
+        """Open the checkpoint of a stage.
 
         Parameters
         ----------
         number : int
-            From 0.
+            Number of the stage, from 0.
 
         Returns
         -------
         StageCheckpoint
-            Empty, if the stage was not begun.
+            The checkpoint; empty if the stage has not begun.
 
         Raises
         ------
         CacheError
-            If the folder cannot be made.
+            If the folder cannot be created.
         """
         if self._replicas.process > 0:
             return _CopiedCheckpoint(self._copies / f"stage_{number}", self._replicas)
@@ -102,7 +103,7 @@ class RunFolder:
         return checkpoint
 
     def delete(self) -> None:
-        """Delete it all: training has finished."""
+        """Delete the folder after training has finished."""
         if self._replicas.process == 0:
             shutil.rmtree(self.path, ignore_errors=True)
 
@@ -110,28 +111,27 @@ class RunFolder:
 class StageCheckpoint:
     """The last finished epoch of a stage, on Keras's `BackupAndRestore`.
 
-    Keras writes into a folder that counts for nothing until it gets the name of its epoch,
-    when all that belongs to the epoch is in it. So whenever a run is killed, an epoch is there
-    as a whole or not at all.
+    Keras writes into a working folder, which is renamed to its epoch when it is complete. If a
+    run is killed at any moment, an epoch is therefore stored completely or not at all.
 
     Parameters
     ----------
     folder : Path
-        Where.
+        The folder of the stage.
     replicas : Replicas, optional
-        Who trains.
+        The replicas that train.
 
     Attributes
     ----------
     epochs : int
-        How many epochs have finished.
+        Number of finished epochs.
     history : dict of str to list of float
         Their metrics.
 
     Raises
     ------
     CacheError
-        If the folder cannot be made or read.
+        If the folder cannot be created or read.
     """
 
     def __init__(self, folder: Path, replicas: Replicas = SINGLE_DEVICE) -> None:
@@ -172,12 +172,12 @@ class StageCheckpoint:
         self.epochs, self.history, self._seeds = state["epochs"], state["history"], state["seeds"]
 
     def pack(self) -> bytes:
-        """Return all that is kept, as one message.
+        """Return the checkpoint as one message.
 
         Returns
         -------
         bytes
-            A ZIP archive.
+            A ZIP archive of its files.
         """
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
@@ -189,12 +189,12 @@ class StageCheckpoint:
     # -- the stage as a whole --------------------------------------------------------------------------------------
 
     def read_finished(self) -> list[NDArray[Any]] | None:
-        """Return the weights in which the stage ended.
+        """Return the final weights of the stage.
 
         Returns
         -------
         list of ndarray or None
-            None if it has not ended.
+            The weights; None if the stage has not finished.
         """
         path = self.folder / _FINISHED
         if not path.is_dir():
@@ -203,14 +203,14 @@ class StageCheckpoint:
         return _read_arrays(path / _WEIGHTS)
 
     def finish(self, weights: list[NDArray[Any]], history: dict[str, list[float]]) -> None:
-        """Keep the weights in which the stage ended, and nothing else.
+        """Store the final weights of the stage, and delete its epochs.
 
         Parameters
         ----------
         weights : list of ndarray
-            Of the part that learned.
+            Weights of the trained part of the network.
         history : dict of str to list of float
-            Metrics of all its epochs.
+            Metrics of all epochs of the stage.
         """
         with self._as_write_error(), atomic_write(self.folder / _FINISHED) as unfinished:
             unfinished.mkdir()
@@ -223,7 +223,7 @@ class StageCheckpoint:
     # -- its epochs ------------------------------------------------------------------------------------------------
 
     def last_epoch(self, epochs: int, patience: int | None) -> int:
-        """Return up to which epoch to train: not further, if the patience was over when the run was killed.
+        """Return the epoch up to which to train: the current one, if early stopping is already due.
 
         Parameters
         ----------
@@ -235,46 +235,46 @@ class StageCheckpoint:
         Returns
         -------
         int
-            At least the number of epochs that have finished.
+            At least the number of finished epochs.
         """
         losses = self.history.get("val_loss", [])
         is_over = patience is not None and losses and self.epochs - 1 - int(np.argmin(losses)) >= patience
         return self.epochs if is_over else epochs
 
     def backup(self) -> keras.callbacks.Callback:
-        """Make the callback that writes the weights and the state of the optimizer, and reads them at the start.
+        """Return the callback that stores weights and optimizer state, and restores them at the start.
 
         Returns
         -------
         keras.callbacks.BackupAndRestore
-            To come before callbacks that change weights at the end of an epoch.
+            The callback; it must precede callbacks that change weights at the end of an epoch.
         """
         return _Backup(str(self.working), self._replicas)
 
     def commit(self, history: keras.callbacks.History) -> keras.callbacks.Callback:
-        """Make the callback that declares an epoch finished.
+        """Return the callback that marks an epoch as finished.
 
         Parameters
         ----------
         history : keras.callbacks.History
-            Has the metrics of the epoch; callbacks of the user may have added some of theirs since.
+            The metrics of the epoch, without any that callbacks of the user have added since.
 
         Returns
         -------
         keras.callbacks.Callback
-            To come after those whose state belongs to the epoch.
+            The callback; it must follow all callbacks whose state belongs to the epoch.
         """
         return _Commit(self, history)
 
     def keep_best(self, epoch: int, weights: list[NDArray[Any]]) -> None:
-        """Keep the best weights so far, with the epoch that is about to finish.
+        """Store the best weights so far with the current epoch.
 
         Parameters
         ----------
         epoch : int
-            From 0.
+            Number of the epoch, from 0.
         weights : list of ndarray
-            Of the part that learns.
+            Weights of the trained part of the network.
         """
         logger.debug("epoch %d is the best so far", epoch + 1)
         self._best = weights
@@ -287,7 +287,7 @@ class StageCheckpoint:
         Returns
         -------
         list of ndarray
-            As `keep_best` got them.
+            The weights passed to `keep_best`.
         """
         self._best = _read_arrays(self._kept_epochs()[-1] / _BEST)
         return self._best
@@ -297,25 +297,25 @@ class StageCheckpoint:
         (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
     def begin(self, model: keras.Model) -> None:
-        """Put random layers into the state of the last finished epoch; Keras keeps weights only.
+        """Restore the seeds of random layers after the last finished epoch; Keras stores weights only.
 
         Parameters
         ----------
         model : keras.Model
-            The part that learns.
+            The trained part of the network.
         """
         for variable, state in zip(_seed_variables(model), self._seeds, strict=False):
             variable.assign(np.array(state, dtype=variable.dtype))
 
     def end_epoch(self, model: keras.Model, metrics: dict[str, float]) -> None:
-        """Declare an epoch finished.
+        """Mark an epoch as finished.
 
         Parameters
         ----------
         model : keras.Model
-            The part that learns.
+            The trained part of the network.
         metrics : dict of str to float
-            What the history gets.
+            Metrics of the epoch, for the history.
         """
         self._count(metrics)
         with self._as_write_error():
@@ -343,7 +343,7 @@ class StageCheckpoint:
 
 
 class _CopiedCheckpoint(StageCheckpoint):
-    """What a process reads of another one's checkpoint when training goes on; it keeps nothing itself."""
+    """A copy of the first process's checkpoint for another process, which stores nothing itself."""
 
     def __init__(self, folder: Path, replicas: Replicas) -> None:
         with zipfile.ZipFile(io.BytesIO(replicas.broadcast(b""))) as archive:
@@ -361,7 +361,7 @@ class _CopiedCheckpoint(StageCheckpoint):
 
 
 class _Backup(keras.callbacks.BackupAndRestore):
-    """Reads the state in each process, and writes it in the first."""
+    """Restores the state in each process, and stores it in the first."""
 
     def __init__(self, folder: str, replicas: Replicas) -> None:
         super().__init__(folder, delete_checkpoint=False)
@@ -369,7 +369,7 @@ class _Backup(keras.callbacks.BackupAndRestore):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._replicas.process == 0:
-            # Keras makes an optimizer to compare with, not one for all devices.
+            # Keras builds another optimizer for comparison, which must not be distributed.
             with self._replicas.local_scope(), saving_itself(self.model):
                 super().on_epoch_end(epoch, logs)
 
@@ -389,7 +389,7 @@ class _Commit(keras.callbacks.Callback):
 
 
 def _seed_variables(model: keras.Model) -> list[Any]:
-    """Find the variables from which random layers draw: all that are neither weights nor metrics."""
+    """Return the seed variables of random layers: all variables that are no weights."""
     weights = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 

@@ -12,31 +12,31 @@ from melanoma_tl.training.plan import TrainingPlan
 
 
 class HardAccuracy(keras.metrics.BinaryAccuracy):
-    """Accuracy, where a mixed image counts as what most of it is."""
+    """Accuracy; a mixed image (MixUp, CutMix) has the label of its larger part."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
-        """Take a batch into account."""
+        """Update the state with a batch."""
         return super().update_state(ops.round(y_true), y_pred, _not_padding(y_true))
 
 
 class HardAUC(keras.metrics.AUC):
-    """Area under the ROC curve, where a mixed image counts as what most of it is."""
+    """Area under the ROC curve; a mixed image (MixUp, CutMix) has the label of its larger part."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
-        """Take a batch into account."""
+        """Update the state with a batch."""
         return super().update_state(ops.round(y_true), y_pred, _not_padding(y_true))
 
 
 class ClassAccuracy(keras.metrics.CategoricalAccuracy):
-    """Accuracy of the highest of several scores."""
+    """Accuracy of the class with the highest score."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
-        """Take a batch into account."""
+        """Update the state with a batch."""
         return super().update_state(y_true, y_pred, _not_padding(y_true))
 
 
 def _not_padding(y_true: Any) -> Any:
-    """Weigh by 0 what only fills up a batch, and by 1 what does not."""
+    """Return the weight 0 for images that only pad a batch, and 1 for all others."""
     return ops.cast(ops.all(y_true >= 0, axis=-1, keepdims=True), "float32")
 
 
@@ -75,7 +75,7 @@ def compile_network(
         metrics=[*_metrics(n_scores), *(metric.make() for metric in plan.metrics)],
         jit_compile=jit_compile(),
     )
-    # Left to the first step, TensorFlow would trace that one twice: once to make these variables, once to train.
+    # If the first training step built the optimizer, TensorFlow would trace that step twice.
     model.optimizer.build(model.trainable_variables)
 
 
@@ -95,7 +95,7 @@ def _loss(plan: TrainingPlan, n_scores: int) -> Any:
 
 
 def _metrics(n_scores: int) -> list[keras.metrics.Metric]:
-    """Choose the metrics of the history; of several diagnoses the AUC is the mean of each against the rest."""
+    """Return the metrics of the history; for several diagnoses the AUC is the mean of the one-against-rest AUCs."""
     if n_scores == 1:
         return [HardAccuracy(name="accuracy"), HardAUC(name="auc")]
     one_against_rest = HardAUC(name="auc", multi_label=True, num_labels=n_scores)

@@ -1,4 +1,4 @@
-"""MixUp and CutMix: training images made of two, with labels in between."""
+"""MixUp and CutMix: training images that combine two images, with mixed labels."""
 
 from functools import cache
 from typing import Any
@@ -15,19 +15,19 @@ MIXES = ("mixup", "cutmix")
 def mix_batch(
     mix: str, images: NDArray[np.uint8], labels: NDArray[np.float32], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mix each image of a batch with another one of it.
+    """Mix each image of a batch with another image of the same batch.
 
     Parameters
     ----------
     mix : {"mixup", "cutmix"}
-        Blend the pixels with a share from Beta(0.2, 0.2) (Zhang et al. 2018, arXiv:1710.09412), or
-        paste a rectangle of the one into the other (Yun et al. 2019, arXiv:1905.04899).
+        Blend the pixels with a weight from Beta(0.2, 0.2) (Zhang et al. 2018, arXiv:1710.09412), or
+        paste a rectangle of one image into the other (Yun et al. 2019, arXiv:1905.04899).
     images : ndarray of shape (n, height, width, 3) and dtype uint8
         Raw RGB, 0 to 255.
     labels : ndarray of shape (n, n_scores) and dtype float32
         0 or 1.
     seed : int
-        The same seed mixes the same batch in the same way.
+        Seed of the mixing.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def mix_batch(
 
     layer = _layer(mix)
     batch = {"images": images.astype(np.float32), "labels": labels}
-    # A generator and not the number itself, which would give every draw of a transformation the same values.
+    # A SeedGenerator, because a plain seed gives all random draws of a transformation the same values.
     transformation = layer.get_random_transformation(batch, training=True, seed=random.SeedGenerator(seed))
     mixed = (
         layer.transform_images(batch["images"], transformation, training=True),

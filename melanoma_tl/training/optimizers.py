@@ -1,4 +1,4 @@
-"""Optimizers by name, with warm-up, schedules and a rate for each layer."""
+"""Keras optimizers by name, with warm-up, schedules and a learning rate for each layer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from melanoma_tl.training.keras_objects import Template
 from melanoma_tl.training.stages import Stage
 
 _NO_RULES = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap")
-"""Optimizers of Keras that have no rule of their own: their base class, and those made of others."""
+"""Optimizers of Keras without an update rule of their own: the base class and wrappers."""
 
 
 def find_optimizer(name: str) -> type:
@@ -85,21 +85,21 @@ def rate_of(optimizer: Template) -> float | Template:
 
 
 def schedule_rate(stage: Stage, learning_rate: float | Template, steps: int) -> Any:
-    """Make the learning rate of each step.
+    """Return the learning rate, or its schedule over the steps.
 
     Parameters
     ----------
     stage : Stage
-        Its schedule and warm-up.
+        The stage, with its schedule and warm-up.
     learning_rate : float or Template
-        The largest rate, or a schedule of the user's.
+        The peak learning rate, or a schedule of the user's.
     steps : int
-        Training steps of the whole stage.
+        Number of training steps of the whole stage.
 
     Returns
     -------
     float or keras.optimizers.schedules.LearningRateSchedule
-        A number where the rate stays the same.
+        A number for a constant rate.
     """
     if isinstance(learning_rate, Template):
         return learning_rate.make()
@@ -109,7 +109,7 @@ def schedule_rate(stage: Stage, learning_rate: float | Template, steps: int) -> 
         if warmup:
             return schedules.CosineDecay(0.0, steps - warmup, warmup_target=learning_rate, warmup_steps=warmup)
         return schedules.CosineDecay(learning_rate, steps)
-    # A polynomial of degree 1 that stays where it arrives.
+    # A linear ramp (a polynomial of degree 1), constant after its end.
     return schedules.PolynomialDecay(0.0, warmup, end_learning_rate=learning_rate) if warmup else learning_rate
 
 
@@ -122,28 +122,28 @@ def build_optimizer(
     ema_momentum: float | None,
     rates: Sequence[float] | None = None,
 ) -> Any:
-    """Make an optimizer.
+    """Build an optimizer.
 
     Parameters
     ----------
     name : str or Template
         Name of a Keras optimizer; or one of the user's, which has its own weight decay, clipping and averaging.
     learning_rate : float or LearningRateSchedule
-        Its rate.
+        The learning rate or its schedule.
     weight_decay : float
-        What every step takes off the kernels, as a multiple of the rate; biases and
-        normalisations are spared (Loshchilov and Hutter 2019, arXiv:1711.05101).
+        Decoupled weight decay of the kernels, relative to the learning rate; biases and normalisation
+        parameters are excluded (Loshchilov and Hutter 2019, arXiv:1711.05101).
     clip_norm : float or None
-        Largest norm of all gradients together.
+        Largest global norm of the gradients; None does not clip.
     ema_momentum : float or None
-        Momentum of the moving average of the weights; None keeps none.
+        Momentum of the exponential moving average of the weights; None does not average.
     rates : sequence of float, optional
-        What the rate is multiplied by for each trainable variable of the network, in its order.
+        Factor of the learning rate for each trainable variable of the network, in their order.
 
     Returns
     -------
     keras.optimizers.Optimizer
-        Not yet built.
+        The optimizer; its variables are not yet built.
     """
     if isinstance(name, Template):
         kind = _freed(type(name.given))
@@ -154,7 +154,7 @@ def build_optimizer(
     kind = find_optimizer(name)
     optimizer = (_freed(kind) if rates is None else _with_rates(_freed(kind), rates))(
         learning_rate=learning_rate,
-        # Of Keras's, AdamW alone must be told that there is none.
+        # None means no decay, except in AdamW, which does not accept it.
         weight_decay=float(weight_decay) or (0.0 if issubclass(kind, keras.optimizers.AdamW) else None),
         # TensorFlow multiplies float32 by a float of Python, and not by a number of NumPy.
         global_clipnorm=None if clip_norm is None else float(clip_norm),
@@ -167,10 +167,10 @@ def build_optimizer(
 
 
 def _freed(kind: Any) -> Any:
-    """Derive an optimizer that is freed with its network.
+    """Derive an optimizer class whose instances can be garbage-collected with their network.
 
-    TensorFlow keeps what adds up the gradients of all devices in a table for as long as the process lives, and with it
-    the weights. Of one device there is nothing to add up; the other backends do not ask.
+    TensorFlow stores the function that sums gradients over devices in a table that lives as long as the process, and
+    the function refers to the weights. On a single device it is not needed; other backends do not call it.
     """
 
     class Freed(kind):
@@ -179,14 +179,14 @@ def _freed(kind: Any) -> Any:
                 return list(grads_and_vars)
             return super()._all_reduce_sum_gradients(grads_and_vars)
 
-    Freed.__name__ = kind.__name__  # callbacks see it
+    Freed.__name__ = kind.__name__  # visible to callbacks
     return Freed
 
 
 def _with_rates(kind: Any, rates: Sequence[float]) -> Any:
-    """Derive an optimizer that steps further for some variables than for others.
+    """Derive an optimizer class with a learning rate for each variable.
 
-    Scaling gradients would not do: what Adam and its kind make of a gradient does not depend on its scale.
+    Gradients cannot be scaled instead, because the steps of Adam and similar optimizers do not depend on their scale.
     """
 
     class LayerRates(kind):

@@ -1,4 +1,4 @@
-"""Copies of a network that learn in step, on several devices or hosts."""
+"""Data-parallel training on several devices or hosts."""
 
 import hashlib
 import json
@@ -17,29 +17,29 @@ from melanoma_tl.errors import ParameterError, TrainingError, UnknownNameError
 logger = logging.getLogger(__name__)
 
 DISTRIBUTIONS = ("auto", "data_parallel")
-"""What `TransferClassifier` takes for `distribution` beside None."""
+"""Values of `distribution` besides None."""
 
 PADDING = -1.0
-"""Target of what only fills up a batch."""
+"""Target of images that only pad a batch."""
 
 _SIGNS_OF_LOSS = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Connection closed", "Connection reset")
-"""What JAX's errors say where another process has ended; their types differ with the place."""
+"""Parts of JAX's error messages after another process has ended; their types vary."""
 
 
 @dataclass(frozen=True)
 class Replicas:
-    """Copies of a network, one a device, that see a share of each batch and make the same step.
+    """The devices that train together: each has a replica of the network and computes a share of each batch.
 
     Attributes
     ----------
     strategy : keras.distribution.DataParallel, tf.distribute.MirroredStrategy or None
-        None for one device, on which everything is as without this class.
+        None for a single device.
     n_devices : int
-        Of all processes.
+        Number of devices of all processes.
     n_processes : int
-        Processes that train together, one a host or one a device.
+        Number of processes that train together, one per host or one per device.
     process : int
-        Number of this one.
+        Number of this process.
     """
 
     strategy: Any = None
@@ -49,21 +49,21 @@ class Replicas:
 
     @property
     def are_several(self) -> bool:
-        """Whether there is more than one copy."""
+        """Whether there is more than one replica."""
         return self.strategy is not None
 
     def build_scope(self) -> AbstractContextManager[Any]:
-        """Enter the block in which a network is made and compiled, to have a copy on each device."""
+        """Return the context in which a network is built and compiled, with a replica on each device."""
         return self.strategy.scope() if self.are_several else nullcontext()
 
     def fit_scope(self) -> AbstractContextManager[Any]:
-        """Enter the block in which ``fit`` of that network is called."""
-        # A network of TensorFlow's knows its strategy, under which other networks would be called on each device.
+        """Return the context in which ``fit`` of that network is called."""
+        # A TensorFlow network stores its strategy; within its scope other networks would run on every device.
         return self.strategy.scope() if self.are_several and name_backend() == "jax" else nullcontext()
 
     @contextmanager
     def local_scope(self) -> Iterator[None]:
-        """Enter, within `training`, the block in which this process computes something for itself."""
+        """Enter, within `fit_scope`, a context in which this process computes on its own."""
         import keras
 
         if not self.are_several or name_backend() != "jax":
@@ -76,17 +76,17 @@ class Replicas:
             keras.distribution.set_distribution(self.strategy)
 
     def padded_size(self, n_images: int) -> int:
-        """Count the places of a batch: as many on each device.
+        """Return the size of a padded batch, with the same number of images on each device.
 
         Parameters
         ----------
         n_images : int
-            Images of the batch.
+            Number of images of the batch.
 
         Returns
         -------
         int
-            At least that.
+            The next multiple of the number of devices.
         """
         return -(-n_images // self.n_devices) * self.n_devices
 
@@ -96,31 +96,31 @@ class Replicas:
         Parameters
         ----------
         n_images : int
-            Images of the batch.
+            Number of images of the batch.
 
         Returns
         -------
         places : ndarray of int of shape (n_places,)
-            Which, 0 to n_images - 1; the same number in each process. What is missing is filled up with some again.
+            Positions in the batch, 0 to n_images - 1; their number is the same in each process. Padding repeats images.
         counts : ndarray of bool of shape (n_places,)
-            False for those.
+            False for padding.
         """
         each = self.padded_size(n_images) // self.n_processes
         places = np.arange(self.process * each, (self.process + 1) * each)
         return places % n_images, places < n_images
 
     def check_processes_agree(self, described: Mapping[str, Any]) -> None:
-        """Stop where the processes of a training, of which there are several, are not about the same.
+        """Raise an error unless all processes train the same thing.
 
         Parameters
         ----------
         described : mapping of str to object
-            What must be the same, as JSON can hold it, by the name under which the user knows it.
+            The values that must be equal, serialisable as JSON, by names that the user knows.
 
         Raises
         ------
         ParameterError
-            If something differs; it names what, and the first process in which.
+            If a value differs; the message names it and the processes.
         """
         mine = {name: _shorten(json.dumps(value, sort_keys=True, default=str)) for name, value in described.items()}
         first, *others = (json.loads(message) for message in _gather(json.dumps(mine).encode()))
@@ -132,22 +132,22 @@ class Replicas:
             ]
             if different:
                 raise ParameterError(
-                    f"the processes of this training are not about the same: {'; '.join(different)}. Give all of them "
+                    f"the processes of this training differ: {'; '.join(different)}. Give all of them "
                     "the same parameters, images and versions: each takes its share of the images itself"
                 )
 
     def broadcast(self, message: bytes) -> bytes:
-        """Hand what the first process knows to all.
+        """Send a message of the first process to all processes.
 
         Parameters
         ----------
         message : bytes
-            Of the first process; that of the others does not matter.
+            The message of the first process; that of the others is ignored.
 
         Returns
         -------
         bytes
-            The same in each process.
+            The message of the first process.
         """
         if self.n_processes == 1:
             return message
@@ -158,17 +158,17 @@ class Replicas:
         return np.asarray(broadcast_one_to_all(mine), dtype=np.uint8).tobytes()
 
     def raise_if_peer_lost(self, error: Exception) -> None:
-        """Return what to do where other processes are gone.
+        """Explain an error that was caused by the loss of another process.
 
         Parameters
         ----------
         error : Exception
-            What training raised.
+            The error that training raised.
 
         Raises
         ------
         TrainingError
-            If it tells of that.
+            If the error comes from a lost process.
         """
         if self.n_processes > 1 and any(sign in str(error) for sign in _SIGNS_OF_LOSS):
             raise TrainingError(
@@ -179,7 +179,7 @@ class Replicas:
 
 
 SINGLE_DEVICE = Replicas()
-"""One device."""
+"""Training on one device."""
 
 
 def find_replicas(distribution: str | None) -> Replicas:
@@ -193,15 +193,14 @@ def find_replicas(distribution: str | None) -> Replicas:
     Returns
     -------
     Replicas
-        `SINGLE_DEVICE`, if there is one device.
+        The devices; `SINGLE_DEVICE` if there is only one.
 
     Raises
     ------
     UnknownNameError
-        If it is none of these.
+        If the name is unknown.
     ParameterError
-        If several devices are asked for that the backend cannot train on, or processes that train together have
-        not as many each.
+        If the backend cannot train on several devices, or the processes have different numbers of devices.
     """
     if distribution not in (None, *DISTRIBUTIONS):
         raise UnknownNameError("distribution", distribution, DISTRIBUTIONS, "None trains on one device.")
@@ -232,7 +231,7 @@ def find_replicas(distribution: str | None) -> Replicas:
 
 
 def _check_devices(n_devices: int, n_processes: int) -> None:
-    """Stop where the processes that train together cannot have equal shares."""
+    """Raise an error unless all processes have the same number of devices."""
     import jax
 
     n_own = jax.local_device_count()
@@ -250,14 +249,14 @@ def _data_parallel(devices: list[str], backend: str) -> Any:
         return keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
     import tensorflow as tf
 
-    # Between processors TensorFlow's collective operations get out of step; GPUs have NCCL.
+    # TensorFlow's collective operations are unreliable between CPU devices; GPUs use NCCL.
     on_gpu = devices[0].startswith("gpu")
     reduction = None if on_gpu else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy([f"/{device}" for device in devices], cross_device_ops=reduction)
 
 
 def _gather(message: bytes) -> list[bytes]:
-    """Gather the messages of all processes in each."""
+    """Return the messages of all processes, in every process."""
     from jax.experimental import multihost_utils
 
     lengths = multihost_utils.process_allgather(np.array([len(message)])).ravel()
@@ -268,7 +267,7 @@ def _gather(message: bytes) -> list[bytes]:
 
 
 def _shorten(value: str) -> str:
-    """Return a value itself, or the digest of a long one."""
+    """Return a short value as it is, and a long one with its beginning and digest only."""
     if len(value) <= _LONGEST_SHOWN:
         return value
     return f"{value[:40]}… ({hashlib.sha256(value.encode()).hexdigest()[:8]})"

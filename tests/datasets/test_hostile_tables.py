@@ -1,13 +1,11 @@
 """Every hostile table is read or refused in the library's own words, wherever one is read, and runs nothing."""
 
 import logging
-import resource
-import time
 
 import pytest
 from hostile_tables import PLACES, TABLES, write_tables
 from test_layouts import LAYOUTS
-from watching import watching
+from watching import read_hostile
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.challenges import OfficialFile
@@ -42,24 +40,14 @@ def without_warnings_of_labels():
 
 
 def try_all(cases, kinds=MelanomaTLError):
-    """Call each case; return what the others gave than those that were refused."""
-    done, wrong, before = {}, [], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with watching() as seen:
-        for name, read in cases:
-            start = time.process_time()
-            try:
-                done[name] = read()
-            except kinds as error:
-                if len(str(error)) > MOST_LETTERS or "\x1b" in str(error):
-                    wrong.append(f"{name}: {error!s:.300}")
-            except Exception as error:
-                wrong.append(f"{name}: {error!r:.300}")
-            if time.process_time() - start > 15:
-                wrong.append(f"{name}: {time.process_time() - start:.0f} s")
-    assert not wrong, "\n".join(wrong)
-    assert not seen
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY
-    return done
+    """Call each case; return the results of those that are not refused."""
+    return read_hostile(
+        cases,
+        kinds,
+        lambda _, text: len(text) <= MOST_LETTERS and "\x1b" not in text,
+        seconds=15,
+        kilobytes=MOST_MEMORY,
+    )
 
 
 def put(file, content):

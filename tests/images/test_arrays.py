@@ -92,7 +92,7 @@ def test_damage_is_found_when_it_is_read_and_made_again(store, kind, caplog):
     order = np.random.default_rng(1).permutation(N)
     assert np.array_equal(opened[order], ARRAYS[order])
     assert maker.made == [19 if kind == "the end" else 3]
-    assert "1 of its arrays are damaged and are made again" in caplog.text
+    assert "1 of its arrays are damaged and are computed again" in caplog.text
     assert np.array_equal(opened, ARRAYS)
     if kind != "the end":  # whose file is given up
         assert maker.made == [3], "once"
@@ -110,7 +110,7 @@ def test_it_indexes_like_one_array(store, key):
 def test_what_cannot_be_made_again_says_so_and_is_taken_out(store):
     opened = store.open(store.find(KEYS))
     flip(file_of(store), 3)
-    with pytest.raises(CacheError, match="1 of its arrays were damaged and are taken out; start again"):
+    with pytest.raises(CacheError, match="1 of its arrays were damaged and have been removed; start again"):
         opened[:]
     slots = open_feature_store().find(KEYS)["slot"]
     assert np.flatnonzero(slots < 0).tolist() == [3]
@@ -180,7 +180,7 @@ def test_a_cache_that_is_cleared_and_damaged_at_once(store, caplog):
     flip(file_of(store), 3)
     cache.clear()
     assert np.array_equal(opened, ARRAYS)
-    assert "cannot be kept" in caplog.text
+    assert "cannot be stored" in caplog.text
 
 
 # -- images ------------------------------------------------------------------------------------------------------------

@@ -348,7 +348,7 @@ def test_postscript_called_jpg_starts_no_program(tmp_path, monkeypatch):
     (tmp_path / "x.jpg").write_bytes(data)
     assert "PostScript" in reason(tmp_path / "x.jpg")
     assert "PostScript" in reason(ImageFile("x.jpg", lambda: data))
-    assert "EPS is no format that is read" in reason(Image.open(io.BytesIO(data)))
+    assert "the format EPS is not supported" in reason(Image.open(io.BytesIO(data)))
     assert not started
     assert "EPS" not in FORMATS
 

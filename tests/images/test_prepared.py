@@ -144,7 +144,7 @@ def test_pixels_that_are_gone_are_prepared_again(dataset, folder, damage, caplog
     else:
         pixels.write_bytes(pixels.read_bytes()[:10_000])
     assert np.array_equal(dataset.images((32, 32), verbose=0), directly(dataset, (32, 32)))
-    assert "made again" in caplog.text
+    assert "computed again" in caplog.text
 
 
 def test_who_reads_meanwhile_never_gets_another_image(dataset, folder):

@@ -90,7 +90,7 @@ def test_tuning_on_a_shuffling_dataset_is_tuning_on_its_images(model, images):
 def test_shortcuts_of_a_shuffling_dataset(classifier, shuffling, images, labels):
     expected = check_shortcuts(classifier, images, labels)
     assert check_shortcuts(classifier, shuffling).auc["whole"].value == expected.auc["whole"].value
-    with pytest.raises(DatasetError, match="it cannot have masks"):
+    with pytest.raises(DatasetError, match="masks or groups cannot be matched"):
         check_shortcuts(
             classifier, shuffling.unbatch().apply(tf.data.experimental.assert_cardinality(24)), masks=images
         )
@@ -120,7 +120,7 @@ def test_labels_beside_a_dataset_are_refused_everywhere(model, shuffling, images
         lambda X: TransferClassifier("tiny", **OPTIONS).find_learning_rate(X, labels),
     )
     for call in calls:
-        with pytest.raises(DatasetError, match=r"brings its own labels: pass no y.*would be those of other images"):
+        with pytest.raises(DatasetError, match=r"brings its own labels: pass no y.*would be assigned to other images"):
             call(shuffling)
         with pytest.raises(DatasetError, match=r"takes its labels in: zip"):
             call(unlabelled)
@@ -231,8 +231,8 @@ REFUSED = {
     "numbers": (lambda: tf.data.Dataset.range(3), r"must give images \(height, width, 3\).*int64"),
     "paths": (lambda: pairs(["a.jpg", "b.jpg"], [0, 1]), r"must give images \(height, width, 3\).*string"),
     "grey": (lambda: pairs(ZEROS[..., :1], [0, 1, 0, 1]), r"got uint8 of shape \(40, 40, 1\)"),
-    "soft labels": (lambda: pairs(ZEROS, [[0.2, 0.8]] * 4), "one label an image, or one-hot labels"),
-    "several findings": (lambda: pairs(ZEROS, [[1, 1]] * 4), "one label an image, or one-hot labels"),
+    "soft labels": (lambda: pairs(ZEROS, [[0.2, 0.8]] * 4), "one label per image, or one-hot labels"),
+    "several findings": (lambda: pairs(ZEROS, [[1, 1]] * 4), "one label per image, or one-hot labels"),
     "continuous": (lambda: pairs(ZEROS, [0.2, 0.8, 0.1, 0.3]), "continuous"),
     "missing": (lambda: pairs(ZEROS, [0, 1, np.nan, 1.0]), "1 of 4 labels are missing"),
     "missing words": (lambda: pairs(ZEROS, ["benign", "", "melanoma", "benign"]), "1 of 4 labels are missing"),
@@ -250,11 +250,11 @@ REFUSED = {
     ),
     "fewer labels than images": (
         lambda: pairs(ZEROS, [0, 1, 0, 1]).batch(4).map(lambda x, y: (x, y[:3])),
-        r"batch of 4 images with labels of shape \(3,\)",
+        r"batch of 4 images, labels of shape \(3,\)",
     ),
     "one label for a batch": (
         lambda: pairs(ZEROS, [0, 1, 0, 1]).batch(4).map(lambda x, y: (x, y[0])),
-        r"batch of 4 images with labels of shape \(\)",
+        r"batch of 4 images, labels of shape \(\)",
     ),
     "broken": (broken, "broke off after 3 images.*ignore_errors"),
 }
@@ -342,9 +342,9 @@ def test_random_augmentation_inside_is_said(batch, images, labels):
         lambda x, y: (tf.image.stateless_random_crop(x, (34, 34, 3), seed=seeds.make_seeds(2)[0]), y)
     )
     dataset = dataset if batch is None else dataset.batch(batch)
-    with pytest.warns(UserWarning, match=r"other images each time.*drawn once.*augmenter=Augmenter"):
+    with pytest.warns(UserWarning, match=r"different images in each pass.*drawn once.*augmenter=Augmenter"):
         drawn(dataset)
-    with pytest.warns(UserWarning, match="other images each time"):
+    with pytest.warns(UserWarning, match="different images in each pass"):
         identify(dataset, verbose=0)
 
 
@@ -352,7 +352,7 @@ def test_a_random_choice_inside_is_said(images, labels):
     many = np.concatenate([images, images ^ 1, images ^ 2, images ^ 3])
     dataset = pairs(many, np.tile(labels, 4)).shuffle(96, seed=1, reshuffle_each_iteration=True).take(6)
     # By chance, the first four of another six may all be among the six.
-    with pytest.warns(UserWarning, match="other images each time"):
+    with pytest.warns(UserWarning, match="different images in each pass"):
         [drawn(dataset) for _ in range(8)]
 
 

@@ -95,7 +95,7 @@ def test_gaps_are_told():
     found = report.subgroups({"sex": np.array(["<f>", "m"])[group]})
     assert len(found.gaps) == 3
     for text in (str(found), found.to_markdown(), found._repr_html_()):
-        assert "hold together with 95 % confidence" in text
+        assert "simultaneous 95 % intervals" in text
         assert "AUC by sex" in text
     assert "&lt;f&gt;" in found._repr_html_()
 

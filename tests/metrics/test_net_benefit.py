@@ -64,7 +64,7 @@ def test_another_model_sees_the_same_resamples():
     assert row.over_other.high - row.over_other.low < 0.4 * (row.value.high - row.value.low)
     same = net_benefit(y_true, y_score, 0.1, other_score=y_score)
     assert (same.rows[0].over_other.low, same.rows[0].over_other.high) == (0, 0)
-    assert "no certainty" in str(same)
+    assert "does not mean certainty" in str(same)
 
 
 @pytest.mark.parametrize("prevalence", [None, 0.1])

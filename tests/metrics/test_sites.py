@@ -119,7 +119,7 @@ def test_nothing_missed_at_one_site():
     assert found.sites[0].low < 0.95
     assert found.mean.value < 1
     assert np.isnan(found.new_low)
-    assert "takes three sites or more" in str(found)
+    assert "needs at least three sites" in str(found)
     assert found.to_dict()["metric"] == "sensitivity"
 
 
@@ -127,7 +127,7 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
     made = reports()
     found = combine_sites({f"<b>{name} $x$": report for name, report in made.items()}, "auc")
     assert "AUC at 4 sites" in str(found)
-    assert "One more site like these may see" in str(found)
+    assert "A new site like these: " in str(found)
     assert "&lt;b&gt;site 0" in found._repr_html_()
     assert "<b>" not in found._repr_html_()
     assert "| <b>site 0" not in found.to_markdown()
@@ -137,13 +137,13 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
     display.figure_.savefig(tmp_path / "forest.png")
     report = made["site 0"].attach("Sites", found)
     assert json.loads(report.to_json())["findings"]["Sites"]["tau"] == found.tau
-    assert "One more site" in report.save(tmp_path / "report.html").read_text()
+    assert "A new site" in report.save(tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
     ("made", "metric", "error", "message"),
     [
-        ({}, "auc", ParameterError, "from two on, got 0"),
+        ({}, "auc", ParameterError, "At least two sites are needed, got 0"),
         ([MetricsReport.from_confusion(8, 2, 2, 8)] * 2, "sensitivity", ParameterError, "missing or repeated"),
         ({"a": MetricsReport.from_confusion(8, 2, 2, 8), "b": 5}, "sensitivity", ParameterError, "a mapping of sites"),
         (5, "auc", ParameterError, "a mapping of sites to a MetricsReport each or a list, each a MetricsReport, got 5"),
@@ -153,7 +153,7 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
             {n: MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], n_resamples=100) for n in "ab"},
             "auc",
             DatasetError,
-            "the AUC is 1, of which no variance",
+            "the AUC is 1, which has no usable variance",
         ),
     ],
 )

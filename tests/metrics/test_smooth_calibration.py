@@ -86,12 +86,12 @@ def test_pools_of_scores_change_the_scatter_little_and_no_value():
 @pytest.mark.parametrize(
     ("truth", "scores", "message"),
     [
-        (np.repeat([1, 0], [99, 500]), draw(599)[1], "takes 100 images of each class, got 99 melanoma and 500 benign"),
+        (np.repeat([1, 0], [99, 500]), draw(599)[1], "needs 100 images of each class, got 99 melanoma and 500 benign"),
         (np.repeat([1, 0], [500, 99]), draw(599)[1], "got 500 melanoma and 99 benign"),
         (np.repeat([1, 0], 200), np.repeat([0.5, 0.4], 200), "scores that vary"),
         (np.repeat([1, 0], 200), np.linspace(1, 0, 400), "separate the classes"),
         (np.repeat([0, 1], 200), np.linspace(1, 0, 400), "separate the classes"),
-        (np.repeat([1, 0], 200), np.r_[np.linspace(0.5, 0.99, 200), np.linspace(0.01, 0.51, 200)], "all but separate"),
+        (np.repeat([1, 0], 200), np.r_[np.linspace(0.5, 0.99, 200), np.linspace(0.01, 0.51, 200)], "almost separate"),
     ],
 )
 def test_where_there_is_no_curve(truth, scores, message):
@@ -101,7 +101,7 @@ def test_where_there_is_no_curve(truth, scores, message):
 
 def test_patients_and_not_their_images_must_be_enough():
     truth, scores = draw(1000)
-    with pytest.raises(DatasetError, match="takes 100 patients of each class"):
+    with pytest.raises(DatasetError, match="needs 100 patients of each class"):
         smooth_calibration(truth, scores, groups=np.arange(1000) // 20, n_resamples=100)
 
 

@@ -70,7 +70,7 @@ def test_what_is_wrong_with_scores_is_said_first(scores, said):
 def test_few_images_and_intervals_without_width():
     concerns = list_concerns(report_on([0] * 20 + [1] * 4, [0.1] * 20 + [0.9] * 4))
     assert any(concern.startswith("Too few to judge by: only 4 melanoma") for concern in concerns)
-    assert concerns[-1].startswith("An interval without width is no certainty")
+    assert concerns[-1].startswith("An interval without width does not mean certainty")
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_intervals_without_width_are_pointed_out_and_marked():
     words = np.repeat(CLASSES, 12)
     report = report_on(words, 0.9 * np.eye(3)[np.repeat([0, 1, 2], 12)] + 0.1 / 3)
     said = list_concerns(report)[-1]
-    assert said.startswith("An interval without width is no certainty")
+    assert said.startswith("An interval without width does not mean certainty")
     for figure in ("Balanced accuracy", "AUC, mean of the classes", "F1 (Dice), mean of the classes"):
         assert figure in said
     assert str(report).count("1.000 to 1.000 (no width, few)") >= 5

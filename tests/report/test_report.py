@@ -409,12 +409,12 @@ def test_by_default_images_are_grouped_by_what_makes_sense():
     assert found.left_out == {
         "image_id": "identifiers",
         "path": "identifiers",
-        "label": "what is to be found",
+        "label": "diagnosis",
         "patient_id": "identifiers",
         "lesion_id": "identifiers",
         "isic_id": "identifiers",
-        "diagnosis_1": "what is to be found",
-        "benign_malignant": "what is to be found",
+        "diagnosis_1": "diagnosis",
+        "benign_malignant": "diagnosis",
         "license": "one value",
         "hospital_note": "60 values",
         "attribution": "one value",
@@ -537,7 +537,7 @@ def test_an_undefined_figure_is_null_and_says_undefined(undefined):
 
 def test_an_interval_that_collapsed_is_pointed_out(report):
     perfect = MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert "cannot see outcomes that did not occur (Partial AUC above 80 % sensitivity, Balanced" in str(perfect)
+    assert "misses outcomes that did not occur (Partial AUC above 80 % sensitivity, Balanced" in str(perfect)
     assert "without width" not in str(report)
 
 

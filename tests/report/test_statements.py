@@ -191,11 +191,11 @@ FACTS = {
         not ("intercept" in how and t.holds("intercept", 0)) and not ("slope" in how and t.holds("slope", 1))
     ),
     r"The share of melanomas is not that of the source but of a choice: (.*)": lambda t, how: how == t.chosen_by,
-    r"An interval without width is no certainty: .* \((.*)\)": lambda t, _: any(
+    r"An interval without width does not mean certainty: .* \((.*)\)": lambda t, _: any(
         metric.low == metric.high for metric in t.report.metrics.values()
     ),
-    r"Intervals marked few rest on 20 images of a class, or patients with one, or fewer: such ones hold the truth less "
-    r"often than they say \((.*)\)": lambda t, marked: (
+    r"Intervals marked few are based on at most 20 images of a class, or on images of at most 20 patients; their "
+    r"coverage is below the nominal level \((.*)\)": lambda t, marked: (
         set(marked.split(", ")) == {name for name, metric in t.report.named_metrics.items() if metric.few}
         and min(t.units[0], t.units[1] / 5) <= 20
     ),

@@ -319,7 +319,7 @@ def test_a_score_that_is_no_number_is_an_error(images, labels, archive):
     classifier.model_.set_weights([weights * np.nan for weights in classifier.model_.get_weights()])
     table = compute(classifier, sorted(archive.rglob("IMG_*.png"))[:2])
     assert table["score"].isna().all()
-    assert table["error"].tolist() == ["the model gives no number for it"] * 2
+    assert table["error"].tolist() == ["the model returns NaN for it"] * 2
 
 
 # -- features --------------------------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ def test_what_cannot_be_extracted_is_said(scored, archive, tmp_path):
         scale.store_features(scored[0])
     task = Extraction.of(frozen(augmenter=Augmenter(horizontal_flip=True, views=2)).frozen_part(), 4)
     for change in ({"recipe": "32x32_another_decoder"}, {"view_keys": (b"", b"another backend")}):
-        with pytest.raises(JobError, match="take the same versions and the same backend"):
+        with pytest.raises(JobError, match="install the same versions and Keras backend"):
             replace(task, **change).prepare()
 
 
@@ -401,15 +401,15 @@ def test_another_model_other_options_and_other_images_are_refused(scored, archiv
         scale.score(f"{archive}/**/*.*", other, out)
     with pytest.raises(JobError, match="a job with another tta"):
         scale.score(f"{archive}/**/*.*", model, out, tta=4)
-    with pytest.raises(JobError, match="a job about other images"):
+    with pytest.raises(JobError, match="a job for other images"):
         scale.score(f"{archive}/a/*", model, out)
-    with pytest.raises(JobError, match="a job about other images"):
+    with pytest.raises(JobError, match="a job for other images"):
         scale.score([archive / "a" / "IMG_000.png"], model, out)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(archive, model, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(JobError, match=r"holds 'notes.txt' and was not made by a job"):
+    with pytest.raises(JobError, match=r"holds 'notes.txt' and is no folder of a job"):
         scale.score(archive, model, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -465,7 +465,7 @@ def quick_lock(monkeypatch):
 def test_two_jobs_in_one_folder_are_refused(archive, model, tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "BEAT", 2.0)  # patient enough for a busy machine
     folder = JobFolder(*resolve(tmp_path / "out"))
-    with folder.locked(), pytest.raises(JobError, match=rf"process {os.getpid()} on .* works in this folder"):
+    with folder.locked(), pytest.raises(JobError, match=rf"process {os.getpid()} on .* uses this folder"):
         scale.score(archive, model, tmp_path / "out", verbose=0)
     with folder.locked():
         pass
@@ -498,7 +498,7 @@ def test_a_job_whose_folder_was_taken_stops(quick_lock, tmp_path):
                 held.check()
                 time.sleep(0.02)
 
-    with pytest.raises(JobError, match="the folder was taken by another job"):
+    with pytest.raises(JobError, match="the folder was taken over by another job"):
         work_while_another_takes_the_folder()
     assert "other" in file.read_text(), "what belongs to the other job stays"
 
