@@ -339,6 +339,27 @@ def holding(method: str, a: str) -> Rule:
     return Rule(a, read)
 
 
+def beginning(*starts: str) -> Rule:
+    """Ask for a str that begins in a certain way.
+
+    Parameters
+    ----------
+    *starts : str
+        The ways.
+
+    Returns
+    -------
+    Rule
+        Gives the str.
+    """
+
+    def read(value: Any) -> str:
+        _demand(isinstance(value, str) and value.startswith(starts))
+        return str(value)
+
+    return Rule(f"a str that begins with {' or '.join(map(repr, starts))}", read)
+
+
 def _read_flag(value: Any) -> bool:
     _demand(isinstance(value, bool | np.bool_))
     return bool(value)

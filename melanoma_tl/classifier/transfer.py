@@ -63,7 +63,7 @@ from melanoma_tl.saving.audit import Interface
 from melanoma_tl.saving.document_rules import LABEL, read_parts
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
 from melanoma_tl.saving.model_file import load_model, save_model
-from melanoma_tl.training.keras_objects import refuse_description
+from melanoma_tl.training.keras_objects import DESCRIPTION, refuse_description
 from melanoma_tl.training.labels import check_labels, read_sample_weight
 from melanoma_tl.training.mixing import MIXES
 from melanoma_tl.training.parameters import (
@@ -120,10 +120,10 @@ _PARAMETERS = {
 
 _READ_FROM_FILE = {
     "head": TEXT | instance(PooledHead),
-    "loss": TEXT | instance(Loss),
+    "loss": choice(*LOSSES) | instance(Loss) | DESCRIPTION,
     "optimizer": TEXT | instance(Optimizer),
     "metrics": several(TEXT),
-    "learning_rate": real(above=0) | TEXT,
+    "learning_rate": real(above=0) | DESCRIPTION,
     "pos_label": LABEL | NONE,
 }
 """Parameters that are described where a file cannot hold them."""

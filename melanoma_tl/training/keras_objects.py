@@ -4,11 +4,13 @@ import hashlib
 import json
 from typing import Any
 
+from melanoma_tl._parameters import beginning
 from melanoma_tl.errors import ParameterError
 
 _FORMERLY = ("object ", "function ")
 """What the descriptions begin with that stand in model files in place of objects."""
 
+DESCRIPTION = beginning(*_FORMERLY)
 
 _PLAIN = (str, int, float, bool, tuple, dict)
 

@@ -236,7 +236,11 @@ def test_what_are_no_classes_cannot_be_learned(dataset, y, message):
         ({"steps_per_epoch": 1.5}, ParameterError, "steps_per_epoch must be a whole number of at least 1 or None"),
         ({"early_stopping": 3}, ParameterError, "pass validation_data"),
         ({"learning_rate": 0}, ParameterError, "above 0"),
-        ({"learning_rate": "0.1"}, ParameterError, "learning_rate must be a number above 0, got '0.1'"),
+        (
+            {"learning_rate": "0.1"},
+            ParameterError,
+            "learning_rate must be a number above 0 or a schedule of Keras, got '0.1'",
+        ),
         ({"dropout": None}, ParameterError, "dropout must be a number of at least 0 and below 1, got None"),
         ({"input_size": 224}, ParameterError, r"\(height, width\) in pixels.* got 224"),
         ({"augmenter": Augmenter(fill_mode="mirror")}, UnknownNameError, "Unknown fill_mode 'mirror'"),

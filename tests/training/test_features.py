@@ -231,7 +231,7 @@ def test_a_store_that_was_cut_short_is_made_again(views, caplog):
     (file,) = cache.folder().rglob("arrays_*.bin")
     file.write_bytes(file.read_bytes()[:100])
     stored = extractor().extract(views, np.arange(20), 1, "images")
-    assert "made again" in caplog.text
+    assert "computed again" in caplog.text
     assert np.allclose(draw_all(stored), directly(frozen_part(), views), atol=1e-6)
 
 

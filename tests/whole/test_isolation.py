@@ -225,10 +225,9 @@ def test_a_head_that_cannot_be_used_is_refused_before_an_image_is_read(case):
     [
         ("backbone", keras.Sequential()),
         ("backbone", keras.Sequential),
-        ("loss", keras.losses.BinaryCrossentropy()),
-        ("optimizer", keras.optimizers.Adam()),
+        ("loss", keras.losses.BinaryCrossentropy),
         ("optimizer", keras.optimizers.Adam),
-        ("learning_rate", keras.optimizers.schedules.CosineDecay(0.1, 3)),
+        ("learning_rate", keras.optimizers.schedules.CosineDecay),
         ("augmenter", layers.RandomFlip()),
     ],
 )
