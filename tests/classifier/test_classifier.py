@@ -239,7 +239,7 @@ def test_what_are_no_classes_cannot_be_learned(dataset, y, message):
         (
             {"learning_rate": "0.1"},
             ParameterError,
-            "learning_rate must be a number above 0 or a schedule of Keras, got '0.1'",
+            "a number above 0 or a schedule of Keras, got '0.1'",
         ),
         ({"dropout": None}, ParameterError, "dropout must be a number of at least 0 and below 1, got None"),
         ({"input_size": 224}, ParameterError, r"\(height, width\) in pixels.* got 224"),
