@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, ClassVar, Self
 
 from melanoma_tl._escaping import in_html, visible
@@ -63,7 +63,7 @@ def progress(
     Progress
         An iterator over the items and a context manager, whether it is shown or not.
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     return Progress(items, work, total, initial, unit, SHORTEST if delay is None else delay, bool(verbose))
 
@@ -91,7 +91,7 @@ class Progress:
 
     def __iter__(self) -> Iterator[Any]:
         with self:
-            for item in self.items or ():
+            for item in () if self.items is None else self.items:
                 yield item
                 self.update(1)
 
@@ -303,7 +303,7 @@ class _Notebook(_Screen):
 
         data = {"text/plain": text, "text/html": html}
         if self.handle is None:
-            self.handle = display(data, raw=True, display_id=True)
+            self.handle = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self.handle.update(data, raw=True)
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
+from sklearn.utils import estimator_html_repr
 
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, checked, choice, one_of
 from melanoma_tl._progress import progress
+from melanoma_tl.classifier.notebook import fitted_html
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.scoring import check_two_classes, quiet_copy, training_identity
 from melanoma_tl.datasets.leakage import Overlap, compare
@@ -49,6 +51,10 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         @property
         def provenance_(self) -> dict[str, Any]:
             """What produced the classifier."""
+
+    def _html_repr(self) -> str:
+        """Return scikit-learn's HTML, and what `fit` and what follows it have set."""
+        return estimator_html_repr(self) + fitted_html(self)
 
     @abstractmethod
     def _check_fitted(self) -> None:

@@ -33,7 +33,7 @@ def lines_left(text, columns=120):
 
 def test_work_leaves_one_line_that_names_it():
     with terminal() as shown:
-        assert list(progress(range(3), "Open ISBI 2016 train", verbose=1)) == [0, 1, 2]
+        assert list(progress(np.arange(3), "Open ISBI 2016 train", verbose=1)) == [0, 1, 2]
     assert re.search(r"\rOpen ISBI 2016 train  33% \[#+\.+\], 1/3 images, 0:00, 0:00 left", shown[0])
     assert lines_left(*shown) == ["Open ISBI 2016 train: 3 images, 0:00"]
 
@@ -87,12 +87,17 @@ def test_silent_work_shows_nothing():
 
 
 def test_an_error_says_how_far_it_came_and_leaves_nothing_open():
-    with terminal() as shown:
-        with pytest.raises(KeyError), progress(work="Score", total=5, verbose=1) as bar:
-            parts = iter(progress(range(9), "Read", verbose=1))
+    parts = iter(progress(range(9), "Read", verbose=1))
+
+    def fail():
+        with progress(work="Score", total=5, verbose=1) as bar:
             next(parts)
             bar.update(2)
             raise KeyError
+
+    with terminal() as shown:
+        with pytest.raises(KeyError):
+            fail()
         list(progress(range(1), "Open", verbose=1))
         parts.close()
     assert lines_left(*shown) == ["Score: stopped at 2/5 images, 0:00", "Open: 1 image, 0:00"]
