@@ -29,7 +29,7 @@ def dataset_html(dataset: "ImageTable") -> str:
         parts.append(_listed("How it was made", [str(step) for step in dataset.history]))
     if dataset.skipped:
         reasons = [f"{row.image_id}: {row.reason}" for row in dataset.skipped]
-        parts.append(_listed(f"{len(reasons):,} rows skipped", reasons))
+        parts.append(_listed(f"{len(reasons):,} row{'' if len(reasons) == 1 else 's'} skipped", reasons))
     if len(dataset):
         frame = dataset[:_MOST_ROWS].to_frame()
         rows = [["" if one is None or one != one else str(one) for one in row] for row in frame.to_numpy().tolist()]
