@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,7 @@ from PIL import Image
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.challenges import CHALLENGES, get_challenge
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
+from melanoma_tl.images.decoding import SkippedRow
 
 ISBI = [entry for entry in CHALLENGES if entry.year in (2016, 2017)]  # the others: test_ground_truth.py
 
@@ -285,7 +288,7 @@ def test_a_dataset_of_labels_only_says_so(tmp_path):
 
 def test_html_counts_classes_lesions_and_patients_and_escapes_all():
     table = pd.DataFrame({"lesion_id": ["a", "a", "<i>"], "patient_id": ["p", "p", "p"]})
-    skipped = [("<u>", "", "no image <s>")]
+    skipped = [SkippedRow("<u>", "", "no image <s>")]
     dataset = ISBIDataset(["<b>", "2", "3"], ["x.png"] * 3, [1, 0, 0], name="<mine>", metadata=table, skipped=skipped)
     html = dataset[:3]._repr_html_()
     assert not re.search("<(?:b>&|i>|u>|s>|mine)", html)
