@@ -146,11 +146,11 @@ def no_backbone_left_behind(tiny_backbone):
 
 
 @contextlib.contextmanager
-def terminal(shortest: float = 0) -> Iterator[list[str]]:
+def terminal(shortest: float = 0, columns: int = 120) -> Iterator[list[str]]:
     """Let progress bars be shown on a real terminal; what was written there stands in the list at the end."""
     pty, termios = map(pytest.importorskip, ("pty", "termios"))  # of Unix
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 120))
+    termios.tcsetwinsize(theirs, (24, columns))
     shown: list[str] = []
 
     def collect() -> None:
@@ -163,6 +163,7 @@ def terminal(shortest: float = 0) -> Iterator[list[str]]:
     reader.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_progress, "SHORTEST", shortest)
+        patch.setattr(_progress, "REDRAWN", 0)
         with os.fdopen(theirs, "w") as stream:
             patch.setattr("sys.stderr", stream)
             yield shown

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
+from sklearn.utils import estimator_html_repr
 
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, checked, choice, one_of
+from melanoma_tl._progress import progress
+from melanoma_tl.classifier.notebook import fitted_html
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.scoring import check_two_classes, quiet_copy, training_identity
 from melanoma_tl.datasets.leakage import Overlap, compare
@@ -48,6 +51,10 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         @property
         def provenance_(self) -> dict[str, Any]:
             """What produced the classifier."""
+
+    def _html_repr(self) -> str:
+        """Return scikit-learn's HTML, and what `fit` and what follows it have set."""
+        return estimator_html_repr(self) + fitted_html(self)
 
     @abstractmethod
     def _check_fitted(self) -> None:
@@ -240,7 +247,9 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         """
         self._check_fitted()
         prevalence_of_scores = self._prevalence_of_scores()  # before scoring: raises an error for ranks
-        truth, scores, images = self._score_for_tuning(X, y)
+        with progress(work="Calibrate", unit="", verbose=self.verbose) as shown:
+            truth, scores, images = self._score_for_tuning(X, y)
+            shown.say(_count_images(truth))
         calibration = fit_calibration(
             truth,
             scores,
@@ -303,7 +312,9 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
             If the classifier was trained with some of the images.
         """
         self._check_calibration_fits()
-        truth, scores, images = self._score_for_tuning(X, y)
+        with progress(work="Choose a threshold", unit="", verbose=self.verbose) as shown:
+            truth, scores, images = self._score_for_tuning(X, y)
+            shown.say(_count_images(truth))
         point = choose_threshold(
             truth,
             scores,
@@ -473,3 +484,8 @@ def scores_of(classifier: BaseClassifier) -> Callable[[NDArray[np.uint8]], NDArr
     quiet = quiet_copy(classifier)
     columns = [classes_of(classifier).melanoma] if len(classifier.classes_) == 2 else slice(None)
     return lambda images: quiet.predict_proba(images)[:, columns]
+
+
+def _count_images(truth: NDArray[np.int64]) -> str:
+    """Say what something was chosen by."""
+    return f"{truth.sum():,} melanoma and {len(truth) - truth.sum():,} benign images"

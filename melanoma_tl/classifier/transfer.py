@@ -39,6 +39,7 @@ from melanoma_tl._parameters import (
     several,
     whole,
 )
+from melanoma_tl._progress import progress
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone, list_backbones
 from melanoma_tl.balancing import Balancer
@@ -519,8 +520,10 @@ class TransferClassifier(BaseClassifier):
         known = self._check_labels(X, y, validation_data)
         weights = read_sample_weight(sample_weight, X, y)
         seed = self._draw_seed()
-        with own_settings(seed):
-            return self._fit(X, y, validation_data, weights, callbacks, replicas, seed, known, resume=resume)
+        with own_settings(seed), progress(work="Train", unit="", verbose=self.verbose, delay=0) as shown:
+            self._fit(X, y, validation_data, weights, callbacks, replicas, seed, known, resume=resume)
+            shown.say(self._describe_training())
+        return self
 
     def _fit(
         self,
@@ -534,7 +537,7 @@ class TransferClassifier(BaseClassifier):
         known: Classes | None,
         *,
         resume: bool,
-    ) -> Self:
+    ) -> None:
         """Train, after everything that needs no network has been checked."""
         from melanoma_tl.training.loop import held
         from melanoma_tl.training.run import TrainingRun
@@ -572,7 +575,15 @@ class TransferClassifier(BaseClassifier):
             logger.warning("fit was interrupted after epoch %d; the classifier holds what it had reached", n_epochs)
             self.provenance_["interrupted_by"] = repr(training.interruption)
             raise training.interruption
-        return self
+
+    def _describe_training(self) -> str:
+        """Return how long and how well it has learned, for the line that stays."""
+        from melanoma_tl.training.callbacks import describe_metrics
+
+        n_epochs = len(self.history_.get("loss", ()))
+        solved = all(isinstance(stage, Probe) for stage in stages_of(self))
+        length = "logistic regression" if solved else f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"
+        return ", ".join([length, *describe_metrics(self.history_)])
 
     @checked(lowest=real(above=0), highest=real(above=0), steps=whole(at_least=2))
     @own_settings()

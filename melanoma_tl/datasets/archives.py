@@ -66,7 +66,7 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
                 total = sum(member.file_size for member in missing)
                 check_free(target, total, source.name)
                 work = f"Unpack {source.name}"
-                bar = progress(work=work, total=total, unit="B", unit_scale=True, verbose=verbose)
+                bar = progress(work=work, total=total, unit="B", verbose=verbose)
                 with bar, replacing_many(target) as replacing_one:
                     for member in missing:
                         with replacing_one(target / member.filename) as unfinished:

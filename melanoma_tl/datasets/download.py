@@ -298,7 +298,7 @@ def _go_on(url: str, part: Path, file: RemoteFile, verbose: int) -> None:
             missing = int(response.headers.get("Content-Length", 0))
             check_free(part.parent, missing, file.file_name)
             work, total = f"Download {file.file_name}", have + missing or None
-            bar = progress(work=work, total=total, initial=have, unit="B", unit_scale=True, verbose=verbose)
+            bar = progress(work=work, total=total, initial=have, unit="B", verbose=verbose)
             with part.open("ab" if have else "wb") as target, bar:
                 for chunk in response.iter_content(CHUNK):
                     target.write(chunk)

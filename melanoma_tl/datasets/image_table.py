@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import (
     FLAG,
     INSIDE,
@@ -25,6 +24,7 @@ from melanoma_tl._parameters import (
 )
 from melanoma_tl._progress import progress
 from melanoma_tl.datasets.history import Step, is_another_share, name_key
+from melanoma_tl.datasets.notebook import dataset_html
 from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
 from melanoma_tl.datasets.validation import check_key, check_parts
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
@@ -224,17 +224,7 @@ class ImageTable:
         return f"{type(self).__name__}({self.name!r}, {len(self)} images: {counts}{skipped})"
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f"<tr><td>{in_html(row.image_id)}</td><td>{CLASS_NAMES[row.label]}</td><td>{in_html(row.path)}</td></tr>"
-            for row in self[:5]
-        )
-        skipped = "".join(f"<li>{in_html(row.image_id)}: {in_html(row.reason)}</li>" for row in self.skipped[:10])
-        return (
-            f"<p><b>{in_html(self.name)}</b>: {len(self)} images, "
-            + ", ".join(f"{count} {name}" for name, count in self.class_counts.items())
-            + f"</p><table><tr><th>image_id</th><th>class</th><th>path</th></tr>{head}</table>"
-            + (f"<p>{len(self.skipped)} rows skipped:</p><ul>{skipped}</ul>" if skipped else "")
-        )
+        return dataset_html(self)
 
     # -- choosing --------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from melanoma_tl._parameters import (
     several,
     whole,
 )
+from melanoma_tl._progress import progress
 from melanoma_tl.datasets.archives import extract
 from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.columns import arrange
@@ -613,7 +614,8 @@ class ISBIDataset(ImageTable):
             If `by` names no relation.
         """
         kinds = choose_kinds(self, other, by)
-        return compare(self.identify(kinds, verbose=verbose), other.identify(kinds, verbose=verbose))
+        with progress(work=f"Compare {self.name} with {other.name}", unit="", verbose=verbose):
+            return compare(self.identify(kinds, verbose=verbose), other.identify(kinds, verbose=verbose))
 
     @checked(verbose=VERBOSE)
     def verify(self, *, verbose: int = 1) -> Verification:
@@ -770,6 +772,10 @@ def _compare_with_official(dataset: ISBIDataset, challenge: Challenge) -> None:
     counts = (*dataset.class_counts.values(), challenge.n_benign, challenge.n_melanoma)
     if counts[:2] == counts[2:]:
         logger.info("%s: %d benign and %d melanoma images, as published", dataset.name, *counts[:2])
+        return
+    from melanoma_tl.datasets.synthetic import are_drawn
+
+    if are_drawn(dataset.image_ids.tolist(), challenge):
         return
     missing = ", ".join(row.image_id for row in dataset.skipped[:20])
     more = f", … and {len(dataset.skipped) - 20} more in .skipped" if len(dataset.skipped) > 20 else ""

@@ -8,6 +8,7 @@ shares of the image's width, so that a lesion looks alike at every size.
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def write_challenge(
         1 + n_benign + n_melanoma
     )
     labels = np.random.default_rng(order_seed).permutation(np.repeat([False, True], [n_benign, n_melanoma])).tolist()
-    ids = [f"ISIC_{year % 10}{_SPLIT_DIGIT[split]}{number:05d}" for number in range(len(labels))]
+    ids = [f"{_id_start(challenge)}{number:05d}" for number in range(len(labels))]
     ground_truth = _format_ground_truth(ids, labels, challenge)
 
     folder = Path(folder)
@@ -173,19 +174,43 @@ def write_isbi(
         (n_validation, 2016, "test"),
         (n_test, 2017, "test"),
     ]
-    for count, year, split in sets:
-        n_melanoma = max(1, round(_MELANOMA_SHARE * count))
-        write_challenge(
-            folder,
-            year=year,
-            split=split,
-            n_benign=count - n_melanoma,
-            n_melanoma=n_melanoma,
-            size=size,
-            random_state=random_state,
-            verbose=verbose,
-        )
+    with progress(work="Draw lesions", total=n_train + n_validation + n_test, verbose=verbose) as shown:
+        for count, year, split in sets:
+            n_melanoma = max(1, round(_MELANOMA_SHARE * count))
+            write_challenge(
+                folder,
+                year=year,
+                split=split,
+                n_benign=count - n_melanoma,
+                n_melanoma=n_melanoma,
+                size=size,
+                random_state=random_state,
+                verbose=verbose,
+            )
+            shown.update(count)
     return Path(folder)
+
+
+def are_drawn(image_ids: Sequence[str], challenge: Challenge) -> bool:
+    """Return whether images were drawn by `write_challenge`, which their ids tell.
+
+    Parameters
+    ----------
+    image_ids : sequence of str
+        At least one.
+    challenge : Challenge
+        What they were read as.
+
+    Returns
+    -------
+    bool
+        False where one id is another.
+    """
+    return challenge in _DRAWN.values() and all(one.startswith(_id_start(challenge)) for one in image_ids)
+
+
+def _id_start(challenge: Challenge) -> str:
+    return f"ISIC_{challenge.year % 10}{_SPLIT_DIGIT[challenge.split]}"
 
 
 def _format_ground_truth(ids: list[str], labels: list[bool], challenge: Challenge) -> bytes:

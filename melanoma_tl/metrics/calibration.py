@@ -34,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 
+from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, check_fields, checked, choice, real
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.validation import check_scored, check_scores
@@ -137,6 +138,9 @@ class Calibration:
             If the scores are no probabilities.
         """
         return expit(logit(check_scores(y_score)) * self.slope + self.shift)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{in_html(str(self))}</p>"
 
     def __str__(self) -> str:
         """Describe it in one sentence."""

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
+from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import FLAG, INSIDE, NONE, PROBABILITY, checked, real
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.confusion import ConfusionCounts, proportion_metrics
@@ -71,6 +72,9 @@ class OperatingPoint:
     sensitivity: Metric
     specificity: Metric
     confidence: float
+
+    def _repr_html_(self) -> str:
+        return f"<p>{in_html(str(self))}</p>"
 
     def __str__(self) -> str:
         reached = [

@@ -54,7 +54,7 @@ def draw_roc(
     sklearn.metrics.RocCurveDisplay
         With ``ax_`` and ``figure_``.
     """
-    from sklearn.metrics import RocCurveDisplay
+    from melanoma_tl.plots.pictures import RocCurveDisplay
 
     ax = new_axes() if ax is None else ax
     display = RocCurveDisplay.from_predictions(
@@ -97,7 +97,7 @@ def draw_precision_recall(
     sklearn.metrics.PrecisionRecallDisplay
         With ``ax_`` and ``figure_``.
     """
-    from sklearn.metrics import PrecisionRecallDisplay
+    from melanoma_tl.plots.pictures import PrecisionRecallDisplay
 
     ax = new_axes() if ax is None else ax
     display = PrecisionRecallDisplay.from_predictions(
@@ -134,7 +134,9 @@ def draw_roc_curves(
     sklearn.metrics.RocCurveDisplay
         With ``ax_``, ``figure_`` and, in ``line_``, a list of the curves.
     """
-    from sklearn.metrics import RocCurveDisplay, roc_auc_score, roc_curve
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    from melanoma_tl.plots.pictures import RocCurveDisplay
 
     ax = new_axes(6.4, 6.0) if ax is None else ax
     points = [roc_curve(y_true, y_score) for y_true, y_score in curves.values()]
@@ -189,7 +191,7 @@ def draw_reliability(
     sklearn.calibration.CalibrationDisplay
         With ``ax_``, ``figure_`` and ``line_``.
     """
-    from sklearn.calibration import CalibrationDisplay
+    from melanoma_tl.plots.pictures import CalibrationDisplay
 
     ax = new_axes() if ax is None else ax
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")

@@ -29,6 +29,12 @@ class Display:
 
     _size: ClassVar[tuple[float, float]] = (5.6, 5.2)  # inches of a figure of its own
 
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture that a notebook shows; None before `plot`, and where pyplot shows it."""
+        from melanoma_tl.plots.pictures import draw_png
+
+        return draw_png(getattr(self, "figure_", None))
+
     def _begin(self, ax: "Axes | None") -> "Axes":
         """Remember where it is drawn: on the axes given, or on a figure of its own."""
         self.ax_ = new_axes(*self._size) if ax is None else ax

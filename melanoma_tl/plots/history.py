@@ -46,6 +46,12 @@ class HistoryDisplay:
     axes_: "NDArray[np.object_]" = field(init=False)
     figure_: "Figure" = field(init=False)
 
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture that a notebook shows; None before `plot`, and where pyplot shows it."""
+        from melanoma_tl.plots.pictures import draw_png
+
+        return draw_png(getattr(self, "figure_", None))
+
     def plot(self, axes: "Sequence[Axes] | NDArray[np.object_] | None" = None) -> Self:
         """Draw the training.
 

@@ -73,7 +73,7 @@ def draw_class_matrix(
 
 def _draw(matrix: NDArray[np.int64], classes: Sequence[str], ax: "Axes") -> "ConfusionMatrixDisplay":
     """Draw counts, shaded by share: with few images of a class the counts alone would hide its row."""
-    from sklearn.metrics import ConfusionMatrixDisplay
+    from melanoma_tl.plots.pictures import ConfusionMatrixDisplay
 
     display = ConfusionMatrixDisplay(matrix, display_labels=[in_figure(name, 24) for name in classes])
     display.plot(ax=ax, cmap="Blues", colorbar=False)

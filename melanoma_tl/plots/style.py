@@ -45,11 +45,12 @@ def new_figure(width: float, height: float) -> "Figure":
     Figure
         Without axes.
     """
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    from melanoma_tl.plots.pictures import OwnFigure
+
     # Wider margins than the default, which sets text on the very edge of the saved image.
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    return OwnFigure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
 
 
 def new_axes(width: float = 5.6, height: float = 5.2, *, columns: int = 1) -> Any:

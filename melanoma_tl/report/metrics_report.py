@@ -44,7 +44,7 @@ from melanoma_tl.report.documents import figures_of_scores, save_submission
 from melanoma_tl.report.frames import frame_report
 from melanoma_tl.report.matching import match_images
 from melanoma_tl.report.plots import ReportPlots
-from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
+from melanoma_tl.report.provenance import describe_report, find_seen, known_of, scoring, tell_origin
 from melanoma_tl.report.rows import take_scored
 from melanoma_tl.report.text import TIED_TO_PREVALENCE, list_tables
 
@@ -296,8 +296,9 @@ class MetricsReport(ReportPlots):
         >>> MetricsReport.from_estimator(LogisticRegression().fit(X, y), X, y).counts
         ConfusionCounts(tn=2, fp=0, fn=0, tp=2)
         """
-        truth, scores = score_with_truth(estimator, X, y, pos_label)
-        seen = find_seen(estimator, X)
+        with scoring(estimator, X, name):
+            truth, scores = score_with_truth(estimator, X, y, pos_label)
+            seen = find_seen(estimator, X)
         report = cls.from_scores(
             truth,
             scores,

@@ -48,7 +48,7 @@ from melanoma_tl.report.documents import save_submission
 from melanoma_tl.report.frames import frame_metrics
 from melanoma_tl.report.matching import match_images
 from melanoma_tl.report.metrics_report import MetricsReport
-from melanoma_tl.report.provenance import describe_report, find_seen, known_of, tell_origin
+from melanoma_tl.report.provenance import describe_report, find_seen, known_of, scoring, tell_origin
 from melanoma_tl.report.rows import Rows, take_scored
 from melanoma_tl.report.text import TIED_TO_PREVALENCE, cells, figures_header, rows_of
 
@@ -248,8 +248,9 @@ class MulticlassReport(Report):
             As `from_scores`.
         """
         check_reads_streams(estimator, X)
-        labels, scores = score_labelled(estimator.predict_proba, as_labels, X, y)
-        seen = find_seen(estimator, X)
+        with scoring(estimator, X, name):
+            labels, scores = score_labelled(estimator.predict_proba, as_labels, X, y)
+            seen = find_seen(estimator, X)
         report = cls.from_scores(
             labels,
             scores,

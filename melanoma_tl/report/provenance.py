@@ -5,7 +5,9 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from melanoma_tl._progress import Progress, progress
 from melanoma_tl._versions import library_versions
+from melanoma_tl.images.loading import name_of
 from melanoma_tl.metrics.estimators import patients_of
 from melanoma_tl.report.content import ReportContent
 
@@ -82,6 +84,23 @@ def known_of(estimator: Any, X: Any, name: str | None) -> dict[str, Any]:
         "skipped": getattr(X, "skipped", ()),
         "name": getattr(X, "name", "") if name is None else name,
     }
+
+
+def scoring(estimator: Any, X: Any, name: str | None) -> Progress:
+    """Show the work of a report in one line; a classifier of another library shows its own.
+
+    Parameters
+    ----------
+    estimator, X, name : object
+        As for `from_estimator`.
+
+    Returns
+    -------
+    Progress
+        To be used in a ``with`` statement.
+    """
+    verbose = estimator.verbose if hasattr(estimator, "seen_images") and hasattr(estimator, "verbose") else 0
+    return progress(work=f"Report on {name or name_of(X)}", unit="", verbose=verbose)
 
 
 def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:

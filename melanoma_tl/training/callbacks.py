@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from melanoma_tl._progress import progress
 from melanoma_tl.errors import ParameterError
 
 logger = logging.getLogger(__name__)
@@ -255,3 +256,69 @@ def _rate(optimizer: Any) -> float | None:
     """Return the learning rate, where it is a number that a callback may have changed, and not a schedule."""
     is_scheduled = isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
     return None if is_scheduled else float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
+class ShowEpochs(keras.callbacks.Callback):
+    """Show how far a stage is, and what the last epoch gave.
+
+    Parameters
+    ----------
+    epochs : int
+        Number of the last epoch.
+    steps : int
+        Steps of an epoch.
+    """
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        super().__init__()
+        self.epochs, self.steps = epochs, steps
+        self.epoch, self.last = 0, ""
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        """Open the part of the line."""
+        self.shown = progress(work="Train", total=self.epochs * self.steps, unit="step", verbose=1, delay=0)
+        self.shown.__enter__()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Go on from an epoch, which need not be the first."""
+        self.shown.n = epoch * self.steps
+        self.shown.say(f"epoch {epoch + 1}/{self.epochs}{self.last}")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Count a step."""
+        self.shown.update()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Keep what it gave for the next one."""
+        self.last = "".join(f", {text}" for text in describe_metrics({name: [v] for name, v in (logs or {}).items()}))
+
+    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
+        """Give the line back."""
+        self.shown.__exit__(None)
+
+
+def describe_metrics(history: Mapping[str, Sequence[float]]) -> list[str]:
+    """Write loss and AUC of the last epoch in words.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        As Keras keeps it.
+
+    Returns
+    -------
+    list of str
+        One text for the training images, and one for the validation images if there are any.
+
+    Examples
+    --------
+    >>> describe_metrics({"loss": [0.9, 0.41], "auc": [0.5, 0.84]})
+    ['training loss 0.410, AUC 0.840']
+    """
+    sides = {"training": "", "validation": "val_"}
+    named = {"loss": "loss", "auc": "AUC"}
+    texts = {
+        side: [f"{word} {history[before + name][-1]:.3f}" for name, word in named.items() if history.get(before + name)]
+        for side, before in sides.items()
+    }
+    return [f"{side} {', '.join(found)}" for side, found in texts.items() if found]

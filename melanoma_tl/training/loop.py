@@ -4,18 +4,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl._progress import progress
 from melanoma_tl.errors import ParameterError, TrainingError
 from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
 from melanoma_tl.training.best_epoch import BestEpoch, ExactSwap, watch_best
-from melanoma_tl.training.callbacks import NO_CALLBACKS, KeepState, UserCallbacks, read_state
+from melanoma_tl.training.callbacks import NO_CALLBACKS, KeepState, ShowEpochs, UserCallbacks, read_state
 from melanoma_tl.training.checkpoints import StageCheckpoint
 from melanoma_tl.training.keras_errors import NOT_A_NUMBER, is_no_number, is_out_of_memory
 from melanoma_tl.training.plan import TrainingPlan
@@ -192,10 +190,5 @@ def _callbacks(
     if checkpoint is not None:
         callbacks += [KeepState(users.callbacks, checkpoint.working), checkpoint.commit(history)]
     if plan.verbose:
-        from tqdm.keras import TqdmCallback
-
-        # "data_size" over "batch_size" is how this callback is told the number of steps.
-        bar = partial(progress, work="Train", verbose=plan.verbose, delay=0)
-        epochs = users.first_epoch + plan.epochs
-        callbacks.append(TqdmCallback(epochs=epochs, data_size=steps, batch_size=1, verbose=1, tqdm_class=bar))
+        callbacks.append(ShowEpochs(users.first_epoch + plan.epochs, steps))
     return callbacks

@@ -1,15 +1,14 @@
-import csv
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.challenges import CHALLENGES, get_challenge
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
+from melanoma_tl.images.decoding import SkippedRow
 
 ISBI = [entry for entry in CHALLENGES if entry.year in (2016, 2017)]  # the others: test_ground_truth.py
 
@@ -287,46 +286,17 @@ def test_a_dataset_of_labels_only_says_so(tmp_path):
         _ = dataset.paths
 
 
-def test_html_names_the_counts_and_escapes_ids():
-    dataset = ISBIDataset(["<b>"], ["x.png"], [1], name="mine")
-    assert "&lt;b&gt;" in dataset._repr_html_()
-    assert "1 melanoma" in dataset._repr_html_()
-
-
-@given(
-    st.lists(
-        st.tuples(st.from_regex(r"ISIC_[0-9]{7}", fullmatch=True), st.sampled_from(["benign", "malignant"])),
-        min_size=1,
-        unique_by=lambda row: row[0],
-    )
-)
-def test_any_table_of_ids_and_words_comes_back_as_written(tmp_path_factory, rows):
-    folder = tmp_path_factory.mktemp("table")
-    with (folder / "t.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image_id", "label"), *rows])
-    dataset = ISBIDataset.from_csv(folder / "t.csv", labels_only=True)
-    assert dataset.image_ids.tolist() == [image_id for image_id, _ in rows]
-    assert dataset.labels.tolist() == [int(word == "malignant") for _, word in rows]
-
-
-@given(st.text(max_size=200))
-def test_any_text_is_a_table_or_a_clear_error(tmp_path_factory, text):
-    folder = tmp_path_factory.mktemp("text")
-    (folder / get_challenge(2016, "test").ground_truth).write_text(text, encoding="utf-8", errors="replace")
-    try:
-        dataset = ISBIDataset.from_challenge(folder, year=2016, split="test", labels_only=True)
-    except DatasetError:
-        return
-    assert len(dataset) > 0
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize(
-    ("year", "split", "benign", "melanoma", "skipped"),
-    [(2016, "train", 718, 173, 9), (2016, "test", 304, 75, 0), (2017, "test", 483, 117, 0)],
-)
-def test_real_challenges(real_data, year, split, benign, melanoma, skipped):
-    dataset = ISBIDataset.from_challenge(real_data, year=year, split=split, on_error="skip")
-    assert dataset.class_counts == {"benign": benign, "melanoma": melanoma}
-    assert len(dataset.skipped) == skipped
-    assert len(dataset) + skipped == get_challenge(year, split).n_benign + get_challenge(year, split).n_melanoma
+def test_html_counts_classes_lesions_and_patients_and_escapes_all():
+    table = pd.DataFrame({"lesion_id": ["a", "a", "<i>"], "patient_id": ["p", "p", "p"]})
+    skipped = [SkippedRow("<u>", "", "no image <s>")]
+    dataset = ISBIDataset(["<b>", "2", "3"], ["x.png"] * 3, [1, 0, 0], name="<mine>", metadata=table, skipped=skipped)
+    html = dataset[:3]._repr_html_()
+    assert not re.search("<(?:b>&|i>|u>|s>|mine)", html)
+    cells = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in html.split("<tr>")]
+    assert ["class", "images", "lesions", "patients"] in cells
+    assert ["benign", "2", "2", "1"] in cells
+    assert ["melanoma", "1", "1", "1"] in cells
+    assert ["all", "3", "2", "1"] in cells
+    assert "1 row skipped" in html
+    assert "no image &lt;s&gt;" in html
+    assert "How it was made" in html

@@ -36,7 +36,7 @@ GROUND = "errors _parameters _progress _escaping _tables _versions _zip"
 MAY_IMPORT = {
     "errors": set(),
     "_escaping": set(),
-    "_progress": set(),
+    "_progress": {"_escaping"},
     "_versions": set(),
     "_zip": set(),
     "_parameters": {"errors"},

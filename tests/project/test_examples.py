@@ -43,7 +43,7 @@ def test_every_example_explains_itself(path, capsys):
 
 @pytest.fixture
 def quickstart(tmp_path, no_hub, caplog, capsys):
-    run("quickstart", "--out", tmp_path / "out", "--images", 40, "--input-size", 32)
+    run("quickstart", "--out", tmp_path / "out", "--images", 60, "--input-size", 32)
     return tmp_path / "out", caplog.text, capsys.readouterr().out
 
 

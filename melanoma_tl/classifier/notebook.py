@@ -1,0 +1,84 @@
+"""What a notebook shows of a fitted classifier, below its parameters."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from melanoma_tl._tables import html_table
+from melanoma_tl.errors import NotFittedError, ParameterError
+
+if TYPE_CHECKING:
+    from melanoma_tl.classifier.base import BaseClassifier
+
+
+def fitted_html(classifier: "BaseClassifier") -> str:
+    """Write what a classifier was trained on and how it decides.
+
+    Parameters
+    ----------
+    classifier : TransferClassifier or Ensemble
+        Fitted or not.
+
+    Returns
+    -------
+    str
+        A table in HTML; a sentence where it is not fitted.
+    """
+    try:
+        classifier._check_fitted()
+    except NotFittedError:
+        return "<p>Not fitted.</p>"
+    found = classifier.provenance_
+    rows = {"Members": str(found["ensemble"]["size"])} if "ensemble" in found else {}
+    rows |= {
+        title: _data(found[key])
+        for key, title in (("training_data", "Trained on"), ("validation_data", "Validated on"))
+        if found.get(key)
+    }
+    if "epochs_run" in found:
+        rows["Epochs"] = str(found["epochs_run"])
+    if "interrupted_by" in found:
+        rows["Interrupted by"] = str(found["interrupted_by"])
+    rows["Weights at the start"] = _weights(found.get("weights"))
+    rows["Classes"] = ", ".join(
+        f"{one} (melanoma)" if one == classifier.pos_label_ and str(one) != "melanoma" else str(one)
+        for one in classifier.classes_.tolist()
+    )
+    if len(classifier.classes_) == 2:
+        rows |= _decision(classifier)
+    table = html_table(["", "fitted"], [list(row) for row in rows.items() if row[1]])
+    return f'<div style="margin-top: .6em">{table}</div>'
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{count:,} {name}" for name, count in data["counts"].items())
+    skipped = f"; {data['skipped']:,} left out" if data["skipped"] else ""
+    return f"{data['name']}: {sum(data['counts'].values()):,} images ({counts}){skipped}"
+
+
+def _weights(weights: Any) -> str:
+    if isinstance(weights, Mapping):
+        return str(weights.get("path", ""))
+    return "" if weights is None else str(weights)
+
+
+def _decision(classifier: "BaseClassifier") -> dict[str, str]:
+    """Return threshold and calibration in words."""
+    try:
+        point = classifier.operating_point_
+        threshold = f"{point.threshold:.4g}, chosen by {point.rule} on {_images(point.counts)} images"
+    except NotFittedError:
+        threshold = f"{classifier.threshold_:.4g}, not chosen on images"
+    except ParameterError as error:
+        threshold = f"not valid: {error}"
+    try:
+        found = classifier.calibration_
+        calibration = f"{found.method}, slope {found.slope:.3g}, intercept {found.intercept:.3g}"
+        if found.n_benign is not None and found.n_melanoma is not None:
+            calibration += f", on {found.n_benign + found.n_melanoma:,} images"
+    except NotFittedError:
+        calibration = "none"
+    return {"Threshold": threshold, "Calibration": calibration}
+
+
+def _images(counts: Any) -> str:
+    return f"{counts.tn + counts.fp + counts.fn + counts.tp:,}"

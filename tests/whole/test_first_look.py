@@ -1,0 +1,56 @@
+"""The first notebook, run in a real kernel: what a newcomer sees, and nothing else."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from conftest import only_tensorflow
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "first_look.ipynb"
+PICTURES = {"report.plot_roc()", "report.plot_examples(2)"}
+LONG = {"classifier.fit(train)": "Train: logistic regression, training loss "}
+"""Calls that always take longer than what is worth a line, and how the line begins."""
+
+nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed, which reads notebooks")
+
+
+def cells(notebook):
+    return {cell.source.splitlines()[-1]: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def check(notebook):
+    """Look at all outputs: one line of progress a call, pictures, tables, and nothing that is not ours."""
+    for last, outputs in cells(notebook).items():
+        kinds = [output.output_type for output in outputs]
+        assert "error" not in kinds
+        assert "stream" not in kinds, f"{last}: {outputs}"
+        shown = [output.data for output in outputs if output.output_type == "display_data"]
+        assert all(re.fullmatch(r"[A-Z].*\d:\d\d", data["text/plain"]) for data in shown), shown
+        assert len(shown) <= 1, last
+        if last in LONG:
+            assert shown[0]["text/plain"].startswith(LONG[last])
+        (result,) = [output.data for output in outputs if output.output_type == "execute_result"]
+        assert ("image/png" in result) == (last in PICTURES), last
+        assert "image/png" in result or "text/html" in result or "object at" not in result["text/plain"]
+
+
+def test_the_notebook_that_is_shown_is_small_and_whole():
+    check(nbformat.read(NOTEBOOK, 4))
+    assert NOTEBOOK.stat().st_size < 500_000
+    assert not re.search(r"/(?:tmp|work|home|root)/", NOTEBOOK.read_text(encoding="utf-8"))
+
+
+@only_tensorflow
+@pytest.mark.slow
+def test_the_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed, which runs notebooks")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed, which runs notebooks")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    monkeypatch.setenv("MELANOMA_TL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(NOTEBOOK.parents[2]), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(NOTEBOOK, 4)
+    nbclient.NotebookClient(
+        notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    check(notebook)
