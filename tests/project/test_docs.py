@@ -94,10 +94,41 @@ def check_explaining(names):
     assert {"covered.png", "maps.png", "report.html"} <= {path.name for path in Path().iterdir()}
 
 
-def check_home(names):
-    assert names["report"].to_dict()["auc"]["n"] == 20
+def check_choosing(names):
+    assert {*names["auc"]} == {"mobilenetv3small", "mobilenetv2"}
+    assert all(auc.n == 60 for auc in names["auc"].values())
+    assert "auc" in names["comparison"].differences
+    assert Path("new.html").is_file()
+
+
+def check_coming_from(names):
+    assert names["probabilities"].shape == (20, 2)
+    assert names["search"].best_params_["class_weight"] in (None, "balanced")
+
+
+def check_folder(names):
+    assert names["dataset"].class_counts == {"benign": 20, "melanoma": 20}
+    assert names["report"].to_dict()["auc"]["n"] == len(names["test"])
+    assert Path("report.html").is_file()
+
+
+def check_getting_started(names):
+    assert names["report"].to_dict()["auc"]["n"] == len(names["test"])
+    assert names["report"].threshold == names["again"].threshold_ == names["point"].threshold
     assert Path("report.html").is_file()
     assert Path("melanoma.keras").is_file()
+
+
+def check_methods(names):
+    assert "one archive" in Path("report.html").read_text(encoding="utf-8").lower()
+    assert names["report"].provenance["operating_point"]["rule"] == "sensitivity at least 0.9"
+
+
+def check_patients(names):
+    assert not names["shared"]
+    assert names["by_diagnosis"].classes == ("melanoma", "nevus", "seborrheic keratosis")
+    assert "Subgroups" in Path("melanoma.html").read_text(encoding="utf-8")
+    assert Path("diagnoses.html").is_file()
 
 
 def check_keeping(names):
