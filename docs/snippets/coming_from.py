@@ -15,7 +15,7 @@ from melanoma_tl import Optimizer, Stage, TransferClassifier
 
 clf = TransferClassifier(
     "vgg19",
-    stages=[Stage(epochs=1), Stage(trainable_from=1, epochs=1)],
+    stages=[Stage(epochs=1), Stage(trainable_from="block5_conv1", epochs=1)],
     optimizer=Optimizer("adam"),
     learning_rate=1e-4,
     class_weight="balanced",
@@ -29,8 +29,8 @@ from melanoma_tl import Augmenter, Probe
 
 clf = TransferClassifier(
     "vgg19",
-    stages=[Probe(), Stage(trainable_from=1, warmup=0.25, schedule="cosine")],
-    augmenter=Augmenter(horizontal_flip=True),
+    stages=[Probe(), Stage(trainable_from="block5_conv1", schedule="cosine")],
+    augmenter=Augmenter(horizontal_flip=True, views=4),
     epochs=1,
 )
 found = clf.find_learning_rate(train)

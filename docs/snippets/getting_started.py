@@ -1,4 +1,4 @@
-"""The walk of "Getting started", on drawn lesions where data/isbi is missing."""
+"""The walk of "Getting started": drawn lesions where data/isbi is missing."""
 
 from pathlib import Path
 
@@ -15,9 +15,7 @@ def download():
 
 
 if not Path("data/isbi").exists():
-    write_isbi(
-        "data/isbi", n_train=300, n_validation=150, n_test=60, size=64
-    )
+    write_isbi("data/isbi", n_train=300, n_validation=150, n_test=60, size=64)
 
 # --8<-- [start:read]
 from melanoma_tl import ISBIDataset

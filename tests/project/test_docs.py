@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from conftest import only_tensorflow
 
 from melanoma_tl import ISBIDataset, list_backbones
 from melanoma_tl.backbones import PretrainedWeights
-from melanoma_tl.datasets.challenges import CHALLENGES
+from melanoma_tl.datasets.challenges import CHALLENGES, get_challenge
 from melanoma_tl.recipes import get_recipe
 
 REPOSITORY = Path(__file__).parents[2]
@@ -287,6 +288,23 @@ def test_every_python_example_is_cut_from_a_script_that_runs():
             assert f"[start:{section}]" in (REPOSITORY / path).read_text(encoding="utf-8")
 
 
+def test_the_download_of_getting_started_names_sets_that_can_be_downloaded(monkeypatch):
+    """Downloads themselves are tested against a server; here, that the lines that are shown ask for the sets that follow."""
+    asked = []
+    monkeypatch.setattr(ISBIDataset, "download", lambda root, *, year, split: asked.append((year, split)))
+    page = (DOCS / "snippets" / "getting_started.py").read_text(encoding="utf-8")
+    lines = page.partition("[start:download]\n")[2].partition("    # --8<--")[0]
+    exec(textwrap.dedent(lines), {})
+    assert asked == [(2016, "train"), (2016, "test"), (2017, "test")]
+    assert all(get_challenge(*of).downloads for of in asked)
+
+
+def test_the_walk_of_getting_started_is_short():
+    page = (DOCS / "snippets" / "getting_started.py").read_text(encoding="utf-8")
+    shown = re.findall(r"\[start:\w+\]\n(.*?)\n *# --8<-- \[end", page, flags=re.S)
+    assert len([line for block in shown for line in block.splitlines() if line.strip()]) <= 40
+
+
 def test_the_table_of_challenges_has_the_numbers_of_the_code():
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
@@ -333,6 +351,8 @@ def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(tmp_path):
     assert not list(tmp_path.rglob("*.py"))
     reference = (tmp_path / "reference" / "classifier" / "index.html").read_text(encoding="utf-8")
     assert "&#34;published&#34;}, PooledHead, callable" in reference
+    signature = re.sub(r"<[^>]*>", "", reference)
+    assert re.search(r"\n    backbone=(\"|&quot;|&#34;)vgg19\1,\n    \*,\n", signature), "one parameter a line"
     for page in pages:
         text = page.read_text(encoding="utf-8")
         fetched = re.findall(r"<(?:script|img|iframe|source)[^>]*\ssrc=\"?([^\s\">]+)", text)
