@@ -1,4 +1,4 @@
-"""The walk of "Getting started": drawn lesions where data/isbi is missing."""
+"""The walk of "Getting started", drawn where data/isbi is missing."""
 
 from pathlib import Path
 

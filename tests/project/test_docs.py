@@ -289,7 +289,7 @@ def test_every_python_example_is_cut_from_a_script_that_runs():
 
 
 def test_the_download_of_getting_started_names_sets_that_can_be_downloaded(monkeypatch):
-    """Downloads themselves are tested against a server; here, that the lines that are shown ask for the sets that follow."""
+    """Downloads are tested against a server; here, that the lines on the page ask for the sets that follow."""
     asked = []
     monkeypatch.setattr(ISBIDataset, "download", lambda root, *, year, split: asked.append((year, split)))
     page = (DOCS / "snippets" / "getting_started.py").read_text(encoding="utf-8")
