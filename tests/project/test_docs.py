@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from conftest import only_tensorflow
 
 from melanoma_tl import ISBIDataset, list_backbones
 from melanoma_tl.backbones import PretrainedWeights
-from melanoma_tl.datasets.challenges import CHALLENGES
+from melanoma_tl.datasets.challenges import CHALLENGES, get_challenge
 from melanoma_tl.recipes import get_recipe
 
 REPOSITORY = Path(__file__).parents[2]
@@ -95,10 +96,41 @@ def check_explaining(names):
     assert {"covered.png", "maps.png", "report.html"} <= {path.name for path in Path().iterdir()}
 
 
-def check_home(names):
-    assert names["report"].to_dict()["auc"]["n"] == 20
+def check_choosing(names):
+    assert {*names["auc"]} == {"mobilenetv3small", "mobilenetv2"}
+    assert all(auc.n == 60 for auc in names["auc"].values())
+    assert "auc" in names["comparison"].differences
+    assert Path("new.html").is_file()
+
+
+def check_coming_from(names):
+    assert names["probabilities"].shape == (20, 2)
+    assert names["search"].best_params_["class_weight"] in (None, "balanced")
+
+
+def check_folder(names):
+    assert names["dataset"].class_counts == {"benign": 20, "melanoma": 20}
+    assert names["report"].to_dict()["auc"]["n"] == len(names["test"])
+    assert Path("report.html").is_file()
+
+
+def check_getting_started(names):
+    assert names["report"].to_dict()["auc"]["n"] == len(names["test"])
+    assert names["report"].threshold == names["again"].threshold_ == names["point"].threshold
     assert Path("report.html").is_file()
     assert Path("melanoma.keras").is_file()
+
+
+def check_methods(names):
+    assert "one archive" in Path("report.html").read_text(encoding="utf-8").lower()
+    assert names["report"].provenance["operating_point"]["rule"] == "sensitivity at least 0.9"
+
+
+def check_patients(names):
+    assert not names["shared"]
+    assert names["by_diagnosis"].classes == ("melanoma", "nevus", "seborrheic keratosis")
+    assert "Subgroups" in Path("melanoma.html").read_text(encoding="utf-8")
+    assert Path("diagnoses.html").is_file()
 
 
 def check_keeping(names):
@@ -265,6 +297,23 @@ def test_every_python_example_is_cut_from_a_script_that_runs():
             assert f"[start:{section}]" in (REPOSITORY / path).read_text(encoding="utf-8")
 
 
+def test_the_download_of_getting_started_names_sets_that_can_be_downloaded(monkeypatch):
+    """Downloads are tested against a server; here, that the lines on the page ask for the sets that follow."""
+    asked = []
+    monkeypatch.setattr(ISBIDataset, "download", lambda root, *, year, split: asked.append((year, split)))
+    page = (DOCS / "snippets" / "getting_started.py").read_text(encoding="utf-8")
+    lines = page.partition("[start:download]\n")[2].partition("    # --8<--")[0]
+    exec(textwrap.dedent(lines), {})
+    assert asked == [(2016, "train"), (2016, "test"), (2017, "test")]
+    assert all(get_challenge(*of).downloads for of in asked)
+
+
+def test_the_walk_of_getting_started_is_short():
+    page = (DOCS / "snippets" / "getting_started.py").read_text(encoding="utf-8")
+    shown = re.findall(r"\[start:\w+\]\n(.*?)\n *# --8<-- \[end", page, flags=re.S)
+    assert len([line for block in shown for line in block.splitlines() if line.strip()]) <= 40
+
+
 def test_the_table_of_challenges_has_the_numbers_of_the_code():
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
@@ -311,6 +360,8 @@ def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(tmp_path):
     assert not list(tmp_path.rglob("*.py"))
     reference = (tmp_path / "reference" / "classifier" / "index.html").read_text(encoding="utf-8")
     assert "&#34;published&#34;}, PooledHead, callable" in reference
+    signature = re.sub(r"<[^>]*>", "", reference)
+    assert re.search(r"\n    backbone=(\"|&quot;|&#34;)vgg19\1,\n    \*,\n", signature), "one parameter a line"
     for page in pages:
         text = page.read_text(encoding="utf-8")
         fetched = re.findall(r"<(?:script|img|iframe|source)[^>]*\ssrc=\"?([^\s\">]+)", text)
