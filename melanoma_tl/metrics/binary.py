@@ -202,7 +202,7 @@ def score_metrics(
     from all of them; the others within each class, which keeps the class sizes.
 
     The percentile bootstrap cannot see errors that did not occur: where every image
-    is called right, F1 has the interval [1, 1], whatever the n. The number of resamples
+    is classified correctly, F1 has the interval [1, 1], whatever the n. The number of resamples
     limits the precision of the ends to about
     0.002 at the default.
 

@@ -34,9 +34,9 @@ class MulticlassMetrics(NamedTuple):
     Attributes
     ----------
     balanced_accuracy : Metric
-        Mean over the classes of the share of their images that are called right [1]_.
+        Mean over the classes of the share of their images that are classified correctly [1]_.
     accuracy : Metric
-        Share of all images that are called right.
+        Share of all images that are classified correctly.
     macro : dict of str to Metric
         For each name in `AVERAGED`, the mean over the classes of the metric of
         one against the rest; NaN where it is undefined for one of them.

@@ -137,7 +137,7 @@ def test_links_lead_somewhere(page):
     names = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(names) == len(set(names))
     targets = {attributes["href"][1:] for tag, attributes in elements if tag == "a"}
-    assert {"summary", "metrics", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
+    assert {"facts", "metrics", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
     assert targets <= set(names)
 
 
@@ -145,7 +145,7 @@ def test_the_card_has_every_heading_and_says_what_is_not_stated(page):
     text = page.read_text(encoding="utf-8")
     for heading in CARD.values():
         assert f"<dt>{heading}</dt>" in text
-    for stated in ("Approved by nobody.", "See Subgroups.", "not a medical device", "ISBI 2016", "backbone=vgg19"):
+    for stated in ("Approved by nobody.", "See Subgroups.", "not a medical device", "ISBI 2016", "backbone: vgg19"):
         assert stated in text
     assert text.count("Not stated.") == 5  # use, reference standard, explainability, limitations, availability
 
