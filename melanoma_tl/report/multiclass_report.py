@@ -649,7 +649,8 @@ class MulticlassReport(Report):
             yield DrawnFigure(
                 "examples",
                 "Most confident errors of each class",
-                "Photographs in a row for each class: misclassified images, those with the highest scores of the predicted class.",
+                "Photographs in a row for each class: its misclassified images with the highest scores of the "
+                "predicted class.",
                 self.plot_examples(),
             )
 
