@@ -11,6 +11,10 @@ from melanoma_tl._escaping import in_column, in_html, in_markdown, visible
 Row = Sequence[str]
 
 # Bounded, so that a cell of many digits takes no longer than one of many letters.
+_DIGITS = r"[+-]?\d[\d.,]{0,20}"
+_NUMBER = re.compile(
+    rf"-|undefined|(?:[A-Z]{{2}} |< )?{_DIGITS}(?: ?%)?(?: {_DIGITS})?(?:(?: to |-){_DIGITS})?(?: \([^()]{{1,80}}\))?"
+)
 _WHOLE = re.compile(r"\b[\d.]{1,12}-\d[^\s&]{0,12}|to [+-]?\d[^\s&]{0,12}|&lt; [^\s&]{1,12}")
 
 
@@ -93,8 +97,8 @@ def markdown_list(lines: Sequence[str]) -> str:
     return "\n".join(f"- {in_markdown(line)}" for line in lines)
 
 
-def html_table(header: Row, rows: Sequence[Row]) -> str:
-    """Write a table as HTML; the first cell of a row is its heading.
+def html_table(header: Row, rows: Sequence[Row], *, caption: str = "") -> str:
+    """Write a table as HTML; the first cell of a row is its heading, and columns of numbers end flush right.
 
     Parameters
     ----------
@@ -102,6 +106,8 @@ def html_table(header: Row, rows: Sequence[Row]) -> str:
         One title a column.
     rows : sequence of sequence of str
         The cells; they are escaped.
+    caption : str, default=""
+        What it shows, set above; escaped too.
 
     Returns
     -------
@@ -113,12 +119,21 @@ def html_table(header: Row, rows: Sequence[Row]) -> str:
     >>> html_table(["metric", "value"], [["AUC", "<0.5"]])[:49]
     '<table><thead><tr><th scope="col">metric</th><th '
     """
-    titles = "".join(f'<th scope="col">{in_html(title)}</th>' for title in header)
+    styles = ["", *map(_alignment, list(zip(*rows, strict=True))[1:] or [()] * (len(header) - 1))]
+    titles = "".join(
+        f'<th scope="col"{style}>{in_html(title)}</th>' for title, style in zip(header, styles, strict=True)
+    )
     lines = []
     for first, *others in rows:
-        cells = "".join(f"<td>{_cell(cell)}</td>" for cell in others)
+        cells = "".join(f"<td{style}>{_cell(cell)}</td>" for cell, style in zip(others, styles[1:], strict=True))
         lines.append(f'<tr><th scope="row">{in_html(first)}</th>{cells}</tr>')
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    titled = f"<caption>{in_html(caption)}</caption>" if caption else ""
+    return f"<table>{titled}<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _alignment(column: Row) -> str:
+    """Return the attribute of a column: points stand below each other where there are as many decimals."""
+    return ' style="text-align: right"' if column and all(map(_NUMBER.fullmatch, column)) else ""
 
 
 def _cell(text: str) -> str:

@@ -201,7 +201,7 @@ def score_metrics(
     others within each class, which keeps the class sizes.
 
     The percentile bootstrap cannot account for errors that did not occur: where every image
-    is predicted correctly, F1 has the interval [1, 1], whatever the n. With the default number
+    is classified correctly, F1 has the interval [1, 1], whatever the n. With the default number
     of resamples, the ends of the intervals vary by about 0.002 from seed to seed.
 
     Examples

@@ -34,9 +34,9 @@ class MulticlassMetrics(NamedTuple):
     Attributes
     ----------
     balanced_accuracy : Metric
-        Mean over the classes of the share of their images that are predicted correctly [1]_.
+        Mean over the classes of the share of their images that are classified correctly [1]_.
     accuracy : Metric
-        Share of all images that are predicted correctly.
+        Share of all images that are classified correctly.
     macro : dict of str to Metric
         For each name in `AVERAGED`, the mean over the classes of the one-against-rest
         metric; NaN where it is undefined for one of them.

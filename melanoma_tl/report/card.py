@@ -202,7 +202,7 @@ _KNOWN: Mapping[str, Callable[[ReportContent], str]] = {
     "threshold_and_calibration": _threshold_and_calibration,
     "independence": _independence,
     "sample_size": _sample_size,
-    "performance": lambda _: "See Metrics and Plots above; each metric has an interval and its n.",
+    "performance": lambda _: "See the numbers, tables and plots above; each metric has an interval and its n.",
     "fairness": lambda report: _see(report, "Subgroups"),
     "explainability": lambda report: _see(report, "Explanations", "ShortcutCheck"),
 }

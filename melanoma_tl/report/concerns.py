@@ -11,6 +11,9 @@ from melanoma_tl.metrics.metric import COLLAPSED, LABELS, Metric, describe
 from melanoma_tl.report.content import ReportContent
 from melanoma_tl.report.provenance import how_seen
 
+NOTHING_FOUND = "Nothing was found that speaks against these metrics"
+"""How the only sentence begins where there is no concern."""
+
 _TARGET = re.compile(r"(sensitivity|specificity) at least ([0-9.e-]+)")
 """How `choose_threshold` writes the rules that name a target."""
 
@@ -45,7 +48,7 @@ def list_concerns(report: ReportContent) -> list[str]:
         if concerns is not None:
             looked_at.append(check.looked_at)
             found += concerns
-    return found or [f"Nothing was found that speaks against these metrics; looked at: {', '.join(looked_at)}"]
+    return found or [f"{NOTHING_FOUND}; looked at: {', '.join(looked_at)}"]
 
 
 def _leakage(report: ReportContent) -> list[str] | None:
@@ -71,9 +74,9 @@ def _one_class(report: ReportContent) -> list[str]:
     called = [name for name, n in calls.items() if n]
     if len(called) > 1:
         never = [name for name in calls if name not in called]
-        return [f"No image is called {' or '.join(never)}: the sensitivity for it is 0"] if never else []
-    what = f"CALLED {called[0].upper()}" if called else "WITHOUT A CALL"
-    return [f"EVERY IMAGE IS {what}: metrics that count calls say nothing of the scores"]
+        return [f"No image is predicted {' or '.join(never)}: the sensitivity for it is 0"] if never else []
+    what = f"PREDICTED {called[0].upper()}" if called else "WITHOUT A PREDICTED CLASS"
+    return [f"EVERY IMAGE IS {what}: metrics that count predictions say nothing of the scores"]
 
 
 def _target(report: ReportContent) -> list[str] | None:
@@ -177,7 +180,7 @@ def _few_intervals(report: ReportContent) -> list[str]:
 _CHECKS = (
     _Check("images that the model was fitted or tuned with", _leakage),
     _Check("what was attached", _findings),
-    _Check("whether both classes are called", _one_class),
+    _Check("whether each class is predicted", _one_class),
     _Check("the target of the threshold", _target),
     _Check("whether the AUC is above chance", _no_better_than_chance),
     _Check("the number of images of each class", _few),

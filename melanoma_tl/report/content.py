@@ -36,7 +36,7 @@ class Table(NamedTuple):
 
 
 class DrawnFigure(NamedTuple):
-    """A metric of a report.
+    """A figure of a report.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class ScoredReport(Protocol):
     class_names : tuple of str
         What the two classes are called.
     counts : ConfusionCounts
-        How many images of each class are called what.
+        How many images of each class are predicted to be of each.
     named_metrics : mapping of str to Metric
         Every metric, by its name for readers.
     metrics, calibration : mapping of str to Metric
@@ -136,7 +136,7 @@ class ReportContent(ABC):
     @property
     @abstractmethod
     def class_calls(self) -> Mapping[str, int]:
-        """How many images are called each class."""
+        """How many images are predicted to be of each class."""
 
     @property
     @abstractmethod
@@ -155,12 +155,22 @@ class ReportContent(ABC):
 
     @property
     @abstractmethod
+    def key_numbers(self) -> Mapping[str, Metric]:
+        """The six or fewer that open the page, each by a name that says what it holds for."""
+
+    @property
+    @abstractmethod
+    def outcome(self) -> str:
+        """What the classifier got right and wrong, in a sentence or two of plain numbers."""
+
+    @property
+    @abstractmethod
     def rule(self) -> str:
-        """When an image is called what, and where that rule is from; empty where it is not known."""
+        """Which class is predicted when, and where that rule is from; empty where it is not known."""
 
     @abstractmethod
     def statements(self) -> list[str]:
-        """Return what the metrics rest on: the images, and when they are called what.
+        """Return what the metrics rest on: the images, and which class is predicted when.
 
         Returns
         -------

@@ -407,6 +407,26 @@ class MetricsReport(ReportPlots):
         return {LABELS[name]: self.metrics[name] for name in _HEADLINES if name in self.metrics}
 
     @property
+    def key_numbers(self) -> Mapping[str, Metric]:
+        """The headlines, and the predictive values at the prevalence of the test images, by their display names."""
+        at = f"at {100 * self.prevalence:.1f} % {self.class_names[1]}"
+        return {**self.headlines, f"PPV {at}": self.metrics["precision"], f"NPV {at}": self.metrics["npv"]}
+
+    @property
+    def outcome(self) -> str:
+        """Melanomas found, false alarms, and what the AUC means, in sentences."""
+        tn, fp, fn, tp = self.counts
+        benign, melanoma = self.class_names
+        told = (
+            f"It found {tp} of {tp + fn} {melanoma} images ({100 * tp / (tp + fn):.0f} %) and wrongly called "
+            f"{fp} of {tn + fp} {benign} images {melanoma} ({100 * fp / (tn + fp):.0f} %)."
+        )
+        if "auc" not in self.metrics:
+            return told
+        ranked = f"scores the {melanoma} image higher in {100 * self.metrics['auc'].value:.0f} % of pairs"
+        return f"{told} Shown one image of each class, it {ranked}; guessing would in 50 %."
+
+    @property
     def rule(self) -> str:
         """The rule by which an image is predicted melanoma, and the origin of the threshold."""
         if self.threshold is None:
@@ -416,7 +436,7 @@ class MetricsReport(ReportPlots):
         if point:
             n = sum(point["confusion_matrix"].values())
             origin = f"chosen on {n} images with tune_threshold, by the rule: {point['rule']}"
-        return f"An image is called {self.class_names[1]} when its score is above {self.threshold:.4g}, {origin}."
+        return f"An image is predicted {self.class_names[1]} when its score is above {self.threshold:.4g}, {origin}."
 
     def statements(self) -> list[str]:
         """Return statements on the basis of the metrics: images, threshold and prevalence.

@@ -295,9 +295,26 @@ class MulticlassReport(Report):
         return dict(list(self._together.items())[:3])
 
     @property
+    def key_numbers(self) -> Mapping[str, Metric]:
+        """The headlines, and the AUC of the class that is told from the rest worst, by their display names."""
+        worst = min(self.against_rest, key=lambda name: self.against_rest[name].metrics["auc"].value)
+        return {**self.headlines, f"Lowest AUC: {worst} against the rest": self.against_rest[worst].metrics["auc"]}
+
+    @property
+    def outcome(self) -> str:
+        """Images whose class was named rightly, and the class that was missed most often, in sentences."""
+        right, sizes = self.confusion_matrix.diagonal(), np.array(list(self.class_sizes.values()))
+        worst = int(np.argmin(right / sizes))
+        found = f"{right[worst]} of {sizes[worst]} images recognised ({100 * right[worst] / sizes[worst]:.0f} %)"
+        return (
+            f"It named the right class of {right.sum()} of {sizes.sum()} images "
+            f"({100 * right.sum() / sizes.sum():.0f} %); the hardest class was {self.classes[worst]}, with {found}."
+        )
+
+    @property
     def rule(self) -> str:
         """The rule by which a class is predicted."""
-        return "An image is called what has its highest score, and nothing where several classes share it."
+        return "The predicted class is the one with the highest score; there is none if several classes share it."
 
     def statements(self) -> list[str]:
         """Return statements on the basis of the metrics: images, predictions and the shares of the classes.
@@ -309,9 +326,11 @@ class MulticlassReport(Report):
         """
         n, n_called = len(self.y_true), int(self.confusion_matrix.sum())
         classes = ", ".join(f"{size} {name}" for name, size in self.class_sizes.items())
-        told = [f"{n} images: {classes}; {len(self.skipped)} skipped; each is called what has its highest score"]
+        told = [
+            f"{n} images: {classes}; {len(self.skipped)} skipped; the predicted class is the one with the highest score"
+        ]
         if n_called < n:
-            told.append(f"{n - n_called} images are called nothing: several classes share their highest score")
+            told.append(f"{n - n_called} images have no predicted class: several classes share their highest score")
         shares = f"{TIED_TO_PREVALENCE[:1].upper()}{TIED_TO_PREVALENCE[1:]}"
         return [
             *told,
@@ -338,7 +357,7 @@ class MulticlassReport(Report):
         return [
             Table("All classes", figures_header(self.confidence), rows_of(self._together)),
             Table("Each class against the rest", ["class", "images", *(LABELS[name] for name in _SHOWN)], of_classes),
-            Table("Confusion matrix", ["truth", *(f"called {name}" for name in self.classes)], matrix),
+            Table("Confusion matrix", ["truth", *(f"predicted {name}" for name in self.classes)], matrix),
         ]
 
     def figures_to_dict(self) -> dict[str, Any]:
@@ -588,10 +607,10 @@ class MulticlassReport(Report):
         """
         wrong = self.confusion_matrix.sum(axis=1) - self.confusion_matrix.diagonal()
         titled = {
-            f"{name}\n({n_wrong} called otherwise)": shown
+            f"{name}\n({n_wrong} misclassified)": shown
             for (name, shown), n_wrong in zip(self.examples(n).items(), wrong, strict=True)
         }
-        return draw_examples(titled, columns=n, title="Most confident errors of each class, and what they were called")
+        return draw_examples(titled, columns=n, title="Most confident errors of each class, with the predicted class")
 
     def draw_all(self) -> Iterator[DrawnFigure]:
         """Draw every figure that this report can draw, one by one, so that only one is in memory at a time.
@@ -615,7 +634,10 @@ class MulticlassReport(Report):
             for n, (name, size) in zip(self.confusion_matrix.diagonal(), self.class_sizes.items(), strict=True)
         )
         yield DrawnFigure(
-            "confusion_matrix", "Confusion matrix", f"Called right: {right}.", self.plot_confusion_matrix().figure_
+            "confusion_matrix",
+            "Confusion matrix",
+            f"Classified correctly: {right}.",
+            self.plot_confusion_matrix().figure_,
         )
         for name, title, metrics, draw in (
             ("metrics", "All classes", self._together, self.plot_metrics),
@@ -628,7 +650,8 @@ class MulticlassReport(Report):
             yield DrawnFigure(
                 "examples",
                 "Most confident errors of each class",
-                "Photographs in a row for each class: images of it that were called another with the highest scores.",
+                "Photographs in a row for each class: its misclassified images with the highest scores of the "
+                "predicted class.",
                 self.plot_examples(),
             )
 

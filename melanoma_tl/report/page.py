@@ -11,14 +11,26 @@ from melanoma_tl._escaping import lines_visible, visible
 from melanoma_tl._tables import html_table
 from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.card import fill_card
+from melanoma_tl.report.concerns import NOTHING_FOUND, list_concerns
 from melanoma_tl.report.content import ReportContent
-from melanoma_tl.report.text import NOTICE, is_drawing, list_facts, list_skipped, list_sources, one_line, write_title
+from melanoma_tl.report.text import (
+    NOTICE,
+    is_drawing,
+    list_facts,
+    list_skipped,
+    list_sources,
+    one_line,
+    state_test,
+    write_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 _WIDEST_CHART = 6.5  # inches: the letters of a wider one cannot be read on a phone
+_HALF = 5  # columns of a table that fits beside another one
+_FIRST = 4  # plots that stand beside the key numbers: a report draws the most important ones first
 
 
 class Picture(NamedTuple):
@@ -27,7 +39,7 @@ class Picture(NamedTuple):
     Attributes
     ----------
     title : str
-        What stands above.
+        What it is; the drawing itself has a title too, and so it is not written above it.
     alt : str
         What it shows, for those who cannot see it.
     source : str
@@ -82,24 +94,36 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
     """
     import jinja2
 
+    first_concern, *_ = list_concerns(report)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_show_text
     )
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     entries = fill_card(report, card)  # a typing error in the card shall not cost the time of the figures
+    pictures = list(_pictures(report))
+    first = [picture for picture in pictures if picture.least_width is None][:_FIRST]
     return template.render(
         title=write_title(report),
         notice=NOTICE,
         created=report.provenance["created"],
-        headlines=list(_headlines(report)),
-        facts=list_facts(report),
-        tables=[(table.title, html_table(table.header, table.rows)) for table in report.tables()],
-        pictures=list(_pictures(report)),
+        verdict=f"{state_test(report)} {report.outcome}",
+        concern=first_concern,
+        is_concern=not first_concern.startswith(NOTHING_FOUND),
+        numbers=list(_key_numbers(report)),
+        first_pictures=first,
+        facts=[fact for fact in list_facts(report) if fact != first_concern],
+        tables=[
+            (table.title, html_table(table.header, table.rows, caption=table.title), len(table.header) > _HALF)
+            for table in report.tables()
+        ],
+        pictures=[picture for picture in pictures if picture not in first],
         sections=[_section(title, content) for title, content in report.findings],
-        data=html_table(["data", "what is known"], list(_data_rows(report))),
+        data=html_table(["images", "what is known"], list(_data_rows(report)), caption="Images"),
         skipped=list_skipped(report),
         card=entries,
-        provenance=html_table(["what", "value"], [list(line) for line in list_sources(report)]),
+        provenance=html_table(
+            ["what", "value"], [list(line) for line in list_sources(report)], caption="How the scores were made"
+        ),
     )
 
 
@@ -108,9 +132,9 @@ def _show_text(value: Any) -> Any:
     return visible(value) if type(value) is str else value
 
 
-def _headlines(report: ReportContent) -> Iterator[tuple[str, str, str]]:
+def _key_numbers(report: ReportContent) -> Iterator[tuple[str, str, str]]:
     """Name, value and interval of what to look at first."""
-    for name, metric in report.headlines.items():
+    for name, metric in report.key_numbers.items():
         value, _, interval = describe(metric, report.confidence).partition(" (")
         yield name, value, interval.rstrip(")").replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
@@ -123,7 +147,8 @@ def _pictures(report: ReportContent) -> Iterator[Picture]:
             yield _photographs(drawn.title, drawn.alt, drawn.figure)
         else:
             wide = drawn.figure.get_figwidth() > _WIDEST_CHART
-            yield Picture(drawn.title, drawn.alt, _embed(drawn.figure, "svg"), _points(drawn.figure) if wide else None)
+            alt = f"{drawn.title}. {drawn.alt}"
+            yield Picture(drawn.title, alt, _embed(drawn.figure, "svg"), _points(drawn.figure) if wide else None)
 
 
 def _photographs(title: str, alt: str, figure: "Figure") -> Picture:
@@ -169,11 +194,11 @@ def _draw(content: Any) -> Any:
 
 def _data_rows(report: ReportContent) -> Iterator[list[str]]:
     """Return what is known of the images that the model was made with and judged on."""
-    yield ["test", one_line(report.provenance["test_data"])]
+    yield ["test images", one_line(report.provenance["test_data"])]
     for key in ("training_data", "validation_data"):
         known = report.provenance["model"].get(key)
         if known is not None:
-            yield [key.removesuffix("_data"), one_line(known)]
+            yield [key.replace("_data", " images"), one_line(known)]
     if "seen_by_the_model" in report.provenance:
         seen = report.provenance["seen_by_the_model"]
         yield ["test images that the model was fitted or tuned with", "not known" if seen is None else one_line(seen)]

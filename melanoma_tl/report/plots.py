@@ -277,7 +277,7 @@ class ReportPlots(ReportData):
         yield DrawnFigure(
             "confusion_matrix",
             "Confusion matrix",
-            f"Of {tn + fp} benign images {tn} were called benign, of {fn + tp} melanomas {tp} melanoma.",
+            f"Of {tn + fp} benign images {tn} were predicted benign, of {fn + tp} melanomas {tp} melanoma.",
             self.plot_confusion_matrix().figure_,
         )
         listed = "; ".join(

@@ -23,6 +23,7 @@ SCHEMA_VERSION = 1
 """Of the JSON report; ``report.schema.json`` beside this file describes it."""
 
 _MAX_SKIPPED_SHOWN = 10
+_COUNTED = ("counts", "classes")  # keys of provenance whose values are numbers of images by class
 
 
 def write_title(report: ReportContent) -> str:
@@ -39,6 +40,27 @@ def write_title(report: ReportContent) -> str:
         For people.
     """
     return f"Test metrics: {report.name}" if report.name else "Test metrics"
+
+
+def state_test(report: ReportContent) -> str:
+    """Say which classifier was tested on what.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+
+    Returns
+    -------
+    str
+        A sentence, with the number of images of each class.
+    """
+    model = report.provenance["model"]
+    parts = {"recipe": model.get("recipe"), "backbone": model.get("parameters", {}).get("backbone")}
+    known = ", ".join(f"{what} {one_line(part)}" for what, part in parts.items() if part)
+    *most, last = (f"{n} {name}" for name, n in report.class_sizes.items())
+    images = f"{sum(report.class_sizes.values())} images{f' of {report.name}' if report.name else ''}"
+    return f"A classifier{f' ({known})' if known else ''} was tested on {images}: {', '.join(most)} and {last}."
 
 
 def list_facts(report: ReportContent) -> list[str]:
@@ -132,9 +154,9 @@ def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
     """
     for key, value in report.provenance.items():
         if key != "model":
-            yield key, one_line(value)
+            yield _key_in_words(key), one_line(value)
     for key, value in report.provenance["model"].items():
-        yield f"model {key}".replace("_", " "), one_line(value)
+        yield f"model: {_key_in_words(key)}", one_line(value)
 
 
 def list_skipped(report: ReportContent) -> list[str]:
@@ -308,11 +330,28 @@ def one_line(value: Any) -> str:
         For people.
     """
     if isinstance(value, Mapping):
-        entries = ((key, one_line(entry), isinstance(entry, Mapping)) for key, entry in value.items())
-        return ", ".join(f"{key}=({text})" if nested else f"{key}={text}" for key, text, nested in entries)
+        return "; ".join(f"{_key_in_words(key)}: {_inside(entry, key)}" for key, entry in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(f'({one_line(one)})' if isinstance(one, Mapping) else one_line(one) for one in value)}]"
+        return ", ".join(map(_inside, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else " ".join(str(value).split())
+
+
+def _key_in_words(key: Any) -> str:
+    """Write the name of a parameter as words."""
+    words = one_line(key)
+    return words.replace("_", " ") if words.isidentifier() and words != "melanoma_tl" else words
+
+
+def _inside(value: Any, key: Any = "") -> str:
+    """Write a value inside another: numbers of images of each class as a list, other mappings in brackets."""
+    if not isinstance(value, Mapping):
+        return one_line(value)
+    if key in _COUNTED:
+        classes = ((f"class {name}" if one_line(name).isdigit() else one_line(name), n) for name, n in value.items())
+        return ", ".join(f"{one_line(n)} {name}" for name, n in classes) or "none"
+    return f"({one_line(value)})"
 
 
 def in_words(content: Any) -> str:

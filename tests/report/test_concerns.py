@@ -36,7 +36,7 @@ def report_on(truth, scores, point=None, **options):
 def test_nothing_to_say_is_said_with_what_was_looked_at():
     (said,) = list_concerns(report_on(*calibrated()))
     assert said.startswith(NOTHING)
-    for looked_at in ("both classes are called", "AUC is above chance", "number of images", "calibration"):
+    for looked_at in ("each class is predicted", "AUC is above chance", "number of images", "calibration"):
         assert looked_at in said
     for unknown in ("fitted or tuned with", "target", "how the images were chosen", "attached"):
         assert unknown not in said
@@ -49,8 +49,8 @@ def test_nothing_to_say_is_said_with_what_was_looked_at():
         (calibrated(shift=-2)[1], "too low on the whole (calibration intercept 1."),
         (calibrated(slope=3)[1], "too extreme (calibration slope 0.2"),
         (calibrated(slope=0.3)[1], "too moderate (calibration slope 2."),
-        (0.4 * calibrated()[1], "EVERY IMAGE IS CALLED BENIGN"),
-        (0.6 + 0.4 * calibrated()[1], "EVERY IMAGE IS CALLED MELANOMA"),
+        (0.4 * calibrated()[1], "EVERY IMAGE IS PREDICTED BENIGN"),
+        (0.6 + 0.4 * calibrated()[1], "EVERY IMAGE IS PREDICTED MELANOMA"),
         (1 - calibrated()[1], "WORSE THAN CHANCE: the AUC is 0.1"),
         (np.random.default_rng(0).random(600), "The scores may be no better than chance: the AUC is 0."),
     ],

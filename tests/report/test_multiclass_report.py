@@ -53,7 +53,7 @@ def test_nothing_to_say_is_said_with_what_was_looked_at(report):
     (said,) = list_concerns(report)
     assert said.startswith("Nothing was found")
     for looked_at in (
-        "both classes are called",
+        "each class is predicted",
         "AUC is above chance",
         "number of images of each",
         "calibration",
@@ -85,9 +85,9 @@ def test_intervals_without_width_are_pointed_out_and_marked():
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda scores: scores * [0, 0, 1] + [0.0, 0.0, 0.0], "EVERY IMAGE IS CALLED NV"),
-        (lambda scores: np.full_like(scores, 1 / 3), "EVERY IMAGE IS WITHOUT A CALL"),
-        (lambda scores: scores * [1, 0.01, 1], "No image is called mel: the sensitivity for it is 0"),
+        (lambda scores: scores * [0, 0, 1] + [0.0, 0.0, 0.0], "EVERY IMAGE IS PREDICTED NV"),
+        (lambda scores: np.full_like(scores, 1 / 3), "EVERY IMAGE IS WITHOUT A PREDICTED CLASS"),
+        (lambda scores: scores * [1, 0.01, 1], "No image is predicted mel: the sensitivity for it is 0"),
         (lambda scores: scores[:, [0, 2, 1]], "WORSE THAN CHANCE: the AUC of mel is 0.2"),
         (
             lambda scores: np.random.default_rng(1).dirichlet([1, 1, 1], len(scores)),
@@ -107,7 +107,7 @@ def test_what_is_wrong_with_scores_is_said_first(spoil, said):
 
 def test_shared_highest_scores_are_counted():
     report = report_on([*CLASSES, "nv"], [*np.eye(3), [0.0, 0.5, 0.5]])
-    assert "1 images are called nothing: several classes share their highest score" in report.statements()
+    assert "1 images have no predicted class: several classes share their highest score" in report.statements()
 
 
 # -- images, patients, and what the classifier has seen ----------------------------------------------------------------
@@ -151,10 +151,10 @@ def test_what_a_dataset_remembers_stands_in_the_card(classifier, dataset):
     card = " ".join(entry.text for entry in fill_card(report, {}))
     assert "sample(per_class=5, random_state=0): 10 of 30" in card
     assert "10 test images have a counterpart among those the model was fitted with." in card
-    assert "An image is called what has its highest score, and nothing where several classes share it." in card
+    assert "The predicted class is the one with the highest score; there is none if several classes share it." in card
     assert ", ".join(f"{n} {name}" for name, n in list(report.class_sizes.items())[:2]) in card
     of_class = " ".join(entry.text for entry in fill_card(report.against_rest["bkl"], {}))
-    assert "called bkl when its score is above 0.5, one half, as in the scorer of the ISIC challenges." in of_class
+    assert "predicted bkl when its score is above 0.5, one half, as in the scorer of the ISIC challenges." in of_class
     assert "melanoma" not in of_class.replace("tell melanoma", "")
 
 

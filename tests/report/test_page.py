@@ -1,6 +1,7 @@
 """The page: one file without network or script, readable for everyone, with everything in it."""
 
 import base64
+import html
 import html.parser
 import json
 import re
@@ -21,6 +22,7 @@ from melanoma_tl import MetricsReport
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.plots import HistoryDisplay
 from melanoma_tl.report import CARD
+from melanoma_tl.report.concerns import list_concerns
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 TRUTH = np.arange(60) % 2
@@ -132,12 +134,46 @@ def test_headings_go_down_one_level_at_a_time(page):
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
 
+def test_the_page_opens_with_verdict_concern_six_numbers_and_four_plots(page, report):
+    """A reader who stops after the first section has read what the classifier is worth, and what speaks against it."""
+    opening = re.search(r'<section id="summary".*?</section>', page.read_text(encoding="utf-8"), re.S)[0]
+    tn, fp, fn, tp = report.counts
+    assert "A classifier (recipe fast, backbone vgg19) was tested on 60 images of sixty" in opening
+    assert f"found {tp} of {tp + fn} melanoma images ({100 * tp / 30:.0f} %)" in opening
+    assert f"wrongly called {fp} of {tn + fp} benign images melanoma ({100 * fp / 30:.0f} %)" in opening
+    assert f"higher in {100 * report.metrics['auc'].value:.0f} % of pairs" in opening
+    assert html.escape(list_concerns(report)[0]) in opening
+    names = re.findall(r"<dt>(.*?)</dt>", opening)
+    assert names[:1] + names[-2:] == ["AUC", "PPV at 50.0 % melanoma", "NPV at 50.0 % melanoma"]
+    values = re.findall(r'class="value">(.*?)<', opening)
+    keys = ("auc", "average_precision", "sensitivity", "specificity", "precision", "npv")
+    assert values == [f"{report.metrics[key].value:.3f}" for key in keys]
+    titles = re.findall(r'<img alt="(.*?)\.', opening)
+    assert titles == ["ROC curve", "Precision-recall curve", "Reliability diagram", "Decision curve"]
+
+
+def test_what_is_known_is_written_in_words(page):
+    text = page.read_text(encoding="utf-8")
+    assert "name: ISBI 2016; counts: 727 class 0, 173 class 1" in text
+    assert "backbone: vgg19; input size: 224, 224; balancer: none" in text
+    assert not re.search(r"\w=[\w(\[]", re.sub(r"<style.*?</style>|<[^>]*>", "", text, flags=re.S))
+
+
+def test_every_table_has_a_caption_or_a_heading_and_numbers_end_flush_right(page):
+    tables = re.findall(r"<table>.*?</table>", page.read_text(encoding="utf-8"))
+    captions = [re.findall("<caption>(.*?)</caption>", table) for table in tables]
+    assert captions[:2] == [["All metrics"], ["Confusion matrix"]]
+    rows = re.findall(r"<tr>.*?</tr>", tables[0])
+    for row in rows[1:]:
+        assert [bool(style) for style in re.findall("<td( style=[^>]*)?>", row)] == [True, True, True, False]
+
+
 def test_links_lead_somewhere(page):
     elements = Elements(page.read_text(encoding="utf-8")).found
     names = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(names) == len(set(names))
     targets = {attributes["href"][1:] for tag, attributes in elements if tag == "a"}
-    assert {"summary", "metrics", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
+    assert {"facts", "metrics", "plots", "finding-1", "finding-2", "data", "card", "provenance"} == targets
     assert targets <= set(names)
 
 
@@ -145,7 +181,7 @@ def test_the_card_has_every_heading_and_says_what_is_not_stated(page):
     text = page.read_text(encoding="utf-8")
     for heading in CARD.values():
         assert f"<dt>{heading}</dt>" in text
-    for stated in ("Approved by nobody.", "See Subgroups.", "not a medical device", "ISBI 2016", "backbone=vgg19"):
+    for stated in ("Approved by nobody.", "See Subgroups.", "not a medical device", "ISBI 2016", "backbone: vgg19"):
         assert stated in text
     assert text.count("Not stated.") == 5  # use, reference standard, explainability, limitations, availability
 

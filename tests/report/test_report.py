@@ -135,7 +135,7 @@ def test_what_a_dataset_and_a_classifier_know_is_taken(dataset):
     assert report.paths == tuple(np.delete(dataset.paths, 3))
     assert report.skipped[0].image_id == dataset.image_ids[3]
     assert report.provenance["model"] == provenance
-    for fact in ("recipe: paper", "seed: 7", "vgg19.h5", "counts=[346, 346]", dataset.name):
+    for fact in ("recipe: paper", "seed: 7", "vgg19.h5", "counts: 346, 346", dataset.name):
         assert fact in str(report)
     assert MetricsReport.from_estimator(model, dataset, threshold=0.1, name="x").threshold == 0.1
 

@@ -169,7 +169,7 @@ FACTS = {
         and f"{n} by bytes" in by
         and (done, role) == (("tuned", f"{n} of tuning") if t.only_tuned else ("fitted", f"{n} of training"))
     ),
-    r"EVERY IMAGE IS CALLED (MELANOMA|BENIGN): .*": lambda t, called: t.called == {called == "MELANOMA"},
+    r"EVERY IMAGE IS PREDICTED (MELANOMA|BENIGN): .*": lambda t, called: t.called == {called == "MELANOMA"},
     r"(TARGET MISSED|Target not reached, which may be chance): the threshold was chosen for a sensitivity of at "
     r"least (\S+); here it is (\S+) \(95 % CI (\S+)-(\S+), n = (\d+)(?:, few)?\)": (
         lambda t, start, aim, value, low, high, n: (
@@ -219,7 +219,7 @@ ENTRIES = {
     "test_images": r"(\w.*): (\d+) images, (\d+) melanoma and (\d+) benign\.",
     "missing_data": r"How the images were chosen \(kept of what there was before\): (.*)\. "
     r"(Each has a score|1 that could not be used are listed under Data)\.",
-    "threshold_and_calibration": r"An image is called melanoma when its score is above (\S+), (.*?)\."
+    "threshold_and_calibration": r"An image is predicted melanoma when its score is above (\S+), (.*?)\."
     r"(?: Calibrated: (.*)\.)?",
     "independence": r"(?:No test image has|(\d+) test images have) a counterpart among those the model was (.*) with"
     r"(?:; compared by (.*))?\.",
@@ -256,7 +256,7 @@ def check_card(truth, card):
     assert truth.metric("specificity") == number(specificity)
     recipe, network, ensemble = said["model"].groups()
     assert recipe == "none", "it is none of the named ones"
-    assert "backbone=tiny" in network
+    assert "backbone: tiny" in network
     assert (ensemble is not None) == truth.is_ensemble
 
 
