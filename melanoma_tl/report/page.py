@@ -101,7 +101,8 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     entries = fill_card(report, card)  # a typing error in the card shall not cost the time of the figures
     pictures = list(_pictures(report))
-    first = [picture for picture in pictures if picture.least_width is None][:_FIRST]
+    # The matrix of several diagnoses is wide, and yet belongs to what is looked at first.
+    first = [one for one in pictures if one.least_width is None or one.title == "Confusion matrix"][:_FIRST]
     return template.render(
         title=write_title(report),
         notice=NOTICE,

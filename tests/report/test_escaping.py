@@ -347,7 +347,7 @@ def test_a_browser_shows_nasty_texts_and_runs_nothing(page, tmp_path):
     found = json.loads(html.unescape(re.search(r"<pre>(\{.*?\})</pre>", done.stdout)[1]))
     assert found["width"] <= 360
     assert found["scripts"] == found["broken"] == 0
-    assert found["sections"] == 6 + 3
+    assert found["sections"] == 7 + 3
     assert found["heading"] == visible("Test metrics: " + " ".join(NASTY[:31]))
     assert found["skipped"] == [visible(f"{text}: {text}") for text in NASTY[:9]]
     assert "CONSOLE" not in done.stderr
