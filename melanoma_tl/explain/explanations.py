@@ -61,7 +61,8 @@ def grad_cam(
     Returns
     -------
     ndarray of shape (n, height, width) and dtype float32
-        0 to 1 in each image, of the network's input size; all 0 where nothing speaks for the class.
+        Evidence in log odds, at least 0, of the network's input size: one scale for all images of a classifier.
+        All 0 where nothing speaks for the class. Divide a map by its maximum for the usual 0 to 1.
 
     Raises
     ------
@@ -77,7 +78,9 @@ def grad_cam(
     Notes
     -----
     The gradient [1]_ is that of the logit, not of the probability, which hardly moves where it is
-    near 0 or 1. Calibration is not concerned.
+    near 0 or 1. Calibration is not concerned. The weights are the sums of the gradients, not their means,
+    so that the scale does not depend on the size of the maps: under a head that averages the last maps, a
+    value is the log odds that the whole image would add if it looked like this place.
     """
     from melanoma_tl.explain.gradients import MapGradient
 
@@ -259,12 +262,10 @@ def explain_errors(classifier: "TransferClassifier", report: "MetricsReport", *,
 
 
 def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Add up the maps by their mean gradients [1]_, keep what speaks for melanoma, and enlarge it."""
-    evidence = np.maximum((maps * gradient.mean(axis=(0, 1))).sum(axis=-1), 0)
-    highest = evidence.max()
-    if not highest > 0:
-        return np.zeros(size, np.float32)
-    small = Image.fromarray((evidence / highest).astype(np.float32))
+    """Add up the maps by the sums of their gradients [1]_, keep what speaks for melanoma, and enlarge it."""
+    # The sum of the gradients: their mean, times the number of places.
+    evidence = np.maximum((maps * gradient.sum(axis=(0, 1))).sum(axis=-1), 0)
+    small = Image.fromarray(evidence.astype(np.float32))
     return np.asarray(small.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
