@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
 _LEGEND_TOP, _ROOM = 0.45, 0.35  # shares of the axes: height of a legend below, width of words beside a point
+_HIGH = 0.7  # an average precision whose curve fills the upper right corner
 _ABOVE = 0.03  # a curve so far above the diagonal runs where the legend else stands
 _FEW_CALLED = 10  # one image more or less then moves the precision by a tenth
 _DASHES = ("-", "--", ":")  # for more curves than there are colours
@@ -88,9 +89,10 @@ def draw_roc(
     _shade_band(ax, band, confidence)
     sensitivity, specificity = metrics["sensitivity"].value, metrics["specificity"].value
     reached = f"sensitivity {sensitivity:.2f}\nspecificity {specificity:.2f}"
-    # Below the curve is room, but for the legend in its corner, and for a point at the right.
-    right, up = 0.05 if specificity > _ROOM else -0.05, -0.05 if sensitivity > _LEGEND_TOP else 0.08
-    _mark_operating_point(ax, (1 - specificity, sensitivity), threshold, reached, words=(right, up))
+    # Below the curve is room, but for the legend in its corner.
+    x = 1 - specificity
+    place = (x + (0.05 if x < 1 - _ROOM else -0.05), sensitivity + (-0.05 if sensitivity > _LEGEND_TOP else 0.2))
+    _mark_operating_point(ax, (x, sensitivity), threshold, reached, words=place)
     title = f"ROC curve\n{count_images(len(y_true), int(y_true.sum()))}"
     style_axes(ax, title, "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
@@ -143,16 +145,17 @@ def draw_precision_recall(
         ydata=[display.prevalence_pos_label] * 2, label=f"chance, the prevalence {display.prevalence_pos_label:.3f}"
     )
     _shade_band(ax, band, confidence)
+    low = display.average_precision < _HIGH
     if metrics["precision"].n:
         sensitivity, precision = metrics["sensitivity"].value, metrics["precision"].value
         reached = f"sensitivity {sensitivity:.2f}\nprecision {precision:.2f}"
-        right, up = 0.05 if sensitivity < 1 - _ROOM else -0.02, 0.2 if precision < _LEGEND_TOP else -0.2
-        _mark_operating_point(ax, (sensitivity, precision), threshold, reached, words=(right, up))
+        # A low curve leaves room at the right below the legend, a high one below itself.
+        place = (1.0, 0.76) if low else (max(sensitivity - 0.1, _ROOM), precision - 0.2)
+        _mark_operating_point(ax, (sensitivity, precision), threshold, reached, words=place)
     title = f"Precision-recall curve\n{count_images(len(y_true), int(y_true.sum()))}"
     style_axes(ax, title, "Sensitivity (recall)", "Precision (PPV)")
     square(ax)
-    # Where melanoma is rare the curve lies low, and the upper corner is free.
-    ax.legend(loc="upper right" if display.average_precision < 0.7 else "lower left", fontsize=SMALL_SIZE)
+    ax.legend(loc="upper right" if low else "lower left", fontsize=SMALL_SIZE)
     return display
 
 
@@ -289,15 +292,15 @@ def _points(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> dict[str
 def _mark_operating_point(
     ax: "Axes", place: tuple[float, float], threshold: float, reached: str, *, words: tuple[float, float]
 ) -> None:
-    """Mark the point, and say what it reaches where there is room: from it by so much of the axes."""
+    """Mark the point, and say what it reaches where there is room."""
     x, y = place
     ax.plot(x, y, "o", color=ORANGE, markersize=9, markeredgecolor="white", zorder=3, clip_on=False)
     ax.annotate(
         f"threshold {write_threshold(threshold)}\n{reached}",
         place,
-        xytext=(x + words[0], y + words[1]),
-        ha="left" if words[0] > 0 else "right",
-        va="bottom" if words[1] > 0 else "top",
+        xytext=words,
+        ha="left" if x < words[0] < 1 else "right",
+        va="top",
         fontsize=SMALL_SIZE,
         bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
         arrowprops={"arrowstyle": "-", "color": GREY, "shrinkB": 5},
