@@ -64,7 +64,8 @@ def grad_cam(
     Returns
     -------
     ndarray of shape (n, height, width) and dtype float32
-        Maps of the network's input size, scaled to 0 to 1 in each image; all 0 if there is no evidence for the class.
+        Evidence for the class in log odds, at least 0, at the network's input size, on one scale for all images of a
+        classifier; all 0 if there is no evidence. Divide a map by its maximum for the usual range of 0 to 1.
 
     Raises
     ------
@@ -80,7 +81,9 @@ def grad_cam(
     Notes
     -----
     The gradient [1]_ is that of the logit, because the gradient of the probability vanishes near 0
-    and 1. Calibration has no influence.
+    and 1. Calibration has no influence. The weights are the sums of the gradients instead of their means,
+    so that the scale does not depend on the size of the maps: with a head that averages the last maps, a
+    value is the log odds that the whole image would add if all of it looked like this place.
     """
     from melanoma_tl.explain.gradients import MapGradient
 
@@ -282,12 +285,10 @@ def explain_errors(
 
 
 def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the Grad-CAM map: maps weighted by mean gradients [1]_, without negative values, resized."""
-    evidence = np.maximum((maps * gradient.mean(axis=(0, 1))).sum(axis=-1), 0)
-    highest = evidence.max()
-    if not highest > 0:
-        return np.zeros(size, np.float32)
-    small = Image.fromarray((evidence / highest).astype(np.float32))
+    """Return the Grad-CAM map: maps weighted by summed gradients [1]_, without negative values, resized."""
+    # The sum of the gradients is their mean times the number of places.
+    evidence = np.maximum((maps * gradient.sum(axis=(0, 1))).sum(axis=-1), 0)
+    small = Image.fromarray(evidence.astype(np.float32))
     return np.asarray(small.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from melanoma_tl._escaping import in_figure
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import load_image
-from melanoma_tl.plots.style import GREY, ORANGE, TEXT_SIZE, TITLE_SIZE, new_figure
+from melanoma_tl.plots.style import GREY, ORANGE, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, titl
         for ax, example in zip(row, examples, strict=False):
             ax.set_title(
                 f"{in_figure(example.image_id, _MOST)}\n{in_figure(example.score_of, _MOST)} {example.score:.3f}",
-                fontsize=TEXT_SIZE - 1,
+                fontsize=SMALL_SIZE,
             )
             _show(ax, example.path)
         if not examples:
@@ -92,9 +92,9 @@ def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 2) -> "Figur
     grid = figure.subplots(rows, 3 * columns, squeeze=False, width_ratios=[1, 1, gap] * columns)
     for axes, pair in zip(_bare(grid, *_THUMBNAIL).reshape(-1, 3)[:, :2], pairs, strict=False):
         for ax, image_id, path in zip(axes, pair.image_ids, pair.paths, strict=True):
-            ax.set_title(in_figure(image_id, _MOST), fontsize=TEXT_SIZE - 1)
+            ax.set_title(in_figure(image_id, _MOST), fontsize=SMALL_SIZE)
             _show(ax, path)
-        axes[0].set_xlabel(in_figure(pair.caption), fontsize=TEXT_SIZE - 1, color=ORANGE, loc="left")
+        axes[0].set_xlabel(in_figure(pair.caption), fontsize=SMALL_SIZE, color=ORANGE, loc="left")
     figure.suptitle("\n".join(in_figure(line, 100) for line in title.split("\n")), fontsize=TITLE_SIZE)
     return figure
 
@@ -114,7 +114,7 @@ def draw_explanations(
     images : ndarray of shape (n, height, width, 3) and dtype uint8
         Raw RGB.
     grad_cam : ndarray of shape (n, height, width) or None
-        0 to 1; None has no column.
+        Evidence in log odds, at least 0, on one scale of colours for all images; None has no column.
     occlusion : ndarray of shape (n, rows, columns) or None
         -1 to 1; None has no column.
 
@@ -126,7 +126,9 @@ def draw_explanations(
     n, height, width = images.shape[:3]
     columns: list[tuple[str, str, NDArray[np.float32], dict[str, Any]]] = []
     if grad_cam is not None:
-        columns.append(("Grad-CAM", "evidence", grad_cam, {"cmap": "viridis", "vmin": 0, "vmax": 1, "alpha": 0.55}))
+        strongest = max(float(grad_cam.max()), 1e-3)
+        scale = {"cmap": "viridis", "vmin": 0, "vmax": strongest, "alpha": 0.55}
+        columns.append(("Grad-CAM", "evidence, log odds", grad_cam, scale))
     if occlusion is not None:
         reach = max(float(np.abs(occlusion).max()), 1e-3)
         scale = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach, "alpha": 0.6}
@@ -138,15 +140,15 @@ def draw_explanations(
         for ax in row:
             ax.imshow(image, extent=extent)
         row[0].set_title(
-            "\n".join(in_figure(part, _MOST) for part in caption.split(": ", 1)), fontsize=TEXT_SIZE - 1, loc="left"
+            "\n".join(in_figure(part, _MOST) for part in caption.split(": ", 1)), fontsize=SMALL_SIZE, loc="left"
         )
     for axes, (title, label, maps, scale) in zip(grid.T[1:], columns, strict=True):
         for ax, values in zip(axes, maps, strict=True):
             mapped = ax.imshow(values, extent=extent, **scale)
         axes[0].set_title(title, fontsize=TEXT_SIZE)
         bar = figure.colorbar(mapped, ax=list(axes), location="bottom", shrink=0.9, pad=0.02)
-        bar.set_label(label, fontsize=TEXT_SIZE - 1)
-        bar.ax.tick_params(labelsize=TEXT_SIZE - 2)
+        bar.set_label(label, fontsize=SMALL_SIZE)
+        bar.ax.tick_params(labelsize=SMALL_SIZE)
     return figure
 
 
@@ -179,7 +181,7 @@ def draw_views(
     for ax, title in zip(grid[0], titles, strict=True):
         ax.set_title(title, fontsize=TEXT_SIZE)
     for ax, name in zip(grid[:, 0], names, strict=False):
-        ax.set_ylabel(in_figure(name, _MOST), fontsize=TEXT_SIZE - 1)
+        ax.set_ylabel(in_figure(name, _MOST), fontsize=SMALL_SIZE)
     return figure
 
 

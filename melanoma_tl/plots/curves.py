@@ -7,9 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_figure
+from melanoma_tl.metrics.curve_bands import Band
 from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.metrics.resampling import ScoreCounts
-from melanoma_tl.plots.style import BLUE, GREY, OKABE_ITO, ORANGE, TEXT_SIZE, new_axes, square, style_axes
+from melanoma_tl.plots.style import (
+    BLUE,
+    GREY,
+    OKABE_ITO,
+    ORANGE,
+    SMALL_SIZE,
+    count_images,
+    new_axes,
+    shade,
+    square,
+    style_axes,
+    write_threshold,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +33,10 @@ if TYPE_CHECKING:
     from melanoma_tl.metrics.reliability import ReliabilityCurve
 
 _CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
+_LEGEND_TOP, _ROOM = 0.45, 0.35  # shares of the axes: height of a legend below, width of words beside a point
+_HIGH = 0.7  # an average precision whose curve fills the upper right corner
+_ABOVE = 0.03  # a curve so far above the diagonal runs where the legend else stands
+_FEW_CALLED = 10  # one image more or less then moves the precision by a tenth
 _DASHES = ("-", "--", ":")  # for more curves than there are colours
 
 
@@ -30,9 +47,10 @@ def draw_roc(
     *,
     threshold: float,
     confidence: float,
+    band: Band | None = None,
     ax: "Axes | None" = None,
 ) -> "RocCurveDisplay":
-    """Draw the ROC curve, with the operating point marked.
+    """Draw the ROC curve with its band, and the operating point in words.
 
     Parameters
     ----------
@@ -46,6 +64,8 @@ def draw_roc(
         Where the operating point lies.
     confidence : float
         Coverage of the intervals.
+    band : Band, optional
+        As `melanoma_tl.metrics.curve_bands.roc_band` gives it.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -64,13 +84,19 @@ def draw_roc(
         plot_chance_level=True,
         chance_level_kw={"color": GREY},
     )
-    display.line_.set(color=BLUE, linewidth=2, label=f"AUC {describe(metrics['auc'], confidence)}")
+    display.line_.set(color=BLUE, linewidth=2, label=f"AUC {_interval(metrics['auc'], confidence)}")
     display.chance_level_.set(label="chance, AUC 0.5")
+    _shade_band(ax, band, confidence)
     sensitivity, specificity = metrics["sensitivity"].value, metrics["specificity"].value
-    _mark_operating_point(ax, 1 - specificity, sensitivity, threshold)
-    style_axes(ax, "ROC curve", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
+    reached = f"sensitivity {sensitivity:.2f}\nspecificity {specificity:.2f}"
+    # Below the curve is room, but for the legend in its corner.
+    x = 1 - specificity
+    place = (x + (0.05 if x < 1 - _ROOM else -0.05), sensitivity + (-0.05 if sensitivity > _LEGEND_TOP else 0.2))
+    _mark_operating_point(ax, (x, sensitivity), threshold, reached, words=place)
+    title = f"ROC curve\n{count_images(len(y_true), int(y_true.sum()))}"
+    style_axes(ax, title, "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
-    ax.legend(loc="lower right", fontsize=TEXT_SIZE - 1)
+    ax.legend(loc="lower right", fontsize=SMALL_SIZE)
     return display
 
 
@@ -81,9 +107,13 @@ def draw_precision_recall(
     *,
     threshold: float,
     confidence: float,
+    band: Band | None = None,
     ax: "Axes | None" = None,
 ) -> "PrecisionRecallDisplay":
-    """Draw precision against recall, with the prevalence as baseline and the operating point marked.
+    """Draw precision against recall with its band, the prevalence as baseline, and the operating point in words.
+
+    The curve is dotted where fewer than ten images are called melanoma: one of them more or less would move it far.
+    It has no point at recall 0, where none is called melanoma and precision does not exist.
 
     Parameters
     ----------
@@ -91,6 +121,8 @@ def draw_precision_recall(
         As `draw_roc`.
     metrics : mapping of str to Metric
         Holds average_precision, sensitivity and precision.
+    band : Band, optional
+        As `melanoma_tl.metrics.curve_bands.precision_band` gives it.
 
     Returns
     -------
@@ -103,17 +135,27 @@ def draw_precision_recall(
     display = PrecisionRecallDisplay.from_predictions(
         **_points(y_true, y_score), ax=ax, plot_chance_level=True, chance_level_kw={"color": GREY}
     )
-    display.line_.set(color=BLUE, linewidth=2, label=f"AP {describe(metrics['average_precision'], confidence)}")
+    _dot_what_rests_on_few(display, int(y_true.sum()))
+    display.line_.set(
+        color=BLUE, linewidth=2, label=f"average precision {_interval(metrics['average_precision'], confidence)}"
+    )
     # scikit-learn counts the points that it was given, and not their weights.
     display.prevalence_pos_label = float(np.mean(y_true))
     display.chance_level_.set(
         ydata=[display.prevalence_pos_label] * 2, label=f"chance, the prevalence {display.prevalence_pos_label:.3f}"
     )
+    _shade_band(ax, band, confidence)
+    low = display.average_precision < _HIGH
     if metrics["precision"].n:
-        _mark_operating_point(ax, metrics["sensitivity"].value, metrics["precision"].value, threshold)
-    style_axes(ax, "Precision-recall curve", "Sensitivity (recall)", "Precision (PPV)")
+        sensitivity, precision = metrics["sensitivity"].value, metrics["precision"].value
+        reached = f"sensitivity {sensitivity:.2f}\nprecision {precision:.2f}"
+        # A low curve leaves room at the right below the legend, a high one below itself.
+        place = (1.0, 0.76) if low else (max(sensitivity - 0.1, _ROOM), precision - 0.2)
+        _mark_operating_point(ax, (sensitivity, precision), threshold, reached, words=place)
+    title = f"Precision-recall curve\n{count_images(len(y_true), int(y_true.sum()))}"
+    style_axes(ax, title, "Sensitivity (recall)", "Precision (PPV)")
     square(ax)
-    ax.legend(loc="lower left", fontsize=TEXT_SIZE - 1)
+    ax.legend(loc="upper right" if low else "lower left", fontsize=SMALL_SIZE)
     return display
 
 
@@ -156,7 +198,7 @@ def draw_roc_curves(
     display.chance_level_.set(label="chance, AUC 0.5")
     style_axes(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
-    ax.legend(loc="lower right", fontsize=TEXT_SIZE - 2)
+    ax.legend(loc="lower right", fontsize=SMALL_SIZE)
     return display
 
 
@@ -195,21 +237,48 @@ def draw_reliability(
 
     ax = new_axes() if ax is None else ax
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
+    reach = _reach(y_score, curve.high)
     if smooth is not None:
-        ax.fill_between(smooth.score, smooth.low, smooth.high, color=ORANGE, alpha=0.25, linewidth=0)
-        told = f"smooth curve, ICI {describe(smooth.ici, confidence)}"
-        ax.plot(smooth.score, smooth.melanoma_share, color=ORANGE, linewidth=2, label=told)
+        shade(ax, smooth.score, smooth.low, smooth.high, ORANGE)
+        told = f"smooth curve, ICI {smooth.ici.value:.3f}"
+        ax.plot(smooth.score, smooth.melanoma_share, color=ORANGE, linewidth=2, linestyle="-.", label=told)
     # Lines, not a collection of them: the legend is placed where no line is.
     ax.plot([curve.mean_score] * 2, [curve.low, curve.high], color=BLUE, linewidth=1.4, alpha=0.6)
     display = CalibrationDisplay(curve.melanoma_share, curve.mean_score, y_score, pos_label=1)
     display.plot(ax=ax, ref_line=False, color=BLUE, marker="o", markersize=5, linewidth=1.4)
-    display.line_.set_label(f"{len(curve.n)} bins, n = {_range(curve.n)} each, {100 * confidence:g} % intervals")
+    display.line_.set_label(f"{len(curve.n)} bins of {_range(curve.n)}, {100 * confidence:g} % CI")
     for name, label in _CALIBRATION_LEGEND.items():
-        ax.plot([], [], " ", label=f"{label} {describe(metrics[name], confidence)}")
-    style_axes(ax, "Reliability diagram", "Mean score", "Share of melanomas")
-    square(ax)
-    ax.legend(loc="best", fontsize=TEXT_SIZE - 2, handlelength=1.5)
+        told = _interval(metrics[name], confidence).replace(f"{100 * confidence:g} % CI ", "")
+        ax.plot([], [], " ", label=f"{label} {told}")
+    title = f"Reliability of the scores\n{count_images(int(curve.n.sum()), _melanomas(curve))}"
+    style_axes(ax, title, "Score (mean of the bin)", "Share of melanomas")
+    ax.set(xlim=(-0.02 * reach, 1.02 * reach), ylim=(-0.2 * reach, 1.02 * reach), aspect="equal")
+    ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1.02 * reach])
+    _draw_score_counts(ax, y_score, reach)
+    # On the other side of the diagonal than the curve; below it above the counts.
+    if np.average(curve.melanoma_share - curve.mean_score, weights=curve.mean_score) > _ABOVE:
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 0.18), fontsize=SMALL_SIZE, handlelength=1.5)
+    else:
+        ax.legend(loc="upper left", fontsize=SMALL_SIZE, handlelength=1.5)
     return display
+
+
+def _reach(y_score: NDArray[np.float64], high: NDArray[np.float64]) -> float:
+    """End of the axes: a round number above all scores and intervals, so that no empty half is drawn."""
+    return min(1.0, float(np.ceil(10 * max(y_score.max(), high.max())) / 10))
+
+
+def _melanomas(curve: "ReliabilityCurve") -> int:
+    return int(np.rint(curve.melanoma_share * curve.n).sum())
+
+
+def _draw_score_counts(ax: "Axes", y_score: NDArray[np.float64], reach: float) -> None:
+    """Draw below the diagram how many images have which score."""
+    counts, edges = np.histogram(y_score, np.linspace(0, reach, 41))
+    floor = -0.18 * reach
+    tops = floor + 0.14 * reach * counts / counts.max()
+    ax.stairs(tops, edges, baseline=floor, fill=True, color=GREY, alpha=0.7)
+    ax.text(reach, floor + 0.14 * reach, "images with this score", ha="right", va="top", fontsize=SMALL_SIZE)
 
 
 def _points(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
@@ -222,9 +291,52 @@ def _points(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> dict[str
     }
 
 
-def _mark_operating_point(ax: "Axes", x: float, y: float, threshold: float) -> None:
-    label = f"threshold {threshold:g}: ({x:.3f}, {y:.3f})"
-    ax.plot(x, y, "o", color=ORANGE, markersize=9, markeredgecolor="white", label=label, zorder=3, clip_on=False)
+def _mark_operating_point(
+    ax: "Axes", place: tuple[float, float], threshold: float, reached: str, *, words: tuple[float, float]
+) -> None:
+    """Mark the point, and say what it reaches where there is room."""
+    x, y = place
+    ax.plot(x, y, "o", color=ORANGE, markersize=9, markeredgecolor="white", zorder=3, clip_on=False)
+    ax.annotate(
+        f"threshold {write_threshold(threshold)}\n{reached}",
+        place,
+        xytext=words,
+        ha="left" if x < words[0] < 1 else "right",
+        va="top",
+        fontsize=SMALL_SIZE,
+        bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        arrowprops={"arrowstyle": "-", "color": GREY, "shrinkB": 5},
+        zorder=2.9,
+    )
+
+
+def _shade_band(ax: "Axes", band: Band | None, confidence: float) -> None:
+    if band is not None:
+        shade(ax, *band, BLUE)
+        ax.collections[-1].set_label(f"{100 * confidence:g} % band, point by point")
+
+
+def _dot_what_rests_on_few(display: "PrecisionRecallDisplay", n_melanoma: int) -> None:
+    """Dot the curve where few images are called melanoma, and leave out the point where none is."""
+    recall, precision = display.recall[:-1], display.precision[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        few = ~(recall * n_melanoma / precision >= _FEW_CALLED)  # NaN where no melanoma is among them
+    first = len(few) - int(few[::-1].argmin()) if not few.all() else 0
+    display.line_.set_data(recall[:first], precision[:first])
+    display.ax_.plot(
+        recall[max(first - 1, 0) :],
+        precision[max(first - 1, 0) :],
+        color=BLUE,
+        linestyle=":",
+        linewidth=1,
+        drawstyle="steps-post",
+        label=f"fewer than {_FEW_CALLED} called melanoma",
+    )
+
+
+def _interval(metric: Metric, confidence: float) -> str:
+    """Write a metric with its interval, without the number of images, which stands below the title."""
+    return describe(metric, confidence).replace(f", n = {metric.n}", "")
 
 
 def _range(n: NDArray[np.int64]) -> str:

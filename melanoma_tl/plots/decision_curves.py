@@ -23,7 +23,19 @@ from melanoma_tl.metrics.decision_curves import (
 from melanoma_tl.metrics.intervals import effective_size
 from melanoma_tl.metrics.validation import check_lengths, check_scored
 from melanoma_tl.plots.display import ScoresDisplay
-from melanoma_tl.plots.style import BLUE, GREEN, GREY, ORANGE, TEXT_SIZE, shade, square, style_axes, styled
+from melanoma_tl.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    SMALL_SIZE,
+    count_images,
+    shade,
+    square,
+    style_axes,
+    styled,
+    write_threshold,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +45,7 @@ if TYPE_CHECKING:
 PREVALENCES: NDArray[np.float64] = np.geomspace(0.001, 0.5, 200)
 """From a general practice to a test set in which every other image is a melanoma."""
 
+_HIGHEST = 0.5  # threshold probability that a decision curve shows
 _PREVALENCE_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -43,6 +56,7 @@ class CurveDisplay(ScoresDisplay):
     curve: Any
     prevalence: float
     confidence: float = 0.95
+    n: int | None = None
 
     line_: "Line2D" = field(init=False)
     _measure: ClassVar[Callable[..., Any]]
@@ -51,9 +65,15 @@ class CurveDisplay(ScoresDisplay):
         """Draw the curve, and its band in the same colour."""
         from matplotlib.lines import Line2D
 
-        label = f"by the score, {100 * self.confidence:g} % band"
+        label = f"by the score, {100 * self.confidence:g} % band, point by point"
         (self.line_,) = ax.plot(x, y, **styled(style, Line2D, color=BLUE, linewidth=2, label=label))
         shade(ax, x, self.curve.low, self.curve.high, self.line_.get_color())
+
+    def _of_images(self) -> str:
+        """Say how many images it is of, where that is known, or how many of them are melanomas."""
+        if self.n is None:
+            return f"prevalence {100 * self.prevalence:.1f} %"
+        return count_images(self.n, round(self.n * self.prevalence))
 
     @abstractmethod
     def plot(self, ax: "Axes | None" = None, *, ref_line: bool = True, **style: Any) -> Self:
@@ -102,7 +122,7 @@ class CurveDisplay(ScoresDisplay):
         curve = cls._measure(
             truth, y_score, confidence=confidence, n_resamples=n_resamples, random_state=random_state, groups=groups
         )
-        return cls(curve, prevalence=float(truth.mean()), confidence=confidence).plot(ax, **style)
+        return cls(curve, float(truth.mean()), confidence, len(truth)).plot(ax, **style)
 
 
 @dataclass(eq=False, repr=False)
@@ -117,6 +137,8 @@ class DecisionCurveDisplay(CurveDisplay):
         Share of melanomas among the images, 0 to 1.
     confidence : float, default=0.95
         Coverage of the intervals.
+    n : int, optional
+        Number of images, for the title.
 
     Attributes
     ----------
@@ -128,17 +150,20 @@ class DecisionCurveDisplay(CurveDisplay):
     Examples
     --------
     >>> display = DecisionCurveDisplay.from_predictions([0, 0, 0, 1], [0.1, 0.3, 0.6, 0.7])
-    >>> display.ax_.get_title()
-    'Decision curve (prevalence 25.0 %)'
+    >>> print(display.ax_.get_title())
+    Decision curve
+    4 images, 1 melanomas (25.0 %)
     """
 
     curve: DecisionCurve
 
     _measure = staticmethod(decision_curve)
-    _size = (6.2, 4.6)
 
     def plot(self, ax: "Axes | None" = None, *, ref_line: bool = True, **style: Any) -> Self:
-        """Draw the curve with its band.
+        """Draw the curve with its band, up to a threshold probability of 0.5.
+
+        Whoever acts at a higher one prefers to miss a melanoma to cutting out a benign lesion; ``ax_.set_xlim(0, 1)``
+        shows that part too, which is drawn.
 
         Parameters
         ----------
@@ -159,10 +184,11 @@ class DecisionCurveDisplay(CurveDisplay):
         if ref_line:
             ax.plot(curve.thresholds, curve.treat_all, color=ORANGE, linestyle="--", label="all lesions cut out")
             ax.axhline(0, color=GREY, linestyle=":", label="none cut out")
-            ax.set(xlim=(0, 1), ylim=(-0.25 * self.prevalence, 1.1 * max(self.prevalence, curve.high.max())))
-        title = f"Decision curve (prevalence {100 * self.prevalence:.1f} %)"
+            highest = max(self.prevalence, curve.high[curve.thresholds <= _HIGHEST].max(initial=0))
+            ax.set(xlim=(0, _HIGHEST), ylim=(-0.25 * self.prevalence, 1.1 * highest))
+        title = f"Decision curve\n{self._of_images()}"
         style_axes(ax, title, "Threshold probability of melanoma", "Net benefit per image")
-        ax.legend(loc="upper right", fontsize=TEXT_SIZE - 1)
+        ax.legend(loc="upper right", fontsize=SMALL_SIZE)
         return self
 
 
@@ -178,6 +204,8 @@ class GainCurveDisplay(CurveDisplay):
         Share of melanomas among the images: where a perfect order has found all.
     confidence : float, default=0.95
         Coverage of the intervals.
+    n : int, optional
+        Number of images, for the title.
 
     Attributes
     ----------
@@ -218,10 +246,12 @@ class GainCurveDisplay(CurveDisplay):
         self._draw(ax, self.curve.examined, self.curve.found, style)
         if ref_line:
             ax.plot([0, self.prevalence, 1], [0, 1, 1], color=GREEN, linestyle="--", label="all melanomas first")
-            ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="in random order")
-        style_axes(ax, "Cumulative gain", "Images looked at, highest scores first", "Melanomas found")
+            ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance: in random order")
+        style_axes(
+            ax, f"Cumulative gain\n{self._of_images()}", "Images looked at, highest scores first", "Melanomas found"
+        )
         square(ax)
-        ax.legend(loc="lower right", fontsize=TEXT_SIZE - 1)
+        ax.legend(loc="lower right", fontsize=SMALL_SIZE)
         return self
 
 
@@ -254,7 +284,6 @@ class ScoreHistogramDisplay(ScoresDisplay):
     threshold: float
 
     steps_: "list[StepPatch]" = field(init=False)
-    _size = (6.2, 4.2)
     _has_threshold = True
 
     def plot(self, ax: "Axes | None" = None, **style: Any) -> Self:
@@ -276,16 +305,23 @@ class ScoreHistogramDisplay(ScoresDisplay):
 
         ax, histogram = self._begin(ax), self.histogram
         self.steps_ = []
-        # Shares of each class, not counts: with few melanomas these would hardly be seen.
-        for name, counts, colour in (("benign", histogram.benign, BLUE), ("melanoma", histogram.melanoma, ORANGE)):
+        # Shares of each class, not counts: few melanomas would hardly be seen. The hatch is for print in grey.
+        for name, counts, colour, hatch in (
+            ("benign", histogram.benign, BLUE, None),
+            ("melanoma", histogram.melanoma, ORANGE, "////"),
+        ):
             shares, label = counts / counts.sum(), f"{name} (n = {counts.sum()})"
-            outline = styled(style, StepPatch, color=colour, linewidth=1.6, label=label)
-            ax.stairs(shares, histogram.edges, color=colour, alpha=0.35, fill=True)
+            outline = styled(style, StepPatch, color=colour, linewidth=1.6, label=label, hatch=hatch)
+            ax.stairs(shares, histogram.edges, color=colour, alpha=0.3, fill=True)
             self.steps_.append(ax.stairs(shares, histogram.edges, **outline))
-        ax.axvline(self.threshold, color="black", linestyle="--", linewidth=1.2, label=f"threshold {self.threshold:g}")
-        style_axes(ax, "Scores by class", "Score", "Share of the class")
-        ax.set(xlim=(0, 1))
-        ax.legend(fontsize=TEXT_SIZE - 1)
+        said = f"threshold {write_threshold(self.threshold)}"
+        ax.axvline(self.threshold, color="black", linestyle="--", linewidth=1.2, label=said)
+        n_benign, n_melanoma = (int(counts.sum()) for counts in (histogram.benign, histogram.melanoma))
+        title = f"Scores by class\n{count_images(n_benign + n_melanoma, n_melanoma)}"
+        style_axes(ax, title, "Score", "Share of the class")
+        last = int(np.flatnonzero(histogram.benign + histogram.melanoma)[-1])
+        ax.set(xlim=(0, max(histogram.edges[last + 1], min(1.05 * self.threshold, 1))))
+        ax.legend(fontsize=SMALL_SIZE)
         return self
 
     @classmethod
@@ -343,6 +379,8 @@ class PredictiveValuesDisplay(ScoresDisplay):
         Share of melanomas among the images, which is marked.
     confidence : float, default=0.95
         Coverage of the intervals.
+    n : int, optional
+        Number of images, for the title.
 
     Attributes
     ----------
@@ -362,9 +400,9 @@ class PredictiveValuesDisplay(ScoresDisplay):
     values: PredictiveValues
     prevalence: float
     confidence: float = 0.95
+    n: int | None = None
 
     lines_: "list[Line2D]" = field(init=False)
-    _size = (6.2, 4.6)
     _has_threshold = True
 
     def plot(self, ax: "Axes | None" = None, **style: Any) -> Self:
@@ -395,14 +433,15 @@ class PredictiveValuesDisplay(ScoresDisplay):
             self.lines_ += ax.plot(values.prevalence, value, **look)
             shade(ax, values.prevalence, low, high, self.lines_[-1].get_color())
         ax.axvline(self.prevalence, color=GREY, linestyle=":", label=f"prevalence here, {100 * self.prevalence:.1f} %")
-        style_axes(ax, "Predictive values at other prevalences", "Prevalence of melanoma", "Predictive value")
+        images = "" if self.n is None else f"\nmeasured on {count_images(self.n, round(self.n * self.prevalence))}"
+        style_axes(ax, f"Predictive values at other prevalences{images}", "Prevalence of melanoma", "Predictive value")
         # Where lesions are looked at in earnest melanoma is rare: a linear axis would hide it at its edge.
         ax.set_xscale("log")
         ticks = [tick for tick in _PREVALENCE_TICKS if values.prevalence[0] <= tick <= values.prevalence[-1]]
         ax.set_xticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
         ax.set_xticks([], minor=True)
         ax.set(xlim=(values.prevalence[0], values.prevalence[-1]), ylim=(-0.02, 1.02))
-        ax.legend(loc="center left", fontsize=TEXT_SIZE - 1)
+        ax.legend(loc="center left", fontsize=SMALL_SIZE)
         return self
 
     @classmethod
@@ -437,7 +476,7 @@ class PredictiveValuesDisplay(ScoresDisplay):
             As `melanoma_tl.metrics.predictive_values`.
         """
         values = predictive_values(counts, PREVALENCES, confidence, worth=worth)
-        return cls(values, prevalence=counts.n_melanoma / counts.n, confidence=confidence).plot(ax, **style)
+        return cls(values, counts.n_melanoma / counts.n, confidence, counts.n).plot(ax, **style)
 
     @classmethod
     def from_predictions(

@@ -8,7 +8,7 @@ import numpy as np
 from melanoma_tl._escaping import in_figure
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.plots.display import Display
-from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, new_axes, style_axes
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, SMALL_SIZE, new_axes, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ class ForestDisplay(Display):
         ax.set_yticks(range(len(names)), [in_figure(name) for name in names])
         ax.grid(visible=False, axis="y")
         side = ax.secondary_yaxis("right")
-        side.set_yticks(range(len(names)), values, fontsize=TEXT_SIZE - 1)
+        side.set_yticks(range(len(names)), values, fontsize=SMALL_SIZE)
         side.tick_params(length=0)
         side.spines["right"].set_visible(False)
         return self

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, new_axes, style_axes
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE, new_axes, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ class HistoryDisplay:
         return draw_png(getattr(self, "figure_", None))
 
     def plot(self, axes: "Sequence[Axes] | NDArray[np.object_] | None" = None) -> Self:
-        """Draw the training.
+        """Draw the training, or say in words what it reached where it is one epoch.
 
         Parameters
         ----------
@@ -75,10 +75,13 @@ class HistoryDisplay:
             raise ParameterError(f"A history needs one 'loss' an epoch to be drawn, got the keys {sorted(history)}")
         shown = {key: label for key, label in _PANELS.items() if len(history.get(key, ()))}
         if axes is None:
-            axes = new_axes(4.8 * len(shown), 4.2, columns=len(shown))
+            axes = new_axes(5.6 * len(shown), 5.2, columns=len(shown))
         panels = np.atleast_1d(np.asarray(axes))
         if panels.shape != (len(shown),):
             raise ParameterError(f"axes must be {len(shown)}, for {' and '.join(shown)}, got the shape {panels.shape}")
+        if len(history["loss"]) == 1:
+            self._write_only_epoch(panels, shown)
+            return self
         watched = np.asarray(history.get("val_loss", ()), dtype=float)
         best = int(np.nanargmin(watched)) + 1 if np.isfinite(watched).any() else None
         for ax, key in zip(panels, shown, strict=True):
@@ -86,16 +89,35 @@ class HistoryDisplay:
         self.axes_, self.figure_ = panels, panels[0].figure
         return self
 
+    def _write_only_epoch(self, panels: "NDArray[np.object_]", shown: Mapping[str, str]) -> None:
+        """Say in words what one epoch reached: a curve of one point shows nothing."""
+        for ax, (key, label) in zip(panels, shown.items(), strict=True):
+            reached = [(source, self.history.get(name, ())) for name, source, *_ in _sources(key)]
+            said = ["one epoch:", *(f"{source} {values[0]:.3f}" for source, values in reached if len(values))]
+            ax.set_title(label, fontsize=TITLE_SIZE)
+            ax.set_axis_off()
+            middle: dict[str, Any] = {"ha": "center", "va": "center", "transform": ax.transAxes}
+            ax.text(0.5, 0.5, "\n".join(said), fontsize=TEXT_SIZE, **middle)
+        self.axes_, self.figure_ = panels, panels[0].figure
+
     def _draw_panel(self, ax: "Axes", key: str, best: int | None) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        for name, source, colour, marker in ((key, "training", BLUE, "o"), (f"val_{key}", "validation", ORANGE, "s")):
+        for name, source, dashes, look in _sources(key):
             values = self.history.get(name, ())
             if len(values):
-                ax.plot(range(1, len(values) + 1), values, color=colour, marker=marker, markersize=4, label=source)
+                ax.plot(range(1, len(values) + 1), values, dashes, **look, markersize=4, label=source)
         if best is not None:
-            ax.axvline(best, color=GREY, linestyle="--", label=f"lowest validation loss: epoch {best}")
+            ax.axvline(best, color=GREY, linestyle=":", label=f"lowest validation loss: epoch {best}")
         style_axes(ax, _PANELS[key], "Epoch", _PANELS[key])
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         ax.margins(y=0.12)
-        ax.legend(fontsize=TEXT_SIZE - 1)
+        ax.legend(fontsize=SMALL_SIZE)
+
+
+def _sources(key: str) -> tuple[tuple[str, str, str, dict[str, Any]], ...]:
+    """Return the two curves of a panel: the key of each, its name, its dashes and its look."""
+    return (
+        (key, "training", "-", {"color": BLUE, "marker": "o"}),
+        (f"val_{key}", "validation", "--", {"color": ORANGE, "marker": "s"}),
+    )

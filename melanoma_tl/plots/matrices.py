@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_figure
 from melanoma_tl.metrics.confusion import ConfusionCounts
-from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, new_axes, style_axes
+from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, count_images, new_axes, style_axes, write_threshold
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,11 +37,12 @@ def draw_confusion_matrix(
         With ``ax_``, ``figure_`` and ``text_``.
     """
     matrix = np.array(counts).reshape(2, 2)
-    display = _draw(matrix, ["benign", "melanoma"], new_axes(5.0, 4.6) if ax is None else ax)
+    display = _draw(matrix, ["benign", "melanoma"], new_axes() if ax is None else ax)
     for text, count, share in zip(display.text_.flat, matrix.flat, _shares(matrix).flat, strict=True):
         text.set(text=f"{count}\n{100 * share:.1f} %", fontsize=TITLE_SIZE)
-    rule = "" if threshold is None else f", score > {threshold:g}"
-    display.ax_.set_title(f"Confusion matrix (n = {counts.n}{rule})", fontsize=TITLE_SIZE)
+    display.ax_.set_title(f"Confusion matrix\n{count_images(counts.n, counts.n_melanoma)}", fontsize=TITLE_SIZE)
+    if threshold is not None:
+        display.ax_.set_xlabel(f"Predicted class (melanoma: score above {write_threshold(threshold)})")
     display.ax_.set_yticks([0, 1], [f"benign\n(n = {counts.n_benign})", f"melanoma\n(n = {counts.n_melanoma})"])
     return display
 

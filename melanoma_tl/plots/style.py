@@ -6,6 +6,7 @@ display, in threads, and leaves nothing open. Colours are those of Okabe and Ito
 which readers with colour vision deficiency tell apart.
 """
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,55 @@ OKABE_ITO = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 TEXT_SIZE, TITLE_SIZE = 10, 12
 """Sizes of letters in points."""
+
+SMALL_SIZE = 9
+"""That of legends and notes: no letters are smaller."""
+
+
+def count_images(n: int, n_melanoma: int) -> str:
+    """Say how many images a figure is of, and how many of them are melanomas.
+
+    Parameters
+    ----------
+    n, n_melanoma : int
+        All images, and melanomas.
+
+    Returns
+    -------
+    str
+        What stands below a title.
+
+    Examples
+    --------
+    >>> count_images(379, 75)
+    '379 images, 75 melanomas (19.8 %)'
+    """
+    return f"{n} images, {n_melanoma} melanomas ({100 * n_melanoma / n:.1f} %)"
+
+
+def write_threshold(threshold: float) -> str:
+    """Write a threshold as people read it: with two digits, or as many as are needed to tell it from 0 and 1.
+
+    Parameters
+    ----------
+    threshold : float
+        0 to 1.
+
+    Returns
+    -------
+    str
+        With two digits, three below 0.1 and above 0.9, and more very near 0 and 1.
+
+    Examples
+    --------
+    >>> [write_threshold(value) for value in (0.5, 0.213456, 0.0713, 0.00042, 0.99987, 1.0)]
+    ['0.5', '0.21', '0.071', '0.00042', '0.99987', '1']
+    """
+    away = min(threshold, 1 - threshold)  # from the nearer end
+    if away <= 0:
+        return f"{threshold:g}"
+    digits = max(2, 1 - math.floor(math.log10(away)))
+    return f"{round(threshold, digits):g}" if digits < 6 else f"{threshold:g}"
 
 
 def new_figure(width: float, height: float) -> "Figure":

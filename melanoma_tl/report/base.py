@@ -215,8 +215,8 @@ class Report(ReportContent):
         return replace(self, findings=(*self.findings, (title, content)))
 
     def _draw_history(self) -> Iterator[DrawnFigure]:
-        """Draw the training history, where there is one."""
-        if self.history and len(self.history.get("loss", ())):
+        """Draw the training history, where there is one of several epochs."""
+        if self.history and len(self.history.get("loss", ())) > 1:
             yield DrawnFigure(
                 "history",
                 "Training history",

@@ -8,6 +8,7 @@ import numpy as np
 
 from melanoma_tl._parameters import COUNT, checked, choice
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.metrics.curve_bands import precision_band, roc_band
 from melanoma_tl.metrics.metric import LABELS, describe
 from melanoma_tl.metrics.reliability import STRATEGIES, reliability_curve
 from melanoma_tl.plots import (
@@ -38,7 +39,7 @@ class ReportPlots(ReportData):
     """What a report on two classes can draw."""
 
     def plot_roc(self, ax: "Axes | None" = None) -> "RocCurveDisplay":
-        """Draw the ROC curve, with AUC, interval and the operating point.
+        """Draw the ROC curve with a pointwise band, AUC with interval, and the operating point in words.
 
         Parameters
         ----------
@@ -56,11 +57,14 @@ class ReportPlots(ReportData):
             If the report has no scores.
         """
         y_true, y_score, threshold = self._scored("A ROC curve")
-        options: dict[str, Any] = {"threshold": threshold, "confidence": self.confidence, "ax": ax}
+        band = roc_band(y_true, y_score, **self._bootstrap)
+        options: dict[str, Any] = {"threshold": threshold, "confidence": self.confidence, "band": band, "ax": ax}
         return self._named(ax, lambda: draw_roc(y_true, y_score, self.metrics, **options))
 
     def plot_precision_recall(self, ax: "Axes | None" = None) -> "PrecisionRecallDisplay":
-        """Draw precision against recall, with average precision, interval and the prevalence as baseline.
+        """Draw precision against recall with a pointwise band, the prevalence as baseline, and the operating point.
+
+        The curve is dotted where fewer than ten images are called melanoma. The band takes the prevalence as known.
 
         Parameters
         ----------
@@ -78,7 +82,8 @@ class ReportPlots(ReportData):
             If the report has no scores.
         """
         y_true, y_score, threshold = self._scored("A precision-recall curve")
-        options: dict[str, Any] = {"threshold": threshold, "confidence": self.confidence, "ax": ax}
+        band = precision_band(y_true, y_score, **self._bootstrap)
+        options: dict[str, Any] = {"threshold": threshold, "confidence": self.confidence, "band": band, "ax": ax}
         return self._named(ax, lambda: draw_precision_recall(y_true, y_score, self.metrics, **options))
 
     def plot_confusion_matrix(self, ax: "Axes | None" = None) -> "ConfusionMatrixDisplay":

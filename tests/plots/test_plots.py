@@ -8,10 +8,12 @@ import pytest
 from contrasts import contrast
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.confusion import ConfusionCounts
+from melanoma_tl.metrics.curve_bands import precision_band, roc_band
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, predictive_values
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.reliability import reliability_curve
@@ -59,12 +61,53 @@ def legend(ax):
 def test_roc_shows_auc_with_interval_and_the_operating_point(report):
     display = report.plot_roc()
     auc = report.metrics["auc"]
-    assert legend(display.ax_)[0] == f"AUC {auc.value:.3f} (95 % CI {auc.low:.3f}-{auc.high:.3f}, n = 24, few)"
+    assert legend(display.ax_)[0] == f"AUC {auc.value:.3f} (95 % CI {auc.low:.3f}-{auc.high:.3f}, few)"
     assert display.roc_auc == pytest.approx(auc.value)
     point = display.ax_.lines[-1].get_xydata()[0]
     assert point == pytest.approx([1 - report.metrics["specificity"].value, report.metrics["sensitivity"].value])
     assert "specificity" in display.ax_.get_xlabel()
-    assert "threshold 0.5" in legend(display.ax_)[-1]
+    sensitivity, specificity = report.metrics["sensitivity"].value, report.metrics["specificity"].value
+    words = f"threshold 0.5\nsensitivity {sensitivity:.2f}\nspecificity {specificity:.2f}"
+    assert [text.get_text() for text in display.ax_.texts] == [words]
+    assert display.ax_.get_title() == "ROC curve\n24 images, 12 melanomas (50.0 %)"
+
+
+@pytest.mark.parametrize(
+    ("plot", "find", "n"), [("plot_roc", roc_band, 51), ("plot_precision_recall", precision_band, 50)]
+)
+def test_a_curve_has_its_band(report, plot, find, n):
+    ax = getattr(report, plot)().ax_
+    band = find(report.y_true, report.y_score, n_resamples=200)
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert len(band.x) == n
+    assert {*band.low.round(9), *band.high.round(9)} <= set(corners[:, 1].round(9))
+    assert "95 % band, point by point" in legend(ax)
+
+
+def test_a_precision_recall_curve_is_dotted_where_few_are_called_melanoma():
+    """The three highest scores are benign: the curve of all points begins at precision 0."""
+    truth = np.r_[0, 0, 0, np.ones(17), np.zeros(30)].astype(int)
+    display = MetricsReport.from_scores(truth, np.linspace(1, 0, 50), n_resamples=100).plot_precision_recall()
+    dotted = next(line for line in display.ax_.lines if line.get_linestyle() == ":")
+    recall, precision = display.line_.get_data()
+    np.testing.assert_allclose([recall[-1], precision[-1]], [7 / 17, 7 / 10])
+    np.testing.assert_allclose(dotted.get_xydata()[0], [7 / 17, 7 / 10])
+    assert max(dotted.get_ydata()) < 1, "no point where nothing is called melanoma"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_band_contains_its_curve(seed):
+    rng = np.random.default_rng(seed)
+    truth = np.repeat([0, 1], [40, 15])
+    scores = rng.normal(truth, 1)
+    band = roc_band(truth, scores, n_resamples=200)
+    found = np.array([(scores[truth == 1] > np.quantile(scores[truth == 0], 1 - x)).mean() for x in band.x[1:-1]])
+    assert (band.low[1:-1] <= found + 1 / 15).all()
+    assert (found - 1 / 15 <= band.high[1:-1]).all()
+    assert (band.low[-1], band.high[-1]) == (1, 1)
+    precision = precision_band(truth, scores, n_resamples=200)
+    assert (precision.low <= precision.high).all()
+    assert precision.low[-1] >= 15 / 55, "nobody is worse than calling all melanoma"
 
 
 def test_the_chance_of_precision_is_the_prevalence():
@@ -77,7 +120,7 @@ def test_the_chance_of_precision_is_the_prevalence():
 def test_precision_recall_shows_average_precision_and_prevalence(report):
     display = report.plot_precision_recall()
     texts = legend(display.ax_)
-    assert texts[0].startswith(f"AP {report.metrics['average_precision'].value:.3f} (95 % CI ")
+    assert texts[0].startswith(f"average precision {report.metrics['average_precision'].value:.3f} (95 % CI ")
     assert "chance, the prevalence 0.500" in texts
     point = display.ax_.lines[-1].get_xydata()[0]
     assert point == pytest.approx([report.metrics["sensitivity"].value, report.metrics["precision"].value])
@@ -85,7 +128,7 @@ def test_precision_recall_shows_average_precision_and_prevalence(report):
 
 def test_without_positive_predictions_there_is_no_point_on_the_precision_curve():
     display = MetricsReport.from_scores([0, 0, 1], [0.1, 0.2, 0.3]).plot_precision_recall()
-    assert not any("threshold" in text for text in legend(display.ax_))
+    assert not display.ax_.texts
 
 
 def test_confusion_matrix_shows_counts_and_shares_of_each_class(matrix):
@@ -93,7 +136,7 @@ def test_confusion_matrix_shows_counts_and_shares_of_each_class(matrix):
     cells = [text.get_text() for text in display.text_.flat]
     assert cells == ["72\n96.0 %", "3\n4.0 %", "17\n22.7 %", "58\n77.3 %"]
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["benign\n(n = 75)", "melanoma\n(n = 75)"]
-    assert "n = 150" in display.ax_.get_title()
+    assert "150 images, 75 melanomas" in display.ax_.get_title()
 
 
 def test_counts_can_be_read_on_every_shade():
@@ -140,8 +183,8 @@ def test_reliability_shows_bins_with_intervals(report):
     intervals = [line.get_ydata() for line in display.ax_.lines[1 : 1 + len(curve.n)]]
     np.testing.assert_allclose(intervals, np.stack([curve.low, curve.high], axis=1))
     texts = legend(display.ax_)
-    assert texts[:2] == ["perfectly calibrated", f"{len(curve.n)} bins, n = 1 to {curve.n.max()} each, 95 % intervals"]
-    assert texts[2].startswith(f"Brier {report.calibration['brier'].value:.3f} (95 % CI ")
+    assert texts[:2] == ["perfectly calibrated", f"{len(curve.n)} bins of 1 to {curve.n.max()}, 95 % CI"]
+    assert texts[2].startswith(f"Brier {report.calibration['brier'].value:.3f} (")
     assert [text.split()[0] for text in texts[3:]] == ["intercept", "slope"]
     assert display.figure_ is display.ax_.figure
 
@@ -153,8 +196,9 @@ def test_decision_curve_shows_both_extremes(report):
     np.testing.assert_allclose(by_score.get_ydata(), curve.net_benefit)
     np.testing.assert_allclose(treat_all.get_ydata(), curve.treat_all)
     assert set(none.get_ydata()) == {0}
-    assert legend(ax) == ["by the score, 95 % band", "all lesions cut out", "none cut out"]
-    assert "prevalence 50.0 %" in ax.get_title()
+    assert legend(ax) == ["by the score, 95 % band, point by point", "all lesions cut out", "none cut out"]
+    assert ax.get_title() == "Decision curve\n24 images, 12 melanomas (50.0 %)"
+    assert ax.get_xlim() == (0, 0.5)
     band = ax.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(curve.low.min())
     assert band[:, 1].max() == pytest.approx(curve.high.max())
@@ -207,7 +251,7 @@ def test_history_marks_the_epoch_of_the_lowest_validation_loss(report):
     [
         ({"loss": [0.5, 0.4]}, ["Loss"], ["training"]),
         (
-            {"loss": [1.0], "val_loss": [float("nan")], "accuracy": [0.5]},
+            {"loss": [1.0, 2.0], "val_loss": [float("nan")] * 2, "accuracy": [0.5, 0.5]},
             ["Loss", "Accuracy"],
             ["training", "validation"],
         ),
@@ -218,6 +262,20 @@ def test_a_history_shows_what_it_has(history, titles, texts):
     panels = MetricsReport.from_scores([0, 1], [0.2, 0.7], history=history).plot_history().axes_
     assert [ax.get_title() for ax in panels] == titles
     assert legend(panels[0]) == texts
+
+
+def test_one_epoch_is_said_in_words_and_not_drawn_in_a_report(tmp_path):
+    report = MetricsReport.from_scores([0, 1], [0.2, 0.7], history={"loss": [0.4], "val_loss": [0.5]})
+    (panel,) = report.plot_history().axes_
+    assert [text.get_text() for text in panel.texts] == ["one epoch:\ntraining 0.400\nvalidation 0.500"]
+    assert not panel.lines
+    assert "history" not in [drawn.name for drawn in report.draw_all()]
+
+
+def test_no_letters_are_smaller_than_eight_points(report):
+    for drawn in report.draw_all():
+        sizes = {text.get_fontsize() for text in drawn.figure.findobj(Text) if text.get_text()}
+        assert min(sizes) >= 8, drawn.name
 
 
 @pytest.mark.parametrize("n", [1, 4])
@@ -369,7 +427,7 @@ def test_a_display_can_be_drawn_again(kind):
 
 
 def test_curves_know_how_frequent_melanoma_is():
-    assert "prevalence 33.3 %" in DecisionCurveDisplay.from_predictions(TRUTH, SCORES).ax_.get_title()
+    assert "10 melanomas (33.3 %)" in DecisionCurveDisplay.from_predictions(TRUTH, SCORES).ax_.get_title()
     lines = {line.get_label(): line for line in GainCurveDisplay.from_predictions(TRUTH, SCORES).ax_.lines}
     np.testing.assert_allclose(lines["all melanomas first"].get_xydata(), [[0, 0], [1 / 3, 1], [1, 1]])
 

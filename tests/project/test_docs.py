@@ -53,6 +53,13 @@ def check_augmenter(names):
     assert names["published_prose"].saturation_range == (1.0, 1.5)
 
 
+def check_gallery(names):
+    pictures = {path.stem for path in Path().glob("*.png")}
+    shown = set(re.findall(r"images/gallery_(\w+)\.png", (DOCS / "gallery.md").read_text(encoding="utf-8")))
+    assert pictures == shown
+    assert names["report"].threshold == 0.166
+
+
 def check_backbone(names):
     assert "one_convolution" in list_backbones()
 

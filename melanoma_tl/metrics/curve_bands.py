@@ -1,0 +1,117 @@
+"""Pointwise bands of the ROC curve and of the precision-recall curve.
+
+Both rest on the fiducial intervals of `melanoma_tl.metrics.specificity_at_sensitivity` [1]_, which include the chance
+in choosing the threshold: of the sensitivity at each false positive rate, and of the false positive rate at each
+sensitivity. At a given prevalence the precision follows from the latter two by Bayes' theorem, and so do the ends of
+its interval. The prevalence is taken as known: that of the images.
+
+Pointwise means that each interval holds the truth as often as it says at one place, and the band less often everywhere
+at once [2]_.
+
+References
+----------
+.. [1] J. Hannig, "On generalized fiducial inference", Statistica Sinica 19, 2009.
+.. [2] S. A. Macskassy and F. Provost, "Confidence bands for ROC curves: methods and an empirical study", ROCAI 2004.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from melanoma_tl.metrics.intervals import specificity_intervals
+from melanoma_tl.metrics.resampling import ScoreCounts, add_up
+
+_RATES = np.linspace(0, 1, 51)
+
+
+class Band(NamedTuple):
+    """A pointwise band of a curve.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n,)
+        Where the intervals are.
+    low, high : ndarray of shape (n,)
+        Their ends.
+    """
+
+    x: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def roc_band(
+    y_true: NDArray[np.int64],
+    y_score: NDArray[np.float64],
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> Band:
+    """Find the interval of the sensitivity at each false positive rate.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n,)
+        0 benign, 1 melanoma; both must occur.
+    y_score : ndarray of shape (n,)
+        Probabilities of melanoma.
+    confidence, n_resamples, random_state, groups
+        As `melanoma_tl.metrics.sensitivity_at_specificity`.
+
+    Returns
+    -------
+    Band
+        At false positive rates from 0 to 1; where all are called melanoma, all are found.
+    """
+    specificities = 1 - _RATES[:-1]
+    ends = specificity_intervals(
+        1 - y_true, -y_score, specificities.tolist(), groups, confidence, n_resamples, random_state
+    )
+    low, high = np.array([*ends, (1.0, 1.0)]).T
+    tally = ScoreCounts.of(y_true, y_score)
+    tp, fp = (add_up(side) / side.sum() for side in (tally.melanoma, tally.benign))
+    return _widened(_RATES, low, high, np.interp(_RATES, fp, tp))
+
+
+def precision_band(
+    y_true: NDArray[np.int64],
+    y_score: NDArray[np.float64],
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: int = 0,
+    groups: ArrayLike | None = None,
+) -> Band:
+    """Find the interval of the precision at each sensitivity, at the prevalence of these images.
+
+    Parameters
+    ----------
+    y_true, y_score, confidence, n_resamples, random_state, groups
+        As `roc_band`.
+
+    Returns
+    -------
+    Band
+        At sensitivities from 0.02 to 1.
+    """
+    found, prevalence = _RATES[1:], float(np.mean(y_true))
+    ends = specificity_intervals(y_true, y_score, found.tolist(), groups, confidence, n_resamples, random_state)
+    tally = ScoreCounts.of(y_true, y_score)
+    tp, fp = (add_up(side) / side.sum() for side in (tally.melanoma, tally.benign))
+
+    def precision(false_alarms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return prevalence * found / (prevalence * found + (1 - prevalence) * false_alarms)
+
+    low, high = (precision(1 - specificity) for specificity in np.array(ends).T)
+    tp, first = np.unique(tp, return_index=True)  # with the fewest false alarms
+    return _widened(found, low, high, precision(np.interp(found, tp, fp[first])))
+
+
+def _widened(
+    x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], value: NDArray[np.float64]
+) -> Band:
+    """Reach up to what was measured, which may lie outside where nothing was seen on its other side."""
+    return Band(x, np.minimum(low, value), np.maximum(high, value))
