@@ -27,7 +27,7 @@ _WIDEST, _NARROWEST_BAR, _WIDEST_BAR = 120, 10, 40
 
 
 def progress(
-    items: Iterable[Any] | None = None,
+    items: Any = None,
     /,
     work: str = "",
     *,
