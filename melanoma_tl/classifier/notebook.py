@@ -1,16 +1,13 @@
 """What a notebook shows of a fitted classifier, below its parameters."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from melanoma_tl._tables import html_table
 from melanoma_tl.errors import NotFittedError, ParameterError
 
-if TYPE_CHECKING:
-    from melanoma_tl.classifier.base import BaseClassifier
 
-
-def fitted_html(classifier: "BaseClassifier") -> str:
+def fitted_html(classifier: Any) -> str:
     """Write what a classifier was trained on and how it decides.
 
     Parameters
@@ -61,7 +58,7 @@ def _weights(weights: Any) -> str:
     return "" if weights is None else str(weights)
 
 
-def _decision(classifier: "BaseClassifier") -> dict[str, str]:
+def _decision(classifier: Any) -> dict[str, str]:
     """Return threshold and calibration in words."""
     try:
         point = classifier.operating_point_

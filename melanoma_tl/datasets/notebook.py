@@ -1,17 +1,14 @@
 """What a notebook shows of a dataset."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from melanoma_tl._escaping import in_html
 from melanoma_tl._tables import html_list, html_table
 
-if TYPE_CHECKING:
-    from melanoma_tl.datasets.image_table import ImageTable
-
 _MOST_LINES, _MOST_ROWS = 10, 5
 
 
-def dataset_html(dataset: "ImageTable") -> str:
+def dataset_html(dataset: Any) -> str:
     """Write counts, origin, left-out rows and the first images.
 
     Parameters
@@ -38,7 +35,7 @@ def dataset_html(dataset: "ImageTable") -> str:
     return "".join(parts)
 
 
-def _counts(dataset: "ImageTable") -> str:
+def _counts(dataset: Any) -> str:
     """Write how many images, lesions and patients there are of each class and in all."""
     frame, classes = dataset.to_frame(), list(dataset.class_counts)
     kinds = {kind: f"{kind[:-3]}s" for kind in ("lesion_id", "patient_id") if kind in frame}

@@ -155,8 +155,10 @@ def test_no_file_is_long_without_a_reason():
 
 
 def test_no_module_imports_anything_heavy_at_its_top():
+    # Classes of pictures derive from those of matplotlib; like the others, it is imported inside functions.
+    excepted = NEEDS_KERAS | {"plots/pictures.py"}
     for path in PACKAGE.rglob("*.py"):
-        if path.relative_to(PACKAGE).as_posix() not in NEEDS_KERAS:
+        if path.relative_to(PACKAGE).as_posix() not in excepted:
             roots = {name.split(".")[0] for name in top_level_imports(path)}
             assert not roots & HEAVY, f"{path.name} imports {roots & HEAVY} at its top"
 
