@@ -30,7 +30,7 @@ from melanoma_tl import Augmenter, Probe
 clf = TransferClassifier(
     "vgg19",
     stages=[Probe(), Stage(trainable_from="block5_conv1", schedule="cosine")],
-    augmenter=Augmenter(horizontal_flip=True, views=4),
+    augmenter=Augmenter(horizontal_flip=True, views=2),
     epochs=1,
 )
 found = clf.find_learning_rate(train)

@@ -1,4 +1,4 @@
-"""Ways to read one's own images, of the guide "My folder of images"."""
+"""The ways to read one's own images, of the guide on a folder of images."""
 
 from pathlib import Path
 
