@@ -15,13 +15,13 @@ import io
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from melanoma_tl import __version__
 from melanoma_tl.errors import ImageError, MelanomaTLError, NotFittedError
 from melanoma_tl.images import ImageFile
 from melanoma_tl.saving import ExportedClassifier
@@ -64,7 +64,7 @@ class Service:
             "classes": self._classifier.classes_.tolist(),
             "melanoma": self._classifier.pos_label_,
             "threshold": self.threshold,
-            "melanoma_tl": __version__,
+            "melanoma_tl": version("melanoma_tl"),
             **facts(self._classifier),
             "notice": NOTICE,
         }
@@ -179,7 +179,7 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     from fastapi.responses import JSONResponse
     from starlette.formparsers import MultiPartException, MultiPartParser
 
-    app = FastAPI(title="melanoma_tl", description=NOTICE, version=__version__)
+    app = FastAPI(title="melanoma_tl", description=NOTICE, version=version("melanoma_tl"))
 
     @app.get("/health")
     async def health() -> JSONResponse:

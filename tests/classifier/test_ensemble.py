@@ -222,8 +222,9 @@ def test_a_report_takes_it_names_it_and_warns(ensemble, dataset):
         report = MetricsReport.from_estimator(ensemble, dataset[16:])
     assert np.array_equal(report.y_score, ensemble.predict_proba(dataset[16:])[:, 1])
     assert report.provenance["model"]["ensemble"] == {"size": 3, "combine": "mean"}
-    assert "model ensemble: size=3, combine=mean" in str(report)
-    assert "model members: [(parameters=(random_state=0)" in str(report)
+    told = " ".join(str(report).split())  # its lines are broken anywhere
+    assert "model: ensemble: size: 3; combine: mean" in told
+    assert "model: members: (parameters: (random state: 0)" in told
 
 
 def test_the_provenance_says_once_what_members_have_in_common(ensemble, members):

@@ -376,7 +376,7 @@ def test_progress_starts_where_the_download_goes_on(server, tmp_path):
     server.tricks = ["breaks off"]
     with terminal() as shown:
         fetch([server.file()], tmp_path, verbose=1)
-    assert "Download file.bin:  50%" in shown[0]
+    assert "Download file.bin  50%" in shown[0]
 
 
 # -- archives --

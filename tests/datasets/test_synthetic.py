@@ -187,7 +187,7 @@ def test_write_isbi_writes_the_three_sets_of_the_quick_start(tmp_path, capfd):
 def test_progress_goes_to_the_error_stream(tmp_path, capsys):
     with terminal() as shown:
         write_challenge(tmp_path, n_benign=1, n_melanoma=1, size=16, verbose=1)
-    assert "Draw ISBI 2016 train: 100%" in shown[0]
+    assert "Draw ISBI 2016 train: 2 images" in shown[0]
     assert capsys.readouterr().out == ""
 
 

@@ -160,7 +160,7 @@ def test_the_check_is_written_drawn_and_attached(tmp_path):
     assert len([ax for ax in check.plot().axes if ax.images]) == 12
     report = MetricsReport.from_scores(LABELS, np.linspace(0, 1, N)).attach("Shortcuts", check)
     page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page.count('<li class="notice">SHORTCUT') == 1, "the summary says so first"
+    assert page.count("Most serious concern:</strong> SHORTCUT") == 1, "the page says so first"
     assert check.warning in report.to_markdown()
     assert '<th scope="row">lesion covered</th>' in page
     assert "<pre>" not in page

@@ -78,7 +78,9 @@ LONGER = {
     "datasets/image_table.py": "a table, its parts and what they are recognised by, each documented",
     "datasets/isbi.py": "seven ways to read a table, each documented",
     "metrics/resampling.py": "one bootstrap",
+    "plots/decision_curves.py": "five displays, each documented",
     "report/metrics_report.py": "three ways to make a report, and what is asked of it, each documented",
+    "training/run.py": "one training, from the parameters to what is known of it",
     "report/multiclass_report.py": "two ways to make a report, its parts and its plots, each documented",
 }
 MODULES = {

@@ -61,7 +61,7 @@ def test_quickstart_goes_on_without_a_hub_and_classify_reads_its_model(quickstar
         {"confusion_matrix", "metrics", "predictive_values"},
         {"calibration", "decision_curve", "gain"},
     )
-    assert drawn == of_counts | of_scores | {"scores", "roc", "precision_recall", "history", "examples"}
+    assert drawn == of_counts | of_scores | {"scores", "roc", "precision_recall", "examples"}
 
     images = ISBIDataset.from_challenge(out / "data", year=2017, split="test").paths[:3].tolist()
     assert run("classify", out / "melanoma.keras", *images) == 0
