@@ -194,7 +194,7 @@ def draw_roc_curves(
     ]
     display.plot(ax=ax, curve_kwargs=looks, plot_chance_level=True, chance_level_kw={"color": GREY, "linewidth": 1})
     for line, label in zip(display.line_, curves, strict=True):
-        line.set(linewidth=1.8, label=in_figure(label, 90))
+        line.set(linewidth=1.8, label=in_figure(label, 70))
     display.chance_level_.set(label="chance, AUC 0.5")
     style_axes(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
