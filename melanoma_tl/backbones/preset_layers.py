@@ -174,8 +174,8 @@ class RotaryBlock(PresetLayer):
         What the ``__init__`` of the position embedding takes.
     image_size : sequence of int
         (height, width) in pixels.
-    layer, arguments, options : str, dict and dict
-        The block, as in `PresetLayer`.
+    **kwargs : object
+        The block, as `PresetLayer` takes it.
     """
 
     def __init__(self, rotary: dict[str, Any], image_size: Sequence[int], **kwargs: Any) -> None:

@@ -691,6 +691,7 @@ class TransferClassifier(BaseClassifier):
         for name in ("loss", "optimizer", "learning_rate"):
             refuse_description(name, getattr(self, name))
         check(self.get_params(deep=False), _PARAMETERS)
+        load_keras()  # which knows the names of optimizers and metrics
         get_backbone(self.backbone)
         if isinstance(self.optimizer, str):
             Optimizer(self.optimizer).check_parameters()

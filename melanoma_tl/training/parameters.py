@@ -217,23 +217,24 @@ def check_stages(parameters: TrainingParameters) -> None:
     ParameterError
         If stages and other parameters contradict each other.
     """
-    from keras.optimizers.schedules import LearningRateSchedule
-
-    from melanoma_tl.training.optimizers import rate_of
-
     stages, spec = stages_of(parameters), get_backbone(parameters.backbone)
     for stage in stages:
         if isinstance(stage, Stage):
             resolve_trainable_from(spec, stage.trainable_from)
     rate = own_object("learning_rate", parameters.learning_rate)
-    if rate is not None and not isinstance(rate.given, LearningRateSchedule):
-        raise ParameterError(f"learning_rate must be a number above 0 or a schedule of Keras, got {rate}")
+    if rate is not None:
+        from keras.optimizers.schedules import LearningRateSchedule
+
+        if not isinstance(rate.given, LearningRateSchedule):
+            raise ParameterError(f"learning_rate must be a number above 0 or a schedule of Keras, got {rate}")
     if own := own_object("optimizer", parameters.optimizer):
         if parameters.learning_rate != _DEFAULT_RATE:
             raise ParameterError(
                 f"learning_rate={show(parameters.learning_rate)}, and the optimizer object has its own: leave that of "
                 "the classifier out, or name the optimizer"
             )
+        from melanoma_tl.training.optimizers import rate_of
+
         given = rate_of(own)
         rate = given if isinstance(given, Template) else None
     for stage in stages:
