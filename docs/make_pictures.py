@@ -32,9 +32,9 @@ def main() -> None:
             runpy.run_path(str(SCRIPTS[name]))
             if name == "gallery":
                 for picture in sorted(Path().glob("*.png")):
-                    keep(picture, f"gallery_{picture.stem}", 64)
+                    keep(picture, f"gallery_{picture.stem}")
             else:
-                keep(Path(f"{name}.png"), name, 256)
+                keep(Path(f"{name}.png"), name)
             os.chdir(DOCS)
 
 
@@ -50,9 +50,9 @@ def score_real_images(table: Path) -> None:
     pd.DataFrame({"label": test.labels, "score": clf.predict_proba(test)[:, 1]}).to_csv(table, index=False)
 
 
-def keep(picture: Path, name: str, colours: int) -> None:
-    """Save a picture in few colours, which are enough to the eye, at a third of the size."""
-    image = Image.open(picture).convert("RGB").quantize(colours)
+def keep(picture: Path, name: str) -> None:
+    """Save a picture in 256 colours, which are enough to the eye, at a third of the size."""
+    image = Image.open(picture).convert("RGB").quantize(256)
     image.save(DOCS / "images" / f"{name}.png", optimize=True)
 
 

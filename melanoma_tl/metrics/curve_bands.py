@@ -95,9 +95,9 @@ def precision_band(
     Returns
     -------
     Band
-        At sensitivities from 0.02 to 1.
+        At sensitivities from 0.02 to 0.98: where all melanomas are found, nothing says how low the last may score.
     """
-    found, prevalence = _RATES[1:], float(np.mean(y_true))
+    found, prevalence = _RATES[1:-1], float(np.mean(y_true))
     ends = specificity_intervals(y_true, y_score, found.tolist(), groups, confidence, n_resamples, random_state)
     tally = ScoreCounts.of(y_true, y_score)
     tp, fp = (add_up(side) / side.sum() for side in (tally.melanoma, tally.benign))
