@@ -5,7 +5,7 @@
 Needs no data and no argument. It draws 1,500 lesions in the layout of the ISBI challenges, trains the recommended
 recipe on most of them (a frozen VGG19, with ImageNet weights where they can be had, else with random ones, which it
 says), calibrates it and chooses a threshold on validation images, and writes the report, its figures and the model
-into ./out. A minute on two cores.
+into ./out. A minute and a half on two cores.
 """
 
 import argparse
