@@ -63,8 +63,8 @@ def progress(
     Progress
         An iterator over the items and a context manager, whether it is shown or not.
     """
-    if total is None:
-        total = len(items) if isinstance(items, Sized) else None
+    if total is None and isinstance(items, Sized):
+        total = len(items)
     return Progress(items, work, total, initial, unit, SHORTEST if delay is None else delay, bool(verbose))
 
 

@@ -40,7 +40,7 @@ def describe_preset(preset: str) -> BackboneSpec:
         If the preset cannot be read, or is not of a network that turns images into one feature map.
     """
     name = f"{KERASHUB}{preset}"
-    hub = _import_hub(name)
+    hub = import_hub(f"the backbone {name!r}")
     try:
         converter = hub.layers.ImageConverter.from_preset(preset)
         with _quietly():
@@ -106,7 +106,7 @@ class _PresetBuilder:
             )
 
     def _load(self, shape: tuple[int, ...], with_weights: bool) -> Any:
-        hub = _import_hub(f"{KERASHUB}{self.preset}")
+        hub = import_hub(f"the backbone {KERASHUB + self.preset!r}")
         changes = {"image_shape": shape} if self.resized else {}
         with _quietly():
             backbone = hub.models.Backbone.from_preset(self.preset, load_weights=with_weights, **changes)
@@ -186,11 +186,28 @@ def _plain(values: Any) -> float | list[float]:
     return [float(value) for value in values] if hasattr(values, "__len__") else float(values)
 
 
-def _import_hub(name: str) -> Any:
+def import_hub(what: str) -> Any:
+    """Import KerasHub.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, for the error.
+
+    Returns
+    -------
+    module
+        ``keras_hub``.
+
+    Raises
+    ------
+    MissingPackageError
+        If it is not installed.
+    """
     try:
         import keras_hub
     except ImportError as error:
-        raise MissingPackageError(f"the backbone {name!r} needs KerasHub: pip install keras-hub ({error})") from error
+        raise MissingPackageError(f"{what} needs KerasHub: pip install keras-hub ({error})") from error
     return keras_hub
 
 

@@ -62,7 +62,7 @@ def _decision(classifier: Any) -> dict[str, str]:
     """Return threshold and calibration in words."""
     try:
         point = classifier.operating_point_
-        threshold = f"{point.threshold:.4g}, chosen by {point.rule} on {_images(point.counts)} images"
+        threshold = f"{point.threshold:.4g}, chosen by {point.rule} on {point.counts.n:,} images"
     except NotFittedError:
         threshold = f"{classifier.threshold_:.4g}, not chosen on images"
     except ParameterError as error:
@@ -75,7 +75,3 @@ def _decision(classifier: Any) -> dict[str, str]:
     except NotFittedError:
         calibration = "none"
     return {"Threshold": threshold, "Calibration": calibration}
-
-
-def _images(counts: Any) -> str:
-    return f"{counts.tn + counts.fp + counts.fn + counts.tp:,}"

@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ from melanoma_tl.recipes import get_recipe, list_recipes
 from melanoma_tl.saving.audit import quoted
 from melanoma_tl.saving.model_file import version_hint
 from melanoma_tl.training.keras_objects import describe_object
-from melanoma_tl.training.parameters import BY_NAME, PARTS, open_part, own_object
+from melanoma_tl.training.parameters import BY_NAME, PARTS, as_metrics, open_part, own_object
 from melanoma_tl.training.stages import Probe, Stage, as_stages
 
 _FORMER = {
@@ -68,10 +68,8 @@ def describe_parameters(classifier: BaseEstimator) -> dict[str, Any]:
     for name in ("loss", "optimizer", "learning_rate"):
         if own_object(name, getattr(classifier, name)):
             parameters[name] = describe_object(parameters[name])
-    metrics = parameters["metrics"]
     parameters["metrics"] = [
-        metric if isinstance(metric, str) else describe_object(metric)
-        for metric in ((metrics,) if isinstance(metrics, str) or not isinstance(metrics, Sequence) else metrics)
+        metric if isinstance(metric, str) else describe_object(metric) for metric in as_metrics(parameters["metrics"])
     ]
     if isinstance(parameters["weights"], os.PathLike):
         parameters["weights"] = os.fspath(parameters["weights"])

@@ -71,8 +71,7 @@ def roc_band(
         1 - y_true, -y_score, specificities.tolist(), groups, confidence, n_resamples, random_state
     )
     low, high = np.array([*ends, (1.0, 1.0)]).T
-    tally = ScoreCounts.of(y_true, y_score)
-    tp, fp = (add_up(side) / side.sum() for side in (tally.melanoma, tally.benign))
+    tp, fp = _rates(y_true, y_score)
     return _widened(_RATES, low, high, np.interp(_RATES, fp, tp))
 
 
@@ -99,8 +98,7 @@ def precision_band(
     """
     found, prevalence = _RATES[1:-1], float(np.mean(y_true))
     ends = specificity_intervals(y_true, y_score, found.tolist(), groups, confidence, n_resamples, random_state)
-    tally = ScoreCounts.of(y_true, y_score)
-    tp, fp = (add_up(side) / side.sum() for side in (tally.melanoma, tally.benign))
+    tp, fp = _rates(y_true, y_score)
 
     def precision(false_alarms: NDArray[np.float64]) -> NDArray[np.float64]:
         return prevalence * found / (prevalence * found + (1 - prevalence) * false_alarms)
@@ -108,6 +106,13 @@ def precision_band(
     low, high = (precision(1 - specificity) for specificity in np.array(ends).T)
     tp, first = np.unique(tp, return_index=True)  # with the fewest false alarms
     return _widened(found, low, high, precision(np.interp(found, tp, fp[first])))
+
+
+def _rates(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return sensitivity and false positive rate at every threshold."""
+    tally = ScoreCounts.of(y_true, y_score)
+    tp, fp = (add_up(side) / side.sum() for side in (tally.melanoma, tally.benign))
+    return tp, fp
 
 
 def _widened(

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from melanoma_tl._parameters import SIZE, check, choice, whole
 from melanoma_tl._zip import MAX_EXPANSION, why_refused
-from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ModelFileError
+from melanoma_tl.backbones.kerashub import import_hub
+from melanoma_tl.errors import MelanomaTLError, ModelFileError
 from melanoma_tl.network.graph import SCORE_LAYER
 
 CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = "config.json", "metadata.json", "model.weights.h5"
@@ -257,10 +258,7 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _import_own_layers() -> None:
-    try:
-        importlib.import_module("keras_hub")
-    except ImportError as error:
-        raise MissingPackageError(f"its backbone needs KerasHub: pip install keras-hub ({error})") from error
+    import_hub("its backbone")
     from melanoma_tl.backbones import preset_layers  # noqa: F401 it registers them
 
 

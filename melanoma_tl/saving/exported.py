@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl.errors import MissingPackageError, ModelFileError
 from melanoma_tl.images.decoding import ImageLike, load_image
+from melanoma_tl.saving.handover import Scorer
 from melanoma_tl.saving.test_vectors import draw_texture
 
 TOLERANCE = 1e-4
@@ -21,7 +22,7 @@ otherwise in float32, far below what the scores are precise to."""
 _INSTALL = "pip install 'melanoma_tl[export]'"
 
 
-def open_litert(path: Path) -> Callable[[NDArray[np.float32]], Any]:
+def open_litert(path: Path) -> Scorer:
     """Open a LiteRT model.
 
     Parameters
@@ -50,7 +51,7 @@ def open_litert(path: Path) -> Callable[[NDArray[np.float32]], Any]:
     return score
 
 
-def open_onnx(path: Path) -> Callable[[NDArray[np.float32]], Any]:
+def open_onnx(path: Path) -> Scorer:
     """Open an ONNX model on the processor.
 
     Parameters
@@ -186,7 +187,7 @@ def _read_description(path: Path) -> dict[str, Any]:
     return described
 
 
-def _open(path: Path) -> Callable[[NDArray[np.float32]], Any]:
+def _open(path: Path) -> Scorer:
     try:
         return _OPENERS[path.suffix](path)
     except ImportError as error:

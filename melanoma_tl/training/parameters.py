@@ -123,6 +123,22 @@ def own_object(name: str, given: Any) -> Template | None:
     return None if given is None or isinstance(given, known) else Template(name, given)
 
 
+def as_metrics(given: Any) -> tuple[Any, ...]:
+    """Return the metrics of a user, one alone as one.
+
+    Parameters
+    ----------
+    given : str, callable, keras.metrics.Metric or sequence of these
+        The parameter `metrics`.
+
+    Returns
+    -------
+    tuple
+        In their order.
+    """
+    return (given,) if isinstance(given, str) or not isinstance(given, Sequence) else tuple(given)
+
+
 def metrics_of(parameters: TrainingParameters) -> tuple[Template, ...]:
     """Return the metrics of the user, those with a name too.
 
@@ -145,9 +161,8 @@ def metrics_of(parameters: TrainingParameters) -> tuple[Template, ...]:
     """
     import keras
 
-    given = parameters.metrics
     metrics, names = [], ["loss", "accuracy", "auc"]
-    for metric in (given,) if isinstance(given, str) or not isinstance(given, Sequence) else given:
+    for metric in as_metrics(parameters.metrics):
         refuse_description("metrics", metric)
         try:
             made = keras.metrics.get(metric)
