@@ -37,7 +37,9 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
             model.load_weights(weights)
         return model
 
-    build(keras.Input((32, 32, 3)), None).save_weights(tmp_path / "tiny.weights.h5")
+    tiny, rng = build(keras.Input((32, 32, 3)), None), np.random.default_rng(0)  # whatever other tests have drawn
+    tiny.set_weights([rng.uniform(-0.3, 0.3, weight.shape) for weight in tiny.get_weights()])
+    tiny.save_weights(tmp_path / "tiny.weights.h5")
     monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
     weights = PretrainedWeights(("tiny.weights.h5",), "", None)
     own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32), stages=())
