@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 from melanoma_tl._escaping import in_html, visible
@@ -66,6 +68,14 @@ def progress(
     if total is None and isinstance(items, Sized):
         total = len(items)
     return Progress(items, work, total, initial, unit, SHORTEST if delay is None else delay, bool(verbose))
+
+
+@contextmanager
+def without_hint_of_widgets() -> Iterator[None]:
+    """Import a library that brings tqdm without its advice to install ipywidgets, which nothing here needs."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        yield
 
 
 class Progress:

@@ -9,6 +9,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
+import platformdirs
+
 from melanoma_tl._atomic import how_to_write, locked, workplace
 from melanoma_tl.errors import CacheError, UnknownNameError
 
@@ -64,9 +66,7 @@ def folder() -> Path:
     Prepared images are small copies of the photographs, and images can be restored from features
     in part: treat the folder as you treat the photographs.
     """
-    import pooch
-
-    return Path(os.environ.get(VARIABLE) or pooch.os_cache("melanoma_tl"))
+    return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_dir("melanoma_tl"))
 
 
 def lock_of_run(key: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl._keras.copies import Copies, rebuild
+from melanoma_tl._progress import without_hint_of_widgets
 from melanoma_tl.backbones.preset_chains import chain_of, grow_chain
 from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, PresetWeights
 from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
@@ -205,7 +206,8 @@ def import_hub(what: str) -> Any:
         If it is not installed.
     """
     try:
-        import keras_hub
+        with without_hint_of_widgets():
+            import keras_hub
     except ImportError as error:
         raise MissingPackageError(f"{what} needs KerasHub: pip install keras-hub ({error})") from error
     return keras_hub

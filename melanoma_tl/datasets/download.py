@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from melanoma_tl._atomic import atomic_write, locked
 from melanoma_tl._escaping import in_column
-from melanoma_tl._progress import progress
+from melanoma_tl._progress import progress, without_hint_of_widgets
 from melanoma_tl._zip import ZIP_ERRORS, why_too_large
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.datasets.text_tables import read_bytes
@@ -140,7 +140,8 @@ def fetch(
 
 
 def _fetch_one(file: RemoteFile, folder: Path, source: str | os.PathLike[str] | None, verbose: int) -> Path:
-    import pooch
+    with without_hint_of_widgets():
+        import pooch
 
     path = folder / file.file_name
     known = file.sha256 or _read_pins(folder).get(file.file_name)

@@ -41,16 +41,38 @@ def test_the_notebook_that_is_shown_is_small_and_whole():
     assert not re.search(r"/(?:tmp|work|home|root)/", NOTEBOOK.read_text(encoding="utf-8"))
 
 
-@only_tensorflow
-@pytest.mark.slow
-def test_the_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
+def run(notebook, folder, monkeypatch):
+    """Run the cells in a real kernel, as on a machine where nobody has set anything."""
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed, which runs notebooks")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed, which runs notebooks")
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
-    monkeypatch.setenv("MELANOMA_TL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MELANOMA_TL_CACHE", str(folder / "cache"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(NOTEBOOK.parents[2]), os.environ.get("PYTHONPATH", "")]))
+    resources = {"metadata": {"path": str(folder)}}
+    nbclient.NotebookClient(notebook, timeout=500, kernel_name="python3", resources=resources).execute()
+
+
+@only_tensorflow
+@pytest.mark.slow
+def test_the_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
     notebook = nbformat.read(NOTEBOOK, 4)
-    nbclient.NotebookClient(
-        notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    run(notebook, tmp_path, monkeypatch)
     check(notebook)
+
+
+@only_tensorflow
+@pytest.mark.slow
+def test_libraries_that_bring_tqdm_give_no_advice_on_widgets(tmp_path, monkeypatch):
+    pytest.importorskip("keras_hub", reason="KerasHub is not installed")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "labels.csv").write_text("ISIC_0000000,benign\n", encoding="utf-8")
+    sources = [
+        "import melanoma_tl\nmelanoma_tl.cache.folder()",
+        "from melanoma_tl.datasets import OfficialFile\nfrom melanoma_tl.datasets.download import fetch",
+        "fetch([OfficialFile('labels.csv', 'https://example.org/labels.csv')], 'data', source='there')",
+        "from melanoma_tl.backbones.kerashub import import_hub\nimport_hub('this')",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    run(notebook, tmp_path, monkeypatch)
+    kinds = [[output.output_type for output in cell.outputs] for cell in notebook.cells]
+    assert kinds == [["execute_result"], [], ["execute_result"], ["execute_result"]], notebook.cells

