@@ -2,8 +2,12 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
+from melanoma_tl._base_error import MelanomaTLError
+
+if TYPE_CHECKING:
+    from melanoma_tl._not_fitted import NotFittedError
 
 __all__ = [
     "CacheError",
@@ -29,8 +33,13 @@ __all__ = [
 ]
 
 
-class MelanomaTLError(Exception):
-    """Base class: ``except MelanomaTLError`` catches everything the library raises on purpose."""
+def __getattr__(name: str) -> Any:
+    """Make `NotFittedError` when it is first asked for: scikit-learn, its base, takes a second to import."""
+    if name != "NotFittedError":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from melanoma_tl._not_fitted import NotFittedError
+
+    return NotFittedError
 
 
 class DatasetError(MelanomaTLError, ValueError):
@@ -135,10 +144,6 @@ class ModelFileError(MelanomaTLError, ValueError):
 
 class ExportError(MelanomaTLError, RuntimeError):
     """A model cannot be exported here, or the exported model does not give the same scores."""
-
-
-class NotFittedError(MelanomaTLError, _SklearnNotFittedError):
-    """A classifier is asked for predictions before ``fit`` or ``load``."""
 
 
 class JobError(MelanomaTLError, RuntimeError):

@@ -34,7 +34,9 @@ NEEDS_KERAS = {
 GROUND = "errors _parameters _progress _escaping _tables _versions _zip"
 # What each package, or module beside the packages, may import: itself, and these.
 MAY_IMPORT = {
-    "errors": set(),
+    "_base_error": set(),
+    "_not_fitted": {"_base_error"},
+    "errors": {"_base_error", "_not_fitted"},
     "_escaping": set(),
     "_progress": {"_escaping"},
     "_versions": set(),

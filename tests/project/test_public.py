@@ -95,10 +95,12 @@ def test_the_reference_documents_names_where_they_are_imported_from():
 
 def test_every_error_and_warning_is_public():
     errors = importlib.import_module("melanoma_tl.errors")
+    values = {name: getattr(errors, name) for name in {*vars(errors), *errors.__all__}}
     raised = {
-        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+        name for name, value in values.items() if isinstance(value, type) and value.__module__.startswith("melanoma_tl")
     }
     assert raised == set(errors.__all__)
+    assert all(issubclass(values[name], Exception) for name in raised)
 
 
 def described(name: str, value: object) -> Iterator[tuple[str, str]]:
