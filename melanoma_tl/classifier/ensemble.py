@@ -153,7 +153,14 @@ class Ensemble(BaseClassifier):
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: ArrayLike | None = None, *, validation_data: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        validation_data: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train a clone of each classifier, all on the same images.
 
         Parameters
@@ -164,6 +171,8 @@ class Ensemble(BaseClassifier):
             Their classes, if `X` does not contain labels.
         validation_data : ISBIDataset, tf.data.Dataset or (X, y), optional
             As in `TransferClassifier.fit`; "rank" takes its reference scores from these images.
+        sample_weight : array-like of shape (n_images,), optional
+            How much each training image counts in the loss, as in `TransferClassifier.fit`.
 
         Returns
         -------
@@ -189,7 +198,7 @@ class Ensemble(BaseClassifier):
                 if "random_state" in member.get_params(deep=False):  # not in a frozen one
                     member.set_params(random_state=seed)
         for member in progress(members, "Train members", unit="member", verbose=self.verbose, delay=0):
-            member.fit(X, y, validation_data=validation_data)
+            member.fit(X, y, validation_data=validation_data, sample_weight=sample_weight)
         self._trained = members
         for of_earlier_members in ("reference_scores_", "cross_validation_"):
             self.__dict__.pop(of_earlier_members, None)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import training_plan
 from sklearn.model_selection import GridSearchCV
 
-from melanoma_tl import Balancer, Probe, Stage, TransferClassifier, cross_validate
+from melanoma_tl import Balancer, Ensemble, Probe, Stage, TransferClassifier, cross_validate
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.training.batches import TrainingBatches
 
@@ -87,6 +87,13 @@ def test_a_search_and_a_cross_validation_take_the_weights_of_their_rows(images, 
     for fold, member in enumerate(ensemble.members_):
         rest = ensemble.folds_ != fold
         alone = make(random_state=member.random_state).fit(images[rest], labels[rest], sample_weight=WEIGHTS[rest])
+        assert np.array_equal(scores(member, images), scores(alone, images))
+
+
+def test_an_ensemble_passes_the_weights_to_its_members(images, labels):
+    ensemble = Ensemble([make(), make(stages=Probe(C=5.0))], verbose=0).fit(images, labels, sample_weight=WEIGHTS)
+    for member, C in zip(ensemble.members_, (0.5, 5.0), strict=True):
+        alone = make(stages=Probe(C=C)).fit(images, labels, sample_weight=WEIGHTS)
         assert np.array_equal(scores(member, images), scores(alone, images))
 
 
