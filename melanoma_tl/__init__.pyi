@@ -16,9 +16,11 @@ from . import scale as scale
 from . import testing as testing
 from . import training as training
 from .augmentation import Augmenter as Augmenter
+from .backbones import FrozenEncoder as FrozenEncoder
 from .backbones import is_backbone as is_backbone
 from .backbones import list_backbones as list_backbones
 from .backbones import register_backbone as register_backbone
+from .backbones import register_encoder as register_encoder
 from .balancing import Balancer as Balancer
 from .classifier import Ensemble as Ensemble
 from .classifier import TransferClassifier as TransferClassifier

@@ -68,7 +68,8 @@ def fast(backbone: str = "vgg19") -> dict[str, Any]:
 
     Each image passes through the backbone once, which takes minutes on two cores. The ten layers of VGG19, pooling and
     penalty were chosen by five-fold cross-validation on the training images of ISBI 2016 only. Of another backbone
-    the last map of each stage is pooled, with the same pooling and the same penalty.
+    the last map of each stage is pooled, with the same pooling and the same penalty; of one without stages, such as a
+    frozen encoder, the last map or the vector, as the backbone recommends.
 
     Parameters
     ----------
@@ -80,10 +81,11 @@ def fast(backbone: str = "vgg19") -> dict[str, Any]:
     dict
         Parameters of `TransferClassifier`.
     """
-    layers = _LAYERS_OF_VGG19 if get_backbone(backbone).name == "vgg19" else STAGES
+    spec = get_backbone(backbone)
+    layers = _LAYERS_OF_VGG19 if spec.name == "vgg19" else STAGES
     return {
         "backbone": backbone,
-        "head": PooledHead(pooling="log_center", feature_layers=layers),
+        "head": PooledHead(pooling="log_center", feature_layers=layers) if spec.stages else "pooled",
         "stages": (Probe(C=2e-3),),
         "class_weight": "balanced",
     }
@@ -106,7 +108,10 @@ def best(backbone: str = "vgg19") -> dict[str, Any]:
     dict
         Parameters of `TransferClassifier`.
     """
-    height, width = (32 * round(side * 10 / 7 / 32) for side in get_backbone(backbone).input_size)
+    spec = get_backbone(backbone)
+    height, width = spec.input_size
+    if spec.image_sizes != "one":
+        height, width = (32 * round(side * 10 / 7 / 32) for side in spec.input_size)
     return fast(backbone) | {
         "input_size": (height, width),
         "augmenter": Augmenter(horizontal_flip=True, vertical_flip=True, views=4),

@@ -3,14 +3,16 @@
 import multiprocessing
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from functools import cache
 from typing import Any
 
-from melanoma_tl._parameters import TEXT, checked
+from melanoma_tl._parameters import TEXT, checked, show
+from melanoma_tl.backbones.encoder import FrozenEncoder
 from melanoma_tl.backbones.plugins import GROUP, load_plugins
-from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, PretrainedWeights
-from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, UnknownNameError
+from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, EncoderIdentity, PretrainedWeights
+from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, ParameterError, UnknownNameError
 
 _BACKBONES: dict[str, BackboneSpec] = {}
 
@@ -20,7 +22,7 @@ def register_backbone(
     *,
     preprocess: Callable[[Any], Any],
     input_size: tuple[int, int] = (224, 224),
-    weights: PretrainedWeights | None = None,
+    weights: PretrainedWeights | EncoderIdentity | None = None,
     stages: Sequence[str] = (),
     last_convolution: str | None = None,
     pooling: str = "avg",
@@ -107,6 +109,63 @@ def register_backbone(
         return builder
 
     return register
+
+
+@checked(name=TEXT)
+def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = False) -> None:
+    """Register a frozen encoder as a backbone.
+
+    Where a model that was trained with it is loaded, in another process too, the same encoder must be registered.
+
+    Parameters
+    ----------
+    name : str
+        Under which users ask for it; not case-sensitive.
+    encoder : FrozenEncoder
+        The encoder.
+    overwrite : bool, default=False
+        Replace a backbone of the same name.
+
+    Raises
+    ------
+    DuplicateNameError
+        If the name is taken by something else and `overwrite` is False.
+    ParameterError
+        If the name has a slash, or `encoder` is no FrozenEncoder.
+
+    Examples
+    --------
+    >>> def mean_colour(images):
+    ...     return images.mean(axis=(1, 2)) / 255
+    >>> encoder = FrozenEncoder(mean_colour, digest="mean colour, version 1", input_size=(32, 32))
+    >>> register_encoder("mean colour", encoder)
+    >>> "mean colour" in list_backbones()
+    True
+    """
+    from melanoma_tl.backbones.encoder_layer import ENCODERS, build_encoder
+
+    if not isinstance(encoder, FrozenEncoder):
+        raise ParameterError(f"encoder must be a FrozenEncoder, got {show(encoder)}")
+    if not name or re.search(r"[/\\]", name):
+        raise ParameterError(f"name must be a text without slashes, got {show(name)}")
+    key = name.lower()
+    present = _BACKBONES.get(key)
+    identity = EncoderIdentity(key, encoder.digest, encoder.kind)
+    register_backbone(
+        key,
+        preprocess=_as_they_are,
+        input_size=encoder.input_size,
+        weights=identity,
+        license=encoder.license,
+        source=encoder.source,
+        overwrite=overwrite or (present is not None and present.weights == identity),
+    )(build_encoder(key, encoder))
+    _BACKBONES[key] = replace(_BACKBONES[key], image_sizes="one")
+    ENCODERS[encoder.digest] = key, encoder
+
+
+def _as_they_are(images: Any) -> Any:
+    return images
 
 
 @checked(name=TEXT)

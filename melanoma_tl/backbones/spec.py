@@ -41,8 +41,27 @@ class PresetWeights:
 
 
 @dataclass(frozen=True)
+class EncoderIdentity:
+    """What tells a frozen encoder from others.
+
+    Attributes
+    ----------
+    name : str
+        Under which it is registered.
+    digest : str
+        SHA-256 of everything that decides what it gives, in hexadecimal.
+    kind : str
+        What it is, such as "ONNX file panderm.onnx".
+    """
+
+    name: str
+    digest: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
-    """A convolutional network without its classifier, ready to be built.
+    """A network without its classifier, ready to be built.
 
     Attributes
     ----------
@@ -58,7 +77,7 @@ class BackboneSpec:
         weights expect, with Keras operations only, so that the graph reloads.
     input_size : tuple of int
         Default (height, width) in pixels.
-    weights : PretrainedWeights, PresetWeights or None
+    weights : PretrainedWeights, PresetWeights, EncoderIdentity or None
         What ``weights="imagenet"`` loads; None if there are none.
     stages : tuple of str
         Layers from which on it can be unfrozen, from the deepest, nearest to the output, to
@@ -83,7 +102,7 @@ class BackboneSpec:
     builder: Callable[..., Any]
     preprocess: Callable[[Any], Any]
     input_size: tuple[int, int]
-    weights: PretrainedWeights | PresetWeights | None = None
+    weights: PretrainedWeights | PresetWeights | EncoderIdentity | None = None
     stages: tuple[str, ...] = ()
     last_convolution: str | None = None
     pooling: str = "avg"

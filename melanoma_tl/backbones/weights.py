@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from melanoma_tl.backbones.spec import BackboneSpec, PresetWeights, PretrainedWeights
+from melanoma_tl._parameters import show
+from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity, PresetWeights, PretrainedWeights
 from melanoma_tl.errors import ParameterError, WeightsUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -64,9 +65,16 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None) -> 
     ParameterError
         If the backbone has no ImageNet weights.
     """
+    official = spec.weights
+    if isinstance(official, EncoderIdentity):
+        if weights != "imagenet":
+            raise ParameterError(
+                f"{spec.name!r} is a frozen encoder, which has weights of its own: leave weights out, "
+                f"got weights={show(weights)}"
+            )
+        return WeightsFile(f"{official.name} (sha256 {official.digest})", None, official=False)
     if weights is None:
         return None
-    official = spec.weights
     if weights != "imagenet":
         path = Path(weights)
         if not path.is_file():

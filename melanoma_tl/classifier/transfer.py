@@ -47,7 +47,7 @@ from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.state import describe_parameters, name_recipe, restore_classifier, weights_by_class
 from melanoma_tl.distribution import forget_networks
-from melanoma_tl.errors import NotFittedError, ParameterError, UnknownNameError
+from melanoma_tl.errors import ExportError, NotFittedError, ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.symmetries import COUNTS, check_tta
@@ -902,6 +902,13 @@ class TransferClassifier(BaseClassifier):
             If there is no such format.
         """
         self._check_fitted()
+        from melanoma_tl.backbones.encoder_layer import encoders_of
+
+        if encoders := encoders_of(self.model_):
+            raise ExportError(
+                f"the features come from the encoder {encoders[0]!r}, which is no part of the network: export covers "
+                "networks of Keras only. Serve the encoder's own file, or the classifier in Python"
+            )
         return export_model(self._exportable(), Path(path), format)
 
     def _exportable(self) -> Exportable:

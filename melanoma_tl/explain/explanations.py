@@ -323,8 +323,10 @@ def _find_layer(classifier: "TransferClassifier", name: str | None) -> Any:
 
 
 def _has_maps(layer: Any) -> bool:
+    from keras.layers import InputLayer
+
     shape = getattr(layer.output, "shape", ())
-    return len(shape) == 4 and None not in shape[1:]
+    return len(shape) == 4 and None not in shape[1:] and shape[1:3] != (1, 1) and not isinstance(layer, InputLayer)
 
 
 def _load(classifier: Any, X: Any) -> NDArray[np.uint8]:

@@ -178,6 +178,8 @@ def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bo
     ------
     UnknownNameError
         If there is no such layer.
+    ParameterError
+        If nothing learns from there on.
     """
     from keras.layers import BatchNormalization
 
@@ -187,6 +189,10 @@ def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bo
     if trainable_from is not None and trainable_from not in names:
         raise UnknownNameError("layer for trainable_from", trainable_from, names, "None freezes the whole backbone.")
     start = len(names) if trainable_from is None else names.index(trainable_from)
+    if trainable_from is not None and not any(layer.trainable_weights for layer in network.backbone.layers[start:]):
+        raise ParameterError(
+            f"trainable_from={trainable_from!r}: no layer of the backbone from there on has weights that can learn"
+        )
     for position, layer in enumerate(network.backbone.layers):
         layer.trainable = position >= start
         for part in layer._flatten_layers():  # a layer may be made of others

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._keras.host_call import naming_host_errors
+from melanoma_tl.errors import MelanomaTLError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.loading import open_source, read_batches
 from melanoma_tl.images.symmetries import check_tta, symmetric_views
@@ -111,7 +113,10 @@ class NetworkScorer:
     def _mean_score(self, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
         views = symmetric_views(images, n_views)
         try:
-            return np.mean([self.network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
+            with naming_host_errors():
+                return np.mean([self.network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
+        except MelanomaTLError:
+            raise
         except Exception:
             self.check()  # which says so, if the precision is the cause
             raise

@@ -45,8 +45,12 @@ MAX_PER_PIXEL, MAX_TENSOR = 1024, 2**26
 64 a pixel; without a limit a layer that enlarges or pads, and has no weights, would fill any memory."""
 
 PACKAGES = ("keras", "keras_hub")
-OWN_LAYERS = {"melanoma_tl>PresetLayer", "melanoma_tl>RotaryBlock"}
-"""Layers of this library, which are registered when they are first needed."""
+OWN_LAYERS = {
+    "melanoma_tl>PresetLayer": "preset_layers",
+    "melanoma_tl>RotaryBlock": "preset_layers",
+    "melanoma_tl>EncoderLayer": "encoder_layer",
+}
+"""Layers of this library, which are registered when they are first needed, by the module of `backbones`."""
 
 _VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__", "__bytes__")
 """What Keras writes in the way of a class, but reads as a value."""
@@ -241,7 +245,7 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
         keras.backend.standardize_dtype(entry["config"].get("dtype"))  # no strings of any length
         return {}
     if key in OWN_LAYERS:
-        _import_own_layers()
+        _import_own_layer(OWN_LAYERS[key])
     known = None if key is None else keras.saving.get_registered_object(key)
     if is_function:
         safe = _is_activation(module, key) if known is None else not isinstance(known, type)
@@ -257,9 +261,10 @@ def _check_entry(entry: dict[str, Any]) -> dict[str, Any]:
     return {} if known is None or key is None else {key: known}
 
 
-def _import_own_layers() -> None:
-    import_hub("its backbone")
-    from melanoma_tl.backbones import preset_layers  # noqa: F401 it registers them
+def _import_own_layer(module: str) -> None:
+    if module == "preset_layers":
+        import_hub("its backbone")
+    importlib.import_module(f"melanoma_tl.backbones.{module}")  # which registers it
 
 
 def _is_activation(module: str | None, name: str | None) -> bool:

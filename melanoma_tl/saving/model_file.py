@@ -16,7 +16,7 @@ from melanoma_tl._keras.copies import make_again
 from melanoma_tl._keras.isolation import own_settings, seeded_building
 from melanoma_tl._zip import ZIP_ERRORS
 from melanoma_tl.distribution import forget_networks
-from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
+from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError, WeightsUnavailableError
 from melanoma_tl.network.graph import without_optimizer
 from melanoma_tl.saving.audit import (
     CONFIG_FILE,
@@ -221,8 +221,8 @@ def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
         try:
             with zipfile.ZipFile(file) as archive:
                 yield archive
-        except ModelFileError as error:
-            raise ModelFileError(f"{path}: {error}") from error.__cause__
+        except (ModelFileError, WeightsUnavailableError) as error:
+            raise type(error)(f"{path}: {error}") from error.__cause__
         except (*ZIP_ERRORS, OSError) as error:
             file.seek(0)
             start = file.read(4)
@@ -251,7 +251,7 @@ def _naming_versions(state: dict[str, Any]) -> Iterator[None]:
 
     try:
         yield
-    except ModelFileError:
+    except (ModelFileError, WeightsUnavailableError):  # of an encoder that is not registered here
         raise
     except Exception as error:
         raise ModelFileError(

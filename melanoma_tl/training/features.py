@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from melanoma_tl import cache
+from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl._progress import progress
 from melanoma_tl.errors import CacheError
 from melanoma_tl.images.array_store import ArrayStore, StoredArrays, StoreReplacedError
@@ -66,7 +67,7 @@ class ComputedFeatures:
 
     def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[Any]:
         """Return features, as `InputSource.batch` says."""
-        return self._network.predict_on_batch(self._images.batch(rows, repeats, step))
+        return _run(self._network, self._images.batch(rows, repeats, step))
 
 
 class FeatureExtractor:
@@ -160,7 +161,7 @@ class FeatureExtractor:
     def _make(self, wanted: "_Wanted", positions: Sequence[int]) -> tuple[list[bytes], NDArray[Any]]:
         """Compute features, and give them with their keys."""
         batches = batched(positions, self.batch_size)
-        features = [np.asarray(self.network.predict_on_batch(wanted.batch(batch))) for batch in batches]
+        features = [np.asarray(_run(self.network, wanted.batch(batch))) for batch in batches]
         return wanted.keys(positions), np.concatenate(features).astype(self.store.dtype)
 
     def _fill(self, wanted: "_Wanted", desc: str) -> bool:
@@ -181,7 +182,7 @@ class FeatureExtractor:
             batches = batched(missing.values(), self.batch_size)
             # Batches are read, and views drawn, while the network computes those before.
             for batch, pixels in map_threaded(lambda batch: (batch, wanted.batch(batch)), batches, window=2):
-                features = np.asarray(self.network.predict_on_batch(pixels), dtype=self.store.dtype)
+                features = np.asarray(_run(self.network, pixels), dtype=self.store.dtype)
                 self.store.add(dict(zip(wanted.keys(batch), features, strict=True)))
                 bar.update(len(pixels))
         return True
@@ -218,6 +219,11 @@ class FeatureExtractor:
             metrics,
         )
         return False
+
+
+def _run(network: Any, pixels: NDArray[np.uint8]) -> Any:
+    with naming_host_errors():
+        return network.predict_on_batch(pixels)
 
 
 def feature_store_name(frozen: Any, *, policy: str, recipe: str) -> str:

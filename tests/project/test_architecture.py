@@ -13,6 +13,7 @@ PACKAGE = Path(melanoma_tl.__file__).parent
 HEAVY = {"tensorflow", "keras", "keras_hub", "matplotlib", "ray", "torch", "jax"}
 # Every user of these modules trains a network, or takes a gradient; they are imported inside functions.
 NEEDS_KERAS = {
+    "backbones/encoder_layer.py",
     "backbones/preset_layers.py",
     "explain/gradients.py",
     *(

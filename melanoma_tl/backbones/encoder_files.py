@@ -1,0 +1,419 @@
+"""Open networks of other libraries as functions from uint8 images to vectors."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melanoma_tl._parameters import show
+from melanoma_tl.backbones.preprocessing import MEAN_RGB, STD_RGB
+from melanoma_tl.errors import MissingPackageError, ParameterError, UnknownNameError, WeightsUnavailableError
+
+SCALINGS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+    "imagenet": (MEAN_RGB, STD_RGB),
+    "-1 to 1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "0 to 1": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "0 to 255": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+}
+"""What is subtracted from pixels of 0 to 1, and what they are divided by then."""
+
+TOKENS = ("first", "mean")
+
+Scaling = str | tuple[Sequence[float], Sequence[float]]
+Encode = Callable[[NDArray[np.uint8]], Any]
+
+
+class OpenedNetwork(NamedTuple):
+    """A network that is ready to encode.
+
+    Attributes
+    ----------
+    encode : callable
+        From uint8 images (n, height, width, 3) to vectors.
+    digest : str
+        SHA-256 of the network and of the settings, in hexadecimal.
+    input_size : tuple of int
+        (height, width) in pixels.
+    kind : str
+        What it is, for people.
+    """
+
+    encode: Encode
+    digest: str
+    input_size: tuple[int, int]
+    kind: str
+
+
+class Reading(NamedTuple):
+    """How images are handed to a network, and vectors taken from what it gives.
+
+    Attributes
+    ----------
+    scaling : str or tuple
+        One of `SCALINGS`, or a pair of means and standard deviations of pixels from 0 to 1.
+    tokens : {"first", "mean"} or None
+        Which vector stands for an image where the network gives tokens (n, n_tokens, n_features).
+    """
+
+    scaling: Scaling
+    tokens: str | None
+
+    def prepare(self, images: NDArray[np.uint8], dtype: Any, *, channels_first: bool) -> NDArray[Any]:
+        """Scale pixels, and arrange them as the network takes them."""
+        mean, std = (np.asarray(values, np.float32) for values in self._mean_and_std())
+        scaled = (images.astype(np.float32) / 255 - mean) / std
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if channels_first else scaled, dtype=dtype)
+
+    def take(self, given: Any) -> Any:
+        """Take a vector for each image from tokens; anything else stays as it is."""
+        if self.tokens is None or getattr(given, "ndim", 0) != 3:
+            return given
+        return given[:, 0] if self.tokens == "first" else given.mean(1)
+
+    def check(self) -> None:
+        """Stop at a scaling or a choice of tokens that is none.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            Which says what there is.
+        """
+        if self.tokens is not None and self.tokens not in TOKENS:
+            raise UnknownNameError("choice of tokens", self.tokens, TOKENS)
+        mean, std = self._mean_and_std()
+        try:
+            numbers = np.array([mean, std], np.float64)
+        except (TypeError, ValueError):
+            numbers = np.empty(0)
+        if numbers.shape != (2, 3) or not np.isfinite(numbers).all() or (numbers[1] <= 0).any():
+            raise ParameterError(
+                f"scaling must be one of {', '.join(map(repr, SCALINGS))}, or a pair of three means and three standard "
+                f"deviations of pixels from 0 to 1, got {show(self.scaling)}"
+            )
+
+    def _mean_and_std(self) -> Any:
+        if isinstance(self.scaling, str):
+            if self.scaling not in SCALINGS:
+                raise UnknownNameError("scaling", self.scaling, SCALINGS)
+            return SCALINGS[self.scaling]
+        return self.scaling if isinstance(self.scaling, tuple | list) and len(self.scaling) == 2 else ((), ())
+
+
+def open_onnx(path: Path, reading: Reading, input_size: tuple[int, int] | None, output: str | None) -> OpenedNetwork:
+    """Open an ONNX file in ONNX Runtime, on the processor.
+
+    Parameters
+    ----------
+    path : Path
+        The file, with all of its weights.
+    reading : Reading
+        Scaling and tokens.
+    input_size : tuple of int or None
+        (height, width) in pixels; None takes that of the file.
+    output : str or None
+        Which of several outputs.
+
+    Returns
+    -------
+    OpenedNetwork
+        Its session belongs to it alone.
+
+    Raises
+    ------
+    MissingPackageError
+        Without onnxruntime.
+    WeightsUnavailableError
+        If there is no such file.
+    ParameterError, UnknownNameError
+        If it cannot be opened, or does not take one image and give vectors.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackageError(
+            f"an encoder in an ONNX file needs ONNX Runtime: pip install 'melanoma_tl[onnx]' ({error})"
+        ) from error
+    content = _read(path)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it would write, it raises too
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own, of many kinds
+        reason = " ".join(str(error).split())
+        advice = (
+            "; its weights lie in other files: write it as one (onnx.save_model(..., save_as_external_data=False))"
+            if "external" in reason.lower() or "model_path must not be empty" in reason
+            else ""
+        )
+        raise ParameterError(f"{path}: ONNX Runtime cannot open it ({reason:.300}){advice}") from None
+    kind = f"ONNX file {path.name}"
+    given = _one(session.get_inputs(), kind, "input", None)
+    taken = _one(session.get_outputs(), kind, "output", output)
+    shape = [side if isinstance(side, int) else None for side in given.shape]
+    channels_first, size = _read_shape(shape, kind, input_size)
+    dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+    if given.type not in dtypes:
+        raise ParameterError(f"{kind}: its input is of type {given.type}, and scaled pixels are floating-point numbers")
+
+    def encode(images: NDArray[np.uint8]) -> Any:
+        pixels = reading.prepare(images, dtypes[given.type], channels_first=channels_first)
+        (found,) = session.run([taken.name], {given.name: pixels})
+        return reading.take(found)
+
+    digest = _digest(hashlib.sha256(content).hexdigest(), reading, taken.name)
+    return OpenedNetwork(_in_batches_of(shape[0], encode), digest, size, kind)
+
+
+def open_saved_model(
+    path: Path, reading: Reading, input_size: tuple[int, int] | None, output: str | None
+) -> OpenedNetwork:
+    """Open a SavedModel of TensorFlow by its signature "serving_default".
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    reading, input_size, output : Reading, tuple of int or None, and str or None
+        As for `open_onnx`.
+
+    Returns
+    -------
+    OpenedNetwork
+        It runs on TensorFlow, whatever the backend of Keras is.
+
+    Raises
+    ------
+    MissingPackageError
+        Without TensorFlow.
+    WeightsUnavailableError
+        If there is no such folder.
+    ParameterError, UnknownNameError
+        If it cannot be opened, or does not take one image and give vectors.
+    """
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise MissingPackageError(f"an encoder in a SavedModel needs TensorFlow: {error}") from error
+    if not (path / "saved_model.pb").is_file():
+        raise WeightsUnavailableError(f"{path}: no such folder with a saved_model.pb")
+    kind = f"SavedModel {path.name}"
+    try:
+        loaded = tf.saved_model.load(str(path))
+        signature = loaded.signatures["serving_default"]
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(f"{path}: TensorFlow cannot open it by 'serving_default' ({reason:.300})") from None
+    specs = [_Tensor(name, spec) for name, spec in signature.structured_input_signature[1].items()]
+    given = _one(specs, kind, "input", None)
+    taken = _one([_Tensor(*pair) for pair in signature.structured_outputs.items()], kind, "output", output)
+    channels_first, size = _read_shape(given.shape, kind, input_size)
+
+    def encode(images: NDArray[np.uint8]) -> Any:
+        pixels = reading.prepare(images, given.dtype, channels_first=channels_first)
+        return reading.take(signature(**{given.name: tf.constant(pixels)})[taken.name].numpy())
+
+    kept = loaded, encode  # the signature does not keep its variables alive
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != "fingerprint.pb")
+    of_files = json.dumps([[str(file.relative_to(path)), file_digest(file)] for file in files])
+    digest = _digest(hashlib.sha256(of_files.encode()).hexdigest(), reading, taken.name)
+    return OpenedNetwork(_in_batches_of(given.shape[0], lambda images: kept[1](images)), digest, size, kind)
+
+
+def open_torchscript(path: Path, reading: Reading, input_size: tuple[int, int] | None) -> OpenedNetwork:
+    """Open a TorchScript file on the processor.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    reading, input_size : Reading, and tuple of int or None
+        As for `open_onnx`; the size must be given.
+
+    Returns
+    -------
+    OpenedNetwork
+        In inference mode.
+
+    Raises
+    ------
+    MissingPackageError
+        Without PyTorch.
+    WeightsUnavailableError
+        If there is no such file.
+    ParameterError
+        If it cannot be opened, or no size is given.
+    """
+    torch = _import_torch()
+    content = _read(path)
+    try:
+        import io
+
+        module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(f"{path}: PyTorch cannot open it as TorchScript ({reason:.300})") from None
+    kind = f"TorchScript file {path.name}"
+    return _from_module(module, hashlib.sha256(content).hexdigest(), reading, input_size, kind)
+
+
+def open_torch(module: Any, reading: Reading, input_size: tuple[int, int] | None) -> OpenedNetwork:
+    """Take a module of PyTorch, such as one of timm or open_clip.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        From images (n, 3, height, width) to vectors, or tokens; put into inference mode.
+    reading, input_size : Reading, and tuple of int or None
+        As for `open_onnx`.
+
+    Returns
+    -------
+    OpenedNetwork
+        Its digest is that of its structure and weights.
+
+    Raises
+    ------
+    MissingPackageError
+        Without PyTorch.
+    ParameterError
+        If it is no module, or no size is given.
+    """
+    torch = _import_torch()
+    if not isinstance(module, torch.nn.Module):
+        raise ParameterError(f"module must be a torch.nn.Module, got {show(module)}")
+    digest = hashlib.sha256(repr(module).encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(array.shape)} {array.dtype}".encode())
+        digest.update(array.view(-1).view(torch.uint8).numpy().tobytes() if array.numel() else b"")
+    kind = f"PyTorch module {type(module).__name__}"
+    return _from_module(module, digest.hexdigest(), reading, input_size, kind)
+
+
+def _from_module(
+    module: Any, digest: str, reading: Reading, input_size: tuple[int, int] | None, kind: str
+) -> OpenedNetwork:
+    import torch
+
+    if input_size is None:
+        raise ParameterError(f"{kind}: input_size=(height, width) must be given, which PyTorch does not keep")
+    module.eval()
+    first = next((tensor for tensor in module.parameters() if tensor.is_floating_point()), torch.zeros(1))
+
+    def encode(images: NDArray[np.uint8]) -> Any:
+        pixels = torch.from_numpy(reading.prepare(images, np.float32, channels_first=True))
+        with torch.inference_mode():
+            return reading.take(module(pixels.to(device=first.device, dtype=first.dtype)))
+
+    return OpenedNetwork(encode, _digest(digest, reading, ""), input_size, kind)
+
+
+def _import_torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingPackageError(
+            f"an encoder of PyTorch needs it: pip install 'melanoma_tl[torch]' ({error})"
+        ) from error
+    return torch
+
+
+class _Tensor(NamedTuple):
+    """An input or an output of a SavedModel, as ONNX Runtime describes its own."""
+
+    name: str
+    spec: Any
+
+    @property
+    def shape(self) -> list[int | None]:
+        return list(self.spec.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return self.spec.dtype.as_numpy_dtype
+
+
+def _one(tensors: Sequence[Any], kind: str, what: str, wanted: str | None) -> Any:
+    """Return the input, or the output that is wanted."""
+    names = [tensor.name for tensor in tensors]
+    if wanted is not None:
+        if wanted not in names:
+            raise UnknownNameError(f"{what} of the {kind}", wanted, names)
+        return tensors[names.index(wanted)]
+    if len(tensors) != 1:
+        found = ", ".join(f"{tensor.name!r} {list(tensor.shape)}" for tensor in tensors)
+        advice = "name one of them (output=...)" if what == "output" else "an encoder takes images and nothing else"
+        raise ParameterError(f"{kind}: it has {len(tensors)} {what}s ({found}): {advice}")
+    return tensors[0]
+
+
+def _read_shape(
+    shape: Sequence[int | None], kind: str, input_size: tuple[int, int] | None
+) -> tuple[bool, tuple[int, int]]:
+    """Return whether channels come first, and the size of the images."""
+    if len(shape) != 4 or (shape[1] != 3) == (shape[3] != 3):
+        raise ParameterError(
+            f"{kind}: its input has the shape {list(shape)}, not that of images, (n, 3, height, width) or "
+            "(n, height, width, 3)"
+        )
+    channels_first = shape[1] == 3
+    fixed = tuple(shape[2:]) if channels_first else tuple(shape[1:3])
+    height, width = (side if side else None for side in fixed)
+    if input_size is None:
+        if height is None or width is None:
+            raise ParameterError(f"{kind}: it takes images of any size: give input_size=(height, width)")
+        return channels_first, (height, width)
+    if any(side not in (None, wanted) for side, wanted in zip((height, width), input_size, strict=True)):
+        raise ParameterError(
+            f"{kind}: it takes images of {height}x{width} pixels, got input_size={input_size}: leave it out"
+        )
+    return channels_first, input_size
+
+
+def _in_batches_of(n: int | None, encode: Encode) -> Encode:
+    """Hand images to a network that takes so many at once and no others; the last batch is filled up."""
+    if not n or n < 1:
+        return encode
+
+    def encode_all(images: NDArray[np.uint8]) -> Any:
+        found = []
+        for start in range(0, len(images), n):
+            batch = images[start : start + n]
+            filled = np.concatenate([batch, np.repeat(batch[-1:], n - len(batch), axis=0)])
+            found.append(np.asarray(encode(filled))[: len(batch)])
+        return np.concatenate(found)
+
+    return encode_all
+
+
+def _read(path: Path) -> bytes:
+    """Read a file once: what is hashed is what is opened."""
+    if not path.is_file():
+        raise WeightsUnavailableError(f"{path}: no such file")
+    return path.read_bytes()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+        64 digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(of_network: str, reading: Reading, output: str) -> str:
+    settings = [of_network, *reading._mean_and_std(), reading.tokens, output]
+    return hashlib.sha256(json.dumps(settings, default=list).encode()).hexdigest()
