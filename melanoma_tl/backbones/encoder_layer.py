@@ -35,6 +35,7 @@ class EncoderLayer(keras.Layer):
         super().__init__(**(kwargs | {"dtype": "float32", "trainable": False, "autocast": False}))
         self.encoder, self.digest, self.n_features = encoder, digest, n_features
         self.supports_jit = False
+        self._has_changed = False
 
     def build(self, input_shape: Any) -> None:
         """Keep the vectors of drawn images, by which another encoder is found out."""
@@ -54,7 +55,7 @@ class EncoderLayer(keras.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Encode images (n, height, width, 3) as maps (n, 1, 1, n_features)."""
-        vectors = call_on_host(find_encoder(self.encoder, self.digest), inputs, self.n_features)
+        vectors = call_on_host(self._encode, inputs, self.n_features)
         return keras.ops.reshape(vectors, (-1, 1, 1, self.n_features))
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -62,14 +63,18 @@ class EncoderLayer(keras.Layer):
         return keras.KerasTensor((inputs.shape[0], 1, 1, self.n_features), "float32")
 
     def load_own_variables(self, store: Any) -> None:
-        """Compare the encoder with that of the file."""
+        """Compare the encoder with that of the file; what is wrong is raised where it is used, in words of its own."""
         super().load_own_variables(store)
-        kept: NDArray[np.float32] = keras.ops.convert_to_numpy(self.reference)
-        if not is_same(find_encoder(self.encoder, self.digest).reference, kept):
+        kept = keras.ops.convert_to_numpy(self.reference)
+        self._has_changed = not is_same(find_encoder(self.encoder, self.digest).reference, kept)
+
+    def _encode(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._has_changed:
             raise WeightsUnavailableError(
                 f"the encoder {self.encoder!r} gives other vectors than it did when the model was trained: it has "
                 "changed, although its digest has not"
             )
+        return find_encoder(self.encoder, self.digest)(images)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `__init__` takes."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl._keras.copies import make_again
+from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl._keras.isolation import own_settings, seeded_building
 from melanoma_tl._zip import ZIP_ERRORS
 from melanoma_tl.distribution import forget_networks
@@ -318,7 +319,10 @@ def _check_scores(network: Any, interface: Interface) -> None:
         )
     try:
         image = draw_texture(*interface.size)[np.newaxis].astype(np.float32)
-        found = keras.ops.convert_to_numpy(network(image, training=False))
+        with naming_host_errors():
+            found = keras.ops.convert_to_numpy(network(image, training=False))
+    except WeightsUnavailableError:
+        raise
     except Exception as error:  # whatever a layer raises
         raise ModelFileError(f"refused, its network cannot score an image ({_in_a_line(error)})") from error
     if not np.isfinite(found).all():
