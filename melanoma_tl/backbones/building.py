@@ -67,12 +67,14 @@ def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
     import keras
 
     n_outputs = len(getattr(backbone, "outputs", None) or ())
-    if not isinstance(backbone, keras.Model) or not 1 <= n_outputs <= 2:
+    if not isinstance(backbone, keras.Model) or not (1 <= n_outputs <= 2 or spec.part_names):
         found = f"a network of {n_outputs} outputs" if n_outputs else show(backbone)
         raise ParameterError(
             f"the builder of {spec.name!r} must return a keras.Model whose output is a feature map, or a feature map "
             f"and a vector, got {found}"
         )
+    if spec.part_names:  # each of them was checked
+        return
     maps, *vectors = (tuple(tensor.shape) for tensor in backbone.outputs)
     if 0 in maps:  # what Keras lets pass in some versions
         raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: its output is empty")

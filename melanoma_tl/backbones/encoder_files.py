@@ -1,7 +1,9 @@
 """Open networks of other libraries as functions from uint8 images to vectors."""
 
 import hashlib
+import io
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -250,9 +252,9 @@ def open_torchscript(path: Path, reading: Reading, input_size: tuple[int, int] |
     torch = _import_torch()
     content = _read(path)
     try:
-        import io
-
-        module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch advises its writers to take torch.export
+            module = torch.jit.load(io.BytesIO(content), map_location="cpu")
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ParameterError(f"{path}: PyTorch cannot open it as TorchScript ({reason:.300})") from None

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from melanoma_tl._parameters import TEXT, checked, show
 from melanoma_tl.backbones.encoder import FrozenEncoder
 from melanoma_tl.backbones.plugins import GROUP, load_plugins
-from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, EncoderIdentity, PretrainedWeights
+from melanoma_tl.backbones.spec import KERASHUB, SEPARATOR, BackboneSpec, EncoderIdentity, PretrainedWeights
 from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, ParameterError, UnknownNameError
 
 _BACKBONES: dict[str, BackboneSpec] = {}
@@ -180,7 +181,8 @@ def get_backbone(name: str) -> BackboneSpec:
     name : str
         Its name, not case-sensitive; dashes and underscores as in ``"efficientnet_b0"`` are passed over, since
         torchvision and timm have them. Or ``"kerashub:"`` and one of KerasHub's presets, such
-        as ``"kerashub:resnet_18_imagenet"``, or the path of a folder that holds one.
+        as ``"kerashub:resnet_18_imagenet"``, or the path of a folder that holds one. Or several of them with "+"
+        between, such as ``"vgg19+vgg16"``: their features stand side by side.
 
     Returns
     -------
@@ -197,7 +199,7 @@ def get_backbone(name: str) -> BackboneSpec:
         If a preset cannot be used.
     """
     key = str(name).lower()
-    if key.startswith(KERASHUB):
+    if key.startswith(KERASHUB) and (SEPARATOR not in key or Path(str(name)[len(KERASHUB) :]).exists()):
         from melanoma_tl.backbones.kerashub import describe_preset
 
         return describe_preset(str(name)[len(KERASHUB) :])
@@ -205,6 +207,10 @@ def get_backbone(name: str) -> BackboneSpec:
     for spelling in (key, re.sub("[-_]", "", key)):
         if spelling in _BACKBONES:
             return _BACKBONES[spelling]
+    if len(parts := [part.strip() for part in str(name).split(SEPARATOR)]) > 1:
+        from melanoma_tl.backbones.side_by_side import join
+
+        return join([get_backbone(part) for part in parts])
     raise UnknownNameError("backbone", name, _BACKBONES, _how_to_add())
 
 

@@ -7,6 +7,9 @@ from typing import Any
 KERASHUB = "kerashub:"
 """What the names of KerasHub's presets begin with."""
 
+SEPARATOR = "+"
+"""Between the names of backbones that stand side by side."""
+
 
 @dataclass(frozen=True)
 class PretrainedWeights:
@@ -60,6 +63,19 @@ class EncoderIdentity:
 
 
 @dataclass(frozen=True)
+class PartWeights:
+    """The weights of several backbones side by side: each has its own.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The backbones.
+    """
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
     """A network without its classifier, ready to be built.
 
@@ -71,13 +87,14 @@ class BackboneSpec:
         ``builder(input_tensor, weights)`` returns a flat ``keras.Model`` from the
         source of the given tensor to the last feature map, of shape (n, h, w,
         channels), and where it has one, such as a class token, to a vector of the whole image, of shape
-        (n, channels), as its second output. `weights` is the path of a file, or None for random ones.
+        (n, channels), as its second output; of several networks side by side, to those of each in turn.
+        `weights` is the path of a file, or None for random ones.
     preprocess : callable
         Turns a symbolic tensor of raw RGB, 0 to 255, into what the pre-trained
         weights expect, with Keras operations only, so that the graph reloads.
     input_size : tuple of int
         Default (height, width) in pixels.
-    weights : PretrainedWeights, PresetWeights, EncoderIdentity or None
+    weights : PretrainedWeights, PresetWeights, EncoderIdentity, PartWeights or None
         What ``weights="imagenet"`` loads; None if there are none.
     stages : tuple of str
         Layers from which on it can be unfrozen, from the deepest, nearest to the output, to
@@ -102,7 +119,7 @@ class BackboneSpec:
     builder: Callable[..., Any]
     preprocess: Callable[[Any], Any]
     input_size: tuple[int, int]
-    weights: PretrainedWeights | PresetWeights | EncoderIdentity | None = None
+    weights: PretrainedWeights | PresetWeights | EncoderIdentity | PartWeights | None = None
     stages: tuple[str, ...] = ()
     last_convolution: str | None = None
     pooling: str = "avg"
@@ -111,3 +128,8 @@ class BackboneSpec:
     parameters: int | None = None
     image_sizes: str = "any"
     prefix_tokens: int = 0
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The backbones that stand side by side in this one; empty where it is one alone."""
+        return self.weights.names if isinstance(self.weights, PartWeights) else ()

@@ -5,9 +5,10 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from melanoma_tl._parameters import show
-from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity, PresetWeights, PretrainedWeights
+from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity, PartWeights, PresetWeights, PretrainedWeights
 from melanoma_tl.errors import ParameterError, WeightsUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,13 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None) -> 
         return WeightsFile(f"{official.name} (sha256 {official.digest})", None, official=False)
     if weights is None:
         return None
+    if isinstance(official, PartWeights):
+        if weights != "imagenet":
+            raise ParameterError(
+                f"{spec.name!r} are several backbones, and one file holds the weights of one: put the files into a "
+                f"folder that {WEIGHTS_VARIABLE} names, and leave weights out"
+            )
+        return WeightsFile(f"those of {spec.name}", None, official=False)
     if weights != "imagenet":
         path = Path(weights)
         if not path.is_file():
@@ -93,7 +101,7 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None) -> 
     return found
 
 
-def _is_official(path: Path, md5: str, official: PretrainedWeights | PresetWeights | None) -> bool:
+def _is_official(path: Path, md5: str, official: Any) -> bool:
     expected = official.file_hash if isinstance(official, PretrainedWeights) else None
     if expected is None:
         return False

@@ -137,12 +137,21 @@ def _make_again(operation: Any, **changes: Any) -> Any:
 
 
 def _names_of_pixel_layers(model: Any) -> set[str]:
-    """Name the layers from raw images to the first one with a kernel; none where the network reads features."""
+    """Name the layers from raw images to the first one with a kernel, on each path.
+
+    There are none where a network reads features. What no kernel comes before is among them, such as the vector of a
+    frozen encoder.
+    """
     if model.inputs[0].name != IMAGE:
         return set()
-    operations = [node.operation for node in _sorted_nodes(model)]
-    first = next((place for place, operation in enumerate(operations) if hasattr(operation, "kernel")), -1)
-    return {operation.name for operation in operations[: first + 1]}
+    names, behind_kernels = set(), set()
+    for node in _sorted_nodes(model):
+        is_behind = any(id(_node(tensor)) in behind_kernels for tensor in node.input_tensors)
+        if not is_behind:
+            names.add(node.operation.name)
+        if is_behind or hasattr(node.operation, "kernel"):
+            behind_kernels.add(id(node))
+    return names
 
 
 def build_scorer(model: Any, precision: Precision) -> Any:

@@ -25,6 +25,28 @@ class FeatureMap(NamedTuple):
     vector: Any = None
 
 
+def last_maps(backbone: Any) -> list[FeatureMap]:
+    """Return the last feature map of a backbone, or of each of several side by side.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        Its network; an output of shape (n, channels) belongs to the map before it.
+
+    Returns
+    -------
+    list of FeatureMap
+        With their vectors.
+    """
+    maps: list[FeatureMap] = []
+    for tensor in backbone.outputs:
+        if len(tensor.shape) == 2:
+            maps[-1] = maps[-1]._replace(vector=tensor)
+        else:
+            maps.append(FeatureMap(f"pool_{len(maps) + 1}" if maps else "pool", tensor))
+    return maps
+
+
 def named_maps(spec: BackboneSpec, backbone: Any, chosen: tuple[str, ...]) -> list[FeatureMap]:
     """Return the feature maps that layers of a backbone give.
 
@@ -56,7 +78,7 @@ def named_maps(spec: BackboneSpec, backbone: Any, chosen: tuple[str, ...]) -> li
             advice = "feature_layers='stages' takes the last map of each stage of any backbone."
             raise UnknownNameError("layer for feature_layers", name, names, advice)
         tensor = backbone.get_layer(name).output
-        if tensor is backbone.outputs[0]:
+        if any(tensor is output for output in backbone.outputs):
             raise ParameterError(
                 f"feature_layers: {name!r} gives the last feature map, which is pooled anyway: omit it"
             )
@@ -100,7 +122,8 @@ def maps_of_stages(spec: BackboneSpec, backbone: Any) -> list[FeatureMap]:
         tensor = given[0] if len(given) == 1 else layer.output
         while isinstance(tensor._keras_history.operation, keras.layers.ZeroPadding2D):
             tensor = tensor._keras_history.operation.input
-        if tensor.shape[-1] > 3 and tensor is not backbone.outputs[0]:  # of three channels are the pixels
+        is_last = any(tensor is output for output in backbone.outputs)
+        if tensor.shape[-1] > 3 and not is_last:  # of three channels are the pixels
             maps.append(_read_map(spec, backbone, tensor, name, f"pool_stage_{number}"))
     return maps
 
@@ -134,7 +157,13 @@ def check_stages(spec: BackboneSpec, backbone: Any) -> tuple[str, ...]:
 
 def _read_map(spec: BackboneSpec, backbone: Any, tensor: Any, layer: str, name: str) -> FeatureMap:
     """Return a tensor as a feature map, or its tokens as one."""
-    if len(tensor.shape) == 3 and None not in tensor.shape[1:]:
+    is_tokens = len(tensor.shape) == 3 and None not in tensor.shape[1:]
+    if is_tokens and spec.part_names:
+        raise ParameterError(
+            f"feature_layers: {layer!r} of {spec.name!r} gives tokens, whose order is known only where their backbone "
+            "stands alone: take head='pooled', which pools the last map of each"
+        )
+    if is_tokens:
         return FeatureMap(name, *read_tokens(tensor, spec.prefix_tokens, tuple(backbone.inputs[0].shape[1:3]), name))
     if len(tensor.shape) != 4:
         raise ParameterError(

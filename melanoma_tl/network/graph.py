@@ -13,7 +13,7 @@ from melanoma_tl.backbones.building import build_backbone, check_file_is_needed,
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.network.feature_maps import FeatureMap, check_stages, maps_of_stages, named_maps
+from melanoma_tl.network.feature_maps import check_stages, last_maps, maps_of_stages, named_maps
 from melanoma_tl.network.heads import Head, PooledHead, apply_head
 
 PREPROCESSINGS = ("backbone", "rescale")
@@ -98,7 +98,12 @@ def build_network(
     with seeded_building(random_state), keras.name_scope(scope), _naming_depth():
         images, scaled = scaled_images(spec, input_size, preprocessing)
         backbone = build_backbone(spec, scaled, weights)
-        maps = [FeatureMap("pool", *backbone.outputs)]
+        maps = last_maps(backbone)
+        if len(maps) > 1 and head != "pooled" and not isinstance(head, PooledHead):
+            raise ParameterError(
+                f"a head of this kind takes one feature map, and {spec.name!r} gives {len(maps)}: take 'pooled' or a "
+                "PooledHead"
+            )
         if isinstance(head, PooledHead):
             maps += (
                 maps_of_stages(spec, backbone) if head.takes_stages else named_maps(spec, backbone, head.layer_names())
@@ -220,6 +225,11 @@ def resolve_trainable_from(spec: BackboneSpec, trainable_from: str | int | None)
     ParameterError
         If the backbone has fewer stages.
     """
+    if spec.part_names and trainable_from is not None:
+        raise ParameterError(
+            f"trainable_from={trainable_from!r}: {spec.name!r} are several backbones side by side, which stay frozen; "
+            "fine-tune each alone, and put them into an Ensemble"
+        )
     if not isinstance(trainable_from, int):
         return trainable_from
     if not 1 <= trainable_from <= len(spec.stages):

@@ -1,10 +1,11 @@
 """Frozen encoders: each door, what is checked of what they give, and that no other one scores in their place."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
-from conftest import BACKEND, draw_images
+from conftest import BACKEND, draw_images, only_tensorflow
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -14,6 +15,7 @@ from melanoma_tl import (
     Augmenter,
     Ensemble,
     FrozenEncoder,
+    ISBIDataset,
     Probe,
     Stage,
     TransferClassifier,
@@ -424,7 +426,9 @@ def module(torch):
 @pytest.mark.contract
 def test_a_torchscript_file(tmp_path, torch, module, given):
     path = tmp_path / "encoder.pt"
-    torch.jit.script(module).save(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch writes no new ones, and still reads them
+        torch.jit.script(module).save(str(path))
     found = FrozenEncoder.from_torchscript(path, scaling="-1 to 1", input_size=SIZE)
     assert (found.n_features, found.kind) == (6, "TorchScript file encoder.pt")
     np.testing.assert_allclose(found(given), of_files(given), atol=1e-5)
@@ -448,6 +452,40 @@ def test_a_module_of_pytorch(torch, module, given):
     assert FrozenEncoder.from_torch(module).digest != found.digest
     with pytest.raises(ParameterError, match=r"must be a torch\.nn\.Module"):
         FrozenEncoder.from_torch(colours, scaling="-1 to 1", input_size=SIZE)
+
+
+@only_tensorflow
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_on_real_images_it_scores_as_the_network_of_keras_does(real_data, real_weights, tmp_path, runtime):
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed, which writes the file")
+    settings = {"stages": Probe(C=1e-2), "random_state": 0, "verbose": 0, "precision": "float32"}
+    train, test = (
+        ISBIDataset.from_challenge(real_data, year=2016, split=split, on_error="skip").first(per_class=30)
+        for split in ("train", "test")
+    )
+    vgg19 = TransferClassifier("vgg19", weights=real_weights, **settings).fit(train)
+    pooled = keras.Model(vgg19.model_.inputs, vgg19.model_.layers[-1].input)
+    pooled(np.zeros((1, 224, 224, 3), np.float32))
+    pooled.export(tmp_path / "vgg19.onnx", format="onnx", verbose=False)
+    register_encoder(
+        "vgg19 in a file",
+        FrozenEncoder.from_onnx(tmp_path / "vgg19.onnx", scaling="0 to 255", input_size=(224, 224)),
+    )
+    by_file = TransferClassifier("vgg19 in a file", **settings).fit(train)
+    np.testing.assert_allclose(scores(by_file, test), scores(vgg19, test), atol=1e-4)
+
+    path = next(real_weights.parent.glob("vgg16*.h5"))
+    network = keras.applications.VGG16(include_top=False, pooling="avg", weights=str(path))
+
+    def encode(given):
+        return network.predict_on_batch(keras.applications.vgg16.preprocess_input(given.astype(np.float32)))
+
+    register_encoder("vgg16 by Keras", FrozenEncoder(encode, digest=path.name, input_size=(224, 224)))
+    by_function = TransferClassifier("vgg16 by Keras", **settings).fit(train)
+    vgg16 = TransferClassifier("vgg16", weights=path, **settings).fit(train)
+    np.testing.assert_allclose(scores(by_function, test), scores(vgg16, test), atol=1e-4)
 
 
 @pytest.mark.contract

@@ -1,0 +1,102 @@
+"""Several backbones side by side, as one: "vgg19+vgg16"."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from melanoma_tl._keras.copies import Copies, make_again, rebuild
+from melanoma_tl.backbones.building import build_backbone
+from melanoma_tl.backbones.spec import SEPARATOR, BackboneSpec, EncoderIdentity, PartWeights
+from melanoma_tl.backbones.weights import find_weights
+from melanoma_tl.errors import ParameterError
+
+
+def join(specs: Sequence[BackboneSpec]) -> BackboneSpec:
+    """Make the entry of several backbones that are shown the same images.
+
+    Parameters
+    ----------
+    specs : sequence of BackboneSpec
+        Two or more, each once.
+
+    Returns
+    -------
+    BackboneSpec
+        Its network gives the maps of the first, then those of the second, and so on; layers and stages have the name
+        of their backbone before theirs. The images have the size that the largest of them expects.
+
+    Raises
+    ------
+    ParameterError
+        If one is named twice, or two of them take images of one size each, and not of the same.
+    """
+    names = [spec.name for spec in specs]
+    whole = SEPARATOR.join(names)
+    prefixes = [re.sub(r"\W+", "_", name) for name in names]
+    if len(set(prefixes)) < len(prefixes):
+        raise ParameterError(f"backbone={whole!r} names a backbone twice: each stands there once")
+    fixed = {spec.input_size for spec in specs if spec.image_sizes == "one"}
+    if len(fixed) > 1:
+        sizes = " and ".join(f"{height}x{width}" for height, width in sorted(fixed))
+        raise ParameterError(f"backbone={whole!r}: they take images of {sizes} pixels and no others: use an Ensemble")
+    return BackboneSpec(
+        whole,
+        _Builder(tuple(specs), tuple(prefixes)),
+        _as_they_are,
+        next(iter(fixed), max(spec.input_size for spec in specs)),
+        PartWeights(tuple(spec.name for spec in specs)),
+        stages=tuple(
+            f"{prefix}_{stage}" for spec, prefix in zip(specs, prefixes, strict=True) for stage in spec.stages
+        ),
+        license="; ".join(f"{spec.name}: {spec.license or 'not stated'}" for spec in specs),
+        source="; ".join(f"{spec.name}: {spec.source or 'not stated'}" for spec in specs),
+        parameters=_sum(spec.parameters for spec in specs),
+        image_sizes="one" if fixed else "square" if any(spec.image_sizes == "square" for spec in specs) else "any",
+    )
+
+
+class _Builder:
+    """Builds them on the same images, each with its own preprocessing."""
+
+    def __init__(self, specs: tuple[BackboneSpec, ...], prefixes: tuple[str, ...]) -> None:
+        self.specs, self.prefixes = specs, prefixes
+
+    def __call__(self, input_tensor: Any, weights: str | None) -> Any:
+        """Return one network with the outputs of all."""
+        import keras
+
+        (images,) = keras.utils.get_source_inputs(input_tensor)
+        if images is not input_tensor:
+            raise ParameterError("backbones side by side scale the pixels each in its way: leave preprocessing out")
+        outputs: list[Any] = []
+        for spec, prefix in zip(self.specs, self.prefixes, strict=True):
+            asked = "imagenet" if weights is not None or isinstance(spec.weights, EncoderIdentity) else None
+            given = keras.Input(images.shape[1:], name=images.name, dtype="float32")
+            part = build_backbone(spec, spec.preprocess(given), find_weights(spec, asked))
+            outputs += _rename(part, prefix, images)
+        return keras.Model(images, outputs)
+
+
+def _rename(network: Any, prefix: str, images: Any) -> list[Any]:
+    """Build a network anew on the images, with the same weights and a prefix before the names of its layers."""
+    import keras
+
+    def make(operation: Any) -> Any:
+        changes = {"name": f"{prefix}_{operation.name}"} if isinstance(operation, keras.Layer) else {}
+        return make_again(operation, "beside another backbone", "use an Ensemble of two classifiers", **changes)
+
+    copies = Copies(make)
+    outputs = rebuild(network, copies, images)
+    for original, copied in copies.pairs:
+        if isinstance(original, keras.Layer):
+            copied.set_weights(original.get_weights())
+    return keras.tree.flatten(outputs)
+
+
+def _as_they_are(images: Any) -> Any:
+    return images
+
+
+def _sum(counts: Any) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(known)
