@@ -466,7 +466,7 @@ def test_on_real_images_it_scores_as_the_network_of_keras_does(real_data, real_w
         for split in ("train", "test")
     )
     vgg19 = TransferClassifier("vgg19", weights=real_weights, **settings).fit(train)
-    pooled = keras.Model(vgg19.model_.inputs, vgg19.model_.layers[-1].input)
+    pooled = keras.Model(vgg19.model_.inputs[0], vgg19.model_.layers[-1].input)
     pooled(np.zeros((1, 224, 224, 3), np.float32))
     pooled.export(tmp_path / "vgg19.onnx", format="onnx", verbose=False)
     register_encoder(
