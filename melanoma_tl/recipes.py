@@ -82,10 +82,10 @@ def fast(backbone: str = "vgg19") -> dict[str, Any]:
         Parameters of `TransferClassifier`.
     """
     spec = get_backbone(backbone)
-    layers = _LAYERS_OF_VGG19 if spec.name == "vgg19" else STAGES
+    layers = _LAYERS_OF_VGG19 if spec.name == "vgg19" else STAGES if spec.stages else ()
     return {
         "backbone": backbone,
-        "head": PooledHead(pooling="log_center", feature_layers=layers) if spec.stages else "pooled",
+        "head": PooledHead(pooling="log_center", feature_layers=layers) if layers else "pooled",
         "stages": (Probe(C=2e-3),),
         "class_weight": "balanced",
     }

@@ -117,6 +117,11 @@ def check_coming_from(names):
     assert names["search"].best_params_["class_weight"] in (None, "balanced")
 
 
+def check_encoders(names):
+    assert names["again"].provenance_["encoder"]["kind"] == "ONNX file encoder.onnx"
+    assert names["both"].model_.layers[-1].input.shape[-1] > 6
+
+
 def check_folder(names):
     assert names["dataset"].class_counts == {"benign": 20, "melanoma": 20}
     assert names["report"].to_dict()["auc"]["n"] == len(names["test"])
@@ -287,6 +292,9 @@ def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path,
         pytest.importorskip("ray", reason="the ray extra is not installed")
     if snippet.stem == "dicom":
         pytest.importorskip("pydicom", reason="the dicom extra is not installed")
+    if snippet.stem == "encoders":
+        for module in ("onnx", "onnxruntime"):
+            pytest.importorskip(module, reason="the extra export is not installed")
     if snippet.stem == "serving":
         for module in ("fastapi", "uvicorn", "onnx", "onnxruntime", "tf2onnx"):
             pytest.importorskip(module, reason="the extras serve and export are not installed")

@@ -2,7 +2,7 @@
 
 from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 
-from melanoma_tl._base_error import MelanomaTLError
+from melanoma_tl.errors._base import MelanomaTLError
 
 
 class NotFittedError(MelanomaTLError, _SklearnNotFittedError):

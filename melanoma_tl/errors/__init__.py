@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from melanoma_tl._base_error import MelanomaTLError
+from melanoma_tl.errors._base import MelanomaTLError
 
 if TYPE_CHECKING:
-    from melanoma_tl._not_fitted import NotFittedError
+    from melanoma_tl.errors._not_fitted import NotFittedError
 
 __all__ = [
     "CacheError",
@@ -37,7 +37,7 @@ def __getattr__(name: str) -> Any:
     """Make `NotFittedError` when it is first asked for: scikit-learn, its base, takes a second to import."""
     if name != "NotFittedError":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from melanoma_tl._not_fitted import NotFittedError
+    from melanoma_tl.errors._not_fitted import NotFittedError
 
     return NotFittedError
 
