@@ -1,7 +1,8 @@
 """The image models of ``keras.applications``, as one table.
 
 Addresses, names and hashes of the weights are those of Keras's own sources, with which a
-test compares them; licenses are those of the repositories from which Keras ported the weights.
+test compares them. Licenses are those of the weights, as the repositories from which Keras
+ported them state them; the code that builds the networks is Keras's own (Apache 2.0).
 """
 
 from collections.abc import Callable
@@ -86,6 +87,10 @@ def build_efficientnet(constructor: str, input_tensor: Any, weights: str | None)
     return model
 
 
+_IMAGENET_1K = "ImageNet-1k (ILSVRC 2012)"
+_IMAGENET_21K = f"ImageNet-21k, then {_IMAGENET_1K}"  # as the docstring of keras.applications.convnext says
+
+
 @dataclass(frozen=True)
 class Model:
     """One of Keras's models.
@@ -104,6 +109,8 @@ class Model:
         As in `PretrainedWeights`.
     stages, last_convolution : tuple of str, and str or None
         As in `BackboneSpec`; no stages where they are those of the family.
+    pretrained_on : str
+        As in `BackboneSpec`.
     """
 
     constructor: str
@@ -113,6 +120,7 @@ class Model:
     file_hash: str | None
     stages: tuple[str, ...] = ()
     last_convolution: str | None = None
+    pretrained_on: str = _IMAGENET_1K
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,9 @@ class Family:
     Attributes
     ----------
     source, license, preprocess : str, str, and callable
-        As in `BackboneSpec`.
+        As in `BackboneSpec`; the license is one that lets the weights be given on with a notice.
+    stated_at : str
+        Address of the page that states license and training data.
     url : str
         Address of the weights, with ``{key}`` in it.
     models : tuple of Model
@@ -137,6 +147,7 @@ class Family:
 
     source: str
     license: str
+    stated_at: str
     preprocess: Callable[[Any], Any]
     url: str
     models: tuple[Model, ...]
@@ -146,6 +157,7 @@ class Family:
 
 
 _HUB = "https://storage.googleapis.com/tensorflow/keras-applications"
+_SLIM = "https://github.com/tensorflow/models/tree/master/research/slim"
 _KERNELS = "weights_tf_dim_ordering_tf_kernels"
 _VGG_FILE = f"{{key}}_{_KERNELS}_notop.h5"
 _EFFICIENTNET_STAGES = (*(f"block{number}a_expand_conv" for number in (6, 4, 3, 2)), "stem_conv")
@@ -155,6 +167,7 @@ FAMILIES = (
     Family(
         "Simonyan and Zisserman 2015, arXiv:1409.1556; weights of the Visual Geometry Group, University of Oxford",
         "CC BY 4.0",
+        "https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
         subtract_imagenet_mean,
         f"{_HUB}/{{key}}/{_VGG_FILE}",
         (
@@ -181,6 +194,7 @@ FAMILIES = (
     Family(
         "He et al. 2016, arXiv:1512.03385; weights of the authors",
         "MIT",
+        "https://github.com/KaimingHe/deep-residual-networks",
         subtract_imagenet_mean,
         f"{_HUB}/resnet/{{key}}_{_KERNELS}_notop.h5",
         (
@@ -199,6 +213,7 @@ FAMILIES = (
     Family(
         "He et al. 2016, arXiv:1603.05027; weights from Facebook's fb.resnet.torch",
         "BSD",
+        "https://github.com/facebookarchive/fb.resnet.torch",
         scale_to_one,
         f"{_HUB}/resnet/{{key}}_{_KERNELS}_notop.h5",
         (
@@ -217,6 +232,7 @@ FAMILIES = (
     Family(
         "Szegedy et al. 2016, arXiv:1512.00567; weights from TensorFlow's models",
         "Apache 2.0",
+        _SLIM,
         scale_to_one,
         f"{_HUB}/{{key}}/{{key}}_{_KERNELS}_notop.h5",
         (Model("InceptionV3", "inception_v3", 299, 21_802_784, "bcbd6486424b2319ff4ef7d526e38f63"),),
@@ -225,6 +241,7 @@ FAMILIES = (
     Family(
         "Szegedy et al. 2017, arXiv:1602.07261; weights from TensorFlow's models",
         "Apache 2.0",
+        _SLIM,
         scale_to_one,
         f"{_HUB}/{{key}}/{{key}}_{_KERNELS}_notop.h5",
         (Model("InceptionResNetV2", "inception_resnet_v2", 299, 54_336_736, "d19885ff4a710c122648d3b5c3b684e4"),),
@@ -233,6 +250,7 @@ FAMILIES = (
     Family(
         "Chollet 2017, arXiv:1610.02357; weights of the author",
         "MIT",
+        "https://github.com/fchollet/deep-learning-models",
         scale_to_one,
         f"{_HUB}/{{key}}/{{key}}_{_KERNELS}_notop.h5",
         (Model("Xception", "xception", 299, 20_861_480, "b0042744bf5b25fce3cb969f33bebb97"),),
@@ -241,6 +259,7 @@ FAMILIES = (
     Family(
         "Howard et al. 2017, arXiv:1704.04861; weights from TensorFlow's models",
         "Apache 2.0",
+        _SLIM,
         scale_to_one,
         f"{_HUB}/mobilenet/mobilenet_{{key}}_tf_no_top.h5",
         (Model("MobileNet", "1_0_224", 224, 3_228_864, None),),
@@ -249,6 +268,7 @@ FAMILIES = (
     Family(
         "Sandler et al. 2018, arXiv:1801.04381; weights from TensorFlow's models",
         "Apache 2.0",
+        _SLIM,
         scale_to_one,
         f"{_HUB}/mobilenet_v2/mobilenet_v2_{_KERNELS}_{{key}}_no_top.h5",
         (Model("MobileNetV2", "1.0_224", 224, 2_257_984, None),),
@@ -257,6 +277,7 @@ FAMILIES = (
     Family(
         "Howard et al. 2019, arXiv:1905.02244; weights from TensorFlow's models",
         "Apache 2.0",
+        _SLIM,
         scale_to_one,
         f"{_HUB}/mobilenet_v3/weights_mobilenet_v3_{{key}}_224_1.0_float_no_top_v2.h5",
         (
@@ -294,6 +315,7 @@ FAMILIES = (
     Family(
         "Huang et al. 2017, arXiv:1608.06993; weights of the authors",
         "BSD 3-Clause",
+        "https://github.com/liuzhuang13/DenseNet",
         standardize,
         f"{_HUB}/densenet/{{key}}_{_KERNELS}_notop.h5",
         (
@@ -312,6 +334,7 @@ FAMILIES = (
     Family(
         "Zoph et al. 2018, arXiv:1707.07012; weights from TensorFlow's models",
         "Apache 2.0",
+        _SLIM,
         scale_to_one,
         f"{_HUB}/nasnet/NASNet-{{key}}-no-top.h5",
         (
@@ -337,6 +360,7 @@ FAMILIES = (
     Family(
         "Tan and Le 2019, arXiv:1905.11946; weights of the authors",
         "Apache 2.0",
+        "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet",
         standardize,
         "https://storage.googleapis.com/keras-applications/efficientnet{key}_notop.h5",
         (
@@ -355,6 +379,7 @@ FAMILIES = (
     Family(
         "Tan and Le 2021, arXiv:2104.00298; weights of the authors",
         "Apache 2.0",
+        "https://github.com/google/automl/tree/master/efficientnetv2",
         standardize,
         f"{_HUB}/efficientnet_v2/efficientnetv2-{{key}}_notop.h5",
         (
@@ -369,6 +394,7 @@ FAMILIES = (
     Family(
         "Tan and Le 2021, arXiv:2104.00298; weights of the authors",
         "Apache 2.0",
+        "https://github.com/google/automl/tree/master/efficientnetv2",
         divide_by_128,
         f"{_HUB}/efficientnet_v2/efficientnetv2-{{key}}_notop.h5",
         (
@@ -382,6 +408,7 @@ FAMILIES = (
     Family(
         "Liu et al. 2022, arXiv:2201.03545; weights of the authors",
         "MIT",
+        "https://github.com/facebookresearch/ConvNeXt",
         standardize,
         f"{_HUB}/convnext/convnext_{{key}}_notop.h5",
         (
@@ -405,6 +432,7 @@ FAMILIES = (
                 224,
                 87_566_464,
                 "40a20c5548a5e9202f69735ecc06c990e6b7c9d2de39f0361e27baeb24cb7c45",
+                pretrained_on=_IMAGENET_21K,
             ),
             Model(
                 "ConvNeXtLarge",
@@ -412,6 +440,7 @@ FAMILIES = (
                 224,
                 196_230_336,
                 "96f02b6f0753d4f543261bc9d09bed650f24dd6bc02ddde3066135b63d23a1cd",
+                pretrained_on=_IMAGENET_21K,
             ),
             Model(
                 "ConvNeXtXLarge",
@@ -419,6 +448,7 @@ FAMILIES = (
                 224,
                 348_147_968,
                 "de3f8a54174130e0cecdc71583354753d557fcf1f4487331558e2a16ba0cfe05",
+                pretrained_on=_IMAGENET_21K,
             ),
         ),
         stages=(
@@ -445,6 +475,9 @@ def _register(family: Family, model: Model) -> None:
         license=family.license,
         source=family.source,
         parameters=model.parameters,
+        pretrained_on=model.pretrained_on,
+        may_redistribute=True,
+        references=(family.stated_at,),
     )(update_wrapper(partial(family.build, model.constructor), family.build))
 
 

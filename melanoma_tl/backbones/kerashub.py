@@ -11,6 +11,7 @@ import numpy as np
 from melanoma_tl._keras.copies import Copies, rebuild
 from melanoma_tl._progress import without_hint_of_widgets
 from melanoma_tl.backbones.preset_chains import chain_of, grow_chain
+from melanoma_tl.backbones.preset_facts import facts_of_preset
 from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, PresetWeights
 from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
 
@@ -53,6 +54,7 @@ def describe_preset(preset: str) -> BackboneSpec:
     if chain is None and (len(backbone.inputs) != 1 or len(backbone.outputs) != 1):
         raise ParameterError(f"{name!r} has several inputs or outputs; a backbone turns images into one feature map")
     height, width = converter.image_size or _image_shape(backbone)[:2]
+    facts = facts_of_preset(preset, hub.models.Backbone.presets)
     return BackboneSpec(
         name,
         _PresetBuilder(preset, resized=chain is not None and chain.sizes != "one"),
@@ -60,11 +62,14 @@ def describe_preset(preset: str) -> BackboneSpec:
         (height or 224, width or 224),
         PresetWeights(name),
         stages=_find_stages(backbone) if chain is None else chain.stages,
-        license="as the preset's page says",
+        license=facts.license,
         source=f"KerasHub's preset {preset}",
         parameters=backbone.count_params(),
         image_sizes="any" if chain is None else chain.sizes,
         prefix_tokens=0 if chain is None else chain.prefix_tokens,
+        pretrained_on=facts.pretrained_on,
+        may_redistribute=facts.may_redistribute,
+        references=facts.references,
     )
 
 

@@ -30,6 +30,9 @@ def register_backbone(
     license: str = "",
     source: str = "",
     parameters: int | None = None,
+    pretrained_on: str = "",
+    may_redistribute: bool | None = None,
+    references: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function that builds a backbone.
@@ -54,11 +57,18 @@ def register_backbone(
     pooling : {"avg", "max", "avg_max", "log_center"}, default="avg"
         How its last feature map is best turned into features.
     license : str, default=""
-        Under which terms it and its weights are given.
+        Under which terms its weights are given.
     source : str, default=""
         The paper, and where the weights come from.
     parameters : int or None, default=None
         Number of its weights.
+    pretrained_on : str, default=""
+        The images that its weights were trained on. A report warns where `melanoma_tl.corpora` knows by this name that
+        images of the test set's source are among them: "PanDerm", or "HAM10000".
+    may_redistribute : bool or None, default=None
+        Whether its weights may be given to others; False also where only under terms that bind whoever receives them.
+    references : sequence of str, default=()
+        Addresses of the pages that state these facts.
     overwrite : bool, default=False
         Replace a backbone of the same name.
 
@@ -106,6 +116,9 @@ def register_backbone(
             license,
             source,
             parameters,
+            pretrained_on=pretrained_on,
+            may_redistribute=may_redistribute,
+            references=tuple(references),
         )
         return builder
 
@@ -159,6 +172,8 @@ def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = Fal
         weights=identity,
         license=encoder.license,
         source=encoder.source,
+        pretrained_on=encoder.pretrained_on,
+        may_redistribute=encoder.may_redistribute,
         overwrite=overwrite or (present is not None and present.weights == identity),
     )(build_encoder(key, encoder))
     _BACKBONES[key] = replace(_BACKBONES[key], image_sizes="one")

@@ -52,6 +52,9 @@ def join(specs: Sequence[BackboneSpec]) -> BackboneSpec:
         source="; ".join(f"{spec.name}: {spec.source or 'not stated'}" for spec in specs),
         parameters=_sum(spec.parameters for spec in specs),
         image_sizes="one" if fixed else "square" if any(spec.image_sizes == "square" for spec in specs) else "any",
+        pretrained_on="; ".join(dict.fromkeys(spec.pretrained_on or "not stated" for spec in specs)),
+        may_redistribute=_all(spec.may_redistribute for spec in specs),
+        references=tuple(dict.fromkeys(page for spec in specs for page in spec.references)),
     )
 
 
@@ -100,3 +103,9 @@ def _as_they_are(images: Any) -> Any:
 def _sum(counts: Any) -> int | None:
     known = list(counts)
     return None if None in known else sum(known)
+
+
+def _all(answers: Any) -> bool | None:
+    """Return whether all may be given on; None if one is not known and none is forbidden."""
+    known = set(answers)
+    return False if False in known else None if None in known else True

@@ -104,7 +104,7 @@ class BackboneSpec:
     pooling : {"avg", "max", "avg_max", "log_center"}
         How its last feature map is best turned into features.
     license : str
-        Under which terms it and its weights are given.
+        Under which terms its weights are given; empty where that is not known.
     source : str
         The paper, and where the weights come from.
     parameters : int or None
@@ -113,6 +113,13 @@ class BackboneSpec:
         Which images it can be built for: of any size, of any square size, or of `input_size` alone.
     prefix_tokens : int
         Of a transformer, the tokens before those of the patches, of which the first is the class token.
+    pretrained_on : str
+        The images that its weights were trained on, such as "ImageNet-1k (ILSVRC 2012)"; empty where that is not known.
+    may_redistribute : bool or None
+        Whether its weights may be given to others: True where the license asks for no more than a notice, False where
+        it forbids that, or binds whoever receives them to its own terms; None where it is not known.
+    references : tuple of str
+        Addresses of the pages that state these facts.
     """
 
     name: str
@@ -128,6 +135,9 @@ class BackboneSpec:
     parameters: int | None = None
     image_sizes: str = "any"
     prefix_tokens: int = 0
+    pretrained_on: str = ""
+    may_redistribute: bool | None = None
+    references: tuple[str, ...] = ()
 
     @property
     def part_names(self) -> tuple[str, ...]:

@@ -64,6 +64,25 @@ def scales_outside(name):
     return not np.array_equal(source_of(name).preprocess_input(PIXELS.copy()), PIXELS)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_every_entry_states_license_and_training_data_and_where_that_is_said(name):
+    spec = get_backbone(name)
+    assert spec.license in {"CC BY 4.0", "MIT", "BSD", "BSD 3-Clause", "Apache 2.0"}, (
+        "all of them ask for a notice alone"
+    )
+    assert spec.may_redistribute is True
+    assert spec.references
+    assert all(address.startswith("https://") for address in spec.references)
+    first = "ImageNet-21k, then " if name in ("convnextbase", "convnextlarge", "convnextxlarge") else ""
+    assert spec.pretrained_on == f"{first}ImageNet-1k (ILSVRC 2012)"
+
+
+def test_keras_says_which_of_its_models_have_seen_more_than_imagenet_1k():
+    first = "The `base`, `large`, and `xlarge` models were first pre-trained on the\nImageNet-21k dataset"
+    assert SOURCES.count("ImageNet-21k") == 1
+    assert first in SOURCES
+
+
 @pytest.mark.parametrize("name", list(filter(scales_outside, MODELS)))
 def test_preprocessing_is_keras_own(name):
     images = keras.Input(SHAPE)

@@ -60,6 +60,7 @@ def test_a_name_is_registered_once_unless_told_otherwise():
 def test_a_backbone_keeps_what_it_was_registered_with(own_table):
     facts = {"input_size": (48, 64), "stages": ("b", "a"), "last_convolution": "c", "pooling": "max"}
     facts |= {"license": "MIT", "source": "nowhere", "parameters": 7}
+    facts |= {"pretrained_on": "PanDerm", "may_redistribute": False, "references": ("https://example.org",)}
     register_backbone("Described", preprocess=abs, **facts)(print)
     assert get_backbone("described") == BackboneSpec("described", print, abs, **facts)
     assert is_backbone("DESCRIBED")

@@ -244,7 +244,10 @@ def test_parameters_that_cannot_be_used(change, message):
 
 
 def test_names_are_taken_once():
-    register_encoder("COLOURS", encoder())  # the same one
+    register_encoder("COLOURS", encoder(license="MIT", pretrained_on="drawn", may_redistribute=False))  # the same one
+    spec = registry.get_backbone("colours")
+    assert (spec.license, spec.pretrained_on, spec.may_redistribute) == ("MIT", "drawn", False)
+    assert registry.get_backbone("colours+vgg19").may_redistribute is False
     with pytest.raises(DuplicateNameError, match="registered already"):
         register_encoder("colours", encoder(digest="other"))
     with pytest.raises(DuplicateNameError, match="registered already"):

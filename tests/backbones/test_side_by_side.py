@@ -69,6 +69,10 @@ def test_the_entry_says_what_each_says():
     assert (spec.input_size, spec.parameters, spec.image_sizes) == ((32, 32), 200, "any")
     assert get_backbone("left").part_names == ()
     assert best("left+right")["input_size"] == (32, 32)
+    known = get_backbone("vgg19+resnet50")
+    assert (known.may_redistribute, spec.may_redistribute) == (True, None)
+    assert known.pretrained_on == get_backbone("vgg19").pretrained_on != "" == get_backbone("left").pretrained_on
+    assert spec.pretrained_on == "not stated"
 
 
 def test_one_file_holds_both(images, labels, tmp_path):
