@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,13 @@ from melanoma_tl._progress import without_hint_of_widgets
 from melanoma_tl.backbones.preset_chains import chain_of, grow_chain
 from melanoma_tl.backbones.preset_facts import facts_of_preset
 from melanoma_tl.backbones.spec import KERASHUB, BackboneSpec, PresetWeights
-from melanoma_tl.errors import MelanomaTLError, MissingPackageError, ParameterError, UnknownNameError
+from melanoma_tl.errors import (
+    MelanomaTLError,
+    MissingPackageError,
+    ParameterError,
+    UnknownNameError,
+    WeightsUnavailableError,
+)
 
 
 @lru_cache(maxsize=32)
@@ -38,6 +45,8 @@ def describe_preset(preset: str) -> BackboneSpec:
         If keras-hub is not installed.
     UnknownNameError
         If there is no such preset.
+    WeightsUnavailableError
+        If it cannot be fetched.
     ParameterError
         If the preset cannot be read, or is not of a network that turns images into one feature map.
     """
@@ -52,7 +61,10 @@ def describe_preset(preset: str) -> BackboneSpec:
         raise _explain(hub, preset, error) from error
     chain = chain_of(backbone)
     if chain is None and (len(backbone.inputs) != 1 or len(backbone.outputs) != 1):
-        raise ParameterError(f"{name!r} has several inputs or outputs; a backbone turns images into one feature map")
+        raise ParameterError(
+            f"{name!r} is a {type(backbone).__name__} with {len(backbone.inputs)} inputs and {len(backbone.outputs)} "
+            "outputs; a backbone turns an image into one feature map. Its image encoder may be a preset of its own"
+        )
     height, width = converter.image_size or _image_shape(backbone)[:2]
     facts = facts_of_preset(preset, hub.models.Backbone.presets)
     return BackboneSpec(
@@ -219,15 +231,22 @@ def import_hub(what: str) -> Any:
 
 
 def _explain(hub: Any, preset: str, error: Exception) -> MelanomaTLError:
+    """Say why a preset cannot be used: it is none, takes no images, could not be fetched, or lacks something."""
     known = hub.layers.ImageConverter.presets
-    if preset in known or "/" in preset:
-        found = str(error).rstrip(".")
-        return ParameterError(
-            f"KerasHub's preset {preset!r} cannot be used: {found}. It needs a backbone and an ImageConverter, "
-            "each written by its save_to_preset"
+    told, found = f"KerasHub's preset {preset!r}", " ".join(str(error).split())[:300].rstrip(".")
+    if preset in hub.models.Backbone.presets.keys() - known.keys() or "compatible with" in found:
+        return ParameterError(f"{told} is of a network that takes no images")
+    if preset not in known and "/" not in preset:
+        return UnknownNameError(
+            "preset of KerasHub", preset, known, "A folder is given by its path: 'kerashub:/path' or 'kerashub:./path'."
         )
-    return UnknownNameError(
-        "preset of KerasHub", preset, known, "A folder is given by its path: 'kerashub:/path' or 'kerashub:./path'."
+    if isinstance(error, OSError) and not Path(preset).exists():  # as errors of Kaggle and of Hugging Face are
+        return WeightsUnavailableError(
+            f"{told} could not be fetched ({found}). Where its page asks for an agreement, accept it there and log in "
+            "with kagglehub or huggingface_hub; without network, fetch it elsewhere and give the path of its folder"
+        )
+    return ParameterError(
+        f"{told} cannot be used: {found}. It needs a backbone and an ImageConverter, each written by its save_to_preset"
     )
 
 

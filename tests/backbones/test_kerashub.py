@@ -9,7 +9,7 @@ import pytest
 from melanoma_tl import TransferClassifier, is_backbone
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.backbones.weights import find_weights
-from melanoma_tl.errors import MissingPackageError, ParameterError, UnknownNameError
+from melanoma_tl.errors import MissingPackageError, ParameterError, UnknownNameError, WeightsUnavailableError
 from melanoma_tl.testing import check_backbone
 
 SCALE, OFFSET = [0.017, 0.018, 0.019], [-2.1, -2.0, -1.8]
@@ -102,6 +102,40 @@ def test_presets_that_are_not_there(hub, original, tmp_path):
     with pytest.raises(ParameterError, match="needs a backbone and an ImageConverter"):
         get_backbone(f"kerashub:{tmp_path}")
     assert not is_backbone(f"kerashub:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["bert", "clip", "detector"])
+def test_presets_of_other_networks(hub, tmp_path, name):
+    sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
+    if name == "bert":
+        network, message = hub.models.BertBackbone(vocabulary_size=9, **sizes), "is of a network that takes no images"
+    elif name == "clip":
+        seen = hub.models.CLIPVisionEncoder(patch_size=8, image_shape=(32, 32, 3), **sizes)
+        read = hub.models.CLIPTextEncoder(vocabulary_size=9, embedding_dim=8, **sizes)
+        network = hub.models.CLIPBackbone(seen, read, projection_dim=8)
+        message = "CLIPBackbone with 2 inputs.*image encoder may be a preset"
+    else:
+        whole = hub.models.ResNetBackbone([64], [7], [64] * 4, [1] * 4, [1, 2, 2, 2], "basic_block")
+        network = hub.models.RetinaNetBackbone(whole, min_level=3, max_level=5, use_p5=False)
+        message = r"RetinaNetBackbone with 1 inputs and \d outputs"
+    network.save_to_preset(tmp_path)
+    hub.layers.ImageConverter(image_size=(32, 32)).save_to_preset(tmp_path)
+    with pytest.raises(ParameterError, match=message):
+        get_backbone(f"kerashub:{tmp_path}")
+
+
+def test_presets_that_cannot_be_fetched(hub, monkeypatch):
+    class GatedError(OSError):
+        """As those of Kaggle and Hugging Face."""
+
+    def fetch(preset):
+        raise GatedError(f"403 Client Error: you do not have permission to access {preset}")
+
+    monkeypatch.setattr(hub.layers.ImageConverter, "from_preset", fetch)
+    with pytest.raises(WeightsUnavailableError, match=r"could not be fetched \(403.*accept it there and log in"):
+        get_backbone("kerashub:hf://somebody/gated")
+    with pytest.raises(ParameterError, match="'bert_base_en' is of a network that takes no images"):
+        get_backbone("kerashub:bert_base_en")
 
 
 def test_without_kerashub_it_says_what_to_install(monkeypatch):
