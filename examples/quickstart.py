@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         classifier.fit(train)
     except WeightsUnavailableError as error:
-        logger.warning("%s\nGoing on with random weights: a VGG19 that has seen no photograph.", error)
+        reason = str(error).partition("; or pass")[0]
+        logger.warning("%s. Going on with random weights: a VGG19 that has seen no photograph.", reason)
         weights = "random weights"
         classifier.set_params(weights=None).fit(train)
     try:

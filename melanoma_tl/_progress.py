@@ -120,8 +120,10 @@ class Progress:
             return
         if self._screen is not None:
             seconds = time.monotonic() - self._begun
-            shortest = self.delay if self._screen.is_watched or not self.delay else LOGGED
             has_ended = kind is None or kind is GeneratorExit
+            shortest = self.delay if self._screen.is_watched or not self.delay else LOGGED
+            if not has_ended:  # the error itself says what there is to know of work that has hardly begun
+                shortest = max(shortest, SHORTEST)
             self._screen.end(self._summary(seconds, has_ended) if seconds >= shortest else "")
         del works[works.index(self) :]  # and parts of it that an error has left open
 

@@ -31,6 +31,26 @@ def load_keras() -> None:
 
 
 @contextmanager
+def without_lines_of_keras() -> Iterator[None]:
+    """Let Keras do something without a line or a bar of its own.
+
+    Yields
+    ------
+    None
+        In this block, and in this thread, Keras writes to its log.
+    """
+    import keras
+
+    shown = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if shown:
+            keras.config.enable_interactive_logging()
+
+
+@contextmanager
 def _without_notices() -> Iterator[None]:
     """Hold back what is written to the standard error, by C++ code too, and leave notices out of it."""
     try:

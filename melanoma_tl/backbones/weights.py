@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from melanoma_tl._keras.quiet import without_lines_of_keras
 from melanoma_tl._parameters import show
+from melanoma_tl._progress import progress
 from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity, PartWeights, PresetWeights, PretrainedWeights
 from melanoma_tl.errors import ParameterError, WeightsUnavailableError
 
@@ -40,7 +42,7 @@ class WeightsFile:
     official: bool
 
 
-def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None) -> WeightsFile | None:
+def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None, *, verbose: int = 1) -> WeightsFile | None:
     """Find the weights that the user asked for.
 
     ``"imagenet"`` looks in the folder that ``MELANOMA_TL_WEIGHTS`` names, then in
@@ -53,6 +55,8 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None) -> 
         The backbone.
     weights : "imagenet", path or None
         What the user asked for.
+    verbose : int, default=1
+        0 shows no progress of a download.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None) -> 
     elif isinstance(official, PresetWeights):
         return WeightsFile(official.name, None, official=True)
     else:
-        path = _find_in_folder(official) or _download(spec.name, official)
+        path = _find_in_folder(official) or _download(spec.name, official, verbose)
     md5 = _compute_hash(path, "md5")
     found = WeightsFile(str(path), md5, _is_official(path, md5, official))
     logger.info(
@@ -119,12 +123,14 @@ def _find_in_folder(official: PretrainedWeights) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _download(name: str, official: PretrainedWeights) -> Path:
+def _download(name: str, official: PretrainedWeights, verbose: int) -> Path:
     """Fetch the file into Keras's own cache, where Keras and other libraries find it too."""
     from keras.utils import get_file
 
     try:
-        return Path(get_file(official.file_names[0], official.url, cache_subdir="models", file_hash=official.file_hash))
+        with without_lines_of_keras(), progress(work=f"Fetch the weights of {name}", unit="", verbose=verbose):
+            file = get_file(official.file_names[0], official.url, cache_subdir="models", file_hash=official.file_hash)
+        return Path(file)
     # Keras raises a bare Exception for an unreachable hub and a ValueError for a wrong hash.
     except Exception as error:
         raise WeightsUnavailableError(

@@ -76,12 +76,13 @@ from melanoma_tl.training.parameters import (
     own_object,
     stages_of,
 )
-from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas, find_replicas
+from melanoma_tl.training.replicas import SINGLE_DEVICE, find_replicas
 from melanoma_tl.training.settings import LOSSES, Loss, Optimizer, Resources
 from melanoma_tl.training.stages import Probe, Stage, change_stages, name_parameters
 
 if TYPE_CHECKING:
     from melanoma_tl.training.learning_rate_finder import LearningRateDisplay
+    from melanoma_tl.training.run import TrainingRun
 
 logger = logging.getLogger(__name__)
 
@@ -510,6 +511,7 @@ class TransferClassifier(BaseClassifier):
         """
         load_keras()
         from melanoma_tl.training.callbacks import check_callbacks
+        from melanoma_tl.training.run import TrainingRun
 
         self.check_parameters(validated=validation_data is not None)
         check_callbacks(callbacks, resume=resume)
@@ -520,30 +522,29 @@ class TransferClassifier(BaseClassifier):
         known = self._check_labels(X, y, validation_data)
         weights = read_sample_weight(sample_weight, X, y)
         seed = self._draw_seed()
-        with own_settings(seed), progress(work="Train", unit="", verbose=self.verbose, delay=0) as shown:
-            self._fit(X, y, validation_data, weights, callbacks, replicas, seed, known, resume=resume)
-            shown.say(self._describe_training())
+        with own_settings(seed):
+            forget_networks()
+            run = TrainingRun(self, seed, replicas)
+            with progress(work="Train", unit="", verbose=self.verbose, delay=0) as shown:
+                self._fit(run, X, y, validation_data, weights, callbacks, known, resume=resume)
+                shown.say(self._describe_training())
         return self
 
     def _fit(
         self,
+        run: "TrainingRun",
         X: Any,
         y: ArrayLike | None,
         validation_data: Any,
         sample_weight: NDArray[np.float64] | None,
         callbacks: Sequence[Any],
-        replicas: Replicas,
-        seed: int,
         known: Classes | None,
         *,
         resume: bool,
     ) -> None:
         """Train, after everything that needs no network has been checked."""
         from melanoma_tl.training.loop import held
-        from melanoma_tl.training.run import TrainingRun
 
-        forget_networks()
-        run = TrainingRun(self, seed, replicas)
         if known is not None:
             run.try_objects(len(known.labels))
         network = run.build()
@@ -553,8 +554,8 @@ class TransferClassifier(BaseClassifier):
         if data.n_classes > 2:
             network = run.build(data.n_classes)
         plans = run.plan(classes, data)
-        if replicas.n_processes > 1:  # a description of all images and weights takes a tenth of a second
-            replicas.check_processes_agree(run.describe_process(network, data, describe_parameters(self)))
+        if run.replicas.n_processes > 1:  # a description of all images and weights takes a tenth of a second
+            run.replicas.check_processes_agree(run.describe_process(network, data, describe_parameters(self)))
         with held(callbacks):
             training = run.train(run.open(network, data), plans, callbacks, resume=resume)
         self.model_, self.history_ = without_optimizer(network.model), training.history

@@ -261,7 +261,7 @@ def _download(url: str, output: str, _: Any, *, file: RemoteFile, part: Path, ve
             reason = str(broken)
             wait = min(max(BACK_OFF * 2**attempt, broken.wait), LONGEST_WAIT)
         if attempt + 1 < ATTEMPTS:
-            logger.warning("%s: %s; trying again in %.0f s", url, reason, wait)
+            logger.warning("%s: %s; trying again in %.0f s", file.file_name, reason, wait)
             time.sleep(wait)
     else:
         kept = part.stat().st_size if part.exists() else 0
@@ -305,7 +305,13 @@ def _go_on(url: str, part: Path, file: RemoteFile, verbose: int) -> None:
                     target.write(chunk)
                     bar.update(len(chunk))
     except requests.RequestException as error:
-        raise _Broken(f"the connection failed ({error})") from error
+        raise _Broken(f"the connection failed ({_innermost(error)})") from error
+
+
+def _innermost(error: Exception) -> str:
+    """Return the reason alone of what requests raises, in which urllib3 names address and reason several times."""
+    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+    return re.sub(r"^\w+\(.*?\): ", "", str(reason))
 
 
 def _check_status(response: Any, url: str) -> None:

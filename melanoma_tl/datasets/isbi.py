@@ -1,6 +1,5 @@
 """`ISBIDataset`: reads tables of images and their labels, and compares, verifies and resizes the images."""
 
-import contextlib
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -266,10 +265,13 @@ class ISBIDataset(ImageTable):
         challenge = get_challenge(year, split)
         folder = Path(root)
         read = partial(cls.from_challenge, folder, year=year, split=split, labels_only=not images)
-        with contextlib.suppress(DatasetError):
+        try:
             dataset = read()
             if tuple(dataset.class_counts.values()) == (challenge.n_benign, challenge.n_melanoma):
                 return dataset
+        except DatasetError as error:
+            if (folder / challenge.ground_truth).exists():  # with it, something else is missing
+                logger.warning("%s. The official files are fetched now, and then read again", str(error).rstrip("."))
         files = [file for file in challenge.downloads if images or not file.images]
         if not files:
             raise DatasetError(

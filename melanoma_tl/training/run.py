@@ -84,7 +84,7 @@ class TrainingRun:
     def __init__(self, parameters: TrainingParameters, seed: int, replicas: Replicas) -> None:
         self.parameters, self.seed, self.replicas = parameters, seed, replicas
         self.spec = get_backbone(parameters.backbone)
-        self.weights = find_weights(self.spec, parameters.weights)
+        self.weights = find_weights(self.spec, parameters.weights, verbose=parameters.verbose)
         self.augmenter: Augmenter | None = _seeded(parameters.augmenter, seed)
         self.own_loss = own_object("loss", parameters.loss)
         self.own_optimizer = own_object("optimizer", parameters.optimizer)

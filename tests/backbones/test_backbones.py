@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import threading
 
+import keras
 import pytest
 
 from melanoma_tl import is_backbone, list_backbones, register_backbone
@@ -120,8 +121,11 @@ def test_weights_come_from_the_named_folder_first(monkeypatch, tmp_path):
     assert find_weights(spec, "imagenet").official
 
 
-def test_weights_are_downloaded_and_verified(hub):
+def test_weights_are_downloaded_and_verified(hub, capfd):
     assert find_weights(spec_from(f"{hub}/good"), "imagenet").official
+    assert find_weights(spec_from(f"{hub}/good", None), "imagenet", verbose=0)
+    assert capfd.readouterr() == ("", ""), "Keras writes a line of its own, and a bar"
+    assert keras.config.is_interactive_logging_enabled()
 
 
 @pytest.mark.parametrize("address", ["/forbidden", "/busy", "/wrong_bytes", None])

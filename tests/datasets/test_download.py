@@ -23,7 +23,7 @@ from melanoma_tl.datasets import download
 from melanoma_tl.datasets.archives import extract
 from melanoma_tl.datasets.challenges import OfficialFile
 from melanoma_tl.datasets.download import fetch
-from melanoma_tl.datasets.synthetic import write_challenge
+from melanoma_tl.datasets.synthetic import write_challenge, write_isbi
 from melanoma_tl.errors import DatasetError, DownloadError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -627,3 +627,24 @@ def test_labels_alone_are_a_small_download(official, tmp_path):
 def test_what_no_program_can_fetch_says_where_to_ask(tmp_path):
     with pytest.raises(DatasetError, match=r"PH2 cannot be fetched by a program: ask for it at https://www.fc.up.pt"):
         ISBIDataset.download(tmp_path, year="PH2", split="all")
+
+
+def test_a_host_that_is_not_there_is_named_once(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(download, "BACK_OFF", 0.0)
+    file = OfficialFile("labels.csv", "https://nowhere.invalid/labels.csv")
+    with pytest.raises(DownloadError, match=r"^https://nowhere.invalid/labels.csv: the connection failed \(Failed to"):
+        download.fetch([file], tmp_path, verbose=0)
+    assert {record.getMessage().partition("; trying again")[0] for record in caplog.records} == {
+        "labels.csv: the connection failed (Failed to resolve 'nowhere.invalid' ([Errno -2] Name or service not known))"
+    }
+
+
+def test_where_images_are_missing_it_is_said_before_the_archive_is_fetched(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(download, "BACK_OFF", 0.0)
+    write_isbi(tmp_path, n_train=10, n_validation=2, n_test=2, size=16)
+    next((tmp_path / "ISBI2016_ISIC_Part3_Training_Data").glob("*.jpg")).unlink()
+    with pytest.raises(DownloadError):
+        ISBIDataset.download(tmp_path, year=2016, split="train", source="http://127.0.0.1:9", verbose=0)
+    assert "1 of 10 rows cannot be used" in caplog.records[0].getMessage()
+    assert "on_error='skip'" in caplog.records[0].getMessage()
+    assert caplog.records[0].getMessage().endswith("The official files are fetched now, and then read again")

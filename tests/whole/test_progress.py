@@ -14,6 +14,7 @@ from conftest import terminal
 import melanoma_tl
 from melanoma_tl import MetricsReport, TransferClassifier, _progress
 from melanoma_tl._progress import progress
+from melanoma_tl.errors import UnknownNameError, WeightsUnavailableError
 
 
 def lines_left(text, columns=120):
@@ -187,6 +188,14 @@ def test_a_file_has_the_last_line_of_a_training_and_nothing_without_verbose(imag
     *_, line = capfd.readouterr().err.splitlines()  # TensorFlow may have said before that there is no GPU
     assert re.fullmatch(r"Train: 1 epoch, training loss \d\.\d{3}, AUC \d\.\d{3}, \d+:\d\d", line)
     classifier.set_params(verbose=0).fit(images, labels)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_before_training_leaves_no_line(images, labels, capfd):
+    with pytest.raises(WeightsUnavailableError):
+        TransferClassifier("tiny", weights="nowhere.h5", input_size=(32, 32)).fit(images, labels)
+    with pytest.raises(UnknownNameError):
+        TransferClassifier("tiny", weights=None, input_size=(32, 32), trainable_from="conv9").fit(images, labels)
     assert capfd.readouterr() == ("", "")
 
 
