@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from melanoma_tl.datasets.leakage import Overlap, compare
 from melanoma_tl.errors import DatasetError, ImageError, NotFittedError
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.loading import identify, open_source
+from melanoma_tl.images.streams import is_stream
 from melanoma_tl.images.symmetries import COUNTS
 from melanoma_tl.metrics.calibration import METHODS, Calibration, fit_calibration
 from melanoma_tl.metrics.estimators import classes_of, score_labelled
@@ -381,11 +383,16 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
         compare(validation, trained_with).warn_if_any(
             "Their scores are too good to tune by: take validation images", stacklevel=4
         )
-        truth, scores = score_labelled(lambda images: self._score(images), classes_of(self).encode, X, y)
+        score = self._score if is_stream(X) else partial(self._score_once, validation.fingerprints.keys["bytes"])
+        truth, scores = score_labelled(score, classes_of(self).encode, X, y)
         readable = ~np.isnan(scores)
         n_melanoma = int(truth[readable].sum())
         check_classes(n_melanoma, int(readable.sum()) - n_melanoma)
         return truth[readable], scores[readable], validation.fingerprints
+
+    def _score_once(self, contents: NDArray[np.uint64], X: Any) -> NDArray[np.float64]:  # noqa: ARG002
+        """Score images whose contents are known; a classifier may remember the scores."""
+        return self._score(X)
 
     def _describe_post(self) -> dict[str, Any]:
         """Return calibration and operating point for the description of an exported model."""

@@ -53,7 +53,7 @@ from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.symmetries import COUNTS, check_tta
 from melanoma_tl.labels.classes import Classes
 from melanoma_tl.metrics.estimators import classes_of
-from melanoma_tl.network.cutting import FrozenPart
+from melanoma_tl.network.cutting import FrozenPart, network_digest
 from melanoma_tl.network.graph import PREPROCESSINGS, without_optimizer
 from melanoma_tl.network.heads import HEADS, Head, PooledHead
 from melanoma_tl.network.inference import NetworkScorer
@@ -725,6 +725,17 @@ class TransferClassifier(BaseClassifier):
 
     # -- prediction ------------------------------------------------------------------------------------------------
 
+    def _score_once(self, contents: NDArray[np.uint64], X: Any) -> NDArray[np.float64]:
+        """Score images, or take the scores of the last call: calibration and tuning mostly get the same images."""
+        if not contents.all():  # 0 stands for what could not be read, and may be there next time
+            return self._score(X)
+        settings = [self._scored_with(None), resolve_precision(self.precision)]
+        key = network_digest(self.model_), repr(settings), contents.tobytes()
+        if self.__dict__.get("_last_scored", (None, None))[0] != key:
+            self._last_scored = key, self._score(X)
+        scores: NDArray[np.float64] = self._last_scored[1]
+        return scores.copy()
+
     def _scored_with(self, tta: int | None) -> dict[str, Any]:
         """Return the settings that may be changed after `fit` and that change the scores."""
         return {"tta": int(self.tta if tta is None else tta)}
@@ -771,7 +782,8 @@ class TransferClassifier(BaseClassifier):
         return cloned
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_made_scorer"}
+        made_again = ("_made_scorer", "_last_scored")
+        return {name: value for name, value in super().__getstate__().items() if name not in made_again}
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):

@@ -48,6 +48,30 @@ def fitted(trained):
     trained._post = PostProcessing()
 
 
+def test_the_same_images_are_scored_once(fitted, monkeypatch):
+    scored = []
+
+    def count(self, X, *args, score=TransferClassifier._score, **kwargs):
+        scored.append(len(X))
+        return score(self, X, *args, **kwargs)
+
+    monkeypatch.setattr(TransferClassifier, "_score", count)
+    fitted.calibrate(VALID, TRUTH)
+    point = fitted.tune_threshold(VALID, TRUTH, youden=True)
+    assert scored == [30]
+    fitted.tune_threshold(VALID[::-1], TRUTH[::-1], youden=True)
+    assert scored == [30, 30], "their order counts"
+    assert fitted.operating_point_ == point
+    fitted.set_params(tta=2).calibrate(VALID, TRUTH)
+    fitted.set_params(tta=1)
+    assert scored == [30] * 3, "and so does the number of views"
+    weights = fitted.model_.get_weights()
+    fitted.model_.set_weights([2 * weight for weight in weights])
+    fitted.calibrate(VALID[::-1], TRUTH[::-1])
+    fitted.model_.set_weights(weights)
+    assert scored == [30] * 4, "and the weights"
+
+
 def test_calibrated_scores_are_those_of_the_calibration(fitted):
     raw = fitted.predict_proba(VALID)[:, 1]
     found = fitted.calibrate(VALID, TRUTH)
