@@ -11,8 +11,12 @@ from contextlib import contextmanager, suppress
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 """The environment variable of TensorFlow: 0 shows all, 1 no notices, 2 no warnings, 3 no errors of its C++ part."""
 
-_NOTICE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} [\d:.]+ +\d+ \w+\.cc:\d+\]")
-"""What TensorFlow 2.18 and later write on import at whatever level: before it is told the level."""
+_NOTICE = re.compile(
+    rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} [\d:.]+ +\d+ \w+\.cc:\d+\]"
+    rb"|INFO: Created TensorFlow Lite"
+)
+"""What TensorFlow 2.18 and later write on import at whatever level, before it is told the level; and LiteRT's notice on
+the processor."""
 
 _importing = threading.RLock()
 
@@ -26,7 +30,7 @@ def load_keras() -> None:
     """
     if "keras" in sys.modules or os.environ.setdefault(_LEVEL, "3") == "0":
         return
-    with _importing, _without_notices():
+    with _importing, without_notices():
         import keras  # noqa: F401
 
 
@@ -51,8 +55,17 @@ def without_lines_of_keras() -> Iterator[None]:
 
 
 @contextmanager
-def _without_notices() -> Iterator[None]:
-    """Hold back what is written to the standard error, by C++ code too, and leave notices out of it."""
+def without_notices() -> Iterator[None]:
+    """Hold back what is written to the standard error, by C++ code too, and leave notices out of it.
+
+    Yields
+    ------
+    None
+        Unless the user wants to see all, what is written in this block is shown when it is over.
+    """
+    if os.environ.get(_LEVEL) == "0":
+        yield
+        return
     try:
         caught = tempfile.TemporaryFile()  # noqa: SIM115 -- closed below
         kept = os.dup(2)

@@ -2,7 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -166,7 +168,8 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
     with atomic_write(sidecar) as unfinished_sidecar, atomic_write(path) as unfinished:
         try:
             chosen.prepare()
-            network.export(str(unfinished), format=chosen.name_in_keras, verbose=False)
+            with _without_words_of_converters():
+                network.export(str(unfinished), format=chosen.name_in_keras, verbose=False)
             scorer = chosen.open(unfinished)
             found = _score(scorer, images)
             vectors = check_vectors(height, width, scorer)
@@ -202,6 +205,20 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
     files = [file for file in (path, *path.rglob("*")) if file.is_file()]
     n_bytes = sum(file.stat().st_size for file in files)
     return ExportedModel(path, name, exportable.views, exportable.precision, difference, converted, n_bytes)
+
+
+@contextmanager
+def _without_words_of_converters() -> Iterator[None]:
+    """Leave out what tf2onnx says of steps that it could not shorten, and NumPy of its code: scores are compared."""
+    log = logging.getLogger("tf2onnx")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def choose_format(path: Path, format: str | None) -> str:  # noqa: A002

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._keras.quiet import without_notices
 from melanoma_tl.errors import MissingPackageError, ModelFileError
 from melanoma_tl.images.decoding import ImageLike, load_image
 from melanoma_tl.saving.handover import Scorer
@@ -37,8 +38,9 @@ def open_litert(path: Path) -> Scorer:
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
+    with without_notices():
+        interpreter = Interpreter(model_path=str(path))
+        interpreter.allocate_tensors()
     (given,), (scores,) = interpreter.get_input_details(), interpreter.get_output_details()
     lock = threading.Lock()  # its tensors belong to one call at a time
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from conftest import only_tensorflow
 
-from melanoma_tl._keras.quiet import _without_notices
+from melanoma_tl._keras.quiet import without_notices
 
 TRAINING = """
 import numpy as np
@@ -45,13 +45,13 @@ def test_a_script_sees_what_the_library_writes_and_nothing_else(tmp_path):
 def test_without_a_folder_for_temporary_files_nothing_is_held_back(monkeypatch, capfd):
     with monkeypatch.context() as patch:
         patch.setattr("tempfile.tempdir", "/there is no such folder")
-        with _without_notices():
+        with without_notices():
             os.write(2, b"I0000 00:00:1795916314.797364   24374 port.cc:153] oneDNN\n")
     assert capfd.readouterr().err.startswith("I0000")
 
 
 def test_what_others_write_meanwhile_is_not_lost(capfd):
-    with suppress(KeyError), _without_notices():
+    with suppress(KeyError), without_notices():
         os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
         os.write(2, b"I0000 00:00:1795916314.797364   24374 port.cc:153] oneDNN custom operations are on.\n")
         os.write(2, b"a line of somebody else's\nI0000 of mine\n")
@@ -59,3 +59,23 @@ def test_what_others_write_meanwhile_is_not_lost(capfd):
     assert capfd.readouterr().err == "a line of somebody else's\nI0000 of mine\n"
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
+
+
+@only_tensorflow
+@pytest.mark.slow
+def test_an_export_says_nothing_of_its_converters(tmp_path):
+    for module in ("ai_edge_litert", "tf2onnx"):
+        pytest.importorskip(module, reason="the extra export is not installed")
+    said = run(
+        "import numpy as np\n"
+        "from melanoma_tl import Probe, TransferClassifier\n"
+        "from melanoma_tl.saving import ExportedClassifier\n"
+        "images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype='uint8')\n"
+        "clf = TransferClassifier('mobilenetv3small', weights=None, input_size=(32, 32), stages=Probe(), verbose=0,\n"
+        "                         precision='float32').fit(images, [0, 1] * 4)\n"
+        "for name in ('model.tflite', 'model.onnx'):\n"
+        "    clf.export(name)\n"
+        "    ExportedClassifier(name).predict_proba(images[:1])\n",
+        tmp_path,
+    )
+    assert said == ""
