@@ -4,9 +4,12 @@ from melanoma_tl.backbones import applications as _applications  # noqa: F401 --
 from melanoma_tl.backbones.preprocessing import divide_by_128, scale_to_one, standardize, subtract_imagenet_mean
 from melanoma_tl.backbones.registry import get_backbone, is_backbone, list_backbones, register_backbone
 from melanoma_tl.backbones.spec import BackboneSpec, PretrainedWeights
+from melanoma_tl.corpora import CORPORA, Corpus
 
 __all__ = [
+    "CORPORA",
     "BackboneSpec",
+    "Corpus",
     "PretrainedWeights",
     "divide_by_128",
     "get_backbone",
