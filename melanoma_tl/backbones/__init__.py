@@ -11,9 +11,12 @@ from melanoma_tl.backbones.registry import (
     register_encoder,
 )
 from melanoma_tl.backbones.spec import BackboneSpec, PretrainedWeights
+from melanoma_tl.corpora import CORPORA, Corpus
 
 __all__ = [
+    "CORPORA",
     "BackboneSpec",
+    "Corpus",
     "FrozenEncoder",
     "PretrainedWeights",
     "divide_by_128",

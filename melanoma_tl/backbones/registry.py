@@ -63,8 +63,8 @@ def register_backbone(
     parameters : int or None, default=None
         Number of its weights.
     pretrained_on : str, default=""
-        The images that its weights were trained on. A report warns where `melanoma_tl.corpora` knows by this name that
-        images of the test set's source are among them: "PanDerm", or "HAM10000".
+        The images that its weights were trained on, such as "PanDerm" or "HAM10000". A report warns where `CORPORA`
+        knows by this name that images of the test set's source are among them.
     may_redistribute : bool or None, default=None
         Whether its weights may be given to others; False also where only under terms that bind whoever receives them.
     references : sequence of str, default=()

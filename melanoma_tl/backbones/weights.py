@@ -11,6 +11,7 @@ from melanoma_tl._keras.quiet import without_lines_of_keras
 from melanoma_tl._parameters import show
 from melanoma_tl._progress import progress
 from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity, PartWeights, PresetWeights, PretrainedWeights
+from melanoma_tl.corpora import NOTHING
 from melanoma_tl.errors import ParameterError, WeightsUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,38 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None, *, 
         "weights of %s: %s (md5 %s, %s)", spec.name, path, md5, "official" if found.official else "not official"
     )
     return found
+
+
+def describe_backbone(spec: BackboneSpec, weights: WeightsFile | None, *, by_name: bool) -> dict[str, Any]:
+    """State what a network starts from: what its backbone was trained on, and under which terms.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        The backbone.
+    weights : WeightsFile or None
+        Its weights; None for random ones.
+    by_name : bool
+        Whether they were asked for as "imagenet", and not by the path of a file.
+
+    Returns
+    -------
+    dict
+        "name", "license", "source", "pretrained_on", "may_redistribute" and "references", as JSON can hold them. They
+        are those of the backbone only for its own weights: of a file that is not known to hold them, nothing is stated.
+    """
+    # Without published weights, what is registered is said of the file that the user has.
+    own = weights is not None and (weights.official or spec.weights is None or (by_name and not _has_hash(spec)))
+    facts: dict[str, Any] = {"name": spec.name, "license": "", "source": spec.source}
+    facts |= {"pretrained_on": "" if weights else NOTHING, "may_redistribute": None, "references": []}
+    if own:
+        facts |= {"license": spec.license, "pretrained_on": spec.pretrained_on}
+        facts |= {"may_redistribute": spec.may_redistribute, "references": list(spec.references)}
+    return facts
+
+
+def _has_hash(spec: BackboneSpec) -> bool:
+    return isinstance(spec.weights, PretrainedWeights) and spec.weights.file_hash is not None
 
 
 def _is_official(path: Path, md5: str, official: Any) -> bool:

@@ -36,6 +36,7 @@ def fitted_html(classifier: Any) -> str:
     if "interrupted_by" in found:
         rows["Interrupted by"] = str(found["interrupted_by"])
     rows["Weights at the start"] = _weights(found.get("weights"))
+    rows["Backbone"] = _backbone(found.get("backbone"))
     rows["Classes"] = ", ".join(
         f"{one} (melanoma)" if one == classifier.pos_label_ and str(one) != "melanoma" else str(one)
         for one in classifier.classes_.tolist()
@@ -56,6 +57,14 @@ def _weights(weights: Any) -> str:
     if isinstance(weights, Mapping):
         return str(weights.get("path", ""))
     return "" if weights is None else str(weights)
+
+
+def _backbone(known: Any) -> str:
+    """Return license and pre-training data, where a file has them."""
+    if not isinstance(known, Mapping):
+        return ""
+    told = {"license": known.get("license"), "pre-trained on": known.get("pretrained_on")}
+    return "; ".join([str(known.get("name", "")), *(f"{what}: {text or 'not stated'}" for what, text in told.items())])
 
 
 def _decision(classifier: Any) -> dict[str, str]:

@@ -20,11 +20,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from melanoma_tl.corpora import is_listed
 from melanoma_tl.errors import MelanomaTLError, UnknownNameError
 from melanoma_tl.metrics.calibration import Calibration
 from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.content import ReportContent
-from melanoma_tl.report.provenance import how_seen
+from melanoma_tl.report.provenance import how_seen, known_backbones
 from melanoma_tl.report.text import NOTICE, one_line
 
 CARD = MappingProxyType(
@@ -51,6 +52,11 @@ CARD = MappingProxyType(
 """The keys of a model card and the headings that they stand for."""
 
 NOT_STATED = "Not stated."
+
+IMAGENET_TERMS = (
+    "ImageNet gives its images for non-commercial research and education (https://www.image-net.org/download.php)."
+)
+"""What the backbone was trained on has terms of its own, whatever the license of its weights says."""
 
 
 class CardEntry(NamedTuple):
@@ -136,6 +142,7 @@ def _describe_model(report: ReportContent) -> str:
         return f"{model['estimator']}."
     names = ("backbone", "head", "pooling", "feature_layers", "trainable_from", "stages")
     told = [_sentence("Recipe", str(model.get("recipe", ""))), _sentence("Network", _parameters(report, *names))]
+    told += [_sentence("Backbone", one_line(backbone)) for backbone in known_backbones(report)]
     if "ensemble" in model:
         told.append(_sentence("Ensemble", one_line(model["ensemble"])))
     return " ".join(part for part in told if part)
@@ -166,6 +173,19 @@ def _describe_calibration(calibration: Any) -> str:
 
 
 def _independence(report: ReportContent) -> str:
+    return " ".join([_seen(report), *filter(None, map(_unlisted, known_backbones(report)))])
+
+
+def _unlisted(backbone: Mapping[str, Any]) -> str:
+    """Say so where nobody can tell whether test images were among those of the pre-training."""
+    stated = one_line(backbone.get("pretrained_on") or "")
+    if is_listed(stated):
+        return ""
+    name = one_line(backbone.get("name") or "the backbone")
+    return f"Pre-training of {name}: {stated or 'not stated'}; whether test images were among it is not known."
+
+
+def _seen(report: ReportContent) -> str:
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
         return "Not checked: the model does not remember its training images."
@@ -178,6 +198,26 @@ def _independence(report: ReportContent) -> str:
 def _sample_size(report: ReportContent) -> str:
     metrics = ", ".join(f"{name} {describe(metric, report.confidence)}" for name, metric in report.headlines.items())
     return f"{sum(report.class_sizes.values())} images ({_classes(report)}) give {metrics}."
+
+
+def _availability(report: ReportContent) -> str:
+    """Say whether the pre-trained weights in the model may be given on, where that is known."""
+    backbones = known_backbones(report)
+    told = [_redistribution(backbone) for backbone in backbones]
+    if any("imagenet" in str(backbone.get("pretrained_on")).lower() for backbone in backbones):
+        told.append(IMAGENET_TERMS)
+    return " ".join(filter(None, told))
+
+
+def _redistribution(backbone: Mapping[str, Any]) -> str:
+    whose = f"The weights of {one_line(backbone.get('name') or 'the backbone')}"
+    terms = one_line(backbone.get("license") or "not stated here")
+    match backbone.get("may_redistribute"):
+        case True:
+            return f"{whose} may be given on under their license ({terms})."
+        case False:
+            return f"{whose} may not be given on, or only under terms that bind the recipient ({terms})."
+    return ""
 
 
 def _classes(report: ReportContent) -> str:
@@ -205,4 +245,5 @@ _KNOWN: Mapping[str, Callable[[ReportContent], str]] = {
     "performance": lambda _: "See the numbers, tables and plots above; each metric has an interval and its n.",
     "fairness": lambda report: _see(report, "Subgroups"),
     "explainability": lambda report: _see(report, "Explanations", "ShortcutCheck"),
+    "availability": _availability,
 }

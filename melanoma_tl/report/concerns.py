@@ -6,10 +6,11 @@ from typing import NamedTuple, TypeVar
 
 from scipy.stats import norm
 
+from melanoma_tl.corpora import find_contamination, is_listed
 from melanoma_tl.metrics.few import FACT, FEW
 from melanoma_tl.metrics.metric import COLLAPSED, LABELS, Metric, describe
 from melanoma_tl.report.content import ReportContent
-from melanoma_tl.report.provenance import how_seen
+from melanoma_tl.report.provenance import how_seen, known_backbones, names_of_test_data
 
 NOTHING_FOUND = "Nothing was found that speaks against these metrics"
 """How the only sentence begins where there is no concern."""
@@ -61,6 +62,28 @@ def _leakage(report: ReportContent) -> list[str] | None:
     roles = ", ".join(f"{count} of {role}" for role, count in seen.get("role", {}).items())
     found = f"{by}; {roles}" if roles else by
     return [f"LEAKAGE: the model was {how_seen(seen)} with a counterpart of {seen['images']} images ({found})"]
+
+
+def _pretraining(report: ReportContent) -> list[str] | None:
+    """Name what is known; of a corpus that is no open list, that nothing was found says nothing."""
+    stated = list(dict.fromkeys(str(backbone.get("pretrained_on") or "") for backbone in known_backbones(report)))
+    found = [
+        one
+        for pretrained_on in stated
+        for one in find_contamination(pretrained_on, names_of_test_data(report), report.image_ids)
+    ]
+    if found:
+        return [_tell_contamination(*one) for one in found]
+    return [] if stated and all(map(is_listed, stated)) else None
+
+
+def _tell_contamination(corpus: str, source: str, tested: str, citation: str) -> str:
+    holds = f"{corpus}, which holds images of {source} ({citation})" if citation else f"images of {source}"
+    part = f", of which {tested} is a part" if tested != source else ""
+    return (
+        f"POSSIBLE LEAKAGE: the backbone was pre-trained on {holds}{part}; whether these test images are among them is "
+        "not known"
+    )
 
 
 def _findings(report: ReportContent) -> list[str] | None:
@@ -179,6 +202,7 @@ def _few_intervals(report: ReportContent) -> list[str]:
 
 _CHECKS = (
     _Check("images that the model was fitted or tuned with", _leakage),
+    _Check("what the backbone was pre-trained on", _pretraining),
     _Check("what was attached", _findings),
     _Check("whether each class is predicted", _one_class),
     _Check("the target of the threshold", _target),

@@ -137,6 +137,49 @@ def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:
     }
 
 
+def known_backbones(report: ReportContent) -> list[Mapping[str, Any]]:
+    """Return what is stated of the backbones that a model starts from.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+
+    Returns
+    -------
+    list of mappings of str to object
+        "name", "license", "source", "pretrained_on", "may_redistribute" and "references" of each, once; several of an
+        ensemble whose members differ, none where nothing is stated. A model file may hold anything there.
+    """
+    model = report.provenance["model"]
+    members = model.get("members")
+    parts = [part for part in members if isinstance(part, Mapping)] if isinstance(members, list | tuple) else []
+    stated: list[Mapping[str, Any]] = []
+    for part in parts or [{}]:  # members have what they do not share
+        known = [owner.get("backbone") for owner in (model, part)]
+        whole = {key: value for one in known if isinstance(one, Mapping) for key, value in one.items()}
+        if whole and whole not in stated:
+            stated.append(whole)
+    return stated
+
+
+def names_of_test_data(report: ReportContent) -> list[str]:
+    """Return what the test images are called, and how they were read.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+
+    Returns
+    -------
+    list of str
+        Names first; the source of a dataset stands in its first step.
+    """
+    data = report.provenance["test_data"]
+    return [report.name, str(data.get("name", "")), *map(str, data.get("history", ()))]
+
+
 def how_seen(seen: Mapping[str, Any]) -> str:
     """Return what a model did with the images that it has seen.
 

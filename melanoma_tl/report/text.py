@@ -24,6 +24,7 @@ SCHEMA_VERSION = 1
 
 _MAX_SKIPPED_SHOWN = 10
 _COUNTED = ("counts", "classes")  # keys of provenance whose values are numbers of images by class
+_OF_BACKBONES = ("license", "pretrained_on", "may_redistribute", "references")  # keys where nothing is not "none"
 
 
 def write_title(report: ReportContent) -> str:
@@ -346,6 +347,8 @@ def _key_in_words(key: Any) -> str:
 
 def _inside(value: Any, key: Any = "") -> str:
     """Write a value inside another: numbers of images of each class as a list, other mappings in brackets."""
+    if key in _OF_BACKBONES and value in (None, "", []):
+        return "not known" if key == "may_redistribute" else "not stated"
     if not isinstance(value, Mapping):
         return one_line(value)
     if key in _COUNTED:

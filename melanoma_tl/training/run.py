@@ -17,7 +17,7 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.backbones.building import is_foreign
 from melanoma_tl.backbones.spec import EncoderIdentity
-from melanoma_tl.backbones.weights import find_weights
+from melanoma_tl.backbones.weights import describe_backbone, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.errors import ParameterError
@@ -453,6 +453,7 @@ class TrainingRun:
             "seed": self.seed if random_state is None else int(random_state),
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
             **({"encoder": asdict(self.spec.weights)} if isinstance(self.spec.weights, EncoderIdentity) else {}),
+            "backbone": describe_backbone(self.spec, weights, by_name=self.parameters.weights == "imagenet"),
             "precision": resolve_precision(self.parameters.precision)._asdict(),
             "training_data": _describe_data(X, data.training)
             | {"rows_of_each_class_in_a_pass": chosen}

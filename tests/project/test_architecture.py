@@ -53,7 +53,8 @@ MAY_IMPORT = {
         "images": "cache labels",
         "metrics": "images labels",
         "plots": "images labels metrics",
-        "backbones": "_atomic _keras",
+        "corpora": "",
+        "backbones": "_atomic _keras corpora",
         "network": "_keras backbones distribution images metrics",
         "balancing": "images labels",
         "augmentation": "images plots",
@@ -62,7 +63,7 @@ MAY_IMPORT = {
         "plots saving",
         "recipes": "augmentation backbones balancing network training",
         "saving": "_atomic _keras backbones distribution images labels metrics network",
-        "report": "_atomic images labels metrics plots",
+        "report": "_atomic corpora images labels metrics plots",
         "classifier": "_atomic _keras augmentation backbones balancing datasets distribution images labels "
         "metrics network recipes report saving training",
         "explain": "_keras backbones classifier images metrics network plots report training",
