@@ -19,6 +19,7 @@ from melanoma_tl.images.image_lists import Part, is_table
 from melanoma_tl.images.loading import identify, name_of, open_source
 from melanoma_tl.metrics.estimators import score_melanoma
 from melanoma_tl.training.labels import read_sample_weight, weights_of_classes
+from melanoma_tl.training.parameters import chooses_penalty
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ def cross_validate(
             labels[rest],
             validation_data=None if watched is None else (_take(X, watched), labels[watched]),
             sample_weight=None if weights is None else weights[rest],
+            groups=numbers[rest] if chooses_penalty(classifier) else None,
         )
         scores[rows], of_fold[rows] = score_melanoma(member, _take(X, rows)), fold
         members.append(member)

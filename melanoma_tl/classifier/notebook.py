@@ -1,5 +1,6 @@
 """What a notebook shows of a fitted classifier, below its parameters."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ def fitted_html(classifier: Any) -> str:
     }
     if "epochs_run" in found:
         rows["Epochs"] = str(found["epochs_run"])
+    with contextlib.suppress(NotFittedError, AttributeError):  # a fixed penalty, or an ensemble
+        rows["Penalty"] = classifier.penalty_path_.summary()
     if "interrupted_by" in found:
         rows["Interrupted by"] = str(found["interrupted_by"])
     rows["Weights at the start"] = _weights(found.get("weights"))

@@ -65,17 +65,19 @@ from melanoma_tl.saving.document_rules import LABEL, read_parts
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
 from melanoma_tl.saving.model_file import load_model, save_model
 from melanoma_tl.training.keras_objects import DESCRIPTION, refuse_description
-from melanoma_tl.training.labels import check_labels, read_sample_weight
+from melanoma_tl.training.labels import check_labels, read_groups, read_sample_weight
 from melanoma_tl.training.mixing import MIXES
 from melanoma_tl.training.parameters import (
     PARTS,
     check_stages,
+    chooses_penalty,
     image_size,
     metrics_of,
     open_part,
     own_object,
     stages_of,
 )
+from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.replicas import SINGLE_DEVICE, find_replicas
 from melanoma_tl.training.settings import LOSSES, Loss, Optimizer, Resources
 from melanoma_tl.training.stages import Probe, Stage, change_stages, name_parameters
@@ -258,6 +260,8 @@ class TransferClassifier(BaseClassifier):
         Only after `calibrate`.
     operating_point_ : OperatingPoint
         Only after `tune_threshold`.
+    penalty_path_ : PenaltyPath
+        Only of a classifier with a ``Probe(C="auto")``, of the last one: loss and AUC for each C, and the chosen one.
     fingerprints_ : dict of str to Fingerprints
         Fingerprints of the images of "training" (those the balancer chose) and "validation", by which `seen_images`
         recognises them. The images cannot be restored from them.
@@ -449,6 +453,7 @@ class TransferClassifier(BaseClassifier):
         *,
         validation_data: Any = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         callbacks: Sequence[Any] = (),
         resume: bool = False,
     ) -> Self:
@@ -478,6 +483,10 @@ class TransferClassifier(BaseClassifier):
             weight 0 is as good as absent, and for a `Probe` one of weight 2 as good as two. A `balancer` draws among
             the images above 0 without regard to their weights, which they keep. Validation images, and accuracy and
             auc in `history_`, are not weighted. Not for a tf.data.Dataset.
+        groups : array-like of shape (n_images,), optional
+            Only for ``Probe(C="auto")``: what else must be in one fold, such as the patient of each image; an image
+            with a missing value stands alone. Lesions and patients that an ISBIDataset knows, copies and
+            near-duplicates are kept together in any case.
         callbacks : sequence of keras.callbacks.Callback, default=()
             Called in each stage with the trainable part of the network as ``model``; epoch numbers continue from
             stage to stage. ``model.save`` in a callback, and so ``ModelCheckpoint``, writes the whole network,
@@ -521,12 +530,15 @@ class TransferClassifier(BaseClassifier):
             raise ParameterError(f"{what} by its seed: give a random_state")
         known = self._check_labels(X, y, validation_data)
         weights = read_sample_weight(sample_weight, X, y)
+        if groups is not None and not chooses_penalty(self):
+            raise ParameterError("groups divide the images for a Probe(C='auto'), and stages has none: leave them out")
+        together = read_groups(groups, X, y)
         seed = self._draw_seed()
         with own_settings(seed):
             forget_networks()
             run = TrainingRun(self, seed, replicas)
             with progress(work="Train", unit="", verbose=self.verbose, delay=0) as shown:
-                self._fit(run, X, y, validation_data, weights, callbacks, known, resume=resume)
+                self._fit(run, X, y, validation_data, weights, together, callbacks, known, resume=resume)
                 shown.say(self._describe_training())
         return self
 
@@ -537,6 +549,7 @@ class TransferClassifier(BaseClassifier):
         y: ArrayLike | None,
         validation_data: Any,
         sample_weight: NDArray[np.float64] | None,
+        groups: NDArray[np.uint64] | None,
         callbacks: Sequence[Any],
         known: Classes | None,
         *,
@@ -548,7 +561,7 @@ class TransferClassifier(BaseClassifier):
         if known is not None:
             run.try_objects(len(known.labels))
         network = run.build()
-        data, classes = run.read(X, y, validation_data, sample_weight)
+        data, classes = run.read(X, y, validation_data, sample_weight, groups)
         if known is None:
             run.try_objects(data.n_classes)
         if data.n_classes > 2:
@@ -585,6 +598,15 @@ class TransferClassifier(BaseClassifier):
         solved = all(isinstance(stage, Probe) for stage in stages_of(self))
         length = "logistic regression" if solved else f"{n_epochs} epoch{'' if n_epochs == 1 else 's'}"
         return ", ".join([length, *describe_metrics(self.history_)])
+
+    @property
+    def penalty_path_(self) -> PenaltyPath:
+        """What ``Probe(C="auto")`` found for each penalty."""
+        self._check_fitted()
+        paths = self.provenance_.get("penalty")
+        if not paths:
+            raise NotFittedError("no penalty was chosen: only a Probe(C='auto') among the stages chooses one")
+        return PenaltyPath.from_state(paths[-1])
 
     @checked(lowest=real(above=0), highest=real(above=0), steps=whole(at_least=2))
     @own_settings()

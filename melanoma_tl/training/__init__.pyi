@@ -1,4 +1,5 @@
 from .learning_rate_finder import LearningRateDisplay as LearningRateDisplay
+from .penalty_path import PenaltyPath as PenaltyPath
 from .settings import Loss as Loss
 from .settings import Optimizer as Optimizer
 from .settings import Resources as Resources

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._parameters import NUMBERS, check
+from melanoma_tl.datasets.splitting import number_own_groups
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.labels.classes import Classes
@@ -103,6 +104,39 @@ def read_sample_weight(sample_weight: ArrayLike | None, X: Any, y: ArrayLike | N
     if len(gone):
         raise ParameterError(f"sample_weight is 0 for all images of {', '.join(map(repr, gone.tolist()))}")
     return weights
+
+
+def read_groups(groups: ArrayLike | None, X: Any, y: ArrayLike | None) -> NDArray[np.uint64] | None:
+    """Check the groups of images, before any is read.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_images,) or None
+        As for `TransferClassifier.fit`.
+    X, y : object
+        Training images and their labels.
+
+    Returns
+    -------
+    ndarray of shape (n_images,) and dtype uint64, or None
+        A number for each group, 0 where nothing is known; None where there are none.
+
+    Raises
+    ------
+    DatasetError
+        If there is not one entry an image.
+    ParameterError
+        If the order of the images is not fixed.
+    """
+    if groups is None:
+        return None
+    source = open_source(X, y)
+    if source.is_stream:
+        raise ParameterError(
+            "groups belong to the places of images, which a tf.data.Dataset may give in another order each time: pass "
+            "paths or an array"
+        )
+    return number_own_groups(groups, len(source.known_labels()))
 
 
 def balanced_weights(labels: NDArray[np.int64], sample_weight: NDArray[np.float64]) -> dict[int, float]:

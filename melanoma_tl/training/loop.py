@@ -16,6 +16,7 @@ from melanoma_tl.training.best_epoch import BestEpoch, ExactSwap, watch_best
 from melanoma_tl.training.callbacks import NO_CALLBACKS, KeepState, ShowEpochs, UserCallbacks, read_state
 from melanoma_tl.training.checkpoints import StageCheckpoint
 from melanoma_tl.training.keras_errors import NOT_A_NUMBER, is_no_number, is_out_of_memory
+from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.views import InputSource
 
@@ -30,10 +31,13 @@ class TrainingResult:
         loss, accuracy and auc of each finished epoch, and the same with the prefix ``val_``.
     interruption : BaseException or None
         What a callback raised, or the user's Ctrl-C; the network has the weights of before.
+    penalty_paths : list of PenaltyPath
+        One for each ``Probe(C="auto")``.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
     interruption: BaseException | None = None
+    penalty_paths: list[PenaltyPath] = field(default_factory=list)
 
 
 def train(

@@ -219,6 +219,22 @@ def stages_of(parameters: TrainingParameters) -> Sequence[Stage | Probe]:
     return as_stages(Stage(parameters.trainable_from) if parameters.stages is None else parameters.stages)
 
 
+def chooses_penalty(parameters: TrainingParameters) -> bool:
+    """Tell whether a stage is a ``Probe(C="auto")``.
+
+    Parameters
+    ----------
+    parameters : TrainingParameters
+        Checked.
+
+    Returns
+    -------
+    bool
+        Whether the training images are divided into folds.
+    """
+    return any(isinstance(stage, Probe) and stage.C == "auto" for stage in stages_of(parameters))
+
+
 def check_stages(parameters: TrainingParameters) -> None:
     """Stop at stages that cannot be trained, before anything is read or built.
 

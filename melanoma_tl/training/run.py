@@ -20,6 +20,7 @@ from melanoma_tl.backbones.spec import EncoderIdentity
 from melanoma_tl.backbones.weights import describe_backbone, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
+from melanoma_tl.datasets.splitting import find_groups
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages, prepare
 from melanoma_tl.labels.classes import Classes
@@ -35,7 +36,16 @@ from melanoma_tl.training.keras_objects import Template, check_loss, check_metri
 from melanoma_tl.training.labels import VALIDATION_LABELS, as_pair, balanced_weights, weights_of_classes
 from melanoma_tl.training.loop import TrainingResult
 from melanoma_tl.training.optimizers import rate_of
-from melanoma_tl.training.parameters import TrainingParameters, image_size, metrics_of, open_part, own_object, stages_of
+from melanoma_tl.training.parameters import (
+    TrainingParameters,
+    chooses_penalty,
+    image_size,
+    metrics_of,
+    open_part,
+    own_object,
+    stages_of,
+)
+from melanoma_tl.training.penalty import divide_to_choose
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.replicas import Replicas
 from melanoma_tl.training.settings import Loss, Optimizer, Resources
@@ -185,7 +195,12 @@ class TrainingRun:
         return FrozenPart(parts.frozen, resolve_precision(self.parameters.precision).frozen, self.augmenter, n_views)
 
     def read(
-        self, X: Any, y: ArrayLike | None, validation_data: Any, sample_weight: NDArray[np.float64] | None = None
+        self,
+        X: Any,
+        y: ArrayLike | None,
+        validation_data: Any,
+        sample_weight: NDArray[np.float64] | None = None,
+        groups: NDArray[np.uint64] | None = None,
     ) -> tuple[TrainingData, Classes]:
         """Decode all images, or find them decoded, and choose the rows to train on.
 
@@ -195,6 +210,8 @@ class TrainingRun:
             As for `TransferClassifier.fit`.
         sample_weight : ndarray of shape (n_images,), optional
             How much each image counts, checked.
+        groups : ndarray of shape (n_images,) and dtype uint64, optional
+            Equal numbers for images that a ``Probe(C="auto")`` must keep together, 0 where nothing is known.
 
         Returns
         -------
@@ -216,6 +233,11 @@ class TrainingRun:
         labels, n_classes = classes.encode(training.labels), len(classes.labels)
         weights = None if sample_weight is None else sample_weight[training.positions]
         known = TrainingData(training, n_classes, labels, self._choose_rows(labels, weights), self.augmenter, weights)
+        if chooses_penalty(self.parameters):
+            together = None if groups is None else groups[training.positions]
+            belonging = find_groups(training.identity.fingerprints, together)
+            folds = divide_to_choose(labels, training.labels, belonging, known.rows, self.seed)
+            known = replace(known, folds=folds)
         if validation_data is None:
             return known, classes
         validation = self._prepare(*as_pair(validation_data), "validation images")
@@ -350,6 +372,7 @@ class TrainingRun:
                         number=number,
                     )
                     has_begun = True
+            whole.penalty_paths += part.penalty_paths
             for name, values in part.history.items():
                 whole.history.setdefault(name, []).extend(values)
             if part.interruption is not None:
@@ -460,6 +483,7 @@ class TrainingRun:
             | ({} if data.weights is None else {"sample_weight": _describe_weights(data.weights)}),
             "validation_data": None if data.validation is None else _describe_data(validation_data, data.validation),
             "epochs_run": len(training.history.get("loss", [])),
+            **({"penalty": [path.to_state() for path in training.penalty_paths]} if training.penalty_paths else {}),
             "versions": library_versions(),
             "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         }

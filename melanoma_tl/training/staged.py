@@ -1,6 +1,7 @@
 """Take a network through the stages of its training, each from the features that its frozen part makes once."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -27,8 +28,9 @@ from melanoma_tl.training.callbacks import NO_CALLBACKS, UserCallbacks
 from melanoma_tl.training.checkpoints import RunFolder
 from melanoma_tl.training.compiling import compile_network
 from melanoma_tl.training.features import ComputedFeatures, FeatureExtractor
-from melanoma_tl.training.linear_probe import fit_logistic
+from melanoma_tl.training.linear_probe import ProbeData, fit_logistic
 from melanoma_tl.training.loop import TrainingResult, train
+from melanoma_tl.training.penalty import choose_penalty
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.replicas import Replicas
 from melanoma_tl.training.stages import Probe, Stage
@@ -59,6 +61,8 @@ class TrainingData:
         Images that are watched.
     validation_labels : ndarray or None
         Their classes, from 0.
+    folds : sequence of ndarray of int
+        Positions of the images that are held out together where a penalty is chosen; empty where none is.
     """
 
     training: PreparedImages
@@ -69,6 +73,7 @@ class TrainingData:
     weights: NDArray[np.float64] | None = None
     validation: PreparedImages | None = None
     validation_labels: NDArray[np.int64] | None = None
+    folds: Sequence[NDArray[np.intp]] = ()
 
     @property
     def views(self) -> ImageViews:
@@ -193,15 +198,14 @@ class StagedTraining:
                 "melanoma_tl.cache.clear('features')"
             )
         targets = self.data.targets(self.data.labels)
-        kernel, bias = fit_logistic(
-            inputs,
-            targets,
-            self.data.rows,
-            n_views=n_views,
-            weights=self._weights(plan.class_weight),
-            sample_weight=self.data.weights,
-            C=probe.C,
-        )
+        probed = ProbeData(inputs, targets, n_views, self._weights(plan.class_weight), self.data.weights)
+        if probe.C == "auto":
+            paths = [choose_penalty(probed, self.data.rows, self.data.folds, verbose=self.options.verbose)]
+            logger.info("%s", paths[0].summary())
+        else:
+            paths = []
+        C = paths[0].chosen if paths else float(probe.C)
+        kernel, bias = fit_logistic(probed, self.data.rows, C)
         model.get_layer(SCORE_LAYER).set_weights([kernel, bias])
         compile_network(parts.trained, plan)
         seen = OrderedBatches(inputs, targets, batch_size=plan.batch_size, rows=self.data.rows)
@@ -212,7 +216,7 @@ class StagedTraining:
             validated = parts.trained.evaluate(shown, verbose=0, return_dict=True)
             shown.release()
             metrics |= {f"val_{name}": value for name, value in validated.items()}
-        return TrainingResult({name: [float(value)] for name, value in metrics.items()})
+        return TrainingResult({name: [float(value)] for name, value in metrics.items()}, penalty_paths=paths)
 
     def fit_stage(
         self,

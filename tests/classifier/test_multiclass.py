@@ -29,7 +29,7 @@ from melanoma_tl.explain.explanations import grad_cam
 from melanoma_tl.explain.shortcuts import check_shortcuts
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes
-from melanoma_tl.training.linear_probe import fit_logistic
+from melanoma_tl.training.linear_probe import ProbeData, fit_logistic
 
 CLASSES = ("bkl", "mel", "nv")
 IDS = [f"ISIC_{row:07}" for row in range(300)]
@@ -187,9 +187,8 @@ def test_a_probe_of_several_classes_is_scikit_learns():
     features, truth = rng.normal(size=(90, 6)).astype("float32"), rng.integers(0, 3, 90)
     features[:, 0] += truth
     weights = np.array([1.0, 3.0, 0.5])
-    kernel, bias = fit_logistic(
-        Table(features), np.eye(3, dtype="float32")[truth], np.arange(90), n_views=1, weights=weights[truth], C=0.3
-    )
+    data = ProbeData(Table(features), np.eye(3, dtype="float32")[truth], 1, weights[truth])
+    kernel, bias = fit_logistic(data, np.arange(90), C=0.3)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, class_weight=dict(enumerate(weights)), tol=1e-8))
     # In single precision scikit-learn's solver stops earlier.
     expected = model.fit(features.astype(float), truth).predict_proba(features)
