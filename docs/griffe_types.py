@@ -1,7 +1,8 @@
 """Show types and defaults in the API reference as docstrings and signatures have them.
 
 Griffe reads the type ``{"pooled", "published"}, PooledHead`` as an expression of
-Python, shows ``(pooled, published)``, and takes the first choice for the default.
+Python, shows ``(pooled, published)``, and takes the first choice for the default; ``str, int or None`` is a
+tuple to it.
 """
 
 import re
@@ -12,7 +13,7 @@ _ENDING = re.compile(r",\s+(?:default\s?[ :=]\s?.+|optional)$")
 
 
 class WrittenTypes(griffe.Extension):
-    """Take types that quote a value from the words of the docstring, and defaults from the signature."""
+    """Take types that are not Python from the words of the docstring, and defaults from the signature."""
 
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
         """Correct one object, once its docstring can be parsed."""
@@ -23,7 +24,7 @@ class WrittenTypes(griffe.Extension):
             if section.kind in (griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes):
                 for entry in section.value:
                     written = re.search(rf"^{re.escape(entry.name)} : (.+)$", obj.docstring.value, flags=re.M)
-                    if written and '"' in written[1]:
+                    if written and ('"' in written[1] or str(entry.annotation).startswith("(")):
                         entry.annotation = _ENDING.sub("", written[1])
                     if section.kind is griffe.DocstringSectionKind.parameters and entry.name in signature:
                         entry.value = signature[entry.name].default

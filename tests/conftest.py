@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -131,6 +132,33 @@ def register_tiny() -> str:
 
     register_backbone("tiny", preprocess=keras.layers.Rescaling(1 / 127.5, offset=-1), input_size=(32, 32))(build)
     return "tiny"
+
+
+@pytest.fixture
+def quick_vgg19(monkeypatch, tmp_path, own_table):
+    """One convolution under the name of VGG19: the examples are about the library, not about the network."""
+    import keras
+
+    from melanoma_tl.backbones import PretrainedWeights
+    from melanoma_tl.recipes import get_recipe
+
+    def build(input_tensor, weights):
+        x = input_tensor
+        for name in get_recipe("fast")["head"].feature_layers:
+            convolution = keras.layers.Conv2D(4, 3, strides=4, name=name)
+            x = convolution(x) if name == "block5_conv1" else keras.layers.Activation("relu", name=name)(x)
+        x = keras.layers.Activation("relu", name="block5_pool")(x)
+        model = keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+        if weights is not None:
+            model.load_weights(weights)
+        return model
+
+    tiny, rng = build(keras.Input((32, 32, 3)), None), np.random.default_rng(0)  # whatever other tests have drawn
+    tiny.set_weights([rng.uniform(-0.3, 0.3, weight.shape) for weight in tiny.get_weights()])
+    tiny.save_weights(tmp_path / "tiny.weights.h5")
+    monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
+    weights = PretrainedWeights(("tiny.weights.h5",), "", None)
+    own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32), stages=())
 
 
 @pytest.fixture(scope="module", autouse=True)

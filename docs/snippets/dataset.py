@@ -9,14 +9,17 @@ write_isbi("data", n_train=60, n_validation=20, n_test=40, size=128)
 
 train = ISBIDataset.from_challenge("data", year=2016, split="train")
 test = ISBIDataset.from_challenge("data", year=2017, split="test")
-print(train, train.class_counts, train[0])
+print(train)
+print(train.class_counts)
 
 # slices, masks and positions give datasets; so do first and sample
 melanomas = train[train.labels == 1]
 some = train.sample(per_class=12, random_state=0)
 
-# ids, labels, metadata as a table; an error, were any images shared
-print(some.to_frame().head())
+# ids, files, labels and metadata as a table
+print(some.to_frame()[["image_id", "label"]].head())
+
+# an error, if any image is in both
 train.overlap(test).raise_if_any()
 # --8<-- [end:example]
 

@@ -56,8 +56,10 @@ print(point)
 from melanoma_tl import MetricsReport
 
 report = MetricsReport.from_estimator(clf, test)
+print(*report.concerns(), sep="\n")
 for name in ("auc", "sensitivity", "specificity"):
-    print(name, report.metrics[name])
+    value = report.metrics[name]
+    print(f"{name} {value.value:.2f} ({value.low:.2f}-{value.high:.2f})")
 # --8<-- [end:report]
 
 # --8<-- [start:page]

@@ -83,7 +83,8 @@ from melanoma_tl.metrics import (
 )
 
 foreseen = expected_intervals(117, 483, sensitivity=0.9, auc=0.87)
-print(foreseen["sensitivity"])  # 0.83 to 0.94 with 117 melanomas
+interval = foreseen["sensitivity"]
+print(f"{interval.low:.2f} to {interval.high:.2f} with 117 melanomas")
 n = images_needed(0.1, prevalence=0.2, sensitivity=0.9)
 print(n)  # 825 images, 165 of them melanomas
 n_of_both = images_needed_to_compare(

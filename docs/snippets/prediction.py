@@ -26,7 +26,8 @@ clf = TransferClassifier(
 )
 ensemble = cross_validate(clf, train, folds=3)
 
-print(ensemble.fold_metrics().round(3).to_string())  # a row each fold
+folds = ensemble.fold_metrics()  # a row for each fold
+print(folds[["images", "auc", "auc_low", "auc_high"]].round(2))
 print(ensemble.out_of_fold_report())  # each image by a member new to it
 print(MetricsReport.from_estimator(ensemble, test))
 

@@ -16,9 +16,14 @@ train = ISBIDataset.from_challenge("data", year=2016, split="train")
 test = ISBIDataset.from_challenge("data", year=2017, split="test")
 
 print(list_recipes())
-# What is named here differs from the recipe.
+# What is named here differs from the recipe: smaller images, to be quick.
 clf = TransferClassifier.from_recipe("fast", input_size=(96, 96))
 clf.fit(train)
 report = MetricsReport.from_estimator(clf, test)
 print(report)
 # --8<-- [end:example]
+
+# --8<-- [start:backbone]
+clf = TransferClassifier.from_recipe("fast", backbone="efficientnetb0")
+print(clf.head.feature_layers, clf.stages)
+# --8<-- [end:backbone]

@@ -1,5 +1,7 @@
 """The examples of the page on training."""
 
+import numpy as np
+
 from melanoma_tl import (
     Balancer,
     ISBIDataset,
@@ -48,6 +50,55 @@ found = frozen.find_learning_rate(train)
 print(f"{found.suggestion:.1e}")
 found.plot().figure_.savefig("training.png", dpi=110)
 # --8<-- [end:rate]
+
+# --8<-- [start:own]
+import keras
+
+
+def brier(labels, scores):  # both of shape (n, 1)
+    return keras.ops.mean(keras.ops.square(labels - scores))
+
+
+decay = keras.optimizers.schedules.CosineDecay(1e-3, decay_steps=20)
+own = TransferClassifier(
+    weights=None,
+    input_size=(32, 32),
+    epochs=3,
+    loss=keras.losses.BinaryFocalCrossentropy(gamma=2.0),
+    optimizer=keras.optimizers.AdamW(decay, weight_decay=1e-4),
+    metrics=[brier, keras.metrics.Precision(0.3, name="precision_30")],
+    random_state=0,
+)
+own.fit(train, validation_data=valid)
+print(*own.history_, sep="\n")
+# --8<-- [end:own]
+
+# --8<-- [start:weights]
+# the last ten diagnoses were not confirmed by biopsy: they count half
+certain = np.arange(len(train)) < 50
+weighted = TransferClassifier(
+    weights=None, input_size=(32, 32), stages=Probe(), random_state=0
+)
+weighted.fit(train, sample_weight=np.where(certain, 1.0, 0.5))
+# --8<-- [end:weights]
+
+# --8<-- [start:search]
+from sklearn.model_selection import GridSearchCV
+
+search = GridSearchCV(
+    TransferClassifier.from_recipe(
+        "fast", weights=None, input_size=(32, 32), verbose=0
+    ),
+    {
+        "stages__0__C": [2e-4, 2e-3, 2e-2],
+        "head__pooling": ["avg", "log_center"],
+    },
+    scoring="roc_auc",
+    cv=3,
+)
+search.fit(train.paths, train.labels)
+print(search.best_params_)
+# --8<-- [end:search]
 
 # --8<-- [start:resume]
 long = TransferClassifier(

@@ -1,0 +1,116 @@
+"""What a newcomer copies from the README and from *Getting started*: they run, and print what the page says."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets import write_isbi
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+WALK = REPOSITORY / "docs" / "snippets" / "getting_started.py"
+RESULTS = REPOSITORY / "benchmarks" / "results"
+
+
+def run_readme(monkeypatch):
+    """Run the ten lines; downloads have tests of their own, and here are the files that they bring."""
+
+    def read(root, *, year, split):
+        return ISBIDataset.from_challenge(root, year=year, split=split, on_error="skip")
+
+    monkeypatch.setattr(ISBIDataset, "download", read)
+    lines = re.search(r"^```python\n(.*?)^```", README, flags=re.M | re.S)[1]
+    names = {}
+    exec(compile(lines, "README.md", "exec"), names)
+    return names
+
+
+def test_the_lines_of_the_readme_run(quick_vgg19, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_isbi("data/isbi", n_train=60, n_validation=40, n_test=20, size=48, verbose=False)
+    names = run_readme(monkeypatch)
+    assert names["clf"].operating_point_.sensitivity.value >= 0.9
+    assert Path("report.html").is_file()
+    assert Path("melanoma.keras").is_file()
+
+
+def test_the_links_of_the_readme_lead_somewhere():
+    for page, _, heading in re.findall(r"\]\(([\w./-]+)(#([\w-]+))?\)", README):
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        if heading and page.endswith(".md"):
+            titles = re.findall(r"^#+ (.*)$", text, flags=re.M)
+            assert heading in [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles], heading
+
+
+@pytest.fixture
+def real_folder(real_data, real_weights, tmp_path, monkeypatch):
+    """A folder of a user who has the images."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/isbi").symlink_to(real_data)
+    return tmp_path
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_getting_started_prints_on_the_real_images_what_its_page_says(real_folder, capsys):
+    names = runpy.run_path(str(WALK))
+    printed = capsys.readouterr().out.splitlines()
+    page = (REPOSITORY / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(?:text|{ .text .wrap })\n(.*?)^```", page, flags=re.M | re.S)
+    shown = [line for block in blocks if "├" not in block for line in block.splitlines() if line != "..."]
+    assert len(shown) > 8
+    assert {*shown} <= {*printed}
+    said = f"AUC {names['report'].metrics['auc'].value:.3f}, average precision "
+    assert said in page
+    assert said in README
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_the_lines_of_the_readme_give_on_the_real_images_what_its_picture_says(real_folder, monkeypatch):
+    names = run_readme(monkeypatch)
+    figures = names["MetricsReport"].from_estimator(names["clf"], names["test"]).metrics
+    told = re.search(r"AUC (\S+), average precision (\S+), sensitivity (\S+) and specificity (\S+) with", README)
+    keys = ("auc", "average_precision", "sensitivity", "specificity")
+    assert [f"{figures[key].value:.3f}" for key in keys] == list(told.groups())
+    again = {"nine": 9}[re.search(r"(\w+) photographs\s+of\s+2016 are in the test of 2017", README)[1]]
+    assert len(names["test"]) == 600 - again
+
+
+@pytest.mark.real_data
+def test_the_challenges_share_as_many_images_as_the_readme_says(real_data):
+    said = r"(\d+) of the (\d+) test images of ISBI 2016 are training images of ISIC 2017"
+    shared, of = re.search(said, README).groups()
+    test = ISBIDataset.from_challenge(real_data, year=2016, split="test", labels_only=True)
+    train = ISBIDataset.from_challenge(real_data, year=2017, split="train", labels_only=True)
+    assert len(test.overlap(train)) == int(shared)
+    assert len(test) == int(of)
+
+
+# -- what was measured --
+
+
+def in_words(figure):
+    return f"{figure['value']:.2f}", f"{figure['low']:.2f} to {figure['high']:.2f}"
+
+
+def test_the_auc_of_two_years_is_that_of_the_benchmark():
+    rows = json.loads((RESULTS / "recipes" / "epyc_2_cores.json").read_text(encoding="utf-8"))["rows"]["fast"]
+    said = re.findall(r"(0\.\d\d) \((?:95 % interval )?(0\.\d\d to 0\.\d\d)\)", README)
+    assert said[:2] == [in_words(rows[year]["auc"]) for year in ("2016", "2017")]
+
+
+def test_the_auc_of_the_publication_is_that_of_the_kept_course():
+    epoch, auc, interval, n = re.search(
+        r"after (\w+) of its 35 epochs an AUC\s+of (0\.\d\d) \((\S+ to \S+)\) on all (\d+)", README
+    ).groups()
+    course = json.loads((RESULTS / "reproduction" / "course.json").read_text(encoding="utf-8"))
+    (then,) = [entry["rows"] for entry in course if entry["epoch"] == {"five": 5}[epoch]]
+    (row,) = [row for row in then if (row["images"], row["figure"]) == ("validation, all 379", "AUC")]
+    value, low, high = (f"{float(number):.2f}" for number in re.findall(r"0\.\d+", row["ours"]))
+    assert (auc, interval, int(n)) == (value, f"{low} to {high}", row["n"])
