@@ -1,4 +1,4 @@
-"""Logistic regression on features that need not fit into memory."""
+"""Logistic regression on features that may not fit into memory."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,18 +11,18 @@ from scipy.special import expit, log_softmax
 from melanoma_tl.training.views import InputSource
 
 _BATCH = 4096
-"""Rows that are in memory at once."""
+"""Number of rows in memory at a time."""
 
 
 class LinearScore(NamedTuple):
-    """Weights of a layer that scores: the logits are ``features @ kernel + bias``.
+    """Weights of an output layer: the logits are ``features @ kernel + bias``.
 
     Attributes
     ----------
     kernel : ndarray of shape (n_features, n_scores)
-        For features as they are.
+        Weights for features that are not standardised.
     bias : ndarray of shape (n_scores,)
-        What is added.
+        One bias per score.
     """
 
     kernel: NDArray[np.float64]
@@ -39,33 +39,33 @@ def fit_logistic(
     sample_weight: NDArray[np.float64] | None = None,
     C: float,
 ) -> LinearScore:
-    """Solve an L2-penalised logistic regression on standardised features, in constant memory.
+    """Fit an L2-penalised logistic regression on standardised features, in constant memory.
 
-    The same as ``make_pipeline(StandardScaler(), LogisticRegression(C=C, class_weight=...))``
-    of scikit-learn on all views of all rows, which needs them in memory at once. There, too, weights of images
-    count in the standardisation, and those of classes do not.
+    The result is that of scikit-learn's ``make_pipeline(StandardScaler(), LogisticRegression(C=C, class_weight=...))``
+    on all views of all rows, which needs all features in memory. As in scikit-learn, sample weights enter the
+    standardisation and class weights do not.
 
     Parameters
     ----------
     inputs : InputSource
-        Features, of shape (n_features,) each, the same whenever they are asked for.
+        Features of shape (n_features,) per image; each reading must return the same values.
     targets : ndarray of shape (n_images, 1) or (n_images, n_classes)
         0 or 1, for melanoma or for each of several diagnoses.
     rows : ndarray of int of shape (n_rows,)
-        Which images, repeated ones included.
+        The images, including repeated ones.
     n_views : int
-        How many views of each count.
+        Number of views of each image.
     weights : ndarray of shape (n_images,)
-        How much each image counts in the loss.
+        Weight of each image in the loss.
     sample_weight : ndarray of shape (n_images,), optional
-        How much each image counts in mean and standard deviation.
+        Weight of each image in the means and standard deviations.
     C : float
-        Inverse strength of the penalty.
+        Inverse strength of the penalty, above 0.
 
     Returns
     -------
     LinearScore
-        For features that are not standardised.
+        Weights for features that are not standardised.
     """
 
     def read() -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
@@ -107,14 +107,14 @@ def _split(parameters: NDArray[np.float64], n_scores: int) -> tuple[NDArray[np.f
 def _loss_of_one(
     logits: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log loss of a sigmoid for each image, and its slope by the logit."""
+    """Return the log loss of a sigmoid for each image, and its derivative with respect to the logit."""
     return (np.logaddexp(0.0, logits) - y * logits)[:, 0], expit(logits) - y
 
 
 def _loss_of_several(
     logits: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log loss of a softmax for each image, and its slopes by the logits."""
+    """Return the log loss of a softmax for each image, and its gradient with respect to the logits."""
     log_probability = log_softmax(logits, axis=1)
     return -(y * log_probability).sum(axis=1), np.exp(log_probability) - y
 
@@ -122,7 +122,7 @@ def _loss_of_several(
 def _standardisation(
     batches: Iterator[tuple[NDArray[np.float64], NDArray[np.float64] | None]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute mean and standard deviation of each feature, 1 where a feature is constant."""
+    """Return the mean and the standard deviation of each feature; the latter is 1 if the feature is constant."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
