@@ -119,7 +119,7 @@ class DuplicateNameError(MelanomaTLError, ValueError):
 
 
 class TrainingError(MelanomaTLError, ArithmeticError):
-    """Training cannot go on: the loss is no number any more, or the memory is full."""
+    """Training cannot continue: the loss became NaN or infinite, or memory is full."""
 
 
 class PluginWarning(UserWarning):

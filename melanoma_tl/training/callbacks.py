@@ -1,4 +1,4 @@
-"""The user's callbacks of Keras in a training of several stages, which may be killed and go on."""
+"""The user's Keras callbacks, in a training of several stages that can be resumed."""
 
 import json
 import logging
@@ -17,11 +17,11 @@ from melanoma_tl.errors import ParameterError
 logger = logging.getLogger(__name__)
 
 _INSTEAD = {
-    "BackupAndRestore": "fit(resume=True) keeps every stage of a training",
-    "OrbaxCheckpoint": "fit(resume=True) keeps every stage, and Keras's ModelCheckpoint writes the whole network",
+    "BackupAndRestore": "fit(resume=True) stores the finished epochs of every stage",
+    "OrbaxCheckpoint": "fit(resume=True) stores finished epochs, and Keras's ModelCheckpoint saves the whole network",
     "SwapEMAWeights": "Optimizer(ema_momentum=...) averages the weights",
 }
-"""Callbacks that know one network and one call of fit, and what does here what they are for."""
+"""Callbacks that support only one network and one call of Keras's fit, and what to use instead."""
 
 _STATE = {
     "EarlyStopping": ("best", "wait", "best_epoch", "stopped_epoch", "best_weights"),
@@ -29,7 +29,7 @@ _STATE = {
     "ModelCheckpoint": ("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
     "TensorBoard": ("_global_train_batch", "_global_test_batch"),
 }
-"""What callbacks of Keras remember from epoch to epoch; the others remember nothing, or what is on disk anyway."""
+"""The state of Keras callbacks, stored with each epoch. The other callbacks have no state, or have it on disk."""
 
 _FILE, _ARRAYS = "callbacks.json", "callbacks.npz"
 
@@ -41,11 +41,12 @@ class UserCallbacks:
     Attributes
     ----------
     callbacks : sequence of keras.callbacks.Callback
-        In the user's order.
+        The callbacks in the user's order.
     first_epoch : int
-        How many epochs the stages before had: epochs are counted on, so that no stage writes over the files of another.
+        Number of epochs of all previous stages. Epochs are numbered through all stages, so that no stage overwrites the
+        files of another.
     has_begun : bool
-        Whether they were called in a stage before.
+        Whether a previous stage called them.
     """
 
     callbacks: Sequence[Any] = ()
@@ -54,21 +55,21 @@ class UserCallbacks:
 
     @contextmanager
     def working(self, model: Any, whole: Callable[[], Any], resumed: int) -> Iterator[None]:
-        """Let callbacks that write files write what the user means.
+        """Let callbacks save the whole network, and append to log files of earlier epochs.
 
         Parameters
         ----------
         model : keras.Model
-            The part that learns.
+            The trainable part of the network.
         whole : callable
-            Gives the whole network as it is now, not compiled: what ``model.save`` of a callback is to write.
+            Returns the whole network in its current state, not compiled; ``model.save`` in a callback saves it.
         resumed : int
-            How many epochs of this stage had finished when it was killed.
+            Number of epochs of this stage that were finished before training was interrupted.
 
         Yields
         ------
         None
-            While the stage is trained.
+            The stage is trained in this block.
         """
         with ExitStack() as stack:
             if self.has_begun or resumed:
@@ -86,19 +87,19 @@ NO_CALLBACKS = UserCallbacks()
 
 
 def check_callbacks(callbacks: Sequence[Any], *, resume: bool) -> None:
-    """Stop at callbacks that cannot work here, before any image is read.
+    """Refuse callbacks that are not supported, before any image is read.
 
     Parameters
     ----------
     callbacks : sequence of keras.callbacks.Callback
-        The user's.
+        The user's callbacks.
     resume : bool
-        Whether training is to go on after it was killed.
+        Whether an interrupted training is resumed.
 
     Raises
     ------
     ParameterError
-        If there is one; the message names it, and what to use instead.
+        If a callback is not supported; the message says what to use instead.
     """
     for name, instead in _INSTEAD.items():
         kind = getattr(keras.callbacks, name, ())
@@ -106,7 +107,7 @@ def check_callbacks(callbacks: Sequence[Any], *, resume: bool) -> None:
             raise ParameterError(f"the callback {name} cannot be used: {instead}")
     own = sorted({type(callback).__name__ for callback in callbacks if not _is_of_keras(callback)})
     if resume and own:
-        logger.warning("resume=True does not keep what %s remember, only callbacks of Keras itself", ", ".join(own))
+        logger.warning("resume=True does not restore the state of %s, only of Keras's own callbacks", ", ".join(own))
 
 
 def _is_of_keras(callback: Any) -> bool:
@@ -115,7 +116,7 @@ def _is_of_keras(callback: Any) -> bool:
 
 @contextmanager
 def _saving(model: Any, whole: Callable[[], Any]) -> Iterator[None]:
-    """Let a model write the whole network that it is a part of."""
+    """Let a model save the whole network that it is a part of."""
     model.save = lambda *args, **options: whole().save(*args, **options)
     model.save_weights = lambda *args, **options: whole().save_weights(*args, **options)
     try:
@@ -126,17 +127,17 @@ def _saving(model: Any, whole: Callable[[], Any]) -> Iterator[None]:
 
 @contextmanager
 def saving_itself(model: Any) -> Iterator[None]:
-    """Let a model within `UserCallbacks.working` write itself, with its optimizer.
+    """Let a model within `UserCallbacks.working` save itself, with its optimizer.
 
     Parameters
     ----------
     model : keras.Model
-        The part that learns.
+        The trainable part of the network.
 
     Yields
     ------
     None
-        Meanwhile.
+        The model saves itself in this block.
     """
     saves = {name: vars(model)[name] for name in ("save", "save_weights") if name in vars(model)}
     for name in saves:
@@ -150,7 +151,7 @@ def saving_itself(model: Any) -> Iterator[None]:
 
 @contextmanager
 def _appending(csv_logger: Any, first_epoch: int) -> Iterator[None]:
-    """Let a CSVLogger go on with the rows of the epochs before; one of an epoch that is trained again is taken out."""
+    """Let a CSVLogger append to the rows of earlier epochs; rows of epochs that are trained again are removed."""
     path = Path(csv_logger.filename)
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -166,14 +167,14 @@ def _appending(csv_logger: Any, first_epoch: int) -> Iterator[None]:
 
 
 class KeepState(keras.callbacks.Callback):
-    """Keeps with each epoch what the user's callbacks remember, and gives it back when training goes on.
+    """Stores the state of the user's callbacks with each epoch, and restores it when training is resumed.
 
     Parameters
     ----------
     callbacks : sequence of keras.callbacks.Callback
-        The user's; this one must come after them.
+        The user's callbacks; this one must come after them.
     folder : Path
-        Where the epoch is being written.
+        The folder of the current epoch.
     """
 
     def __init__(self, callbacks: Sequence[Any], folder: Path) -> None:
@@ -181,7 +182,7 @@ class KeepState(keras.callbacks.Callback):
         self._callbacks, self._folder = callbacks, folder
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Restore the state, which Keras's callbacks have just reset."""
+        """Restore the state, because Keras's callbacks reset theirs when training begins."""
         kept = read_state(self._folder)
         arrays = _read_arrays(self._folder / _ARRAYS)
         for number, (callback, state) in enumerate(zip(self._callbacks, kept.get("callbacks", ()), strict=False)):
@@ -195,7 +196,7 @@ class KeepState(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = kept["learning_rate"]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Keep the state."""
+        """Store the state."""
         arrays: dict[str, Any] = {}
         states = []
         for number, callback in enumerate(self._callbacks):
@@ -225,12 +226,12 @@ def read_state(folder: Path) -> dict[str, Any]:
     Parameters
     ----------
     folder : Path
-        Of an epoch.
+        The folder of an epoch.
 
     Returns
     -------
     dict
-        Empty where nothing was kept; "stopped" tells whether a callback had ended training.
+        Empty if nothing was stored. "stopped" is whether a callback had ended training.
     """
     path = folder / _FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -244,7 +245,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
 
 
 def _remembered(callback: Any) -> tuple[str, ...]:
-    """Name what a callback of Keras, or one that is made of it, remembers."""
+    """Return the names of the attributes that are the state of a Keras callback or a subclass of one."""
     return next((_STATE[kind.__name__] for kind in type(callback).__mro__ if kind.__name__ in _STATE), ())
 
 
@@ -253,20 +254,20 @@ def _plain(value: Any) -> Any:
 
 
 def _rate(optimizer: Any) -> float | None:
-    """Return the learning rate, where it is a number that a callback may have changed, and not a schedule."""
+    """Return the learning rate, which a callback may have changed; None if it is a schedule."""
     is_scheduled = isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
     return None if is_scheduled else float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
 class ShowEpochs(keras.callbacks.Callback):
-    """Show how far a stage is, and what the last epoch gave.
+    """Shows the progress of a stage, with the loss and AUC of the last epoch.
 
     Parameters
     ----------
     epochs : int
         Number of the last epoch.
     steps : int
-        Steps of an epoch.
+        Steps per epoch.
     """
 
     def __init__(self, epochs: int, steps: int) -> None:
@@ -275,12 +276,12 @@ class ShowEpochs(keras.callbacks.Callback):
         self.epoch, self.last = 0, ""
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-        """Open the part of the line."""
+        """Open the progress bar."""
         self.shown = progress(work="Train", total=self.epochs * self.steps, unit="step", verbose=1, delay=0)
         self.shown.__enter__()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Go on from an epoch, which need not be the first."""
+        """Show the number of the epoch; training may be resumed at any epoch."""
         self.shown.n = epoch * self.steps
         self.shown.say(f"epoch {epoch + 1}/{self.epochs}{self.last}")
 
@@ -289,21 +290,21 @@ class ShowEpochs(keras.callbacks.Callback):
         self.shown.update()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Keep what it gave for the next one."""
+        """Keep loss and AUC, which are shown in the next epoch."""
         self.last = "".join(f", {text}" for text in describe_metrics({name: [v] for name, v in (logs or {}).items()}))
 
     def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
-        """Give the line back."""
+        """Close the progress bar."""
         self.shown.__exit__(None)
 
 
 def describe_metrics(history: Mapping[str, Sequence[float]]) -> list[str]:
-    """Write loss and AUC of the last epoch in words.
+    """Describe loss and AUC of the last epoch in words.
 
     Parameters
     ----------
     history : mapping of str to sequence of float
-        As Keras keeps it.
+        Metrics of each epoch, as in ``keras.callbacks.History.history``.
 
     Returns
     -------

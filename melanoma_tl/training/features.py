@@ -1,4 +1,4 @@
-"""What the frozen part of a network makes of each image: computed once, and kept on disk."""
+"""Features of images: the output of the frozen part of a network, computed once and stored on disk."""
 
 import logging
 import shutil
@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401 -- tells NumPy what "bfloat16" is
+import ml_dtypes  # noqa: F401 -- registers the dtype "bfloat16" with NumPy
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -24,11 +24,11 @@ from melanoma_tl.training.views import ImageViews, InputSource
 logger = logging.getLogger(__name__)
 
 SHARE_OF_FREE_DISK = 0.5
-"""What stored features may take of the disk's free space where the user says nothing."""
+"""Share of the free disk space that stored features may use by default."""
 
 LARGEST_ERROR = {FLOAT32: 1e-3, BFLOAT16: 5e-2}
-"""Relative root mean square error up to which features computed twice count as the same: above what rounding to
-24 and 8 bits adds up to through a deep network, below what another network would give."""
+"""Largest relative root mean square difference of features that count as the same, for each precision. It is above
+the rounding errors of a deep network with 24 and 8 bits of mantissa, and below the difference of another network."""
 
 
 class StoredFeatures:
@@ -37,9 +37,9 @@ class StoredFeatures:
     Parameters
     ----------
     arrays : StoredArrays of shape (n_rows * n_views, ...)
-        The views of the first image, of the second, and so on.
+        Features of the views of the first image, of the second, and so on.
     rows : ndarray of int of shape (n_rows,)
-        Which images they are of, in ascending order.
+        The images, in ascending order.
     """
 
     def __init__(self, arrays: StoredArrays, rows: NDArray[np.intp]) -> None:
@@ -47,56 +47,56 @@ class StoredFeatures:
         self._n_views = len(arrays) // len(rows)
 
     def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[Any]:  # noqa: ARG002
-        """Return features, as `InputSource.batch` says."""
+        """Return features, as `InputSource.batch`."""
         return self._arrays[np.searchsorted(self._rows, rows) * self._n_views + repeats % self._n_views]
 
 
 class ComputedFeatures:
-    """Features computed anew each time.
+    """Features that are computed each time they are read.
 
     Parameters
     ----------
     network : keras.Model
         The frozen part.
     images : ImageViews
-        What it is shown.
+        Its inputs.
     """
 
     def __init__(self, network: Any, images: ImageViews) -> None:
         self._network, self._images = network, images
 
     def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[Any]:
-        """Return features, as `InputSource.batch` says."""
+        """Return features, as `InputSource.batch`."""
         return _run(self._network, self._images.batch(rows, repeats, step))
 
 
 class FeatureExtractor:
-    """The frozen part of a network and the store of what it computes.
+    """The frozen part of a network and the store of its features.
 
-    A store is shared by all runs whose frozen parts have the same layers and weights, work in the
-    same precision, and see images that were decoded in the same way; within it, features are found
-    by the content of the image and its view.
+    All runs share a store if their frozen parts have the same layers, weights and precision, and
+    their images are decoded and resized in the same way. In the store, the key of a feature is the
+    SHA-256 of the image and its view.
 
     Parameters
     ----------
     frozen : keras.Model
         The frozen part, in float32.
     policy : {"float32", "mixed_bfloat16"}
-        What it computes with.
+        Precision of the frozen part, as a Keras dtype policy.
     recipe : str
         How the images are decoded and resized.
     budget : int or None
-        Bytes that all stored features may take together; 0 stores nothing; None takes
-        what they take already and half of the disk's free space.
+        Maximum size in bytes of all stored features together. 0 stores nothing; None means the space
+        they use already and half of the free disk space.
     batch_size : int
-        Images computed at once.
+        Images per batch of the frozen part.
     verbose : int
         0 shows no progress bar.
 
     Attributes
     ----------
     store : ArrayStore
-        Where the features lie.
+        The features on disk.
     """
 
     def __init__(
@@ -112,33 +112,33 @@ class FeatureExtractor:
         self.store = open_feature_store(name, features.shape[1:], np.dtype(features.dtype))
 
     def extract(self, images: ImageViews, rows: NDArray[np.intp], repeats: int, desc: str) -> InputSource:
-        """Make the features of some images available: stored if they can be, else computed each time.
+        """Return the features of images: stored features if possible, else features that are computed each time.
 
-        What is interrupted goes on where it stopped: features are kept batch by batch.
+        Each batch is stored when it is computed, so that an interrupted extraction can be resumed.
 
         Parameters
         ----------
         images : ImageViews
             The images.
         rows : ndarray of int of shape (n_rows,)
-            Which of them will be asked for.
+            The images whose features are needed.
         repeats : int
-            How often each will be shown at most; views beyond that are not computed.
+            Maximum number of times that each image is used; more views than that are not computed.
         desc : str
-            What the progress bar and the log call the images.
+            Name of the images in the progress bar and in the log.
 
         Returns
         -------
         StoredFeatures or ComputedFeatures
-            Which of the two, and why, is logged.
+            The log says which of the two, and why.
         """
         if self.budget == 0:
             logger.info("%s: features are not stored, because feature_cache_bytes is 0", desc)
             return ComputedFeatures(self.network, images)
         if images.n_views is None:
             logger.warning(
-                "%s: the augmenter draws endless views, so the frozen part of the network is computed anew in every "
-                "epoch; with fixed views, as in Augmenter(..., views=8), each would be computed once and stored",
+                "%s: the augmenter draws endless random views, so the features of frozen layers are computed again in "
+                "every epoch; fixed views, as with Augmenter(..., views=8), are computed once and stored",
                 desc,
             )
             return ComputedFeatures(self.network, images)
@@ -151,26 +151,26 @@ class FeatureExtractor:
                 places = self.store.find(wanted.keys(range(len(wanted))))
                 return StoredFeatures(self.store.open(places, partial(self._make, wanted)), rows)
             except CacheError as error:
-                if isinstance(error, StoreReplacedError) and not is_last:  # the cache was cleared meanwhile
+                if isinstance(error, StoreReplacedError) and not is_last:  # the cache was cleared in the meantime
                     self.store.reopen()
                     continue
-                logger.warning("%s: features cannot be stored and are computed anew in every epoch: %s", desc, error)
+                logger.warning("%s: features cannot be stored and are computed again in every epoch: %s", desc, error)
                 break
         return ComputedFeatures(self.network, images)
 
     def _make(self, wanted: "_Wanted", positions: Sequence[int]) -> tuple[list[bytes], NDArray[Any]]:
-        """Compute features, and give them with their keys."""
+        """Compute features and return them with their keys."""
         batches = batched(positions, self.batch_size)
         features = [np.asarray(_run(self.network, wanted.batch(batch))) for batch in batches]
         return wanted.keys(positions), np.concatenate(features).astype(self.store.dtype)
 
     def _fill(self, wanted: "_Wanted", desc: str) -> bool:
-        """Compute what is not stored yet; False, having said so, if it would not fit."""
+        """Compute the features that are not stored yet; log and return False if they would not fit."""
         keys = wanted.keys(range(len(wanted)))
         slots = self.store.find(keys)["slot"]
         known = np.flatnonzero(slots >= 0)
         if len(known) and not self._are_right(wanted, known[[0, -1]]):
-            logger.warning("%s: does not hold what this network computes: started anew", self.store.folder)
+            logger.warning("%s: stored features differ from those of this network: computed again", self.store.folder)
             self.store.forget()
             slots[:] = -1
         missing = {keys[position]: position for position in np.flatnonzero(slots < 0).tolist()}
@@ -180,7 +180,7 @@ class FeatureExtractor:
         work = f"Compute features of {desc}"
         with progress(work=work, total=len(missing), unit="view", verbose=self.verbose) as bar:
             batches = batched(missing.values(), self.batch_size)
-            # Batches are read, and views drawn, while the network computes those before.
+            # The next batches are read and augmented while the network computes.
             for batch, pixels in map_threaded(lambda batch: (batch, wanted.batch(batch)), batches, window=2):
                 features = np.asarray(_run(self.network, pixels), dtype=self.store.dtype)
                 self.store.add(dict(zip(wanted.keys(batch), features, strict=True)))
@@ -188,7 +188,7 @@ class FeatureExtractor:
         return True
 
     def _are_right(self, wanted: "_Wanted", positions: NDArray[np.intp]) -> bool:
-        """Compute some of the features again, and compare: the code of a layer may have changed under its name."""
+        """Compute some features again and compare: the code of a layer may have changed while its name has not."""
         from keras import ops
 
         keys, pixels = wanted.keys(positions.tolist()), wanted.batch(positions.tolist())
@@ -200,23 +200,23 @@ class FeatureExtractor:
         return bool(error <= LARGEST_ERROR[self.policy])
 
     def _fits(self, n_missing: int, desc: str) -> bool:
-        """Compare what is to be stored with the budget, and say what came out."""
+        """Return whether the missing features fit into the budget, and log it."""
         needed, used = n_missing * self.store.bytes_each, cache.size("features")
         free = shutil.disk_usage(_existing(self.store.folder)).free
         budget = used + int(SHARE_OF_FREE_DISK * free) if self.budget is None else self.budget
         limit = f"{SHARE_OF_FREE_DISK:.0%} of the free disk" if self.budget is None else "feature_cache_bytes"
-        metrics = (
-            f"{needed / 2**20:,.1f} MiB to store beside {used / 2**20:,.1f} MiB, where {budget / 2**20:,.1f} MiB may "
-            f"be used ({limit})"
+        sizes = (
+            f"{needed / 2**20:,.1f} MiB needed, {used / 2**20:,.1f} MiB stored already, "
+            f"{budget / 2**20:,.1f} MiB allowed ({limit})"
         )
         if used + needed <= budget:
-            logger.info("%s: %s, in %s", desc, metrics, self.store.folder)
+            logger.info("%s: %s, in %s", desc, sizes, self.store.folder)
             return True
         logger.warning(
-            "%s: features are computed anew in every epoch, because they do not fit: %s; give a larger "
-            "Resources(feature_cache_bytes=...), or make room with melanoma_tl.cache.clear('features')",
+            "%s: features are computed again in every epoch, because they do not fit on disk: %s; increase "
+            "Resources(feature_cache_bytes=...), or free space with melanoma_tl.cache.clear('features')",
             desc,
-            metrics,
+            sizes,
         )
         return False
 
@@ -227,21 +227,21 @@ def _run(network: Any, pixels: NDArray[np.uint8]) -> Any:
 
 
 def feature_store_name(frozen: Any, *, policy: str, recipe: str) -> str:
-    """Name the store of what a frozen network makes of images.
+    """Return the name of the feature store of a frozen network.
 
     Parameters
     ----------
     frozen : keras.Model
         The frozen part, in float32.
     policy : {"float32", "mixed_bfloat16"}
-        What it computes with.
+        Precision of the frozen part, as a Keras dtype policy.
     recipe : str
         How the images are decoded and resized.
 
     Returns
     -------
     str
-        The same for networks of the same layers and weights.
+        The same for networks with the same layers and weights.
     """
     return f"{frozen.name}_{policy}_{recipe}_{network_digest(frozen).hex()[:32]}"
 
@@ -252,22 +252,22 @@ def open_feature_store(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> A
     Parameters
     ----------
     name : str
-        From `feature_store_name`.
+        The name from `feature_store_name`.
     shape : tuple of int
         Shape of the features of one view.
     dtype : numpy.dtype
-        Their data type.
+        Data type of the features.
 
     Returns
     -------
     ArrayStore
-        Made when it is first used.
+        The store; it is created on disk when it is first used.
     """
     return ArrayStore(cache.folder() / "features" / name, shape, dtype)
 
 
 class _Wanted:
-    """The views of some images: those of the first image, of the second, and so on."""
+    """The requested views of images: those of the first image, of the second, and so on."""
 
     def __init__(self, images: ImageViews, rows: NDArray[np.intp], n_views: int) -> None:
         self._images, self._rows, self._n_views = images, rows, n_views
@@ -277,12 +277,12 @@ class _Wanted:
         return len(self._rows) * self._n_views
 
     def keys(self, positions: Iterable[int]) -> list[bytes]:
-        """Name views by the content of the image and what is done with it."""
+        """Return the keys of views: the SHA-256 of the image and the key of its view."""
         pairs = (divmod(position, self._n_views) for position in positions)
         return [self._images.contents[self._rows[row]] + self._view_keys[view] for row, view in pairs]
 
     def batch(self, positions: Sequence[int]) -> NDArray[np.uint8]:
-        """Draw views."""
+        """Return the pixels of views."""
         rows, views = np.divmod(positions, self._n_views)
         return self._images.batch(self._rows[rows], views, 0)
 

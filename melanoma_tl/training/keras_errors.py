@@ -1,4 +1,4 @@
-"""Explain what Keras raises when memory is full or a loss is no number."""
+"""Explanations of Keras's errors for full memory and for a loss that is not a number."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,18 +7,18 @@ from melanoma_tl.errors import TrainingError
 from melanoma_tl.training.plan import TrainingPlan
 
 NOT_A_NUMBER = (
-    "the loss is no number any more in epoch {epoch}, at the learning rate {plan.learning_rate} of {plan.optimizer}: "
-    "lower learning_rate (find_learning_rate suggests one), or bound the gradients with Optimizer(clip_norm=1.0)"
+    "the loss became NaN or infinite in epoch {epoch}, with learning rate {plan.learning_rate} and {plan.optimizer}: "
+    "lower learning_rate (find_learning_rate suggests one), or clip the gradients with Optimizer(clip_norm=1.0)"
 )
 _OUT_OF_MEMORY = (
-    "the memory is full: lower batch_size (now {plan.batch_size}) or input_size, or let fewer layers learn "
+    "out of memory: lower batch_size (now {plan.batch_size}) or input_size, or train fewer layers "
     "(trainable_from nearer to the output, now {plan.stage.trainable_from!r})"
 )
 
 
 @contextmanager
 def explain_out_of_memory(plan: TrainingPlan) -> Iterator[None]:
-    """Turn an error of full memory into a TrainingError that names the settings to lower.
+    """Raise a TrainingError that names the settings to lower if the backend runs out of memory.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def explain_out_of_memory(plan: TrainingPlan) -> Iterator[None]:
     Yields
     ------
     None
-        Whatever is done in this block.
+        Out-of-memory errors of this block are converted.
 
     Raises
     ------
     TrainingError
-        In place of what the backend raises.
+        In place of the backend's error.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def explain_out_of_memory(plan: TrainingPlan) -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Recognise what TensorFlow, JAX, PyTorch and Python raise, without importing the first three."""
+    """Recognise out-of-memory errors of TensorFlow, JAX, PyTorch and Python without importing the backends."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}) or any(
         words in str(error) for words in ("RESOURCE_EXHAUSTED", "can't allocate memory")
@@ -52,5 +52,5 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def is_no_number(error: Exception) -> bool:
-    """Recognise how PyTorch's loss refuses scores that are no numbers; the other backends count with them."""
+    """Recognise PyTorch's error for scores that are NaN; with the other backends the loss becomes NaN."""
     return "elements of input should be between 0 and 1" in str(error)

@@ -1,7 +1,7 @@
-"""Find a learning rate by trying all of them for one step each.
+"""Find a learning rate by training one step at each of many increasing rates.
 
-Two rules are in use for reading a rate off the curve (both in fastai): a tenth of the rate of the
-smallest loss, and the rate at which the loss falls most steeply. The suggestion is the smaller one.
+Two rules for the choice are in use (both in fastai): a tenth of the learning rate with the smallest
+loss, and the learning rate at which the loss falls most steeply. The suggestion is the smaller one.
 """
 
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SMOOTHING = 0.9
-"""Share of the smoothed loss that stays from step to step."""
+"""Weight of the previous value in the exponential moving average of the loss."""
 
 DIVERGED = 4.0
-"""The search ends where the smoothed loss is this many times its smallest value, as in fastai."""
+"""The search ends when the smoothed loss is more than this many times its minimum, as in fastai."""
 
 BELOW_MINIMUM = 10.0
-"""What the rate of the smallest loss is divided by: at the minimum itself training is about to diverge."""
+"""Divisor of the learning rate with the smallest loss, because training is about to diverge at the minimum."""
 
 
 @dataclass(eq=False, repr=False)
 class LearningRateDisplay(Display):
-    """The loss at ever larger learning rates, and what follows from it.
+    """The loss at increasing learning rates, and the suggested learning rate.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ class LearningRateDisplay(Display):
     losses : ndarray of shape (n_steps,)
         Loss of the batch of each step.
     smoothed : ndarray of shape (n_steps,)
-        Its exponential moving average, corrected for the start at 0.
+        Exponential moving average of the losses, bias-corrected for its start at 0.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Where it was drawn.
+        The axes and the figure of the plot.
     """
 
     rates: NDArray[np.float64]
@@ -54,30 +54,30 @@ class LearningRateDisplay(Display):
 
     @property
     def suggestion(self) -> float:
-        """The smaller one of a tenth of the rate of the smallest loss and the rate of its steepest fall."""
+        """The smaller of a tenth of the learning rate with the smallest loss, and that of the steepest fall."""
         below_minimum = self.rates[int(np.argmin(self.smoothed))] / BELOW_MINIMUM
         steepest = self.rates[int(np.argmin(np.gradient(self.smoothed, np.log(self.rates))))]
         return float(min(below_minimum, steepest))
 
     def plot(self, ax: "Axes | None" = None) -> Self:
-        """Draw the losses over the rates, with the suggestion marked.
+        """Plot the losses over the learning rates, with the suggestion marked.
 
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw; a new figure by default.
+            Axes to draw on; a new figure by default.
 
         Returns
         -------
         LearningRateDisplay
-            Itself, with ``ax_`` and ``figure_``.
+            This display, with ``ax_`` and ``figure_``.
         """
         ax = self._begin(ax)
         ax.plot(self.rates, self.losses, color=GREY, linewidth=0.8, alpha=0.6, label="each batch")
         ax.plot(self.rates, self.smoothed, color=BLUE, linewidth=2, label="smoothed")
         ax.axvline(self.suggestion, color=ORANGE, linestyle="--", label=f"suggestion {self.suggestion:.1e}")
         ax.set_xscale("log")
-        # The last steps, where the loss explodes, would flatten everything else.
+        # Without limits, the diverging last steps would flatten the rest of the curve.
         low, high = self.smoothed.min(), self.smoothed[0]
         ax.set_ylim(low - 0.3 * (high - low) - 0.01, high + 1.5 * (high - low) + 0.01)
         style_axes(ax, "Learning rate search", "learning rate", "training loss")
@@ -86,7 +86,7 @@ class LearningRateDisplay(Display):
 
 
 class _Ramp(keras.callbacks.Callback):
-    """Takes the next rate for each step, and notes the loss."""
+    """Sets the next learning rate before each step, and records the loss after it."""
 
     def __init__(self, rates: NDArray[np.float64]) -> None:
         super().__init__()
@@ -114,26 +114,26 @@ class _Ramp(keras.callbacks.Callback):
 def search(
     stage: PreparedStage, rates: NDArray[np.float64], *, class_weight: dict[int, float] | None
 ) -> LearningRateDisplay:
-    """Train one step at each of some rates.
+    """Train one step at each learning rate.
 
     Parameters
     ----------
     stage : PreparedStage
-        Its learner is changed.
+        The stage to train; the weights of its learner change.
     rates : ndarray of shape (n_steps,)
-        Ascending.
+        Learning rates, ascending.
     class_weight : dict or None
         Weight of each class in the loss.
 
     Returns
     -------
     LearningRateDisplay
-        Up to where the loss diverged.
+        The losses up to the step in which the loss diverged.
 
     Raises
     ------
     TrainingError
-        If the loss is no number from the first step on.
+        If the loss is NaN or infinite in the first step.
     """
     ramp = _Ramp(rates)
     stage.learner.fit(
@@ -146,6 +146,6 @@ def search(
         verbose=0,
     )
     if not ramp.losses:
-        raise TrainingError(f"the loss is no number at the learning rate {rates[0]:g} already: give a smaller lowest")
+        raise TrainingError(f"the loss is NaN or infinite at the first learning rate {rates[0]:g}: decrease lowest")
     n = len(ramp.losses)
     return LearningRateDisplay(rates[:n], np.array(ramp.losses), np.array(ramp.smoothed))

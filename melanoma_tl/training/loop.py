@@ -1,4 +1,4 @@
-"""One call of Keras's fit, guarded."""
+"""One call of Keras's fit: its callbacks, and what happens on errors and interruption."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,14 +23,14 @@ from melanoma_tl.training.views import InputSource
 
 @dataclass
 class TrainingResult:
-    """How training went.
+    """The result of a training.
 
     Attributes
     ----------
     history : dict of str to list of float
-        loss, accuracy and auc of each finished epoch, and the same with the prefix ``val_``.
+        loss, accuracy and auc of each finished epoch; with the prefix ``val_`` those of the validation images.
     interruption : BaseException or None
-        What a callback raised, or the user's Ctrl-C; the network has the weights of before.
+        The error of a callback, or the KeyboardInterrupt, that ended training; the network keeps its weights so far.
     penalty_paths : list of PenaltyPath
         One for each ``Probe(C="auto")``.
     """
@@ -55,29 +55,29 @@ def train(
     Parameters
     ----------
     model : keras.Model
-        Changed in place.
+        The network to train; changed in place.
     batches : TrainingBatches
         The training data.
     validation : tuple or None
-        What the network is shown, and its targets; never balanced nor augmented.
+        Inputs and targets of the validation images, which are neither balanced nor augmented.
     plan : TrainingPlan
-        How long.
+        Number of epochs, early stopping, class weights.
     whole : callable
-        Gives the whole network as it is now, not compiled.
+        Returns the whole network in its current state, not compiled.
     callbacks : UserCallbacks, optional
-        The user's.
+        The user's callbacks.
     checkpoint : StageCheckpoint, optional
-        Where each finished epoch is kept, and where to go on from.
+        The checkpoint that stores each finished epoch, and from which training is resumed.
 
     Returns
     -------
     TrainingResult
-        The history, and what ended it early.
+        The history, and what ended training early.
 
     Raises
     ------
     TrainingError
-        If the loss is no number any more.
+        If the loss becomes NaN or infinite.
     """
     replicas = batches.replicas
     shown = validation and OrderedBatches(*validation, batch_size=batches.batch_size, replicas=replicas)
@@ -95,7 +95,7 @@ def train(
                 steps_per_epoch=batches.steps_per_epoch,
                 class_weight=None if batches.bring_class_weights else plan.class_weight,
                 callbacks=_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
-                shuffle=False,  # the batches have their own, seeded order
+                shuffle=False,  # the batches shuffle themselves, by the seed
                 verbose=0,
             )
     except Exception as error:
@@ -127,29 +127,29 @@ _holding = threading.Lock()
 
 @contextmanager
 def held(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[None]:
-    """Keep callbacks for one training: each knows one network alone, and may change its weights.
+    """Reserve callbacks for one training, because a callback refers to one network and may change its weights.
 
     Parameters
     ----------
     callbacks : sequence of keras.callbacks.Callback
-        The user's.
+        The user's callbacks.
 
     Yields
     ------
     None
-        No other training has them in this block.
+        No other training can use them in this block.
 
     Raises
     ------
     ParameterError
-        If another training has one.
+        If another training uses one of them.
     """
     with _holding:
         shared = [callback for callback in callbacks if id(callback) in _held_callbacks]
         if shared:
             raise ParameterError(
-                f"the callback {type(shared[0]).__name__} is watching another fit just now, whose weights it would mix "
-                "with those of this one: make one for each fit"
+                f"the callback {type(shared[0]).__name__} is used by another fit at this moment, and would mix the "
+                "weights of both networks: create one callback for each fit"
             )
         _held_callbacks.update({id(callback): callback for callback in callbacks})
     try:
@@ -161,7 +161,7 @@ def held(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[None]:
 
 
 def _last_epoch(plan: TrainingPlan, checkpoint: StageCheckpoint | None) -> int:
-    """Return up to which epoch of the stage to train: not further, where it had been stopped when it was killed."""
+    """Return the last epoch of the stage; a resumed stage that a callback had stopped is not trained further."""
     if checkpoint is None:
         return plan.epochs
     if read_state(checkpoint.working).get("stopped"):
@@ -177,11 +177,10 @@ def _callbacks(
     users: UserCallbacks,
     checkpoint: StageCheckpoint | None,
 ) -> list[keras.callbacks.Callback]:
-    """List the callbacks in the order in which they have to see the end of an epoch.
+    """Return the callbacks in the order in which they must be called at the end of an epoch.
 
-    The state is backed up before the averaged weights take the place of the weights, the best
-    weights are chosen after that, and the epoch counts as finished when the user's callbacks have seen its end and
-    all this is on disk.
+    The state is backed up before the averaged weights replace the weights. The best weights are chosen after
+    that. The epoch is marked as finished last, when the user's callbacks have been called and everything is on disk.
     """
     callbacks = [history, keras.callbacks.TerminateOnNaN()]
     if checkpoint is not None:

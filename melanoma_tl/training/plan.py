@@ -1,4 +1,4 @@
-"""What a stage of training is given: rows, weights, epochs, rates."""
+"""`TrainingPlan`: the settings of one stage of training."""
 
 from dataclasses import dataclass
 
@@ -11,44 +11,44 @@ from melanoma_tl.training.stages import Stage
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How to train, how long, and when to stop.
+    """The settings of one stage of training.
 
     Attributes
     ----------
     stage : Stage
-        Schedule and warm-up, and the decay of the rate from layer to layer.
+        Schedule, warm-up, and layer-wise decay of the learning rate.
     batch_size : int
-        Images a batch; the last batch of a pass over the rows may be smaller.
+        Images per batch; the last batch of a pass over the rows may be smaller.
     epochs : int
-        Largest number of epochs.
+        Maximum number of epochs.
     steps_per_epoch : int or None
-        Batches an epoch; None makes an epoch one pass. Passes go on across epochs.
+        Batches per epoch; None means one pass over the rows. A pass may extend over several epochs.
     early_stopping : int or None
-        Epochs without a smaller validation loss after which training stops.
+        Number of epochs without a smaller validation loss after which training stops.
     restore_best : bool
-        Whether to go back to the epoch of the smallest validation loss.
+        Whether to restore the weights of the epoch with the smallest validation loss.
     class_weight : dict or None
         Weight of each class in the loss.
     optimizer : str or Template
-        Name of a Keras optimizer, or one of the user's.
+        Name of a Keras optimizer, or the user's optimizer.
     learning_rate : float or Template
-        Its largest rate, or a schedule of the user's.
+        Maximum learning rate, or the user's schedule.
     weight_decay : float
-        What every step takes off the kernels, as a multiple of the rate.
+        Decoupled weight decay: each step multiplies the kernels by 1 - learning rate * `weight_decay`.
     clip_norm : float or None
-        Largest norm of all gradients together.
+        Maximum global norm of the gradients; None does not clip.
     ema_momentum : float or None
-        Momentum of the moving average that takes the place of the weights; None keeps the weights.
+        Momentum of the moving average that replaces the weights; None does not average.
     loss : {"crossentropy", "focal"} or Template
-        What is made small.
+        Name of the loss, or the user's loss.
     metrics : tuple of Template
-        What the history has beside loss, accuracy and auc.
+        Metrics in the history besides loss, accuracy and auc.
     label_smoothing : float
-        0 becomes half of it, 1 becomes 1 less half of it.
+        Smoothing s: the label 1 becomes 1 - s / 2, the label 0 becomes s / 2.
     mix : {"mixup", "cutmix"} or None
         How training images are mixed.
     seed : int
-        Seed of the order.
+        Seed of the order of the images and of their mixing.
     verbose : int
         0 shows no progress bar.
     """
@@ -78,12 +78,12 @@ class TrainingPlan:
         Parameters
         ----------
         n_rows : int
-            Rows of a pass.
+            Number of rows in a pass.
 
         Returns
         -------
         int
-            At least 1.
+            Number of batches, at least 1.
         """
         return -(-n_rows // self.batch_size)
 
@@ -93,27 +93,27 @@ class TrainingPlan:
         Parameters
         ----------
         n_rows : int
-            Rows of a pass.
+            Number of rows in a pass.
 
         Returns
         -------
         int
-            At least 1.
+            Number of batches, at least 1.
         """
         return self.steps_per_epoch or self.count_batches(n_rows)
 
     def count_repeats(self, rows: NDArray[np.intp]) -> int:
-        """Count how often any image is shown at most.
+        """Compute the maximum number of times that any image is used.
 
         Parameters
         ----------
         rows : ndarray of int of shape (n_rows,)
-            Which images make up one pass, repeated ones included.
+            The images of one pass, including repeated ones.
 
         Returns
         -------
         int
-            At least 1.
+            Number of uses, at least 1.
         """
         passes = -(-self.epochs * self.count_steps(len(rows)) // self.count_batches(len(rows)))
         return passes * int(np.unique(rows, return_counts=True)[1].max())

@@ -1,4 +1,4 @@
-"""`TrainingRun`: what one fit does, in order."""
+"""`TrainingRun`: the steps of one fit, in order."""
 
 import hashlib
 import logging
@@ -55,18 +55,18 @@ from melanoma_tl.training.stages import Probe, Stage
 logger = logging.getLogger(__name__)
 
 _MAY_DIFFER = ("weights", "verbose")
-"""Parameters that may be others in each process: weights are compared themselves, not where they lie."""
+"""Parameters that may differ between processes: the digest of the network compares the weights, not their path."""
 
 
 class TrainingRun:
-    """One training: build, read, plan, open, train, and say what was done.
+    """One training: build, read, plan, open, train, and describe the result.
 
     Parameters
     ----------
     parameters : TrainingParameters
-        Checked.
+        The parameters, after they were checked.
     seed : int
-        Of everything that is drawn and has no seed of its own.
+        Seed of all random numbers, except those of parts that have their own.
     replicas : Replicas
         The devices to train on.
 
@@ -75,20 +75,20 @@ class TrainingRun:
     spec : BackboneSpec
         The backbone.
     weights : WeightsFile or None
-        What it starts from; None starts from random weights.
+        Its pre-trained weights; None for random weights.
     augmenter : Augmenter or None
-        With a seed.
+        The augmenter, with a seed.
     loss, optimizer, resources : Loss, Optimizer, Resources
-        Also where a word or None stands for them.
+        The settings; a name or None among the parameters is converted to them.
     own_loss, own_optimizer : Template or None
-        What the user has made of Keras in their place.
+        A loss or optimizer of Keras, or the user's own, in their place.
     metrics : tuple of Template
-        Those of the user.
+        The user's metrics.
 
     Raises
     ------
     WeightsUnavailableError
-        If the weights cannot be found or fetched.
+        If the weights cannot be found or downloaded.
     """
 
     def __init__(self, parameters: TrainingParameters, seed: int, replicas: Replicas) -> None:
@@ -104,17 +104,17 @@ class TrainingRun:
         self.resources: Resources = open_part("resources", parameters.resources)
 
     def try_objects(self, n_classes: int) -> None:
-        """Compute the losses and metrics of the user on two scores.
+        """Try the user's loss and metrics on two scores.
 
         Parameters
         ----------
         n_classes : int
-            How many classes the network will tell apart.
+            Number of classes of the network.
 
         Raises
         ------
         ParameterError
-            If one cannot be computed, or does not fit the network; or of metrics, if there are several devices.
+            If one of them fails or does not fit the network, or if training uses several devices.
         """
         n_scores = 1 if n_classes == 2 else n_classes
         if self.own_loss is not None:
@@ -123,27 +123,27 @@ class TrainingRun:
             check_metric(metric, n_scores)
         if (self.metrics or self.own_loss) and self.replicas.are_several:
             raise ParameterError(
-                "losses and metrics of your own would see what fills up the batches of several devices: take "
-                "Resources(distribution=None)"
+                "your own loss or metrics would include the padding of the batches for several devices: pass "
+                "resources=Resources(distribution=None)"
             )
 
     def build(self, n_classes: int = 2) -> Network:
-        """Build the network, and try what depends on its layers before any image is read.
+        """Build the network, and check the parameters that depend on its layers before any image is read.
 
         Parameters
         ----------
         n_classes : int, default=2
-            How many classes it tells apart.
+            Number of classes.
 
         Returns
         -------
         Network
-            New at each call, with the same initial weights.
+            A new network in each call, with the same initial weights.
 
         Raises
         ------
         ParameterError, UnknownNameError, ModelFileError
-            If a parameter does not fit the network, or it could not be saved.
+            If a parameter does not fit the network, or the network could not be saved.
         """
         network = build_network(
             self.spec,
@@ -159,39 +159,42 @@ class TrainingRun:
         for stage in stages_of(self.parameters):
             if isinstance(stage, Stage):
                 freeze(network, resolve_trainable_from(self.spec, stage.trainable_from))
-        if callable(self.parameters.head) or is_foreign(self.spec):  # layers that nobody has tried in this precision
+        if callable(self.parameters.head) or is_foreign(self.spec):  # the user's layers may fail in this precision
             for stage in stages_of(self.parameters):
                 cut_for_stage(network, self.spec, stage, train_batch_norm=self.parameters.train_batch_norm)
                 NetworkScorer(network.model, resolve_precision(self.parameters.precision)).check()
         return network
 
     def frozen_part(self) -> FrozenPart:
-        """Build the part of the network that runs once for each image and view before the first stage.
+        """Build the frozen part of the network, which the first stage runs once for each image and view.
 
         Returns
         -------
         FrozenPart
-            What it is and what it is shown.
+            The frozen part, its precision and the views of each image.
 
         Raises
         ------
         ParameterError
-            If there is nothing to store: no weight is frozen, images are mixed, views never end, or every run would
-            draw other ones.
+            If no features can be stored: no layer is frozen, images are mixed, views are endless, or every fit draws
+            other weights or views.
         """
         n_views = 1 if self.augmenter is None else self.augmenter.views
         if self.parameters.mix is not None or n_views is None:
             raise ParameterError(
-                "nothing can be stored: mixed images and endless views are new in every step; "
-                "take mix=None and Augmenter(..., views=8), or no augmenter"
+                "no features can be stored, because mixed images and endless views are new in every step: "
+                "pass mix=None and Augmenter(..., views=8), or no augmenter"
             )
         draws_views = n_views > 1 and getattr(self.parameters.augmenter, "random_state", None) is None
         if self.parameters.random_state is None and (self.weights is None or draws_views):
-            raise ParameterError("every fit draws other weights or views: give a random_state")
+            raise ParameterError("features that are new in every fit cannot be stored: pass a random_state")
         first, train_batch_norm = stages_of(self.parameters)[0], self.parameters.train_batch_norm
         parts = cut_for_stage(self.build(), self.spec, first, train_batch_norm=train_batch_norm)
         if parts.frozen is None:
-            raise ParameterError("nothing is frozen: the first stage trains the backbone from its first layer on")
+            raise ParameterError(
+                "no features can be stored, because the first stage trains all layers of the backbone: freeze some "
+                "with trainable_from"
+            )
         return FrozenPart(parts.frozen, resolve_precision(self.parameters.precision).frozen, self.augmenter, n_views)
 
     def read(
@@ -202,21 +205,21 @@ class TrainingRun:
         sample_weight: NDArray[np.float64] | None = None,
         groups: NDArray[np.uint64] | None = None,
     ) -> tuple[TrainingData, Classes]:
-        """Decode all images, or find them decoded, and choose the rows to train on.
+        """Read all images, decoded or from the cache, and choose the rows to train on.
 
         Parameters
         ----------
         X, y, validation_data : object
             As for `TransferClassifier.fit`.
         sample_weight : ndarray of shape (n_images,), optional
-            How much each image counts, checked.
+            Weight of each image, after it was checked.
         groups : ndarray of shape (n_images,) and dtype uint64, optional
             Equal numbers for images that a ``Probe(C="auto")`` must keep together, 0 where nothing is known.
 
         Returns
         -------
         tuple of TrainingData and Classes
-            The images with their labels as numbers, and what these numbers mean.
+            The images with their labels as numbers, and the meaning of these numbers.
 
         Raises
         ------
@@ -226,7 +229,7 @@ class TrainingRun:
         Warns
         -----
         LeakageWarning
-            If validation images are training images, or belong to them.
+            If validation images are training images, or show the same lesion or patient.
         """
         training = self._prepare(X, y, "training images")
         classes = self.parameters._tell_classes(training.labels)
@@ -243,8 +246,8 @@ class TrainingRun:
         validation = self._prepare(*as_pair(validation_data), "validation images")
         validation_labels = classes.encode(validation.labels, name=VALIDATION_LABELS)
         compare(validation.identity, training.identity).warn_if_any(
-            "The validation metrics, and what is chosen by them, are too good: "
-            "take the images out with valid.overlap(train).remove_from(valid)",
+            "The validation metrics, and choices based on them, are too optimistic: "
+            "remove the images with valid.overlap(train).remove_from(valid)",
             stacklevel=5,
         )
         return replace(known, validation=validation, validation_labels=validation_labels), classes
@@ -255,14 +258,14 @@ class TrainingRun:
         Parameters
         ----------
         classes : Classes
-            What the labels mean.
+            The meaning of the labels.
         data : TrainingData
-            What it is trained on.
+            The training data.
 
         Returns
         -------
         list of TrainingPlan
-            One a stage.
+            One plan per stage.
         """
         class_weight = weights_of_classes(self.parameters.class_weight, classes)
         if self.parameters.class_weight == "balanced":
@@ -296,19 +299,19 @@ class TrainingRun:
         ]
 
     def open(self, network: Network, data: TrainingData) -> StagedTraining:
-        """Get ready to go through the stages.
+        """Prepare the training of all stages.
 
         Parameters
         ----------
         network : Network
-            What `build` gave.
+            The network from `build`.
         data : TrainingData
-            What `read` gave.
+            The data from `read`.
 
         Returns
         -------
         StagedTraining
-            Nothing is trained yet.
+            The training, before its first stage.
         """
         options = ComputingOptions(
             precision=resolve_precision(self.parameters.precision),
@@ -322,28 +325,28 @@ class TrainingRun:
     def train(
         self, training: StagedTraining, plans: list[TrainingPlan], callbacks: Sequence[Any], *, resume: bool
     ) -> TrainingResult:
-        """Go through the stages, and put their histories one after the other.
+        """Train all stages and join their histories.
 
         Parameters
         ----------
         training : StagedTraining
-            What `open` gave.
+            The training from `open`.
         plans : list of TrainingPlan
-            What `plan` gave.
+            The plans from `plan`.
         callbacks : sequence of keras.callbacks.Callback
-            The user's.
+            The user's callbacks.
         resume : bool
-            Whether finished epochs are kept, and taken up again.
+            Whether finished epochs are stored, and training is resumed from them.
 
         Returns
         -------
-        Training
-            Its history, and what interrupted it.
+        TrainingResult
+            The history of all stages, and what ended training early.
 
         Raises
         ------
         TrainingError
-            If the loss is no number any more, or the memory is full.
+            If the loss becomes NaN or infinite, or memory is full.
         """
         if not resume:
             return self._train_stages(training, plans, callbacks, None)
@@ -385,19 +388,19 @@ class TrainingRun:
         return whole
 
     def describe(self, training: StagedTraining, plans: list[TrainingPlan]) -> dict[str, Any]:
-        """Return everything that decides how training goes, by which `resume` finds it again.
+        """Return everything that determines the result of training; `resume` finds the checkpoints by its digest.
 
         Parameters
         ----------
         training : StagedTraining
-            What `open` gave.
+            The training from `open`.
         plans : list of TrainingPlan
-            What `plan` gave.
+            The plans from `plan`.
 
         Returns
         -------
         dict
-            As JSON can hold it.
+            The description, serialisable as JSON.
         """
         data = training.data
         sides = [(data.training, data.labels), (data.validation, data.validation_labels)]
@@ -417,21 +420,21 @@ class TrainingRun:
         }
 
     def describe_process(self, network: Network, data: TrainingData, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what processes that train together must have in common, by names that people understand.
+        """Return what must be the same in all processes of one training, under the names used in error messages.
 
         Parameters
         ----------
         network : Network
-            What `build` gave.
+            The network from `build`.
         data : TrainingData
-            What `read` gave.
+            The data from `read`.
         parameters : mapping of str to object
-            All parameters, as JSON can hold them.
+            All parameters, serialisable as JSON.
 
         Returns
         -------
         dict
-            As JSON can hold it.
+            The description, serialisable as JSON.
         """
         sides = {"training": (data.training, data.labels), "validation": (data.validation, data.validation_labels)}
         digests = {
@@ -452,23 +455,23 @@ class TrainingRun:
     def provenance(
         self, data: TrainingData, classes: Classes, training: TrainingResult, X: Any, validation_data: Any
     ) -> dict[str, Any]:
-        """Return what produced the network, beside the parameters.
+        """Return the provenance of the network, except for its parameters.
 
         Parameters
         ----------
         data : TrainingData
-            What `read` gave.
+            The data from `read`.
         classes : Classes
-            What the labels mean.
+            The meaning of the labels.
         training : TrainingResult
-            What `train` gave.
+            The result from `train`.
         X, validation_data : object
             As for `TransferClassifier.fit`.
 
         Returns
         -------
         dict
-            As JSON can hold it.
+            Seed, weights, precision, data, number of epochs, versions and date, serialisable as JSON.
         """
         random_state, weights = self.parameters.random_state, self.weights
         chosen = np.bincount(data.labels[data.rows], minlength=data.n_classes)[classes.codes].tolist()
@@ -489,7 +492,7 @@ class TrainingRun:
         }
 
     def _rate(self, stage: Stage) -> float | Template:
-        """Return the rate of a stage: its own, else that of the user's optimizer, else that of the classifier."""
+        """Return the learning rate of the stage, else that of the user's optimizer, else that of the classifier."""
         if stage.learning_rate is not None:
             return float(stage.learning_rate)
         if self.own_optimizer is not None:
@@ -514,7 +517,7 @@ class TrainingRun:
         )
 
     def _choose_rows(self, encoded: NDArray[np.int64], weights: NDArray[np.float64] | None) -> NDArray[np.intp]:
-        """Choose among the images that count at all."""
+        """Return the rows of one pass: balanced, without images of weight 0."""
         rows = np.arange(len(encoded)) if weights is None else np.flatnonzero(weights)
         if self.parameters.balancer is None:
             return rows
@@ -522,7 +525,7 @@ class TrainingRun:
 
 
 def _seeded(part: Any, seed: int) -> Any:
-    """Return a balancer or an augmenter with a seed: its own, else the classifier's."""
+    """Return a balancer or an augmenter with its own seed, else with that of the classifier."""
     if part is None or getattr(part, "random_state", None) is not None:
         return part
     return clone(part).set_params(random_state=seed)

@@ -1,4 +1,4 @@
-"""Return whether the files of a folder are as they were written."""
+"""Checksums of all files of a folder, by which damaged, missing and additional files are detected."""
 
 import json
 import zlib
@@ -9,28 +9,28 @@ _CHUNK = 2**20
 
 
 def seal(folder: Path) -> None:
-    """Write down what is in a folder.
+    """Write the checksums of all files of a folder into the folder.
 
     Parameters
     ----------
     folder : Path
-        Complete; a file is added to it.
+        A folder whose files are complete.
     """
     (folder / _SEAL).write_text(json.dumps(_look(folder)), encoding="utf-8")
 
 
 def is_sealed(folder: Path) -> bool:
-    """Compare what is in a folder with what was written down.
+    """Compare the files of a folder with the checksums written by `seal`.
 
     Parameters
     ----------
     folder : Path
-        Anything.
+        Any path.
 
     Returns
     -------
     bool
-        False where a file is missing, is one too many, or is another, and where nothing was written down.
+        False if a file has changed, is missing or was added, or if there are no checksums.
     """
     try:
         return bool(json.loads((folder / _SEAL).read_bytes()) == _look(folder))
@@ -39,7 +39,7 @@ def is_sealed(folder: Path) -> bool:
 
 
 def _look(folder: Path) -> dict[str, list[int]]:
-    """Return size and CRC-32 of each file."""
+    """Return the size in bytes and the CRC-32 of each file."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _SEAL)
     return {path.relative_to(folder).as_posix(): [path.stat().st_size, _checksum(path)] for path in files}
 

@@ -1,4 +1,4 @@
-"""Take a network through the stages of its training, each from the features that its frozen part makes once."""
+"""Train a network in stages, each on the stored features of its frozen part."""
 
 import logging
 from collections.abc import Sequence
@@ -41,26 +41,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a network learns from, and what is watched meanwhile.
+    """The training images and the validation images.
 
     Attributes
     ----------
     training : PreparedImages
         All images that were given for training.
     n_classes : int
-        How many classes there are.
+        Number of classes.
     labels : ndarray of shape (n_images,)
-        Their classes, from 0.
+        Classes of the training images, from 0.
     rows : ndarray of int of shape (n_rows,)
-        Those that make up one pass, repeated ones included.
+        The images of one pass, including repeated ones.
     augmenter : Augmenter or None
-        What changes them, with a seed of its own.
+        The augmenter of the training images, with a seed.
     weights : ndarray of shape (n_images,) or None
-        How much each image counts; None where all count the same.
+        Weight of each image; None for equal weights.
     validation : PreparedImages or None
-        Images that are watched.
+        The validation images.
     validation_labels : ndarray or None
-        Their classes, from 0.
+        Classes of the validation images, from 0.
     folds : sequence of ndarray of int
         Positions of the images that are held out together where a penalty is chosen; empty where none is.
     """
@@ -77,11 +77,11 @@ class TrainingData:
 
     @property
     def views(self) -> ImageViews:
-        """The training images, as they are shown."""
+        """The augmented views of the training images."""
         return ImageViews(self.training.pixels, self.training.contents, self.augmenter)
 
     def targets(self, labels: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Write classes as what the network is to score.
+        """Return classes as the targets of the network.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class TrainingData:
         Returns
         -------
         ndarray of shape (n_images, 1) or (n_images, n_classes)
-            1 for melanoma, else 0; of several diagnoses 1 in the column of each.
+            1 for melanoma, else 0; with several diagnoses their one-hot encoding.
         """
         if self.n_classes == 2:
             return labels[:, np.newaxis].astype(np.float32)
@@ -100,20 +100,20 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class ComputingOptions:
-    """How features are computed and where they may be kept.
+    """Options for the computation and storage of features.
 
     Attributes
     ----------
     precision : Precision
-        What the parts of the network compute with.
+        Precision of the frozen and of the trainable part.
     feature_cache_bytes : int or None
-        Bytes that stored features may take together.
+        Maximum size in bytes of all stored features together.
     batch_size : int
-        Images that go through the frozen part at once.
+        Images per batch of the frozen part.
     verbose : int
-        0 shows no progress.
+        0 shows no progress bar.
     replicas : Replicas
-        The devices that the part that learns is trained on.
+        The devices on which the trainable part is trained.
     """
 
     precision: Precision
@@ -129,13 +129,13 @@ class PreparedStage(NamedTuple):
     Attributes
     ----------
     parts : SplitNetwork
-        The network, cut.
+        The frozen and the trainable part of the network.
     learner : keras.Model
-        The part that learns, compiled, in its own precision.
+        The trainable part, compiled, in the precision of training.
     batches : TrainingBatches
-        Its training data.
+        The training data.
     watched : tuple or None
-        Its validation data.
+        Inputs and targets of the validation images.
     """
 
     parts: SplitNetwork
@@ -145,20 +145,20 @@ class PreparedStage(NamedTuple):
 
 
 class StagedTraining:
-    """One network, its data, and the stages that it goes through.
+    """The training of one network in several stages.
 
     Parameters
     ----------
     network : Network
-        Changed in place.
+        The network to train; changed in place.
     spec : BackboneSpec
-        Its backbone.
+        The backbone of the network.
     data : TrainingData
-        What it learns from.
+        The training and validation images.
     options : ComputingOptions
-        How features are computed.
+        Options for the computation of features.
     seed : int
-        Seed of layers that are made anew in another precision.
+        Seed of layers that are rebuilt in another precision.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class StagedTraining:
         self.network, self.spec, self.data, self.options, self.seed = network, spec, data, options, seed
 
     def fit_probe(self, probe: Probe, plan: TrainingPlan) -> TrainingResult:
-        """Solve for the last layer.
+        """Fit the output layer by logistic regression.
 
         Parameters
         ----------
@@ -178,8 +178,8 @@ class StagedTraining:
 
         Returns
         -------
-        Training
-            The metrics of one epoch, on untouched images.
+        TrainingResult
+            The metrics as a history of one epoch, on images without augmentation.
 
         Raises
         ------
@@ -187,14 +187,14 @@ class StagedTraining:
             If features cannot be stored.
         """
         views = self.data.views
-        n_views = cast("int", views.n_views)  # `check_stages` refuses endless ones
+        n_views = cast("int", views.n_views)  # `check_stages` refuses endless views
         model = self.network.model
         parts = cut_for_stage(self.network, self.spec, probe, train_batch_norm=False)
         inputs, watched = self._inputs(parts, views, n_views)
         if isinstance(inputs, ComputedFeatures):
             raise ParameterError(
-                "a Probe reads the features some hundred times, so they must be stored, and they cannot be (the log "
-                "says why): give a larger Resources(feature_cache_bytes=...), or make room with "
+                "a Probe reads the features some hundred times, so they must be stored, which is not possible (the log "
+                "says why): increase Resources(feature_cache_bytes=...), or free space with "
                 "melanoma_tl.cache.clear('features')"
             )
         targets = self.data.targets(self.data.labels)
@@ -227,25 +227,25 @@ class StagedTraining:
         run: RunFolder | None = None,
         number: int = 0,
     ) -> TrainingResult:
-        """Train by gradient steps.
+        """Train a stage by gradient descent.
 
         Parameters
         ----------
         plan : TrainingPlan
-            The stage, and everything else that is to be known.
+            The settings of the stage.
         train_batch_norm : bool
-            Whether batch normalisation learns where the backbone does.
+            Whether batch normalisation is trained in trainable layers of the backbone.
         callbacks : UserCallbacks, optional
-            The user's.
+            The user's callbacks.
         run : RunFolder, optional
-            Where each epoch is kept, and where to go on from.
+            The folder that stores each finished epoch, and from which training is resumed.
         number : int, default=0
-            Number of the stage.
+            Number of the stage, from 0.
 
         Returns
         -------
-        Training
-            How it went.
+        TrainingResult
+            The history, and what ended training early.
         """
         checkpoint = None if run is None else run.stage(number)
         finished = None if checkpoint is None else checkpoint.read_finished()
@@ -276,16 +276,16 @@ class StagedTraining:
         return training
 
     def prepare_stage(self, plan: TrainingPlan, *, train_batch_norm: bool, first_epoch: int = 0) -> PreparedStage:
-        """Freeze and cut the network, compute the features, and compile the part that learns.
+        """Freeze and split the network, compute the features, and compile the trainable part.
 
         Parameters
         ----------
         plan : TrainingPlan
-            The stage, and everything else that is to be known.
+            The settings of the stage.
         train_batch_norm : bool
-            Whether batch normalisation learns where the backbone does.
+            Whether batch normalisation is trained in trainable layers of the backbone.
         first_epoch : int, default=0
-            Number of epochs that have finished.
+            Number of finished epochs.
 
         Returns
         -------
@@ -312,7 +312,7 @@ class StagedTraining:
         return PreparedStage(parts, learner, batches, watched)
 
     def _weights(self, class_weight: dict[int, float] | None) -> NDArray[np.float64]:
-        """Return how much each image counts: its own weight times that of its class."""
+        """Return the weight of each image: its sample weight times its class weight."""
         own = np.ones(len(self.data.labels)) if self.data.weights is None else self.data.weights
         if class_weight is None:
             return own
@@ -323,13 +323,13 @@ class StagedTraining:
         parts = cut_for_stage(self.network, self.spec, plan.stage, train_batch_norm=train_batch_norm)
         if plan.mix is None:
             return parts
-        logger.warning("mix=%r mixes pixels anew in every step, so no features can be stored", plan.mix)
+        logger.warning("mix=%r mixes new images in every step, so no features can be stored", plan.mix)
         return SplitNetwork(None, self.network.model)
 
     def _inputs(
         self, parts: SplitNetwork, views: ImageViews, repeats: int
     ) -> tuple[InputSource, tuple[InputSource, NDArray[np.float32]] | None]:
-        """Return what the learning part reads of the training and of the validation images."""
+        """Return the inputs of the trainable part for training, and inputs and targets for validation."""
         data = self.data
         extract = self._extractor(parts)
         inputs = extract(views, data.rows, repeats, "training images")
@@ -355,23 +355,23 @@ class StagedTraining:
 def cut_for_stage(
     network: Network, spec: BackboneSpec, stage: Stage | Probe, *, train_batch_norm: bool
 ) -> SplitNetwork:
-    """Freeze what does not learn in a stage, and cut the network there.
+    """Freeze the layers that a stage does not train, and split the network there.
 
     Parameters
     ----------
     network : Network
-        Changed in place.
+        The network; the trainability of its layers is changed in place.
     spec : BackboneSpec
-        Its backbone.
+        The backbone of the network.
     stage : Stage or Probe
-        Says what learns; of a `Probe`, the last layer alone.
+        Which layers are trained; a `Probe` trains the output layer only.
     train_batch_norm : bool
-        Whether batch normalisation learns where the backbone does.
+        Whether batch normalisation is trained in trainable layers of the backbone.
 
     Returns
     -------
     SplitNetwork
-        What is frozen, and what learns.
+        The frozen and the trainable part.
     """
     if isinstance(stage, Probe):
         for layer in network.model.layers:

@@ -1,4 +1,4 @@
-"""What the network is shown of each image: itself, one of its fixed views, or ever new random ones."""
+"""The inputs of a network: images as they are, fixed augmented views, or endless random views."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -11,19 +11,19 @@ from melanoma_tl.images.array_store import StoredArrays
 
 
 class InputSource(Protocol):
-    """What a network learns from, wherever it comes from."""
+    """A source of inputs for training, whatever it reads them from."""
 
     def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[Any]:
-        """Return what the network gets to see.
+        """Return a batch of inputs.
 
         Parameters
         ----------
         rows : ndarray of int of shape (n,)
-            Which images.
+            The images.
         repeats : ndarray of int of shape (n,)
-            How often each was shown before.
+            How often each image was used before.
         step : int
-            Number of the batch; seeds what is random.
+            Number of the batch; the seed of random views.
 
         Returns
         -------
@@ -34,7 +34,7 @@ class InputSource(Protocol):
 
 
 class ImageViews:
-    """Images, and what becomes of them from pass to pass.
+    """Images and their augmented views.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ class ImageViews:
     contents : sequence of bytes of length n_images
         SHA-256 of each image.
     augmenter : Augmenter or None
-        With a seed of its own; None shows every image as it is.
+        An augmenter with a seed; None uses every image as it is.
 
     Attributes
     ----------
     n_views : int or None
-        How many different views there are of each image; None if they never end.
+        Number of views of each image; None if they are endless.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ImageViews:
         self.n_views = 1 if augmenter is None else augmenter.views
 
     def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[np.uint8]:
-        """Return pixels, as `InputSource.batch` says."""
+        """Return pixels, as `InputSource.batch`."""
         images = self.pixels[rows]
         if self.augmenter is None or self.n_views == 1:
             return images
@@ -68,16 +68,16 @@ class ImageViews:
         return self.augmenter.fixed_views(images, keys, (repeats % self.n_views).tolist())
 
     def view_key(self, view: int) -> bytes:
-        """Compute what tells a view apart from all others of the same image.
+        """Return the key of a view, which differs for all views of an image.
 
         Parameters
         ----------
         view : int
-            Its number; 0 is the untouched image.
+            Number of the view; 0 is the original image.
 
         Returns
         -------
         bytes
-            Empty for the untouched image.
+            Empty for the original image.
         """
         return b"" if self.augmenter is None else self.augmenter.view_key(view)

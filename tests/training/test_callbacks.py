@@ -133,7 +133,7 @@ def test_what_is_not_kept_is_said(images, labels, caplog):
         make(epochs=1).fit(images, labels, callbacks=[Counts()])
         assert "does not keep" not in caplog.text
         make(epochs=1).fit(images, labels, resume=True, callbacks=[Counts(), keras.callbacks.TerminateOnNaN()])
-    assert "resume=True does not keep what Counts remember, only callbacks of Keras itself" in caplog.text
+    assert "resume=True does not restore the state of Counts, only of Keras's own callbacks" in caplog.text
 
 
 @pytest.mark.parametrize("resume", [True, False])

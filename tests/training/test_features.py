@@ -260,7 +260,7 @@ def test_wrong_features_are_found_out(views, caplog):
     first.store.forget()
     first.store.add(dict(zip(views.contents, features * np.float32(1.01), strict=True)))
     stored = extractor().extract(views, np.arange(20), 1, "images")
-    assert "does not hold what this network computes" in caplog.text
+    assert "stored features differ from those of this network" in caplog.text
     assert np.allclose(draw_all(stored), directly(frozen_part(), views), atol=1e-6)
 
 

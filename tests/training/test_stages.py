@@ -79,7 +79,7 @@ def test_stages_survive_the_model_file(images, labels, tmp_path):
         (
             {"stages": (Probe(),), "resources__feature_cache_bytes": 0},
             ParameterError,
-            "give a larger Resources.feature_cache_bytes=",
+            "increase Resources.feature_cache_bytes=",
         ),
         ({"loss": "hinge"}, UnknownNameError, "Unknown loss 'hinge'"),
         ({"mix": "mixip"}, UnknownNameError, "Did you mean 'mixup'"),
@@ -298,7 +298,7 @@ def test_averaged_weights_are_those_that_were_validated(images, labels):
 
 
 def test_a_loss_that_is_no_number_names_the_rate(images, labels):
-    with pytest.raises(TrainingError, match=r"epoch 1, at the learning rate 1e\+30 of sgd: lower learning_rate"):
+    with pytest.raises(TrainingError, match=r"epoch 1, with learning rate 1e\+30 and sgd: lower learning_rate"):
         make(optimizer="sgd", learning_rate=1e30, trainable_from="conv1", epochs=3).fit(images, labels)
 
 
@@ -312,7 +312,7 @@ def test_full_memory_names_the_settings(images, labels):
 
         return Greedy()(keras.layers.GlobalAveragePooling2D()(features))
 
-    with pytest.raises(TrainingError, match=r"the memory is full: lower batch_size \(now 8\)"):
+    with pytest.raises(TrainingError, match=r"out of memory: lower batch_size \(now 8\)"):
         make(head=greedy).fit(images, labels)
 
 

@@ -253,7 +253,7 @@ def test_a_callback_watches_one_fit_at_a_time():
     with ThreadPoolExecutor(1) as thread:
         first = thread.submit(lambda: classifier().fit(X, Y, callbacks=[callback]))
         assert callback.begun.wait(60)
-        with pytest.raises(ParameterError, match="the callback Waiting is watching another fit just now"):
+        with pytest.raises(ParameterError, match="the callback Waiting is used by another fit at this moment"):
             classifier().fit(X, Y, callbacks=[callback])
         callback.go_on.set()
         assert same(weights_of(first.result()), weights_of(classifier().fit(X, Y, callbacks=[callback])))
