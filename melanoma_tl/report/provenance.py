@@ -154,7 +154,7 @@ def known_backbones(report: ReportContent) -> list[Mapping[str, Any]]:
     model = report.provenance["model"]
     members = model.get("members")
     parts = [part for part in members if isinstance(part, Mapping)] if isinstance(members, list | tuple) else []
-    stated = []
+    stated: list[Mapping[str, Any]] = []
     for part in parts or [{}]:  # members have what they do not share
         known = [owner.get("backbone") for owner in (model, part)]
         whole = {key: value for one in known if isinstance(one, Mapping) for key, value in one.items()}
