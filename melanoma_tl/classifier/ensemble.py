@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl._parameters import (
+    FLAG,
     NONE,
     PATH,
     PROBABILITY,
@@ -430,8 +431,8 @@ class Ensemble(BaseClassifier):
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    @checked(path=PATH)
-    def save(self, path: str | os.PathLike[str]) -> None:
+    @checked(path=PATH, include_backbone=FLAG | NONE)
+    def save(self, path: str | os.PathLike[str], *, include_backbone: bool | None = None) -> None:
         """Write the members, how they are combined, and what cross-validation found, into one file.
 
         Parameters
@@ -439,13 +440,15 @@ class Ensemble(BaseClassifier):
         path : path
             Must end in ``.zip``. It holds a file for each member, ``member_0.keras`` and so on, which
             `TransferClassifier.load` opens as well.
+        include_backbone : bool or None, default=None
+            As `TransferClassifier.save`, for each member.
 
         Raises
         ------
         NotFittedError
             If a member is not fitted.
         ModelFileError
-            If the path does not end in ``.zip``.
+            If the path does not end in ``.zip``; or as `TransferClassifier.save`.
         """
         cross_validation = getattr(self, "cross_validation_", None)
         state = {
@@ -454,7 +457,12 @@ class Ensemble(BaseClassifier):
             "cross_validation": None if cross_validation is None else cross_validation.to_state(),
             "tuning": self._post_to_state(),
         }
-        save_ensemble(self.members_, state, Path(path))
+
+        def save_member(member: Any, file: Path) -> None:
+            options = {"include_backbone": include_backbone} if isinstance(member, TransferClassifier) else {}
+            member.save(file, **options)
+
+        save_ensemble(self.members_, state, Path(path), save_member)
 
     @checked(path=PATH)
     @own_settings()
@@ -507,14 +515,16 @@ class Ensemble(BaseClassifier):
         return export_model(exportable, Path(path), format)
 
     @classmethod
-    @checked(path=PATH)
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    @checked(path=PATH, weights=PATH | NONE)
+    def load(cls, path: str | os.PathLike[str], *, weights: str | os.PathLike[str] | None = None) -> Self:
         """Read an ensemble that `save` wrote; no code from the file is run.
 
         Parameters
         ----------
         path : path
             The file.
+        weights : "imagenet" or path, optional
+            As `TransferClassifier.load`, for the members that need them.
 
         Returns
         -------
@@ -530,7 +540,7 @@ class Ensemble(BaseClassifier):
         """
         return load_ensemble(
             Path(path),
-            TransferClassifier.load,
+            lambda file: TransferClassifier._load(file, weights)[0],
             lambda members, state: cls(members, **state["parameters"])._restore(state),
         )
 

@@ -47,7 +47,7 @@ from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.state import describe_parameters, name_recipe, restore_classifier, weights_by_class
 from melanoma_tl.distribution import forget_networks
-from melanoma_tl.errors import ExportError, NotFittedError, ParameterError, UnknownNameError
+from melanoma_tl.errors import ExportError, ModelFileError, NotFittedError, ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.symmetries import COUNTS, check_tta
@@ -63,6 +63,7 @@ from melanoma_tl.recipes import get_recipe
 from melanoma_tl.saving.audit import Interface
 from melanoma_tl.saving.document_rules import LABEL, read_parts
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
+from melanoma_tl.saving.left_out import BackboneWeights, check_same, check_unchanged, read_backbone
 from melanoma_tl.saving.model_file import load_model, save_model
 from melanoma_tl.training.keras_objects import DESCRIPTION, refuse_description
 from melanoma_tl.training.labels import check_labels, read_groups, read_sample_weight
@@ -813,8 +814,8 @@ class TransferClassifier(BaseClassifier):
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    @checked(path=PATH)
-    def save(self, path: str | os.PathLike[str]) -> None:
+    @checked(path=PATH, include_backbone=FLAG | NONE)
+    def save(self, path: str | os.PathLike[str], *, include_backbone: bool | None = None) -> None:
         """Write the model, its classes, threshold, calibration, history and provenance into one file.
 
         Parameters
@@ -822,6 +823,11 @@ class TransferClassifier(BaseClassifier):
         path : path
             Must end in ``.keras``. Plain Keras opens the file too, in its safe mode, as a network that scores a single
             view of an image, in float32, and calibrated if `calibrate` was called.
+        include_backbone : bool or None, default=None
+            Whether the file holds the pre-trained weights. None leaves them out where they are known not to be given
+            on freely (`may_redistribute` of the backbone is False); True keeps them, for yourself. A file without them
+            is loaded with ``load(path, weights=...)``, and not by plain Keras; it is one of a frozen backbone, and has
+            the digest of its weights.
 
         Raises
         ------
@@ -830,9 +836,13 @@ class TransferClassifier(BaseClassifier):
         ModelFileError
             If the path does not end in ``.keras``, or the network contains a layer that `load` would refuse:
             a ``Lambda``, or a layer of your own that is not registered with
-            ``keras.saving.register_keras_serializable``.
+            ``keras.saving.register_keras_serializable``; or the weights of the backbone are to be left out, and were
+            trained further.
+        WeightsUnavailableError
+            If the weights that are to be left out cannot be found, to compare them.
         """
         self._check_fitted()
+        left_out = self._find_left_out() if self._leaves_out(include_backbone) else None
         save_model(
             with_calibration(self.model_, self._post.calibration),
             {
@@ -847,11 +857,30 @@ class TransferClassifier(BaseClassifier):
             },
             Path(path),
             self._read,
+            left_out,
         )
 
+    def _leaves_out(self, include_backbone: bool | None) -> bool:
+        known = self.provenance_.get("backbone")
+        bound = isinstance(known, Mapping) and known.get("may_redistribute") is False
+        return bound if include_backbone is None else not include_backbone
+
+    def _find_left_out(self) -> BackboneWeights:
+        """Find the weights that a file can do without, since they are found again where they are published."""
+        insist = "save(path, include_backbone=True) keeps all weights in the file, for yourself"
+        if self.weights is None:
+            raise ModelFileError(f"not saved: random weights of the backbone cannot be left out; {insist}")
+        size = tuple(self.model_.inputs[0].shape[1:3])
+        try:
+            backbone = read_backbone(self.backbone, size, self.preprocessing, self.weights)
+            check_unchanged(self.model_, backbone)
+        except (ModelFileError, ParameterError) as error:
+            raise ModelFileError(f"not saved without the weights of {self.backbone!r}: {error}. {insist}") from None
+        return backbone
+
     @classmethod
-    @checked(path=PATH)
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    @checked(path=PATH, weights=PATH | NONE)
+    def load(cls, path: str | os.PathLike[str], *, weights: str | os.PathLike[str] | None = None) -> Self:
         """Read a model that `save` wrote, also from somebody you do not know: no code from the file is run.
 
         Files of older versions load too; parameters that they lack get their defaults.
@@ -860,6 +889,9 @@ class TransferClassifier(BaseClassifier):
         ----------
         path : path
             The file.
+        weights : "imagenet" or path, optional
+            The pre-trained weights of the backbone, for a file that leaves them out, as in the constructor: "imagenet"
+            finds or downloads those that are published. They must be the very same.
 
         Returns
         -------
@@ -871,13 +903,30 @@ class TransferClassifier(BaseClassifier):
         ------
         ModelFileError
             If the file is missing, damaged, not a model file of this library, from a newer version, or could be
-            harmful.
+            harmful; or if it leaves out the weights of its backbone, and none are given, or others.
+        ParameterError
+            If `weights` are given for a file that holds its own.
         """
+        classifier, was_whole = cls._load(path, weights)
+        if was_whole and weights is not None:
+            raise ParameterError(f"{path} holds all weights: load it without weights={str(weights)!r}")
+        return classifier
+
+    @classmethod
+    def _load(cls, path: str | os.PathLike[str], weights: str | os.PathLike[str] | None) -> tuple[Self, bool]:
+        """Read a model, and whether its file held all weights."""
         load_keras()
         list_backbones()  # imports the packages that backbones come from, which registers their layers with Keras
-        saved = load_model(Path(path), cls._read)
+
+        def fetch(classifier: Self, left_out: dict[str, Any], interface: Interface) -> BackboneWeights:
+            backbone = read_backbone(classifier.backbone, interface.size, classifier.preprocessing, weights or "")
+            check_same(left_out, backbone, classifier.backbone)
+            classifier.weights = weights
+            return backbone
+
+        saved = load_model(Path(path), cls._read, None if weights is None else fetch)
         saved.content.model_ = without_calibration(saved.model)
-        return saved.content
+        return saved.content, saved.was_whole
 
     @classmethod
     def _read(cls, state: dict[str, Any], interface: Interface) -> Self:

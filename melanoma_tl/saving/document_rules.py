@@ -43,8 +43,9 @@ _PARTS = {
     "fingerprints": mapping(_FINGERPRINTS, "a dict of fingerprints"),
     "provenance": TABLE,
     "tuning": TABLE | NONE,
+    "left_out": TABLE | NONE,
 }
-_OPTIONAL = {"tuning", "tuned_with"}
+_OPTIONAL = {"tuning", "tuned_with", "left_out"}
 """What files of the first version do not have."""
 
 _PROVENANCE = {"parameters": TABLE, "training_data": TABLE, "versions": mapping(TEXT, "a dict of versions")}

@@ -5,7 +5,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl.errors import ModelFileError
@@ -27,24 +27,21 @@ Member = TypeVar("Member")
 Ensemble = TypeVar("Ensemble")
 
 
-class Savable(Protocol):
-    """What an ensemble has for a member."""
-
-    def save(self, path: Path) -> None:
-        """Write one ``.keras`` file."""
-
-
-def save_ensemble(members: Sequence[Savable], state: Mapping[str, Any], path: Path) -> None:
+def save_ensemble(
+    members: Sequence[Member], state: Mapping[str, Any], path: Path, save_member: Callable[[Member, Path], None]
+) -> None:
     """Write models and a document into one file.
 
     Parameters
     ----------
-    members : sequence of objects with ``save(path)``
+    members : sequence of object
         The models.
     state : mapping of str to object
         The document; JSON can hold it, numbers of NumPy too.
     path : Path
         Must end in ``.zip``.
+    save_member : callable
+        Writes one ``.keras`` file.
 
     Raises
     ------
@@ -61,7 +58,7 @@ def save_ensemble(members: Sequence[Savable], state: Mapping[str, Any], path: Pa
         archive.writestr(STATE_FILE, json.dumps(document, default=lambda number: number.item()))
         for number, member in enumerate(members):
             file = unfinished.with_name(_member_file(number))
-            member.save(file)
+            save_member(member, file)
             archive.write(file, file.name)
             file.unlink()
 

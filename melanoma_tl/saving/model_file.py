@@ -21,6 +21,7 @@ from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError, 
 from melanoma_tl.network.graph import without_optimizer
 from melanoma_tl.saving.audit import (
     CONFIG_FILE,
+    METADATA_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
     Interface,
@@ -32,12 +33,14 @@ from melanoma_tl.saving.audit import (
     read_json,
     unpack_weights,
 )
+from melanoma_tl.saving.left_out import PART as LEFT_OUT
+from melanoma_tl.saving.left_out import BackboneWeights, fill_weights, write_weights
 from melanoma_tl.saving.test_vectors import draw_texture
 from melanoma_tl.saving.weights_audit import check_weights
 
 FORMAT_VERSION = 1
 
-PARTS = ("parameters", "classes", "pos_label", "history", "skipped", "fingerprints", "provenance", "tuning")
+PARTS = ("parameters", "classes", "pos_label", "history", "skipped", "fingerprints", "provenance", "tuning", LEFT_OUT)
 """What the document of a model holds.
 
 A later version may add a part, without which older files still load: it goes on this list, and has a default where it
@@ -57,6 +60,11 @@ Reader = Callable[[dict[str, Any], Interface], Any]
 that could score."""
 
 
+Fetcher = Callable[[Any, dict[str, Any], Interface], BackboneWeights]
+"""Finds the weights that a file leaves out, from what a `Reader` made, what the document says of them, and what the
+network takes and gives; raises where these are others."""
+
+
 @dataclass(frozen=True)
 class SavedModel:
     """What a model file holds.
@@ -67,10 +75,13 @@ class SavedModel:
         The graph with its weights, not compiled.
     content : object
         What was made of the JSON document that was saved beside it: `PARTS`.
+    was_whole : bool
+        Whether the file held all weights.
     """
 
     model: Any
     content: Any
+    was_whole: bool = True
 
 
 def as_it_stands(state: dict[str, Any], interface: Interface) -> dict[str, Any]:  # noqa: ARG001 -- a `Reader`
@@ -92,7 +103,13 @@ def as_it_stands(state: dict[str, Any], interface: Interface) -> dict[str, Any]:
 
 
 @own_settings()
-def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_it_stands) -> None:
+def save_model(
+    model: Any,
+    state: dict[str, Any],
+    path: Path,
+    read: Reader = as_it_stands,
+    left_out: BackboneWeights | None = None,
+) -> None:
     """Write a model file, complete or not at all.
 
     Parameters
@@ -105,6 +122,8 @@ def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_
         Where to; must end in ``.keras``.
     read : callable, optional
         As `load_model` will be given.
+    left_out : BackboneWeights, optional
+        What the file does not hold.
 
     Raises
     ------
@@ -114,7 +133,11 @@ def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_
     if path.suffix != ".keras":
         raise ModelFileError(f"a model file ends in .keras, got {path.name!r}")
     with atomic_write_once(path) as unfinished:
-        without_optimizer(model).save(unfinished)
+        if left_out is None:
+            without_optimizer(model).save(unfinished)
+        else:
+            _write_rest(model, left_out, unfinished)
+            state = {**state, LEFT_OUT: left_out.describe()}
         with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(STATE_FILE, json.dumps({"format_version": FORMAT_VERSION, **state}, indent=2))
         try:
@@ -126,6 +149,21 @@ def save_model(model: Any, state: dict[str, Any], path: Path, read: Reader = as_
                 describing(lambda: read(state, interface))
         except ModelFileError as error:
             raise ModelFileError(f"{path}: not saved, because it could not be loaded again: {error}") from None
+
+
+def _write_rest(model: Any, left_out: BackboneWeights, path: Path) -> None:
+    """Write the parts of Keras's own file, but for the weights that are left out."""
+    import keras
+
+    weights = path.with_name(f"{path.name}.h5")
+    try:
+        write_weights(model, left_out.layers, weights)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(CONFIG_FILE, without_optimizer(model).to_json())
+            archive.writestr(METADATA_FILE, json.dumps({"keras_version": keras.version()}))
+            archive.write(weights, WEIGHTS_FILE)
+    finally:
+        weights.unlink(missing_ok=True)
 
 
 @seeded_building(0)  # layers that are made draw seeds, which nobody else is to miss
@@ -160,7 +198,7 @@ def check_can_be_saved(model: Any) -> None:
 
 
 @own_settings()
-def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
+def load_model(path: Path, read: Reader = as_it_stands, fetch: Fetcher | None = None) -> SavedModel:
     """Read a model file that need not be trusted.
 
     Archive, description, document and weights are checked first (`melanoma_tl.saving.audit`), then Keras
@@ -172,6 +210,8 @@ def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
         The file.
     read : callable, optional
         Makes of the document what the caller needs, before any network is built.
+    fetch : callable, optional
+        Finds the weights that the file leaves out; without it such a file is refused.
 
     Returns
     -------
@@ -190,9 +230,12 @@ def load_model(path: Path, read: Reader = as_it_stands) -> SavedModel:
             config = read_json(archive, CONFIG_FILE)
             registered, interface = check_graph(config), read_interface(config)
             content = describing(lambda: read(state, interface))
-            network = _build(archive, config, registered, interface)
+            backbone = None
+            if state.get(LEFT_OUT) is not None:
+                backbone = describing(lambda: _fetch(fetch, content, state[LEFT_OUT], interface))
+            network = _build(archive, config, registered, interface, backbone)
             _check_scores(network, interface)
-        return SavedModel(network, content)
+        return SavedModel(network, content, was_whole=backbone is None)
 
 
 @contextmanager
@@ -294,8 +337,23 @@ def describing(read: Callable[[], Any]) -> Any:
         raise ModelFileError(f"its document cannot be read ({type(error).__name__}: {error!s:.200})") from error
 
 
+def _fetch(fetch: Fetcher | None, content: Any, left_out: dict[str, Any], interface: Interface) -> BackboneWeights:
+    if fetch is None:
+        raise ModelFileError(
+            "does not hold the weights of its backbone, which may not be given on: give them with "
+            "load(path, weights='imagenet'), or the path of their file"
+        )
+    return fetch(content, left_out, interface)
+
+
 @seeded_building(0)
-def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[str, Any], interface: Interface) -> Any:
+def _build(
+    archive: zipfile.ZipFile,
+    config: dict[str, Any],
+    registered: dict[str, Any],
+    interface: Interface,
+    backbone: BackboneWeights | None,
+) -> Any:
     import keras
 
     forget_networks()
@@ -303,7 +361,13 @@ def _build(archive: zipfile.ZipFile, config: dict[str, Any], registered: dict[st
         description, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
         description.write_text(json.dumps(config), encoding="utf-8")
         unpack_weights(archive, weights)
-        check_size(config, registered, interface.size, check_weights(weights))
+        n_left_out = 0 if backbone is None else backbone.n_numbers
+        check_size(config, registered, interface.size, check_weights(weights) + n_left_out)
+        if backbone is not None:
+            config = json.loads(description.read_text(encoding="utf-8"))  # `check_size` has used the other one up
+            network = keras.saving.deserialize_keras_object(config, custom_objects=registered, safe_mode=True)
+            fill_weights(network, backbone, weights)
+            return network
         return keras.saving.load_model(str(folder), compile=False, safe_mode=True)
 
 
