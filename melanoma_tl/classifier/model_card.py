@@ -11,9 +11,11 @@ from melanoma_tl._parameters import NONE, check, instance
 from melanoma_tl._tables import markdown_table
 from melanoma_tl.classifier.sharing import ORIGIN
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.report.content import ReportContent
-from melanoma_tl.report.text import NOTICE, one_line
+from melanoma_tl.report import NOTICE, MetricsReport, MulticlassReport
+from melanoma_tl.report.text import one_line
 from melanoma_tl.saving.hub import Result, write_metadata
+
+Report = MetricsReport | MulticlassReport
 
 _METRICS = {
     "auc": ("roc_auc", "AUC", False),
@@ -48,14 +50,14 @@ Then add the commit of this card to the address, `hf://{repository}@COMMIT`.
 """
 
 
-def check_report(classifier: Any, report: ReportContent | None) -> None:
+def check_report(classifier: Any, report: Report | None) -> None:
     """Raise an error for a report that is not of a classifier as it is now, as far as the report knows.
 
     Parameters
     ----------
     classifier : TransferClassifier or Ensemble
         Fitted.
-    report : Report or None
+    report : MetricsReport, MulticlassReport or None
         What was given for its report.
 
     Raises
@@ -63,7 +65,7 @@ def check_report(classifier: Any, report: ReportContent | None) -> None:
     ParameterError
         If it is no report, or one of another model or of other settings.
     """
-    check({"report": report}, {"report": instance(ReportContent, a="a MetricsReport or a MulticlassReport") | NONE})
+    check({"report": report}, {"report": instance(MetricsReport, MulticlassReport) | NONE})
     if report is None:
         return
     tested, now = ({**known} for known in (report.provenance["model"], classifier.provenance_))
@@ -81,7 +83,7 @@ def check_report(classifier: Any, report: ReportContent | None) -> None:
 
 
 def write_model_card(
-    classifier: Any, repository: str, file_name: str, sha256: str, report: ReportContent | None, license: str | None
+    classifier: Any, repository: str, file_name: str, sha256: str, report: Report | None, license: str | None
 ) -> str:
     """Write a model card.
 
@@ -93,7 +95,7 @@ def write_model_card(
         Where it will be.
     sha256 : str
         Of the file. The card cannot know the commit that it will be a part of.
-    report : Report or None
+    report : MetricsReport, MulticlassReport or None
         Of its test.
     license : str or None
         Of the model.
@@ -117,12 +119,12 @@ def write_model_card(
     return write_metadata(name, tags=_TAGS, license=license, results=results) + "\n" + "\n\n".join(blocks) + "\n"
 
 
-def list_results(report: ReportContent) -> Iterator[Result]:
+def list_results(report: Report) -> Iterator[Result]:
     """Return the metrics of a report that the Hub shows.
 
     Parameters
     ----------
-    report : Report
+    report : MetricsReport or MulticlassReport
         On two classes, or on several: then on each against the others.
 
     Yields

@@ -17,7 +17,7 @@ from melanoma_tl._parameters import NONE, check, matching
 from melanoma_tl._progress import progress, without_hint_of_widgets
 from melanoma_tl.errors import DownloadError, MelanomaTLError, MissingPackageError, ParameterError, UploadError
 
-_REPOSITORY = r"\w[\w.-]*/\w[\w.-]*"
+_REPOSITORY = r"(?![^@]*(?:--|\.\.))\w[\w.-]*/\w(?:[\w.-]*\w)?"
 
 REPOSITORY = matching(_REPOSITORY, "the name of a repository, such as 'user/name'")
 """What `upload` writes to."""

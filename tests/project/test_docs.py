@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import only_tensorflow
+from hub_server import TOKEN, serving
 
 from melanoma_tl import ISBIDataset, list_backbones
 from melanoma_tl.backbones import PretrainedWeights
@@ -43,6 +44,16 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
     monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
     weights = PretrainedWeights(("tiny.weights.h5",), "", None)
     own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32), stages=())
+
+
+@pytest.fixture
+def own_hub(monkeypatch):
+    """A hub of this machine in place of Hugging Face's."""
+    pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
+    with serving() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield
 
 
 def check_distributed(names):
@@ -250,6 +261,12 @@ def check_selection(names):
     assert not names["chosen_at_random"]
 
 
+def check_sharing(names):
+    np.testing.assert_array_equal(
+        names["again"].predict_proba(names["test"]), names["clf"].predict_proba(names["test"])
+    )
+
+
 def check_streams(names):
     assert names["clf"].pos_label_ == 1
     assert names["report"].to_dict()["auc"]["n"] == 6
@@ -287,7 +304,7 @@ EXPORTS = {"keeping"}
     [pytest.param(path, marks=only_tensorflow) if path.stem in EXPORTS else path for path in SNIPPETS],
     ids=[path.stem for path in SNIPPETS],
 )
-def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path, monkeypatch):
+def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path, monkeypatch, request):
     if snippet.stem == "scale":
         pytest.importorskip("ray", reason="the ray extra is not installed")
     if snippet.stem == "dicom":
@@ -295,6 +312,8 @@ def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path,
     if snippet.stem == "encoders":
         for module in ("onnx", "onnxruntime"):
             pytest.importorskip(module, reason="the extra export is not installed")
+    if snippet.stem == "sharing":
+        request.getfixturevalue("own_hub")
     if snippet.stem == "serving":
         for module in ("fastapi", "uvicorn", "onnx", "onnxruntime", "tf2onnx"):
             pytest.importorskip(module, reason="the extras serve and export are not installed")

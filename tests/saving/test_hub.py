@@ -10,11 +10,14 @@ from copy import copy
 
 import numpy as np
 import pytest
+from hostile_models import HOSTILE_NETWORKS
 from hub_server import TOKEN, serving
+from model_files import edit
 
 from melanoma_tl import Ensemble, MetricsReport, MulticlassReport, TransferClassifier
 from melanoma_tl.classifier.model_card import list_results
 from melanoma_tl.errors import DownloadError, MissingPackageError, ModelFileError, ParameterError, UploadError
+from melanoma_tl.saving.audit import CONFIG_FILE
 from melanoma_tl.saving.hub import download
 
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
@@ -256,9 +259,12 @@ def test_other_bytes_than_the_user_expects_are_not_opened(hub, model):
         download("hf://user/tiny", "model.keras", token=TOKEN, sha256=origin.sha256, verbose=0)
 
 
-@pytest.mark.parametrize("content", [pickle.dumps(print), b"PK\x03\x04", b"{}"], ids=["a pickle", "a zip", "a text"])
-def test_a_hostile_file_is_refused_by_its_address(hub, content):
-    commit = hub.add("user/evil", model_keras=content)
+@pytest.mark.parametrize("kind", ["a pickle", "a zip", "a text", "os.system"])
+def test_a_hostile_file_is_refused_by_its_address(hub, model, tmp_path, kind):
+    (tmp_path / "evil").write_bytes(model)
+    edit(tmp_path / "evil", CONFIG_FILE, HOSTILE_NETWORKS["os.system"])
+    hostile = {"a pickle": pickle.dumps(print), "a zip": b"PK\x03\x04", "a text": b"{}"}
+    commit = hub.add("user/evil", model_keras=hostile.get(kind, (tmp_path / "evil").read_bytes()))
     with pytest.raises(ModelFileError, match=f"^hf://user/evil@{commit}: .*model.keras: ") as raised:
         TransferClassifier.from_pretrained("hf://user/evil", token=TOKEN, verbose=0)
     assert "\n" not in str(raised.value)
@@ -281,6 +287,7 @@ def test_no_hub_at_all(monkeypatch, tmp_path, no_waiting):
         "hf://tiny",
         "hf://user/tiny/model.keras",
         "hf://user/../x",
+        "hf://user/a--b",
         "hf://user/tiny@",
         "hf://user/tiny@a b",
         "hf://user/tiny\n",
