@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -358,6 +359,29 @@ def beginning(*starts: str) -> Rule:
         return str(value)
 
     return Rule(f"a str that begins with {' or '.join(map(repr, starts))}", read)
+
+
+def matching(pattern: str, expected: str) -> Rule:
+    r"""Ask for a str of a certain form.
+
+    Parameters
+    ----------
+    pattern : str
+        Regular expression of the whole str, in which ``\w`` and ``\d`` are of ASCII.
+    expected : str
+        What it must be, in words that follow "must be".
+
+    Returns
+    -------
+    Rule
+        Gives the str.
+    """
+
+    def read(value: Any) -> str:
+        _demand(isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII))
+        return str(value)
+
+    return Rule(expected, read)
 
 
 def _read_flag(value: Any) -> bool:

@@ -19,6 +19,13 @@ from melanoma_tl import ISBIDataset, _progress
 # Read once, when Keras is imported: downloads of the tests must not land among the user's.
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras_home_")
 os.environ["MELANOMA_TL_CACHE"] = tempfile.mkdtemp(prefix="melanoma_tl_")
+# So is this, when huggingface_hub is: the user's token must not go anywhere, and nothing is told to others.
+os.environ |= {
+    "HF_HOME": tempfile.mkdtemp(prefix="hf_home_"),
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",
+}
+os.environ.pop("HF_TOKEN", None)
 
 # How long an example takes says more of what else the machine does than of the example.
 hypothesis.settings.register_profile("melanoma_tl", deadline=None)

@@ -17,6 +17,7 @@ from melanoma_tl._progress import progress
 from melanoma_tl.classifier.notebook import fitted_html
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.scoring import check_two_classes, quiet_copy, training_identity
+from melanoma_tl.classifier.sharing import Shareable
 from melanoma_tl.datasets.leakage import Overlap, compare
 from melanoma_tl.errors import DatasetError, ImageError, NotFittedError
 from melanoma_tl.images.fingerprints import Fingerprints
@@ -29,7 +30,7 @@ from melanoma_tl.metrics.thresholds import OperatingPoint, choose_threshold
 from melanoma_tl.metrics.validation import check_classes
 
 
-class BaseClassifier(ClassifierMixin, BaseEstimator, ABC):
+class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
     """Base class: probabilities, classes, calibration and threshold from the scores that a subclass computes."""
 
     threshold: float

@@ -137,6 +137,8 @@ class Ensemble(BaseClassifier):
     (8, 2)
     """
 
+    _file_name = "ensemble.zip"
+
     def __init__(
         self,
         classifiers: Sequence[TransferClassifier],

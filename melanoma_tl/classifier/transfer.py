@@ -284,6 +284,7 @@ class TransferClassifier(BaseClassifier):
     pos_label_: Any
     fingerprints_: dict[str, Fingerprints]
     provenance_: dict[str, Any]
+    _file_name = "model.keras"
 
     def __init__(
         self,

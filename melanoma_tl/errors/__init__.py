@@ -28,6 +28,7 @@ __all__ = [
     "PluginWarning",
     "TrainingError",
     "UnknownNameError",
+    "UploadError",
     "WeightsUnavailableError",
     "WriteError",
 ]
@@ -160,3 +161,7 @@ class WriteError(MelanomaTLError, OSError):
 
 class DownloadError(MelanomaTLError, OSError):
     """A file cannot be fetched, is not what it should be, or is an archive that cannot be unpacked safely."""
+
+
+class UploadError(MelanomaTLError, OSError):
+    """A model cannot be uploaded."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import only_tensorflow
+from hub_server import TOKEN, serving
 
 from melanoma_tl import ISBIDataset, list_backbones
 from melanoma_tl.datasets.challenges import CHALLENGES, get_challenge
@@ -16,6 +17,16 @@ REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 SNIPPETS = sorted((DOCS / "snippets").glob("*.py"))
 PAGES = sorted(DOCS.rglob("*.md"))
+
+
+@pytest.fixture
+def own_hub(monkeypatch):
+    """A hub of this machine in place of Hugging Face's."""
+    pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
+    with serving() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield
 
 
 def check_distributed(names):
@@ -217,6 +228,12 @@ def check_selection(names):
     assert not names["chosen_at_random"]
 
 
+def check_sharing(names):
+    np.testing.assert_array_equal(
+        names["again"].predict_proba(names["test"]), names["clf"].predict_proba(names["test"])
+    )
+
+
 def check_streams(names):
     assert names["clf"].pos_label_ == 1
     assert names["report"].to_dict()["auc"]["n"] == 6
@@ -269,7 +286,7 @@ def shown_outputs(snippet):
     [pytest.param(path, marks=only_tensorflow) if path.stem in EXPORTS else path for path in SNIPPETS],
     ids=[path.stem for path in SNIPPETS],
 )
-def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path, monkeypatch, capsys):
+def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path, monkeypatch, capsys, request):
     if snippet.stem == "scale":
         pytest.importorskip("ray", reason="the ray extra is not installed")
     if snippet.stem == "dicom":
@@ -277,6 +294,8 @@ def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path,
     if snippet.stem == "encoders":
         for module in ("onnx", "onnxruntime"):
             pytest.importorskip(module, reason="the extra export is not installed")
+    if snippet.stem == "sharing":
+        request.getfixturevalue("own_hub")
     if snippet.stem == "serving":
         for module in ("fastapi", "uvicorn", "onnx", "onnxruntime", "tf2onnx"):
             pytest.importorskip(module, reason="the extras serve and export are not installed")
