@@ -32,6 +32,9 @@ _MARKDOWN = re.compile(
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _FORMULA = ("=", "+", "-", "@")
 
+SHORT = 24
+"""Letters of a name in a figure, where it stands beside something else: a longer one would leave that no room."""
+
 MOST_IN_COLUMN = 200
 """Letters of a cell in a table of text: a longer one is shortened, or it would push all columns out of sight."""
 

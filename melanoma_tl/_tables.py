@@ -17,6 +17,22 @@ _NUMBER = re.compile(
 )
 _WHOLE = re.compile(r"\b[\d.]{1,12}-\d[^\s&]{0,12}|to [+-]?\d[^\s&]{0,12}|&lt; [^\s&]{1,12}")
 
+MANY = 6
+"""Columns from which on a table is too wide for a phone."""
+
+_ROLES = {
+    "<table": ' class="many" role="table"',
+    "<thead": ' role="rowgroup"',
+    "<tbody": ' role="rowgroup"',
+    "<tr": ' role="row"',
+    '<th scope="col"': ' role="columnheader"',
+    '<th scope="row"': ' role="rowheader"',
+    "<td": ' role="cell"',
+}
+_OPENING = re.compile("|".join(_ROLES))  # a "<" of a cell is written as an entity
+
+_LONG_WORD = re.compile(r"[^\s&-]{16}(?=[^\s&-])")  # from there on at every 16th letter; entities are shorter
+
 
 def text_table(header: Row, rows: Sequence[Row], *, indent: str = "  ") -> str:
     """Align the columns of a table with spaces; the first column reads from the left, the others end flush right.
@@ -100,6 +116,9 @@ def markdown_list(lines: Sequence[str]) -> str:
 def html_table(header: Row, rows: Sequence[Row], *, caption: str = "") -> str:
     """Write a table as HTML; the first cell of a row is its heading, and columns of numbers end flush right.
 
+    A table of six columns or more is of the class ``many``, and its cells name their columns, so that a page can set
+    the cells of a row below each other where there is no room. The roles keep it a table for screen readers even so.
+
     Parameters
     ----------
     header : sequence of str
@@ -120,15 +139,19 @@ def html_table(header: Row, rows: Sequence[Row], *, caption: str = "") -> str:
     '<table><thead><tr><th scope="col">metric</th><th '
     """
     styles = ["", *map(_alignment, list(zip(*rows, strict=True))[1:] or [()] * (len(header) - 1))]
-    titles = "".join(
-        f'<th scope="col"{style}>{in_html(title)}</th>' for title, style in zip(header, styles, strict=True)
-    )
+    titles = "".join(f'<th scope="col"{style}>{_text(title)}</th>' for title, style in zip(header, styles, strict=True))
+    many = len(header) >= MANY
+    named = [f' data-column="{in_html(title)}"' if many else "" for title in header]
     lines = []
     for first, *others in rows:
-        cells = "".join(f"<td{style}>{_cell(cell)}</td>" for cell, style in zip(others, styles[1:], strict=True))
-        lines.append(f'<tr><th scope="row">{in_html(first)}</th>{cells}</tr>')
+        cells = "".join(
+            f"<td{style}{name}>{_cell(cell)}</td>"
+            for cell, style, name in zip(others, styles[1:], named[1:], strict=True)
+        )
+        lines.append(f'<tr><th scope="row">{_text(first)}</th>{cells}</tr>')
     titled = f"<caption>{in_html(caption)}</caption>" if caption else ""
-    return f"<table>{titled}<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    table = f"<table>{titled}<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return _OPENING.sub(lambda tag: tag[0] + _ROLES[tag[0]], table) if many else table
 
 
 def _alignment(column: Row) -> str:
@@ -138,7 +161,12 @@ def _alignment(column: Row) -> str:
 
 def _cell(text: str) -> str:
     """Escape a cell, and keep each interval and each p-value in one line."""
-    return _WHOLE.sub(r'<span style="white-space: nowrap">\g<0></span>', in_html(text))
+    return _WHOLE.sub(r'<span style="white-space: nowrap">\g<0></span>', _text(text))
+
+
+def _text(text: str) -> str:
+    """Escape a text, and let words be broken that no column has room for."""
+    return _LONG_WORD.sub(r"\g<0><wbr>", in_html(text))
 
 
 def html_frame(frame: pd.DataFrame) -> str:

@@ -33,5 +33,5 @@ print(again.predict_proba(test)[:3])  # columns: benign, melanoma
 
 report = MetricsReport.from_estimator(again, test)
 print(report)
-report.plot_history().figure_.savefig("classifier.png", dpi=110)
+report.plot_history().figure_.savefig("history.png")
 # --8<-- [end:example]

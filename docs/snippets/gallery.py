@@ -77,5 +77,39 @@ explain(clf, melanomas).plot().savefig("explanations.png")
 
 # --8<-- [start:examples]
 scored = MetricsReport.from_estimator(clf, test)
-scored.plot_examples(n=3).savefig("examples.png")
+scored.plot_examples(n=2).savefig("examples.png")
 # --8<-- [end:examples]
+
+rng = np.random.default_rng(0)
+
+# --8<-- [start:sites]
+from melanoma_tl.metrics import combine_sites
+from melanoma_tl.plots import ForestDisplay
+
+clinics = {}
+for name, n, shift in [
+    ("Clinic A", 150, 1.8),
+    ("Clinic B", 300, 1.2),
+    ("Clinic C", 90, 2.0),
+    ("Clinic D", 220, 1.6),
+    ("Clinic E", 500, 1.4),
+]:
+    labels = np.arange(n) % 5 == 0  # a fifth are melanomas
+    drawn_scores = 1 / (1 + np.exp(1 - rng.normal(shift * labels, 1)))
+    clinics[name] = MetricsReport.from_scores(labels, drawn_scores)
+forest = ForestDisplay(combine_sites(clinics, "auc")).plot()
+forest.figure_.savefig("sites.png")
+# --8<-- [end:sites]
+
+# --8<-- [start:diagnoses]
+from melanoma_tl import MulticlassReport
+
+classes = ["melanoma", "naevus", "seborrheic keratosis"]
+truth = rng.choice(3, 600, p=[0.2, 0.65, 0.15])
+odds = rng.normal(1.6 * np.eye(3)[truth], 1)
+likely = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+several = MulticlassReport.from_scores(truth, likely, classes=classes)
+several.plot_roc().figure_.savefig("diagnoses_roc.png")
+several.plot_confusion_matrix().figure_.savefig("diagnoses_matrix.png")
+several.plot_classes().figure_.savefig("diagnoses_classes.png")
+# --8<-- [end:diagnoses]

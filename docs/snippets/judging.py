@@ -92,11 +92,3 @@ n_of_both = images_needed_to_compare(
 )
 print(n_of_both)  # 538 images to show which of the two is better
 # --8<-- [end:plan]
-
-from matplotlib.figure import Figure
-
-figure = Figure(figsize=(11, 5.2), layout="constrained")
-left, right = figure.subplots(1, 2)
-report.plot_calibration(ax=left)
-report.plot_decision_curve(right)
-figure.savefig("judging.png", dpi=82)

@@ -67,5 +67,3 @@ DecisionCurveDisplay.from_estimator(
 )
 display.figure_.savefig("decision_curve.png")
 # --8<-- [end:plots]
-
-report.plot_metrics().figure_.savefig("report.png", dpi=110)

@@ -48,7 +48,7 @@ frozen = TransferClassifier(
 )
 found = frozen.find_learning_rate(train)
 print(f"{found.suggestion:.1e}")
-found.plot().figure_.savefig("training.png", dpi=110)
+found.plot().figure_.savefig("rates.png")
 # --8<-- [end:rate]
 
 # --8<-- [start:own]

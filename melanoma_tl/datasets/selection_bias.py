@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from melanoma_tl._escaping import in_figure, in_html, visible
+from melanoma_tl._escaping import SHORT, in_figure, in_html, visible
 from melanoma_tl._parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
 from melanoma_tl._tables import format_p, html_frame, text_table
 from melanoma_tl.datasets.image_table import ImageTable
@@ -435,7 +435,7 @@ def _draw_shares(ax: "Axes", words: pd.Series, members: pd.Index, edges: NDArray
     for word, colour in zip([*common, "others"], [*colours[: len(common)], GREY], strict=True):
         shares = np.bincount(tenths, weights=of_class == word) / np.bincount(tenths)
         if shares.any():
-            ax.bar(edges[:-1], shares, np.diff(edges), bottom, align="edge", color=colour, label=in_figure(word, 24))
+            ax.bar(edges[:-1], shares, np.diff(edges), bottom, align="edge", color=colour, label=in_figure(word, SHORT))
         bottom += shares
     ax.set_ylim(0, 1.15)  # room above the bars for the shade
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, reverse=True)

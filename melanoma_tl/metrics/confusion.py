@@ -206,7 +206,7 @@ def likelihood_ratios(counts: ConfusionCounts, confidence: float) -> dict[str, M
 def _ratio_of_rates(melanoma: int, benign: int, counts: ConfusionCounts, confidence: float) -> Metric:
     """Divide the rate among melanomas by the rate among benign images, with an interval by the log method."""
     if not benign or not counts.n_melanoma:
-        return Metric(float("nan"), float("nan"), float("nan"), counts.n, "simel")
+        return Metric(float("nan"), float("nan"), float("nan"), counts.n, "log method")
     n_melanoma, n_benign = counts.n_melanoma, counts.n_benign
     value = melanoma / n_melanoma / (benign / n_benign)
     half_more = 0.0 if melanoma else 0.5
@@ -214,7 +214,7 @@ def _ratio_of_rates(melanoma: int, benign: int, counts: ConfusionCounts, confide
     spread = float(norm.isf((1 - confidence) / 2) * np.sqrt(1 / a - 1 / m + 1 / b - 1 / n))
     ends = (a / m / (b / n) * np.exp(side) for side in (-spread, spread))
     low, high = map(float, ends)
-    return Metric(value, min(low, value), max(high, value), counts.n, "simel")
+    return Metric(value, min(low, value), max(high, value), counts.n, "log method")
 
 
 def divide(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:

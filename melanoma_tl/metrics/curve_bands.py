@@ -1,9 +1,10 @@
 """Pointwise bands of the ROC curve and of the precision-recall curve.
 
-Both rest on the fiducial intervals of `melanoma_tl.metrics.specificity_at_sensitivity` [1]_, which include the chance
-in choosing the threshold: of the sensitivity at each false positive rate, and of the false positive rate at each
-sensitivity. At a given prevalence the precision follows from the latter two by Bayes' theorem, and so do the ends of
-its interval. The prevalence is taken as known: that of the images.
+Both rest on the fiducial distributions of `melanoma_tl.metrics.specificity_at_sensitivity` [1]_, which include the
+chance in choosing the threshold: of the sensitivity at each false positive rate, and of the false positive rate at each
+sensitivity. The precision follows from the latter two and the prevalence by Bayes' theorem. The prevalence is drawn as
+well, from the beta distribution with half an image added to each class: with the prevalence of the images taken as
+known, the band held the true precision of simulated sets with a drawn number of melanomas in as few as 69 %.
 
 Pointwise means that each interval holds the truth as often as it says at one place, and the band less often everywhere
 at once [2]_.
@@ -14,12 +15,13 @@ References
 .. [2] S. A. Macskassy and F. Provost, "Confidence bands for ROC curves: methods and an empirical study", ROCAI 2004.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaincinv
 
-from melanoma_tl.metrics.intervals import specificity_intervals
+from melanoma_tl.metrics.intervals import draw_specificities, effective_size, specificity_intervals
 from melanoma_tl.metrics.resampling import ScoreCounts, add_up
 
 _RATES = np.linspace(0, 1, 51)
@@ -64,7 +66,7 @@ def roc_band(
     Returns
     -------
     Band
-        At false positive rates from 0 to 1; where all are called melanoma, all are found.
+        At false positive rates from 0 to 1; where all are predicted melanoma, all are found.
     """
     specificities = 1 - _RATES[:-1]
     ends = specificity_intervals(
@@ -84,7 +86,7 @@ def precision_band(
     random_state: int = 0,
     groups: ArrayLike | None = None,
 ) -> Band:
-    """Find the interval of the precision at each sensitivity, at the prevalence of these images.
+    """Find the interval of the precision at each sensitivity, at the prevalence of the images' source.
 
     Parameters
     ----------
@@ -97,15 +99,20 @@ def precision_band(
         At sensitivities from 0.02 to 0.98: where all melanomas are found, nothing says how low the last may score.
     """
     found, prevalence = _RATES[1:-1], float(np.mean(y_true))
-    ends = specificity_intervals(y_true, y_score, found.tolist(), groups, confidence, n_resamples, random_state)
+    worth = effective_size(y_true, groups)
+    levels = (np.random.default_rng(random_state + 1).permutation(n_resamples) + 0.5) / n_resamples
+    shares = betaincinv(prevalence * worth + 0.5, (1 - prevalence) * worth + 0.5, levels)
+    drawn = draw_specificities(y_true, y_score, found.tolist(), groups, n_resamples, random_state)
+    precisions = [_precision(one, 1 - two, shares) for one, two in zip(found, drawn, strict=True)]
+    low, high = np.quantile(precisions, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
     tp, fp = _rates(y_true, y_score)
-
-    def precision(false_alarms: NDArray[np.float64]) -> NDArray[np.float64]:
-        return prevalence * found / (prevalence * found + (1 - prevalence) * false_alarms)
-
-    low, high = (precision(1 - specificity) for specificity in np.array(ends).T)
     tp, first = np.unique(tp, return_index=True)  # with the fewest false alarms
-    return _widened(found, low, high, precision(np.interp(found, tp, fp[first])))
+    return _widened(found, low, high, _precision(found, np.interp(found, tp, fp[first]), prevalence))
+
+
+def _precision(sensitivity: Any, false_alarms: Any, prevalence: Any) -> Any:
+    """Return the precision by Bayes' theorem."""
+    return prevalence * sensitivity / (prevalence * sensitivity + (1 - prevalence) * false_alarms)
 
 
 def _rates(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -31,7 +31,7 @@ References
    experiments", Statistical Applications in Genetics and Molecular Biology 3, 2004: the moderated variance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -280,6 +280,33 @@ def specificity_intervals(
     ----------
     truth, scores, groups, confidence
         As `auc_interval`.
+    sensitivities, n_draws, random_state
+        As `draw_specificities`.
+
+    Returns
+    -------
+    list of (float, float)
+        Lower and upper ends: the quantiles of the draws.
+    """
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    drawn = draw_specificities(truth, scores, sensitivities, groups, n_draws, random_state)
+    return [(float(low), float(high)) for low, high in (np.quantile(draws, ends) for draws in drawn)]
+
+
+def draw_specificities(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    sensitivities: Sequence[float],
+    groups: ArrayLike | None,
+    n_draws: int,
+    random_state: int,
+) -> Iterator[NDArray[np.float64]]:
+    """Draw from the fiducial distribution of the specificity at given sensitivities.
+
+    Parameters
+    ----------
+    truth, scores, groups
+        As `auc_interval`.
     sensitivities : sequence of float
         Each above 0, at most 1.
     n_draws : int
@@ -287,10 +314,10 @@ def specificity_intervals(
     random_state : int
         Seed.
 
-    Returns
-    -------
-    list of (float, float)
-        Lower and upper ends.
+    Yields
+    ------
+    ndarray of shape (n_draws,)
+        For each sensitivity.
 
     Notes
     -----
@@ -312,7 +339,6 @@ def specificity_intervals(
     lower, upper = (max(float(_STRETCH * length.mean()), 1e-6) for length in lengths) if lengths else (1.0, 1.0)
     rng = np.random.default_rng(random_state)
     levels, between, beyond, benign_level = ((rng.permutation(n_draws) + 0.5) / n_draws for _ in range(4))
-    found = []
     for sensitivity in sensitivities:
         missed = 1 - sensitivity
         rank = (binom.ppf(levels, m_eff, missed) + between) * (m + 1) / (m_eff + 1)
@@ -324,10 +350,7 @@ def specificity_intervals(
             tail_above = places[-1] - upper * np.log(sensitivity / (1 - missed * beyond ** (1 / m_eff)))
         place = np.where(here == 0, tail_below, np.where(here == m, tail_above, place))
         share = np.clip((n + 1) * ndtr(place) - 0.5, 0, n) / n
-        drawn = betaincinv(share * n_eff + 0.5, (1 - share) * n_eff + 0.5, benign_level)
-        low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-        found.append((float(low), float(high)))
-    return found
+        yield betaincinv(share * n_eff + 0.5, (1 - share) * n_eff + 0.5, benign_level)
 
 
 def _count_units(truth: NDArray[np.int64], group: NDArray[np.int64]) -> tuple[int, int]:

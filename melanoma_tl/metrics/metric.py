@@ -41,6 +41,33 @@ OF_PREVALENCE = frozenset(
 COLLAPSED = "An interval without width does not mean certainty: resampling misses outcomes that did not occur"
 """The explanation of an interval without width for readers."""
 
+INTERVAL_METHODS = MappingProxyType(
+    {
+        "wilson": "score interval of a proportion (Wilson 1927)",
+        "clustered wilson": "Wilson's interval with the effective number of independent images (Rao and Scott 1992)",
+        "log method": "normal interval of the logarithm of a ratio of two proportions (Simel, Samsa and Matchar 1991)",
+        "newcombe": "interval of an AUC of 0 or 1 (Newcombe 2006)",
+        "moderated logit delong": "normal interval of the logit of the AUC (Qin and Hotilovac 2008); the variance is "
+        "DeLong's (1988), averaged with that of Newcombe (2006)",
+        "clustered moderated logit delong": "normal interval of the logit of the AUC (Qin and Hotilovac 2008); the "
+        "variance is that between patients (Obuchowski 1997), averaged with that of Newcombe (2006)",
+        "logit influence": "normal interval of the logit of the average precision (Boyd, Eng and Page 2013), with the "
+        "variance of its influence function (Hampel 1974)",
+        "clustered logit influence": "normal interval of the logit of the average precision (Boyd, Eng and Page 2013), "
+        "with the variance of its influence function (Hampel 1974) between patients",
+        "fiducial": "generalized fiducial interval (Hannig 2009), which includes the chance in choosing the threshold",
+        "clustered fiducial": "generalized fiducial interval (Hannig 2009) with the effective number of independent "
+        "images (Rao and Scott 1992)",
+        "bootstrap": "percentiles of the metric in resamples of the images (Efron and Tibshirani 1993)",
+        "cluster bootstrap": "percentiles of the metric in resamples of whole patients (Field and Welsh 2007)",
+        "bootstrap bound": "the metric plus and minus a quantile of its bootstrap errors, since it is biased",
+        "cluster bootstrap bound": "the metric plus and minus a quantile of its errors in resamples of whole patients, "
+        "since it is biased",
+        "robust wald": "normal interval with the robust variance, also called sandwich variance (White 1982)",
+    }
+)
+"""The methods of the intervals of a report, each explained in one line with its source."""
+
 MARK = "few"
 """The mark of an interval that is based on few images (see `melanoma_tl.metrics.few`)."""
 
@@ -63,9 +90,10 @@ class Metric:
         benign ones for specificity, images predicted melanoma for precision, images
         predicted benign for NPV, all images for the others.
     method : str
-        Method of the interval: "wilson", "simel", "newcombe", "moderated logit delong", "logit influence",
+        Method of the interval: "wilson", "log method", "newcombe", "moderated logit delong", "logit influence",
         "bootstrap" (the last three and "wilson" also with "clustered" or "cluster") and, outside `score_metrics`,
-        "fiducial", "bootstrap bound", "sandwich", "delong", "design effect", "hanley-mcneil" or "hartung-knapp".
+        "fiducial", "bootstrap bound", "robust wald", "delong", "design effect", "hanley-mcneil" or "hartung-knapp";
+        `INTERVAL_METHODS` explains those of reports.
     few : bool, default=False
         Whether the interval is based on so few images, or patients, that its coverage is below the nominal level
         (see the coverage of intervals in the documentation).

@@ -333,7 +333,7 @@ def _fit_intercept(
     truth: NDArray[np.int64], odds: NDArray[np.float64], groups: NDArray[np.int64] | None, confidence: float
 ) -> Metric:
     if np.abs(odds).min() >= log_odds(np.ones(1))[0]:  # all scores are 0 or 1: all log odds are clipped
-        return Metric(np.nan, np.nan, np.nan, len(truth), "sandwich")
+        return Metric(np.nan, np.nan, np.nan, len(truth), "robust wald")
 
     def excess(intercept: float) -> float:
         return float(np.sum(expit(intercept + odds) - truth))
@@ -349,7 +349,7 @@ def _fit_slope(
     melanoma, benign = odds[truth == 1], odds[truth == 0]
     # Differences of log odds below the resolution of float32 count as none.
     if melanoma.min() > benign.max() - EDGE or benign.min() > melanoma.max() - EDGE:
-        return Metric(np.nan, np.nan, np.nan, len(truth), "sandwich")
+        return Metric(np.nan, np.nan, np.nan, len(truth), "robust wald")
     design = np.stack([odds, np.ones_like(odds)], axis=1)
     fitted = regress(design, truth)
     probability = expit(design @ fitted)
@@ -372,4 +372,4 @@ def _wald(
         np.add.at(scores, groups, of_image)
     covariance = bread @ (scores.T @ scores) @ bread
     half = norm.isf((1 - confidence) / 2) * np.sqrt(covariance[0, 0])
-    return Metric(value, float(value - half), float(value + half), len(residual), "sandwich")
+    return Metric(value, float(value - half), float(value + half), len(residual), "robust wald")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl._escaping import in_figure
+from melanoma_tl._escaping import SHORT, in_figure
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import load_image
 from melanoma_tl.plots.style import GREY, ORANGE, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE, new_figure
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _THUMBNAIL = (224, 224)  # pixels
-_MOST = 24  # letters above an image
 
 
 class Example(NamedTuple):
@@ -34,7 +33,7 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, titl
     Parameters
     ----------
     groups : mapping of str to sequence of Example
-        Titles of the rows and what stands in them; an empty row says "none".
+        Titles of the rows, of one line or more, and what stands in them; an empty row says "none".
     columns : int
         Images in a full row.
     title : str
@@ -48,16 +47,18 @@ def draw_examples(groups: Mapping[str, Sequence[Example]], *, columns: int, titl
     figure = new_figure(1.9 * columns + 1.7, 2.25 * len(groups) + 0.7)
     grid = _bare(figure.subplots(len(groups), columns, squeeze=False), *_THUMBNAIL)
     for row, (heading, examples) in zip(grid, groups.items(), strict=True):
-        row[0].set_ylabel(in_figure(heading), fontsize=TEXT_SIZE, fontweight="bold")
+        row[0].set_ylabel(
+            "\n".join(in_figure(line, SHORT) for line in heading.split("\n")), fontsize=TEXT_SIZE, fontweight="bold"
+        )
         for ax, example in zip(row, examples, strict=False):
             ax.set_title(
-                f"{in_figure(example.image_id, _MOST)}\n{in_figure(example.score_of, _MOST)} {example.score:.3f}",
+                f"{in_figure(example.image_id, SHORT)}\n{in_figure(example.score_of, SHORT)} {example.score:.3f}",
                 fontsize=SMALL_SIZE,
             )
             _show(ax, example.path)
         if not examples:
             _write(row[0], "none")
-    figure.suptitle("\n".join(in_figure(line, 100) for line in title.split("\n")), fontsize=TITLE_SIZE)
+    figure.suptitle("\n".join(in_figure(line, 80) for line in title.split("\n")), fontsize=TITLE_SIZE)
     return figure
 
 
@@ -92,10 +93,10 @@ def draw_pairs(pairs: Sequence[Pair], *, title: str, columns: int = 2) -> "Figur
     grid = figure.subplots(rows, 3 * columns, squeeze=False, width_ratios=[1, 1, gap] * columns)
     for axes, pair in zip(_bare(grid, *_THUMBNAIL).reshape(-1, 3)[:, :2], pairs, strict=False):
         for ax, image_id, path in zip(axes, pair.image_ids, pair.paths, strict=True):
-            ax.set_title(in_figure(image_id, _MOST), fontsize=SMALL_SIZE)
+            ax.set_title(in_figure(image_id, SHORT), fontsize=SMALL_SIZE)
             _show(ax, path)
         axes[0].set_xlabel(in_figure(pair.caption), fontsize=SMALL_SIZE, color=ORANGE, loc="left")
-    figure.suptitle("\n".join(in_figure(line, 100) for line in title.split("\n")), fontsize=TITLE_SIZE)
+    figure.suptitle("\n".join(in_figure(line, 80) for line in title.split("\n")), fontsize=TITLE_SIZE)
     return figure
 
 
@@ -140,7 +141,7 @@ def draw_explanations(
         for ax in row:
             ax.imshow(image, extent=extent)
         row[0].set_title(
-            "\n".join(in_figure(part, _MOST) for part in caption.split(": ", 1)), fontsize=SMALL_SIZE, loc="left"
+            "\n".join(in_figure(part, SHORT) for part in caption.split(": ", 1)), fontsize=SMALL_SIZE, loc="left"
         )
     for axes, (title, label, maps, scale) in zip(grid.T[1:], columns, strict=True):
         for ax, values in zip(axes, maps, strict=True):
@@ -181,7 +182,7 @@ def draw_views(
     for ax, title in zip(grid[0], titles, strict=True):
         ax.set_title(title, fontsize=TEXT_SIZE)
     for ax, name in zip(grid[:, 0], names, strict=False):
-        ax.set_ylabel(in_figure(name, _MOST), fontsize=SMALL_SIZE)
+        ax.set_ylabel(in_figure(name, SHORT), fontsize=SMALL_SIZE)
     return figure
 
 

@@ -1,12 +1,12 @@
 """Curves for which scikit-learn has a display, in the style of the library and with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl._escaping import in_figure
+from melanoma_tl._escaping import SHORT, in_figure
 from melanoma_tl.metrics.curve_bands import Band
 from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.metrics.resampling import ScoreCounts
@@ -112,8 +112,8 @@ def draw_precision_recall(
 ) -> "PrecisionRecallDisplay":
     """Draw precision against recall with its band, the prevalence as baseline, and the operating point in words.
 
-    The curve is dotted where fewer than ten images are called melanoma: one of them more or less would move it far.
-    It has no point at recall 0, where none is called melanoma and precision does not exist.
+    The curve is dotted where fewer than ten images are predicted melanoma: one of them more or less would move it far.
+    It has no point at recall 0, where none is predicted melanoma and precision does not exist.
 
     Parameters
     ----------
@@ -160,14 +160,19 @@ def draw_precision_recall(
 
 
 def draw_roc_curves(
-    curves: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]], *, ax: "Axes | None" = None
+    curves: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]],
+    *,
+    notes: Sequence[str],
+    ax: "Axes | None" = None,
 ) -> "RocCurveDisplay":
     """Draw several ROC curves.
 
     Parameters
     ----------
     curves : mapping of str to (ndarray, ndarray)
-        Labels and scores by what the legend says; at least two.
+        Labels and scores by the names of the curves; at least two.
+    notes : sequence of str
+        What the legend says of each curve beside its name.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -193,8 +198,8 @@ def draw_roc_curves(
         for place in range(len(curves))
     ]
     display.plot(ax=ax, curve_kwargs=looks, plot_chance_level=True, chance_level_kw={"color": GREY, "linewidth": 1})
-    for line, label in zip(display.line_, curves, strict=True):
-        line.set(linewidth=1.8, label=in_figure(label, 70))
+    for line, name, note in zip(display.line_, curves, notes, strict=True):
+        line.set(linewidth=1.8, label=f"{in_figure(name, SHORT)}, {note}")
     display.chance_level_.set(label="chance, AUC 0.5")
     style_axes(ax, "ROC curves", "1 - specificity (false positive rate)", "Sensitivity (true positive rate)")
     square(ax)
@@ -317,7 +322,7 @@ def _shade_band(ax: "Axes", band: Band | None, confidence: float) -> None:
 
 
 def _dot_what_rests_on_few(display: "PrecisionRecallDisplay", n_melanoma: int) -> None:
-    """Dot the curve where few images are called melanoma, and leave out the point where none is."""
+    """Dot the curve where few images are predicted melanoma, and leave out the point where none is."""
     recall, precision = display.recall[:-1], display.precision[:-1]
     with np.errstate(divide="ignore", invalid="ignore"):
         few = ~(recall * n_melanoma / precision >= _FEW_CALLED)  # NaN where no melanoma is among them
@@ -330,7 +335,7 @@ def _dot_what_rests_on_few(display: "PrecisionRecallDisplay", n_melanoma: int) -
         linestyle=":",
         linewidth=1,
         drawstyle="steps-post",
-        label=f"fewer than {_FEW_CALLED} called melanoma",
+        label=f"fewer than {_FEW_CALLED} predicted melanoma",
     )
 
 

@@ -152,7 +152,7 @@ class DecisionCurveDisplay(CurveDisplay):
     >>> display = DecisionCurveDisplay.from_predictions([0, 0, 0, 1], [0.1, 0.3, 0.6, 0.7])
     >>> print(display.ax_.get_title())
     Decision curve
-    4 images, 1 melanomas (25.0 %)
+    4 images, 1 melanoma (25.0 %)
     """
 
     curve: DecisionCurve
@@ -264,7 +264,7 @@ class ScoreHistogramDisplay(ScoresDisplay):
     histogram : ScoreHistogram
         The counts.
     threshold : float
-        Strictly above which a score is called melanoma.
+        Strictly above which a score is predicted melanoma.
 
     Attributes
     ----------

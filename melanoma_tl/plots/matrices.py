@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl._escaping import in_figure
+from melanoma_tl._escaping import SHORT, in_figure
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, count_images, new_axes, style_axes, write_threshold
 
@@ -76,7 +76,7 @@ def _draw(matrix: NDArray[np.int64], classes: Sequence[str], ax: "Axes") -> "Con
     """Draw counts, shaded by share: with few images of a class the counts alone would hide its row."""
     from melanoma_tl.plots.pictures import ConfusionMatrixDisplay
 
-    display = ConfusionMatrixDisplay(matrix, display_labels=[in_figure(name, 24) for name in classes])
+    display = ConfusionMatrixDisplay(matrix, display_labels=[in_figure(name, SHORT) for name in classes])
     display.plot(ax=ax, cmap="Blues", colorbar=False)
     display.im_.set(data=_shares(matrix), clim=(0, 1))
     for text, share in zip(display.text_.flat, _shares(matrix).flat, strict=True):

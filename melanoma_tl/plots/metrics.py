@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from melanoma_tl._escaping import in_figure
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS, MARK, UNBOUNDED, Metric
@@ -70,7 +71,9 @@ class MetricsDisplay(ScoresDisplay):
         from matplotlib.patches import Rectangle
 
         shown = {name: metric for name, metric in self.metrics.items() if name not in _NO_BARS}
-        ax = self._begin(new_axes(7.2, 0.4 * len(shown) + 1.2) if ax is None else ax)
+        names = [f"{in_figure(LABELS.get(name, name))}  (n = {metric.n})" for name, metric in shown.items()]
+        width = max(7.2, 2.25 + 0.11 * max(map(len, names)))  # long names leave the bars their room
+        ax = self._begin(new_axes(width, 0.4 * len(shown) + 1.2) if ax is None else ax)
         rows, metrics = range(len(shown)), list(shown.values())
         lowest = min((metric.low for metric in metrics if metric.low < 0), default=0)
         # Matplotlib leaves out NaN: an undefined metric has an empty row, and says so on the right.
@@ -80,7 +83,7 @@ class MetricsDisplay(ScoresDisplay):
             ax.plot([metric.low, metric.high], [row, row], color="black", linewidth=1.6, marker="|", markersize=8)
         style_axes(ax, f"Test metrics with {100 * self.confidence:g} % intervals", "Value", "")
         ax.set(xlim=(lowest, 1.02), ylim=(len(rows) - 0.4, -0.6))
-        ax.set_yticks(rows, [f"{LABELS.get(name, name)}  (n = {metric.n})" for name, metric in shown.items()])
+        ax.set_yticks(rows, names)
         ax.grid(visible=False, axis="y")
         values = ax.secondary_yaxis("right")
         values.set_yticks(rows, [_interval(metric) for metric in metrics], fontsize=SMALL_SIZE)

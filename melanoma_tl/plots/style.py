@@ -54,7 +54,8 @@ def count_images(n: int, n_melanoma: int) -> str:
     >>> count_images(379, 75)
     '379 images, 75 melanomas (19.8 %)'
     """
-    return f"{n} images, {n_melanoma} melanomas ({100 * n_melanoma / n:.1f} %)"
+    images, melanomas = "image" if n == 1 else "images", "melanoma" if n_melanoma == 1 else "melanomas"
+    return f"{n} {images}, {n_melanoma} {melanomas} ({100 * n_melanoma / n:.1f} %)"
 
 
 def write_threshold(threshold: float) -> str:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from melanoma_tl._escaping import in_figure
+from melanoma_tl._escaping import SHORT, in_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def rename_in_plot(ax: "Axes", names: tuple[str, str], before: Iterable[str]) ->
     """
     from matplotlib.text import Text
 
-    names, others = (in_figure(names[0], 24), in_figure(names[1], 24)), Counter(before)
+    names, others = (in_figure(names[0], SHORT), in_figure(names[1], SHORT)), Counter(before)
     ticks = set()  # those with words are written anew in each drawing, on either side: their formatter is changed
     for axis in (ax.xaxis, ax.yaxis):
         labels = [tick.get_text() for tick in axis.get_ticklabels()]

@@ -418,8 +418,8 @@ class MetricsReport(ReportPlots):
         tn, fp, fn, tp = self.counts
         benign, melanoma = self.class_names
         told = (
-            f"It found {tp} of {tp + fn} {melanoma} images ({100 * tp / (tp + fn):.0f} %) and wrongly called "
-            f"{fp} of {tn + fp} {benign} images {melanoma} ({100 * fp / (tn + fp):.0f} %)."
+            f"It found {tp} of {tp + fn} {melanoma} images ({100 * tp / (tp + fn):.0f} %), with {fp} false "
+            f"positives among {tn + fp} {benign} images ({100 * fp / (tn + fp):.0f} %)."
         )
         if "auc" not in self.metrics:
             return told

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._escaping import SHORT, in_figure, visible
 from melanoma_tl._parameters import (
     BOOTSTRAP,
     COLUMN,
@@ -491,13 +492,11 @@ class MulticlassReport(Report):
             Its ``figure_`` shows and saves; ``line_`` is a list of the curves.
         """
         curves = {
-            f"{name}, AUC {describe(report.metrics['auc'], self.confidence)}": (
-                (self.y_true == number).astype(np.int64),
-                self.y_score[:, number],
-            )
-            for number, (name, report) in enumerate(self.against_rest.items())
+            name: ((self.y_true == number).astype(np.int64), self.y_score[:, number])
+            for number, name in enumerate(self.classes)
         }
-        return draw_roc_curves(curves, ax=ax)
+        notes = [f"AUC {describe(one.metrics['auc'], self.confidence)}" for one in self.against_rest.values()]
+        return draw_roc_curves(curves, notes=notes, ax=ax)
 
     def plot_metrics(self, ax: "Axes | None" = None) -> MetricsDisplay:
         """Draw the metrics of all classes together as bars with their intervals.
@@ -549,7 +548,9 @@ class MulticlassReport(Report):
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, (name, report) in zip(grid, self.against_rest.items(), strict=False):
             getattr(report, f"plot_{plot}")(ax=ax)
-            ax.set_title(f"{name} against the rest: {ax.get_title()}", fontsize=ax.title.get_fontsize())
+            ax.set_title(
+                f"{in_figure(name, SHORT)} against the rest: {ax.get_title()}", fontsize=ax.title.get_fontsize()
+            )
         for ax in grid[len(self.classes) :]:
             ax.set_axis_off()
         return figure
@@ -607,7 +608,7 @@ class MulticlassReport(Report):
         """
         wrong = self.confusion_matrix.sum(axis=1) - self.confusion_matrix.diagonal()
         titled = {
-            f"{name}\n({n_wrong} misclassified)": shown
+            f"{visible(name)}\n({n_wrong} misclassified)": shown
             for (name, shown), n_wrong in zip(self.examples(n).items(), wrong, strict=True)
         }
         return draw_examples(titled, columns=n, title="Most confident errors of each class, with the predicted class")

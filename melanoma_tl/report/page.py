@@ -4,11 +4,12 @@ import base64
 import html
 import io
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from melanoma_tl._escaping import lines_visible, visible
-from melanoma_tl._tables import html_table
+from melanoma_tl._tables import MANY, html_table
 from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.concerns import NOTHING_FOUND, list_concerns
@@ -17,6 +18,7 @@ from melanoma_tl.report.text import (
     NOTICE,
     is_drawing,
     list_facts,
+    list_methods,
     list_skipped,
     list_sources,
     one_line,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 
 _WIDEST_CHART = 6.5  # inches: the letters of a wider one cannot be read on a phone
-_HALF = 5  # columns of a table that fits beside another one
 _FIRST = 4  # plots that stand beside the key numbers: a report draws the most important ones first
 
 
@@ -107,6 +108,7 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
         title=write_title(report),
         notice=NOTICE,
         created=report.provenance["created"],
+        written=_in_words(report.provenance["created"]),
         verdict=f"{state_test(report)} {report.outcome}",
         concern=first_concern,
         is_concern=not first_concern.startswith(NOTHING_FOUND),
@@ -114,9 +116,10 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
         first_pictures=first,
         facts=[fact for fact in list_facts(report) if fact != first_concern],
         tables=[
-            (table.title, html_table(table.header, table.rows, caption=table.title), len(table.header) > _HALF)
+            (table.title, html_table(table.header, table.rows, caption=table.title), len(table.header) >= MANY)
             for table in report.tables()
         ],
+        methods=list_methods(report),
         pictures=[picture for picture in pictures if picture not in first],
         sections=[_section(title, content) for title, content in report.findings],
         data=html_table(["images", "what is known"], list(_data_rows(report)), caption="Images"),
@@ -126,6 +129,12 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
             ["what", "value"], [list(line) for line in list_sources(report)], caption="How the scores were made"
         ),
     )
+
+
+def _in_words(moment: str) -> str:
+    """Write a time as people read it."""
+    when = datetime.fromisoformat(moment).astimezone(UTC)
+    return f"{when.day} {when:%B %Y, %H:%M} UTC"
 
 
 def _show_text(value: Any) -> Any:

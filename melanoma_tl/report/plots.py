@@ -64,7 +64,7 @@ class ReportPlots(ReportData):
     def plot_precision_recall(self, ax: "Axes | None" = None) -> "PrecisionRecallDisplay":
         """Draw precision against recall with a pointwise band, the prevalence as baseline, and the operating point.
 
-        The curve is dotted where fewer than ten images are called melanoma. The band takes the prevalence as known.
+        The curve is dotted where fewer than ten images are predicted melanoma.
 
         Parameters
         ----------

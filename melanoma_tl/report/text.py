@@ -8,7 +8,7 @@ import numpy as np
 
 from melanoma_tl._escaping import fenced, in_html, in_markdown, lines_visible, visible
 from melanoma_tl._tables import html_list, html_table, markdown_list, markdown_table, text_table
-from melanoma_tl.metrics.metric import MARK, NO_WIDTH, Metric
+from melanoma_tl.metrics.metric import INTERVAL_METHODS, MARK, NO_WIDTH, Metric
 from melanoma_tl.metrics.reliability import CALIBRATION_LABELS
 from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.report.concerns import list_concerns
@@ -160,6 +160,28 @@ def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
         yield f"model: {_key_in_words(key)}", one_line(value)
 
 
+def list_methods(report: ReportContent) -> list[tuple[str, str]]:
+    """Explain how the intervals of the tables were computed.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+
+    Returns
+    -------
+    list of (str, str)
+        Each method as the tables name it, and its explanation with the source.
+    """
+    metrics = [*report.named_metrics.values()]
+    alone = report.two_class_reports.get("")
+    if alone is not None and alone.y_score is not None:
+        metrics += alone.calibration.values()
+        metrics += (at.interpolated for at in alone.specificity_at_sensitivity)
+    used = {metric.method for metric in metrics}
+    return [(name, explained) for name, explained in INTERVAL_METHODS.items() if name in used]
+
+
 def list_skipped(report: ReportContent) -> list[str]:
     """Return the first images that no metric counts, with the reasons.
 
@@ -221,6 +243,8 @@ def write_markdown(report: ReportContent) -> str:
         f"# {in_markdown(write_title(report))}",
         markdown_list(list_facts(report)),
         *(f"## {in_markdown(table.title)}\n\n{markdown_table(table.header, table.rows)}" for table in report.tables()),
+        "## Methods of the intervals",
+        markdown_list([f"{name}: {explained}" for name, explained in list_methods(report)]),
         *(["## Skipped", markdown_list(skipped)] if skipped else []),
         *(f"## {in_markdown(title)}\n\n{fenced(in_words(content))}" for title, content in report.findings),
         "## Provenance",

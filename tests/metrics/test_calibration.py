@@ -443,7 +443,7 @@ def test_copies_of_images_add_no_certainty_when_they_are_known_to_belong_togethe
         assert widths[2] == pytest.approx(widths[0], rel=0.2), name
         assert widths[1] < 0.8 * widths[0], name
     assert together["brier"].method == "cluster bootstrap"
-    assert together["calibration_slope"].method == "sandwich"
+    assert together["calibration_slope"].method == "robust wald"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_likelihood_ratios_have_the_interval_of_a_ratio_of_two_proportions(count
             of_melanoma, counts.n_melanoma, of_benign, counts.n_benign, compare="ratio", method="log"
         )
         assert (figures[name].low, figures[name].high) == pytest.approx(ends, rel=1e-9)
-        assert (figures[name].n, figures[name].method) == (counts.n, "simel")
+        assert (figures[name].n, figures[name].method) == (counts.n, "log method")
 
 
 def test_likelihood_ratios_where_a_count_is_zero():

@@ -84,7 +84,7 @@ def test_a_curve_has_its_band(report, plot, find, n):
     assert "95 % band, point by point" in legend(ax)
 
 
-def test_a_precision_recall_curve_is_dotted_where_few_are_called_melanoma():
+def test_a_precision_recall_curve_is_dotted_where_few_are_predicted_melanoma():
     """The three highest scores are benign: the curve of all points begins at precision 0."""
     truth = np.r_[0, 0, 0, np.ones(17), np.zeros(30)].astype(int)
     display = MetricsReport.from_scores(truth, np.linspace(1, 0, 50), n_resamples=100).plot_precision_recall()
@@ -92,7 +92,7 @@ def test_a_precision_recall_curve_is_dotted_where_few_are_called_melanoma():
     recall, precision = display.line_.get_data()
     np.testing.assert_allclose([recall[-1], precision[-1]], [7 / 17, 7 / 10])
     np.testing.assert_allclose(dotted.get_xydata()[0], [7 / 17, 7 / 10])
-    assert max(dotted.get_ydata()) < 1, "no point where nothing is called melanoma"
+    assert max(dotted.get_ydata()) < 1, "no point where nothing is predicted melanoma"
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from importlib.resources import files
+from importlib.util import find_spec
 from itertools import pairwise
 
 import jsonschema
@@ -20,11 +21,13 @@ from matplotlib.figure import Figure
 
 from melanoma_tl import MetricsReport
 from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.metrics.metric import INTERVAL_METHODS
 from melanoma_tl.plots import HistoryDisplay
-from melanoma_tl.report import CARD
+from melanoma_tl.report import CARD, MulticlassReport
 from melanoma_tl.report.concerns import list_concerns
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+AXE = files("axe_playwright_python") / "axe.min.js" if find_spec("axe_playwright_python") else None
 TRUTH = np.arange(60) % 2
 SCORES = np.clip(np.random.default_rng(0).normal(0.35 + 0.3 * TRUTH, 0.2), 0.01, 0.99)
 NASTY = '<script>alert("x")</script>'
@@ -140,7 +143,7 @@ def test_the_page_opens_with_verdict_concern_six_numbers_and_four_plots(page, re
     tn, fp, fn, tp = report.counts
     assert "A classifier (recipe fast, backbone vgg19) was tested on 60 images of sixty" in opening
     assert f"found {tp} of {tp + fn} melanoma images ({100 * tp / 30:.0f} %)" in opening
-    assert f"wrongly called {fp} of {tn + fp} benign images melanoma ({100 * fp / 30:.0f} %)" in opening
+    assert f"with {fp} false positives among {tn + fp} benign images ({100 * fp / 30:.0f} %)" in opening
     assert f"higher in {100 * report.metrics['auc'].value:.0f} % of pairs" in opening
     assert html.escape(list_concerns(report)[0]) in opening
     names = re.findall(r"<dt>(.*?)</dt>", opening)
@@ -166,6 +169,30 @@ def test_every_table_has_a_caption_or_a_heading_and_numbers_end_flush_right(page
     rows = re.findall(r"<tr>.*?</tr>", tables[0])
     for row in rows[1:]:
         assert [bool(style) for style in re.findall("<td( style=[^>]*)?>", row)] == [True, True, True, False]
+
+
+def test_the_methods_of_the_intervals_are_explained_with_their_sources(page, report):
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    for name in {metric.method for metric in (*report.metrics.values(), *report.calibration.values())}:
+        assert f"<dt>{name}</dt><dd>{INTERVAL_METHODS[name]}</dd>" in text
+        assert f"{name}: {INTERVAL_METHODS[name]}" in report.to_markdown()
+    assert "<dt>fiducial</dt>" in text
+    assert "<dt>clustered" not in text
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(60) // 3])
+@pytest.mark.parametrize("scores", [SCORES, TRUTH.astype(float)])
+def test_no_method_is_without_an_explanation(scores, groups):
+    made = MetricsReport.from_scores(TRUTH, scores, groups=groups, n_resamples=100)
+    at = [one.interpolated for one in (*made.specificity_at_sensitivity, *made.sensitivity_at_specificity)]
+    used = {metric.method for metric in (*made.metrics.values(), *made.calibration.values(), *at)}
+    assert used - {"undefined"} <= set(INTERVAL_METHODS)
+
+
+def test_the_time_of_writing_is_written_for_people(page, report):
+    written = re.search(r'<time datetime="(.*?)">(.*?)</time>', page.read_text(encoding="utf-8"))
+    assert written[1] == report.provenance["created"]
+    assert re.fullmatch(r"\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d UTC", written[2])
 
 
 def test_links_lead_somewhere(page):
@@ -239,6 +266,79 @@ def test_a_browser_shows_it_on_a_phone_without_errors_or_overflow(page, tmp_path
     assert found["broken"] == 0
     assert found["images"] == 11
     assert "CONSOLE" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def page_of_several(tmp_path_factory):
+    """The page of a report with names as nobody should choose them, one of 300 letters."""
+    rng = np.random.default_rng(0)
+    names = ["akiec", NASTY, "W" * 300, "\u202e\u05de\u05dc \U0001fa7a", "line\nbreak", "$\\frac{$"]
+    truth = rng.permutation(np.arange(240) % 6)
+    scores = rng.dirichlet(np.ones(6), 240) + np.eye(6)[truth]
+    labels = [names[number] for number in truth]
+    made = MulticlassReport.from_scores(labels, scores / 2, classes=names, name=" ".join(names), n_resamples=100)
+    return made.save(tmp_path_factory.mktemp("several") / "report.html")
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+@pytest.mark.slow
+def test_tables_of_many_columns_fit_a_phone(page_of_several, tmp_path):
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f"""<iframe id="f" style="width:390px;height:844px;border:0" src="{page_of_several.as_uri()}"></iframe><script>
+        document.getElementById("f").onload = (e) => {{
+          const d = e.target.contentDocument, tables = [...d.querySelectorAll("table.many")];
+          const out = {{width: d.documentElement.scrollWidth, tables: tables.length,
+            beyond: tables.filter((table) => table.parentElement.scrollWidth > table.parentElement.clientWidth).length,
+            untitled: [...d.querySelectorAll(".many td")].filter((cell) => {{
+              const title = getComputedStyle(cell, "::before").content;
+              return title === "none" || title === '""';
+            }}).length}};
+          document.body.append(Object.assign(document.createElement("pre"), {{textContent: JSON.stringify(out)}}));
+        }};</script>"""
+    )
+    assert json.loads(html.unescape(re.search(r"<pre>(\{.*?\})</pre>", browse(frame, tmp_path))[1])) == {
+        "width": 390,
+        "tables": 2,
+        "beyond": 0,
+        "untitled": 0,
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")
+@pytest.mark.skipif(BROWSER is None or AXE is None, reason="needs Chromium, and axe-core: pip install axe-playwright-python")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "look", [["--window-size=1280,900"], ["--window-size=500,900"], ["--blink-settings=preferredColorScheme=0"]]
+)
+@pytest.mark.parametrize("kind", ["page", "page_of_several"])
+def test_axe_finds_nothing_that_keeps_people_out(kind, look, request, tmp_path):
+    """The rules of axe-core on accessibility, run in a copy of the page that lets a script run."""
+    text = request.getfixturevalue(kind).read_text(encoding="utf-8")
+    runner = """axe.run(document, {resultTypes: ["violations"]}).then((found) => document.body.append(Object.assign(
+        document.createElement("pre"), {id: "found", textContent: JSON.stringify({rules: found.passes.length,
+        violations: found.violations.map((one) => [one.id, one.nodes[0].html])})})))"""
+    copy = tmp_path / "copy.html"
+    script = f"<script>{AXE.read_text(encoding='utf-8')}</script><script>{runner}</script></body>"
+    opened = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    copy.write_text(opened.replace("</body>", script), encoding="utf-8")
+    found = json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', browse(copy, tmp_path, *look), re.S)[1]))
+    assert found["violations"] == []
+    assert found["rules"] > 20
+
+
+def browse(page, folder, *options):
+    """Open a page in Chromium, and return its elements after its scripts have run."""
+    always = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--allow-file-access-from-files",
+        f"--user-data-dir={folder}",
+    ]
+    command = [BROWSER, *always, "--virtual-time-budget=20000", *options, "--dump-dom", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
 
 
 # -- beside the page ---------------------------------------------------------------------------------------------------
