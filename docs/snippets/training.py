@@ -97,7 +97,11 @@ search = GridSearchCV(
     cv=3,
 )
 search.fit(train.paths, train.labels)
-print(search.best_params_)
+tried = search.cv_results_
+for parameters, auc in zip(
+    tried["params"], tried["mean_test_score"], strict=True
+):
+    print(f"{auc:.2f}", parameters)
 # --8<-- [end:search]
 
 # --8<-- [start:resume]
