@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from melanoma_tl.backbones.spec import BackboneSpec, PresetWeights, PretrainedWeights
-from melanoma_tl.errors import ParameterError, WeightsUnavailableError
+from melanoma_tl.errors import ParameterError, WeightsUnavailableError, require_file
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,7 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None) -> 
     official = spec.weights
     if weights != "imagenet":
         path = Path(weights)
-        if not path.is_file():
-            raise WeightsUnavailableError(f"{path}: no such weights file; give a path, 'imagenet' or None")
+        require_file(path, WeightsUnavailableError, "weights must be the path of a file, 'imagenet' or None")
     elif official is None:
         raise ParameterError(f"the backbone {spec.name!r} has no ImageNet weights: pass weights=None or a file's path")
     elif isinstance(official, PresetWeights):
