@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
-from melanoma_tl._parameters import COUNT, FLAG, NONE, SEED, SIZE, check, checked, choice, real, several, span, whole
+from melanoma_tl._parameters import (
+    COUNT,
+    FLAG,
+    NONE,
+    SEED,
+    SIZE,
+    CheckedParameters,
+    check,
+    checked,
+    choice,
+    real,
+    several,
+    span,
+    whole,
+)
 from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.images.decoding import load_image
 from melanoma_tl.images.parallel import map_threaded, take
@@ -45,7 +58,7 @@ _DRAWING = 3
 """Version of the algorithm that draws views: stored views and features of another version are not used."""
 
 
-class Augmenter(BaseEstimator):
+class Augmenter(CheckedParameters):
     """Random flips, shifts, rotations, zooms and colour changes.
 
     The parameters have the names of Keras's ``ImageDataGenerator``, which the
@@ -95,6 +108,8 @@ class Augmenter(BaseEstimator):
     >>> Augmenter(horizontal_flip=True, rotation_range=20).augment(images, seed=1).shape
     (2, 32, 32, 3)
     """
+
+    _rules = _PARAMETERS
 
     def __init__(
         self,
@@ -297,14 +312,8 @@ class Augmenter(BaseEstimator):
         return any(range_ != (unchanged, unchanged) for range_, unchanged in self._ranges().values())
 
     def check_parameters(self) -> None:
-        """Check every parameter, without drawing anything.
-
-        Raises
-        ------
-        ParameterError, UnknownNameError
-            If one cannot be used.
-        """
-        check(self.get_params(), _PARAMETERS)
+        """Check every parameter, and that there are as many different views as asked for."""
+        super().check_parameters()
         n_symmetries = len(self._symmetries())
         if self.views is not None and self.views > n_symmetries and not self._changes():
             raise ParameterError(

@@ -14,7 +14,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import validate_data
 
-from melanoma_tl._parameters import NONE, SEED, check, choice, real
+from melanoma_tl._parameters import NONE, SEED, CheckedParameters, choice, real
 from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.images.image_lists import is_table as is_image_table
 from melanoma_tl.labels.classes import distinguish
@@ -33,7 +33,7 @@ _CALLER = 6
 """Stack level of the warning: frames of imbalanced-learn lie between `_fit_resample` and the caller."""
 
 
-class Balancer(BaseSampler):
+class Balancer(CheckedParameters, BaseSampler):
     """Undersample the majority class, then oversample the minority class.
 
     The defaults are the published sampling: the majority class is reduced to at most
@@ -81,6 +81,7 @@ class Balancer(BaseSampler):
     # Required by the base class; the parameters of this class replace its single strategy.
     sampling_strategy = "auto"
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    _rules = _PARAMETERS
 
     def __init__(
         self,
@@ -215,16 +216,6 @@ class Balancer(BaseSampler):
         for label, size in sizes.items():
             kept[np.flatnonzero(y == label)[size:]] = False
         return np.flatnonzero(kept)
-
-    def check_parameters(self) -> None:
-        """Check every parameter, without drawing anything.
-
-        Raises
-        ------
-        ParameterError, UnknownNameError
-            If one cannot be used.
-        """
-        check(self.get_params(), _PARAMETERS)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

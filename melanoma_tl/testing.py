@@ -1,4 +1,4 @@
-"""The contract of backbones, for the tests of whoever writes one."""
+"""The contract of backbones, and a check of it for the tests of your own backbone."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from melanoma_tl._parameters import show
 from melanoma_tl.backbones import BackboneSpec, get_backbone
 from melanoma_tl.backbones.building import check_file_is_needed, check_weights_were_read
 from melanoma_tl.backbones.weights import WeightsFile, find_weights
-from melanoma_tl.errors import ContractError, MelanomaTLError, UnknownNameError
+from melanoma_tl.errors import ContractError, MelanomaTLError, UnknownNameError, in_one_line
 from melanoma_tl.network.cutting import split_network
 from melanoma_tl.network.graph import IMAGE, Network, build_network, freeze, scaled_images
 from melanoma_tl.saving.model_file import load_model, save_model
@@ -28,21 +28,21 @@ __all__ = ["CONTRACT", "Clause", "check_backbone"]
 def check_backbone(
     name: str, *, weights: str | os.PathLike[str] | None = None, input_size: tuple[int, int] = (96, 96)
 ) -> None:
-    """Check that a backbone keeps to the contract, which takes seconds for a small one.
+    """Check that a backbone fulfils the contract; this takes seconds for a small one.
 
     Parameters
     ----------
     name : str
-        Its name; not case-sensitive.
+        Name of the backbone; not case-sensitive.
     weights : "imagenet", path or None, default=None
         As in `TransferClassifier`; random weights by default.
     input_size : tuple of int, default=(96, 96)
-        (height, width) in pixels of the images that it is checked with.
+        (height, width) in pixels of the test images.
 
     Raises
     ------
     ContractError
-        If it does not; an ``AssertionError`` that names the clause, what was found, and what is required.
+        If it does not; an ``AssertionError`` with the clause, what was found, and what is required.
     UnknownNameError
         If there is no such backbone.
 
@@ -57,7 +57,7 @@ def check_backbone(
             clause.check(subject)
         # Whatever a builder or a layer of somebody else's raises is a broken clause.
         except Exception as error:
-            found = str(error) if isinstance(error, MelanomaTLError) else f"{type(error).__name__}: {error}"
+            found = str(error) if isinstance(error, MelanomaTLError) else in_one_line(error)
             raise ContractError(
                 f"the backbone {spec.name!r} breaks the contract, clause {clause.name!r}: {found.rstrip('.')}. "
                 f"Required: {clause.requirement}"
@@ -335,72 +335,75 @@ CONTRACT = (
     Clause("model", "the builder returns a keras.Model", _check_model),
     Clause(
         "outputs",
-        "the network has one output, its last feature map, or a second one, a vector of the whole image",
+        "the first output of the network is its last feature map; an optional second one is a vector for the whole "
+        "image",
         _check_outputs,
     ),
     Clause(
         "own layers",
-        "builder and preprocess make new layers whenever they are called: what learns in one network must not learn "
-        "for another",
+        "builder and preprocess create new layers in each call, so that training one network does not change another",
         _check_own_layers,
     ),
     Clause(
         "weights",
-        "the builder loads the weights file that it is given, such as with model.load_weights(weights), and raises "
-        "where the file does not fit",
+        "the builder loads the given weights file, for example with model.load_weights(weights), and raises an error "
+        "if the file does not fit",
         _check_weights,
     ),
     Clause(
         "seed",
-        "what is drawn is drawn by Keras's initializers without a seed of their own, which the library seeds, or from "
-        "a fixed seed: the same random_state gives the same weights",
+        "random weights come from Keras's initializers without a seed, which the library seeds, or from a fixed seed, "
+        "so that the same random_state gives the same weights",
         _check_seed,
     ),
     Clause(
         "feature map",
         "the builder returns keras.Model(keras.utils.get_source_inputs(input_tensor), features), where features have "
-        "the shape (n, height, width, channels), for images of more than one size unless image_sizes of its entry says "
-        "otherwise",
+        "the shape (n, height, width, channels); it accepts images of any size unless registered with image_sizes",
         _check_feature_map,
     ),
     Clause(
         "preprocessing",
-        "preprocess turns raw RGB, 0 to 255, into what the network expects, by Keras's operations and layers in the "
-        "graph, never a Lambda, and each colour of the image changes the features",
+        "preprocess converts raw RGB, 0 to 255, to the input of the network with operations and layers of Keras in the "
+        "graph, without a Lambda layer; the features depend on all three colour channels",
         _check_preprocessing,
     ),
     Clause(
         "one scaling",
-        "pixels are scaled in preprocess alone, in the place of which preprocessing='rescale' puts another one: the "
-        "builder does not scale them once more (include_preprocessing=False)",
+        "pixels are scaled only in preprocess, which preprocessing='rescale' replaces; the builder does not scale them "
+        "again (include_preprocessing=False)",
         _check_scaling,
     ),
-    Clause("freezing", "a frozen backbone keeps all its weights in training", _check_freezing),
+    Clause("freezing", "training does not change the weights of a frozen backbone", _check_freezing),
     Clause(
         "statistics",
-        "an unfrozen backbone learns, but the statistics of its normalisation stay as they were: small medical "
-        "batches spoil them",
+        "training changes the weights of an unfrozen backbone, but not the moving statistics of its batch "
+        "normalisation, which small batches would distort",
         _check_statistics,
     ),
     Clause(
         "saving",
-        "a saved model opens in Keras's safe mode and gives the same scores; a layer of your own needs "
+        "a saved model can be loaded in Keras's safe mode and gives the same scores; custom layers need "
         "keras.saving.register_keras_serializable and get_config",
         _check_saving,
     ),
     Clause(
         "Grad-CAM",
-        "last_convolution, or without it the last layer, gives maps of shape (n, height, width, channels) that "
-        "stand between the image and the score",
+        "the layer last_convolution, or the last layer if it is not given, has an output of shape (n, height, width, "
+        "channels) on which the score depends",
         _check_grad_cam,
     ),
     Clause(
         "stages",
-        "each stage is a layer of the backbone, with the same name in every build; they go from the deepest, nearest "
-        "to the output, to the shallowest; and each lets more weights learn than the one before",
+        "each stage is the name of a layer, which is the same in every build; stages are listed from the output to the "
+        "input; unfreezing from each makes more weights trainable than from the one before",
         _check_stages,
     ),
-    Clause("cut", "cut where learning begins, the two parts give what the whole gives", _check_cut),
+    Clause(
+        "cut",
+        "split before the first trained layer, the two parts of the network give the same scores as the whole",
+        _check_cut,
+    ),
 )
 """What `check_backbone` checks, in this order."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from melanoma_tl._keras.isolation import users_settings
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import ParameterError, in_one_line
 
 _FIXED = {"dtype": "float32", "data_format": "channels_last"}
 """Entries of a layer's configuration that come from the user's settings where the layer was not told otherwise, with
@@ -39,9 +39,8 @@ def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> A
     try:
         return type(operation).from_config(operation.get_config() | changes)
     except Exception as error:  # what is raised depends on the layer, which may be the user's
-        reason = " ".join(str(error).split())
         raise ParameterError(
-            f"{told} ({reason:.160}): give it a get_config that names what its __init__ takes, or {instead}"
+            f"{told} ({in_one_line(error, 160)}): give it a get_config that names what its __init__ takes, or {instead}"
         ) from error
 
 

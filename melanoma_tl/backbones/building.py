@@ -1,7 +1,6 @@
 """Build a backbone, whoever wrote its builder, and check that it is one."""
 
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from melanoma_tl._atomic import scratch
 from melanoma_tl._parameters import show
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
-from melanoma_tl.errors import MelanomaTLError, ParameterError, WeightsUnavailableError
+from melanoma_tl.errors import MelanomaTLError, ParameterError, WeightsUnavailableError, in_one_line
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None)
         raise
     # What does not fit raises errors that depend on where h5py, Keras or the code of a plugin notices.
     except Exception as error:
-        found = f"{type(error).__name__}: {_in_one_line(error)}"
+        found = in_one_line(error)
         if weights is None:
             raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: {found}") from error
         build_backbone(spec, images, None)  # says so if it is not the weights that do not fit
@@ -55,11 +54,6 @@ def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None)
         ) from error
     _check_backbone(spec, images, backbone)
     return backbone
-
-
-def _in_one_line(error: Exception) -> str:
-    """Return what an error says, without the colours and line breaks that Keras puts into it."""
-    return " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split())
 
 
 def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:

@@ -4,7 +4,7 @@ import warnings
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from melanoma_tl.errors import DuplicateNameError, PluginWarning
+from melanoma_tl.errors import DuplicateNameError, PluginWarning, in_one_line
 
 GROUP = "melanoma_tl.backbones"
 """The entry-point group: each entry names a module that calls ``register_backbone`` when it is imported."""
@@ -31,7 +31,7 @@ def load_plugins(table: dict[str, Any]) -> None:
             table.clear()
             table.update(before)
             warnings.warn(
-                f"the backbones of {_describe(plugin)} are left out: {type(error).__name__}: {error}",
+                f"the backbones of {_describe(plugin)} are left out: {in_one_line(error)}",
                 PluginWarning,
                 stacklevel=5,
             )

@@ -12,7 +12,7 @@ from melanoma_tl._parameters import show
 from melanoma_tl._progress import progress
 from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity, PartWeights, PresetWeights, PretrainedWeights
 from melanoma_tl.corpora import NOTHING
-from melanoma_tl.errors import ParameterError, WeightsUnavailableError
+from melanoma_tl.errors import ParameterError, WeightsUnavailableError, require_file
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +90,7 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None, *, 
         return WeightsFile(f"those of {spec.name}", None, official=False)
     if weights != "imagenet":
         path = Path(weights)
-        if not path.is_file():
-            raise WeightsUnavailableError(f"{path}: no such weights file; give a path, 'imagenet' or None")
+        require_file(path, WeightsUnavailableError, "weights must be the path of a file, 'imagenet' or None")
     elif official is None:
         raise ParameterError(f"the backbone {spec.name!r} has no ImageNet weights: pass weights=None or a file's path")
     elif isinstance(official, PresetWeights):

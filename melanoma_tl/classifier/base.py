@@ -250,9 +250,7 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         """
         self._check_fitted()
         prevalence_of_scores = self._prevalence_of_scores()  # before scoring: raises an error for ranks
-        with progress(work="Calibrate", unit="", verbose=self.verbose) as shown:
-            truth, scores, images = self._score_for_tuning(X, y)
-            shown.say(_count_images(truth))
+        truth, scores, images = self._score_for_tuning("Calibrate", X, y)
         calibration = fit_calibration(
             truth,
             scores,
@@ -315,9 +313,7 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
             If the classifier was trained with some of the images.
         """
         self._check_calibration_fits()
-        with progress(work="Choose a threshold", unit="", verbose=self.verbose) as shown:
-            truth, scores, images = self._score_for_tuning(X, y)
-            shown.say(_count_images(truth))
+        truth, scores, images = self._score_for_tuning("Choose a threshold", X, y)
         point = choose_threshold(
             truth,
             scores,
@@ -371,25 +367,28 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
             self._post.check("calibration", self._settings_of("calibration", tta))
 
     def _score_for_tuning(
-        self, X: Any, y: ArrayLike | None
+        self, work: str, X: Any, y: ArrayLike | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], Fingerprints]:
         """Return labels, raw scores and fingerprints of the images that can be read."""
         self._check_fitted()
         check_two_classes(self, "tuning")
         open_source(X, y).known_labels()  # raises an error if there are none, before anything is computed
-        validation = identify(X, verbose=self.verbose)
-        trained_with = training_identity(
-            "what this model was trained with", {"training": self.fingerprints_["training"]}
-        )
-        compare(validation, trained_with).warn_if_any(
-            "Their scores are too good to tune by: take validation images", stacklevel=4
-        )
-        score = self._score if is_stream(X) else partial(self._score_once, validation.fingerprints.keys["bytes"])
-        truth, scores = score_labelled(score, classes_of(self).encode, X, y)
-        readable = ~np.isnan(scores)
-        n_melanoma = int(truth[readable].sum())
-        check_classes(n_melanoma, int(readable.sum()) - n_melanoma)
-        return truth[readable], scores[readable], validation.fingerprints
+        with progress(work=work, unit="", verbose=self.verbose) as shown:
+            validation = identify(X, verbose=self.verbose)
+            trained_with = training_identity(
+                "what this model was trained with", {"training": self.fingerprints_["training"]}
+            )
+            compare(validation, trained_with).warn_if_any(
+                "Their scores are too good to tune by: take validation images", stacklevel=4
+            )
+            score = self._score if is_stream(X) else partial(self._score_once, validation.fingerprints.keys["bytes"])
+            truth, scores = score_labelled(score, classes_of(self).encode, X, y)
+            readable = ~np.isnan(scores)
+            n_melanoma = int(truth[readable].sum())
+            n_benign = int(readable.sum()) - n_melanoma
+            check_classes(n_melanoma, n_benign)
+            shown.say(f"{n_melanoma:,} melanoma and {n_benign:,} benign images")
+            return truth[readable], scores[readable], validation.fingerprints
 
     def _score_once(self, contents: NDArray[np.uint64], X: Any) -> NDArray[np.float64]:  # noqa: ARG002
         """Score images whose contents are known; a classifier may remember the scores."""
@@ -492,8 +491,3 @@ def scores_of(classifier: BaseClassifier) -> Callable[[NDArray[np.uint8]], NDArr
     quiet = quiet_copy(classifier)
     columns = [classes_of(classifier).melanoma] if len(classifier.classes_) == 2 else slice(None)
     return lambda images: quiet.predict_proba(images)[:, columns]
-
-
-def _count_images(truth: NDArray[np.int64]) -> str:
-    """Say what something was chosen by."""
-    return f"{truth.sum():,} melanoma and {len(truth) - truth.sum():,} benign images"

@@ -5,16 +5,15 @@ import re
 import stat
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from melanoma_tl._atomic import replacing_many
 from melanoma_tl._progress import progress
-from melanoma_tl._zip import ZIP_ERRORS, read_chunks, why_refused, why_too_large
+from melanoma_tl._zip import ZIP_ERRORS, crc32_of, read_chunks, why_refused, why_too_large
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
-from melanoma_tl.errors import DownloadError
+from melanoma_tl.errors import DownloadError, require_file
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 1024  # bytes; the second on macOS (PATH_MAX in its <sys/syslimits.h>)
 
@@ -55,8 +54,7 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
         `MAX_EXPANSION` times its size; or if the disk is full.
     """
     source, target = Path(archive), Path(folder)
-    if not source.is_file():  # to open a pipe would wait for ever
-        raise DownloadError(f"{source}: {'is no file' if source.exists() else 'no such file'}; give a zip archive")
+    require_file(source, DownloadError, "pass the path of a ZIP archive")
     with disk_errors(target):
         try:
             with zipfile.ZipFile(source) as opened:
@@ -146,11 +144,7 @@ def _is_there(member: zipfile.ZipInfo, folder: Path) -> bool:
     path = folder / member.filename
     if not path.is_file() or path.stat().st_size != member.file_size:
         return False
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum == member.CRC
+    return crc32_of(path) == member.CRC
 
 
 def _write(chunks: Iterable[bytes], path: Path, bar: Any) -> None:

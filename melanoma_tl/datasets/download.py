@@ -19,7 +19,7 @@ from melanoma_tl._progress import progress, without_hint_of_widgets
 from melanoma_tl._zip import ZIP_ERRORS, why_too_large
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.datasets.text_tables import read_bytes
-from melanoma_tl.errors import DatasetError, DownloadError
+from melanoma_tl.errors import DatasetError, DownloadError, require_file
 
 logger = logging.getLogger(__name__)
 
@@ -192,8 +192,7 @@ def _origin(file: RemoteFile, source: str | os.PathLike[str] | None) -> str | Pa
     if re.match("https?://", str(source)):
         return f"{str(source).rstrip('/')}/{file.file_name}"
     path = Path(source) / file.file_name
-    if not path.is_file():
-        raise DownloadError(f"{path}: no such file; source must be a folder with the official files, or an address")
+    require_file(path, DownloadError, "source must be a folder with the official files, or an address")
     return path
 
 

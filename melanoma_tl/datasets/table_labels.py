@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from melanoma_tl.datasets.findings import Finding
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError, UnknownNameError, in_one_line
 from melanoma_tl.labels.classes import without_numbers
 from melanoma_tl.labels.meanings import (
     Meaning,
@@ -301,7 +301,7 @@ def _call(function: Callable[[Any], Any], word: object) -> Meaning | str:
     try:
         label = function(word)
     except Exception as error:
-        raise ParameterError(f"label_map cannot read the label {word!r}: {type(error).__name__}: {error}") from error
+        raise ParameterError(f"label_map cannot read the label {word!r}: {in_one_line(error)}") from error
     if is_missing(label):
         return "the label is missing" if is_missing(word) else f"unknown label {word!r}: label_map gives {label!r}"
     meaning = _as_class(label, f"label_map({word!r})")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError, require_file
 
 logger = logging.getLogger(__name__)
 
@@ -255,9 +255,7 @@ def read_bytes(path: Path) -> bytes:
         If it is none, cannot be read or is larger.
     """
     try:
-        if not path.is_file():  # to open a pipe would wait for ever
-            what = "is no file" if path.exists() else "no such file"
-            raise DatasetError(f"{path}: {what}; the labels are read from it")
+        require_file(path, DatasetError, "pass the path of the table with the labels")
         if path.stat().st_size <= _MOST_BYTES:
             with path.open("rb") as file:  # some files of the system say that they are empty, and have no end
                 content = file.read(_MOST_BYTES + 1)

@@ -1,7 +1,9 @@
-"""Every error the library raises, each also a standard Python or scikit-learn error."""
+"""Every error the library raises, each also a standard Python or scikit-learn error, and wording that they share."""
 
 import difflib
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from melanoma_tl.errors._base import MelanomaTLError
@@ -165,3 +167,48 @@ class DownloadError(MelanomaTLError, OSError):
 
 class UploadError(MelanomaTLError, OSError):
     """A model cannot be uploaded."""
+
+
+def in_one_line(error: BaseException, most: int = 300) -> str:
+    r"""Describe an error of another library, or of the user's code, in one line of a message.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error. Those of Keras have several lines, and colours for the terminal.
+    most : int, default=300
+        Maximum number of characters of its text.
+
+    Returns
+    -------
+    str
+        The class of the error and its text.
+
+    Examples
+    --------
+    >>> in_one_line(ValueError("\x1b[1mwrong\x1b[0m\n\nshape"))
+    'ValueError: wrong shape'
+    """
+    text = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())
+    return f"{type(error).__name__}: {text:.{most}}"
+
+
+def require_file(path: Path, kind: type[MelanomaTLError], hint: str) -> None:
+    """Raise an error unless a path is that of a file; to open a pipe would block.
+
+    Parameters
+    ----------
+    path : Path
+        The path.
+    kind : type
+        Class of the error.
+    hint : str
+        What the user can do.
+
+    Raises
+    ------
+    MelanomaTLError
+        If there is no such file, or the path is that of a folder, a device, a pipe or a socket.
+    """
+    if not path.is_file():
+        raise kind(f"{path}: {'not a file' if path.exists() else 'no such file'}; {hint}")

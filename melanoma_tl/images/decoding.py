@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from melanoma_tl._parameters import NONE, SIZE, check
-from melanoma_tl.errors import ImageError, ParameterError
+from melanoma_tl.errors import ImageError, ParameterError, in_one_line
 from melanoma_tl.images import dicom, hdf5
 from melanoma_tl.images.pixels import as_shown, check_bytes, shown_size
 
@@ -276,7 +276,7 @@ def read_content(source: ImageLike) -> bytes:
     except OSError as error:
         raise ImageError(name, _why_not_read(error)) from error
     except (MemoryError, AttributeError, RuntimeError, TypeError, ValueError) as error:  # h5py, of damaged files
-        raise ImageError(name, f"cannot be read ({type(error).__name__}: {error!s:.200})") from error
+        raise ImageError(name, f"cannot be read ({in_one_line(error)})") from error
 
 
 def hold(source: ImageLike) -> ImageLike:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from melanoma_tl.errors import DatasetError, MelanomaTLError
+from melanoma_tl.errors import DatasetError, MelanomaTLError, in_one_line
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES, ImageFile, printable
+from melanoma_tl.labels.classes import unmasked
 
 WHAT_X_MAY_BE = (
     "an ISBIDataset, a list or array of paths, of the bytes of files or of PIL images, a uint8 array of shape "
@@ -231,10 +232,7 @@ def _rows(X: Any) -> Sequence[Any]:
 
 
 def _plain(X: Any) -> Iterator[Any]:
-    if isinstance(X, np.ma.MaskedArray):
-        filled = np.ma.getdata(X).astype(object)
-        filled[np.ma.getmaskarray(X)] = None  # np.ma.filled(..., None) would take the fill value
-        X = filled
+    X = unmasked(X)
     if isinstance(X, np.ndarray) and X.dtype.kind == "S":
         raise DatasetError(
             f"X is an array of dtype {X.dtype}, which cuts zeros off the end of a file: pass a list of bytes or paths"
@@ -270,7 +268,7 @@ def _first(items: Sequence[Any], X: Any) -> Any:
         raise
     except Exception as error:
         raise DatasetError(
-            f"X must be {WHAT_X_MAY_BE}; got {_shown(X)}, which gives no first item ({type(error).__name__}: {error})"
+            f"X must be {WHAT_X_MAY_BE}; got {_shown(X)}, which gives no first item ({in_one_line(error)})"
         ) from error
 
 

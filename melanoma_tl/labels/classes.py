@@ -97,12 +97,29 @@ def as_labels(labels: ArrayLike, *, name: str = "y") -> NDArray[Any]:
     return array
 
 
+def unmasked(values: Any) -> Any:
+    """Return an array with None in place of the masked entries of a masked array.
+
+    Parameters
+    ----------
+    values : object
+        Anything; only a masked array is converted.
+
+    Returns
+    -------
+    object
+        An ndarray of dtype object for a masked array, otherwise `values`.
+    """
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    filled = np.ma.getdata(values).astype(object)
+    filled[np.ma.getmaskarray(values)] = None  # np.ma.filled(..., None) would take the fill value
+    return filled
+
+
 def _to_column(labels: Any, name: str) -> NDArray[Any]:
     """Return an array of one dimension, of objects where NumPy would make the word "nan" of what is missing."""
-    if isinstance(labels, np.ma.MaskedArray):
-        filled = np.ma.getdata(labels).astype(object)
-        filled[np.ma.getmaskarray(labels)] = None  # np.ma.filled(..., None) would take the fill value
-        labels = filled
+    labels = unmasked(labels)
     if isinstance(labels, np.ndarray):
         array = labels
     elif hasattr(labels, "__array__"):

@@ -141,7 +141,7 @@ def delong(y_true: ArrayLike, *y_scores: ArrayLike, groups: ArrayLike | None = N
     checked = [check_scored(y_true, y_score, probabilities=False) for y_score in y_scores]
     truth = checked[0][0]
     check_lengths(len(truth), groups=groups)
-    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    group = number_groups(groups, len(truth))
     n_melanoma, n_benign = _count_units(truth, group)
     if min(n_melanoma, n_benign) < 2:
         unit = "images" if groups is None else "patients"
@@ -177,7 +177,7 @@ def auc_interval(
     method : str
         "moderated logit delong", "clustered moderated logit delong" or "newcombe".
     """
-    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    group = number_groups(groups, len(truth))
     sizes = _count_units(truth, group)
     found = _delong(truth, scores[None], group) if min(sizes) > 1 else None
     value = float(_placements(truth, scores)[truth == 1].mean()) if found is None else float(found.aucs[0])
@@ -210,7 +210,7 @@ def average_precision_interval(
     method : str
         "logit influence", "clustered logit influence" or "wilson".
     """
-    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    group = number_groups(groups, len(truth))
     value, influence = _average_precision(truth, scores)
     of_group = np.bincount(group, weights=influence)
     n_groups, n_melanoma = len(of_group), _count_units(truth, group)[0]

@@ -184,7 +184,7 @@ def draw_groups(
     list of tuple of ndarray
         A batch of the same resamples for each set of scores, as `Resample`.
     """
-    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    group = number_groups(groups, len(truth))
     tables = [_count_by_group(truth, values, group) for values in scores]
     has_melanoma = np.bincount(group, weights=truth) > 0
     strata = (has_melanoma, ~has_melanoma) if stratified else (np.ones_like(has_melanoma),)
@@ -221,7 +221,7 @@ def draw_classes(
     list of tuple of ndarray
         A batch of the same resamples, as `Resample`, one entry per column; "melanoma" is the class itself.
     """
-    group = np.arange(len(truth)) if groups is None else number_groups(groups, len(truth))
+    group = number_groups(groups, len(truth))
     n_images = np.bincount(truth)
     tables = [
         _count_by_group((truth == column % len(n_images)).astype(np.int64), scores[:, column], group)
@@ -409,13 +409,13 @@ def method_name(groups: ArrayLike | None) -> str:
     return "bootstrap" if groups is None else "cluster bootstrap"
 
 
-def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
+def number_groups(groups: ArrayLike | None, n: int) -> NDArray[np.int64]:
     """Assign each group a number; an image with a missing entry forms a group of its own.
 
     Parameters
     ----------
-    groups : array-like of shape (n,)
-        The group of each image.
+    groups : array-like of shape (n,), or None
+        The group of each image; with None every image forms a group of its own.
     n : int
         Number of images.
 
@@ -434,6 +434,8 @@ def number_groups(groups: ArrayLike, n: int) -> NDArray[np.int64]:
     >>> number_groups(["p1", None, "p1", None], 4).tolist()
     [0, 1, 0, 2]
     """
+    if groups is None:
+        return np.arange(n)
     values = pd.Series(np.asarray(groups).ravel(), dtype=object)
     check_lengths(n, groups=values)
     codes = number_values_or_alone(values)

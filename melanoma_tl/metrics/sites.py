@@ -40,6 +40,9 @@ from melanoma_tl.metrics.metric import LABELS, Metric
 SITE_METRICS = ("auc", "sensitivity", "specificity")
 """The metrics that can be combined over sites: they do not depend on the prevalence."""
 
+MEAN, NEW_SITE = "Mean over sites", "A new site like these"
+"""Names of the mean and of the prediction interval, in text and in the forest plot."""
+
 
 class RandomEffects(NamedTuple):
     """The result of a random-effects meta-analysis.
@@ -218,12 +221,12 @@ class SiteSummary(TitledTable):
     def _facts(self) -> list[str]:
         covered = f"{100 * self.confidence:g} %"
         mean = self.mean
-        facts = [f"Mean over sites {mean.value:.3f} ({covered} interval {mean.low:.3f} to {mean.high:.3f})"]
+        facts = [f"{MEAN} {mean.value:.3f} ({covered} interval {mean.low:.3f} to {mean.high:.3f})"]
         if np.isnan(self.new_low):
             facts.append("A prediction interval for a new site needs at least three sites")
         else:
             span = f"{self.new_low:.3f} to {self.new_high:.3f}"
-            facts.append(f"A new site like these: {span} ({covered} prediction interval)")
+            facts.append(f"{NEW_SITE}: {span} ({covered} prediction interval)")
         facts.append(
             f"Heterogeneity: standard deviation between sites {self.tau:.2f} (log odds); I squared "
             f"{100 * self.i_squared:.0f} %; p {equals_p(self.p_value)} (Cochran's Q)"

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
+from scipy.stats import binom
 
 from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import FLAG, INSIDE, NONE, PROBABILITY, checked, real
@@ -36,8 +36,8 @@ from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.metrics.resampling import ScoreCounts, add_up
 from melanoma_tl.metrics.validation import check_fraction, check_scored
 
-# Expected costs with a smaller relative difference are equal up to rounding.
-_SAME_COST = 1e-12
+# Expected costs, and probabilities, with a smaller relative difference are equal up to rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ class _Curve(NamedTuple):
         missed = 1 - self.tp[self.reachable] / self.tp[-1]
         alarms = self.fp[self.reachable] / self.fp[-1]
         cost = prevalence * ratio * missed + (1 - prevalence) * alarms
-        return _last(cost <= cost.min() * (1 + _SAME_COST))
+        return _last(cost <= cost.min() * (1 + _ROUNDING))
 
     def counts(self, k: int) -> ConfusionCounts:
         tp, fp = int(self.tp[k]), int(self.fp[k])
@@ -325,12 +325,14 @@ def _assured(name: str, target: float, assurance: float | None, n: int, images: 
         return target
     if target == 1:
         raise ParameterError(f"No number of images assures a {name} of 1; ask for less, such as 0.95")
-    fewest = int(np.ceil(np.log1p(-assurance) / np.log(target)))
-    if n < fewest:
+    # The bound of k images reaches the target where k or more have, at the target, at most this probability.
+    largest = (1 - assurance) * (1 + _ROUNDING)
+    enough = binom.sf(np.arange(n), n, target) <= largest
+    if not enough.any():
+        fewest = int(np.ceil(np.log(largest) / np.log(target)))
         possible = (1 - assurance) ** (1 / n)
         raise DatasetError(
             f"To be sure by {100 * assurance:g} % of a {name} of at least {target:g} takes {fewest} {images}, got {n}: "
             f"add images, or ask for at most {np.floor(1000 * possible) / 1000:g}"
         )
-    enough = beta.ppf(1 - assurance, np.arange(1, n + 1), np.arange(n, 0, -1)) >= target
-    return (1 + int(enough.argmax())) / n if enough.any() else 1.0
+    return (1 + int(enough.argmax())) / n

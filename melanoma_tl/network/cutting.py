@@ -12,7 +12,7 @@ import numpy as np
 
 from melanoma_tl._keras.copies import make_again
 from melanoma_tl._keras.isolation import seeded_building
-from melanoma_tl.errors import MelanomaTLError, ParameterError
+from melanoma_tl.errors import MelanomaTLError, ParameterError, in_one_line
 from melanoma_tl.network.graph import IMAGE, SCORE_LAYER
 from melanoma_tl.network.precision import FLOAT32, Precision
 
@@ -204,9 +204,8 @@ def blaming_precision() -> Iterator[None]:
     except MelanomaTLError:
         raise
     except Exception as error:  # what is raised depends on the layer, and on what it calls
-        reason = " ".join(str(error).split())
         raise ParameterError(
-            f"this network cannot compute in bfloat16 ({type(error).__name__}: {reason:.300}): set precision='float32'"
+            f"this network cannot compute in bfloat16 ({in_one_line(error)}): set precision='float32'"
         ) from error
 
 

@@ -116,7 +116,7 @@ def maps_of_stages(spec: BackboneSpec, backbone: Any) -> list[FeatureMap]:
             "register it with stages=(...)"
         )
     maps = []
-    for number, name in enumerate(check_stages(spec, backbone), 1):
+    for number, name in enumerate(backbone_stages(spec, backbone), 1):
         layer = backbone.get_layer(name)
         given = keras.tree.flatten(layer.input)
         tensor = given[0] if len(given) == 1 else layer.output
@@ -128,7 +128,7 @@ def maps_of_stages(spec: BackboneSpec, backbone: Any) -> list[FeatureMap]:
     return maps
 
 
-def check_stages(spec: BackboneSpec, backbone: Any) -> tuple[str, ...]:
+def backbone_stages(spec: BackboneSpec, backbone: Any) -> tuple[str, ...]:
     """Return the stages of a backbone, all of which are layers of it.
 
     Parameters

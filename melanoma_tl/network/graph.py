@@ -12,8 +12,8 @@ from melanoma_tl._parameters import show
 from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
-from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.network.feature_maps import check_stages, last_maps, maps_of_stages, named_maps
+from melanoma_tl.errors import ParameterError, UnknownNameError, in_one_line
+from melanoma_tl.network.feature_maps import backbone_stages, last_maps, maps_of_stages, named_maps
 from melanoma_tl.network.heads import Head, PooledHead, apply_head
 
 PREPROCESSINGS = ("backbone", "rescale")
@@ -157,7 +157,7 @@ def scaled_images(spec: BackboneSpec, input_size: tuple[int, int], preprocessing
     try:
         scaled = scale(images)
     except Exception as error:  # the code of a plugin
-        found = f"{type(error).__name__}: {error}"
+        found = in_one_line(error)
         raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
     if not isinstance(scaled, keras.KerasTensor):
         raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {show(scaled)}")
@@ -262,7 +262,7 @@ def stage_depths(spec: BackboneSpec, backbone: Any) -> dict[str, int]:
         If a registered stage is no layer of the backbone.
     """
     names = [layer.name for layer in backbone.layers]
-    starts = [names.index(stage) for stage in check_stages(spec, backbone)]
+    starts = [names.index(stage) for stage in backbone_stages(spec, backbone)]
     return {name: 1 + sum(position < start for start in starts) for position, name in enumerate(names)}
 
 

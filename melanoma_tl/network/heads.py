@@ -4,11 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from sklearn.base import BaseEstimator
-
 from melanoma_tl._keras.copies import Copies, make_again, rebuild, statistics_of, with_own_settings
-from melanoma_tl._parameters import NONE, TEXT, check, choice, several, show
-from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError
+from melanoma_tl._parameters import NONE, TEXT, CheckedParameters, check, choice, several, show
+from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError, in_one_line
 from melanoma_tl.network.feature_maps import FeatureMap
 from melanoma_tl.network.pooling import POOLINGS, pool
 
@@ -23,7 +21,7 @@ _MOST_WEIGHTS = 2**31
 _PARAMETERS = {"pooling": choice(*POOLINGS) | NONE, "feature_layers": several(TEXT)}
 
 
-class PooledHead(BaseEstimator):
+class PooledHead(CheckedParameters):
     """Pool each channel of one feature map, or of several, into one number or two.
 
     Parameters
@@ -45,18 +43,15 @@ class PooledHead(BaseEstimator):
     PooledHead(feature_layers=['block4_pool'], pooling='avg_max')
     """
 
+    _rules = _PARAMETERS
+
     def __init__(self, *, pooling: str | None = None, feature_layers: Sequence[str] = ()) -> None:
         self.pooling = pooling
         self.feature_layers = feature_layers
 
     def check_parameters(self) -> None:
-        """Check every parameter except the names of layers, which are checked against the backbone.
-
-        Raises
-        ------
-        ParameterError, UnknownNameError
-            If one cannot be used.
-        """
+        """Check every parameter except the names of layers, which are checked against the backbone."""
+        super().check_parameters()
         self.layer_names()
 
     @property
@@ -166,7 +161,7 @@ def _apply_own(head: Callable[[Any], Any], features: Any, taken: set[str]) -> An
         raise
     except Exception as error:  # the user's code
         raise ParameterError(
-            f"{what} cannot be applied to the feature map of shape {features.shape}: {type(error).__name__}: {error}"
+            f"{what} cannot be applied to the feature map of shape {features.shape}: {in_one_line(error)}"
         ) from error
     if not isinstance(result, keras.KerasTensor):
         raise ParameterError(

@@ -7,8 +7,9 @@ import numpy as np
 
 from melanoma_tl._escaping import in_figure
 from melanoma_tl.metrics.metric import LABELS
+from melanoma_tl.metrics.sites import MEAN, NEW_SITE
 from melanoma_tl.plots.display import Display
-from melanoma_tl.plots.style import BLUE, GREY, ORANGE, SMALL_SIZE, new_axes, style_axes
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, label_right, new_axes, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, repr=False)
 class ForestDisplay(Display):
-    """A forest plot: a line a site, the mean as a diamond, what a new site may see as a bar.
+    """A forest plot: one line per site, the mean as a diamond, the prediction interval of a new site as a bar.
 
     Parameters
     ----------
     summary : SiteSummary
-        As `melanoma_tl.metrics.combine_sites` gives it.
+        From `melanoma_tl.metrics.combine_sites`.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
-        Where it was drawn.
+        The axes and the figure of the plot.
     """
 
     summary: "SiteSummary"
@@ -39,14 +40,14 @@ class ForestDisplay(Display):
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw; a new figure by default.
+            Axes to draw on; a new figure by default.
         **style : object
-            For the diamond of the mean, as ``Axes.fill`` takes it.
+            Style of the diamond of the mean, passed to ``Axes.fill``.
 
         Returns
         -------
         ForestDisplay
-            Itself, with ``ax_`` and ``figure_``; values stand on the right.
+            This display, with ``ax_`` and ``figure_``; the values are printed on the right.
         """
         found = self.summary
         ax = self._begin(new_axes(7.2, 0.4 * len(found.sites) + 2.0) if ax is None else ax)
@@ -61,21 +62,18 @@ class ForestDisplay(Display):
         )
         ax.axvline(mean.value, color=GREY, linewidth=1, linestyle=":")
         names, values = [site.name for site in found.sites], [_range(s.value, s.low, s.high) for s in found.sites]
-        names.append("mean of such sites")
+        names.append(MEAN)
         values.append(_range(mean.value, mean.low, mean.high))
         if not np.isnan(found.new_low):
             ax.plot([found.new_low, found.new_high], [row + 1, row + 1], color=ORANGE, linewidth=5, alpha=0.5)
-            names.append("one more site")
+            names.append(NEW_SITE)
             values.append(f"{found.new_low:.3f}-{found.new_high:.3f}")
         covered = f"{100 * found.confidence:g} % intervals"
         style_axes(ax, f"{LABELS[found.metric]} by site, with {covered}", LABELS[found.metric], "")
         ax.set(ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), [in_figure(name) for name in names])
         ax.grid(visible=False, axis="y")
-        side = ax.secondary_yaxis("right")
-        side.set_yticks(range(len(names)), values, fontsize=SMALL_SIZE)
-        side.tick_params(length=0)
-        side.spines["right"].set_visible(False)
+        label_right(ax, values)
         return self
 
 

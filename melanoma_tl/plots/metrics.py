@@ -12,7 +12,7 @@ from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS, MARK, UNBOUNDED, Metric
 from melanoma_tl.plots.display import ScoresDisplay
-from melanoma_tl.plots.style import BLUE, SMALL_SIZE, new_axes, style_axes, styled
+from melanoma_tl.plots.style import BLUE, label_right, new_axes, style_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,10 +85,7 @@ class MetricsDisplay(ScoresDisplay):
         ax.set(xlim=(lowest, 1.02), ylim=(len(rows) - 0.4, -0.6))
         ax.set_yticks(rows, names)
         ax.grid(visible=False, axis="y")
-        values = ax.secondary_yaxis("right")
-        values.set_yticks(rows, [_interval(metric) for metric in metrics], fontsize=SMALL_SIZE)
-        values.tick_params(length=0)
-        values.spines["right"].set_visible(False)
+        label_right(ax, [_interval(metric) for metric in metrics])
         return self
 
     @classmethod

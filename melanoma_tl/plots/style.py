@@ -7,7 +7,7 @@ which readers with colour vision deficiency tell apart.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -166,6 +166,22 @@ def shade(ax: "Axes", x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], co
         That of the curve.
     """
     ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def label_right(ax: "Axes", texts: Sequence[str]) -> None:
+    """Write a text to the right of each row.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes, with rows at 0, 1, 2, ...
+    texts : sequence of str
+        The texts, from row 0 on.
+    """
+    side = ax.secondary_yaxis("right")
+    side.set_yticks(range(len(texts)), texts, fontsize=SMALL_SIZE)
+    side.tick_params(length=0)
+    side.spines["right"].set_visible(False)
 
 
 def styled(style: Mapping[str, Any], kind: "type[Artist]", **defaults: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.saving.audit import check_archive, read_json
-from melanoma_tl.saving.model_file import describing, open_archive
+from melanoma_tl.saving.model_file import check_version, describing, open_archive
 
 STATE_FILE = "ensemble.json"
 """Name of the part of a saved ensemble that is no member."""
@@ -112,12 +112,7 @@ def _read_state(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, Any]:
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
         raise ModelFileError("not a file that Ensemble.save wrote: its parts are compressed")
     state = read_json(archive, STATE_FILE)
-    version = state.get("format_version")
-    if version != FORMAT_VERSION or isinstance(version, bool):
-        raise ModelFileError(
-            f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
-            "install the version that wrote it"
-        )
+    check_version(state, FORMAT_VERSION, "install the version that wrote it")
     if state.get("members") != n_members:
         raise ModelFileError(f"incomplete, it names {state.get('members')!r:.40} members and holds {n_members}")
     return state

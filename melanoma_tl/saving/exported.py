@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl._keras.quiet import without_notices
-from melanoma_tl.errors import MissingPackageError, ModelFileError
+from melanoma_tl.errors import MissingPackageError, ModelFileError, in_one_line, require_file
 from melanoma_tl.images.decoding import ImageLike, load_image
 from melanoma_tl.saving.handover import Scorer
 from melanoma_tl.saving.test_vectors import draw_texture
@@ -125,7 +125,7 @@ class ExportedClassifier:
             expected = np.array(vector["scores"], dtype=float)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelFileError(
-                f"{path.name}.json: not what export writes ({type(error).__name__}: {error}); export the model again"
+                f"{path.name}.json: not what export writes ({in_one_line(error)}); export the model again"
             ) from None
         self._run = _open(path)
         self._check(path, load_image(drawn, self.input_size_), expected)
@@ -178,8 +178,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         )
     beside = path.with_name(f"{path.name}.json")
     for file in (path, beside):
-        if not file.is_file():
-            raise ModelFileError(f"{file}: no such file; export writes the model and {beside.name} beside it")
+        require_file(file, ModelFileError, f"export writes the model and {beside.name} beside it")
     try:
         described = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -17,7 +17,14 @@ from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl._keras.isolation import own_settings, seeded_building
 from melanoma_tl._zip import ZIP_ERRORS
 from melanoma_tl.distribution import forget_networks
-from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError, WeightsUnavailableError
+from melanoma_tl.errors import (
+    MelanomaTLError,
+    ModelFileError,
+    ParameterError,
+    WeightsUnavailableError,
+    in_one_line,
+    require_file,
+)
 from melanoma_tl.network.graph import without_optimizer
 from melanoma_tl.saving.audit import (
     CONFIG_FILE,
@@ -185,7 +192,7 @@ def check_can_be_saved(model: Any) -> None:
         config = json.loads(model.to_json())
     except Exception as error:  # of what a get_config gives, or of one that is not there
         raise ParameterError(
-            f"{told} ({_in_a_line(error)}): a get_config must be there, and may hold texts, numbers, lists and "
+            f"{told} ({in_one_line(error)}): a get_config must be there, and may hold texts, numbers, lists and "
             "objects of Keras, such as a seed in place of a generator of random numbers"
         ) from error
     try:
@@ -259,8 +266,7 @@ def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
     ModelFileError
         If the file is missing or damaged; it names the file, and so does each that is raised while it is open.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file")
+    require_file(path, ModelFileError, f"pass the path of {kind}")
     with path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -276,16 +282,35 @@ def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
 
 def _read_state(archive: zipfile.ZipFile) -> dict[str, Any]:
     state = read_json(archive, STATE_FILE)
-    version = state.get("format_version")
-    if version != FORMAT_VERSION or isinstance(version, bool):
-        raise ModelFileError(
-            f"has the format version {version!r:.40}, this version of melanoma_tl reads {FORMAT_VERSION}; "
-            f"{version_hint(state)}"
-        )
+    check_version(state, FORMAT_VERSION, version_hint(state))
     unknown = sorted(state.keys() - {"format_version", *PARTS})
     if unknown:
         raise ModelFileError(f"holds {quoted(*unknown)}, which this version cannot use; {version_hint(state)}")
     return state
+
+
+def check_version(state: dict[str, Any], known: int, hint: str) -> None:
+    """Raise an error unless a file has the format version that this library reads.
+
+    Parameters
+    ----------
+    state : dict
+        The document in the file.
+    known : int
+        The version that this library reads.
+    hint : str
+        What the user can do.
+
+    Raises
+    ------
+    ModelFileError
+        If the version is another one, or is missing.
+    """
+    version = state.get("format_version")
+    if version != known or isinstance(version, bool):
+        raise ModelFileError(
+            f"has the format version {version!r:.40}, this version of melanoma_tl reads {known}; {hint}"
+        )
 
 
 @contextmanager
@@ -299,13 +324,9 @@ def _naming_versions(state: dict[str, Any]) -> Iterator[None]:
         raise
     except Exception as error:
         raise ModelFileError(
-            f"the graph or its weights cannot be read ({_in_a_line(error)}); it was written with Keras "
+            f"the graph or its weights cannot be read ({in_one_line(error)}); it was written with Keras "
             f"{_version(state, 'keras')}, this is {keras.version()}"
         ) from error
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
 
 
 def describing(read: Callable[[], Any]) -> Any:
@@ -334,7 +355,7 @@ def describing(read: Callable[[], Any]) -> Any:
         raise ModelFileError(f"refused: {error}") from None
     # Its values were checked one by one; what is left is what no rule foresaw.
     except Exception as error:
-        raise ModelFileError(f"its document cannot be read ({type(error).__name__}: {error!s:.200})") from error
+        raise ModelFileError(f"its document cannot be read ({in_one_line(error)})") from error
 
 
 def _fetch(fetch: Fetcher | None, content: Any, left_out: dict[str, Any], interface: Interface) -> BackboneWeights:
@@ -388,7 +409,7 @@ def _check_scores(network: Any, interface: Interface) -> None:
     except WeightsUnavailableError:
         raise
     except Exception as error:  # whatever a layer raises
-        raise ModelFileError(f"refused, its network cannot score an image ({_in_a_line(error)})") from error
+        raise ModelFileError(f"refused, its network cannot score an image ({in_one_line(error)})") from error
     if not np.isfinite(found).all():
         raise ModelFileError(f"refused, its network gives a drawn image the score {found[0].tolist()!s:.100}")
 

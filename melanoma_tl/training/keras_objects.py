@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from melanoma_tl._parameters import beginning
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import ParameterError, in_one_line
 
 _FORMERLY = ("object ", "function ")
 """What the descriptions begin with that stand in model files in place of objects."""
@@ -86,7 +86,7 @@ class Template:
     def _failure(self, error: Exception) -> str:
         return (
             f"{self.parameter}: {type(self.given).__name__} cannot be made again for each fit "
-            f"({type(error).__name__}: {' '.join(str(error).split()):.160}): give it a get_config that names what its "
+            f"({in_one_line(error, 160)}): give it a get_config that names what its "
             "__init__ takes"
         )
 
@@ -199,7 +199,7 @@ def _try(template: Template, n_scores: int, *, is_right: bool) -> float:
     except Exception as error:  # the user's code
         raise ParameterError(
             f"{template.parameter}={template} cannot be computed of labels and probabilities of shape "
-            f"({n_labels}, {n_scores}): {type(error).__name__}: {' '.join(str(error).split()):.160}"
+            f"({n_labels}, {n_scores}): {in_one_line(error, 160)}"
         ) from error
 
 

@@ -1,11 +1,11 @@
 """Checksums of all files of a folder, by which damaged, missing and additional files are detected."""
 
 import json
-import zlib
 from pathlib import Path
 
+from melanoma_tl._zip import crc32_of
+
 _SEAL = "checksums.json"
-_CHUNK = 2**20
 
 
 def seal(folder: Path) -> None:
@@ -41,12 +41,4 @@ def is_sealed(folder: Path) -> bool:
 def _look(folder: Path) -> dict[str, list[int]]:
     """Return the size in bytes and the CRC-32 of each file."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _SEAL)
-    return {path.relative_to(folder).as_posix(): [path.stat().st_size, _checksum(path)] for path in files}
-
-
-def _checksum(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum
+    return {path.relative_to(folder).as_posix(): [path.stat().st_size, crc32_of(path)] for path in files}

@@ -1,8 +1,8 @@
 """`Optimizer`, `Loss` and `Resources`: groups of training parameters."""
 
-from sklearn.base import BaseEstimator
+from typing import ClassVar
 
-from melanoma_tl._parameters import NONE, SHARE, TEXT, check, choice, real
+from melanoma_tl._parameters import NONE, SHARE, TEXT, CheckedParameters, choice, real
 from melanoma_tl.training.replicas import DISTRIBUTIONS
 
 LOSSES = ("crossentropy", "focal")
@@ -17,7 +17,7 @@ _LOSS = {"loss": choice(*LOSSES), "label_smoothing": SHARE}
 _RESOURCES = {"feature_cache_bytes": real(at_least=0) | NONE, "distribution": choice(*DISTRIBUTIONS) | NONE}
 
 
-class Optimizer(BaseEstimator):
+class Optimizer(CheckedParameters):
     """A Keras optimizer with weight decay, gradient clipping and weight averaging.
 
     The learning rate is a parameter of `TransferClassifier` and of each `Stage`. A `Probe` is solved exactly, without
@@ -45,6 +45,9 @@ class Optimizer(BaseEstimator):
     Optimizer(clip_norm=1.0, name='adamw', weight_decay=0.01)
     """
 
+    _rules = _OPTIMIZER
+    _called: ClassVar = {"name": "optimizer"}
+
     def __init__(
         self,
         name: str = "adam",
@@ -59,20 +62,14 @@ class Optimizer(BaseEstimator):
         self.ema_momentum = ema_momentum
 
     def check_parameters(self) -> None:
-        """Check every parameter.
-
-        Raises
-        ------
-        ParameterError, UnknownNameError
-            If one cannot be used.
-        """
+        """Check every parameter, and that Keras has an optimizer of that name."""
         from melanoma_tl.training.optimizers import find_optimizer
 
-        check(self.get_params() | {"optimizer": self.name}, _OPTIMIZER)
+        super().check_parameters()
         find_optimizer(self.name)
 
 
-class Loss(BaseEstimator):
+class Loss(CheckedParameters):
     """The loss that a `Stage` minimises; a `Probe` always minimises the penalised cross-entropy.
 
     Parameters
@@ -89,22 +86,15 @@ class Loss(BaseEstimator):
     Loss(label_smoothing=0.1, name='focal')
     """
 
+    _rules = _LOSS
+    _called: ClassVar = {"name": "loss"}
+
     def __init__(self, name: str = "crossentropy", *, label_smoothing: float = 0.0) -> None:
         self.name = name
         self.label_smoothing = label_smoothing
 
-    def check_parameters(self) -> None:
-        """Check every parameter.
 
-        Raises
-        ------
-        ParameterError, UnknownNameError
-            If one cannot be used.
-        """
-        check(self.get_params() | {"loss": self.name}, _LOSS)
-
-
-class Resources(BaseEstimator):
+class Resources(CheckedParameters):
     """Disk space and devices that training may use; they affect the speed of training only.
 
     Parameters
@@ -124,16 +114,8 @@ class Resources(BaseEstimator):
     Resources(feature_cache_bytes=21474836480)
     """
 
+    _rules = _RESOURCES
+
     def __init__(self, *, feature_cache_bytes: int | None = None, distribution: str | None = "auto") -> None:
         self.feature_cache_bytes = feature_cache_bytes
         self.distribution = distribution
-
-    def check_parameters(self) -> None:
-        """Check every parameter.
-
-        Raises
-        ------
-        ParameterError, UnknownNameError
-            If one cannot be used.
-        """
-        check(self.get_params(), _RESOURCES)

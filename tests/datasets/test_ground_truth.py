@@ -559,7 +559,7 @@ def test_columns_of_a_challenge_that_are_not_there_are_named(tmp_path):
         read_challenge(challenge, write(tmp_path, {challenge.ground_truth: "image,MEL\nA,1.0\n"}))
     with pytest.raises(DatasetError, match=r"ISIC_2020_Training_GroundTruth_v2\.csv: no such file"):
         read_challenge(get_challenge(2020, "train"), tmp_path)
-    with pytest.raises(DatasetError, match="is no file"):
+    with pytest.raises(DatasetError, match="not a file"):
         read_table(tmp_path)
 
 

@@ -127,13 +127,14 @@ def test_it_is_told_in_words_and_drawn(tmp_path):
     made = reports()
     found = combine_sites({f"<b>{name} $x$": report for name, report in made.items()}, "auc")
     assert "AUC at 4 sites" in str(found)
+    assert "Mean over sites 0." in str(found)
     assert "A new site like these: " in str(found)
     assert "&lt;b&gt;site 0" in found._repr_html_()
     assert "<b>" not in found._repr_html_()
     assert "| <b>site 0" not in found.to_markdown()
     display = ForestDisplay(found).plot()
     labels = [label.get_text() for label in display.ax_.get_yticklabels()]
-    assert labels[-2:] == ["mean of such sites", "one more site"]
+    assert labels[-2:] == ["Mean over sites", "A new site like these"]
     display.figure_.savefig(tmp_path / "forest.png")
     report = made["site 0"].attach("Sites", found)
     assert json.loads(report.to_json())["findings"]["Sites"]["tau"] == found.tau

@@ -1,12 +1,14 @@
 """Operating points against an exhaustive search; specificity at a sensitivity against the challenge's own rule."""
 
 import json
+from fractions import Fraction
+from math import comb
 
 import numpy as np
 import pandas as pd
 import pytest
 from drawn_scores import labelled_scores, simulate
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import roc_curve
@@ -271,6 +273,7 @@ def test_what_has_no_specificity_at_a_sensitivity(arguments, error, message):
     st.floats(0.3, 0.95),
     st.floats(0.5, 0.99),
 )
+@example((np.array([0, 1]), np.array([0.2, 0.7])), "sensitivity", 0.5, 0.5000000000000001)  # equal up to rounding
 @settings(max_examples=200)
 def test_an_assured_figure_is_the_last_that_passes_an_exact_test(data, name, target, assurance):
     of = "n_melanoma" if name == "sensitivity" else "n_benign"
@@ -289,6 +292,18 @@ def test_an_assured_figure_is_the_last_that_passes_an_exact_test(data, name, tar
     other = "fp" if name == "sensitivity" else "fn"
     assert getattr(point.counts, other) == min(getattr(counts, other) for counts in points if passes(counts))
     assert point.rule == f"{name} at least {target:g} with {100 * assurance:g} % confidence"
+
+
+@pytest.mark.parametrize(("n", "target", "right"), [(10, 0.5, 7), (17, 0.625, 13), (18, 0.5, 11), (19, 0.75, 15)])
+def test_a_bound_equal_to_the_target_reaches_it(n, target, right):
+    """All numbers are binary fractions, so that the bound is the target exactly; floats come out a little lower."""
+    at, below = Fraction(target), 1 - Fraction(target)
+    tail = sum(comb(n, k) * at**k * below ** (n - k) for k in range(right, n + 1))
+    assurance = float(1 - tail)
+    assert 1 - Fraction(assurance) == tail
+    y_true, y_score = np.tile([1, 0], n), np.linspace(0.9, 0.1, 2 * n)
+    assert choose_threshold(y_true, y_score, sensitivity=target, assurance=assurance).counts.tp == right
+    assert choose_threshold(y_true, y_score, specificity=target, assurance=assurance).counts.tn == right
 
 
 def test_what_it_takes_to_assure_a_sensitivity_is_said_and_is_enough():
