@@ -389,9 +389,12 @@ def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(tmp_path):
     pages = list(tmp_path.rglob("*.html"))
     assert len(pages) > 10
     assert not list(tmp_path.rglob("*.py"))
+    notebook = (tmp_path / "notebooks" / "first_look" / "index.html").read_text(encoding="utf-8")
+    assert "Test metrics: ISIC 2017 test" in notebook, "with its outputs"
     reference = (tmp_path / "reference" / "classifier" / "index.html").read_text(encoding="utf-8")
     assert "&#34;published&#34;}, PooledHead, callable" in reference
     signature = re.sub(r"<[^>]*>", "", reference)
+    assert "(str, int or None)" not in signature, "no tuple, but alternatives"
     assert re.search(r"\n    backbone=(\"|&quot;|&#34;)vgg19\1,\n    \*,\n", signature), "one parameter a line"
     for page in pages:
         text = page.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ RESULTS = REPOSITORY / "benchmarks" / "results"
 
 
 def run_readme(monkeypatch):
-    """Run the ten lines; downloads have tests of their own, and here are the files that they bring."""
+    """Run the lines; downloads have tests of their own, and here are the files that they bring."""
 
     def read(root, *, year, split):
         return ISBIDataset.from_challenge(root, year=year, split=split, on_error="skip")
@@ -107,7 +107,7 @@ def test_the_auc_of_two_years_is_that_of_the_benchmark():
 
 
 def rows_of(epoch):
-    """Return what was measured after an epoch of the publication's training: image set and metric to value and interval."""
+    """Return what was measured after an epoch of the published training: value and interval by images and metric."""
     course = json.loads((RESULTS / "reproduction" / "course.json").read_text(encoding="utf-8"))
     (rows,) = [entry["rows"] for entry in course if entry["epoch"] == epoch]
     return {(row["images"], row["figure"]): re.findall(r"\d+\.\d+", row["ours"]) for row in rows}
