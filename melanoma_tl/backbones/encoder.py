@@ -20,7 +20,7 @@ from melanoma_tl.backbones.encoder_files import (
     open_torch,
     open_torchscript,
 )
-from melanoma_tl.errors import MelanomaTLError, ParameterError
+from melanoma_tl.errors import MelanomaTLError, ParameterError, in_one_line
 
 LARGEST_DIFFERENCE = 1e-2
 """Relative root mean square difference up to which vectors count as those of the same encoder: above what another
@@ -313,10 +313,9 @@ class FrozenEncoder:
         except MelanomaTLError:
             raise
         except Exception as error:  # the code of the user, or of a runtime
-            reason = " ".join(str(error).split())
             raise ParameterError(
                 f"the encoder ({self.kind}) cannot encode {len(images)} images of {images.shape[1:]}: "
-                f"{type(error).__name__}: {reason:.300}"
+                f"{in_one_line(error)}"
             ) from error
         vectors = _as_array(given)
         told = f"the encoder ({self.kind}) must give one vector for each image, of shape ({len(images)}, "

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from melanoma_tl._parameters import show
 from melanoma_tl.backbones.preprocessing import MEAN_RGB, STD_RGB
-from melanoma_tl.errors import MissingPackageError, ParameterError, UnknownNameError, WeightsUnavailableError
+from melanoma_tl.errors import (
+    MissingPackageError,
+    ParameterError,
+    UnknownNameError,
+    WeightsUnavailableError,
+    in_one_line,
+    require_file,
+)
 
 SCALINGS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
     "imagenet": (MEAN_RGB, STD_RGB),
@@ -145,13 +152,13 @@ def open_onnx(path: Path, reading: Reading, input_size: tuple[int, int] | None, 
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own, of many kinds
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         advice = (
             "; its weights lie in other files: write it as one (onnx.save_model(..., save_as_external_data=False))"
             if "external" in reason.lower() or "model_path must not be empty" in reason
             else ""
         )
-        raise ParameterError(f"{path}: ONNX Runtime cannot open it ({reason:.300}){advice}") from None
+        raise ParameterError(f"{path}: ONNX Runtime cannot open it ({reason}){advice}") from None
     kind = f"ONNX file {path.name}"
     given = _one(session.get_inputs(), kind, "input", None)
     taken = _one(session.get_outputs(), kind, "output", output)
@@ -207,8 +214,7 @@ def open_saved_model(
         loaded = tf.saved_model.load(str(path))
         signature = loaded.signatures["serving_default"]
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ParameterError(f"{path}: TensorFlow cannot open it by 'serving_default' ({reason:.300})") from None
+        raise ParameterError(f"{path}: TensorFlow cannot open it by 'serving_default' ({in_one_line(error)})") from None
     specs = [_Tensor(name, spec) for name, spec in signature.structured_input_signature[1].items()]
     given = _one(specs, kind, "input", None)
     taken = _one([_Tensor(*pair) for pair in signature.structured_outputs.items()], kind, "output", output)
@@ -256,8 +262,7 @@ def open_torchscript(path: Path, reading: Reading, input_size: tuple[int, int] |
             warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch advises its writers to take torch.export
             module = torch.jit.load(io.BytesIO(content), map_location="cpu")
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ParameterError(f"{path}: PyTorch cannot open it as TorchScript ({reason:.300})") from None
+        raise ParameterError(f"{path}: PyTorch cannot open it as TorchScript ({in_one_line(error)})") from None
     kind = f"TorchScript file {path.name}"
     return _from_module(module, hashlib.sha256(content).hexdigest(), reading, input_size, kind)
 
@@ -394,8 +399,7 @@ def _in_batches_of(n: int | None, encode: Encode) -> Encode:
 
 def _read(path: Path) -> bytes:
     """Read a file once: what is hashed is what is opened."""
-    if not path.is_file():
-        raise WeightsUnavailableError(f"{path}: no such file")
+    require_file(path, WeightsUnavailableError, "give the path of the encoder's file")
     return path.read_bytes()
 
 

@@ -20,6 +20,7 @@ from melanoma_tl.errors import (
     ParameterError,
     UnknownNameError,
     WeightsUnavailableError,
+    in_one_line,
 )
 
 
@@ -233,7 +234,7 @@ def import_hub(what: str) -> Any:
 def _explain(hub: Any, preset: str, error: Exception) -> MelanomaTLError:
     """Say why a preset cannot be used: it is none, takes no images, could not be fetched, or lacks something."""
     known = hub.layers.ImageConverter.presets
-    told, found = f"KerasHub's preset {preset!r}", " ".join(str(error).split())[:300].rstrip(".")
+    told, found = f"KerasHub's preset {preset!r}", in_one_line(error).partition(": ")[2].rstrip(".")
     if preset in hub.models.Backbone.presets.keys() - known.keys() or "compatible with" in found:
         return ParameterError(f"{told} is of a network that takes no images")
     if preset not in known and "/" not in preset:

@@ -307,9 +307,7 @@ def test_tables_of_many_columns_fit_a_phone(page_of_several, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Glyph .* missing")
-@pytest.mark.skipif(
-    BROWSER is None or AXE is None, reason="needs Chromium and axe-playwright-python"
-)
+@pytest.mark.skipif(BROWSER is None or AXE is None, reason="needs Chromium and axe-playwright-python")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "look", [["--window-size=1280,900"], ["--window-size=500,900"], ["--blink-settings=preferredColorScheme=0"]]
