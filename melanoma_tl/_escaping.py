@@ -35,6 +35,9 @@ _FORMULA = ("=", "+", "-", "@")
 SHORT = 24
 """Letters of a name in a figure, where it stands beside something else: a longer one would leave that no room."""
 
+MOST_IN_LABEL = 40
+"""Letters of a label beside an axis: a longer one is shortened, or it would leave the axes no room."""
+
 MOST_IN_COLUMN = 200
 """Letters of a cell in a table of text: a longer one is shortened, or it would push all columns out of sight."""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from melanoma_tl._escaping import in_figure
+from melanoma_tl._escaping import MOST_IN_LABEL, in_figure
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.sites import MEAN, NEW_SITE
 from melanoma_tl.plots.display import Display
@@ -71,7 +71,7 @@ class ForestDisplay(Display):
         covered = f"{100 * found.confidence:g} % intervals"
         style_axes(ax, f"{LABELS[found.metric]} by site, with {covered}", LABELS[found.metric], "")
         ax.set(ylim=(len(names) - 0.4, -0.6))
-        ax.set_yticks(range(len(names)), [in_figure(name) for name in names])
+        ax.set_yticks(range(len(names)), [in_figure(name, MOST_IN_LABEL) for name in names])
         ax.grid(visible=False, axis="y")
         label_right(ax, values)
         return self

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from melanoma_tl._escaping import in_figure
+from melanoma_tl._escaping import MOST_IN_LABEL, in_figure
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS, MARK, UNBOUNDED, Metric
@@ -71,7 +71,9 @@ class MetricsDisplay(ScoresDisplay):
         from matplotlib.patches import Rectangle
 
         shown = {name: metric for name, metric in self.metrics.items() if name not in _NO_BARS}
-        names = [f"{in_figure(LABELS.get(name, name))}  (n = {metric.n})" for name, metric in shown.items()]
+        names = [
+            f"{in_figure(LABELS.get(name, name), MOST_IN_LABEL)}  (n = {metric.n})" for name, metric in shown.items()
+        ]
         width = max(7.2, 2.25 + 0.11 * max(map(len, names)))  # long names leave the bars their room
         ax = self._begin(new_axes(width, 0.4 * len(shown) + 1.2) if ax is None else ax)
         rows, metrics = range(len(shown)), list(shown.values())

@@ -298,12 +298,9 @@ def test_tables_of_many_columns_fit_a_phone(page_of_several, tmp_path):
           document.body.append(Object.assign(document.createElement("pre"), {{textContent: JSON.stringify(out)}}));
         }};</script>"""
     )
-    assert json.loads(html.unescape(re.search(r"<pre>(\{.*?\})</pre>", browse(frame, tmp_path))[1])) == {
-        "width": 390,
-        "tables": 2,
-        "beyond": 0,
-        "untitled": 0,
-    }
+    found = json.loads(html.unescape(re.search(r"<pre>(\{.*?\})</pre>", browse(frame, tmp_path))[1]))
+    assert found.pop("width") <= 390  # less by a scroll bar
+    assert found == {"tables": 2, "beyond": 0, "untitled": 0}
 
 
 @pytest.mark.filterwarnings("ignore:Glyph .* missing")
