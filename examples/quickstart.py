@@ -60,7 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     seconds = time.monotonic() - started
 
     # 3. What it is worth, on images it never saw, from another source than those of training.
-    report = MetricsReport.from_estimator(classifier, test)
+    drawn = f"drawn lesions in the layout of {test.name}, scored with {weights}"
+    report = MetricsReport.from_estimator(classifier, test, name=drawn)
     for name in ("report.html", "report.json"):
         report.save(options.out / name)
     report.save_figures(options.out / "figures")

@@ -26,7 +26,7 @@ from melanoma_tl.images.streams import is_stream
 from melanoma_tl.images.symmetries import COUNTS
 from melanoma_tl.metrics.calibration import METHODS, Calibration, fit_calibration
 from melanoma_tl.metrics.estimators import classes_of, score_labelled
-from melanoma_tl.metrics.thresholds import OperatingPoint, choose_threshold
+from melanoma_tl.metrics.thresholds import OperatingPoint, check_rule, choose_threshold
 from melanoma_tl.metrics.validation import check_classes
 
 
@@ -313,18 +313,18 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
             If the classifier was trained with some of the images.
         """
         self._check_calibration_fits()
+        rule: dict[str, Any] = {
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "cost_ratio": cost_ratio,
+            "prevalence": prevalence,
+            "youden": youden,
+            "assurance": assurance,
+            "confidence": confidence,
+        }
+        check_rule(**rule)  # before images are scored
         truth, scores, images = self._score_for_tuning("Choose a threshold", X, y)
-        point = choose_threshold(
-            truth,
-            scores,
-            sensitivity=sensitivity,
-            specificity=specificity,
-            cost_ratio=cost_ratio,
-            prevalence=prevalence,
-            youden=youden,
-            assurance=assurance,
-            confidence=confidence,
-        )
+        point = choose_threshold(truth, scores, **rule)
         self._post = self._post.with_operating_point(point, self._settings_of("operating_point"), images)
         return self.operating_point_
 

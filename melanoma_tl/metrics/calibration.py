@@ -26,6 +26,7 @@ References
    classifier to new a priori probabilities", Neural Computation 14, 2002, equation 4.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +38,10 @@ from scipy.special import expit, logit
 from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, check_fields, checked, choice, real
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.metrics.few import FEW
 from melanoma_tl.metrics.validation import check_scored, check_scores
+
+logger = logging.getLogger(__name__)
 
 METHODS = ("sigmoid", "temperature")
 """Calibration methods, with the names of scikit-learn's ``CalibratedClassifierCV``."""
@@ -214,6 +218,13 @@ def fit_calibration(
     """
     truth, scores = check_scored(y_true, y_score)
     n_benign, n_melanoma = int((truth == 0).sum()), int(truth.sum())
+    if min(n_benign, n_melanoma) <= FEW:
+        logger.warning(
+            "calibrated on %d melanoma and %d benign images: with at most %d of a class the probabilities are uncertain",
+            n_melanoma,
+            n_benign,
+            FEW,
+        )
     if method == "temperature":
         given = Calibration(1.0, 0.0, from_prevalence, to_prevalence, method, n_benign, n_melanoma)
         return replace(given, slope=_fit_inverse_temperature(truth, _log_odds_inside(scores), from_prevalence))

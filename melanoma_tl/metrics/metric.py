@@ -106,6 +106,10 @@ class Metric:
     method: str
     few: bool = False
 
+    def __str__(self) -> str:
+        """Write the metric with its interval and n, such as "0.867 (0.803-0.912, n = 150)"."""
+        return _write(self, "")
+
     def to_dict(self) -> dict[str, float]:
         """Write the metric as plain Python objects.
 
@@ -137,8 +141,12 @@ def describe(metric: Metric, confidence: float) -> str:
     >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
     '0.867 (95 % CI 0.803-0.912, n = 150)'
     """
+    return _write(metric, f"{100 * confidence:g} % CI ")
+
+
+def _write(metric: Metric, of_interval: str) -> str:
     if np.isnan(metric.value):
         return f"undefined (n = {metric.n})"
     dash, mark = "-" if metric.low >= 0 else " to ", f", {MARK}" if metric.few else ""
-    interval = f"{100 * confidence:g} % CI {metric.low:.3f}{dash}{metric.high:.3f}"
+    interval = f"{of_interval}{metric.low:.3f}{dash}{metric.high:.3f}"
     return f"{metric.value:.3f} ({interval}, n = {metric.n}{mark})"

@@ -213,20 +213,17 @@ def choose_threshold(
     >>> round(point.threshold, 6), point.sensitivity.value, round(point.specificity.value, 3)
     (0.3, 1.0, 0.667)
     """
-    rules = {"sensitivity": sensitivity, "specificity": specificity, "cost_ratio": cost_ratio, "youden": youden or None}
-    given = [name for name, value in rules.items() if value is not None]
-    if len(given) != 1:
-        raise ParameterError(
-            "A threshold is chosen by exactly one rule: sensitivity=0.95, specificity=0.9, cost_ratio=20 or "
-            f"youden=True; got {' and '.join(given) or 'none'}"
-        )
-    check_fraction("confidence", confidence)
+    check_rule(
+        sensitivity=sensitivity,
+        specificity=specificity,
+        cost_ratio=cost_ratio,
+        youden=youden,
+        prevalence=prevalence,
+        assurance=assurance,
+        confidence=confidence,
+    )
     truth, scores = check_scored(y_true, y_score)
     curve = _Curve.of(ScoreCounts.of(truth, scores))
-    if assurance is not None and sensitivity is None and specificity is None:
-        raise ParameterError(
-            f"assurance goes with sensitivity or specificity, which it assures, got it with {given[0]}"
-        )
     surely = "" if assurance is None else f" with {100 * assurance:g} % confidence"
     if sensitivity is not None:
         target = _assured("sensitivity", sensitivity, assurance, int(curve.tp[-1]), "melanomas")
@@ -247,6 +244,53 @@ def choose_threshold(
     )
 
 
+def check_rule(
+    *,
+    sensitivity: float | None,
+    specificity: float | None,
+    cost_ratio: float | None,
+    youden: bool,
+    prevalence: float | None,
+    assurance: float | None,
+    confidence: float,
+) -> None:
+    """Check the parameters of `choose_threshold`, before any image is scored.
+
+    Parameters
+    ----------
+    sensitivity, specificity, cost_ratio, youden, prevalence, assurance, confidence
+        As for `choose_threshold`.
+
+    Raises
+    ------
+    ParameterError
+        If not exactly one rule is given, or a number is out of its range.
+    """
+    rules = {"sensitivity": sensitivity, "specificity": specificity, "cost_ratio": cost_ratio, "youden": youden or None}
+    given = [name for name, value in rules.items() if value is not None]
+    if len(given) != 1:
+        raise ParameterError(
+            "A threshold is chosen by exactly one rule: sensitivity=0.95, specificity=0.9, cost_ratio=20 or "
+            f"youden=True; got {' and '.join(given) or 'none'}"
+        )
+    check_fraction("confidence", confidence)
+    if assurance is not None and sensitivity is None and specificity is None:
+        raise ParameterError(
+            f"assurance goes with sensitivity or specificity, which it assures, got it with {given[0]}"
+        )
+    for name, target in (("sensitivity", sensitivity), ("specificity", specificity)):
+        if target is not None:
+            check_target(name, target)
+            if assurance is not None and target == 1:
+                raise ParameterError(f"No number of images assures a {name} of 1; ask for less, such as 0.95")
+    if assurance is not None:
+        check_fraction("assurance", assurance)
+    if cost_ratio is not None and (not isinstance(cost_ratio, int | float | np.number) or not 0 < cost_ratio < np.inf):
+        raise ParameterError(f"cost_ratio must be a number above 0, such as 20, got {cost_ratio!r}")
+    if prevalence is not None:
+        check_fraction("prevalence", prevalence)
+
+
 class _Curve(NamedTuple):
     """All operating points: entry k counts the images with one of the k highest distinct scores."""
 
@@ -264,7 +308,6 @@ class _Curve(NamedTuple):
         return slice(len(self.tp) - (self.scores[-1] == 0))
 
     def at_sensitivity(self, target: float) -> int:
-        check_target("sensitivity", target)
         reached = self.tp[self.reachable] / self.tp[-1]
         if reached[-1] < target:
             n_zero = int(self.tp[-1] - self.tp[-2])
@@ -276,7 +319,6 @@ class _Curve(NamedTuple):
         return _last(self.fp[self.reachable] == self.fp[(reached >= target).argmax()])
 
     def at_specificity(self, target: float) -> int:
-        check_target("specificity", target)
         tp, fp = self.tp[self.reachable], self.fp[self.reachable]
         allowed = (self.fp[-1] - fp) / self.fp[-1] >= target
         return int((tp == tp[allowed].max()).argmax())
@@ -286,9 +328,6 @@ class _Curve(NamedTuple):
         return _last(self.tp[self.reachable] * self.fp[-1] - self.fp[self.reachable] * self.tp[-1])
 
     def at_lowest_cost(self, ratio: float, prevalence: float) -> int:
-        check_fraction("prevalence", prevalence)
-        if not isinstance(ratio, int | float | np.number) or not 0 < ratio < float("inf"):
-            raise ParameterError(f"cost_ratio must be a number above 0, such as 20, got {ratio!r}")
         missed = 1 - self.tp[self.reachable] / self.tp[-1]
         alarms = self.fp[self.reachable] / self.fp[-1]
         cost = prevalence * ratio * missed + (1 - prevalence) * alarms
@@ -320,11 +359,8 @@ def check_target(name: str, target: float) -> None:
 
 def _assured(name: str, target: float, assurance: float | None, n: int, images: str) -> float:
     """Return the lowest share of n images whose Clopper-Pearson bound still reaches the target."""
-    check_target(name, target)
     if assurance is None:
         return target
-    if target == 1:
-        raise ParameterError(f"No number of images assures a {name} of 1; ask for less, such as 0.95")
     # The bound of k images reaches the target where k or more have, at the target, at most this probability.
     largest = (1 - assurance) * (1 + _ROUNDING)
     enough = binom.sf(np.arange(n), n, target) <= largest

@@ -48,6 +48,23 @@ def fitted(trained):
     trained._post = PostProcessing()
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({}, "exactly one rule"),
+        ({"sensitivity": 90}, "sensitivity must lie between 0 and 1"),
+        ({"sensitivity": 1, "assurance": 0.9}, "No number of images assures"),
+        ({"sensitivity": 0.9, "assurance": 2}, "assurance must lie between"),
+        ({"youden": True, "assurance": 0.9}, "assurance goes with"),
+        ({"cost_ratio": -1}, "cost_ratio must be a number above 0"),
+        ({"cost_ratio": 20, "prevalence": 2}, "prevalence must lie between"),
+    ],
+)
+def test_a_rule_is_checked_before_an_image_is_read(fitted, rule, message):
+    with pytest.raises(ParameterError, match=message):
+        fitted.tune_threshold(["no such image.jpg"] * 30, TRUTH, **rule)
+
+
 def test_the_same_images_are_scored_once(fitted, monkeypatch):
     scored = []
 

@@ -525,3 +525,16 @@ def test_scores_of_0_and_1_that_are_all_right_are_not_called_too_high():
     truth = np.repeat([0, 1], [200, 50])
     assert np.isnan(calibration_metrics(truth, truth.astype(float))["calibration_intercept"].value)
     assert "no probabilities" not in str(MetricsReport.from_scores(truth, truth.astype(float)))
+
+
+def test_few_images_of_a_class_are_pointed_out(caplog):
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], [200, 20])
+    scores = np.clip(rng.normal(0.3 + 0.2 * truth, 0.15), 0.01, 0.99)
+    fit_calibration(truth, scores)
+    assert [record.getMessage() for record in caplog.records] == [
+        "calibrated on 20 melanoma and 200 benign images: with at most 20 of a class the probabilities are uncertain"
+    ]
+    caplog.clear()
+    fit_calibration(np.r_[truth, 1], np.r_[scores, 0.6])
+    assert not caplog.records
