@@ -29,6 +29,7 @@ WORDS = {
     "_keras": "settings, copies",
     "distribution": "devices, processes",
     "labels": "what labels mean",
+    "corpora": "known contamination",
     "_escaping": "text in any format",
     "_parameters": "what is accepted",
     "_progress": "one bar",

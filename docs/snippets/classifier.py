@@ -29,9 +29,10 @@ clf.fit(train, validation_data=valid)
 
 clf.save("melanoma.keras")
 again = TransferClassifier.load("melanoma.keras")
-print(again.predict_proba(test)[:3])  # columns: benign, melanoma
+for benign, melanoma in again.predict_proba(test)[:3]:
+    print(f"benign {benign:.3f}, melanoma {melanoma:.3f}")
 
 report = MetricsReport.from_estimator(again, test)
 print(report)
-report.plot_history().figure_.savefig("history.png")
+report.plot_history().figure_.savefig("classifier.png")
 # --8<-- [end:example]

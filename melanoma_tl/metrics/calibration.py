@@ -220,7 +220,7 @@ def fit_calibration(
     n_benign, n_melanoma = int((truth == 0).sum()), int(truth.sum())
     if min(n_benign, n_melanoma) <= FEW:
         logger.warning(
-            "calibrated on %d melanoma and %d benign images: with at most %d of a class the probabilities are uncertain",
+            "calibrated on %d melanoma and %d benign images: with %d or fewer of a class, probabilities are uncertain",
             n_melanoma,
             n_benign,
             FEW,

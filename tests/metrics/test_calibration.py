@@ -533,7 +533,7 @@ def test_few_images_of_a_class_are_pointed_out(caplog):
     scores = np.clip(rng.normal(0.3 + 0.2 * truth, 0.15), 0.01, 0.99)
     fit_calibration(truth, scores)
     assert [record.getMessage() for record in caplog.records] == [
-        "calibrated on 20 melanoma and 200 benign images: with at most 20 of a class the probabilities are uncertain"
+        "calibrated on 20 melanoma and 200 benign images: with 20 or fewer of a class, probabilities are uncertain"
     ]
     caplog.clear()
     fit_calibration(np.r_[truth, 1], np.r_[scores, 0.6])

@@ -311,7 +311,7 @@ def test_a_comparison_can_be_read(capsys):
     assert "not corrected for the number of metrics" in text
     rows = text.split("\n\n")[1].splitlines()
     assert len({len(row) for row in rows}) == 1, "columns are aligned"
-    assert found._repr_html_().count("<tr>") == 1 + len(LABELS)
+    assert found._repr_html_().count("<tr ") == 1 + len(LABELS)
     table = [line for line in found.to_markdown().splitlines() if line.startswith("|")]
     assert len(table) == len(LABELS) + 2
     assert len({line.count("|") for line in table}) == 1

@@ -378,7 +378,7 @@ def test_what_cannot_be_extracted_is_said(scored, archive, tmp_path):
         ({"augmenter": Augmenter(horizontal_flip=True)}, "mixed images and endless views are new"),
         ({"mix": "mixup"}, "mixed images and endless views are new"),
         ({"trainable_from": "conv1"}, "trains all layers"),
-        ({"random_state": None}, "every fit draws other"),
+        ({"random_state": None}, "new in every fit cannot be stored"),
     ):
         with pytest.raises(ParameterError, match=reason):
             scale.extract(archive, frozen().set_params(**options), tmp_path / "out")
