@@ -29,7 +29,8 @@ clf.fit(train, validation_data=valid)
 
 clf.save("melanoma.keras")
 again = TransferClassifier.load("melanoma.keras")
-print(again.predict_proba(test)[:3])  # columns: benign, melanoma
+for benign, melanoma in again.predict_proba(test)[:3]:
+    print(f"benign {benign:.2f}, melanoma {melanoma:.2f}")
 
 report = MetricsReport.from_estimator(again, test)
 print(report)
