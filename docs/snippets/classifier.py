@@ -30,9 +30,9 @@ clf.fit(train, validation_data=valid)
 clf.save("melanoma.keras")
 again = TransferClassifier.load("melanoma.keras")
 for benign, melanoma in again.predict_proba(test)[:3]:
-    print(f"benign {benign:.3f}, melanoma {melanoma:.3f}")
+    print(f"benign {benign:.2f}, melanoma {melanoma:.2f}")
 
 report = MetricsReport.from_estimator(again, test)
 print(report)
-report.plot_history().figure_.savefig("classifier.png")
+report.plot_history().figure_.savefig("classifier.png", dpi=110)
 # --8<-- [end:example]

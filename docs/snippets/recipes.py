@@ -24,6 +24,6 @@ print(report)
 # --8<-- [end:example]
 
 # --8<-- [start:backbone]
-clf = TransferClassifier.from_recipe("fast", backbone="efficientnetb0")
-print(clf.head.feature_layers, clf.stages)
+other = TransferClassifier.from_recipe("fast", backbone="efficientnetb0")
+print(other.head.feature_layers, other.stages)
 # --8<-- [end:backbone]
