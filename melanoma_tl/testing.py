@@ -359,7 +359,8 @@ CONTRACT = (
     Clause(
         "feature map",
         "the builder returns keras.Model(keras.utils.get_source_inputs(input_tensor), features), where features have "
-        "the shape (n, height, width, channels); it accepts images of any size unless registered with image_sizes",
+        "the shape (n, height, width, channels); it accepts images of any size, unless image_sizes of its BackboneSpec "
+        "says otherwise",
         _check_feature_map,
     ),
     Clause(
