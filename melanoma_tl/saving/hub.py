@@ -397,4 +397,7 @@ def _explain(hub: Any, error: Exception, address: str, file_name: str, secrets: 
     said = " ".join(f"{type(cause).__name__}: {cause}".split())
     for secret in secrets:
         said = said.replace(secret, "(token)")
-    return f"the transfer failed, and nothing of it was kept ({visible(shorten(said, _MOST_SAID))})"
+    said = visible(shorten(said, _MOST_SAID))
+    if status or type(cause) in (ValueError, errors.HFValidationError):
+        return f"it was refused ({said})"
+    return f"the transfer failed ({said}): nothing of it was kept; check the connection, and try again"
