@@ -27,6 +27,9 @@ ADDRESS = matching(rf"hf://{_REPOSITORY}(@\w[\w./-]*)?", "an address, such as 'h
 
 SHA256 = matching("[0-9a-fA-F]{64}", "a SHA-256, 64 hexadecimal digits")
 
+ORIGIN = "downloaded_from"
+"""Under which key the provenance of a classifier holds its `Origin`."""
+
 _MOST_SAID = 300
 """Letters of another library's message within ours."""
 
