@@ -23,8 +23,9 @@ class Hub:
     public : set of str
         Repositories that are read without a token.
     faults : dict
-        "status", "code" and "message" of the answer to every request for a file; "tamper", bytes to change; "cut",
-        after how many bytes the connection is closed, and "cuts", how often.
+        "status", "code" and "message" of the answer to every request for a file; "tamper", a function that changes its
+        bytes; "cut", after how many bytes the connection is closed, and "cuts", how often; "push", the status of the
+        answer to whoever writes, and "license", what is said against the licence in a card.
     asked : list of tuple
         Method, path and token of each request.
     """
@@ -160,6 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
         if found and found[2] == "commit":
             return self.take_commit(found[1], found[3])
         asked = json.loads(self.body or b"{}")
+        if "push" in self.hub.faults:
+            return self.answer(self.hub.faults["push"])
+        if path == "/api/validate-yaml" and "license" in self.hub.faults:
+            return self.answer(400, {"errors": [{"message": self.hub.faults["license"]}], "warnings": []})
         if path == "/api/validate-yaml":
             return self.answer(200, {"errors": [], "warnings": []})
         if path == "/api/repos/create":

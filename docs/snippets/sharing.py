@@ -3,7 +3,7 @@
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets import write_isbi
 
-write_isbi("data/isbi", n_train=40, n_validation=10, n_test=20, size=48)
+write_isbi("data/isbi", n_train=20, n_validation=10, n_test=10, size=48)
 train = ISBIDataset.from_challenge("data/isbi", year=2016, split="train")
 test = ISBIDataset.from_challenge("data/isbi", year=2017, split="test")
 

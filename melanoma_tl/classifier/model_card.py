@@ -9,11 +9,10 @@ import numpy as np
 from melanoma_tl._escaping import in_markdown
 from melanoma_tl._parameters import NONE, check, instance
 from melanoma_tl._tables import markdown_table
-from melanoma_tl.classifier.sharing import ORIGIN
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.report import NOTICE, MetricsReport, MulticlassReport
 from melanoma_tl.report.text import one_line
-from melanoma_tl.saving.hub import Result, write_metadata
+from melanoma_tl.saving.hub import ORIGIN, Result, write_metadata
 
 Report = MetricsReport | MulticlassReport
 
@@ -46,7 +45,7 @@ scores = classifier.predict_proba(paths_of_images)
 ```
 
 The SHA-256 is that of `{file_name}`. It pins this model: when a later commit replaces it, the later one is refused.
-Then add the commit of this card to the address, `hf://{repository}@COMMIT`.
+Then add the commit of this card to the address, `hf://{repository}@COMMIT`.\
 """
 
 

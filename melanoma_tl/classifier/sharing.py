@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from melanoma_tl._atomic import scratch
 from melanoma_tl._parameters import FLAG, NONE, TEXT, VERBOSE, checked
 from melanoma_tl.errors import ModelFileError
-from melanoma_tl.saving.hub import REPOSITORY, check_token, download, upload
+from melanoma_tl.saving.hub import ORIGIN, REPOSITORY, check_token, download, upload
 
 if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport, MulticlassReport
 
 logger = logging.getLogger(__name__)
-
-ORIGIN = "downloaded_from"
-"""Key of the provenance of a classifier that was read from the Hub."""
 
 
 class Shareable(ABC):

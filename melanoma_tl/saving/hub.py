@@ -27,6 +27,9 @@ ADDRESS = matching(rf"hf://{_REPOSITORY}(@\w[\w./-]*)?", "an address, such as 'h
 
 SHA256 = matching("[0-9a-fA-F]{64}", "a SHA-256, 64 hexadecimal digits")
 
+ORIGIN = "downloaded_from"
+"""Under which key the provenance of a classifier holds its `Origin`."""
+
 _MOST_SAID = 300
 """Letters of another library's message within ours."""
 
@@ -397,4 +400,7 @@ def _explain(hub: Any, error: Exception, address: str, file_name: str, secrets: 
     said = " ".join(f"{type(cause).__name__}: {cause}".split())
     for secret in secrets:
         said = said.replace(secret, "(token)")
-    return f"the transfer failed, and nothing of it was kept ({visible(shorten(said, _MOST_SAID))})"
+    said = visible(shorten(said, _MOST_SAID))
+    if status or type(cause) in (ValueError, errors.HFValidationError):
+        return f"it was refused ({said})"
+    return f"the transfer failed ({said}): nothing of it was kept; check the connection, and try again"

@@ -170,7 +170,7 @@ def test_what_was_fetched_needs_no_connection(hub, model, tmp_path):
         ({"status": 404}, r"no such repository, or it is private \(404\)"),
         ({"status": 429}, "answered 429: try again later"),
         ({"status": 500}, "answered 500: try again later"),
-        ({"status": 400, "message": f"a bad token: {TOKEN}"}, r"the transfer failed.*\(token\)"),
+        ({"status": 400, "message": f"a bad token: {TOKEN}"}, r"it was refused \(.*\(token\)"),
     ],
     ids=str,
 )
@@ -209,7 +209,7 @@ def test_a_transfer_that_breaks_off_goes_on(hub, model, tmp_path, no_waiting):
 def test_half_a_file_is_never_taken_for_whole(hub, model, tmp_path, no_waiting):
     hub.add("user/tiny", model_keras=model)
     hub.faults |= {"cut": 0, "cuts": 99}
-    with pytest.raises(DownloadError, match="the transfer failed, and nothing of it was kept"):
+    with pytest.raises(DownloadError, match=r"the transfer failed .*: nothing of it was kept; check the connection"):
         download("hf://user/tiny", "model.keras", token=TOKEN, verbose=0)
     assert not in_cache(tmp_path)
 
@@ -340,6 +340,24 @@ def test_who_may_not_write_is_told(hub, fitted, no_waiting):
         with pytest.raises(UploadError, match=r"^hf://user/tiny: .*\(401\): check the name, or log in"):
             fitted.push_to_hub("user/tiny", token=token)
     assert not hub.commits
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"push": 500}, "the server answered 500: try again later"),
+        ({"push": 403}, r"the server refuses \(403\)"),
+        ({"push": 409}, r"it was refused \(.*409"),
+        ({"license": '"license" must be one of [mit, ...]'}, 'it was refused .*"license" must be one of'),
+    ],
+    ids=str,
+)
+def test_a_push_that_fails_is_said_in_one_line(hub, fitted, faults, said, no_waiting):
+    hub.faults |= faults
+    with pytest.raises(UploadError, match=f"^hf://user/tiny: {said}") as raised:
+        fitted.push_to_hub("user/tiny", token=TOKEN, license="mine")
+    assert "\n" not in str(raised.value)
+    assert len(hub.commits.get("user/tiny", ())) <= 1, "at most that of the new repository"
 
 
 def test_a_report_of_another_model_is_refused(hub, fitted, images, labels):
