@@ -24,6 +24,7 @@ from .backbones import register_encoder as register_encoder
 from .balancing import Balancer as Balancer
 from .classifier import Ensemble as Ensemble
 from .classifier import TransferClassifier as TransferClassifier
+from .classifier import compare_backbones as compare_backbones
 from .classifier import cross_validate as cross_validate
 from .datasets.isbi import ISBIDataset as ISBIDataset
 from .network import PooledHead as PooledHead

@@ -2,7 +2,7 @@
 
 from melanoma_tl.datasets import write_isbi
 
-write_isbi("data", n_train=24, n_validation=8, n_test=8, size=48)
+write_isbi("data", n_train=60, n_validation=8, n_test=8, size=48)
 
 # --8<-- [start:example]
 from melanoma_tl import (
@@ -27,3 +27,15 @@ print(report)
 other = TransferClassifier.from_recipe("fast", backbone="efficientnetb0")
 print(other.head.feature_layers, other.stages)
 # --8<-- [end:backbone]
+
+# --8<-- [start:penalty]
+clf = TransferClassifier.from_recipe(
+    "fast",
+    stages__0__C="auto",
+    input_size=(96, 96),
+)
+clf.fit(train)
+print(clf.penalty_path_)
+print(clf.penalty_path_.to_frame())
+clf.penalty_path_.plot().figure_.savefig("penalty.png")
+# --8<-- [end:penalty]

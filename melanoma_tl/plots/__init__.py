@@ -5,6 +5,7 @@ of yours or on a figure of its own. `from_predictions` and `from_estimator` comp
 and draw at once. Sheets of photographs fill a whole figure, and are one.
 """
 
+from melanoma_tl.plots.backbones import BackbonesDisplay
 from melanoma_tl.plots.decision_curves import (
     DecisionCurveDisplay,
     GainCurveDisplay,
@@ -21,6 +22,7 @@ __all__ = [
     "GREEN",
     "GREY",
     "ORANGE",
+    "BackbonesDisplay",
     "DecisionCurveDisplay",
     "ForestDisplay",
     "GainCurveDisplay",
