@@ -26,9 +26,9 @@ backbones = [
     )
     for name in names
 ]
-comparison = compare_backbones(backbones, train, folds=3)
-print(comparison)
-BackbonesDisplay(comparison).plot().figure_.savefig("backbones.png")
+compared = compare_backbones(backbones, train, folds=3)
+print(compared)
+BackbonesDisplay(compared).plot().figure_.savefig("backbones.png")
 # --8<-- [end:backbones]
 
 # --8<-- [start:compare]

@@ -90,8 +90,8 @@ def check_explaining(names):
 
 
 def check_choosing(names):
-    assert {*names["auc"]} == {"mobilenetv3small", "mobilenetv2"}
-    assert all(auc.n == 60 for auc in names["auc"].values())
+    assert {*names["compared"].to_frame().index} == {"mobilenetv3small", "mobilenetv2"}
+    assert Path("backbones.png").stat().st_size > 5_000
     assert "auc" in names["comparison"].differences
     assert Path("new.html").is_file()
 
@@ -254,7 +254,8 @@ def check_tables(names):
 
 def check_recipes(names):
     assert names["report"].provenance["model"]["recipe"] == "fast with input_size changed"
-    assert names["clf"].head.feature_layers == "stages"
+    assert names["other"].head.feature_layers == "stages"
+    assert names["clf"].penalty_path_ is not None
 
 
 def check_training(names):
