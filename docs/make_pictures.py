@@ -16,7 +16,7 @@ from real_pictures import draw_history, draw_judging, draw_learning_rates, score
 DOCS = Path(__file__).resolve().parent
 EXAMPLES = ("augmenter", "balancer", "dataset", "leaks", "selection")
 REAL = {"classifier": draw_history, "judging": draw_judging, "training": draw_learning_rates}
-SHEETS = ("examples", "explanations")  # of many images: 128 colours keep them below 100 kB
+SHEETS = ("examples",)  # of many photographs: 64 colours keep it below 100 kB
 SCRIPTS = {name: DOCS / "snippets" / f"{name}.py" for name in (*EXAMPLES, "gallery")} | {
     "architecture": DOCS / "architecture_picture.py"
 }
@@ -31,7 +31,7 @@ def main() -> None:
                 score_2016(Path("scores.csv"))
                 runpy.run_path(str(SCRIPTS[name]))
                 for picture in sorted(Path().glob("*.png")):
-                    keep(picture, f"gallery_{picture.stem}", colours=128 if picture.stem in SHEETS else 256)
+                    keep(picture, f"gallery_{picture.stem}", colours=64 if picture.stem in SHEETS else 256)
             elif name in REAL:
                 REAL[name](Path(f"{name}.png"))
                 keep(Path(f"{name}.png"), name)

@@ -4,14 +4,17 @@ They need the folder of the ISBI images in MELANOMA_TL_DATA, and take minutes on
 the examples beside them take seconds on drawn lesions.
 """
 
+import json
 import os
 from pathlib import Path
 
 import pandas as pd
 
-from melanoma_tl import Balancer, ISBIDataset, MetricsReport, TransferClassifier
+from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
 from melanoma_tl.plots import HistoryDisplay
 from melanoma_tl.plots.style import new_axes
+
+COURSE = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "reproduction" / "course.json"
 
 
 def read_real(year: int, split: str) -> ISBIDataset:
@@ -48,17 +51,11 @@ def plot_judging(report: MetricsReport, picture: Path) -> None:
 
 
 def draw_history(picture: Path) -> None:
-    """Draw the training of the example of TransferClassifier, at 64 pixels and from ImageNet weights."""
-    clf = TransferClassifier(
-        "vgg19",
-        input_size=(64, 64),
-        trainable_from="block5_conv1",
-        balancer=Balancer(),
-        epochs=8,
-        random_state=0,
-    )
-    clf.fit(read_real(2016, "train"), validation_data=read_real(2016, "test"))
-    HistoryDisplay(clf.history_).plot().figure_.savefig(picture, dpi=90)
+    """Draw the first epochs of the published training, as `benchmarks/reproduction.py` keeps its course."""
+    course = json.loads(COURSE.read_text(encoding="utf-8"))
+    epochs = [after["training"] for number, after in enumerate(course, 1) if after["epoch"] == number]
+    history = {key: [after[key] for after in epochs] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    HistoryDisplay(history).plot().figure_.savefig(picture, dpi=90)
 
 
 def draw_learning_rates(picture: Path) -> None:

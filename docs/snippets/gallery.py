@@ -71,7 +71,7 @@ test = ISBIDataset.from_challenge("data", year=2017, split="test")
 clf = TransferClassifier.from_recipe("fast", input_size=(96, 96))
 clf.fit(train)
 
-melanomas = test[np.flatnonzero(test.labels == 1)[:3]]
+melanomas = test[np.flatnonzero(test.labels == 1)[:2]]
 explain(clf, melanomas).plot().savefig("explanations.png")
 # --8<-- [end:explain]
 
@@ -105,10 +105,12 @@ forest.figure_.savefig("sites.png")
 from melanoma_tl import MulticlassReport
 
 classes = ["melanoma", "naevus", "seborrheic keratosis"]
-truth = rng.choice(3, 600, p=[0.2, 0.65, 0.15])
-odds = rng.normal(1.6 * np.eye(3)[truth], 1)
+of = rng.choice(3, 600, p=[0.2, 0.65, 0.15])
+odds = rng.normal(1.6 * np.eye(3)[of], 1)
 likely = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
-several = MulticlassReport.from_scores(truth, likely, classes=classes)
+several = MulticlassReport.from_scores(
+    np.array(classes)[of], likely, classes=classes
+)
 several.plot_roc().figure_.savefig("diagnoses_roc.png")
 several.plot_confusion_matrix().figure_.savefig("diagnoses_matrix.png")
 several.plot_classes().figure_.savefig("diagnoses_classes.png")

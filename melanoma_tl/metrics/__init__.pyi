@@ -47,10 +47,10 @@ from .intervals import delong as delong
 from .intervals import wilson_interval as wilson_interval
 from .margins import MARGIN_METRICS as MARGIN_METRICS
 from .margins import MarginTest as MarginTest
+from .metric import INTERVAL_METHODS as INTERVAL_METHODS
 from .metric import LABELS as LABELS
 from .metric import OF_PREVALENCE as OF_PREVALENCE
 from .metric import UNBOUNDED as UNBOUNDED
-from .metric import INTERVAL_METHODS as INTERVAL_METHODS
 from .metric import Metric as Metric
 from .multiclass import AVERAGED as AVERAGED
 from .multiclass import NO_CLASS as NO_CLASS

@@ -37,7 +37,7 @@ _LEGEND_TOP, _ROOM = 0.45, 0.35  # shares of the axes: height of a legend below,
 _HIGH = 0.7  # an average precision whose curve fills the upper right corner
 _ABOVE = 0.03  # a curve so far above the diagonal runs where the legend else stands
 _FEW_CALLED = 10  # one image more or less then moves the precision by a tenth
-_DASHES = ("-", "--", ":")  # for more curves than there are colours
+_DASHES = ("-", "--", "-.", ":")  # so that curves are told apart in grey, and where they outnumber the colours
 
 
 def draw_roc(
@@ -194,7 +194,7 @@ def draw_roc_curves(
         name=list(curves),
     )
     looks = [
-        {"color": OKABE_ITO[place % len(OKABE_ITO)], "linestyle": _DASHES[place // len(OKABE_ITO) % len(_DASHES)]}
+        {"color": OKABE_ITO[place % len(OKABE_ITO)], "linestyle": _DASHES[place % len(_DASHES)], "alpha": 1}
         for place in range(len(curves))
     ]
     display.plot(ax=ax, curve_kwargs=looks, plot_chance_level=True, chance_level_kw={"color": GREY, "linewidth": 1})

@@ -549,7 +549,7 @@ class MulticlassReport(Report):
         for ax, (name, report) in zip(grid, self.against_rest.items(), strict=False):
             getattr(report, f"plot_{plot}")(ax=ax)
             ax.set_title(
-                f"{in_figure(name, SHORT)} against the rest: {ax.get_title()}", fontsize=ax.title.get_fontsize()
+                f"{in_figure(name, SHORT)} against the rest\n{ax.get_title()}", fontsize=ax.title.get_fontsize()
             )
         for ax in grid[len(self.classes) :]:
             ax.set_axis_off()

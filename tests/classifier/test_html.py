@@ -15,7 +15,7 @@ HOSTILE = {
     "script": "<script>alert(1)</script>",
     "attribute": "\" onmouseover='alert(1)' x=\"",
     "direction": "\u202egnp.exe\u2066 \u200f",
-    "long": "W" * 300,
+    "long": "melanoma" * 38,
     "emoji": "\U0001fa7a \U0001f469\U0001f3fd\u200d\u2695\ufe0f \u05de\u05dc\u05e0\u05d5\u05de\u05d4",
     "line break": "line\nbreak\r\nand\ttab",
 }
