@@ -21,11 +21,15 @@ def found(dataset):
     return compare_backbones(given, dataset, folds=3, random_state=7, verbose=0)
 
 
+def numbers(of):
+    return {name: metric.to_dict() for name, metric in of.metrics.items()}
+
+
 def test_each_backbone_is_cross_validated_on_the_same_folds(found, dataset):
     ensemble = cross_validate(make(head__pooling="max"), dataset, folds=3, random_state=7, verbose=0)
     _, mean, largest = found.results
     alone = ensemble.out_of_fold_report()
-    assert largest.metrics == alone.metrics
+    np.testing.assert_equal(numbers(largest), numbers(alone))
     assert largest.differences["auc"] == alone.compare(mean.report).differences["auc"]
     assert mean.differences == {}
     assert mean.feature_bytes == largest.feature_bytes == 24 * 8 * 4
@@ -41,8 +45,8 @@ def test_a_backbone_that_fails_is_a_row_with_its_reason(found):
     assert "broken failed: ParameterError: the backbone" in told
     assert "Differences are of the AUC to mean" in told
     assert "24 images, 12 melanoma, out of fold: the same 3 folds for each (seed 7)" in told
-    assert "<table>" in found._repr_html_()
-    assert repr(found).startswith("BackboneComparison(3 backbones on drawn, AUC: mean 0.")
+    assert found._repr_html_().count("<table") == 1
+    assert repr(found).startswith("BackboneComparison(3 backbones on drawn, AUC: mean ")
 
 
 def test_the_table_has_a_row_for_each(found):
@@ -89,7 +93,7 @@ def test_where_all_fail_the_error_is_raised(dataset):
 def test_progress_is_one_line(dataset):
     with terminal() as shown:
         compare_backbones({"one": make(verbose=1), "two": make(head__pooling="max")}, dataset, folds=2)
-    lines = [line.split("\r")[-1] for line in shown[0].split("\n") if line.strip()]
+    lines = [line.strip("\r").split("\r")[-1] for line in shown[0].split("\n") if line.strip()]
     assert len(lines) == 1
     assert lines[0].startswith("Compare backbones: 2 backbones")
 
