@@ -78,7 +78,7 @@ class ImageTable:
         metadata: pd.DataFrame | None = None,
     ) -> None:
         check({"name": name, "skipped": skipped}, _DESCRIPTION)
-        ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata)
+        ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata, name=name)
         self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
         self._name, self._skipped = name, tuple(skipped)
         self._history: tuple[Step, ...] = (Step(f"read {name}", len(ids) + len(self._skipped), len(ids)),)

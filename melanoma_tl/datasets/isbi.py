@@ -85,7 +85,8 @@ class ISBIDataset(ImageTable):
     skipped : tuple of SkippedRow, default=()
         Rows that were left out of the table, each with id, path and reason.
     metadata : pandas.DataFrame of n_images rows, optional
-        Further information on each image, in columns named as in `metadata`.
+        Further information on each image, in columns named as in `metadata`. Ids of patients and lesions that differ in
+        case, blanks or Unicode form alone are taken for one and get the first spelling, with a warning.
 
     Attributes
     ----------
@@ -591,13 +592,14 @@ class ISBIDataset(ImageTable):
         by : str or iterable of str, optional
             What to compare; everything that both datasets have by default.
 
-            - "id": ids, ignoring case and the ending ``_downsampled`` of ISIC
+            - "id": ids, ignoring case, blanks, Unicode form and the ending ``_downsampled`` of ISIC
               2019. Equal ids of images that look different do not count.
             - "bytes": SHA-256 of the files.
             - "near-duplicate": perceptual hashes that differ in at most 8 of 64 and 40 of
               256 bits: the same photograph in another size, compression or colour. Cropped
               photographs are seldom found, flipped ones never.
-            - "lesion", "patient": ``lesion_id`` and ``patient_id`` of `metadata`.
+            - "lesion", "patient": ``lesion_id`` and ``patient_id`` of `metadata`, ignoring case, blanks and
+              Unicode form.
         verbose : int, default=1
             0 shows no progress bar.
 

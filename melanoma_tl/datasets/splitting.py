@@ -16,6 +16,7 @@ from melanoma_tl.datasets.cells import read_id
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, IdentifiedImages, number_values
+from melanoma_tl.labels.ids import as_first_written
 
 _FINEST_SHARE = 20  # a stratified share is a number of folds out of at most so many
 
@@ -112,7 +113,8 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
     Parameters
     ----------
     groups : array-like of shape (n_images,)
-        Equal values for what belongs together; missing ones, negative numbers and dashes stand alone.
+        Equal values for what belongs together, whatever their case and blanks; missing ones, negative numbers and
+        dashes stand alone.
     n_images : int
         How many there should be.
 
@@ -131,7 +133,7 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
         raise DatasetError(
             f"groups must have one entry an image ({n_images}), got {len(values)} of the shape {values.shape}"
         )
-    return number_values(map(read_id, values))
+    return number_values(as_first_written(map(read_id, values), name="groups", what="group"))
 
 
 def divide_into_folds(

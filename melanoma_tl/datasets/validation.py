@@ -13,12 +13,13 @@ from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
 from melanoma_tl.labels.classes import as_labels
+from melanoma_tl.labels.ids import as_first_written
 
 _N_SHOWN = 5
 
 
 def check_parts(
-    image_ids: Any, paths: Any, labels: Any, metadata: pd.DataFrame | None
+    image_ids: Any, paths: Any, labels: Any, metadata: pd.DataFrame | None, *, name: str
 ) -> tuple[NDArray[np.str_], NDArray[np.str_] | None, NDArray[np.int64], pd.DataFrame]:
     """Check what a dataset is made of, and give it its types.
 
@@ -28,6 +29,8 @@ def check_parts(
         As `ISBIDataset`.
     metadata : pandas.DataFrame, optional
         As `ISBIDataset`.
+    name : str
+        Name of the dataset, for messages.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def check_parts(
     for array in (ids, files, classes):
         if array is not None:
             array.flags.writeable = False
-    return ids, files, classes, _check_facts(metadata, len(ids))
+    return ids, files, classes, _check_facts(metadata, len(ids), name)
 
 
 def find_repeated(ids: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -104,7 +107,7 @@ def _check_labels(labels: Any) -> NDArray[np.int64]:
     return classes.astype(np.int64)
 
 
-def _check_facts(metadata: pd.DataFrame | None, n_images: int) -> pd.DataFrame:
+def _check_facts(metadata: pd.DataFrame | None, n_images: int, name: str) -> pd.DataFrame:
     if metadata is None:
         return pd.DataFrame(index=range(n_images))
     if not isinstance(metadata, pd.DataFrame):
@@ -118,8 +121,10 @@ def _check_facts(metadata: pd.DataFrame | None, n_images: int) -> pd.DataFrame:
             f"metadata must have columns of distinct names, none of them {', '.join(OWN_COLUMNS)}: got {_show(wrong)}"
         )
     facts = metadata.reset_index(drop=True)
-    for column in set(GROUPS) & set(facts.columns):
-        facts[column] = pd.Series([read_id(cell) for cell in facts[column]], dtype=object)
+    for column in GROUPS:
+        if column in facts:
+            ids = as_first_written(map(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
+            facts[column] = pd.Series(ids, dtype=object)
     return facts
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import time
-import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from melanoma_tl.images.decoding import (
 from melanoma_tl.images.hdf5 import split_member
 from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.pixels import as_stored, read_orientation
+from melanoma_tl.labels.ids import fold_id
 
 logger = logging.getLogger(__name__)
 
@@ -409,7 +409,7 @@ class Fingerprints:
 
 
 def number_values(values: Iterable[Any]) -> NDArray[np.uint64]:
-    """Hash values to integers, the same in every process.
+    """Hash ids to integers, the same in every process and for every spelling of an id.
 
     Parameters
     ----------
@@ -419,10 +419,10 @@ def number_values(values: Iterable[Any]) -> NDArray[np.uint64]:
     Returns
     -------
     ndarray of shape (n,) and dtype uint64
-        The first 64 bits of the SHA-256 of each.
+        The first 64 bits of the SHA-256 of each, as `melanoma_tl.labels.ids.fold_id` writes it.
     """
     digests = (
-        bytes(8) if pd.isna(value) else hashlib.sha256(str(value).encode(errors="surrogatepass")).digest()[:8]
+        bytes(8) if pd.isna(value) else hashlib.sha256(fold_id(str(value)).encode(errors="surrogatepass")).digest()[:8]
         for value in values
     )
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
@@ -441,14 +441,14 @@ def normalise_id(image_id: str) -> str:
     Returns
     -------
     str
-        The id in lower case, in Unicode's composed form (NFC), without that suffix.
+        As `melanoma_tl.labels.ids.fold_id` writes it, without that suffix.
 
     Examples
     --------
     >>> normalise_id("ISIC_0000013_downsampled")
     'isic_0000013'
     """
-    return unicodedata.normalize("NFC", image_id).casefold().removesuffix("_downsampled")
+    return fold_id(image_id).removesuffix("_downsampled")
 
 
 class IdentifiedImages(NamedTuple):

@@ -42,6 +42,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels.ids import fold_id
 from melanoma_tl.metrics.validation import check_lengths
 
 # Cells (resamples x distinct scores) in memory at once: limits the bootstrap to some 100 MB for any number of images.
@@ -450,14 +451,15 @@ def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:
     Parameters
     ----------
     values : Series of length n
-        Values of any kind.
+        Values of any kind; of texts, case, blanks and Unicode form do not count.
 
     Returns
     -------
     ndarray of int64 of shape (n,)
         Consecutive numbers from 0.
     """
-    codes = pd.factorize(values)[0].astype(np.int64)
+    folded = values.map(lambda value: fold_id(value) if isinstance(value, str) else value)
+    codes = pd.factorize(folded)[0].astype(np.int64)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
     return codes

@@ -33,6 +33,16 @@ def versions(tmp_path_factory):
     )
 
 
+def test_patients_and_lesions_are_compared_without_case_blanks_and_unicode_form():
+    one = table(["a", "b", "c"], name="one", patient=["P030", "P031", "P032"], lesion=["M\u00fc1", "L2", "L3"])
+    other = table(["x", "y"], name="other", patient=["p030", "P 033"], lesion=["L9", "MU\u03081"])
+    shared = one.overlap(other)
+    assert shared.counts == {"id": 0, "lesion": 1, "patient": 1}
+    assert shared.image_ids == ("a",)
+    both = one + other
+    assert both.metadata["patient_id"].tolist() == ["P030", "P031", "P032", "P030", "P 033"]
+
+
 def test_ids_are_compared_without_case_and_ending():
     one = table(["ISIC_0000001", "ISIC_0000002", "x"], name="one")
     other = table(["isic_0000002_downsampled", "X"], name="other")

@@ -81,6 +81,32 @@ def test_groups_that_are_missing_stand_alone():
     assert sorted(map(len, (train, test))) == [5, 15]  # one patient of ten images, and ten of one
 
 
+SPELLINGS = ("P{}", "p{}", "P {}", "p{}\u00a0")
+
+
+@pytest.mark.parametrize("column", ["patient_id", "lesion_id"])
+def test_spellings_of_one_id_stay_on_one_side(column, caplog):
+    written = [spelling.format(n) for n in range(100, 120) for spelling in SPELLINGS]
+    dataset = make([0, 1] * 40, **{column: written})
+    assert f"made: 20 {column[:-3]} ids are written in several ways" in caplog.text
+    caplog.clear()
+    parts = [*dataset.folds(4, random_state=0), dataset.split(0.3, random_state=0)]
+    for part, other in parts:
+        assert set(part.metadata[column]).isdisjoint(other.metadata[column])
+        assert not part.overlap(other)
+    assert not caplog.messages  # said once, where it was read
+    assert dataset.metadata[column].nunique() == 20
+
+
+def test_spellings_of_ones_own_groups_are_one(caplog):
+    dataset = make([0, 1] * 40)
+    groups = np.array([spelling.format(n) for n in range(100, 120) for spelling in SPELLINGS])
+    train, test = dataset.split(0.3, groups=groups, random_state=0)
+    patient_of = dict(zip(dataset.image_ids, np.repeat(range(20), 4), strict=True))
+    assert {patient_of[image] for image in train.image_ids}.isdisjoint(patient_of[image] for image in test.image_ids)
+    assert "groups: 20 group ids are written in several ways" in caplog.text
+
+
 def test_copies_and_near_duplicates_stay_together(tmp_path):
     files, labels = [], []
     for seed in range(12):
