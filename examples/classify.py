@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     scores = classifier.predict_proba(files)[:, melanoma]
     for file, score in zip(files, scores, strict=True):
         if not np.isnan(score):
-            print(f"{score:.4f}  {'melanoma' if score > threshold else 'benign':8}  {file}")
+            name = classifier.class_names_[melanoma if score > threshold else 1 - melanoma]
+            print(f"{score:.4f}  {name:8}  {file}")
     return int(np.isnan(scores).any())
 
 

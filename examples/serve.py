@@ -12,9 +12,12 @@ import argparse
 import asyncio
 import hashlib
 import io
+import socket
 import sys
+import warnings
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,9 @@ from melanoma_tl.images import ImageFile
 from melanoma_tl.saving import ExportedClassifier
 
 NOTICE = "For research. Not a medical device: do not diagnose with it."
+
+SUFFIXES = (".keras", ".onnx", ".tflite")
+BODY = "send the file's bytes as the body: curl --data-binary @a.jpg"
 
 _DRAINED = 4
 """How many times the limit of bytes are read and thrown away, so that the client reads why it is refused."""
@@ -57,12 +63,17 @@ class Service:
         self._score(_grey_image(), "first image")
         self.ready = True
 
+    def __str__(self) -> str:
+        file, digest = self.identity["file"], self.identity["sha256"]
+        names = ", ".join(self._classifier.class_names_)
+        return f"{file} (SHA-256 {digest[:12]}…): {names}; threshold {self.threshold:g}"
+
     def describe(self) -> dict[str, Any]:
         """Tell what is served."""
         return {
             "model": self.identity,
-            "classes": self._classifier.classes_.tolist(),
-            "melanoma": self._classifier.pos_label_,
+            "classes": self._classifier.class_names_,
+            "melanoma": self._classifier.class_names_[self._column],
             "threshold": self.threshold,
             "melanoma_tl": version("melanoma_tl"),
             **facts(self._classifier),
@@ -90,11 +101,11 @@ class Service:
             If it cannot be scored.
         """
         score = await asyncio.get_running_loop().run_in_executor(self._worker, self._score, content, name)
-        classes, melanoma = self._classifier.classes_.tolist(), score > self.threshold
+        column = self._column if score > self.threshold else 1 - self._column
         return {
             "score": score,
             "threshold": self.threshold,
-            "class": classes[self._column] if melanoma else classes[1 - self._column],
+            "class": self._classifier.class_names_[column],
             "model": self.identity,
             "notice": NOTICE,
         }
@@ -105,6 +116,8 @@ class Service:
 
 def open_model(path: Path) -> Any:
     """Open a model of any of the formats, by its suffix."""
+    if path.suffix not in SUFFIXES:
+        raise MelanomaTLError(f"{path}: expected a model that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if path.suffix != ".keras":
         return ExportedClassifier(path)
     from melanoma_tl import TransferClassifier  # loads TensorFlow, which the others do without
@@ -163,6 +176,18 @@ def too_many_bytes(limit: int) -> str:
     return f"more than the {limit:,} bytes that are taken"
 
 
+def told(error: ImageError) -> str:
+    """Say why an image is not scored: without the name that the server gave it, and without advice to the server."""
+    if "MAX_IMAGE_PIXELS" in error.reason:
+        return f"more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are taken: send it smaller"
+    return error.reason
+
+
+def media_type(request: Any) -> str:
+    """Return what a request says that its body is, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     """Return the web application.
 
@@ -179,9 +204,13 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     from fastapi.responses import JSONResponse
     from starlette.formparsers import MultiPartException, MultiPartParser
 
-    app = FastAPI(title="melanoma_tl", description=NOTICE, version=version("melanoma_tl"))
+    # FastAPI's own pages load scripts from another server.
+    app = FastAPI(
+        title="melanoma_tl", description=NOTICE, version=version("melanoma_tl"), docs_url=None, redoc_url=None
+    )
 
     @app.get("/health")
+    @app.head("/health", include_in_schema=False)
     async def health() -> JSONResponse:
         return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
 
@@ -192,17 +221,22 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
 
     @app.post("/score", openapi_extra={"requestBody": {"content": {"image/*": {}}}})
     async def score(request: Request) -> dict[str, Any]:
+        kind = media_type(request)
+        if kind == "application/json" or kind.startswith("multipart/"):
+            raise HTTPException(415, f"got {kind}, expected an image: {BODY}")
         try:
             content = b"".join([chunk async for chunk in limited(request.stream(), max_bytes)])
             return await service.answer(content, "image")
         except ImageError as error:
-            raise HTTPException(422, error.reason) from None  # without the name that the server gave it
+            # What curl says of every body. With -d it takes line ends out of it, and spoils the image.
+            advice = f"; {BODY}" if kind == "application/x-www-form-urlencoded" else ""
+            raise HTTPException(422, told(error) + advice) from None
         except TooLargeError as error:
             raise HTTPException(422, str(error)) from None
 
     @app.post("/batch", openapi_extra={"requestBody": {"content": {"multipart/form-data": {}}}})
     async def batch(request: Request) -> dict[str, Any]:
-        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        if media_type(request) != "multipart/form-data":
             raise HTTPException(415, "expected multipart/form-data, one part named 'images' for each image")
         parser = MultiPartParser(
             request.headers, limited(request.stream(), 8 * max_bytes), max_files=max_images, max_fields=0
@@ -212,9 +246,11 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
         except TooLargeError as error:
             raise HTTPException(413, str(error)) from None
         except MultiPartException as error:
-            too_many = error.message.startswith("Too many files")
-            reason = f"more than the {max_images} images that are taken" if too_many else error.message
-            raise HTTPException(413 if too_many else 400, reason) from None
+            if error.message.startswith("Too many files"):
+                raise HTTPException(413, f"more than the {max_images} images that are taken") from None
+            if error.message.startswith("Too many fields"):
+                raise HTTPException(400, "a part is no file: send each image as one, curl -F images=@a.jpg") from None
+            raise HTTPException(400, error.message) from None
         try:
             uploads = form.getlist("images")
             if not uploads:
@@ -230,7 +266,7 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
         try:
             return {"name": upload.filename, **await service.answer(content, "image")}
         except ImageError as error:
-            return {"name": upload.filename, "error": error.reason}
+            return {"name": upload.filename, "error": told(error)}
 
     return app
 
@@ -248,28 +284,42 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="(default: %(default)s)")
     parser.add_argument("--max-bytes", type=int, default=20_000_000, help="of an image (default: %(default)s)")
+    parser.add_argument(
+        "--max-pixels", type=int, default=Image.MAX_IMAGE_PIXELS, help="of an image (default: %(default)s)"
+    )
     parser.add_argument("--max-images", type=int, default=64, help="of a batch (default: %(default)s)")
     options = parser.parse_args(arguments)
+    Image.MAX_IMAGE_PIXELS = options.max_pixels
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the client is told
     try:
         import uvicorn
 
-        app = make_app(Service(options.model), max_bytes=options.max_bytes, max_images=options.max_images)
+        service = Service(options.model)
+        app = make_app(service, max_bytes=options.max_bytes, max_images=options.max_images)
     except MelanomaTLError as error:
         print(error, file=sys.stderr)
         return 1
     except ImportError as error:
         print(f"{error}: pip install 'melanoma_tl[serve,export]'", file=sys.stderr)
         return 1
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        listening = socket.create_server((options.host, options.port), family=family)
+    except OSError as error:
+        print(f"cannot listen on {options.host}, port {options.port}: {error}", file=sys.stderr)
+        return 1
+    print(f"{address(listening)} serves {service}", flush=True)
     # SIGTERM and Ctrl-C: no new connection is taken, and what has begun is answered.
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port,
-        limit_concurrency=64,
-        timeout_graceful_shutdown=30,
-        log_level="warning",
-    )
+    config = uvicorn.Config(app, limit_concurrency=64, timeout_graceful_shutdown=30, log_level="warning")
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def address(listening: socket.socket) -> str:
+    """Return where to ask."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ os.environ |= {
     "HF_HOME": tempfile.mkdtemp(prefix="hf_home_"),
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_XET": "1",
+    "ORT_DISABLE_TELEMETRY": "1",  # and this, when onnxruntime is
 }
 os.environ.pop("HF_TOKEN", None)
 

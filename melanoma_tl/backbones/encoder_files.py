@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._onnxruntime import open_session
 from melanoma_tl._parameters import show
 from melanoma_tl.backbones.preprocessing import MEAN_RGB, STD_RGB
 from melanoma_tl.errors import (
@@ -140,17 +141,13 @@ def open_onnx(path: Path, reading: Reading, input_size: tuple[int, int] | None, 
     ParameterError, UnknownNameError
         If it cannot be opened, or does not take one image and give vectors.
     """
+    content = _read(path)
     try:
-        import onnxruntime
+        session = open_session(content)
     except ImportError as error:
         raise MissingPackageError(
             f"an encoder in an ONNX file needs ONNX Runtime: pip install 'melanoma_tl[onnx]' ({error})"
         ) from error
-    content = _read(path)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it would write, it raises too
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own, of many kinds
         reason = in_one_line(error)
         advice = (

@@ -24,6 +24,7 @@ from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.loading import identify, open_source
 from melanoma_tl.images.streams import is_stream
 from melanoma_tl.images.symmetries import COUNTS
+from melanoma_tl.labels.class_names import name_classes
 from melanoma_tl.metrics.calibration import METHODS, Calibration, fit_calibration
 from melanoma_tl.metrics.estimators import classes_of, score_labelled
 from melanoma_tl.metrics.thresholds import OperatingPoint, check_rule, choose_threshold
@@ -54,6 +55,11 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         @property
         def provenance_(self) -> dict[str, Any]:
             """What produced the classifier."""
+
+    @property
+    def class_names_(self) -> list[str]:
+        """The classes in words: where they are 0 and 1, "benign" and "melanoma"."""
+        return name_classes(self.classes_.tolist(), self.pos_label_)
 
     def _html_repr(self) -> str:
         """Return scikit-learn's HTML, and what `fit` and what follows it have set."""

@@ -97,6 +97,8 @@ class Ensemble(BaseClassifier):
         The classes of the members, sorted.
     pos_label_ : object
         The class that is melanoma, as `TransferClassifier.pos_label_`.
+    class_names_ : list of str
+        `classes_` in words, as `TransferClassifier.class_names_`.
     reference_scores_ : list of ndarray
         For each member, the scores among which "rank" ranks a new score: those of the images of `set_reference`, or
         of the validation data of `fit`; after `cross_validate`, those of the member's held-out fold.

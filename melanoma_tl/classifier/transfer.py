@@ -248,6 +248,8 @@ class TransferClassifier(BaseClassifier):
         The distinct labels of `y`, sorted.
     pos_label_ : object
         The class that is melanoma; None with more than two classes if none, or more than one, of them is melanoma.
+    class_names_ : list of str
+        `classes_` in words: "benign" and "melanoma" where they are 0 and 1.
     history_ : dict of str to list of float
         loss, accuracy and auc after each epoch of each stage, and with the prefix ``val_`` those of the
         validation data. A `Probe` counts as one epoch. In accuracy and auc, a mixed image counts under the

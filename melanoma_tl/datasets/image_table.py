@@ -39,8 +39,7 @@ from melanoma_tl.images.fingerprints import (
     normalise_id,
     number_values,
 )
-
-CLASS_NAMES = ("benign", "melanoma")
+from melanoma_tl.labels.class_names import CLASS_NAMES
 
 _DESCRIPTION = {"name": TEXT, "skipped": several(group(TEXT | PATH, 3, "(image_id, path, reason)"))}
 

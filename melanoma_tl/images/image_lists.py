@@ -11,6 +11,7 @@ from PIL import Image
 
 from melanoma_tl.errors import DatasetError, MelanomaTLError, in_one_line
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES, ImageFile, printable
+from melanoma_tl.images.one_image import is_open_file, rank, refuse_one_image
 from melanoma_tl.labels.classes import unmasked
 
 WHAT_X_MAY_BE = (
@@ -68,13 +69,13 @@ def list_images(X: Any) -> Sequence[Any]:
         return _not_empty(X.paths)
     if isinstance(X, Part):
         return X
-    _refuse_one_image(X.item() if isinstance(X, np.ndarray) and not X.ndim else X)
+    refuse_one_image(X.item() if isinstance(X, np.ndarray) and not X.ndim else X)
     if isinstance(X, Mapping | pd.DataFrame):
         X = _column(X)
     if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) or getattr(X, "ndim", 1) == 0:
         given = "a generator or another iterator: pass list(X)" if isinstance(X, Iterator) else _shown(X)
         raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {given}")
-    if _rank(X) > 1:
+    if rank(X) > 1:
         return _not_empty(_rows(X))
     items = _not_empty(list(_plain(X)) if isinstance(X, _IN_MEMORY) else _Lazy(X))
     looked_at = items if isinstance(items, list) else [_first(items, X)]
@@ -160,26 +161,6 @@ def _not_empty(items: Sequence[Any]) -> Sequence[Any]:
     return items
 
 
-def _refuse_one_image(X: Any) -> None:
-    """Refuse a single image where a collection is expected, because its rows might be taken for images."""
-    if isinstance(X, str | os.PathLike):
-        folder = os.fsdecode(X)
-        if "\0" not in folder and Path(folder).is_dir():
-            raise DatasetError(f"X is a folder, {printable(folder)!r}: read it with ISBIDataset.from_folder")
-        one = "one path"
-    elif isinstance(X, bytes | bytearray | memoryview):
-        one = "the bytes of one file"
-    elif isinstance(X, Image.Image | ImageFile):
-        one = f"one {type(X).__name__}"
-    elif _is_file(X):
-        one = "one open file"
-    elif _rank(X) == 3 and X.shape[2] in (1, 3, 4):
-        one = f"one {_kind(X)} of shape {tuple(X.shape)}"
-    else:
-        return
-    raise DatasetError(f"X is {one}, where a collection of images is expected: for one image wrap it in a list, [X]")
-
-
 def _column(table: Any) -> Any:
     """Return the only column of a table; with several, name those that may be meant in the error."""
     names = list(table)
@@ -250,15 +231,11 @@ def _open_item(item: Any, position: int) -> Any:
         except Exception as error:  # whatever the class does to find out where its file is
             reason = error
             return ImageFile(f"image {position}", lambda: _fail(reason))
-    if _is_file(item) and not isinstance(item, ImageFile):
+    if is_open_file(item) and not isinstance(item, ImageFile):
         return _read(item, f"image {position}")
-    if not isinstance(item, np.ndarray | np.generic | Image.Image) and hasattr(item, "__array__") and _rank(item) > 1:
+    if not isinstance(item, np.ndarray | np.generic | Image.Image) and hasattr(item, "__array__") and rank(item) > 1:
         return np.asarray(item)
     return item
-
-
-def _rank(item: Any) -> int:
-    return len(getattr(item, "shape", ()))
 
 
 def _first(items: Sequence[Any], X: Any) -> Any:
@@ -270,14 +247,6 @@ def _first(items: Sequence[Any], X: Any) -> Any:
         raise DatasetError(
             f"X must be {WHAT_X_MAY_BE}; got {_shown(X)}, which gives no first item ({in_one_line(error)})"
         ) from error
-
-
-def _kind(X: Any) -> str:
-    return "array" if isinstance(X, np.ndarray) else type(X).__name__
-
-
-def _is_file(item: Any) -> bool:
-    return callable(getattr(item, "read", None)) and not isinstance(item, os.PathLike | Image.Image | ImageFile)
 
 
 def _read(file: Any, name: str) -> Any:

@@ -10,9 +10,6 @@ from melanoma_tl._escaping import SHORT, in_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CLASS_NAMES = ("benign", "melanoma")
-"""What class 0 and class 1 are, where nothing else is said."""
-
 _EITHER = re.compile(r"\b(?:(benign)|melanomas?)\b", re.IGNORECASE)
 
 

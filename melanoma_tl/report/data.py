@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.labels.class_names import CLASS_NAMES
 from melanoma_tl.metrics.calibration_splines import SmoothCalibration, smooth_calibration
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.metric import Metric
@@ -20,7 +21,7 @@ from melanoma_tl.metrics.sensitivity_specificity import (
     specificity_at_sensitivity,
 )
 from melanoma_tl.report.base import Report
-from melanoma_tl.report.class_names import CLASS_NAMES, rename_classes
+from melanoma_tl.report.class_names import rename_classes
 
 
 class Scored(NamedTuple):

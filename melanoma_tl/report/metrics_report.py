@@ -28,6 +28,7 @@ from melanoma_tl._parameters import (
     whole,
 )
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels.class_names import CLASS_NAMES
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import matrix_metrics, score_metrics
 from melanoma_tl.metrics.claims import ClaimsCheck, check_claims
@@ -38,7 +39,6 @@ from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.metrics.metric import LABELS, Metric, describe
 from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.metrics.validation import check_lengths, check_scores
-from melanoma_tl.report.class_names import CLASS_NAMES
 from melanoma_tl.report.content import Table
 from melanoma_tl.report.documents import figures_of_scores, save_submission
 from melanoma_tl.report.frames import frame_report

@@ -8,6 +8,7 @@ import numpy as np
 
 from melanoma_tl._parameters import COUNT, checked, choice
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels.class_names import CLASS_NAMES
 from melanoma_tl.metrics.curve_bands import precision_band, roc_band
 from melanoma_tl.metrics.metric import LABELS, describe
 from melanoma_tl.metrics.reliability import STRATEGIES, reliability_curve
@@ -21,7 +22,7 @@ from melanoma_tl.plots import (
 from melanoma_tl.plots.contact_sheets import Example, draw_examples
 from melanoma_tl.plots.curves import draw_precision_recall, draw_reliability, draw_roc
 from melanoma_tl.plots.matrices import draw_confusion_matrix
-from melanoma_tl.report.class_names import CLASS_NAMES, list_texts, rename_in_plot
+from melanoma_tl.report.class_names import list_texts, rename_in_plot
 from melanoma_tl.report.content import DrawnFigure
 from melanoma_tl.report.data import ReportData
 

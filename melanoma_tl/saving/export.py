@@ -18,7 +18,7 @@ from melanoma_tl._versions import library_versions
 from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.network.scoring_graph import for_inference
 from melanoma_tl.saving.exported import TOLERANCE, open_litert, open_onnx
-from melanoma_tl.saving.handover import Scorer, check_vectors, describe_model
+from melanoma_tl.saving.handover import Scorer, check_vectors, describe_model, digest
 from melanoma_tl.saving.onnx_operations import add_operations
 from melanoma_tl.saving.test_vectors import draw_texture
 
@@ -35,7 +35,7 @@ class ExportedModel:
     Attributes
     ----------
     path : Path
-        The file, or the folder of a SavedModel. Beside it lies ``NAME.json`` with classes, threshold,
+        The file, or the folder of a SavedModel. Beside it lies ``NAME.json`` with its SHA-256, classes, threshold,
         input, preparation of images, images to check it by, versions and provenance.
     format : {"saved_model", "litert", "onnx"}
         Its format.
@@ -201,6 +201,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
         document = describe_model((height, width), expected.shape[1], vectors, told)
         if chosen.label is not None:
             chosen.label(unfinished, document)
+        document = {"sha256": digest(unfinished), **document}  # of the file as it is labelled
         unfinished_sidecar.write_text(json.dumps(document, indent=2), encoding="utf-8")
     files = [file for file in (path, *path.rglob("*")) if file.is_file()]
     n_bytes = sum(file.stat().st_size for file in files)

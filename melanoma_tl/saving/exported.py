@@ -1,6 +1,7 @@
 """Score images with an exported model, in its own runtime: neither Keras nor TensorFlow is loaded."""
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -11,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl._keras.quiet import without_notices
+from melanoma_tl._onnxruntime import open_session
 from melanoma_tl.errors import MissingPackageError, ModelFileError, in_one_line, require_file
 from melanoma_tl.images.decoding import ImageLike, load_image
-from melanoma_tl.saving.handover import Scorer
+from melanoma_tl.images.one_image import refuse_one_image
+from melanoma_tl.labels.class_names import name_classes
+from melanoma_tl.saving.handover import Scorer, digest
 from melanoma_tl.saving.test_vectors import draw_texture
+
+logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-4
 """How far a score of the exported model may be from the classifier's, of 0 to 1: above what other kernels round
@@ -66,14 +72,13 @@ def open_onnx(path: Path) -> Scorer:
     callable
         From images (n, height, width, 3) to their scores (n, n_scores).
     """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(path)
     (given,) = session.get_inputs()
     return lambda images: session.run(None, {given.name: images})[0]
 
 
 _OPENERS = {".onnx": open_onnx, ".tflite": open_litert}
+_FORMAT_OF = {".onnx": "onnx", ".tflite": "litert"}
 
 
 class ExportedClassifier:
@@ -94,6 +99,8 @@ class ExportedClassifier:
         The labels, in the order of the columns of `predict_proba`.
     pos_label_ : object
         The label of melanoma.
+    class_names_ : list of str
+        `classes_` in words: "benign" and "melanoma" where they are 0 and 1.
     threshold_ : float or None
         An image is melanoma if its score is above it; None with more than two classes.
     input_size_ : tuple of int
@@ -104,8 +111,10 @@ class ExportedClassifier:
     Raises
     ------
     ModelFileError
-        If a file is missing, damaged, of another format, or the model does not give the score that ``NAME.json``
-        states for its first test image: the two do not belong together.
+        If a file is missing, damaged, of another format, or the two do not belong together: the model has not the
+        SHA-256 that ``NAME.json`` states, which is checked before it is opened, or does not give the score stated for
+        the first test image. A ``NAME.json`` of an older version, without the SHA-256, is taken with a warning in the
+        log.
     MissingPackageError
         If the runtime is not installed.
     """
@@ -118,6 +127,7 @@ class ExportedClassifier:
             self.input_size_: tuple[int, int] = (int(height), int(width))
             self.classes_ = np.array(self.description_["classes"])
             self.pos_label_: Any = self.description_["melanoma"]
+            self.class_names_ = name_classes(self.description_["classes"], self.pos_label_)
             self.threshold_: float | None = self.description_.get("threshold")
             self._scores: list[Any] = self.description_["scores"]
             vector = self.description_["check_vectors"][0]
@@ -127,8 +137,16 @@ class ExportedClassifier:
             raise ModelFileError(
                 f"{path.name}.json: not what export writes ({in_one_line(error)}); export the model again"
             ) from None
+        _check_digest(path, self.description_)
         self._run = _open(path)
+        self._name = path.name
         self._check(path, load_image(drawn, self.input_size_), expected)
+
+    def __repr__(self) -> str:
+        return (
+            f"ExportedClassifier({self._name!r}: {', '.join(self.class_names_)}; threshold={self.threshold_}, "
+            f"input_size={self.input_size_})"
+        )
 
     def predict_proba(self, X: Sequence[ImageLike]) -> NDArray[np.float64]:
         """Score images, one after the other.
@@ -145,9 +163,12 @@ class ExportedClassifier:
 
         Raises
         ------
+        DatasetError
+            If `X` is a single image.
         ImageError
             If an image cannot be read.
         """
+        refuse_one_image(X)
         scores = np.empty((len(X), len(self._scores)))
         for row, image in enumerate(X):
             scores[row] = self._score(load_image(image, self.input_size_))
@@ -186,6 +207,28 @@ def _read_description(path: Path) -> dict[str, Any]:
     if not isinstance(described, dict):
         raise ModelFileError(f"{beside}: not what export writes; export the model again")
     return described
+
+
+def _check_digest(path: Path, description: dict[str, Any]) -> None:
+    """Stop at a model that is not the one described, before a runtime reads any of it."""
+    expected, described = _FORMAT_OF[path.suffix], description.get("format")
+    if described not in (None, expected):
+        raise ModelFileError(
+            f"{path}: {path.name}.json describes a model in the format {described!r:.40}, not {expected!r}; put the "
+            "file beside it that was exported together with it, or export the model again"
+        )
+    stated = description.get("sha256")
+    if stated is None:
+        logger.warning(
+            "%s.json does not state the SHA-256 of its model, which older versions left out: export the model again "
+            "to have damage and mix-ups noticed",
+            path,
+        )
+    elif digest(path) != stated:
+        raise ModelFileError(
+            f"{path}: its SHA-256 is not the one that {path.name}.json states: the two files do not belong together, "
+            "or the model is damaged; copy both again from where they were exported, or export the model again"
+        )
 
 
 def _open(path: Path) -> Scorer:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
+from melanoma_tl.backbones.encoder_files import file_digest
 from melanoma_tl.images.decoding import MIN_SIDE, RECIPE, REDUCING_GAP, load_image
 from melanoma_tl.saving.test_vectors import FORMULA, draw_texture
 
@@ -100,6 +102,24 @@ def _turned_jpeg(height: int, width: int) -> bytes:
     stored = io.BytesIO()
     soft.save(stored, "JPEG", quality=75, exif=exif)
     return stored.getvalue()
+
+
+def digest(path: Path) -> str | dict[str, str]:
+    """Return what a model is recognised by.
+
+    Parameters
+    ----------
+    path : Path
+        Its file, or the folder of a SavedModel.
+
+    Returns
+    -------
+    str or dict of str to str
+        SHA-256 in hexadecimal; of a folder, that of each file by its path within it.
+    """
+    if path.is_file():
+        return file_digest(path)
+    return {file.relative_to(path).as_posix(): file_digest(file) for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def describe_model(

@@ -32,11 +32,12 @@ NEEDS_KERAS = {
         )
     ),
 }
-GROUND = "errors _parameters _progress _escaping _tables _versions _zip"
+GROUND = "errors _onnxruntime _parameters _progress _escaping _tables _versions _zip"
 # What each package, or module beside the packages, may import: itself, and these.
 MAY_IMPORT = {
     "errors": {"errors"},
     "_escaping": set(),
+    "_onnxruntime": set(),
     "_progress": {"_escaping"},
     "_versions": set(),
     "_zip": set(),
@@ -191,6 +192,12 @@ def test_public_names_are_all_there():
     for name in melanoma_tl.__all__:
         assert getattr(melanoma_tl, name) is not None
     assert {"ISBIDataset", "Balancer", "Augmenter", "TransferClassifier", "MetricsReport"} <= set(melanoma_tl.__all__)
+
+
+def test_onnx_runtime_is_imported_in_one_place():
+    """Where it is kept from storing and sending what it would."""
+    for path in PACKAGE.rglob("*.py"):
+        assert path.name == "_onnxruntime.py" or "onnxruntime" not in all_imports(path), path.name
 
 
 def test_images_are_opened_in_one_place():

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import runpy
 import signal
 import socket
@@ -44,7 +45,7 @@ def model(images, labels, tmp_path_factory):
     classifier = TransferClassifier(
         "tiny", weights=None, stages=(Probe(C=1.0),), precision="float32", threshold=0.3, random_state=0, verbose=0
     )
-    classifier.fit(images, np.array(["benign", "melanoma"])[labels]).save(path)
+    classifier.fit(images, labels).save(path)  # 0 and 1, as those of an ISBIDataset
     return path
 
 
@@ -97,6 +98,7 @@ def animated():
     return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
 
+TOO_MANY_PIXELS = encoded(Image.new("1", (10_000, 10_000)))
 BAD = {
     "empty": (b"", "empty"),
     "text": (b"not an image", "not an image in a format"),
@@ -107,7 +109,7 @@ BAD = {
     "animated": (animated(), "animated"),
     "floats": (encoded(Image.new("F", (32, 32)), "TIFF"), "floating-point"),
     "dark": (encoded(Image.fromarray(np.full((32, 32), 255, "uint16"))), "very dark"),
-    "pixels": (encoded(Image.new("1", (10_000, 10_000))), "more pixels than"),
+    "pixels": (TOO_MANY_PIXELS, "more than the 89,478,485 pixels"),
     "bytes": (bytes(MAX_BYTES + 1), "more than the 100,000 bytes"),
 }
 
@@ -118,8 +120,23 @@ def test_a_bad_image_is_refused_in_words(url, kind):
     answer = score(url, content)
     assert answer.status_code == 422
     assert reason in answer.json()["detail"]
-    for private in ("Traceback", "/work", "/home", "site-packages", str(SERVE.parent), " at 0x"):
+    for private in ("Traceback", "PIL.Image", "/work", "/home", "site-packages", str(SERVE.parent), " at 0x"):
         assert private not in answer.text
+
+
+def test_an_image_that_is_wrapped_is_refused_with_what_to_do(url, pictures):
+    advice = "send the file's bytes as the body: curl --data-binary @a.jpg"
+    wrapped = [
+        requests.post(f"{url}/score", files={"image": pictures[0]}, timeout=60),
+        requests.post(f"{url}/score", json={"image": "/9j/4AAQ"}, timeout=60),
+    ]
+    for answer in wrapped:
+        assert (answer.status_code, advice in answer.json()["detail"]) == (415, True)
+    as_form = {"content-type": "application/x-www-form-urlencoded"}
+    assert requests.post(f"{url}/score", data=pictures[0], headers=as_form, timeout=60).status_code == 200
+    stripped = pictures[0].translate(None, b"\r\n\0")  # as by curl -d
+    answer = requests.post(f"{url}/score", data=stripped, headers=as_form, timeout=60)
+    assert (answer.status_code, advice in answer.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("kind", ["cmyk", "16 bit", "alpha"])
@@ -153,6 +170,8 @@ def test_a_batch_has_limits(url, pictures):
     assert batch(url, []).status_code == 415
     other = requests.post(f"{url}/batch", files=[("picture", ("a.jpg", pictures[0]))], timeout=60)
     assert (other.status_code, other.json()["detail"]) == (400, "no part named 'images'")
+    text = requests.post(f"{url}/batch", files=[("images", (None, "text"))], timeout=60)
+    assert (text.status_code, "send each image as one" in text.json()["detail"]) == (400, True)
     for broken in ("multipart/form-data", "multipart/form-data; boundary=x"):
         answer = requests.post(f"{url}/batch", data=b"nonsense", headers={"content-type": broken}, timeout=60)
         assert answer.status_code == 400
@@ -160,6 +179,8 @@ def test_a_batch_has_limits(url, pictures):
 
 def test_what_is_served_is_described(url, model):
     assert requests.get(f"{url}/health", timeout=60).json() == {"ready": True}
+    assert requests.head(f"{url}/health", timeout=60).status_code == 200
+    assert requests.get(f"{url}/docs", timeout=60).status_code == 404
     told = requests.get(f"{url}/model", timeout=60).json()
     assert told == requests.get(url, timeout=60).json()
     assert (told["classes"], told["melanoma"], told["threshold"]) == (["benign", "melanoma"], "melanoma", 0.3)
@@ -172,6 +193,8 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, capsys):
     (tmp_path / "melanoma.keras").write_text("no model")
     assert runpy.run_path(str(SERVE))["main"]([str(tmp_path / "melanoma.keras")]) == 1
     assert "not a model file" in capsys.readouterr().err
+    assert runpy.run_path(str(SERVE))["main"]([str(tmp_path / "melanoma.h5")]) == 1
+    assert "expected a model that ends in .keras, .onnx or .tflite" in capsys.readouterr().err
 
 
 @only_tensorflow
@@ -185,6 +208,7 @@ def test_an_onnx_file_is_served_without_tensorflow_until_it_is_asked_to_stop(mod
     command = f"{blocked}raise SystemExit(runpy.run_path({str(SERVE)!r})['main'](sys.argv[1:]))"
     server = subprocess.Popen(
         [sys.executable, "-c", command, str(exported), "--port", str(port)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -192,11 +216,13 @@ def test_an_onnx_file_is_served_without_tensorflow_until_it_is_asked_to_stop(mod
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(url, server)
+        assert requests.post(f"{url}/score", data=TOO_MANY_PIXELS, timeout=60).status_code == 422
         found = [score(url, picture).json()["score"] for picture in pictures[:4]]
         np.testing.assert_allclose(found, expected[:4], atol=1e-5, rtol=0)
     finally:
         server.send_signal(signal.SIGTERM)
-        _, errors = server.communicate(timeout=30)
+        said, errors = server.communicate(timeout=30)
+    assert re.fullmatch(rf"{url} serves melanoma\.onnx \(SHA-256 \w{{12}}…\): benign, melanoma; threshold 0\.3\n", said)
     assert (server.returncode, errors) in ((0, ""), (-signal.SIGTERM, ""))
 
 

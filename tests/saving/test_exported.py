@@ -1,6 +1,7 @@
 """An exported model that scores images without Keras."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,10 +9,12 @@ import sys
 import numpy as np
 import pytest
 from conftest import draw_images, only_tensorflow
+from PIL import Image
 
 from melanoma_tl import Probe, TransferClassifier
-from melanoma_tl.errors import ImageError, ModelFileError
+from melanoma_tl.errors import DatasetError, ImageError, ModelFileError
 from melanoma_tl.saving import ExportedClassifier
+from melanoma_tl.saving import exported as exported_module
 
 NEEDED = {"tflite": ("ai_edge_litert",), "onnx": ("onnx", "onnxruntime", "tf2onnx")}
 
@@ -48,6 +51,13 @@ def test_it_gives_what_predict_proba_gives(fitted, exported):
     assert (classifier.pos_label_, classifier.threshold_, classifier.input_size_) == ("melanoma", 0.3, (32, 32))
 
 
+def test_classes_of_numbers_are_called_benign_and_melanoma(copied):
+    change(copied, "classes", [0, 1])
+    change(copied, "melanoma", 1)
+    classifier = ExportedClassifier(copied)
+    assert (classifier.classes_.tolist(), classifier.class_names_) == ([0, 1], ["benign", "melanoma"])
+
+
 def test_nothing_is_loaded_that_takes_long(exported):
     code = (
         "import sys; from melanoma_tl.saving import ExportedClassifier; import numpy as np; "
@@ -56,6 +66,30 @@ def test_nothing_is_loaded_that_takes_long(exported):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_single_image_is_refused_as_by_the_classifier(fitted, exported, tmp_path):
+    (pixels,) = draw_images(1, side=40)
+    classifier = ExportedClassifier(exported)
+    for one in ("a.jpg", b"content", tmp_path / "a.jpg", Image.fromarray(pixels), pixels, tmp_path):
+        with pytest.raises(DatasetError) as here:
+            classifier.predict_proba(one)
+        with pytest.raises(DatasetError) as there:
+            fitted.predict_proba(one)
+        assert str(here.value) == str(there.value)
+
+
+def test_it_says_what_it_is(exported):
+    assert repr(ExportedClassifier(exported)) == (
+        f"ExportedClassifier({exported.name!r}: benign, melanoma; threshold=0.3, input_size=(32, 32))"
+    )
+
+
+def test_nothing_is_stored_about_the_machine(exported, tmp_path):
+    code = f"from melanoma_tl.saving import ExportedClassifier; ExportedClassifier({str(exported)!r})"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_a_bad_image_is_refused(exported):
@@ -91,8 +125,32 @@ def test_damage_is_refused(copied):
         ExportedClassifier(copied)
 
 
-def test_a_damaged_model_is_refused(copied):
+def test_a_damaged_model_is_refused_before_its_runtime_opens_it(copied, monkeypatch):
+    content = bytearray(copied.read_bytes())
+    content[len(content) // 2] ^= 1
+    copied.write_bytes(content)
+    monkeypatch.setattr(exported_module, "_open", None)
+    with pytest.raises(ModelFileError, match="SHA-256 is not the one"):
+        ExportedClassifier(copied)
+
+
+def test_the_sidecar_of_another_format_is_noticed(copied):
+    change(copied, "format", {".onnx": "litert", ".tflite": "onnx"}[copied.suffix])
+    with pytest.raises(ModelFileError, match="describes a model in the format"):
+        ExportedClassifier(copied)
+
+
+def test_a_sidecar_of_an_older_version_is_taken_with_a_warning(copied, caplog):
+    ExportedClassifier(copied)
+    assert caplog.text == ""
+    change(copied, "sha256", None)
+    ExportedClassifier(copied)
+    assert "does not state the SHA-256" in caplog.text
+
+
+def test_what_the_runtime_cannot_open_is_refused(copied):
     copied.write_bytes(b"no model")
+    change(copied, "sha256", None)
     with pytest.raises(ModelFileError, match="cannot be opened"):
         ExportedClassifier(copied)
 

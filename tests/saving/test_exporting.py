@@ -103,6 +103,13 @@ def test_an_exported_model_gives_the_same_scores_in_its_own_runtime(fitted, smal
     assert result.n_bytes > 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == [file_name, f"{file_name}.json"]
     beside = json.loads((tmp_path / f"{file_name}.json").read_text())
+    written = tmp_path / file_name
+    digests = {
+        file.relative_to(written).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in (written, *written.rglob("*"))
+        if file.is_file()
+    }
+    assert beside["sha256"] == (digests["."] if written.is_file() else digests)
     assert beside["classes"] == ["benign", "melanoma"]
     assert beside["melanoma"] == "melanoma"
     assert beside["threshold"] == 0.3

@@ -1,0 +1,90 @@
+"""One image where a collection is expected; without pandas, so that exported models are scored without it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.images.decoding import ImageFile, printable
+
+
+def refuse_one_image(X: Any) -> None:
+    """Refuse a single image where a collection is expected, because its rows might be taken for images.
+
+    Parameters
+    ----------
+    X : object
+        Anything.
+
+    Raises
+    ------
+    DatasetError
+        If it is a path, the bytes of a file, an open file, an `ImageFile`, a PIL image, or an array of one image.
+    """
+    if isinstance(X, str | os.PathLike):
+        folder = os.fsdecode(X)
+        if "\0" not in folder and Path(folder).is_dir():
+            raise DatasetError(f"X is a folder, {printable(folder)!r}: read it with ISBIDataset.from_folder")
+        one = "one path"
+    elif isinstance(X, bytes | bytearray | memoryview):
+        one = "the bytes of one file"
+    elif isinstance(X, Image.Image | ImageFile):
+        one = f"one {type(X).__name__}"
+    elif is_open_file(X):
+        one = "one open file"
+    elif rank(X) == 3 and X.shape[2] in (1, 3, 4):
+        one = f"one {kind_of(X)} of shape {tuple(X.shape)}"
+    else:
+        return
+    raise DatasetError(f"X is {one}, where a collection of images is expected: for one image wrap it in a list, [X]")
+
+
+def rank(item: Any) -> int:
+    """Count the dimensions of an array of any library.
+
+    Parameters
+    ----------
+    item : object
+        Anything.
+
+    Returns
+    -------
+    int
+        0 if it is no array.
+    """
+    return len(getattr(item, "shape", ()))
+
+
+def kind_of(X: Any) -> str:
+    """Name the type of an object for people.
+
+    Parameters
+    ----------
+    X : object
+        Anything.
+
+    Returns
+    -------
+    str
+        "array", or the name of its class.
+    """
+    return "array" if isinstance(X, np.ndarray) else type(X).__name__
+
+
+def is_open_file(item: Any) -> bool:
+    """Return whether an object can be read like an open file.
+
+    Parameters
+    ----------
+    item : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        False of paths and images too, whatever methods they have.
+    """
+    return callable(getattr(item, "read", None)) and not isinstance(item, os.PathLike | Image.Image | ImageFile)
