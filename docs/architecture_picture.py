@@ -31,6 +31,7 @@ WORDS = {
     "labels": "what labels mean",
     "corpora": "known contamination",
     "_escaping": "text in any format",
+    "_estimators": "base of objects",
     "_parameters": "what is accepted",
     "_progress": "one bar",
     "_tables": "text, Markdown, HTML",

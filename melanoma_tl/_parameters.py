@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from melanoma_tl.errors import ParameterError, UnknownNameError
 
@@ -122,31 +121,6 @@ def checked(**rules: Rule) -> Callable[[_Function], _Function]:
         return call  # type: ignore[return-value]
 
     return decorate
-
-
-class CheckedParameters(BaseEstimator):
-    """Base of scikit-learn's objects whose parameters are checked by a table when they are used.
-
-    Attributes
-    ----------
-    _rules : mapping of str to Rule
-        The table of the class.
-    _called : mapping of str to str
-        Names of parameters in errors, where they differ.
-    """
-
-    _rules: ClassVar[Rules] = {}
-    _called: ClassVar[Mapping[str, str]] = {}
-
-    def check_parameters(self) -> None:
-        """Check every parameter.
-
-        Raises
-        ------
-        ParameterError, UnknownNameError
-            If a parameter cannot be used.
-        """
-        check({self._called.get(name, name): value for name, value in self.get_params().items()}, self._rules)
 
 
 def check_fields(instance: Any, rules: Rules) -> None:

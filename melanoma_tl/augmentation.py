@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._estimators import CheckedParameters
 from melanoma_tl._parameters import (
     COUNT,
     FLAG,
     NONE,
     SEED,
     SIZE,
-    CheckedParameters,
     check,
     checked,
     choice,

@@ -14,7 +14,8 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import validate_data
 
-from melanoma_tl._parameters import NONE, SEED, CheckedParameters, choice, real
+from melanoma_tl._estimators import CheckedParameters
+from melanoma_tl._parameters import NONE, SEED, choice, real
 from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.images.image_lists import is_table as is_image_table
 from melanoma_tl.labels.classes import distinguish

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from melanoma_tl._estimators import CheckedParameters
 from melanoma_tl._keras.copies import Copies, make_again, rebuild, statistics_of, with_own_settings
-from melanoma_tl._parameters import NONE, TEXT, CheckedParameters, check, choice, several, show
+from melanoma_tl._parameters import NONE, TEXT, check, choice, several, show
 from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError, in_one_line
 from melanoma_tl.network.feature_maps import FeatureMap
 from melanoma_tl.network.pooling import POOLINGS, pool

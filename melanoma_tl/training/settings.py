@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from melanoma_tl._parameters import NONE, SHARE, TEXT, CheckedParameters, choice, real
+from melanoma_tl._estimators import CheckedParameters
+from melanoma_tl._parameters import NONE, SHARE, TEXT, choice, real
 from melanoma_tl.training.replicas import DISTRIBUTIONS
 
 LOSSES = ("crossentropy", "focal")
