@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, compress
 from pathlib import Path
 
@@ -149,15 +150,16 @@ class ImageIndex:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = [os.fspath(folder) for folder in folders]
-        self._listed: dict[str, dict[str, list[str]]] = {}
-        self._below: dict[str, dict[str, list[str]]] = {}
+        self._listed: dict[str, _ByStem] = {}
+        self._below: dict[str, _ByStem] = {}
 
     def find(self, entry: str, *, is_path: bool = False) -> list[str]:
         r"""Find the files that a table may mean.
 
         The suffix in the table decides, in capitals or not; without one, every image of the name is
         a candidate. A path is looked for from each folder, then at the end of the paths below each.
-        ``\`` separates as ``/`` does, and composed and decomposed letters are the same.
+        ``\`` separates as ``/`` does, and composed and decomposed letters are the same. Only where there is no file of
+        this name, one that differs in case is looked for.
 
         Parameters
         ----------
@@ -176,31 +178,34 @@ class ImageIndex:
         DatasetError
             If a folder cannot be listed.
         """
+        return self._find(entry, is_path, any_case=False) or self._find(entry, is_path, any_case=True)
+
+    def _find(self, entry: str, is_path: bool, *, any_case: bool) -> list[str]:
         directory, name = hdf5.split_member(entry) or _split(entry)
         stem = _normal(split_suffix(name)[0])
         if os.path.isabs(entry):
-            return _choose(self._in(directory).get(stem, []), name)
+            return _choose(self._in(directory, stem, any_case), name)
         places = [posixpath.join(folder, directory) if directory else folder for folder in self._folders]
-        here = (_choose(self._in(place).get(stem, []), name) for place in places)
-        below = (_choose(self._under(folder, stem, directory), name) for folder in self._folders)
+        here = (_choose(self._in(place, stem, any_case), name) for place in places)
+        below = (_choose(self._under(folder, stem, any_case, directory), name) for folder in self._folders)
         found = next(filter(None, chain(here, below)), [])
         if is_path:
-            there = _choose(self._in(directory or ".").get(stem, []), name)
+            there = _choose(self._in(directory or ".", stem, any_case), name)
             known = set(map(os.path.realpath, found))
             found += [path for path in there if os.path.realpath(path) not in known]
         return found
 
-    def _in(self, folder: str) -> dict[str, list[str]]:
+    def _in(self, folder: str, stem: str, any_case: bool) -> list[str]:
         if folder not in self._listed:
             forms = (folder, unicodedata.normalize("NFC", folder), unicodedata.normalize("NFD", folder))
             existing = next(filter(os.path.exists, forms), None)
-            self._listed[folder] = {} if existing is None else _by_stem(_list_place(existing))
-        return self._listed[folder]
+            self._listed[folder] = _ByStem([] if existing is None else _list_place(existing))
+        return self._listed[folder].get(stem, any_case)
 
-    def _under(self, folder: str, stem: str, directory: str) -> list[str]:
+    def _under(self, folder: str, stem: str, any_case: bool, directory: str) -> list[str]:
         if folder not in self._below:
-            self._below[folder] = _by_stem(_walk(folder) if os.path.isdir(folder) else [])
-        found = self._below[folder].get(stem, [])
+            self._below[folder] = _ByStem(_walk(folder) if os.path.isdir(folder) else [])
+        found = self._below[folder].get(stem, any_case)
         if not directory:
             return found
         # Tables written on Windows or a Mac name folders in other capitals than they have, and it worked there.
@@ -234,13 +239,51 @@ def _slashes(path: str) -> str:
     return path.replace("\\", "/")  # archives packed elsewhere leave names such as "images\a.jpg"
 
 
-def _by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        name = (hdf5.split_member(path) or ("", _slashes(path).rpartition("/")[2]))[1]
-        stem = split_suffix(name)[0]
-        found.setdefault(_normal(stem), []).append(path)
-    return found
+def _stem_of(path: str) -> str:
+    name = (hdf5.split_member(path) or ("", _slashes(path).rpartition("/")[2]))[1]
+    return _normal(split_suffix(name)[0])
+
+
+class _ByStem:
+    """Files by their names without suffix."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths: dict[str, list[str]] = {}
+        for path in paths:
+            self._paths.setdefault(_stem_of(path), []).append(path)
+
+    def get(self, stem: str, any_case: bool) -> list[str]:
+        return self._in_any_case.get(stem.casefold(), []) if any_case else self._paths.get(stem, [])
+
+    @cached_property
+    def _in_any_case(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for stem, paths in self._paths.items():
+            found.setdefault(stem.casefold(), []).extend(paths)
+        return found
+
+
+def differ_in_case(entry: str, path: str) -> bool:
+    """Return whether a file that `ImageIndex.find` has found is called otherwise than in the table.
+
+    Parameters
+    ----------
+    entry : str
+        What the table says.
+    path : str
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether the names without their suffixes differ; case is all in which they can.
+
+    Examples
+    --------
+    >>> differ_in_case("img_1.jpg", "photos/IMG_1.JPG"), differ_in_case("img_1", "photos/img_1.JPG")
+    (True, False)
+    """
+    return _stem_of(entry) != _stem_of(path)
 
 
 def _choose(paths: Sequence[str], name: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from melanoma_tl._escaping import MOST_IN_COLUMN, in_column, shorten
-from melanoma_tl.datasets.image_files import ImageIndex, make_id
+from melanoma_tl.datasets.image_files import ImageIndex, differ_in_case, make_id
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import SkippedRow, check_on_error
 from melanoma_tl.images.hdf5 import is_hdf5
@@ -63,7 +63,7 @@ def match_rows_to_images(
     """
     check_on_error(on_error)
     if flaws is None:
-        table, flaws = _find_files(table, image_dirs)
+        table, flaws = _find_files(table, image_dirs, name)
     reasons = list(_reasons(table, labels, flaws))
     paths = table.get("path", pd.Series("", index=table.index))
     skipped = tuple(
@@ -82,7 +82,7 @@ def match_rows_to_images(
 
 
 def _find_files(
-    table: pd.DataFrame, image_dirs: Sequence[str | os.PathLike[str]] | None
+    table: pd.DataFrame, image_dirs: Sequence[str | os.PathLike[str]] | None, name: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """Find the file of each row, or say why there is none; make ids of what the table calls the images."""
     folders = [] if image_dirs is None else [_existing_place(folder) for folder in image_dirs]
@@ -94,9 +94,11 @@ def _find_files(
     given = ["" if is_missing(path) else os.fspath(path) for path in table.get("path", [""] * len(table))]
     if not folders:  # what the table calls an image is then its path
         given = [path or os.fspath(entry) for path, entry in zip(given, entries, strict=True)]
-    found = [index.find(path or entry, is_path=bool(path)) for entry, path in zip(entries, given, strict=True)]
+    asked = [path or os.fspath(entry) for entry, path in zip(entries, given, strict=True)]
+    found = [index.find(one, is_path=bool(path)) for one, path in zip(asked, given, strict=True)]
     where = ", ".join(map(str, folders)) or "no folder: say with image_dirs= where to look"
-    flaws = [_why_not_found(files, path, where) for files, path in zip(found, given, strict=True)]
+    flaws = [_why_not_found(files, one, path, where) for files, one, path in zip(found, asked, given, strict=True)]
+    _warn_of_case(asked, found, name)
     return table.assign(path=[files[0] if len(files) == 1 else "" for files in found]), flaws
 
 
@@ -105,10 +107,25 @@ def _existing_place(place: str | os.PathLike[str]) -> Path:
     return Path(place) if is_hdf5(place) else existing_folder(place)
 
 
-def _why_not_found(files: Sequence[str], path: str, where: str) -> str:
+def _warn_of_case(asked: Sequence[str], found: Sequence[Sequence[str]], name: str) -> None:
+    pairs = [(one, files[0]) for one, files in zip(asked, found, strict=True) if len(files) == 1]
+    otherwise = [pair for pair in pairs if differ_in_case(*pair)]
+    if otherwise:
+        logger.warning(
+            "%s: %d image%s found under names that differ in case from those in the table, such as %r and %r",
+            name,
+            len(otherwise),
+            " is" if len(otherwise) == 1 else "s are",
+            *map(str, otherwise[0]),
+        )
+
+
+def _why_not_found(files: Sequence[str], asked: str, path: str, where: str) -> str:
     if len(files) > 1:
         folder = os.path.commonpath([Path(file).absolute().parent for file in files])
         shown = ", ".join([os.path.relpath(file, folder) for file in files[:3]] + ["…"] * (len(files) > 3))
+        if differ_in_case(asked, files[0]):
+            return f"{len(files)} files differ from it in case ({shown} in {folder}); write it as the file is called"
         return f"{len(files)} files have this name ({shown} in {folder}); say in the table which, by suffix or path"
     if files:
         return ""

@@ -859,3 +859,39 @@ def test_numbers_with_a_year_are_patients_and_no_codes_of_morphology():
     metadata = ISBIDataset.from_frame(table, labels_only=True).metadata
     assert metadata["patient_id"].tolist() == table["Patient"].tolist()
     assert metadata["sex"].tolist() == ["male", "female"] * 3
+
+
+def draw_files(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        Image.new("RGB", (20, 20), (number, 9, 9)).save(folder / name)
+
+
+@pytest.mark.parametrize("place", [".", "deeper/still"])
+@pytest.mark.parametrize("entry", ["img_{}.jpg", "Img_{}", "deeper/STILL/img_{}.jpg"])
+def test_a_file_that_differs_in_case_alone_is_found(tmp_path, caplog, place, entry):
+    draw_files(tmp_path / place, "IMG_1.JPG", "IMG_2.JPG")
+    if place == "." and "/" in entry:
+        entry = entry.rpartition("/")[2]
+    table = frame(image_id=[entry.format(1), entry.format(2)], label=[0, 1])
+    dataset = ISBIDataset.from_frame(table, image_dirs=[tmp_path])
+    assert [path.rpartition("/")[2] for path in dataset.paths] == ["IMG_1.JPG", "IMG_2.JPG"]
+    said = "table: 2 images are found under names that differ in case from those in the table, such as"
+    assert caplog.messages == [f"{said} {entry.format(1)!r} and {str(dataset.paths[0])!r}"]
+
+
+def test_the_file_of_the_very_name_comes_first_and_several_others_are_refused(tmp_path, caplog):
+    draw_files(tmp_path / "a", "IMG_1.png", "Img_1.png")
+    draw_files(tmp_path / "b", "img_1.png")
+    if len([*(tmp_path / "a").iterdir()]) < 2:
+        pytest.skip("this file system does not tell names apart by case")
+    table = frame(image_id=["img_1.png", "b/IMG_1.png"], label=[0, 1])
+    dataset = ISBIDataset.from_frame(table[:1], image_dirs=[tmp_path])
+    assert dataset.paths.tolist() == [str(tmp_path / "b" / "img_1.png")]
+    assert "differ in case" not in caplog.text
+    with pytest.raises(
+        DatasetError, match=r"2 files differ from it in case \(IMG_1.png, Img_1.png in .*a\); write it as"
+    ):
+        ISBIDataset.from_frame(table[:1], image_dirs=[tmp_path / "a"])
+    with pytest.raises(DatasetError, match="it is the file of img_1 too"):
+        ISBIDataset.from_frame(table.assign(label=0), image_dirs=[tmp_path])
