@@ -32,14 +32,16 @@ from scipy.stats import norm
 
 from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import COLUMN, INSIDE, NONE, checked
+from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_list, html_table, text_table
 from melanoma_tl.classifier.scoring import check_two_classes, quiet_copy
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.decoding import ImageLike, load_image
-from melanoma_tl.images.loading import open_source, read_batches
+from melanoma_tl.images.loading import ImageSource, open_source, read_batches
 from melanoma_tl.metrics.binary import tally_metrics
 from melanoma_tl.metrics.comparisons import delong_interval
 from melanoma_tl.metrics.estimators import classes_of, patients_of, score_melanoma
+from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.intervals import delong
 from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.metrics.resampling import draw_groups, method_name, percentile_interval
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 32
 _MARGIN = 0.1  # of the box, on each side: the border of a lesion is gradual
 _PLAUSIBLE_AREA = (0.005, 0.8)  # of the image
+_LARGEST_BOX = 0.9  # of the image: outside a larger box too little is left to judge by
 _N_SHOWN = 4
 
 SMALLEST_AUC = 0.556
@@ -81,6 +84,11 @@ class Box(NamedTuple):
     def place(self) -> tuple[slice, slice]:
         """Slices of rows and columns."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return (self.bottom - self.top) * (self.right - self.left)
 
 
 def find_lesion(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
@@ -165,19 +173,24 @@ class ShortcutCheck:
         discrimination remains and 1 if all of it does, with an interval by the delta method from DeLong's covariance,
         or by the cluster bootstrap.
     n_melanoma, n_benign : int
-        Number of images of each class.
+        Number of images of each class that the AUCs are computed from.
+    n_melanoma_left_out, n_benign_left_out : int
+        Number of images of each class that were left out because the box around the lesion is more than nine tenths of
+        the image: with the lesion covered nothing is left to see.
     n_not_found : int
         Number of images in which no lesion was found, so that the middle of the image was used.
     confidence : float
         Coverage of the intervals.
     shown : tuple of ndarray of shape (3, height, width, 3)
-        The three views of the first few images.
+        The three views of the first few images that were not left out.
     """
 
     auc: dict[str, Metric]
     survives: dict[str, Metric]
     n_melanoma: int
     n_benign: int
+    n_melanoma_left_out: int
+    n_benign_left_out: int
     n_not_found: int
     confidence: float
     shown: tuple[NDArray[np.uint8], ...]
@@ -199,7 +212,7 @@ class ShortcutCheck:
             [
                 title,
                 describe(self.auc[view], self.confidence),
-                describe(self.survives[view], self.confidence) if view in self.survives else "-",
+                describe(self.survives[view], self.confidence, signed=True) if view in self.survives else "-",
             ]
             for view, title in zip(VIEWS, _TITLES, strict=True)
         ]
@@ -222,10 +235,17 @@ class ShortcutCheck:
 
     def _notes(self) -> list[str]:
         notes = [f"{self.n_melanoma} melanoma and {self.n_benign} benign images."]
+        if self.n_melanoma_left_out + self.n_benign_left_out:
+            notes.append(
+                f"{self.n_melanoma_left_out} melanoma and {self.n_benign_left_out} benign images were left out: the "
+                f"box around the lesion is more than {_LARGEST_BOX:.0%} of the image, and too little is left to see."
+            )
         if self.n_not_found:
             notes.append(f"In {self.n_not_found} images no lesion was found; the middle of the image was used instead.")
         if self:
             notes.append("Parts of large lesions may lie outside the box: check the images that `plot` shows.")
+        if any(metric.few for metric in (*self.auc.values(), *self.survives.values())):
+            notes.append(f"{FACT}.")
         return notes
 
     def to_dict(self) -> dict[str, Any]:
@@ -234,7 +254,8 @@ class ShortcutCheck:
         Returns
         -------
         dict
-            "alarm", "auc", "survives", "n_melanoma", "n_benign", "n_not_found" and "confidence".
+            "alarm", "auc", "survives", "n_melanoma", "n_benign", "n_melanoma_left_out", "n_benign_left_out",
+            "n_not_found" and "confidence".
         """
         return {
             "alarm": bool(self),
@@ -242,6 +263,8 @@ class ShortcutCheck:
             "survives": {view: metric.to_dict() for view, metric in self.survives.items()},
             "n_melanoma": self.n_melanoma,
             "n_benign": self.n_benign,
+            "n_melanoma_left_out": self.n_melanoma_left_out,
+            "n_benign_left_out": self.n_benign_left_out,
             "n_not_found": self.n_not_found,
             "confidence": self.confidence,
         }
@@ -302,7 +325,7 @@ def check_shortcuts(
     NotFittedError
         Before `fit` or `load`.
     DatasetError
-        If there are no labels, or a class has fewer than two images.
+        If there are no labels, or a class has fewer than two images whose surroundings can be seen.
     UnknownNameError
         If a label is none of the classes.
     ParameterError
@@ -327,32 +350,72 @@ def check_shortcuts(
         )
     # An ensemble may have members with other input sizes: they resize the images of the first member.
     size = tuple(getattr(classifier, "members_", [classifier])[0].model_.inputs[0].shape[1:3])
-    scores: list[NDArray[np.float64]] = []
-    shown: list[NDArray[np.uint8]] = []
-    n_done = n_not_found = 0
-    scorer = quiet_copy(classifier)
-    batches = read_batches(
-        source, size, batch_size=_AT_ONCE, on_error="raise", desc="Cover lesions", verbose=classifier.verbose
-    )
-    for batch in batches:
-        given = None if masks is None else masks[n_done : n_done + len(batch.pixels)]
-        lesions = _lesions(batch.pixels, given, size)
-        n_done += len(batch.pixels)
-        n_not_found += sum(lesion is None for lesion in lesions)
-        views = np.stack(
-            [(image, *cover(image, _box(lesion, size))) for image, lesion in zip(batch.pixels, lesions, strict=True)]
-        )
-        shown += list(views[: _N_SHOWN - len(shown)])
-        scores.append(np.stack([score_melanoma(scorer, views[:, place], known) for place in range(len(VIEWS))]))
+    views = _score_views(classifier, source, masks, size)
     if source.is_stream:  # its labels have come with the images
         truth = known.encode(source.known_labels())
-    views_scores = np.concatenate(scores, axis=1)
+    n_of_class = np.bincount(truth, minlength=2)
+    truth, groups = truth[views.usable], None if groups is None else np.asarray(groups)[views.usable]
+    n_used = np.bincount(truth, minlength=2)
+    n_left_out = n_of_class - n_used
+    if n_left_out.any() and n_used.min() < 2:
+        raise DatasetError(
+            f"the check for shortcuts needs two images of each class, and has {n_used[1]} melanoma and {n_used[0]} "
+            f"benign ones: in {n_left_out.sum()} of {n_of_class.sum()} images the box around the lesion is more than "
+            f"{_LARGEST_BOX:.0%} of the image. Pass images that show the skin around the lesion, or masks=[...] if the "
+            "lesions were not found well"
+        )
     if groups is None:
-        auc, survives = _measure(truth, views_scores, confidence)
+        auc, survives = _measure(truth, views.scores, confidence)
     else:
-        auc, survives = _measure_groups(truth, views_scores, groups, confidence, random_state)
-    n_melanoma = int(truth.sum())
-    return ShortcutCheck(auc, survives, n_melanoma, len(truth) - n_melanoma, n_not_found, confidence, tuple(shown))
+        auc, survives = _measure_groups(truth, views.scores, groups, confidence, random_state)
+    units = count_units(truth, groups)
+    return ShortcutCheck(
+        auc=mark_few(auc, units),
+        survives=mark_few(survives, units),
+        n_melanoma=int(n_used[1]),
+        n_benign=int(n_used[0]),
+        n_melanoma_left_out=int(n_left_out[1]),
+        n_benign_left_out=int(n_left_out[0]),
+        n_not_found=views.n_not_found,
+        confidence=confidence,
+        shown=views.shown,
+    )
+
+
+class _Views(NamedTuple):
+    """Scores of the three views of the usable images."""
+
+    scores: NDArray[np.float64]
+    usable: NDArray[np.bool_]
+    n_not_found: int
+    shown: tuple[NDArray[np.uint8], ...]
+
+
+def _score_views(
+    classifier: "TransferClassifier", source: ImageSource, masks: Sequence[ImageLike] | None, size: tuple[int, int]
+) -> _Views:
+    """Score each image whole, with the lesion covered, and with all but the lesion covered."""
+    known, scorer = classes_of(classifier), quiet_copy(classifier)
+    scores: list[NDArray[np.float64]] = []
+    usable: list[bool] = []
+    shown: list[NDArray[np.uint8]] = []
+    n_not_found = 0
+    with progress(work="Check shortcuts", total=source.length, verbose=classifier.verbose) as bar:
+        for batch in read_batches(source, size, batch_size=_AT_ONCE, on_error="raise", desc="Read images", verbose=0):
+            done = len(usable)
+            lesions = _lesions(batch.pixels, None if masks is None else masks[done : done + len(batch.pixels)], size)
+            boxes = [_box(lesion, size) for lesion in lesions]
+            seen = [box.area <= _LARGEST_BOX * size[0] * size[1] for box in boxes]
+            usable += seen
+            n_not_found += sum(lesion is None for lesion in lesions)
+            if any(seen):
+                images = [(image, box) for image, box, kept in zip(batch.pixels, boxes, seen, strict=True) if kept]
+                views = np.stack([(image, *cover(image, box)) for image, box in images])
+                shown += list(views[: _N_SHOWN - len(shown)])
+                scores.append(np.stack([score_melanoma(scorer, views[:, place], known) for place in range(len(VIEWS))]))
+            bar.update(len(seen))
+    together = np.concatenate(scores, axis=1) if scores else np.empty((len(VIEWS), 0))
+    return _Views(together, np.array(usable), n_not_found, tuple(shown))
 
 
 def _measure(

@@ -121,7 +121,7 @@ class Metric:
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "few": self.few}
 
 
-def describe(metric: Metric, confidence: float) -> str:
+def describe(metric: Metric, confidence: float, *, signed: bool = False) -> str:
     """Format a metric with its interval and its n.
 
     Parameters
@@ -130,6 +130,9 @@ def describe(metric: Metric, confidence: float) -> str:
         The metric.
     confidence : float
         Coverage of its interval, between 0 and 1.
+    signed : bool, default=False
+        Whether the metric can be negative: its intervals are then written with "to", whatever their ends, so that all
+        of a column look alike.
 
     Returns
     -------
@@ -141,12 +144,12 @@ def describe(metric: Metric, confidence: float) -> str:
     >>> describe(Metric(0.8667, 0.803, 0.912, 150, "wilson"), 0.95)
     '0.867 (95 % CI 0.803-0.912, n = 150)'
     """
-    return _write(metric, f"{100 * confidence:g} % CI ")
+    return _write(metric, f"{100 * confidence:g} % CI ", signed)
 
 
-def _write(metric: Metric, of_interval: str) -> str:
+def _write(metric: Metric, of_interval: str, signed: bool = False) -> str:
     if np.isnan(metric.value):
         return f"undefined (n = {metric.n})"
-    dash, mark = "-" if metric.low >= 0 else " to ", f", {MARK}" if metric.few else ""
+    dash, mark = " to " if signed or metric.low < 0 else "-", f", {MARK}" if metric.few else ""
     interval = f"{of_interval}{metric.low:.3f}{dash}{metric.high:.3f}"
     return f"{metric.value:.3f} ({interval}, n = {metric.n}{mark})"

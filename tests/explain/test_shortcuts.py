@@ -116,6 +116,45 @@ def test_the_figures_are_delongs():
     assert (check.n_melanoma, check.n_benign) == (30, 30)
 
 
+def test_images_without_surroundings_are_left_out_and_counted():
+    images, rows = draw_lesions(shortcut=True), np.arange(N)
+    whole, lesion = np.full((32, 32, 3), 255, "uint8"), np.zeros((32, 32, 3), "uint8")
+    lesion[10:22, 10:22] = 255
+    masks = [whole if row in (0, 1, 3) else lesion for row in rows]
+    check = check_shortcuts(Judge(CORNER, channel=0), images, LABELS, masks=masks, groups=rows // 4)
+    assert (check.n_melanoma, check.n_benign) == (28, 29)
+    assert (check.n_melanoma_left_out, check.n_benign_left_out) == (2, 1)
+    assert check.auc["covered"].n == 57
+    assert np.array_equal(check.shown[0][0], images[2])
+    assert "2 melanoma and 1 benign images were left out: the box around the lesion is more than 90%" in str(check)
+    assert check.to_dict()["n_melanoma_left_out"] == 2
+    with pytest.raises(DatasetError, match="in 60 of 60 images the box"):
+        check_shortcuts(Judge(CORNER), images, LABELS, masks=[whole] * N)
+
+
+def test_few_melanomas_are_marked_and_the_shares_written_alike():
+    images = draw_lesions(shortcut=True)
+    kept = np.r_[1:13:2, 0:N:2]
+    check = check_shortcuts(Judge(CORNER, channel=0), images[kept], LABELS[kept])
+    assert check.auc["covered"].few
+    assert check.survives["alone"].few
+    assert "n = 36, few)" in check.warning
+    assert "Intervals marked few" in str(check)
+    assert all(" to " in row[2] for row in check._table()[1][1:])
+    assert "few" not in str(check_shortcuts(Judge(CORNER, channel=0), images, LABELS))
+
+
+def test_its_progress_is_one_line_with_its_name(capsys, monkeypatch):
+    monkeypatch.setattr("melanoma_tl._progress.LOGGED", 0)
+    judge = Judge(CORNER)
+    judge.verbose = 1
+    check_shortcuts(judge, draw_lesions(shortcut=True), LABELS)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("Check shortcuts") for line in lines), lines
+    assert lines[-1].startswith("Check shortcuts: 60 images")
+
+
 def test_masks_are_taken_where_they_are_given(tmp_path):
     images = draw_lesions(shortcut=False)
     corner = np.zeros((32, 32, 3), "uint8")
@@ -240,7 +279,7 @@ def test_the_alarm_is_false_as_often_as_its_interval_says(monkeypatch):
 
 
 def rings(measured):
-    return bool(ShortcutCheck(*measured, 0, 0, 0, 0.95, ()))
+    return bool(ShortcutCheck(*measured, 0, 0, 0, 0, 0, 0.95, ()))
 
 
 @pytest.mark.parametrize("seed", range(20))
