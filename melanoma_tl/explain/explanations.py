@@ -56,16 +56,18 @@ def grad_cam(
     X : ISBIDataset, sequence of paths or PIL images, or uint8 array (n, height, width, 3)
         A few images, raw RGB.
     layer : str, optional
-        A layer of the network with feature maps of shape (n, h, w, channels). By default the layer that the
-        backbone recommends (`BackboneSpec.last_convolution`), or else the last layer with feature maps.
+        A layer of the network with feature maps of shape (n, h, w, channels), for the classic map of this layer alone.
+        By default all feature maps that the head pools, if these are several, as with recipe "fast"; of other heads
+        the layer that the backbone recommends (`BackboneSpec.last_convolution`), or the last one with feature maps.
     target : object, optional
         The class to explain, one of `classes_`; `pos_label_` by default.
 
     Returns
     -------
     ndarray of shape (n, height, width) and dtype float32
-        Evidence for the class in log odds, at least 0, at the network's input size, on one scale for all images of a
-        classifier; all 0 if there is no evidence. Divide a map by its maximum for the usual range of 0 to 1.
+        Evidence for the class in log odds per 1 % of the image, at least 0, at the network's input size, on one scale
+        for all images of a classifier; all 0 if there is no evidence. Divide a map by its maximum for the usual range
+        of 0 to 1.
 
     Raises
     ------
@@ -81,11 +83,16 @@ def grad_cam(
     Notes
     -----
     The gradient [1]_ is that of the logit, because the gradient of the probability vanishes near 0
-    and 1. Calibration has no influence. The weights are the sums of the gradients instead of their means,
-    so that the scale does not depend on the size of the maps: with a head that averages the last maps, a
-    value is the log odds that the whole image would add if all of it looked like this place.
+    and 1. Calibration has no influence.
+
+    Of one layer, the map is the sum of its channels, each weighted by the sum of its gradients (the mean times the
+    number of places, so that the scale does not depend on the size of the maps). Of a head that pools several maps,
+    the last one alone may be a small part of the score that the others cancel: gradient and feature map are therefore
+    multiplied place by place, with the other maps fixed, resized and summed over all maps, and only then cut at 0.
+    Before that, the sum over the image is what all maps contribute to the logit, in its linear approximation at this
+    image. With averages that is the logit without its bias; "log_center" compresses large means, so it is less.
     """
-    from melanoma_tl.explain.gradients import MapGradient
+    from melanoma_tl.explain.gradients import MapGradient, pooled_maps
 
     images = _load(classifier, X)
     of_class = _find_class(classifier, target)
@@ -93,10 +100,15 @@ def grad_cam(
     column, sign = (
         (of_class, 1) if len(classifier.classes_) > 2 else (0, 2 * classes_of(classifier).codes[of_class] - 1)
     )
-    gradient = MapGradient(classifier.model_, _find_layer(classifier, layer), column)
+    pooled = pooled_maps(classifier.model_) if layer is None else []
+    contribute = _contribute if len(pooled) > 1 else _weigh
+    maps = pooled if len(pooled) > 1 else [_find_layer(classifier, layer).output]
+    gradient = MapGradient(classifier.model_, maps, column)
     shown = progress(images, "Compute Grad-CAM", verbose=classifier.verbose)
-    measured = ((gradient.measure(image), image.shape[:2]) for image in shown)
-    return np.stack([_weigh(maps, sign * slopes, size) for (maps, slopes), size in measured])
+    evidence = (
+        sum(_resize(sign * contribute(*one), image.shape[:2]) for one in gradient.measure(image)) for image in shown
+    )
+    return np.stack([np.maximum(one, 0) for one in evidence])
 
 
 @checked(classifier=SCORER, grid=whole(at_least=2, at_most=64))
@@ -284,11 +296,19 @@ def explain_errors(
     return explain(classifier, list(paths), method=method, captions=captions)
 
 
-def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the Grad-CAM map: maps weighted by summed gradients [1]_, without negative values, resized."""
-    # The sum of the gradients is their mean times the number of places.
-    evidence = np.maximum((maps * gradient.sum(axis=(0, 1))).sum(axis=-1), 0)
-    small = Image.fromarray(evidence.astype(np.float32))
+def _weigh(maps: NDArray[np.float32], gradient: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the signed Grad-CAM map of one layer: maps weighted by their summed gradients [1]_."""
+    return (maps * gradient.sum(axis=(0, 1))).sum(axis=-1) / 100
+
+
+def _contribute(maps: NDArray[np.float32], gradient: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what each place contributes to the logit, per 1 % of the image: gradient times activation."""
+    return (maps * gradient).sum(axis=-1) * (maps.shape[0] * maps.shape[1] / 100)
+
+
+def _resize(values: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Resize a map; its mean stays where the size is a multiple."""
+    small = Image.fromarray(values.astype(np.float32))
     return np.asarray(small.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 

@@ -1,6 +1,6 @@
-"""Gradients of a score with respect to the feature maps of a layer, on every backend of Keras."""
+"""Gradients of a score with respect to feature maps, on every backend of Keras."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -35,7 +35,7 @@ class _FixedNetwork(keras.layers.Layer):
 
 
 class MapGradient:
-    """Computes the feature maps of a layer and the gradient of the logit with respect to them.
+    """Computes feature maps and the gradient of the logit with respect to each, in one backward pass.
 
     Keras has no function for gradients that works with every backend, but training does: one step of gradient
     descent on the negative logit, with the learning rate 1 and from an offset of 0, gives the gradient.
@@ -44,28 +44,29 @@ class MapGradient:
     ----------
     model : keras.Model
         The network of a classifier; it is not changed.
-    layer : keras.Layer
-        One of its layers, with feature maps of shape (n, h, w, channels).
+    maps : sequence of KerasTensor of shape (n, h, w, channels)
+        Feature maps in it. The gradient with respect to each is that with all the others fixed.
     column : int, default=0
         Index of the score.
     """
 
-    def __init__(self, model: Any, layer: Any, column: int = 0) -> None:
-        maps, score = layer.output, model.get_layer(SCORE_LAYER)
+    def __init__(self, model: Any, maps: Sequence[Any], column: int = 0) -> None:
+        score = model.get_layer(SCORE_LAYER)
         linear = keras.layers.Dense(1, name="logit", dtype="float32")
         logit = linear(score.input)
         linear.set_weights([weights[..., column : column + 1] for weights in score.get_weights()])
-        self._look = keras.Model(model.inputs[0], maps)
-        # If the head uses other feature layers as well, their maps are computed from the image.
-        rest = keras.Model([*model.inputs, maps], logit)
-        images, seen = keras.Input(model.inputs[0].shape[1:]), keras.Input(maps.shape[1:])
-        self._offset = _Offset()
-        self._step = keras.Model([images, seen], _FixedNetwork(rest)([images, self._offset(seen)]))
+        self._look = keras.Model(model.inputs[0], list(maps))
+        # If the head uses other features as well, these are computed from the image.
+        rest = keras.Model([*model.inputs, *maps], logit)
+        images, *seen = (keras.Input(tensor.shape[1:]) for tensor in (model.inputs[0], *maps))
+        self._offsets = [_Offset() for _ in maps]
+        moved = [offset(one) for offset, one in zip(self._offsets, seen, strict=True)]
+        self._step = keras.Model([images, *seen], _FixedNetwork(rest)([images, *moved]))
         descent = build_optimizer("sgd", learning_rate=1.0, weight_decay=0.0, clip_norm=None, ema_momentum=None)
         self._step.compile(optimizer=descent, loss=lambda _, logits: -logits, jit_compile=False)
 
-    def measure(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Compute maps and gradient of one image.
+    def measure(self, image: NDArray[np.uint8]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Compute maps and gradients of one image.
 
         Parameters
         ----------
@@ -74,11 +75,42 @@ class MapGradient:
 
         Returns
         -------
-        maps, gradient : ndarray of shape (h, w, channels) and dtype float32
-            The feature maps of the image, and the gradient of the logit with respect to them.
+        list of (maps, gradient), each an ndarray of shape (h, w, channels) and dtype float32
+            Each feature map of the image, and the gradient of the logit with respect to it.
         """
         images = image[np.newaxis].astype(np.float32)
-        maps = ops.convert_to_numpy(self._look(images, training=False))
-        self._offset.offset.assign(np.zeros_like(maps))
-        self._step.train_on_batch([images, maps], np.zeros((1, 1), np.float32))
-        return maps[0], ops.convert_to_numpy(self._offset.offset)[0]
+        maps = [ops.convert_to_numpy(one) for one in self._look(images, training=False)]
+        for offset, one in zip(self._offsets, maps, strict=True):
+            offset.offset.assign(np.zeros_like(one))
+        self._step.train_on_batch([images, *maps], np.zeros((1, 1), np.float32))
+        return [
+            (one[0], ops.convert_to_numpy(offset.offset)[0]) for offset, one in zip(self._offsets, maps, strict=True)
+        ]
+
+
+def pooled_maps(model: Any) -> list[Any]:
+    """Find the feature maps that the head reads, each once.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network of a classifier.
+
+    Returns
+    -------
+    list of KerasTensor of shape (n, h, w, channels)
+        What is reached from the score through vectors alone; maps that the head has weighted are returned as such.
+    """
+    found: list[Any] = []
+    seen: set[int] = set()
+    waiting = [model.get_layer(SCORE_LAYER).input]
+    while waiting:
+        tensor = waiting.pop(0)
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if len(tensor.shape) == 4 and None not in tensor.shape[1:] and tensor.shape[1:3] != (1, 1):
+            found.append(tensor)
+        elif len(tensor.shape) == 2:
+            waiting += keras.tree.flatten(tensor._keras_history.operation.input)
+    return [tensor for tensor in found if tensor is not model.inputs[0]]

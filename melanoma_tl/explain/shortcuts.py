@@ -238,7 +238,7 @@ class ShortcutCheck:
         if self.n_melanoma_left_out + self.n_benign_left_out:
             notes.append(
                 f"{self.n_melanoma_left_out} melanoma and {self.n_benign_left_out} benign images were left out: the "
-                f"box around the lesion is more than {_LARGEST_BOX:.0%} of the image, and too little is left to see."
+                f"box around the lesion is more than {_LARGEST_BOX:.0%} of the image, so that too little is left."
             )
         if self.n_not_found:
             notes.append(f"In {self.n_not_found} images no lesion was found; the middle of the image was used instead.")

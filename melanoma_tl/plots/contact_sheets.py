@@ -115,7 +115,8 @@ def draw_explanations(
     images : ndarray of shape (n, height, width, 3) and dtype uint8
         Raw RGB.
     grad_cam : ndarray of shape (n, height, width) or None
-        Evidence in log odds, at least 0, on one scale of colours for all images; None has no column.
+        Evidence in log odds per 1 % of the image, at least 0, on one scale of colours for all images, which ends at the
+        99.5th percentile, so that a single place does not make the rest pale; None has no column.
     occlusion : ndarray of shape (n, rows, columns) or None
         -1 to 1; None has no column.
 
@@ -127,9 +128,9 @@ def draw_explanations(
     n, height, width = images.shape[:3]
     columns: list[tuple[str, str, NDArray[np.float32], dict[str, Any]]] = []
     if grad_cam is not None:
-        strongest = max(float(grad_cam.max()), 1e-3)
-        scale = {"cmap": "viridis", "vmin": 0, "vmax": strongest, "alpha": 0.55}
-        columns.append(("Grad-CAM", "evidence, log odds", grad_cam, scale))
+        strongest = max(float(np.percentile(grad_cam, 99.5)), 1e-3)
+        scale = {"cmap": "Reds", "vmin": 0, "vmax": strongest, "alpha": 0.6}
+        columns.append(("Grad-CAM", "log odds per 1 % of the image", grad_cam, scale))
     if occlusion is not None:
         reach = max(float(np.abs(occlusion).max()), 1e-3)
         scale = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach, "alpha": 0.6}
@@ -147,7 +148,8 @@ def draw_explanations(
         for ax, values in zip(axes, maps, strict=True):
             mapped = ax.imshow(values, extent=extent, **scale)
         axes[0].set_title(title, fontsize=TEXT_SIZE)
-        bar = figure.colorbar(mapped, ax=list(axes), location="bottom", shrink=0.9, pad=0.02)
+        ends = "max" if title == "Grad-CAM" else "neither"  # stronger evidence has the colour of the upper end
+        bar = figure.colorbar(mapped, ax=list(axes), location="bottom", shrink=0.9, pad=0.02, extend=ends)
         bar.set_label(label, fontsize=SMALL_SIZE)
         bar.ax.tick_params(labelsize=SMALL_SIZE)
     return figure
