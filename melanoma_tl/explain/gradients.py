@@ -79,7 +79,8 @@ class MapGradient:
             Each feature map of the image, and the gradient of the logit with respect to it.
         """
         images = image[np.newaxis].astype(np.float32)
-        maps = [ops.convert_to_numpy(one) for one in self._look(images, training=False)]
+        seen = keras.tree.flatten(self._look(images, training=False))  # of a single map Keras makes no list
+        maps = [ops.convert_to_numpy(one) for one in seen]
         for offset, one in zip(self._offsets, maps, strict=True):
             offset.offset.assign(np.zeros_like(one))
         self._step.train_on_batch([images, *maps], np.zeros((1, 1), np.float32))
