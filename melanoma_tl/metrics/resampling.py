@@ -458,8 +458,8 @@ def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:
     ndarray of int64 of shape (n,)
         Consecutive numbers from 0.
     """
-    folded = values.map(lambda value: fold_id(value) if isinstance(value, str) else value)
-    codes = pd.factorize(folded)[0].astype(np.int64)
+    folded = [fold_id(value) if isinstance(value, str) else value for value in values]
+    codes = pd.factorize(np.array(folded, dtype=object))[0].astype(np.int64)  # texts of Arrow hold no surrogates
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
     return codes
