@@ -9,7 +9,6 @@ prints it.
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ NAMES = (
     "vgg16",
     "vgg19",
     "efficientnetb3",
-    "convnextbase",
 )
 ROUNDS, BATCH = 3, 16
 
@@ -64,7 +62,6 @@ def run(names: list[str]) -> dict[str, Any]:
     from melanoma_tl.backbones import get_backbone
     from melanoma_tl.network.precision import resolve_precision
 
-    before = os.getloadavg()[0]
     policies = dict.fromkeys(["float32", resolve_precision("auto").frozen])
     found = {}
     for name in names:
@@ -82,18 +79,16 @@ def run(names: list[str]) -> dict[str, Any]:
             row["rate"][policy] = BATCH / min(laps)
         found[name] = row
         print(name, row, flush=True)
-    load = {"before": before, "after": os.getloadavg()[0]}
-    return {"machine": describe_machine(), "versions": describe_versions(), "load_average": load, "backbones": found}
+    return {"machine": describe_machine(), "versions": describe_versions(), "backbones": found}
 
 
 def markdown(results: dict[str, Any]) -> str:
     from table import machine_line
 
     policies = list(next(iter(results["backbones"].values()))["rate"])
-    load = results["load_average"]
     speeds = " | ".join(f"images a second, {policy.removeprefix('mixed_')}" for policy in policies)
     lines = [
-        f"{machine_line(results)} Load average {load['before']:.1f} before, {load['after']:.1f} after.",
+        machine_line(results),
         "",
         f"| backbone | parameters | pixels a side | GFLOP an image | {speeds} | features of `fast` |",
         "| --- | ---: | ---: | ---: | " + "---: | " * len(policies) + "---: |",

@@ -32,6 +32,7 @@ WORDS = {
     "corpora": "known contamination",
     "_escaping": "text in any format",
     "_estimators": "base of objects",
+    "_onnxruntime": "without telemetry",
     "_parameters": "what is accepted",
     "_progress": "one bar",
     "_tables": "text, Markdown, HTML",

@@ -130,7 +130,7 @@ def test_a_file_is_not_loaded_without_them_nor_with_others(saved, tmp_path):
         ModelFileError, match="was made with other weights of 'bound' than those given: their digest is"
     ):
         TransferClassifier.load(saved, weights=tmp_path / "other.weights.h5")
-    with pytest.raises(ModelFileError, match="no such weights file"):
+    with pytest.raises(ModelFileError, match="no such file; weights must be the path"):
         TransferClassifier.load(saved, weights=tmp_path / "gone.h5")
 
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_found_again_is_not_left_out(weights, tmp_path):
         drawn.save(tmp_path / "drawn.keras", include_backbone=False)
     elsewhere = fit(weights)
     elsewhere.weights = tmp_path / "gone.h5"
-    with pytest.raises(WeightsUnavailableError, match=r"gone\.h5: no such weights file"):
+    with pytest.raises(WeightsUnavailableError, match=r"gone\.h5: no such file; weights must be the path"):
         elsewhere.save(tmp_path / "model.keras")
 
 
