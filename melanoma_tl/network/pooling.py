@@ -48,7 +48,9 @@ def pool(maps: Any, pooling: str, name: str) -> list[Any]:
         # Only operations that can be exported: LiteRT does not support einsum, and ONNX does not support log1p.
         weighted = ops.multiply(maps, center_weights(*maps.shape[1:3])[..., np.newaxis])
         mean = ops.sum(weighted, axis=(1, 2))
-        return [ops.sign(mean) * ops.log(1.0 + ops.abs(mean))]
+        # Not sign(mean) * log: Keras takes a product with constants for sparse, which PyTorch's inputs cannot be.
+        logarithm = ops.log(1.0 + ops.abs(mean))
+        return [ops.where(mean < 0, -logarithm, logarithm)]
     kinds = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     return [kinds[kind](name=f"{name}_{kind}")(maps) for kind in pooling.split("_")]
 
