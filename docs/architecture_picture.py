@@ -30,6 +30,7 @@ WORDS = {
     "distribution": "devices, processes",
     "labels": "what labels mean",
     "corpora": "known contamination",
+    "_checksums": "of files",
     "_escaping": "text in any format",
     "_estimators": "base of objects",
     "_onnxruntime": "without telemetry",

@@ -18,8 +18,6 @@ ZIP_ERRORS = (
 """What `zipfile` raises at an archive that is damaged, or whose directory does not tell the truth; and OSError, of a
 place that no file has and of a damaged bzip2 stream."""
 
-_CHUNK = 2**20
-
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 """The ways to pack that `zipfile` knows."""
 
@@ -65,26 +63,6 @@ def why_too_large(members: Sequence[zipfile.ZipInfo], path: Path) -> str:
     if total > MAX_EXPANSION * size:
         return f"would unpack to {total:,} bytes, more than {MAX_EXPANSION} times its {size:,}"
     return ""
-
-
-def crc32_of(path: Path) -> int:
-    """Compute the CRC-32 of a file, in constant memory.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    int
-        As in the directory of a ZIP archive.
-    """
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum
 
 
 def read_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo, n_bytes: int) -> Iterator[bytes]:

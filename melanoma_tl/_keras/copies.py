@@ -88,6 +88,33 @@ def rebuild(operation: Any, copy: "Copies", *args: Any, **kwargs: Any) -> Any:
     return copy(operation)(*args, **kwargs)
 
 
+def rebuild_with_weights(network: Any, make: Callable[[Any], Any], tensor: Any) -> Any:
+    """Build a network anew on a tensor, with the same weights.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Stays as it is.
+    make : callable
+        Makes an operation again, without its weights.
+    tensor : KerasTensor
+        What the network is called with.
+
+    Returns
+    -------
+    KerasTensor or nested structure of KerasTensor
+        What it gives.
+    """
+    import keras
+
+    copies = Copies(make)
+    result = rebuild(network, copies, tensor)
+    for original, copied in copies.pairs:
+        if isinstance(original, keras.Layer):
+            copied.set_weights(original.get_weights())
+    return result
+
+
 class Copies:
     """What `rebuild` makes operations again with: each once, for what is shared stays shared.
 

@@ -7,12 +7,47 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl._atomic import scratch
+from melanoma_tl._keras.copies import copy_layer
 from melanoma_tl._parameters import show
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
 from melanoma_tl.errors import MelanomaTLError, ParameterError, WeightsUnavailableError, in_one_line
 
 logger = logging.getLogger(__name__)
+
+
+def scale_pixels(spec: BackboneSpec, images: Any) -> Any:
+    """Apply the preprocessing of a backbone.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        The backbone.
+    images : KerasTensor of shape (n, height, width, 3)
+        Raw RGB, 0 to 255.
+
+    Returns
+    -------
+    KerasTensor
+        What the backbone is shown.
+
+    Raises
+    ------
+    ParameterError
+        If `preprocess` of the backbone cannot be used.
+    """
+    import keras
+
+    # A layer knows every network that it was called in, and would keep them all alive.
+    scale = copy_layer(spec.preprocess) if isinstance(spec.preprocess, keras.Layer) else spec.preprocess
+    try:
+        scaled = scale(images)
+    except Exception as error:  # the code of a plugin
+        found = in_one_line(error)
+        raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
+    if not isinstance(scaled, keras.KerasTensor):
+        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {show(scaled)}")
+    return scaled
 
 
 def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._checksums import hash_of
 from melanoma_tl._onnxruntime import open_session
 from melanoma_tl._parameters import show
 from melanoma_tl.backbones.preprocessing import MEAN_RGB, STD_RGB
@@ -219,13 +220,13 @@ def open_saved_model(
 
     def encode(images: NDArray[np.uint8]) -> Any:
         pixels = reading.prepare(images, given.dtype, channels_first=channels_first)
-        return reading.take(signature(**{given.name: tf.constant(pixels)})[taken.name].numpy())
+        run = loaded.signatures["serving_default"]  # by way of `loaded`, which alone keeps the variables alive
+        return reading.take(run(**{given.name: tf.constant(pixels)})[taken.name].numpy())
 
-    kept = loaded, encode  # the signature does not keep its variables alive
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != "fingerprint.pb")
-    of_files = json.dumps([[str(file.relative_to(path)), file_digest(file)] for file in files])
+    of_files = json.dumps([[str(file.relative_to(path)), hash_of(file)] for file in files])
     digest = _digest(hashlib.sha256(of_files.encode()).hexdigest(), reading, taken.name)
-    return OpenedNetwork(_in_batches_of(given.shape[0], lambda images: kept[1](images)), digest, size, kind)
+    return OpenedNetwork(_in_batches_of(given.shape[0], encode), digest, size, kind)
 
 
 def open_torchscript(path: Path, reading: Reading, input_size: tuple[int, int] | None) -> OpenedNetwork:
@@ -398,23 +399,6 @@ def _read(path: Path) -> bytes:
     """Read a file once: what is hashed is what is opened."""
     require_file(path, WeightsUnavailableError, "give the path of the encoder's file")
     return path.read_bytes()
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 digits.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(of_network: str, reading: Reading, output: str) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl._keras.host_call import call_on_host
 from melanoma_tl.backbones.encoder import FrozenEncoder, is_same
+from melanoma_tl.backbones.preprocessing import require_raw_pixels
 from melanoma_tl.errors import ParameterError, WeightsUnavailableError
 
 ENCODERS: dict[str, tuple[str, FrozenEncoder]] = {}
@@ -148,9 +149,7 @@ def build_encoder(name: str, encoder: FrozenEncoder) -> Callable[[Any, Any], Any
     """
 
     def build(input_tensor: Any, weights: Any) -> Any:  # noqa: ARG001 -- it has its own
-        (images,) = keras.utils.get_source_inputs(input_tensor)
-        if images is not input_tensor:
-            raise ParameterError(f"the encoder {name!r} scales pixels itself: leave preprocessing out")
+        images = require_raw_pixels(input_tensor, f"the encoder {name!r} scales pixels itself")
         layer = EncoderLayer(name, encoder.digest, encoder.n_features, name="encoder")
         return keras.Model(images, layer(images))
 

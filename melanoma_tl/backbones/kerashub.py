@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from melanoma_tl._keras.copies import Copies, rebuild
+from melanoma_tl._keras.copies import rebuild_with_weights
 from melanoma_tl._progress import without_hint_of_widgets
 from melanoma_tl.backbones.preset_chains import chain_of, grow_chain
 from melanoma_tl.backbones.preset_facts import facts_of_preset
@@ -110,7 +110,7 @@ class _PresetBuilder:
             backbone.load_weights(weights)
         source, chain = keras.utils.get_source_inputs(input_tensor), chain_of(backbone)
         if chain is None:
-            return keras.Model(source, _copy(backbone, input_tensor))
+            return keras.Model(source, rebuild_with_weights(backbone, _make_again, input_tensor))
         self._check_patches(chain.patch_size, tuple(input_tensor.shape[1:3]))
         grown = grow_chain(chain, input_tensor)
         _compare(backbone, keras.Function([input_tensor], grown.as_preset), self.preset)
@@ -169,16 +169,8 @@ def _compare(network: Any, built: Any, preset: str) -> None:
         )
 
 
-def _copy(network: Any, tensor: Any) -> Any:
-    """Build a network anew on a tensor, with the same weights, and return what it gives."""
-    import keras
-
-    copies = Copies(lambda operation: type(operation).from_config(operation.get_config()))
-    result = rebuild(network, copies, tensor)
-    for original, copied in copies.pairs:
-        if isinstance(original, keras.Layer):
-            copied.set_weights(original.get_weights())
-    return result
+def _make_again(operation: Any) -> Any:
+    return type(operation).from_config(operation.get_config())
 
 
 class _Converter:

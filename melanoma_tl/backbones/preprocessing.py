@@ -5,6 +5,8 @@ The constants are those of ``keras.applications.imagenet_utils``.
 
 from typing import Any
 
+from melanoma_tl.errors import ParameterError
+
 MEAN_RGB = (0.485, 0.456, 0.406)
 STD_RGB = (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's pixels, divided by 255."""
@@ -82,3 +84,47 @@ def divide_by_128(images: Any) -> Any:
     from keras import layers
 
     return layers.Rescaling(1 / 128, offset=-1.0, name="divide_by_128")(images)
+
+
+def keep_pixels(images: Any) -> Any:
+    """Leave the pixels to the builder of a backbone, which scales them itself.
+
+    Parameters
+    ----------
+    images : KerasTensor of shape (n, height, width, 3)
+        Raw RGB, 0 to 255.
+
+    Returns
+    -------
+    KerasTensor
+        The same one.
+    """
+    return images
+
+
+def require_raw_pixels(input_tensor: Any, what: str) -> Any:
+    """Raise an error unless a builder that scales the pixels itself is given them as they are.
+
+    Parameters
+    ----------
+    input_tensor : KerasTensor of shape (n, height, width, 3)
+        What the builder is given.
+    what : str
+        What it builds, with its verb.
+
+    Returns
+    -------
+    KerasTensor
+        The raw images.
+
+    Raises
+    ------
+    ParameterError
+        If they were scaled before.
+    """
+    import keras
+
+    (images,) = keras.utils.get_source_inputs(input_tensor)
+    if images is not input_tensor:
+        raise ParameterError(f"{what}: leave preprocessing out")
+    return images

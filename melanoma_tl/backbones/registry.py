@@ -12,6 +12,7 @@ from typing import Any
 from melanoma_tl._parameters import TEXT, checked, show
 from melanoma_tl.backbones.encoder import FrozenEncoder
 from melanoma_tl.backbones.plugins import GROUP, load_plugins
+from melanoma_tl.backbones.preprocessing import keep_pixels
 from melanoma_tl.backbones.spec import KERASHUB, SEPARATOR, BackboneSpec, EncoderIdentity, PretrainedWeights
 from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, ParameterError, UnknownNameError
 
@@ -167,7 +168,7 @@ def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = Fal
     identity = EncoderIdentity(key, encoder.digest, encoder.kind)
     register_backbone(
         key,
-        preprocess=_as_they_are,
+        preprocess=keep_pixels,
         input_size=encoder.input_size,
         weights=identity,
         license=encoder.license,
@@ -178,10 +179,6 @@ def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = Fal
     )(build_encoder(key, encoder))
     _BACKBONES[key] = replace(_BACKBONES[key], image_sizes="one")
     ENCODERS[encoder.digest] = key, encoder
-
-
-def _as_they_are(images: Any) -> Any:
-    return images
 
 
 @checked(name=TEXT)

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from melanoma_tl._keras.copies import Copies, make_again, rebuild
-from melanoma_tl.backbones.building import build_backbone
+from melanoma_tl._keras.copies import make_again, rebuild_with_weights
+from melanoma_tl.backbones.building import build_backbone, scale_pixels
+from melanoma_tl.backbones.preprocessing import keep_pixels, require_raw_pixels
 from melanoma_tl.backbones.spec import SEPARATOR, BackboneSpec, EncoderIdentity, PartWeights
 from melanoma_tl.backbones.weights import find_weights
 from melanoma_tl.errors import ParameterError
@@ -42,7 +43,7 @@ def join(specs: Sequence[BackboneSpec]) -> BackboneSpec:
     return BackboneSpec(
         whole,
         _Builder(tuple(specs), tuple(prefixes)),
-        _as_they_are,
+        keep_pixels,
         next(iter(fixed), max(spec.input_size for spec in specs)),
         PartWeights(tuple(spec.name for spec in specs)),
         stages=tuple(
@@ -68,14 +69,12 @@ class _Builder:
         """Return one network with the outputs of all."""
         import keras
 
-        (images,) = keras.utils.get_source_inputs(input_tensor)
-        if images is not input_tensor:
-            raise ParameterError("backbones side by side scale the pixels each in its way: leave preprocessing out")
+        images = require_raw_pixels(input_tensor, "backbones side by side scale the pixels each in its way")
         outputs: list[Any] = []
         for spec, prefix in zip(self.specs, self.prefixes, strict=True):
             asked = "imagenet" if weights is not None or isinstance(spec.weights, EncoderIdentity) else None
             given = keras.Input(images.shape[1:], name=images.name, dtype="float32")
-            part = build_backbone(spec, spec.preprocess(given), find_weights(spec, asked))
+            part = build_backbone(spec, scale_pixels(spec, given), find_weights(spec, asked))
             outputs += _rename(part, prefix, images)
         return keras.Model(images, outputs)
 
@@ -88,16 +87,7 @@ def _rename(network: Any, prefix: str, images: Any) -> list[Any]:
         changes = {"name": f"{prefix}_{operation.name}"} if isinstance(operation, keras.Layer) else {}
         return make_again(operation, "beside another backbone", "use an Ensemble of two classifiers", **changes)
 
-    copies = Copies(make)
-    outputs = rebuild(network, copies, images)
-    for original, copied in copies.pairs:
-        if isinstance(original, keras.Layer):
-            copied.set_weights(original.get_weights())
-    return keras.tree.flatten(outputs)
-
-
-def _as_they_are(images: Any) -> Any:
-    return images
+    return keras.tree.flatten(rebuild_with_weights(network, make, images))
 
 
 def _sum(counts: Any) -> int | None:

@@ -1,12 +1,12 @@
 """Find or fetch the file of pre-trained weights."""
 
-import hashlib
 import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from melanoma_tl._checksums import hash_of
 from melanoma_tl._keras.quiet import without_lines_of_keras
 from melanoma_tl._parameters import show
 from melanoma_tl._progress import progress
@@ -97,7 +97,7 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None, *, 
         return WeightsFile(official.name, None, official=True)
     else:
         path = _find_in_folder(official) or _download(spec.name, official, verbose)
-    md5 = _compute_hash(path, "md5")
+    md5 = hash_of(path, "md5")
     found = WeightsFile(str(path), md5, _is_official(path, md5, official))
     logger.info(
         "weights of %s: %s (md5 %s, %s)", spec.name, path, md5, "official" if found.official else "not official"
@@ -141,12 +141,7 @@ def _is_official(path: Path, md5: str, official: Any) -> bool:
     expected = official.file_hash if isinstance(official, PretrainedWeights) else None
     if expected is None:
         return False
-    return expected == (_compute_hash(path, "sha256") if len(expected) == _SHA256_LENGTH else md5)
-
-
-def _compute_hash(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    return expected == (hash_of(path, "sha256") if len(expected) == _SHA256_LENGTH else md5)
 
 
 def _find_in_folder(official: PretrainedWeights) -> Path | None:

@@ -1,12 +1,12 @@
 """Classifiers on the Hugging Face Hub: written there with a model card, and read from there."""
 
-import hashlib
 import logging
 import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from melanoma_tl._atomic import scratch
+from melanoma_tl._checksums import hash_of
 from melanoma_tl._parameters import FLAG, NONE, TEXT, VERBOSE, checked
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.saving.hub import ORIGIN, REPOSITORY, check_token, download, upload
@@ -113,9 +113,7 @@ class Shareable(ABC):
         with scratch() as folder:
             path = folder / self._file_name
             self.save(path)
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            card = write_model_card(self, repository, path.name, sha256, report, license)
+            card = write_model_card(self, repository, path.name, hash_of(path), report, license)
             return upload(
                 repository,
                 {path.name: path, "README.md": card.encode()},

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from melanoma_tl._atomic import replacing_many
+from melanoma_tl._checksums import crc32_of
 from melanoma_tl._progress import progress
-from melanoma_tl._zip import ZIP_ERRORS, crc32_of, read_chunks, why_refused, why_too_large
+from melanoma_tl._zip import ZIP_ERRORS, read_chunks, why_refused, why_too_large
 from melanoma_tl.datasets.disk import CHUNK, check_free, disk_errors
 from melanoma_tl.errors import DownloadError, require_file
 

@@ -1,6 +1,5 @@
 """Fetch official files, verified and resumable."""
 
-import hashlib
 import logging
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from melanoma_tl._atomic import atomic_write, locked
+from melanoma_tl._checksums import hash_of
 from melanoma_tl._escaping import in_column
 from melanoma_tl._progress import progress, without_hint_of_widgets
 from melanoma_tl._zip import ZIP_ERRORS, why_too_large
@@ -157,12 +157,12 @@ def _fetch_one(file: RemoteFile, folder: Path, source: str | os.PathLike[str] | 
             _forget(_part(path))
             raise DownloadError(f"{origin}: {_wrong_bytes(file, folder, known)}. Nothing was kept ({error})") from None
         _forget(_part(path))
-    elif known and _sha256(path) != known:
+    elif known and hash_of(path) != known:
         raise DownloadError(f"{path}: {_wrong_bytes(file, folder, known)}. Delete the file to fetch it again")
     elif not known:
         _check_complete(path, file, str(path))
     if not known:
-        _pin(folder, file.file_name, _sha256(path))
+        _pin(folder, file.file_name, hash_of(path))
     return path
 
 
@@ -194,11 +194,6 @@ def _origin(file: RemoteFile, source: str | os.PathLike[str] | None) -> str | Pa
     path = Path(source) / file.file_name
     require_file(path, DownloadError, "source must be a folder with the official files, or an address")
     return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_pins(folder: Path) -> dict[str, str]:

@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from melanoma_tl._keras.copies import copy_layer
 from melanoma_tl._keras.isolation import seeded_building
-from melanoma_tl._parameters import show
-from melanoma_tl.backbones.building import build_backbone, check_file_is_needed, check_weights_were_read, is_foreign
+from melanoma_tl.backbones.building import (
+    build_backbone,
+    check_file_is_needed,
+    check_weights_were_read,
+    is_foreign,
+    scale_pixels,
+)
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
-from melanoma_tl.errors import ParameterError, UnknownNameError, in_one_line
+from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.network.feature_maps import backbone_stages, last_maps, maps_of_stages, named_maps
 from melanoma_tl.network.heads import Head, PooledHead, apply_head
 
@@ -152,16 +156,7 @@ def scaled_images(spec: BackboneSpec, input_size: tuple[int, int], preprocessing
     images = keras.Input((*input_size, 3), name=IMAGE, dtype="float32")
     if preprocessing == "rescale":
         return images, keras.layers.Rescaling(1 / 255, name="rescale")(images)
-    # A layer knows every network that it was called in, and would keep them all alive.
-    scale = copy_layer(spec.preprocess) if isinstance(spec.preprocess, keras.Layer) else spec.preprocess
-    try:
-        scaled = scale(images)
-    except Exception as error:  # the code of a plugin
-        found = in_one_line(error)
-        raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
-    if not isinstance(scaled, keras.KerasTensor):
-        raise ParameterError(f"preprocess of {spec.name!r} must return a tensor of the graph, got {show(scaled)}")
-    return images, scaled
+    return images, scale_pixels(spec, images)
 
 
 def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bool = False) -> None:

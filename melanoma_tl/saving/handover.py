@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
-from melanoma_tl.backbones.encoder_files import file_digest
+from melanoma_tl._checksums import hash_of
 from melanoma_tl.images.decoding import MIN_SIDE, RECIPE, REDUCING_GAP, load_image
 from melanoma_tl.saving.test_vectors import FORMULA, draw_texture
 
@@ -118,8 +118,8 @@ def digest(path: Path) -> str | dict[str, str]:
         SHA-256 in hexadecimal; of a folder, that of each file by its path within it.
     """
     if path.is_file():
-        return file_digest(path)
-    return {file.relative_to(path).as_posix(): file_digest(file) for file in sorted(path.rglob("*")) if file.is_file()}
+        return hash_of(path)
+    return {file.relative_to(path).as_posix(): hash_of(file) for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def describe_model(

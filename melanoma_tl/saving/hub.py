@@ -4,7 +4,6 @@ Files are kept in its cache, so that nothing is fetched twice and other programs
 environment variables hold here too; ``HF_ENDPOINT``, the address of another hub, is read in each call.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from melanoma_tl._checksums import hash_of
 from melanoma_tl._escaping import shorten, visible
 from melanoma_tl._parameters import NONE, check, matching
 from melanoma_tl._progress import progress, without_hint_of_widgets
@@ -180,8 +180,7 @@ def download(
     ):
         path = Path(hub.hf_hub_download(**place, token=token))
         tag = _tag(hub, path, place, token)
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = hash_of(path)
     if re.fullmatch("[0-9a-f]{64}", tag) and found != tag:
         path.resolve().unlink()
         path.unlink(missing_ok=True)

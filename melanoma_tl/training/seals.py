@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from melanoma_tl._zip import crc32_of
+from melanoma_tl._checksums import crc32_of
 
 _SEAL = "checksums.json"
 

@@ -32,10 +32,11 @@ NEEDS_KERAS = {
         )
     ),
 }
-GROUND = "errors _estimators _onnxruntime _parameters _progress _escaping _tables _versions _zip"
+GROUND = "errors _checksums _estimators _onnxruntime _parameters _progress _escaping _tables _versions _zip"
 # What each package, or module beside the packages, may import: itself, and these.
 MAY_IMPORT = {
     "errors": {"errors"},
+    "_checksums": set(),
     "_escaping": set(),
     "_onnxruntime": set(),
     "_progress": {"_escaping"},
