@@ -159,9 +159,11 @@ def _training(report: ReportContent) -> str:
 
 
 def _threshold_and_calibration(report: ReportContent) -> str:
-    told, calibration = [report.rule] if report.rule else [], report.provenance.get("calibration")
-    if calibration:
-        told.append(f"Calibrated: {_describe_calibration(calibration)}.")
+    told, known = [report.rule] if report.rule else [], report.provenance
+    if known.get("calibration"):
+        told.append(f"Calibrated: {_describe_calibration(known['calibration'])}.")
+    elif "calibration" in known:
+        told.append("The scores were not calibrated.")
     return " ".join(told)
 
 

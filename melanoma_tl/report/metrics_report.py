@@ -76,8 +76,8 @@ class MetricsReport(ReportPlots):
     provenance : mapping
         "created", "versions", "test_data" and "intervals" describe this report; "model" is the `provenance_`
         of the classifier, "tta" its number of views per image, "calibration" and "operating_point" the results of
-        tuning on validation images, and "seen_by_the_model" the number of test images that it was fitted or
-        tuned with (None if the classifier does not record this).
+        tuning on validation images (None of a classifier that was not calibrated), and "seen_by_the_model" the number
+        of test images that it was fitted or tuned with (None if the classifier does not record this).
     history : mapping of str to list of float, or None
         Loss and accuracy of each training epoch.
     y_true, y_score : ndarray of shape (n,), or None

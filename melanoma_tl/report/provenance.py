@@ -241,6 +241,10 @@ def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:
     tuning: dict[str, Any] = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
     if hasattr(estimator, "calibration_"):
         tuning["calibration"] = asdict(estimator.calibration_)
+    elif hasattr(estimator, "calibrate") and not any(
+        hasattr(member, "calibration_") for member in getattr(estimator, "members_", ())
+    ):
+        tuning["calibration"] = None
     if threshold is None:
         return tuning
     if hasattr(estimator, "operating_point_") and estimator.operating_point_.threshold == threshold:
