@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _THUMBNAIL = (224, 224)  # pixels
+_CAPTION = 32  # letters, enough for "missed melanoma, score 0.147"
 
 
 class Example(NamedTuple):
@@ -141,9 +142,8 @@ def draw_explanations(
     for row, caption, image in zip(grid, captions, images, strict=True):
         for ax in row:
             ax.imshow(image, extent=extent)
-        row[0].set_title(
-            "\n".join(in_figure(part, SHORT) for part in caption.split(": ", 1)), fontsize=SMALL_SIZE, loc="left"
-        )
+        lines = zip(caption.split(": ", 1), (SHORT, _CAPTION), strict=False)
+        row[0].set_title("\n".join(in_figure(*line) for line in lines), fontsize=SMALL_SIZE, loc="left")
     for axes, (title, label, maps, scale) in zip(grid.T[1:], columns, strict=True):
         for ax, values in zip(axes, maps, strict=True):
             mapped = ax.imshow(values, extent=extent, **scale)

@@ -205,6 +205,8 @@ def test_the_most_confident_errors_are_explained(finder, dataset):
         "IMG_004: false alarm",
         "IMG_002: false alarm",
     ]
+    title = explanations.plot().axes[0].get_title(loc="left")
+    assert title == "IMG_003\nmissed melanoma, score 0.050", "nothing of it is cut out"
     attached = report.attach("Explanations", explanations)
     assert "IMG_003: missed melanoma" in str(attached)
     perfect = MetricsReport.from_scores([0, 1], [0.1, 0.9], paths=["a", "b"])
