@@ -100,7 +100,7 @@ def albumentations_x(colour: bool) -> Contestant:
             name: (1 - reach, 1 + reach)
             for name, reach in (("brightness", BRIGHTNESS), ("contrast", CONTRAST), ("saturation", SATURATION))
         }
-        steps.append(A.ColorJitter(**ranges, hue=(0, 0), p=1))
+        steps.append(albumentations.ColorJitter(**ranges, hue=(0, 0), p=1))
     views = albumentations.Compose(steps)
     return in_threads(lambda pixels: views(image=pixels)["image"])
 
