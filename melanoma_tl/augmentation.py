@@ -15,6 +15,7 @@ from melanoma_tl._parameters import (
     COUNT,
     FLAG,
     NONE,
+    PROBABILITY,
     SEED,
     SIZE,
     check,
@@ -43,10 +44,14 @@ _PARAMETERS = {
     "rotation_range": real(at_least=0, at_most=180),
     "width_shift_range": real(at_least=0, at_most=1),
     "height_shift_range": real(at_least=0, at_most=1),
+    "shear_range": real(at_least=0, at_most=60),
     "zoom_range": span(0, 2),
     "brightness_range": span(-1, 1),
     "contrast_range": real(at_least=0, at_most=1),
     "saturation_range": span(0, 10),
+    "hue_range": real(at_least=0, at_most=0.5),
+    "channel_shift_range": real(at_least=0, at_most=255),
+    "cutout": PROBABILITY,
     "fill_mode": choice(*FILL_MODES),
     "views": COUNT | NONE,
     "random_state": SEED,
@@ -54,17 +59,17 @@ _PARAMETERS = {
 
 _SEEDS = several(whole(at_least=0), at_least=1)
 
-_DRAWING = 3
+_DRAWING = 4
 """Version of the algorithm that draws views: stored views and features of another version are not used."""
 
 
 class Augmenter(CheckedParameters):
-    """Random flips, shifts, rotations, zooms and colour changes.
+    """Random flips, shifts, rotations, shears, zooms, colour changes and squares without detail.
 
     The parameters have the names of Keras's ``ImageDataGenerator``, which the
     published work and most notebooks of the field use, and the transformations are
-    composed in the same way: zoom, shift and rotation are one affine map with one bilinear
-    interpolation, followed by the flips. All values are drawn uniformly, and the same seed
+    composed in the same way: zoom, shear, shift, rotation and flips are one affine map with one bilinear
+    interpolation. All values are drawn uniformly, and the same seed
     gives the same views with every Keras backend. By default images are not changed. The published code is
     ``Augmenter(rotation_range=20, width_shift_range=0.2, height_shift_range=0.2, horizontal_flip=True)``,
     the published prose ``Augmenter(horizontal_flip=True, saturation_range=(1.0, 1.5))``
@@ -81,6 +86,8 @@ class Augmenter(CheckedParameters):
         Maximum rotation in either direction, in degrees, 0 to 180.
     width_shift_range, height_shift_range : float, default=0.0
         Maximum shift in either direction, as a share of the side of the image, 0 to 1.
+    shear_range : float, default=0.0
+        Maximum angle of the shear in either direction, in degrees, 0 to 60.
     zoom_range : float or tuple of float, default=0.0
         Range of the factor by which the field of view is scaled: above 1 zooms out, below 1
         zooms in. A number z means (1 - z, 1 + z).
@@ -90,6 +97,15 @@ class Augmenter(CheckedParameters):
         The distance from the image's mean is scaled by a factor between 1 - c and 1 + c; 0 to 1.
     saturation_range : float or tuple of float, default=0.0
         Range of the factor of the saturation, where 0 is grey. A number s means (1 - s, 1 + s).
+    hue_range : float, default=0.0
+        Maximum turn of the hue in either direction, as a share of the colour circle, 0 to 0.5, as in torchvision's
+        ``ColorJitter``.
+    channel_shift_range : float, default=0.0
+        Maximum value that is added to all colours in either direction, 0 to 255. No pixel becomes lighter than the
+        lightest of the image, or darker than the darkest, as in ``ImageDataGenerator``.
+    cutout : float, default=0.0
+        Side of a square in the mean colour of the image, as a share of the shorter side, 0 to 1. Its centre is drawn
+        anywhere in the image, so that part of it may lie outside [1]_.
     fill_mode : {"nearest", "constant", "reflect", "wrap"}, default="nearest"
         How pixels outside the original image are filled.
     views : int or None, default=None
@@ -100,6 +116,11 @@ class Augmenter(CheckedParameters):
         in turn instead of drawing them: both flips and `transpose` alone give exactly 8 different views.
     random_state : int or None, default=None
         Seed of the views; None uses that of the classifier in training, and 0 elsewhere.
+
+    References
+    ----------
+    .. [1] T. DeVries and G. W. Taylor, "Improved regularization of convolutional neural networks with Cutout",
+       arXiv:1708.04552, 2017.
 
     Examples
     --------
@@ -120,10 +141,14 @@ class Augmenter(CheckedParameters):
         rotation_range: float = 0.0,
         width_shift_range: float = 0.0,
         height_shift_range: float = 0.0,
+        shear_range: float = 0.0,
         zoom_range: Range = 0.0,
         brightness_range: Range = 0.0,
         contrast_range: float = 0.0,
         saturation_range: Range = 0.0,
+        hue_range: float = 0.0,
+        channel_shift_range: float = 0.0,
+        cutout: float = 0.0,
         fill_mode: str = "nearest",
         views: int | None = None,
         random_state: int | None = None,
@@ -134,10 +159,14 @@ class Augmenter(CheckedParameters):
         self.rotation_range = rotation_range
         self.width_shift_range = width_shift_range
         self.height_shift_range = height_shift_range
+        self.shear_range = shear_range
         self.zoom_range = zoom_range
         self.brightness_range = brightness_range
         self.contrast_range = contrast_range
         self.saturation_range = saturation_range
+        self.hue_range = hue_range
+        self.channel_shift_range = channel_shift_range
+        self.cutout = cutout
         self.fill_mode = fill_mode
         self.views = views
         self.random_state = random_state
@@ -301,10 +330,16 @@ class Augmenter(CheckedParameters):
             "rotation": (_as_range(self.rotation_range, around=0.0), 0.0),
             "row_shift": (_as_range(self.height_shift_range, around=0.0), 0.0),
             "column_shift": (_as_range(self.width_shift_range, around=0.0), 0.0),
+            "shear": (_as_range(self.shear_range, around=0.0), 0.0),
             "zoom": (_as_range(self.zoom_range, around=1.0), 1.0),
             "saturation": (_as_range(self.saturation_range, around=1.0), 1.0),
             "contrast": (_as_range(self.contrast_range, around=1.0), 1.0),
             "brightness": (_as_range(self.brightness_range, around=0.0), 0.0),
+            "hue": (_as_range(self.hue_range, around=0.0), 0.0),
+            "channel_shift": (_as_range(self.channel_shift_range / 255, around=0.0), 0.0),
+            "cutout": ((self.cutout, self.cutout), 0.0),
+            "cutout_row": ((0.0, 1.0) if self.cutout else (0.5, 0.5), 0.5),
+            "cutout_column": ((0.0, 1.0) if self.cutout else (0.5, 0.5), 0.5),
         }
 
     def _changes(self) -> bool:

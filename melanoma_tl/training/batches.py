@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl.training.ahead import Ahead
 from melanoma_tl.training.mixing import mix_batch
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.replicas import PADDING, SINGLE_DEVICE, Replicas
@@ -16,7 +17,7 @@ from melanoma_tl.training.views import InputSource
 class Batches(keras.utils.PyDataset):
     """Base class of batches; each process reads its share of a batch.
 
-    With several devices, each gets the same number of images of a batch. The batch is padded with images that have
+    Batches are made ahead in a thread, while the network computes. With several devices, each gets the same number of images of a batch. The batch is padded with images that have
     the weight 0 in the loss and the target `PADDING`, by which the metrics ignore them.
 
     Parameters
@@ -27,14 +28,25 @@ class Batches(keras.utils.PyDataset):
         0 or 1.
     replicas : Replicas
         The replicas that the batches are for.
+    count : int or None
+        Number of batches; None if they are endless.
     """
 
-    def __init__(self, inputs: InputSource, targets: NDArray[np.float32], replicas: Replicas) -> None:
+    def __init__(
+        self, inputs: InputSource, targets: NDArray[np.float32], replicas: Replicas, count: int | None
+    ) -> None:
         super().__init__()
         self.inputs, self.targets, self.replicas = inputs, targets, replicas
+        self._ahead = Ahead(self.make, count)
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which the next batch was asked for and not ready: at most so long did the network wait."""
+        return self._ahead.waited
 
     def release(self) -> None:
         """Drop the inputs: TensorFlow keeps a reference to every batch object, and so to the network and images."""
+        self._ahead.close()
         del self.inputs
 
     def choose(self, index: int) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
@@ -52,6 +64,12 @@ class Batches(keras.utils.PyDataset):
         return np.full(len(targets), self.replicas.padded_size(n_images) / n_images, dtype=np.float32)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        if self.replicas.are_several:
+            return self.make(index)  # with TensorFlow, what belongs to a device is known in this thread alone
+        return self._ahead.take(index)
+
+    def make(self, index: int) -> tuple[NDArray[Any], ...]:
+        """Return inputs, targets and, where images count differently, weights of a batch."""
         rows, repeats, step = self.choose(index)
         if not self.replicas.are_several:
             inputs, targets, own = self.batch(rows, repeats, step)
@@ -105,7 +123,7 @@ class TrainingBatches(Batches):
         weights: NDArray[np.float64] | None = None,
         replicas: Replicas = SINGLE_DEVICE,
     ) -> None:
-        super().__init__(inputs, targets, replicas)
+        super().__init__(inputs, targets, replicas, count=None)
         self.rows, self.class_weight = rows, plan.class_weight
         self.weights = None if weights is None else weights.astype(np.float32)
         self.batch_size, self.seed, self.mix = plan.batch_size, plan.seed, plan.mix
@@ -192,9 +210,9 @@ class OrderedBatches(Batches):
         rows: NDArray[np.intp] | None = None,
         replicas: Replicas = SINGLE_DEVICE,
     ) -> None:
-        super().__init__(inputs, targets, replicas)
         self.batch_size = batch_size
         self.rows = np.arange(len(targets)) if rows is None else rows
+        super().__init__(inputs, targets, replicas, count=len(self))
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)

@@ -1,6 +1,8 @@
 """One call of Keras's fit: its callbacks, and what happens on errors and interruption."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +21,8 @@ from melanoma_tl.training.keras_errors import NOT_A_NUMBER, is_no_number, is_out
 from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.views import InputSource
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -85,6 +89,7 @@ def train(
     resumed = 0 if checkpoint is None else checkpoint.epochs
     history = keras.callbacks.History()
     interruption: BaseException | None = None
+    begun = time.perf_counter()
     try:
         with replicas.fit_scope(), callbacks.working(model, whole, resumed):
             model.fit(
@@ -109,6 +114,9 @@ def train(
     except KeyboardInterrupt as error:
         interruption = error
     finally:
+        if batches.waited:
+            share = batches.waited / (time.perf_counter() - begun)
+            logger.info("at most %.1f %% of the time of training was spent waiting for batches", 100 * share)
         for used in filter(None, (batches, shown)):
             used.release()
     if interruption is not None and best is not None:

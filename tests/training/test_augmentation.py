@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from keras.src.layers import RandomContrast, RandomSaturation
-from keras.src.legacy.preprocessing.image import apply_affine_transform
+from keras.src.legacy.preprocessing.image import apply_affine_transform, apply_channel_shift
+from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from matplotlib.figure import Figure
 from scipy import ndimage
 from sklearn.base import clone
@@ -40,6 +41,10 @@ def test_no_change_by_default(lesions):
         {"zoom_range": 0.3},
         {"brightness_range": 0.2},
         {"contrast_range": 0.4},
+        {"shear_range": 20},
+        {"hue_range": 0.1},
+        {"channel_shift_range": 30},
+        {"cutout": 0.3},
     ],
     ids=lambda parameters: "+".join(parameters),
 )
@@ -208,10 +213,11 @@ def test_a_view_is_what_the_published_generator_makes_of_the_same_draw(texture, 
     assert np.abs(view - (expected[:, ::-1] if mirrored else expected)).max() < 0.51, "only rounding to whole numbers"
 
 
-@pytest.mark.parametrize(
-    ("fill_mode", "mode"),
-    [("nearest", "nearest"), ("reflect", "reflect"), ("constant", "grid-constant"), ("wrap", "grid-wrap")],
-)
+FILLED = [("nearest", "nearest"), ("reflect", "reflect"), ("constant", "grid-constant"), ("wrap", "grid-wrap")]
+"""Fill modes, and what SciPy calls them."""
+
+
+@pytest.mark.parametrize(("fill_mode", "mode"), FILLED)
 def test_all_moves_are_one_interpolation(texture, fill_mode, mode):
     view = ImageTransform(rotation=30, row_shift=0.3, column_shift=-0.2, zoom=1.4).apply(texture, fill_mode)
     cosine, sine = np.cos(np.pi / 6), np.sin(np.pi / 6)
@@ -240,18 +246,115 @@ def test_colours_are_what_layers_of_keras_make_of_the_same_draw(texture, factor)
     assert np.abs(view - 255 * np.asarray(contrasted)[0]).max() < 0.51
 
 
+@pytest.mark.parametrize("turn", [-0.5, -0.08, 0.0, 0.3, 0.5])
+def test_the_hue_turns_as_in_matplotlib(texture, turn):
+    hsv = rgb_to_hsv(texture / 255)
+    hsv[..., 0] = (hsv[..., 0] + turn) % 1
+    view = ImageTransform(hue=turn).apply(texture, "nearest")
+    assert np.abs(view - 255 * hsv_to_rgb(hsv)).max() < 0.51
+
+
+@pytest.mark.parametrize("shift", [-60, 25])
+def test_channels_are_shifted_as_by_keras(texture, shift):
+    narrow = 60 + texture // 2
+    expected = apply_channel_shift(narrow.astype("float32"), shift, channel_axis=2)
+    assert expected.max() == narrow.max() if shift > 0 else expected.min() == narrow.min()
+    assert np.array_equal(ImageTransform(channel_shift=shift / 255).apply(narrow, "nearest"), expected)
+
+
+@pytest.mark.parametrize(("row", "column", "expected"), [(0.5, 0.5, (9, 27, 15, 33)), (0.0, 1.0, (0, 9, 39, 48))])
+def test_a_square_is_cut_out(texture, row, column, expected):
+    top, bottom, left, right = expected
+    view = ImageTransform(cutout=0.5, cutout_row=row, cutout_column=column).apply(texture, "nearest")
+    assert (view[top:bottom, left:right] == np.rint(texture.mean(axis=(0, 1)))).all()
+    view[top:bottom, left:right] = texture[top:bottom, left:right]
+    assert np.array_equal(view, texture), "nothing else has changed"
+
+
+def view_slowly(image, drawn, mode):
+    """Make a view step by step, in double precision, with SciPy and matplotlib."""
+    height, width = image.shape[:2]
+    angle, shear = np.deg2rad([drawn.rotation, drawn.shear])
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # of (row, column)
+    moved = rotation @ np.array([[np.cos(shear), 0], [-np.sin(shear), 1]]) * drawn.zoom
+    centre = np.array([height - 1, width - 1]) / 2
+    offset = centre + rotation @ np.array([drawn.row_shift * height, drawn.column_shift * width]) - moved @ centre
+    pixels = np.stack(
+        [
+            ndimage.affine_transform(image[..., colour].astype(float), moved, offset, order=1, mode=mode)
+            for colour in range(3)
+        ],
+        axis=-1,
+    )
+    pixels = list(symmetric_views(pixels[np.newaxis], 8 if height == width else 4))[drawn.symmetry][0]
+    pixels = np.clip(pixels + 255 * drawn.channel_shift, pixels.min(), pixels.max())
+    hsv = rgb_to_hsv(pixels / 255)
+    hsv[..., 0] = (hsv[..., 0] + drawn.hue) % 1
+    hsv[..., 1] = np.minimum(hsv[..., 1] * drawn.saturation, 1)
+    pixels = 255 * hsv_to_rgb(hsv)
+    mean = pixels.mean(axis=(0, 1))
+    pixels = (pixels - mean) * drawn.contrast + mean + 255 * drawn.brightness
+    half = drawn.cutout * min(height, width) / 2
+    rows, columns = (
+        slice(*np.rint(np.clip([centre * side - half, centre * side + half], 0, side)).astype(int))
+        for centre, side in ((drawn.cutout_row, height), (drawn.cutout_column, width))
+    )
+    pixels[rows, columns] = pixels.mean(axis=(0, 1))
+    return np.clip(pixels, 0, 255)
+
+
+EVERYTHING = Augmenter(
+    **PUBLISHED_CODE,
+    vertical_flip=True,
+    shear_range=30,
+    zoom_range=0.4,
+    brightness_range=0.1,
+    contrast_range=0.3,
+    saturation_range=0.5,
+    hue_range=0.1,
+    channel_shift_range=30,
+    cutout=0.3,
+)
+
+
+@pytest.mark.parametrize("square", [True, False])
+@pytest.mark.parametrize(("fill_mode", "mode"), FILLED)
+def test_everything_at_once_is_what_it_is_step_by_step(texture, fill_mode, mode, square):
+    image = texture[:, :36] if square else texture
+    augmenter = clone(EVERYTHING).set_params(transpose=square, fill_mode=fill_mode)
+    rng = np.random.default_rng(1)
+    for drawn in [augmenter._draw(rng) for _ in range(20)]:
+        expected = view_slowly(image, drawn, mode)
+        assert np.abs(drawn.apply(image, fill_mode) - expected).max() < 0.55, drawn
+
+
 def test_views_are_drawn_uniformly_from_their_ranges():
-    augmenter = Augmenter(**PUBLISHED_CODE, zoom_range=(0.8, 1.4), brightness_range=0.1, saturation_range=0.5)
+    augmenter = Augmenter(
+        **PUBLISHED_CODE,
+        shear_range=15,
+        zoom_range=(0.8, 1.4),
+        brightness_range=0.1,
+        saturation_range=0.5,
+        hue_range=0.05,
+        channel_shift_range=20,
+        cutout=0.4,
+    )
     rng = np.random.default_rng(0)
     draws = [asdict(augmenter._draw(rng)) for _ in range(2000)]
     expected = {
         "rotation": (-20, 20),
         "row_shift": (-0.2, 0.2),
         "column_shift": (-0.2, 0.2),
+        "shear": (-15, 15),
         "zoom": (0.8, 1.4),
         "saturation": (0.5, 1.5),
         "contrast": (1, 1),
         "brightness": (-0.1, 0.1),
+        "hue": (-0.05, 0.05),
+        "channel_shift": (-20 / 255, 20 / 255),
+        "cutout": (0.4, 0.4),
+        "cutout_row": (0, 1),
+        "cutout_column": (0, 1),
     }
     for name, (low, high) in expected.items():
         values = np.array([draw[name] for draw in draws])
@@ -276,12 +379,12 @@ def test_views_need_no_keras_and_so_are_the_same_on_every_backend():
 
 def test_views_stored_by_an_earlier_way_of_drawing_are_not_taken(monkeypatch):
     keys = []
-    for way in (2, 3):
+    for way in (3, 4):
         monkeypatch.setattr("melanoma_tl.augmentation._DRAWING", way)
         keys.append(Augmenter(**PUBLISHED_CODE, views=3).view_key(1))
     assert keys[0] != keys[1]
     monkeypatch.undo()
-    assert Augmenter(**PUBLISHED_CODE, views=3).view_key(1) == keys[1], "3 is the present way: one map"
+    assert Augmenter(**PUBLISHED_CODE, views=3).view_key(1) == keys[1], "4 is the present way"
 
 
 def test_the_preview_takes_what_the_classifier_takes(lesions, dataset):

@@ -1,0 +1,68 @@
+"""What training needs next is made in a thread while the network computes."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
+
+_DEPTH = 2
+"""Batches that are made or wait to be taken, beside the one that is used."""
+
+
+class Ahead(Generic[_T]):
+    """Makes numbered things ahead of their use, in one thread, in order.
+
+    What is drawn must depend on the number alone: how far ahead the thread is then changes nothing. An error is raised
+    where the thing is taken, as it would be without the thread.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the thing of a number.
+    count : int or None
+        How many there are; None if they are endless.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds that `take` has waited for things that were not ready.
+    """
+
+    def __init__(self, make: Callable[[int], _T], count: int | None) -> None:
+        self._make, self._count = make, count
+        self._coming: dict[int, Future[_T]] = {}
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="melanoma_tl-batches")
+        self.waited = 0.0
+
+    def take(self, number: int) -> _T:
+        """Return the thing of a number, and begin with those that follow it.
+
+        Parameters
+        ----------
+        number : int
+            Usually one more than in the last call; of other numbers nothing was made ahead.
+
+        Returns
+        -------
+        object
+            What `make` returns for the number.
+        """
+        begun = time.perf_counter()
+        end = number + 1 + _DEPTH
+        wanted = range(number, end if self._count is None else min(end, max(self._count, number + 1)))
+        for other in [other for other in self._coming if other not in wanted]:
+            self._coming.pop(other).cancel()
+        for one in wanted:
+            if one not in self._coming:
+                self._coming[one] = self._pool.submit(self._make, one)
+        try:
+            return self._coming.pop(number).result()
+        finally:
+            self.waited += time.perf_counter() - begun
+
+    def close(self) -> None:
+        """Make nothing more; what the thread has begun it finishes, and drops."""
+        self._coming.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)

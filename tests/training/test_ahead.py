@@ -1,0 +1,113 @@
+"""Batches that are made ahead are those that would be made one after the other, and end with the training."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from melanoma_tl import Augmenter, TransferClassifier
+from melanoma_tl.training.ahead import Ahead
+
+MOMENT = 5.0
+"""Seconds within which something that takes milliseconds has to end."""
+
+
+@pytest.fixture
+def made():
+    """Collect the numbers that `square` was called with."""
+    return []
+
+
+def square_into(made):
+    def square(number):
+        made.append(number)
+        return number**2
+
+    return square
+
+
+def wait_until(condition):
+    end = time.monotonic() + MOMENT
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert condition()
+
+
+@pytest.mark.parametrize("count", [None, 10])
+def test_things_come_in_order_and_two_ahead(made, count):
+    ahead = Ahead(square_into(made), count)
+    assert [ahead.take(number) for number in range(8)] == [number**2 for number in range(8)]
+    wait_until(lambda: made == list(range(10)))
+    ahead.close()
+
+
+def test_nothing_is_made_beyond_the_end(made):
+    ahead = Ahead(square_into(made), 3)
+    for _ in range(2):  # each epoch begins anew
+        assert [ahead.take(number) for number in range(3)] == [0, 1, 4]
+    wait_until(lambda: made == [0, 1, 2] * 2)
+    ahead.close()
+
+
+def test_an_error_comes_at_its_number_and_no_later_one_is_lost():
+    def make(number):
+        if number == 2:
+            raise OSError("the disk is gone")
+        return number
+
+    ahead = Ahead(make, None)
+    assert ahead.take(0) == 0
+    assert ahead.take(1) == 1
+    with pytest.raises(OSError, match="the disk is gone"):
+        ahead.take(2)
+    assert ahead.take(3) == 3
+    ahead.close()
+
+
+def test_closing_does_not_wait_for_a_slow_disk():
+    disk = threading.Event()
+    ahead = Ahead(lambda number: number or not disk.wait(4 * MOMENT), None)
+    threading.Thread(target=ahead.take, args=(0,), daemon=True).start()
+    begun = time.monotonic()
+    ahead.close()
+    assert time.monotonic() - begun < MOMENT
+    disk.set()
+
+
+def test_waiting_is_counted():
+    ahead = Ahead(lambda number: time.sleep(0.2 * (number == 0)), None)
+    ahead.take(0)
+    assert 0.15 < ahead.waited < MOMENT
+    before = ahead.waited
+    wait_until(lambda: all(future.done() for future in ahead._coming.values()))
+    ahead.take(1)
+    assert ahead.waited - before < 0.15
+    ahead.close()
+
+
+def test_training_is_the_same_with_and_without(images, labels, monkeypatch, caplog):
+    weights = []
+    for depth in (0, 2):
+        monkeypatch.setattr("melanoma_tl.training.ahead._DEPTH", depth)
+        classifier = TransferClassifier(
+            "tiny",
+            weights=None,
+            trainable_from="conv1",
+            augmenter=Augmenter(horizontal_flip=True, rotation_range=20),
+            epochs=3,
+            batch_size=5,
+            random_state=0,
+            verbose=0,
+        )
+        with caplog.at_level("INFO", "melanoma_tl.training.loop"):
+            classifier.fit(images[6:], labels[6:], validation_data=(images[:6], labels[:6]))
+        weights.append(np.concatenate([weight.ravel() for weight in classifier.model_.get_weights()]))
+    assert np.array_equal(*weights)
+    said = [record.getMessage() for record in caplog.records if "waiting for batches" in record.getMessage()]
+    assert len(said) == 2
+
+
+def test_no_thread_is_left_after_training(images, labels):
+    TransferClassifier("tiny", weights=None, epochs=1, random_state=0, verbose=0).fit(images, labels)
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("melanoma_tl-batches")])
