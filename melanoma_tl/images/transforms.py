@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from melanoma_tl.images.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN, mirror
@@ -83,7 +84,7 @@ class ImageTransform:
             image = mirror(image[np.newaxis], self.symmetry)[0]
         if not (moves or colours or self.channel_shift or self.cutout):
             return image
-        pixels = image.astype(np.float32)
+        pixels: MatLike = image.astype(np.float32)
         if moves:
             pixels = self._move(pixels, FILL_MODES[fill_mode])
         if self.channel_shift:
@@ -92,9 +93,9 @@ class ImageTransform:
             pixels = self._colour(pixels)
         if self.cutout:
             self._cut_out(pixels)
-        return cv2.convertScaleAbs(cv2.max(pixels, 0))  # rounded, at most 255
+        return cv2.convertScaleAbs(np.maximum(pixels, 0)).astype(np.uint8, copy=False)  # rounded, at most 255
 
-    def _move(self, pixels: NDArray[np.float32], border: int) -> NDArray[np.float32]:
+    def _move(self, pixels: MatLike, border: int) -> MatLike:
         """Move and mirror: a single bilinear interpolation, because each one blurs the image."""
         height, width = pixels.shape[:2]
         matrix = (self._affine(height, width) @ _mirrored(self.symmetry, height, width))[:2]
@@ -115,10 +116,12 @@ class ImageTransform:
         centre = (width - 1) / 2, (height - 1) / 2
         return _translation(*centre) @ rotation @ shift @ sheared @ zoom @ _translation(-centre[0], -centre[1])
 
-    def _colour(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _colour(self, pixels: MatLike) -> MatLike:
         if (self.saturation, self.hue) != (1.0, 0.0):
             hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
-            hsv[..., 0] += 360 * (self.hue % 1)  # degrees; OpenCV takes those above 360 less 360
+            hsv[..., 0] = hsv[..., 0] + np.float32(
+                360 * (self.hue % 1)
+            )  # OpenCV takes off 360 degrees
             hsv[..., 1] = np.minimum(hsv[..., 1] * np.float32(self.saturation), 1)
             pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
         if (self.contrast, self.brightness) != (1.0, 0.0):
@@ -127,7 +130,7 @@ class ImageTransform:
             pixels = cv2.transform(pixels, np.column_stack([np.eye(3) * self.contrast, added]))
         return pixels
 
-    def _cut_out(self, pixels: NDArray[np.float32]) -> None:
+    def _cut_out(self, pixels: MatLike) -> None:
         height, width = pixels.shape[:2]
         half = self.cutout * min(height, width) / 2
         (top, bottom), (left, right) = (
@@ -153,5 +156,5 @@ def _mirrored(symmetry: int, height: int, width: int) -> NDArray[np.float64]:
     return matrix
 
 
-def _mean_colour(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+def _mean_colour(pixels: MatLike) -> NDArray[np.float64]:
     return np.array(cv2.mean(pixels)[:3])

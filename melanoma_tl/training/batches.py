@@ -17,8 +17,9 @@ from melanoma_tl.training.views import InputSource
 class Batches(keras.utils.PyDataset):
     """Base class of batches; each process reads its share of a batch.
 
-    Batches are made ahead in a thread, while the network computes. With several devices, each gets the same number of images of a batch. The batch is padded with images that have
-    the weight 0 in the loss and the target `PADDING`, by which the metrics ignore them.
+    Batches are made ahead in a thread, while the network computes. With several devices, each gets the same number of
+    images of a batch. The batch is padded with images that have the weight 0 in the loss and the target `PADDING`, by
+    which the metrics ignore them.
 
     Parameters
     ----------
