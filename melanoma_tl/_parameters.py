@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError, UnknownNameError, find_meant
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Class = TypeVar("_Class", bound=type)
 
 _MOST_SHOWN = 200
 """Characters of a wrong value in a message."""
@@ -90,11 +91,15 @@ def check(parameters: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     return {name: _read(name, parameters[name], rule) for name, rule in rules.items() if name in parameters}
 
 
-def checked(**rules: Rule) -> Callable[[_Function], _Function]:
+def checked(advice: str = "", /, **rules: Rule) -> Callable[[_Function], _Function]:
     """Let a function check its arguments before it is run; it gets them in plain Python kinds.
+
+    A call that does not fit the parameters of the function stays a TypeError, and names those that may have been meant.
 
     Parameters
     ----------
+    advice : str, default=""
+        What such a call is told besides.
     **rules : Rule
         The table of the function. A default value need not be named in it.
 
@@ -112,13 +117,59 @@ def checked(**rules: Rule) -> Callable[[_Function], _Function]:
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 bound = signature.bind(*args, **kwargs)
-            except TypeError:
-                return function(*args, **kwargs)  # for Python's own message, which names the function
+            except TypeError as misfit:
+                said = _describe_misfit(function, signature.parameters, args, kwargs, str(misfit))
+                raise TypeError(f"{said} {advice}".rstrip()) from None
             changed = {name: value for name, value in bound.arguments.items() if value is not defaults[name]}
             bound.arguments.update(check(changed, rules))
             return function(*bound.args, **bound.kwargs)
 
         return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _describe_misfit(
+    function: Callable[..., Any], parameters: Iterable[str], args: tuple[Any, ...], kwargs: Iterable[str], misfit: str
+) -> str:
+    """Say what is wrong with a call, by the name that the user knows: a subclass may have inherited the function."""
+    first, *_ = parameters = [*parameters, ""]
+    names = [name for name in parameters if name not in ("self", "cls", "")]
+    kind = (args[0] if isinstance(args[0], type) else type(args[0])) if first in ("self", "cls") and args else None
+    called = function.__qualname__.removesuffix(".__init__")
+    if kind is not None and not hasattr(kind, function.__name__):  # on the class, where the first image became `self`
+        return f"{called}() is called on an object, as in {called.replace('.', '(...).')}(...)."
+    if kind is not None:
+        called = kind.__name__ if function.__name__ == "__init__" else f"{kind.__name__}.{function.__name__}"
+    unknown = next((name for name in kwargs if name not in names), None)
+    has = f"It has: {', '.join(names) or 'none'}."
+    if unknown is None:
+        return f"{called}(): {misfit}. {has}"
+    said, meant = f"{called}() has no parameter {unknown!r}.", find_meant(unknown, names)
+    if meant is not None:
+        return f"{said} Did you mean {meant!r}? {has}"
+    if kind is not None and unknown in inspect.signature(kind).parameters:
+        return f"{said} It is one of {kind.__name__}({unknown}=...)."
+    return f"{said} {has}"
+
+
+def checked_call(advice: str = "") -> Callable[[_Class], _Class]:
+    """Let a dataclass say what is wrong with a call that does not fit its fields.
+
+    Parameters
+    ----------
+    advice : str, default=""
+        What such a call is told besides.
+
+    Returns
+    -------
+    callable
+        A decorator of the class.
+    """
+
+    def decorate(kind: _Class) -> _Class:
+        kind.__init__ = checked(advice)(kind.__init__)  # type: ignore[misc]
+        return kind
 
     return decorate
 

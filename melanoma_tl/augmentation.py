@@ -111,6 +111,7 @@ class Augmenter(CheckedParameters):
 
     _rules = _PARAMETERS
 
+    @checked()
     def __init__(
         self,
         *,

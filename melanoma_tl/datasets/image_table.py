@@ -66,6 +66,7 @@ class ImageTable:
 
     class_names = CLASS_NAMES
 
+    @checked("To read files: ISBIDataset.from_folder, from_csv, from_challenge, from_archive; a DataFrame: from_frame.")
     def __init__(
         self,
         image_ids: ArrayLike,

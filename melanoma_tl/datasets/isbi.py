@@ -431,7 +431,7 @@ class ISBIDataset(ImageTable):
         return cls.from_frame(table, **options)
 
     @classmethod
-    @checked(name=_COLUMN, prefix_ids=FLAG)
+    @checked("Pass the datasets in a list, as in concat([a, b]).", name=_COLUMN, prefix_ids=FLAG)
     def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None, prefix_ids: bool = False) -> Self:
         """Put datasets one after the other; ``a + b`` is short for two.
 

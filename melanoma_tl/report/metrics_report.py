@@ -22,6 +22,7 @@ from melanoma_tl._parameters import (
     TABLE,
     TEXT,
     checked,
+    checked_call,
     group,
     holding,
     several,
@@ -51,6 +52,7 @@ from melanoma_tl.report.text import TIED_TO_PREVALENCE, list_tables
 _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
 
+@checked_call("Make one with MetricsReport.from_estimator or from_scores.")
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MetricsReport(ReportPlots):
     """Test metrics of a classifier, each with a confidence interval and its n, and their provenance.

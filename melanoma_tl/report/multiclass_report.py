@@ -23,6 +23,7 @@ from melanoma_tl._parameters import (
     TABLE,
     TEXT,
     checked,
+    checked_call,
     choice,
     group,
     holding,
@@ -64,6 +65,7 @@ _PLOTS = ("roc", "precision_recall", "calibration", "decision_curve", "gain", "s
 _MAX_COLUMNS = 3
 
 
+@checked_call("Make one with MulticlassReport.from_estimator or from_scores.")
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MulticlassReport(Report):
     """Test metrics of a classifier of several diagnoses, each with a confidence interval and its n.
