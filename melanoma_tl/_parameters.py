@@ -489,6 +489,7 @@ SEED = NONE | Rule(
 )
 
 SCORER = holding("_check_fitted", "a fitted classifier")
+CLASSIFIER = holding("predict_proba", "a classifier with predict_proba (first the classifier, then the images)")
 ANY = Rule("anything", lambda value: value)
 
 # -- several values ----------------------------------------------------------------------------------------------------

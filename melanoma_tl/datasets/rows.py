@@ -212,6 +212,8 @@ def existing_folder(folder: str | os.PathLike[str]) -> Path:
         If it does not.
     """
     path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise DatasetError(f"{path}: not a folder; a table of labels is read by ISBIDataset.from_csv")
     if not path.is_dir():
-        raise DatasetError(f"{path}: no such folder")
+        raise DatasetError(f"{path}: no such folder{'' if path.is_absolute() else f' in {Path.cwd()}'}")
     return path

@@ -255,7 +255,7 @@ def read_bytes(path: Path) -> bytes:
         If it is none, cannot be read or is larger.
     """
     try:
-        require_file(path, DatasetError, "pass the path of the table with the labels")
+        require_file(path, DatasetError, "pass the path of the table with the labels; folders are read by from_folder")
         if path.stat().st_size <= _MOST_BYTES:
             with path.open("rb") as file:  # some files of the system say that they are empty, and have no end
                 content = file.read(_MOST_BYTES + 1)

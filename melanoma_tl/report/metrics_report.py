@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from melanoma_tl._parameters import (
     BOOTSTRAP,
+    CLASSIFIER,
     COLUMN,
     HISTORY,
     INSIDE,
@@ -234,7 +235,7 @@ class MetricsReport(ReportPlots):
         )
 
     @classmethod
-    @checked(threshold=PROBABILITY | NONE, name=TEXT | NONE, **BOOTSTRAP)
+    @checked(estimator=CLASSIFIER, threshold=PROBABILITY | NONE, name=TEXT | NONE, **BOOTSTRAP)
     def from_estimator(
         cls,
         estimator: Any,
@@ -513,7 +514,7 @@ class MetricsReport(ReportPlots):
 
     # -- asking further --------------------------------------------------------------------------------------------
 
-    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
+    @checked(other=holding("_scored", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
     def compare(
         self,
         other: "MetricsReport",
@@ -571,7 +572,7 @@ class MetricsReport(ReportPlots):
 
     @checked(
         thresholds=several(INSIDE, at_least=1),
-        other=holding("y_score", "a MetricsReport") | NONE,
+        other=holding("_scored", "a MetricsReport") | NONE,
         prevalence=INSIDE | NONE,
         names=NAMES,
     )

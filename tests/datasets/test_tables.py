@@ -321,6 +321,14 @@ def test_all_else_is_benign():
     assert two.labels.tolist() == [0, 1, 1]
     with pytest.raises(UnknownNameError, match="Unknown label in positive 'mal'"):
         read(frame(dx=["nv", "mel"]), positive="mal")
+    for word in ("melanoma", "MM", 1):
+        with pytest.raises(UnknownNameError, match="The table writes melanoma as 'mel': give its own words, or leave"):
+            read(frame(dx=["nv", "mel", "mal"]), positive=word)
+    with pytest.raises(UnknownNameError, match="Did you mean 'Melanom'"):
+        read(frame(dx=["nv", "Melanom"]), positive="MEL")
+    with pytest.raises(UnknownNameError) as caught:
+        read(frame(dx=["nv", "non-melanoma"]), positive="melanoma")
+    assert "Did you mean" not in str(caught.value)
     with pytest.raises(ParameterError, match="positive calls 'melanoma in situ' benign"):
         read(frame(dx=["nv", "mel", "melanoma in situ"]), positive="mel")
     with pytest.raises(ParameterError, match="either label_map"):
