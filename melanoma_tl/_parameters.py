@@ -118,7 +118,7 @@ def checked(advice: str = "", /, **rules: Rule) -> Callable[[_Function], _Functi
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError as misfit:
-                said = _describe_misfit(function, signature.parameters, args, kwargs, str(misfit))
+                said = _describe_misfit(function, signature, args, kwargs, str(misfit))
                 raise TypeError(f"{said} {advice}".rstrip()) from None
             changed = {name: value for name, value in bound.arguments.items() if value is not defaults[name]}
             bound.arguments.update(check(changed, rules))
@@ -130,19 +130,23 @@ def checked(advice: str = "", /, **rules: Rule) -> Callable[[_Function], _Functi
 
 
 def _describe_misfit(
-    function: Callable[..., Any], parameters: Iterable[str], args: tuple[Any, ...], kwargs: Iterable[str], misfit: str
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    args: tuple[Any, ...],
+    kwargs: Iterable[str],
+    misfit: str,
 ) -> str:
     """Say what is wrong with a call, by the name that the user knows: a subclass may have inherited the function."""
-    first, *_ = parameters = [*parameters, ""]
-    names = [name for name in parameters if name not in ("self", "cls", "")]
-    kind = (args[0] if isinstance(args[0], type) else type(args[0])) if first in ("self", "cls") and args else None
-    called = function.__qualname__.removesuffix(".__init__")
-    if kind is not None and not hasattr(kind, function.__name__):  # on the class, where the first image became `self`
-        return f"{called}() is called on an object, as in {called.replace('.', '(...).')}(...)."
-    if kind is not None:
+    kind, called = None, function.__qualname__.removesuffix(".__init__")
+    known = [parameter for name, parameter in signature.parameters.items() if name not in ("self", "cls")]
+    if args and len(known) < len(signature.parameters):
+        kind = args[0] if isinstance(args[0], type) else type(args[0])
+        if not hasattr(kind, function.__name__):  # on the class, where the first image became `self`
+            return f"{called}() is called on an object, as in {called.replace('.', '(...).')}(...)."
         called = kind.__name__ if function.__name__ == "__init__" else f"{kind.__name__}.{function.__name__}"
+    names = [parameter.name for parameter in known]
+    has = f"It has: {_list_parameters(known)}."
     unknown = next((name for name in kwargs if name not in names), None)
-    has = f"It has: {', '.join(names) or 'none'}."
     if unknown is None:
         return f"{called}(): {misfit}. {has}"
     said, meant = f"{called}() has no parameter {unknown!r}.", find_meant(unknown, names)
@@ -151,6 +155,14 @@ def _describe_misfit(
     if kind is not None and unknown in inspect.signature(kind).parameters:
         return f"{said} It is one of {kind.__name__}({unknown}=...)."
     return f"{said} {has}"
+
+
+def _list_parameters(parameters: Iterable[inspect.Parameter]) -> str:
+    """List parameters, and say from where on they are passed by name."""
+    by_name = [f"{one.name}=" for one in parameters if one.kind is one.KEYWORD_ONLY]
+    others = [one.name for one in parameters if f"{one.name}=" not in by_name]
+    named = f"by name {', '.join(by_name)}" if by_name else ""
+    return f"{', '.join(others)}{'; ' if others and named else ''}{named}" or "none"
 
 
 def checked_call(advice: str = "") -> Callable[[_Class], _Class]:

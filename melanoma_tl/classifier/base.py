@@ -255,7 +255,6 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         LeakageWarning
             If the classifier was trained with some of the images.
         """
-        self._check_fitted()
         check_two_classes(self, "calibrate")
         prevalence_of_scores = self._prevalence_of_scores()  # before scoring: raises an error for ranks
         truth, scores, images = self._score_for_tuning("Calibrate", X, y)
@@ -320,7 +319,6 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         LeakageWarning
             If the classifier was trained with some of the images.
         """
-        self._check_fitted()
         check_two_classes(self, "tune_threshold")
         self._check_calibration_fits()
         rule: dict[str, Any] = {
@@ -380,7 +378,6 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         self, work: str, X: Any, y: ArrayLike | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], Fingerprints]:
         """Return labels, raw scores and fingerprints of the images that can be read."""
-        self._check_fitted()
         open_source(X, y).known_labels()  # raises an error if there are none, before anything is computed
         with progress(work=work, unit="", verbose=self.verbose) as shown:
             validation = identify(X, verbose=self.verbose)

@@ -13,20 +13,23 @@ _MOST_LABELS = 8
 
 
 def check_two_classes(classifier: Any, what: str) -> None:
-    """Stop where something is made for benign and melanoma alone.
+    """Stop where something is made for benign and melanoma alone, or the classifier is not fitted.
 
     Parameters
     ----------
     classifier : object
-        With `classes_` and `pos_label_`.
+        One of this library.
     what : str
         What is asked for.
 
     Raises
     ------
+    NotFittedError
+        Before `fit` or `load`.
     ParameterError
         If there are more than two classes.
     """
+    classifier._check_fitted()
     if len(classifier.classes_) > 2:
         raise ParameterError(f"{needs_two(what, classes_of(classifier))}, and fit again")
 

@@ -334,7 +334,6 @@ def check_shortcuts(
         If an image or a mask cannot be read.
     """
     check_fraction("confidence", confidence)
-    classifier._check_fitted()
     check_two_classes(classifier, "check_shortcuts")
     source = open_source(X, y)
     known = classes_of(classifier)

@@ -17,6 +17,8 @@ _TABLES = {".xlsx": "read_excel", ".xls": "read_excel", ".ods": "read_excel", ".
 def refuse_one_image(X: Any) -> None:
     """Refuse a single image where a collection is expected, because its rows might be taken for images.
 
+    What holds images and is no collection of them is refused with how it is read: a folder, a table, several datasets.
+
     Parameters
     ----------
     X : object
@@ -25,12 +27,18 @@ def refuse_one_image(X: Any) -> None:
     Raises
     ------
     DatasetError
-        If it is a path, the bytes of a file, an open file, an `ImageFile`, a PIL image, or an array of one image.
+        If it is a path, the bytes of a file, an open file, an `ImageFile`, a PIL image, an array of one image, or a
+        list of datasets.
     """
     if isinstance(X, str | os.PathLike):
         if how := _how_to_read(os.fsdecode(X)):
             raise DatasetError(how)
         one = "one path"
+    elif isinstance(X, list | tuple) and len(X) and hasattr(X[0], "image_ids"):
+        raise DatasetError(
+            f"X is a {type(X).__name__} of {len(X)} datasets: pass one of them, as after train, test = "
+            "dataset.split(), or all as one with ISBIDataset.concat"
+        )
     elif isinstance(X, bytes | bytearray | memoryview):
         one = "the bytes of one file"
     elif isinstance(X, Image.Image | ImageFile):

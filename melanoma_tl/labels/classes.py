@@ -22,6 +22,7 @@ from melanoma_tl.labels.meanings import (
     normalise,
     read_meaning,
 )
+from melanoma_tl.labels.spellings import check_spellings
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,7 @@ _N_SHOWN = 5
 
 _NUMBERED = re.compile(r"\s*(\d+)[_.:)\-]\s*([^\W\d_].*)", re.DOTALL)
 
-_SCORES_SECOND = {"y_true": "; the labels come first, then the scores"}
-"""What to say of numbers that are no labels, by what the user calls them: of labels and scores, they may be swapped."""
+_SCORES_SECOND = {"y_true": "; the labels come first, then the scores"}  # where they may have been swapped
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "words": (str, bytes),
@@ -193,18 +193,7 @@ def distinguish(labels: ArrayLike, *, name: str = "y") -> tuple[NDArray[Any], ND
         As `as_labels`; also if classes differ by capitals, blanks or accents alone.
     """
     classes, places, counts = np.unique(as_labels(labels, name=name), return_inverse=True, return_counts=True)
-    spellings: dict[str, dict[object, int]] = {}
-    for label, count in zip(classes.tolist(), counts.tolist(), strict=True):
-        spellings.setdefault(normalise(label), {})[label] = count
-    alike = [of_one for of_one in spellings.values() if len(of_one) > 1]
-    if alike:
-        usual = {label: max(of_one, key=of_one.__getitem__) for of_one in alike for label in of_one}
-        others = {label: chosen for label, chosen in usual.items() if label != chosen}
-        raise DatasetError(
-            f"{name} writes {'one label' if len(alike) == 1 else f'{len(alike)} labels'} in several ways, "
-            f"{'; '.join(' and '.join(map(repr, of_one)) for of_one in alike)}: make each one, as with "
-            f"pandas.Series({name}).replace({others})"
-        )
+    check_spellings(dict(zip(classes.tolist(), counts.tolist(), strict=True)), name)
     return classes, places
 
 
