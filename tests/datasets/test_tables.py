@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -92,6 +92,14 @@ def test_what_is_given_is_not_guessed(tmp_path):
         ISBIDataset.from_csv(tmp_path / "mine.csv", encoding="ascii")
 
 
+def is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @given(
     rows=st.lists(st.tuples(*[st.text(st.characters(codec="cp1252"), max_size=5)] * 3), min_size=1, max_size=6),
     separator=st.sampled_from([",", ";", "\t", "|"]),
@@ -101,7 +109,9 @@ def test_what_the_csv_module_writes_is_read_as_it_was_or_refused(tmp_path_factor
     file = tmp_path_factory.mktemp("csv") / "t.csv"
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=separator).writerows([("image_id", "label", "note"), *rows])
-    file.write_bytes(text.getvalue().encode(encoding))
+    content = text.getvalue().encode(encoding)
+    assume(encoding != "cp1252" or content.isascii() or not is_utf8(content))  # else nobody can tell which it is
+    file.write_bytes(content)
     try:
         table = read_table(file)
     except DatasetError:
@@ -310,6 +320,11 @@ def test_other_label_maps_are_refused_by_name(label_map, message):
         read(frame(label=["M", "B"]), label_map=label_map)
     with pytest.raises(DatasetError, match="unknown label 'B'; known: 'M'"):
         read(frame(label=["M", "B"]), label_map={"M": 1})
+
+
+def test_images_that_lie_elsewhere_are_asked_for(tmp_path):
+    with pytest.raises(DatasetError, match=r"No image was found: say with image_dirs= where they are\. Put it right"):
+        ISBIDataset.from_frame(frame(label=[0, 1]), image_dirs=[tmp_path])
 
 
 def test_all_else_is_benign():
