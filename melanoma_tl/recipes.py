@@ -5,7 +5,7 @@ from typing import Any
 
 from melanoma_tl._parameters import NONE, TEXT, checked
 from melanoma_tl.augmentation import Augmenter
-from melanoma_tl.backbones import get_backbone, is_backbone, list_backbones
+from melanoma_tl.backbones import get_backbone, is_backbone
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.network.heads import STAGES, PooledHead
@@ -151,7 +151,7 @@ def get_recipe(name: str, backbone: str | None = None) -> dict[str, Any]:
     (416, 416)
     """
     if name not in RECIPES:
-        hint = f"{name!r} is a backbone: get_recipe('fast', {name!r}), or from_recipe('fast', backbone={name!r})."
+        hint = f"{name!r} is a backbone: TransferClassifier({name!r}), or from_recipe('fast', backbone={name!r})."
         raise UnknownNameError("recipe", name, RECIPES, hint if is_backbone(name) else "")
     if backbone is None:
         return RECIPES[name]()
@@ -175,12 +175,11 @@ def refuse_recipe(backbone: str) -> None:
 
     Raises
     ------
-    UnknownNameError
+    ParameterError
         If it is the name of a recipe, and of no backbone.
     """
     if backbone in RECIPES and not is_backbone(backbone):
-        hint = f"{backbone!r} is a recipe: TransferClassifier.from_recipe({backbone!r})."
-        raise UnknownNameError("backbone", backbone, list_backbones(), hint, suggested=())
+        raise ParameterError(f"backbone={backbone!r} is a recipe: TransferClassifier.from_recipe({backbone!r})")
 
 
 def list_recipes() -> list[str]:
