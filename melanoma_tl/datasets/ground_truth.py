@@ -1,6 +1,7 @@
 """Find and read the challenges' official files, each as it is."""
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -116,8 +117,9 @@ def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:
 
 def _how_to_go_on(challenge: Challenge, root: Path) -> str:
     """Say what to do where a folder does not hold the labels of a challenge."""
-    near = [root.absolute().parent, *sorted(path for path in root.iterdir() if path.is_dir())]
-    holding = next((folder for folder in near if (folder / challenge.ground_truth).is_file()), None)
+    near = [root.absolute().parent, *sorted(root.glob("*/"))]
+    # Some of these folders may be somebody else's, and pathlib would raise.
+    holding = next((folder for folder in near if os.path.isfile(folder / challenge.ground_truth)), None)  # noqa: PTH113
     if holding is not None:
         return f"It lies in {holding}: pass that folder"
     return (

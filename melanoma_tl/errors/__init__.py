@@ -233,7 +233,8 @@ def _list_known(given: object, names: list[str]) -> str:
     """List the names that exist; of many, the nearest."""
     if len(names) <= _MOST_NAMES:
         return f"Known: {', '.join(map(_in_short, names)) or 'none'}."
-    nearest = difflib.get_close_matches(_bare(given), names, n=_N_NEAREST, cutoff=0)
+    bare = {_bare(name): name for name in names}
+    nearest = [bare[word] for word in difflib.get_close_matches(_bare(given), bare, n=_N_NEAREST, cutoff=0)]
     return f"Known are {len(names)}, such as {', '.join(map(_in_short, sorted(nearest)))}."
 
 

@@ -59,6 +59,7 @@ def test_of_many_names_the_nearest_are_listed():
     message = str(UnknownNameError("layer", "layr_42", many))
     assert "Did you mean 'layer_42'? Known are 100, such as" in message
     assert message.count("'layer_") == 9
+    assert "such as 'AUC', " in str(UnknownNameError("metric", "auc", ["AUC", *many]))
     assert "'layer_42'" in str(pickle.loads(pickle.dumps(UnknownNameError("layer", "layr_42", many, "", ["layer_42"]))))
     assert len(str(UnknownNameError("label", "x" * 500, ["y" * 500]))) < 200
 
