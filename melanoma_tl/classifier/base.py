@@ -248,7 +248,7 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If the prevalence is not between 0 and 1, or the method is unknown.
+            If the prevalence is not between 0 and 1, the method is unknown, or there are more than two classes.
 
         Warns
         -----
@@ -311,8 +311,8 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If not exactly one rule is given, no threshold satisfies it, or the settings of scoring have changed since
-            `calibrate`.
+            If not exactly one rule is given, no threshold satisfies it, there are more than two classes, or the
+            settings of scoring have changed since `calibrate`.
 
         Warns
         -----

@@ -102,8 +102,8 @@ def cross_validate(
     Raises
     ------
     DatasetError
-        If there are no labels, one is missing, it is unknown which is melanoma, there are too few groups for the
-        folds, or `X` cannot be divided.
+        If there are no labels, one is missing, there are more than two classes, it is unknown which is melanoma, there
+        are too few groups for the folds, or `X` cannot be divided.
     ParameterError
         If a parameter cannot be used, or the classifier has `early_stopping` and `validation` is None.
     ImageError, WeightsUnavailableError

@@ -38,8 +38,8 @@ __all__ = [
 _MOST_NAMES, _N_NEAREST, _LONGEST_NAME = 32, 8, 60
 """Names in a message: up to how many are all listed, how many of more, and the characters of each."""
 
-_LEAST_IN_COMMON = 3
-"""Letters from which a name may be meant by a part of it."""
+_LEAST_BEGINNING, _LEAST_PART = 3, 4
+"""Letters from which a name may be meant by its beginning, and by another part of it."""
 
 
 def __getattr__(name: str) -> Any:
@@ -217,11 +217,15 @@ def find_meant(given: object, names: Iterable[str]) -> str | None:
     for fits in (
         lambda other: other == word,
         lambda other: other in near,
-        lambda other: min(len(word), len(other)) >= _LEAST_IN_COMMON and (word in other or other in word),
+        lambda other: _is_part(*sorted((word, other), key=len)),
     ):
         if found := [name for name, other in bare.items() if fits(other)]:
             return found[0]
     return None
+
+
+def _is_part(short: str, long: str) -> bool:
+    return short in long and len(short) >= (_LEAST_BEGINNING if long.startswith(short) else _LEAST_PART)
 
 
 def _bare(name: object) -> str:

@@ -48,6 +48,9 @@ def test_a_recipe_is_no_backbone_and_a_backbone_no_recipe():
         ("MEL", ["nv", "mel"], "mel"),
         ("nv", ["inv", "nevus"], "inv"),
         ("lr", ["learning_rate"], None),
+        ("path", ["psychopathy", "apa"], "psychopathy"),
+        ("pat", ["psychopathy"], None),
+        ("flip", ["vertical_flip"], "vertical_flip"),
     ],
 )
 def test_the_name_that_was_meant_is_found(given, names, meant):

@@ -164,6 +164,8 @@ def test_columns_that_the_user_names():
     }
     with pytest.raises(DatasetError, match="must name the column 'nothing'"):
         read(table, id_column="nothing")
+    with pytest.raises(DatasetError, match=r"must name the column 'LABEL', got .*; did you mean 'label'\?"):
+        read(frame(label=[0, 1]), label_column="LABEL")
 
 
 @pytest.mark.parametrize(
