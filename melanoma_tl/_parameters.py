@@ -146,7 +146,8 @@ def _describe_misfit(
         called = kind.__name__ if function.__name__ == "__init__" else f"{kind.__name__}.{function.__name__}"
     names = [parameter.name for parameter in known]
     has = f"It has: {_list_parameters(known)}."
-    unknown = next((name for name in kwargs if name not in names), None)
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
+    unknown = None if takes_all else next((name for name in kwargs if name not in names), None)
     if unknown is None:
         return f"{called}(): {misfit}. {has}"
     said, meant = f"{called}() has no parameter {unknown!r}.", find_meant(unknown, names)
@@ -159,10 +160,14 @@ def _describe_misfit(
 
 def _list_parameters(parameters: Iterable[inspect.Parameter]) -> str:
     """List parameters, and say from where on they are passed by name."""
-    by_name = [f"{one.name}=" for one in parameters if one.kind is one.KEYWORD_ONLY]
-    others = [one.name for one in parameters if f"{one.name}=" not in by_name]
-    named = f"by name {', '.join(by_name)}" if by_name else ""
-    return f"{', '.join(others)}{'; ' if others and named else ''}{named}" or "none"
+    of_kind: dict[Any, list[str]] = {}
+    for one in parameters:
+        of_kind.setdefault(one.kind, []).append(one.name)
+    named = [f"{name}=" for name in of_kind.get(inspect.Parameter.KEYWORD_ONLY, [])]
+    named += [f"further {name}" for name in of_kind.get(inspect.Parameter.VAR_KEYWORD, [])]
+    others = [", ".join(of_kind.get(inspect.Parameter.POSITIONAL_OR_KEYWORD, []))]
+    others += [f"by name {', '.join(named)}"] if named else []
+    return "; ".join(filter(None, others)) or "none"
 
 
 def checked_call(advice: str = "") -> Callable[[_Class], _Class]:

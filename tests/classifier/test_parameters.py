@@ -116,6 +116,10 @@ def test_a_checked_function_gets_plain_kinds_and_keeps_its_signature():
     ("call", "message"),
     [
         (
+            lambda: TransferClassifier.from_recipe(epochs=3),
+            r"missing .* 'name'\. It has: name; by name further changes\.",
+        ),
+        (
             lambda: TransferClassifier(epoch=3),
             r"TransferClassifier\(\) .* 'epoch'\. Did you mean 'epochs'",
         ),
