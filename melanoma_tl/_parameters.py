@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError, UnknownNameError, find_meant
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Class = TypeVar("_Class", bound=type)
 
 _MOST_SHOWN = 200
 """Characters of a wrong value in a message."""
@@ -90,11 +91,15 @@ def check(parameters: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     return {name: _read(name, parameters[name], rule) for name, rule in rules.items() if name in parameters}
 
 
-def checked(**rules: Rule) -> Callable[[_Function], _Function]:
+def checked(advice: str = "", /, **rules: Rule) -> Callable[[_Function], _Function]:
     """Let a function check its arguments before it is run; it gets them in plain Python kinds.
+
+    A call that does not fit the parameters of the function stays a TypeError, and names those that may have been meant.
 
     Parameters
     ----------
+    advice : str, default=""
+        What such a call is told besides.
     **rules : Rule
         The table of the function. A default value need not be named in it.
 
@@ -112,13 +117,76 @@ def checked(**rules: Rule) -> Callable[[_Function], _Function]:
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 bound = signature.bind(*args, **kwargs)
-            except TypeError:
-                return function(*args, **kwargs)  # for Python's own message, which names the function
+            except TypeError as misfit:
+                said = _describe_misfit(function, signature, args, kwargs, str(misfit))
+                raise TypeError(f"{said} {advice}".rstrip()) from None
             changed = {name: value for name, value in bound.arguments.items() if value is not defaults[name]}
             bound.arguments.update(check(changed, rules))
             return function(*bound.args, **bound.kwargs)
 
         return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _describe_misfit(
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    args: tuple[Any, ...],
+    kwargs: Iterable[str],
+    misfit: str,
+) -> str:
+    """Say what is wrong with a call, by the name that the user knows: a subclass may have inherited the function."""
+    kind, called = None, function.__qualname__.removesuffix(".__init__")
+    known = [parameter for name, parameter in signature.parameters.items() if name not in ("self", "cls")]
+    if args and len(known) < len(signature.parameters):
+        kind = args[0] if isinstance(args[0], type) else type(args[0])
+        if not hasattr(kind, function.__name__):  # on the class, where the first image became `self`
+            return f"{called}() is called on an object, as in {called.replace('.', '(...).')}(...)."
+        called = kind.__name__ if function.__name__ == "__init__" else f"{kind.__name__}.{function.__name__}"
+    names = [parameter.name for parameter in known]
+    has = f"It has: {_list_parameters(known)}."
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
+    unknown = None if takes_all else next((name for name in kwargs if name not in names), None)
+    if unknown is None:
+        return f"{called}(): {misfit}. {has}"
+    said, meant = f"{called}() has no parameter {unknown!r}.", find_meant(unknown, names)
+    if meant is not None:
+        return f"{said} Did you mean {meant!r}? {has}"
+    if kind is not None and unknown in inspect.signature(kind).parameters:
+        return f"{said} It is one of {kind.__name__}({unknown}=...)."
+    return f"{said} {has}"
+
+
+def _list_parameters(parameters: Iterable[inspect.Parameter]) -> str:
+    """List parameters, and say from where on they are passed by name."""
+    of_kind: dict[Any, list[str]] = {}
+    for one in parameters:
+        of_kind.setdefault(one.kind, []).append(one.name)
+    named = [f"{name}=" for name in of_kind.get(inspect.Parameter.KEYWORD_ONLY, [])]
+    named += [f"further {name}" for name in of_kind.get(inspect.Parameter.VAR_KEYWORD, [])]
+    others = [", ".join(of_kind.get(inspect.Parameter.POSITIONAL_OR_KEYWORD, []))]
+    others += [f"by name {', '.join(named)}"] if named else []
+    return "; ".join(filter(None, others)) or "none"
+
+
+def checked_call(advice: str = "") -> Callable[[_Class], _Class]:
+    """Let a dataclass say what is wrong with a call that does not fit its fields.
+
+    Parameters
+    ----------
+    advice : str, default=""
+        What such a call is told besides.
+
+    Returns
+    -------
+    callable
+        A decorator of the class.
+    """
+
+    def decorate(kind: _Class) -> _Class:
+        kind.__init__ = checked(advice)(kind.__init__)  # type: ignore[misc]
+        return kind
 
     return decorate
 
@@ -438,6 +506,7 @@ SEED = NONE | Rule(
 )
 
 SCORER = holding("_check_fitted", "a fitted classifier")
+CLASSIFIER = holding("predict_proba", "a classifier with predict_proba (first the classifier, then the images)")
 ANY = Rule("anything", lambda value: value)
 
 # -- several values ----------------------------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ class Augmenter(CheckedParameters):
 
     _rules = _PARAMETERS
 
+    @checked()
     def __init__(
         self,
         *,
@@ -370,7 +371,8 @@ def _check_images(images: Any) -> NDArray[np.uint8]:
     except ValueError as error:  # of several sizes
         raise ImageError("images", f"expected one array (n, height, width, 3): {error}") from error
     if pixels.dtype != np.uint8:
-        raise ImageError("images", f"expected raw RGB of dtype uint8, 0 to 255, got {pixels.dtype}; undo any scaling")
+        hint = "undo any scaling" if pixels.dtype.kind in "biuf" else "decode images first, as with images.load_image"
+        raise ImageError("images", f"expected raw RGB of dtype uint8, 0 to 255, got {pixels.dtype}; {hint}")
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         raise ImageError("images", f"expected (n, height, width, 3), got one image {pixels.shape}: pass image[None]")
     if pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape[1:]:

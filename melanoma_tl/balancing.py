@@ -15,7 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import validate_data
 
 from melanoma_tl._estimators import CheckedParameters
-from melanoma_tl._parameters import NONE, SEED, choice, real
+from melanoma_tl._parameters import NONE, SEED, checked, choice, real
 from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.images.image_lists import is_table as is_image_table
 from melanoma_tl.labels.classes import distinguish
@@ -84,6 +84,7 @@ class Balancer(CheckedParameters, BaseSampler):
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
     _rules = _PARAMETERS
 
+    @checked()
     def __init__(
         self,
         *,

@@ -5,7 +5,7 @@ from typing import Any
 
 from melanoma_tl._parameters import NONE, TEXT, checked
 from melanoma_tl.augmentation import Augmenter
-from melanoma_tl.backbones import get_backbone
+from melanoma_tl.backbones import get_backbone, is_backbone
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.network.heads import STAGES, PooledHead
@@ -151,7 +151,8 @@ def get_recipe(name: str, backbone: str | None = None) -> dict[str, Any]:
     (416, 416)
     """
     if name not in RECIPES:
-        raise UnknownNameError("recipe", name, RECIPES)
+        hint = f"{name!r} is a backbone: TransferClassifier({name!r}), or from_recipe('fast', backbone={name!r})."
+        raise UnknownNameError("recipe", name, RECIPES, hint if is_backbone(name) else "")
     if backbone is None:
         return RECIPES[name]()
     if name != "paper":
@@ -162,6 +163,23 @@ def get_recipe(name: str, backbone: str | None = None) -> dict[str, Any]:
             f"{backbone!r} take 'fast' or 'best', or say what learns, such as trainable_from=1"
         )
     return paper() | {"backbone": backbone}
+
+
+def refuse_recipe(backbone: str) -> None:
+    """Stop where a recipe is named in place of a backbone.
+
+    Parameters
+    ----------
+    backbone : str
+        What was given as the name of a backbone.
+
+    Raises
+    ------
+    ParameterError
+        If it is the name of a recipe, and of no backbone.
+    """
+    if backbone in RECIPES and not is_backbone(backbone):
+        raise ParameterError(f"backbone={backbone!r} is a recipe: TransferClassifier.from_recipe({backbone!r})")
 
 
 def list_recipes() -> list[str]:

@@ -26,6 +26,7 @@ from melanoma_tl.images.loading import name_of
 from melanoma_tl.metrics.comparisons import Difference
 from melanoma_tl.metrics.metric import MARK, Metric
 from melanoma_tl.network.cutting import with_precision
+from melanoma_tl.recipes import refuse_recipe
 
 if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport
@@ -280,6 +281,7 @@ def _name_each(
         )
     for _, given in pairs:
         if isinstance(given, str) and not given.startswith("kerashub:"):  # of these, the package may be missing
+            refuse_recipe(given)
             get_backbone(given)
     return dict(pairs)
 

@@ -26,7 +26,7 @@ from melanoma_tl.images.streams import is_stream
 from melanoma_tl.images.symmetries import COUNTS
 from melanoma_tl.labels.class_names import name_classes
 from melanoma_tl.metrics.calibration import METHODS, Calibration, fit_calibration
-from melanoma_tl.metrics.estimators import classes_of, score_labelled
+from melanoma_tl.metrics.estimators import classes_of, of_both, score_labelled
 from melanoma_tl.metrics.thresholds import OperatingPoint, check_rule, choose_threshold
 from melanoma_tl.metrics.validation import check_classes
 
@@ -132,6 +132,7 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
             scores = self._post.calibration.apply(scores)
         return classes_of(self).to_columns(scores)
 
+    @checked()
     def predict(self, X: Any) -> NDArray[Any]:
         """Classify images.
 
@@ -247,14 +248,14 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If the prevalence is not between 0 and 1, or the method is unknown.
+            If the prevalence is not between 0 and 1, the method is unknown, or there are more than two classes.
 
         Warns
         -----
         LeakageWarning
             If the classifier was trained with some of the images.
         """
-        self._check_fitted()
+        check_two_classes(self, "calibrate")
         prevalence_of_scores = self._prevalence_of_scores()  # before scoring: raises an error for ranks
         truth, scores, images = self._score_for_tuning("Calibrate", X, y)
         calibration = fit_calibration(
@@ -310,14 +311,15 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If not exactly one rule is given, no threshold satisfies it, or the settings of scoring have changed since
-            `calibrate`.
+            If not exactly one rule is given, no threshold satisfies it, there are more than two classes, or the
+            settings of scoring have changed since `calibrate`.
 
         Warns
         -----
         LeakageWarning
             If the classifier was trained with some of the images.
         """
+        check_two_classes(self, "tune_threshold")
         self._check_calibration_fits()
         rule: dict[str, Any] = {
             "sensitivity": sensitivity,
@@ -376,8 +378,6 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
         self, work: str, X: Any, y: ArrayLike | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], Fingerprints]:
         """Return labels, raw scores and fingerprints of the images that can be read."""
-        self._check_fitted()
-        check_two_classes(self, "tuning")
         open_source(X, y).known_labels()  # raises an error if there are none, before anything is computed
         with progress(work=work, unit="", verbose=self.verbose) as shown:
             validation = identify(X, verbose=self.verbose)
@@ -388,7 +388,7 @@ class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
                 "Their scores are too good to tune by: take validation images", stacklevel=4
             )
             score = self._score if is_stream(X) else partial(self._score_once, validation.fingerprints.keys["bytes"])
-            truth, scores = score_labelled(score, classes_of(self).encode, X, y)
+            truth, scores = score_labelled(score, of_both(classes_of(self).encode), X, y)
             readable = ~np.isnan(scores)
             n_melanoma = int(truth[readable].sum())
             n_benign = int(readable.sum()) - n_melanoma

@@ -12,6 +12,7 @@ from melanoma_tl._progress import progress
 from melanoma_tl.classifier.ensemble import COMBINATIONS, Ensemble
 from melanoma_tl.classifier.members import draw_seeds
 from melanoma_tl.classifier.out_of_fold import OutOfFold
+from melanoma_tl.classifier.scoring import needs_two
 from melanoma_tl.classifier.transfer import TransferClassifier
 from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, number_groups, number_own_groups
 from melanoma_tl.errors import DatasetError, ParameterError
@@ -101,8 +102,8 @@ def cross_validate(
     Raises
     ------
     DatasetError
-        If there are no labels, one is missing, it is unknown which is melanoma, there are too few groups for the
-        folds, or `X` cannot be divided.
+        If there are no labels, one is missing, there are more than two classes, it is unknown which is melanoma, there
+        are too few groups for the folds, or `X` cannot be divided.
     ParameterError
         If a parameter cannot be used, or the classifier has `early_stopping` and `validation` is None.
     ImageError, WeightsUnavailableError
@@ -186,11 +187,8 @@ def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) ->
         )
     labels = open_source(X, y).known_labels()
     classes = classifier._tell_classes(labels)
-    n_classes = len(classes.labels)
-    if n_classes > 2:
-        raise DatasetError(
-            f"cross_validate keeps one score an image, that of melanoma: it needs two classes, got {n_classes}"
-        )
+    if len(classes.labels) > 2:
+        raise DatasetError(needs_two("cross_validate", classes))
     weights_of_classes(classifier.class_weight, classes)  # before images are read
     return labels, classes.encode(labels)
 

@@ -141,6 +141,7 @@ class Ensemble(BaseClassifier):
 
     _file_name = "ensemble.zip"
 
+    @checked()
     def __init__(
         self,
         classifiers: Sequence[TransferClassifier],

@@ -6,30 +6,57 @@ from typing import Any
 
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.fingerprints import Fingerprints, IdentifiedImages
+from melanoma_tl.labels.classes import Classes
+from melanoma_tl.metrics.estimators import classes_of
 
-_MAX_LABELS_SHOWN = 5
+_MOST_LABELS = 8
 
 
 def check_two_classes(classifier: Any, what: str) -> None:
-    """Stop where something is made for benign and melanoma alone.
+    """Stop where something is made for benign and melanoma alone, or the classifier is not fitted.
 
     Parameters
     ----------
     classifier : object
-        With `classes_`.
+        One of this library.
     what : str
         What is asked for.
 
     Raises
     ------
+    NotFittedError
+        Before `fit` or `load`.
     ParameterError
         If there are more than two classes.
     """
+    classifier._check_fitted()
     if len(classifier.classes_) > 2:
-        raise ParameterError(
-            f"{what} is for two classes, and this classifier tells {len(classifier.classes_)} apart: "
-            f"{', '.join(map(str, classifier.classes_[:_MAX_LABELS_SHOWN]))}, …"
-        )
+        raise ParameterError(f"{needs_two(what, classes_of(classifier))}, and fit again")
+
+
+def needs_two(what: str, classes: Classes) -> str:
+    """Return the error message for several diagnoses, where melanoma against the rest is asked for.
+
+    Parameters
+    ----------
+    what : str
+        What is asked for.
+    classes : Classes
+        The diagnoses.
+
+    Returns
+    -------
+    str
+        What there is, and how two classes are made of it.
+    """
+    labels = [repr(label) for label in classes.labels.tolist()]
+    shown = ", ".join(labels[:_MOST_LABELS]) + f" and {len(labels) - _MOST_LABELS} more" * (len(labels) > _MOST_LABELS)
+    melanoma = "the label of melanoma" if classes.melanoma is None else repr(classes.pos_label)
+    return (
+        f"{what} is for two classes, melanoma and all else; here are {len(labels)}: {shown}. Several diagnoses can be "
+        "fitted, predicted and reported on (MulticlassReport). For melanoma against the rest leave y out where X is an "
+        f"ISBIDataset, or pass y=(numpy.asarray(y) == {melanoma})"
+    )
 
 
 def training_identity(name: str, known: Mapping[str, Fingerprints]) -> IdentifiedImages:

@@ -59,7 +59,7 @@ from melanoma_tl.network.heads import HEADS, Head, PooledHead
 from melanoma_tl.network.inference import NetworkScorer
 from melanoma_tl.network.precision import PRECISIONS, resolve_precision
 from melanoma_tl.network.scoring_graph import with_calibration, with_tuning, without_calibration
-from melanoma_tl.recipes import get_recipe
+from melanoma_tl.recipes import get_recipe, refuse_recipe
 from melanoma_tl.saving.audit import Interface
 from melanoma_tl.saving.document_rules import LABEL, read_parts
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
@@ -288,6 +288,7 @@ class TransferClassifier(BaseClassifier):
     provenance_: dict[str, Any]
     _file_name = "model.keras"
 
+    @checked()
     def __init__(
         self,
         backbone: str = "vgg19",
@@ -719,6 +720,7 @@ class TransferClassifier(BaseClassifier):
             refuse_description(name, getattr(self, name))
         check(self.get_params(deep=False), _PARAMETERS)
         load_keras()  # which knows the names of optimizers and metrics
+        refuse_recipe(self.backbone)
         get_backbone(self.backbone)
         if isinstance(self.optimizer, str):
             Optimizer(self.optimizer).check_parameters()

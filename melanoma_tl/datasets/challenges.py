@@ -8,6 +8,7 @@ ImageMarkup/stade on GitHub) and of HAM10000's record on Harvard Dataverse (vers
 the authors of PH2 publish checksums: a hash that nobody published is None.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -68,6 +69,8 @@ COLUMNS: Mapping[str, str] = {
     "lesion_id": "lesion_id",
 }
 """One name for each fact about an image that the challenges put into columns of several names."""
+
+_YEAR = re.compile(r"\d{4}")
 
 
 @dataclass(frozen=True)
@@ -617,7 +620,7 @@ def get_challenge(year: int | str, split: str) -> Challenge:
     Raises
     ------
     UnknownNameError
-        If there is no such split; the message lists all there are.
+        If there is no such challenge or split; the message lists what there is.
 
     Examples
     --------
@@ -626,14 +629,15 @@ def get_challenge(year: int | str, split: str) -> Challenge:
     >>> get_challenge("HAM10000", "train").group
     'lesion_id'
     """
-    table = {f"{entry.year} {entry.split}": entry for entry in CHALLENGES}
-    found = next((entry for name, entry in table.items() if name.casefold() == f"{year} {split}".casefold()), None)
+    splits: dict[str, dict[str, Challenge]] = {}
+    for entry in CHALLENGES:
+        splits.setdefault(str(entry.year), {})[entry.split] = entry
+    named = next((name for name in splits if name.casefold() == str(year).casefold()), None)
+    if named is None:
+        meant = () if _YEAR.fullmatch(str(year)) else splits  # of another year nobody knows which was meant
+        raise UnknownNameError("challenge", year, splits, "Other data: ISBIDataset.from_csv or from_folder.", meant)
+    found = splits[named].get(split.casefold())
     if found is None:
-        splits = {name: entry for name, entry in table.items() if str(entry.year).casefold() == str(year).casefold()}
-        raise UnknownNameError(
-            "challenge split",
-            f"{year} {split}",
-            splits or table,
-            "Other data: ISBIDataset.from_csv or from_folder.",
-        )
+        hint = "Others are not published: divide one of these with its .split()."
+        raise UnknownNameError(f"{named} split", split, splits[named], hint)
     return found

@@ -1,6 +1,7 @@
 """Find and read the challenges' official files, each as it is."""
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -91,7 +92,8 @@ def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:
     """
     path = _find(challenge, root, challenge.ground_truth, *challenge.other_names)
     if path is None:
-        raise DatasetError(f"{root / challenge.ground_truth}: no such file; the labels are read from it")
+        missing = root / challenge.ground_truth
+        raise DatasetError(f"{missing}: no such file; the labels are read from it. {_how_to_go_on(challenge, root)}")
     if challenge.id_column is None:
         return _read_pairs(path)
 
@@ -111,6 +113,19 @@ def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:
         if further is not None:
             facts = _look_up(further, challenge.id_column, challenge.metadata, ids) | facts
     return _frame({"image_id": ids, "label": labels} | {name: facts[name] for name in METADATA if name in facts})
+
+
+def _how_to_go_on(challenge: Challenge, root: Path) -> str:
+    """Say what to do where a folder does not hold the labels of a challenge."""
+    near = [root.absolute().parent, *sorted(root.glob("*/"))]
+    # Some of these folders may be somebody else's, and pathlib would raise.
+    holding = next((folder for folder in near if os.path.isfile(folder / challenge.ground_truth)), None)  # noqa: PTH113
+    if holding is not None:
+        return f"It lies in {holding}: pass that folder"
+    return (
+        "Official files are fetched by ISBIDataset.download; a folder with one folder a class is read by from_folder, "
+        "a table of your own by from_csv"
+    )
 
 
 def read_archive(folder: Path) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """`ImageTable`: an immutable table of images, and its parts."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._escaping import in_column
 from melanoma_tl._parameters import (
     FLAG,
     INSIDE,
@@ -43,6 +45,9 @@ from melanoma_tl.labels.class_names import CLASS_NAMES
 
 _DESCRIPTION = {"name": TEXT, "skipped": several(group(TEXT | PATH, 3, "(image_id, path, reason)"))}
 
+_MOST_DIAGNOSES = 5
+"""How many diagnoses a line names."""
+
 PerClass = int | Mapping[str | int, int]
 
 
@@ -66,6 +71,7 @@ class ImageTable:
 
     class_names = CLASS_NAMES
 
+    @checked("To read files: ISBIDataset.from_folder, from_csv, from_challenge, from_archive; a DataFrame: from_frame.")
     def __init__(
         self,
         image_ids: ArrayLike,
@@ -79,7 +85,8 @@ class ImageTable:
         check({"name": name, "skipped": skipped}, _DESCRIPTION)
         ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata, name=name)
         self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
-        self._name, self._skipped = name, tuple(skipped)
+        self._name, self._skipped = name, tuple(SkippedRow(*row) for row in skipped)
+        self._is_part = False  # of a dataset that shows its skipped rows itself
         self._history: tuple[Step, ...] = (Step(f"read {name}", len(ids) + len(self._skipped), len(ids)),)
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -210,6 +217,7 @@ class ImageTable:
             metadata=self._metadata.iloc[key],
         )
         is_another = is_another_share(self.labels, part.labels, chance=not by_class)
+        part._is_part = True
         part._history = (*self._history, Step(what, len(self), len(part), is_another))
         return part
 
@@ -219,8 +227,19 @@ class ImageTable:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.class_counts.items())
-        skipped = f"; {len(self.skipped)} skipped" if self.skipped else ""
+        of_each = [f"{count} {in_column(name)}" for name, count in self._diagnosis_counts.items()]
+        if of_each:
+            more = f" and {len(of_each) - _MOST_DIAGNOSES} more" * (len(of_each) > _MOST_DIAGNOSES)
+            counts += f"; diagnoses: {', '.join(of_each[:_MOST_DIAGNOSES])}{more}"
+        skipped = f"; {len(self.skipped)} skipped" if self.skipped and not self._is_part else ""
         return f"{type(self).__name__}({self.name!r}, {len(self)} images: {counts}{skipped})"
+
+    @property
+    def _diagnosis_counts(self) -> dict[str, int]:
+        """Number of images of each diagnosis, the most frequent first; empty where there are no more than two."""
+        known = self._metadata.get("diagnosis", pd.Series(dtype=object)).dropna()
+        counts = Counter(map(str, known)).most_common()
+        return dict(counts) if len(counts) > len(CLASS_NAMES) else {}
 
     def _repr_html_(self) -> str:
         return dataset_html(self)

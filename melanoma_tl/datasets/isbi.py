@@ -33,7 +33,7 @@ from melanoma_tl.datasets.download import fetch
 from melanoma_tl.datasets.findings import read_folders
 from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
 from melanoma_tl.datasets.history import Step
-from melanoma_tl.datasets.image_files import check_depth, list_classes
+from melanoma_tl.datasets.image_files import check_depth, find_images, list_classes
 from melanoma_tl.datasets.image_table import ImageTable
 from melanoma_tl.datasets.leakage import Overlap, choose_kinds, compare
 from melanoma_tl.datasets.resizing import write_labels, write_resized
@@ -363,7 +363,10 @@ class ISBIDataset(ImageTable):
         ([0, 1, 0], ['1', '2', '2'])
         """
         if not isinstance(dataframe, pd.DataFrame):
-            raise ParameterError(f"from_frame reads a pandas.DataFrame, got {type(dataframe).__name__}")
+            raise ParameterError(
+                f"from_frame reads a pandas.DataFrame, got {type(dataframe).__name__}; a file is read by from_csv, and "
+                "pandas.DataFrame makes one of columns"
+            )
         columns = {
             "path_column": path_column,
             "id_column": id_column,
@@ -431,7 +434,7 @@ class ISBIDataset(ImageTable):
         return cls.from_frame(table, **options)
 
     @classmethod
-    @checked(name=_COLUMN, prefix_ids=FLAG)
+    @checked("Pass the datasets in a list, as in concat([a, b]).", name=_COLUMN, prefix_ids=FLAG)
     def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None, prefix_ids: bool = False) -> Self:
         """Put datasets one after the other; ``a + b`` is short for two.
 
@@ -488,7 +491,7 @@ class ISBIDataset(ImageTable):
             None if n_without else np.concatenate([part.paths for part in parts]),
             np.concatenate([part.labels for part in parts]),
             name=name or " + ".join(part.name for part in parts),
-            skipped=[row for part in parts for row in part.skipped],
+            skipped=list(dict.fromkeys(row for part in parts for row in part.skipped)),  # parts of one have the same
             metadata=pd.concat([part._metadata for part in parts], ignore_index=True),
         )
         n_chosen = sum(len(part) for part in parts if any(step.sets_prevalence for step in part.history))
@@ -539,9 +542,12 @@ class ISBIDataset(ImageTable):
         folder = existing_folder(root)
         table, flaws = list_classes(folder)
         if table.empty:
+            n_beside = len(find_images(folder))
+            found = f"{n_beside:,} images lie in no folder of a class" if n_beside else "no images found"
             raise DatasetError(
-                f"{folder}: no images found; expected one folder a class, such as benign/ and melanoma/, "
-                f"with files ending in {', '.join(IMAGE_SUFFIXES)}"
+                f"{folder}: {found}; expected one folder a class, such as benign/ and melanoma/, with files ending in "
+                f"{', '.join(IMAGE_SUFFIXES)}. Where a table has the labels: "
+                f"ISBIDataset.from_csv(table, image_dirs=[{os.fspath(root)!r}])"
             )
         check_depth(table, folder)
         labels = read_labels(

@@ -24,7 +24,7 @@ def dataset_html(dataset: Any) -> str:
     parts = [f"<p><b>{in_html(dataset.name)}</b></p>", _counts(dataset)]
     if dataset.history:
         parts.append(_listed("How it was made", [str(step) for step in dataset.history]))
-    if dataset.skipped:
+    if dataset.skipped and not dataset._is_part:
         reasons = [f"{row.image_id}: {row.reason}" for row in dataset.skipped]
         parts.append(_listed(f"{len(reasons):,} row{'' if len(reasons) == 1 else 's'} skipped", reasons))
     if len(dataset):
@@ -36,12 +36,23 @@ def dataset_html(dataset: Any) -> str:
 
 
 def _counts(dataset: Any) -> str:
-    """Write how many images, lesions and patients there are of each class and in all."""
+    """Write how many images, lesions and patients there are of each class, in all, and of each diagnosis."""
     frame, classes = dataset.to_frame(), list(dataset.class_counts)
     kinds = {kind: f"{kind[:-3]}s" for kind in ("lesion_id", "patient_id") if kind in frame}
-    groups = [(name, frame[frame["label"] == code]) for code, name in enumerate(classes)] + [("all", frame)]
-    rows = [[name, f"{len(part):,}", *(f"{part[kind].nunique():,}" for kind in kinds)] for name, part in groups]
-    return html_table(["class", "images", *kinds.values()], rows)
+
+    def table(of: str, groups: list[tuple[str, Any]]) -> str:
+        rows = [[name, f"{len(part):,}", *(f"{part[kind].nunique():,}" for kind in kinds)] for name, part in groups]
+        return html_table([of, "images", *kinds.values()], rows)
+
+    of_classes = [(name, frame[frame["label"] == code]) for code, name in enumerate(classes)]
+    told, diagnoses = table("class", [*of_classes, ("all", frame)]), list(dataset._diagnosis_counts)
+    if not diagnoses:
+        return told
+    words = frame["diagnosis"].astype(str)
+    shown, others = diagnoses[:_MOST_LINES], diagnoses[_MOST_LINES:]
+    of_diagnoses = [(name, frame[words == name]) for name in shown]
+    rest = [(f"{len(others)} others", frame[words.isin(others)])] if others else []
+    return told + table("diagnosis", [*of_diagnoses, *rest])
 
 
 def _listed(title: str, lines: list[str]) -> str:

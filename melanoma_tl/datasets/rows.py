@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _N_REASONS = 6
 
+_WHERE_TO_LOOK = "No image was found: say with image_dirs= where they are. "
 _HOW_TO_SKIP = "Put it right, or pass on_error='skip' to leave such rows out; they are then listed in .skipped"
 
 
@@ -72,7 +73,8 @@ def match_rows_to_images(
         if reason
     )
     if skipped and on_error == "raise":
-        raise DatasetError(f"{name}: {describe_skipped(skipped, len(table))}. {_HOW_TO_SKIP}")
+        look = _WHERE_TO_LOOK if image_dirs and not any(paths) else ""
+        raise DatasetError(f"{name}: {describe_skipped(skipped, len(table))}. {look}{_HOW_TO_SKIP}")
     if len(skipped) == len(table):
         raise DatasetError(f"{name}: no usable row. {describe_skipped(skipped, len(table))}")
     if skipped:
@@ -212,6 +214,8 @@ def existing_folder(folder: str | os.PathLike[str]) -> Path:
         If it does not.
     """
     path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise DatasetError(f"{path}: not a folder; a table of labels is read by ISBIDataset.from_csv")
     if not path.is_dir():
-        raise DatasetError(f"{path}: no such folder")
+        raise DatasetError(f"{path}: no such folder{'' if path.is_absolute() else f' in {Path.cwd()}'}")
     return path

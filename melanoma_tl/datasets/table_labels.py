@@ -325,7 +325,7 @@ def _read_by_positive(distinct: Mapping[str, object], positive: object) -> dict[
     there = {normalise(word): word for word in distinct.values()}
     for word in given:
         if is_missing(word) or normalise(word) not in there:
-            raise UnknownNameError("label in positive", word, map(str, there.values()))
+            raise _no_such_label(word, list(there.values()))
     if not given:
         raise ParameterError("positive must name the labels that mean melanoma, got none")
 
@@ -340,6 +340,16 @@ def _read_by_positive(distinct: Mapping[str, object], positive: object) -> dict[
         return meaning
 
     return {key: read(word) for key, word in distinct.items()}
+
+
+def _no_such_label(word: object, labels: Sequence[object]) -> UnknownNameError:
+    """Return the error for a label that the table does not have, with those that may be meant: no benign ones."""
+    meanings = {str(label): read_meaning(label) for label in labels}
+    same = [label for label, meaning in meanings.items() if meaning is read_meaning(word) is Meaning.MELANOMA]
+    shown = " and ".join(map(repr, same))
+    hint = f"The table writes melanoma as {shown}: give its own words, or leave positive out." if same else ""
+    suggested = same or [label for label, meaning in meanings.items() if meaning is not Meaning.OTHER]
+    return UnknownNameError("label in positive", word, meanings, hint, suggested)
 
 
 def _check_not_opposite(word: object, meaning: Meaning, parameter: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from melanoma_tl.errors import DatasetError, ParameterError, require_file
+from melanoma_tl.errors import DatasetError, ParameterError, find_meant, require_file
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,9 @@ def check_columns(header: Iterable[str], required: Sequence[str], *, where: str)
     *others, last = map(repr, required)
     names = f"columns {', '.join(others)} and {last}" if others else f"column {last}"
     got = ", ".join(map(repr, known))
-    raise DatasetError(f"{where} must name the {names}, got {got[:500]}{'…' * (len(got) > 500)}")
+    meant = find_meant(next(name for name in required if name not in known), known)
+    hint = "" if meant is None else f"; did you mean {meant!r}?"
+    raise DatasetError(f"{where} must name the {names}, got {got[:500]}{'…' * (len(got) > 500)}{hint}")
 
 
 def read_rows(path: Path, *, separator: str | None = None, encoding: str | None = None) -> Iterator[list[str]]:
@@ -255,7 +257,7 @@ def read_bytes(path: Path) -> bytes:
         If it is none, cannot be read or is larger.
     """
     try:
-        require_file(path, DatasetError, "pass the path of the table with the labels")
+        require_file(path, DatasetError, "pass the path of the table with the labels; folders are read by from_folder")
         if path.stat().st_size <= _MOST_BYTES:
             with path.open("rb") as file:  # some files of the system say that they are empty, and have no end
                 content = file.read(_MOST_BYTES + 1)

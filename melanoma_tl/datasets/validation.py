@@ -79,7 +79,8 @@ def find_repeated(ids: NDArray[np.str_]) -> NDArray[np.str_]:
 def _check_words(values: Any, name: str) -> NDArray[np.str_]:
     array = np.asarray(values, dtype=object)
     if array.ndim != 1:
-        raise DatasetError(f"{name} must be a sequence of one entry an image, got the shape {array.shape}")
+        got = repr(values) if isinstance(values, str | os.PathLike) else f"the shape {array.shape}"
+        raise DatasetError(f"{name} must be a sequence of one entry an image, got {got}")
     words = [_as_text(value) for value in array]
     unusable = next((word for word in words if "\0" in word or printable(word) != word), None)
     if unusable is not None:
@@ -103,7 +104,9 @@ def _check_labels(labels: Any) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     classes = as_labels(labels, name="labels")
     if classes.dtype.kind not in "biuf" or not np.isin(classes, (0, 1)).all():
-        raise DatasetError(f"labels must be 0 (benign) or 1 (melanoma), got {_show(np.unique(classes))}")
+        raise DatasetError(
+            f"labels must be 0 (benign) or 1 (melanoma), got {_show(np.unique(classes))}; from_frame reads words"
+        )
     return classes.astype(np.int64)
 
 

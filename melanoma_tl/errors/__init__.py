@@ -35,6 +35,12 @@ __all__ = [
     "WriteError",
 ]
 
+_MOST_NAMES, _N_NEAREST, _LONGEST_NAME = 32, 8, 60
+"""Names in a message: up to how many are all listed, how many of more, and the characters of each."""
+
+_LEAST_BEGINNING, _LEAST_PART = 3, 4
+"""Letters from which a name may be meant by its beginning, and by another part of it."""
+
 
 def __getattr__(name: str) -> Any:
     """Make `NotFittedError` when it is first asked for: scikit-learn, its base, takes a second to import."""
@@ -99,22 +105,38 @@ class UnknownNameError(MelanomaTLError, ValueError):
         All names that exist.
     how_to_add : str, default=""
         A sentence that tells how to add a new one.
+    suggested : iterable of str, optional
+        Those of them that may have been meant; all by default.
     """
 
-    def __init__(self, kind: str, given: object, valid: Iterable[str], how_to_add: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        given: object,
+        valid: Iterable[str],
+        how_to_add: str = "",
+        suggested: Iterable[str] | None = None,
+    ) -> None:
         names = sorted(valid)
-        nearest = difflib.get_close_matches(str(given).lower(), names, n=1)
-        parts = [f"Unknown {kind} {given!r}."]
-        if nearest:
-            parts.append(f"Did you mean {nearest[0]!r}?")
-        parts.append(f"Known: {', '.join(map(repr, names)) or 'none'}.")
+        may_be_meant = names if suggested is None else sorted(suggested)
+        nearest = find_meant(given, may_be_meant)
+        parts = [f"Unknown {kind} {_in_short(given)}."]
+        if nearest is not None:
+            parts.append(f"Did you mean {_in_short(nearest)}?")
+        parts.append(_list_known(given, names))
         if how_to_add:
             parts.append(how_to_add)
         super().__init__(" ".join(parts))
-        self.kind, self.given, self.valid, self.how_to_add = kind, given, names, how_to_add
+        self.kind, self.given, self.valid, self.how_to_add, self.suggested = (
+            kind,
+            given,
+            names,
+            how_to_add,
+            may_be_meant,
+        )
 
-    def __reduce__(self) -> tuple[type, tuple[str, object, list[str], str]]:
-        return type(self), (self.kind, self.given, self.valid, self.how_to_add)
+    def __reduce__(self) -> tuple[type, tuple[str, object, list[str], str, list[str]]]:
+        return type(self), (self.kind, self.given, self.valid, self.how_to_add, self.suggested)
 
 
 class DuplicateNameError(MelanomaTLError, ValueError):
@@ -167,6 +189,62 @@ class DownloadError(MelanomaTLError, OSError):
 
 class UploadError(MelanomaTLError, OSError):
     """A model cannot be uploaded."""
+
+
+def find_meant(given: object, names: Iterable[str]) -> str | None:
+    """Find the name that was probably meant.
+
+    Parameters
+    ----------
+    given : object
+        What was given instead.
+    names : iterable of str
+        Those that exist.
+
+    Returns
+    -------
+    str or None
+        The one that is the same but for capitals, blanks and marks; else that of nearly the same letters; else the
+        first that is a part of what was given, or of which that is a part.
+
+    Examples
+    --------
+    >>> find_meant("pad ufes", ["PH2", "PAD-UFES-20"]), find_meant("epoch", ["epochs"]), find_meant("lr", ["loss"])
+    ('PAD-UFES-20', 'epochs', None)
+    """
+    word, bare = _bare(given), {name: _bare(name) for name in names}
+    near = {*difflib.get_close_matches(word, bare.values(), n=1)}
+    for fits in (
+        lambda other: other == word,
+        lambda other: other in near,
+        lambda other: _is_part(*sorted((word, other), key=len)),
+    ):
+        if found := [name for name, other in bare.items() if fits(other)]:
+            return found[0]
+    return None
+
+
+def _is_part(short: str, long: str) -> bool:
+    return short in long and len(short) >= (_LEAST_BEGINNING if long.startswith(short) else _LEAST_PART)
+
+
+def _bare(name: object) -> str:
+    """Write a name without what is easily written otherwise."""
+    return re.sub(r"[\W_]+", "", str(name)).casefold() or str(name)
+
+
+def _list_known(given: object, names: list[str]) -> str:
+    """List the names that exist; of many, the nearest."""
+    if len(names) <= _MOST_NAMES:
+        return f"Known: {', '.join(map(_in_short, names)) or 'none'}."
+    bare = {_bare(name): name for name in names}
+    nearest = [bare[word] for word in difflib.get_close_matches(_bare(given), bare, n=_N_NEAREST, cutoff=0)]
+    return f"Known are {len(names)}, such as {', '.join(map(_in_short, sorted(nearest)))}."
+
+
+def _in_short(name: object) -> str:
+    text = repr(name)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…{text[0]}"
 
 
 def in_one_line(error: BaseException, most: int = 300) -> str:

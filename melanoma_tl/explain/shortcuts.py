@@ -31,7 +31,7 @@ from scipy import ndimage
 from scipy.stats import norm
 
 from melanoma_tl._escaping import in_html
-from melanoma_tl._parameters import COLUMN, INSIDE, NONE, checked
+from melanoma_tl._parameters import COLUMN, INSIDE, NONE, SCORER, checked
 from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_list, html_table, text_table
 from melanoma_tl.classifier.scoring import check_two_classes, quiet_copy
@@ -282,7 +282,7 @@ class ShortcutCheck:
         return draw_views(self.shown, titles=_TITLES)
 
 
-@checked(groups=COLUMN | NONE, confidence=INSIDE)
+@checked(classifier=SCORER, groups=COLUMN | NONE, confidence=INSIDE)
 def check_shortcuts(
     classifier: "TransferClassifier",
     X: Any,
@@ -334,8 +334,7 @@ def check_shortcuts(
         If an image or a mask cannot be read.
     """
     check_fraction("confidence", confidence)
-    classifier._check_fitted()
-    check_two_classes(classifier, "the check for shortcuts")
+    check_two_classes(classifier, "check_shortcuts")
     source = open_source(X, y)
     known = classes_of(classifier)
     truth = known.encode(source.known_labels())

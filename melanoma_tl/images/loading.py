@@ -155,12 +155,22 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
             )
         return ImageSource(stream, _Names(None), None, stream.length)
     items = list_images(X)
+    _check_no_data(X, y)
     given = getattr(X, "labels", None) if y is None and is_table(X) else y
     labels = None if given is None else as_labels(given)
     if labels is not None and len(labels) != len(items):
         raise DatasetError(f"y must have one class an image: {len(items)} images, y of shape {labels.shape}")
     names = X.image_ids if is_table(X) else _Names(items)
     return ImageSource(items, names, labels, len(items))
+
+
+def _check_no_data(X: Any, y: Any) -> None:
+    """Stop at what is often passed as labels and is none: validation images, or the name of a column."""
+    if hasattr(y, "image_ids"):
+        raise DatasetError("y holds images, where labels are expected: fit takes validation images as validation_data=")
+    if isinstance(y, str):
+        column = f"X.metadata[{y!r}]" if is_table(X) else "a column of a table"
+        raise DatasetError(f"y must be a sequence of labels, one an image, got str: pass {column}")
 
 
 @dataclass(frozen=True)

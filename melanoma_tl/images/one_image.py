@@ -10,9 +10,14 @@ from PIL import Image
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import ImageFile, printable
 
+_TEXT_TABLES = (".csv", ".tsv", ".txt")
+_TABLES = {".xlsx": "read_excel", ".xls": "read_excel", ".ods": "read_excel", ".parquet": "read_parquet"}
+
 
 def refuse_one_image(X: Any) -> None:
     """Refuse a single image where a collection is expected, because its rows might be taken for images.
+
+    What holds images and is no collection of them is refused with how it is read: a folder, a table, several datasets.
 
     Parameters
     ----------
@@ -22,13 +27,18 @@ def refuse_one_image(X: Any) -> None:
     Raises
     ------
     DatasetError
-        If it is a path, the bytes of a file, an open file, an `ImageFile`, a PIL image, or an array of one image.
+        If it is a path, the bytes of a file, an open file, an `ImageFile`, a PIL image, an array of one image, or a
+        list of datasets.
     """
     if isinstance(X, str | os.PathLike):
-        folder = os.fsdecode(X)
-        if "\0" not in folder and Path(folder).is_dir():
-            raise DatasetError(f"X is a folder, {printable(folder)!r}: read it with ISBIDataset.from_folder")
+        if how := _how_to_read(os.fsdecode(X)):
+            raise DatasetError(how)
         one = "one path"
+    elif isinstance(X, list | tuple) and len(X) and hasattr(X[0], "image_ids"):
+        raise DatasetError(
+            f"X is a {type(X).__name__} of {len(X)} datasets: pass one of them, as after train, test = "
+            "dataset.split(), or all as one with ISBIDataset.concat"
+        )
     elif isinstance(X, bytes | bytearray | memoryview):
         one = "the bytes of one file"
     elif isinstance(X, Image.Image | ImageFile):
@@ -40,6 +50,23 @@ def refuse_one_image(X: Any) -> None:
     else:
         return
     raise DatasetError(f"X is {one}, where a collection of images is expected: for one image wrap it in a list, [X]")
+
+
+def _how_to_read(path: str) -> str:
+    """Say how a path is read that is not that of an image; nothing of others."""
+    shown, suffix = repr(printable(path)), Path(path).suffix.lower()
+    if "\0" not in path and Path(path).is_dir():
+        return (
+            f"X is a folder, {shown}: read it with ISBIDataset.from_folder where it has one folder a class, or list "
+            "its images with melanoma_tl.datasets.find_images"
+        )
+    if suffix in _TEXT_TABLES:
+        return f"X is a table, {shown}: read it with ISBIDataset.from_csv"
+    if suffix in _TABLES:
+        return f"X is a table, {shown}: read it with pandas.{_TABLES[suffix]}, and this with ISBIDataset.from_frame"
+    if "*" in path:
+        return f"X is a pattern, {shown}: pass the list of its files, glob.glob({shown})"
+    return ""
 
 
 def rank(item: Any) -> int:

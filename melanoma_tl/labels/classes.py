@@ -22,12 +22,15 @@ from melanoma_tl.labels.meanings import (
     normalise,
     read_meaning,
 )
+from melanoma_tl.labels.spellings import check_spellings
 
 logger = logging.getLogger(__name__)
 
 _N_SHOWN = 5
 
 _NUMBERED = re.compile(r"\s*(\d+)[_.:)\-]\s*([^\W\d_].*)", re.DOTALL)
+
+_SCORES_SECOND = {"y_true": "; the labels come first, then the scores"}  # where they may have been swapped
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "words": (str, bytes),
@@ -92,7 +95,7 @@ def as_labels(labels: ArrayLike, *, name: str = "y") -> NDArray[Any]:
     if array.dtype.kind == "f" and not all(float(label).is_integer() for label in distinct):
         raise DatasetError(
             f"Unknown label type: continuous. {name} must hold classes, which are words or whole numbers, "
-            f"got {len(distinct)} values: {_show(np.sort(array))}"
+            f"got {len(distinct)} values: {_show(np.sort(array))}{_SCORES_SECOND.get(name, '')}"
         )
     return array
 
@@ -149,7 +152,7 @@ def _unwrap(rows: NDArray[np.object_], name: str) -> NDArray[np.object_]:
 
 
 def _wrong_shape(name: str, shape: tuple[object, ...]) -> DatasetError:
-    one_hot = "; of one-hot labels pass argmax(axis=1)" if len(shape) == 2 else ""
+    one_hot = f"; of one-hot labels pass argmax(axis=1){_SCORES_SECOND.get(name, '')}" if len(shape) == 2 else ""
     return DatasetError(
         f"{name} must have the shape (n,), one label an image, got ({', '.join(map(str, shape))}){one_hot}"
     )
@@ -189,13 +192,8 @@ def distinguish(labels: ArrayLike, *, name: str = "y") -> tuple[NDArray[Any], ND
     DatasetError
         As `as_labels`; also if classes differ by capitals, blanks or accents alone.
     """
-    classes, places = np.unique(as_labels(labels, name=name), return_inverse=True)
-    spellings: dict[str, list[object]] = {}
-    for label in classes.tolist():
-        spellings.setdefault(normalise(label), []).append(label)
-    for alike in spellings.values():
-        if len(alike) > 1:
-            raise DatasetError(f"{name} writes one label in several ways, {_show(alike)}: write it in one")
+    classes, places, counts = np.unique(as_labels(labels, name=name), return_inverse=True, return_counts=True)
+    check_spellings(dict(zip(classes.tolist(), counts.tolist(), strict=True)), name)
     return classes, places
 
 
@@ -473,7 +471,10 @@ class Classes:
         if self._is_binary and len(unknown) == len(given) and one_side_answers:
             return as_binary(labels, name=name)
         if unknown:
-            raise UnknownNameError("class", unknown[0], map(str, self.labels.tolist()), f"It stands in {name}.")
+            hint = f"It stands in {name}."
+            if len(self.labels) > 2 and all(map(is_answer, given)):
+                hint += " 0 and 1 are benign and melanoma: give the diagnoses, such as dataset.metadata['diagnosis']."
+            raise UnknownNameError("class", unknown[0], map(str, self.labels.tolist()), hint)
         return np.array([code_of[word] for word in given], dtype=np.int64)[places]
 
     def to_columns(self, melanoma: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Score images with any classifier and read their true labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import open_source
+from melanoma_tl.images.one_image import refuse_one_image
 from melanoma_tl.images.streams import is_stream
 from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma
 from melanoma_tl.labels.meanings import normalise
-from melanoma_tl.metrics.validation import check_lengths, not_binary
+from melanoma_tl.metrics.validation import check_classes, check_lengths, not_binary
 
 
 def score_labelled(
@@ -50,9 +51,42 @@ def score_labelled(
         scores = score(source)
         return read(source.known_labels()), scores
     truth = read(take_labels(X, y))  # first: scoring takes longer
+    n_images = _count(X)
+    if n_images not in (None, len(truth)):
+        raise ParameterError(f"X has {n_images} images, but y has {len(truth)} labels; give one per image")
     scores = score(X)
     check_lengths(len(scores), y=truth)
     return truth, scores
+
+
+def of_both(read: Callable[[ArrayLike], NDArray[np.int64]]) -> Callable[[ArrayLike], NDArray[np.int64]]:
+    """Let a function that reads labels of two classes stop where one of them does not occur.
+
+    Parameters
+    ----------
+    read : callable
+        Function that turns labels into 0 and 1.
+
+    Returns
+    -------
+    callable
+        The same, with a DatasetError where a class has no image.
+    """
+
+    def read_both(labels: ArrayLike) -> NDArray[np.int64]:
+        truth = read(labels)
+        check_classes(int(truth.sum()), int((truth == 0).sum()))
+        return truth
+
+    return read_both
+
+
+def _count(X: Any) -> int | None:
+    """Count the rows of a classifier's input; None where that is not known."""
+    shape: Any = getattr(X, "shape", ())
+    if len(shape):
+        return None if shape[0] is None else int(shape[0])
+    return len(X) if isinstance(X, Sized) and not isinstance(X, Mapping) else None
 
 
 def take_labels(X: Any, y: ArrayLike | None) -> ArrayLike:
@@ -74,9 +108,12 @@ def take_labels(X: Any, y: ArrayLike | None) -> ArrayLike:
     ------
     ParameterError
         If there are none.
+    DatasetError
+        If there are none, and X is a folder, a table or one image.
     """
     labels = getattr(X, "labels", None) if y is None else y
     if labels is None:
+        refuse_one_image(X)
         raise ParameterError(f"X is a {type(X).__name__} without labels; pass them as y")
     return labels
 
@@ -154,7 +191,7 @@ def score_with_truth(
             return as_binary(labels, pos_label=pos_label, name="y")
         return known.encode(labels, name="y")
 
-    return score_labelled(lambda images: score_melanoma(estimator, images, known), read, X, y)
+    return score_labelled(lambda images: score_melanoma(estimator, images, known), of_both(read), X, y)
 
 
 def check_reads_streams(estimator: Any, X: Any) -> None:

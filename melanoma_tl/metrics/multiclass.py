@@ -8,7 +8,7 @@ References
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,8 @@ from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check
 
 NO_CLASS = -1
 """Predicted class where several classes share the highest score; it is never correct."""
+
+_MOST_NAMED = 5
 
 AVERAGED = tuple(name for name in LABELS if name not in UNBOUNDED)
 """The one-against-rest metrics that are averaged over the classes: all but the likelihood ratios."""
@@ -126,12 +128,32 @@ def check_class_scores(truth: NDArray[np.int64], y_score: ArrayLike, n_classes: 
     n_missing = int(np.isnan(scores).any(axis=1).sum())
     if n_missing:
         raise ParameterError(f"y_score is NaN for {n_missing} of {len(scores)} images; leave these out")
-    missing = np.flatnonzero(np.bincount(truth, minlength=n_classes) == 0)
-    if len(missing):
-        raise DatasetError(
-            f"no image of {len(missing)} of the {n_classes} classes, the first of them number {missing[0]}"
-        )
+    check_all_occur(truth, range(n_classes))
     return scores
+
+
+def check_all_occur(truth: NDArray[np.int64], classes: Sequence[Any]) -> None:
+    """Stop where a class has no image.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        Number of the class of each image.
+    classes : sequence of length n_classes
+        What the classes are called.
+
+    Raises
+    ------
+    DatasetError
+        If there is one; its metrics would not exist.
+    """
+    missing = np.flatnonzero(np.bincount(truth, minlength=len(classes)) == 0)
+    if len(missing):
+        names = [str(classes[number]) for number in missing[:_MOST_NAMED]] + ["…"] * (len(missing) > _MOST_NAMED)
+        raise DatasetError(
+            f"there is no image of {len(missing)} of the {len(classes)} classes ({', '.join(names)}): their metrics do "
+            "not exist"
+        )
 
 
 def multiclass_metrics(

@@ -386,7 +386,8 @@ def as_table(table: Any) -> pd.DataFrame:
     try:
         return pd.DataFrame(table)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"table must be a DataFrame or a mapping of names to columns: {error}") from error
+        hint = f"; a column of the table is chosen with by={table!r}" if isinstance(table, str) else f": {error}"
+        raise ParameterError(f"table must be a DataFrame or a mapping of names to columns{hint}") from error
 
 
 def _group_values(column: pd.Series, name: str, edges: Sequence[float] | None) -> tuple[NDArray[np.object_], list[str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from melanoma_tl._estimators import CheckedParameters
 from melanoma_tl._keras.copies import Copies, make_again, rebuild, statistics_of, with_own_settings
-from melanoma_tl._parameters import NONE, TEXT, check, choice, several, show
+from melanoma_tl._parameters import NONE, TEXT, check, checked, choice, several, show
 from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError, in_one_line
 from melanoma_tl.network.feature_maps import FeatureMap
 from melanoma_tl.network.pooling import POOLINGS, pool
@@ -46,6 +46,7 @@ class PooledHead(CheckedParameters):
 
     _rules = _PARAMETERS
 
+    @checked()
     def __init__(self, *, pooling: str | None = None, feature_layers: Sequence[str] = ()) -> None:
         self.pooling = pooling
         self.feature_layers = feature_layers

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from numpy.typing import ArrayLike
 
+from melanoma_tl._parameters import CLASSIFIER, checked
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.plots.style import new_axes
 
@@ -72,6 +73,7 @@ class ScoresDisplay(Display, ABC):
         """
 
     @classmethod
+    @checked(estimator=CLASSIFIER)
     def from_estimator(
         cls, estimator: Any, X: Any, y: ArrayLike | None = None, *, pos_label: object = None, **options: Any
     ) -> Self:

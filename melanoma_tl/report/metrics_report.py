@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from melanoma_tl._parameters import (
     BOOTSTRAP,
+    CLASSIFIER,
     COLUMN,
     HISTORY,
     INSIDE,
@@ -22,6 +23,7 @@ from melanoma_tl._parameters import (
     TABLE,
     TEXT,
     checked,
+    checked_call,
     group,
     holding,
     several,
@@ -51,6 +53,7 @@ from melanoma_tl.report.text import TIED_TO_PREVALENCE, list_tables
 _HEADLINES = ("auc", "average_precision", "sensitivity", "specificity")
 
 
+@checked_call("Make one with MetricsReport.from_estimator or from_scores.")
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MetricsReport(ReportPlots):
     """Test metrics of a classifier, each with a confidence interval and its n, and their provenance.
@@ -232,7 +235,7 @@ class MetricsReport(ReportPlots):
         )
 
     @classmethod
-    @checked(threshold=PROBABILITY | NONE, name=TEXT | NONE, **BOOTSTRAP)
+    @checked(estimator=CLASSIFIER, threshold=PROBABILITY | NONE, name=TEXT | NONE, **BOOTSTRAP)
     def from_estimator(
         cls,
         estimator: Any,
@@ -511,7 +514,7 @@ class MetricsReport(ReportPlots):
 
     # -- asking further --------------------------------------------------------------------------------------------
 
-    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
+    @checked(other=holding("_scored", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
     def compare(
         self,
         other: "MetricsReport",
@@ -569,7 +572,7 @@ class MetricsReport(ReportPlots):
 
     @checked(
         thresholds=several(INSIDE, at_least=1),
-        other=holding("y_score", "a MetricsReport") | NONE,
+        other=holding("_scored", "a MetricsReport") | NONE,
         prevalence=INSIDE | NONE,
         names=NAMES,
     )

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl._escaping import SHORT, in_figure, visible
 from melanoma_tl._parameters import (
     BOOTSTRAP,
+    CLASSIFIER,
     COLUMN,
     COUNT,
     HISTORY,
@@ -23,6 +24,7 @@ from melanoma_tl._parameters import (
     TABLE,
     TEXT,
     checked,
+    checked_call,
     choice,
     group,
     holding,
@@ -34,7 +36,13 @@ from melanoma_tl.labels.meanings import normalise
 from melanoma_tl.metrics.estimators import check_reads_streams, score_labelled
 from melanoma_tl.metrics.few import FEW
 from melanoma_tl.metrics.metric import LABELS, Metric, describe
-from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes, read_class_scores
+from melanoma_tl.metrics.multiclass import (
+    NO_CLASS,
+    check_all_occur,
+    multiclass_metrics,
+    predict_classes,
+    read_class_scores,
+)
 from melanoma_tl.metrics.multiclass_comparisons import MulticlassComparison, compare_classes
 from melanoma_tl.metrics.validation import check_lengths
 from melanoma_tl.plots import MetricsDisplay
@@ -64,6 +72,7 @@ _PLOTS = ("roc", "precision_recall", "calibration", "decision_curve", "gain", "s
 _MAX_COLUMNS = 3
 
 
+@checked_call("Make one with MulticlassReport.from_estimator or from_scores.")
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MulticlassReport(Report):
     """Test metrics of a classifier of several diagnoses, each with a confidence interval and its n.
@@ -169,16 +178,14 @@ class MulticlassReport(Report):
         UnknownNameError
             If a label is none of the classes.
         """
-        if len(classes) < 2 or len(set(map(normalise, classes))) < len(classes):
-            raise ParameterError(f"classes must be at least two different ones, got {list(classes)}")
-        # It does not matter here which class is melanoma: each has its own column, also if there are only two.
-        truth = Classes(np.asarray(classes), melanoma=None).encode(y_true, name="y_true")
+        truth = _read_truth(y_true, classes)
         scores = read_class_scores(y_score, len(classes))
         check_lengths(len(scores), y_true=truth)
         unscored = np.asarray(np.isnan(scores).any(axis=1))
         rows = take_scored(unscored, image_ids=image_ids, paths=paths, groups=groups, skipped=skipped)
         truth, scores = truth[rows.scored], scores[rows.scored]
         interval: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
+        check_all_occur(truth, classes)
         found = multiclass_metrics(truth, scores, n_classes=len(classes), groups=rows.groups, **interval)
         names = tuple(str(one) for one in classes)
         known = {"history": history, "provenance": provenance, **interval}
@@ -203,7 +210,7 @@ class MulticlassReport(Report):
         )
 
     @classmethod
-    @checked(name=TEXT | NONE, **BOOTSTRAP)
+    @checked(estimator=CLASSIFIER, name=TEXT | NONE, **BOOTSTRAP)
     def from_estimator(
         cls,
         estimator: Any,
@@ -249,8 +256,14 @@ class MulticlassReport(Report):
             As `from_scores`.
         """
         check_reads_streams(estimator, X)
+
+        def read(labels: ArrayLike) -> NDArray[Any]:
+            if hasattr(estimator, "classes_"):  # without them, it says itself that it is not fitted
+                check_all_occur(_read_truth(labels, estimator.classes_), estimator.classes_)
+            return as_labels(labels)
+
         with scoring(estimator, X, name):
-            labels, scores = score_labelled(estimator.predict_proba, as_labels, X, y)
+            labels, scores = score_labelled(estimator.predict_proba, read, X, y)
             seen = find_seen(estimator, X)
         report = cls.from_scores(
             labels,
@@ -672,6 +685,14 @@ class MulticlassReport(Report):
             for name, report in self.against_rest.items()
             for metric in _SHOWN
         }
+
+
+def _read_truth(y_true: ArrayLike, classes: Sequence[Any]) -> NDArray[np.int64]:
+    """Return the number of the class of each image."""
+    if len(classes) < 2 or len(set(map(normalise, classes))) < len(classes):
+        raise ParameterError(f"classes must be at least two different ones, got {list(classes)}")
+    # It does not matter here which class is melanoma: each has its own column, also if there are only two.
+    return Classes(np.asarray(classes), melanoma=None).encode(y_true, name="y_true")
 
 
 def _mean_of(name: str) -> str:

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl._keras.quiet import without_notices
 from melanoma_tl._onnxruntime import open_session
-from melanoma_tl.errors import MissingPackageError, ModelFileError, in_one_line, require_file
+from melanoma_tl.errors import DatasetError, MissingPackageError, ModelFileError, in_one_line, require_file
 from melanoma_tl.images.decoding import ImageLike, load_image
 from melanoma_tl.images.one_image import refuse_one_image
 from melanoma_tl.labels.class_names import name_classes
@@ -164,11 +164,11 @@ class ExportedClassifier:
         Raises
         ------
         DatasetError
-            If `X` is a single image.
+            If `X` is a single image, a table, or no collection.
         ImageError
             If an image cannot be read.
         """
-        refuse_one_image(X)
+        _check_collection(X)
         scores = np.empty((len(X), len(self._scores)))
         for row, image in enumerate(X):
             scores[row] = self._score(load_image(image, self.input_size_))
@@ -189,6 +189,18 @@ class ExportedClassifier:
                 f"{path}: its score of the first test image is {found.tolist()}, where {path.name}.json states "
                 f"{expected.tolist()}: the two files do not belong together, or one is damaged; export the model again"
             )
+
+
+def _check_collection(X: Any) -> None:
+    """Stop at what is no collection of images; without pandas, which tells more where a classifier is given it."""
+    refuse_one_image(X)
+    if isinstance(X, Mapping) or hasattr(X, "columns"):
+        raise DatasetError(f"X is a table ({type(X).__name__}): pass the column that holds the images")
+    if not isinstance(X, Sized):
+        raise DatasetError(
+            f"X must be a list of paths, bytes or PIL images, or a uint8 array (n, height, width, 3), got "
+            f"{type(X).__name__}; of an iterator pass list(X)"
+        )
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -266,7 +266,7 @@ def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
     ModelFileError
         If the file is missing or damaged; it names the file, and so does each that is raised while it is open.
     """
-    require_file(path, ModelFileError, f"pass the path of {kind}")
+    require_file(path, ModelFileError, f"pass the path of {kind}; addresses are read by from_pretrained")
     with path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:

@@ -336,7 +336,9 @@ def _read_model(model: str | os.PathLike[str]) -> tuple[str, bytes]:
         with filesystem.open_input_file(path) as file:
             return os.path.basename(path), file.readall()  # noqa: PTH119 -- perhaps a path on another filesystem
     except OSError as error:
-        raise ModelFileError(f"{os.fspath(model)}: cannot be read ({error})") from error
+        raise ModelFileError(
+            f"{os.fspath(model)}: cannot be read ({error}); images come first, then the model file"
+        ) from error
 
 
 def _run(

@@ -87,6 +87,11 @@ def _split(pattern: str, wildcard: int) -> tuple[str, str]:
 
 
 def _given(images: Iterable[Any], filesystem: Any) -> Names:
+    if not isinstance(images, Iterable):
+        raise ParameterError(
+            "images, which come first, must be a glob, a folder, a file or a list of paths, got "
+            f"{type(images).__name__}"
+        )
     names = map(os.fspath, images)
     first = next(names, None)
     if first is None:

@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl._parameters import NUMBERS, check
 from melanoma_tl.datasets.splitting import number_own_groups
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.images.image_lists import is_table
 from melanoma_tl.images.loading import open_source
+from melanoma_tl.images.streams import is_stream
 from melanoma_tl.labels.classes import Classes
 
 VALIDATION_LABELS = "the validation data"
@@ -208,9 +210,12 @@ def as_pair(validation_data: Any) -> tuple[Any, Any]:
     Raises
     ------
     DatasetError
-        If it is a tuple of another length.
+        If it is a tuple of another length, or has no labels.
     """
     pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
     if len(pair) != 2:
         raise DatasetError(f"validation_data must be a dataset or (X, y), got a tuple of {len(pair)}")
+    if pair[1] is None and not (is_table(pair[0]) or is_stream(pair[0])):
+        given = type(pair[0]).__name__
+        raise DatasetError(f"validation_data must be a dataset with labels or (X, y), got {given}: pass its labels too")
     return pair

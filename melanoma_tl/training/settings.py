@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from melanoma_tl._estimators import CheckedParameters
-from melanoma_tl._parameters import NONE, SHARE, TEXT, choice, real
+from melanoma_tl._parameters import NONE, SHARE, TEXT, checked, choice, real
 from melanoma_tl.training.replicas import DISTRIBUTIONS
 
 LOSSES = ("crossentropy", "focal")
@@ -49,6 +49,7 @@ class Optimizer(CheckedParameters):
     _rules = _OPTIMIZER
     _called: ClassVar = {"name": "optimizer"}
 
+    @checked()
     def __init__(
         self,
         name: str = "adam",
@@ -90,6 +91,7 @@ class Loss(CheckedParameters):
     _rules = _LOSS
     _called: ClassVar = {"name": "loss"}
 
+    @checked()
     def __init__(self, name: str = "crossentropy", *, label_smoothing: float = 0.0) -> None:
         self.name = name
         self.label_smoothing = label_smoothing
@@ -117,6 +119,7 @@ class Resources(CheckedParameters):
 
     _rules = _RESOURCES
 
+    @checked()
     def __init__(self, *, feature_cache_bytes: int | None = None, distribution: str | None = "auto") -> None:
         self.feature_cache_bytes = feature_cache_bytes
         self.distribution = distribution

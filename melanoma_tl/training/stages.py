@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from melanoma_tl._parameters import COUNT, NONE, SHARE, TEXT, check_fields, choice, real, show
+from melanoma_tl._parameters import COUNT, NONE, SHARE, TEXT, check_fields, checked_call, choice, real, show
 from melanoma_tl.errors import ParameterError, UnknownNameError
 
 SCHEDULES = ("constant", "cosine")
@@ -20,6 +20,7 @@ _STAGE = {
 _PROBE = {"C": real(above=0) | choice("auto")}
 
 
+@checked_call()
 @dataclass(frozen=True)
 class Stage:
     """Training by gradient descent, of the head and, optionally, of the upper layers of the backbone.
@@ -59,6 +60,7 @@ class Stage:
         check_fields(self, _STAGE)
 
 
+@checked_call()
 @dataclass(frozen=True)
 class Probe:
     """The exact solution for the last layer only: logistic regression on standardised features.

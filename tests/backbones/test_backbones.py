@@ -1,14 +1,15 @@
 import hashlib
 import http.server
+import pickle
 import threading
 
 import keras
 import pytest
 
-from melanoma_tl import is_backbone, list_backbones, register_backbone
+from melanoma_tl import TransferClassifier, compare_backbones, is_backbone, list_backbones, register_backbone
 from melanoma_tl.backbones import BackboneSpec, PretrainedWeights, get_backbone
 from melanoma_tl.backbones.weights import find_weights
-from melanoma_tl.errors import DuplicateNameError, ParameterError, UnknownNameError, WeightsUnavailableError
+from melanoma_tl.errors import DuplicateNameError, ParameterError, UnknownNameError, WeightsUnavailableError, find_meant
 
 
 def test_backbones_are_listed_by_pattern():
@@ -22,6 +23,48 @@ def test_an_unknown_backbone_gets_four_answers():
     message = str(caught.value)
     for answer in ("'vgg91'", "Did you mean 'vgg19'?", "'vgg16', 'vgg19'", "register_backbone"):
         assert answer in message
+
+
+def test_a_recipe_is_no_backbone_and_a_backbone_no_recipe():
+    for given in ("fast", "best"):
+        said = rf"backbone='{given}' is a recipe: TransferClassifier\.from_recipe\('{given}'\)"
+        with pytest.raises(ParameterError, match=said):
+            TransferClassifier(given).fit(["a.png", "b.png"], [0, 1])
+        with pytest.raises(ParameterError, match=said):
+            compare_backbones(["vgg19", given], ["a.png", "b.png"], [0, 1])
+    with pytest.raises(
+        UnknownNameError, match=r"TransferClassifier\('vgg16'\), or from_recipe\('fast', backbone='vgg16'\)"
+    ):
+        TransferClassifier.from_recipe("vgg16")
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "meant"),
+    [
+        ("PADUFES20", ["PH2", "PAD-UFES-20"], "PAD-UFES-20"),
+        ("training", ["test", "train"], "train"),
+        ("val", ["test", "train", "validation"], "validation"),
+        ("valid", ["test", "train"], None),
+        ("MEL", ["nv", "mel"], "mel"),
+        ("nv", ["inv", "nevus"], "inv"),
+        ("lr", ["learning_rate"], None),
+        ("path", ["psychopathy", "apa"], "psychopathy"),
+        ("pat", ["psychopathy"], None),
+        ("flip", ["vertical_flip"], "vertical_flip"),
+    ],
+)
+def test_the_name_that_was_meant_is_found(given, names, meant):
+    assert find_meant(given, names) == meant
+
+
+def test_of_many_names_the_nearest_are_listed():
+    many = [f"layer_{number}" for number in range(100)]
+    message = str(UnknownNameError("layer", "layr_42", many))
+    assert "Did you mean 'layer_42'? Known are 100, such as" in message
+    assert message.count("'layer_") == 9
+    assert "such as 'AUC', " in str(UnknownNameError("metric", "auc", ["AUC", *many]))
+    assert "'layer_42'" in str(pickle.loads(pickle.dumps(UnknownNameError("layer", "layr_42", many, "", ["layer_42"]))))
+    assert len(str(UnknownNameError("label", "x" * 500, ["y" * 500]))) < 200
 
 
 @pytest.mark.parametrize(

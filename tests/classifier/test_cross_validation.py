@@ -252,7 +252,7 @@ def test_parts_of_images_are_the_images_themselves(images):
         ({"groups": "lesion"}, DatasetError, "no column lesion_id"),
         ({"groups": ["a"]}, DatasetError, r"one entry an image \(24\), got 1"),
         ({"y": [0, 1]}, DatasetError, "one class an image"),
-        ({"y": [0, 1, 2] * 8}, DatasetError, "it needs two classes, got 3"),
+        ({"y": [0, 1, 2] * 8}, DatasetError, "for two classes, melanoma and all else; here are 3: 0, 1, 2"),
     ],
 )
 def test_what_cannot_be_done_says_why(patients, arguments, error, message):

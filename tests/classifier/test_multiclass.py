@@ -17,6 +17,7 @@ from melanoma_tl import (
     Augmenter,
     Balancer,
     Ensemble,
+    ISBIDataset,
     MetricsReport,
     MulticlassReport,
     Probe,
@@ -29,6 +30,7 @@ from melanoma_tl.explain.explanations import grad_cam
 from melanoma_tl.explain.shortcuts import check_shortcuts
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes
+from melanoma_tl.plots import DecisionCurveDisplay
 from melanoma_tl.training.linear_probe import ProbeData, fit_logistic
 
 CLASSES = ("bkl", "mel", "nv")
@@ -208,13 +210,19 @@ class Table:
 def test_what_is_for_two_classes_says_so():
     images, names = draw_colours()
     classifier = make(epochs=1).fit(images, names)
-    with pytest.raises(ParameterError, match="tuning is for two classes"):
-        classifier.tune_threshold(images, names, youden=True)
-    with pytest.raises(ParameterError, match="shortcuts is for two classes"):
+    way_out = (
+        r" is for two classes, melanoma and all else; here are 3: .*'mel'.*\(MulticlassReport\)\. For melanoma against "
+        r"the rest leave y out where X is an ISBIDataset, or pass y=\(numpy\.asarray\(y\) == 'mel'\)"
+    )
+    with pytest.raises(ParameterError, match=f"tune_threshold{way_out}, and fit again"):
+        classifier.tune_threshold(images, names)
+    with pytest.raises(ParameterError, match=f"calibrate{way_out}, and fit again"):
+        classifier.calibrate(images, names)
+    with pytest.raises(ParameterError, match=f"check_shortcuts{way_out}"):
         check_shortcuts(classifier, images, names)
     with pytest.raises(ParameterError, match="MulticlassReport"):
         MetricsReport.from_estimator(classifier, images, names == "mel")
-    with pytest.raises(DatasetError, match="needs two classes"):
+    with pytest.raises(DatasetError, match=f"cross_validate{way_out}"):
         cross_validate(make(epochs=1), images, names, folds=2)
     assert np.array_equal(grad_cam(classifier, images[:1]), grad_cam(classifier, images[:1], target="mel"))
     assert classifier.pos_label_ == "mel"
@@ -275,8 +283,69 @@ def test_mistakes_get_an_answer():
         MulticlassReport.from_scores(words, scores * 3, classes=CLASSES)
     with pytest.raises(DatasetError, match="no image of 1 of the 4 classes"):
         MulticlassReport.from_scores(words, np.column_stack([scores, scores[:, 0]]), classes=[*CLASSES, "df"])
+    with pytest.raises(DatasetError, match="no image of 1 of the 3 classes"):
+        MulticlassReport.from_scores(words[words != "mel"], scores[words != "mel"], classes=CLASSES)
+    with pytest.raises(DatasetError, match="the labels come first, then the scores"):
+        MulticlassReport.from_scores(scores, words, classes=CLASSES)
     with pytest.raises(ParameterError, match="y_score has 20 rows, but y_true has 19"):
         MulticlassReport.from_scores(words[:-1], scores, classes=CLASSES)
+
+
+class Unscored:
+    """A classifier that must not be asked for scores."""
+
+    def __init__(self, classes):
+        self.classes_ = np.array(classes)
+
+    def predict_proba(self, X):
+        raise AssertionError("images were scored")
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([0, 1, 0], UnknownNameError, "0 and 1 are benign and melanoma"),
+        (["mel", "mell", "nv"], UnknownNameError, "Did you mean 'mel'"),
+        (["mel", "mel", "nv"], DatasetError, r"no image of 1 of the 3 classes \(bkl\)"),
+        (["mel", "nv", "bkl", "nv"], ParameterError, "X has 3 images, but y has 4 labels"),
+    ],
+)
+def test_labels_are_checked_before_images_are_scored(labels, error, message):
+    with pytest.raises(error, match=message):
+        MulticlassReport.from_estimator(Unscored(["bkl", "mel", "nv"]), ["a", "b", "c"], labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"), [([0, 0, 0], "images of both classes"), ([0, 1], "X has 3 images, but y has 2 labels")]
+)
+def test_two_classes_are_checked_before_images_are_scored(labels, message):
+    with pytest.raises((DatasetError, ParameterError), match=message):
+        MetricsReport.from_estimator(Unscored([0, 1]), ["a", "b", "c"], labels)
+
+
+@pytest.mark.parametrize("report", [MetricsReport, MulticlassReport])
+def test_a_report_on_a_table_or_folder_says_how_it_is_read(report):
+    for given, reader in (("mine.csv", "from_csv"), (".", "from_folder")):
+        with pytest.raises(DatasetError, match=f"read it with ISBIDataset.{reader}"):
+            report.from_estimator(Unscored([0, 1]), given)
+
+
+def test_swapped_arguments_are_told_their_order():
+    dataset = ISBIDataset(["a", "b"], None, [0, 1])
+    for make_it in (MetricsReport.from_estimator, MulticlassReport.from_estimator, DecisionCurveDisplay.from_estimator):
+        for given in (dataset, "model.keras", Unscored):
+            with pytest.raises(ParameterError, match=r"first the classifier, then the images\), got "):
+                make_it(given, Unscored([0, 1]))
+    with pytest.raises(ParameterError, match="classifier must be a fitted classifier, got ISBIDataset"):
+        check_shortcuts(dataset, Unscored([0, 1]))
+    with pytest.raises(DatasetError, match="the labels come first, then the scores"):
+        MetricsReport.from_scores([0.2, 0.7], [0, 1])
+    report = MetricsReport.from_scores([0, 1], [0.2, 0.7])
+    of_several = MulticlassReport.from_scores(["a", "b"], [[0.9, 0.1], [0.2, 0.8]], classes=["a", "b"], n_resamples=100)
+    with pytest.raises(ParameterError, match="other must be a MetricsReport, got MulticlassReport"):
+        report.compare(of_several)
+    with pytest.raises(ParameterError, match="a column of the table is chosen with by='sex'"):
+        report.subgroups("sex")
 
 
 def test_all_figures_go_to_pandas_as_tidy_rows():

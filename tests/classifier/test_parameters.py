@@ -18,6 +18,7 @@ from melanoma_tl import (
     ISBIDataset,
     Loss,
     MetricsReport,
+    MulticlassReport,
     Optimizer,
     PooledHead,
     Probe,
@@ -109,6 +110,55 @@ def test_a_checked_function_gets_plain_kinds_and_keeps_its_signature():
     assert function.__doc__ == "Say something."
     with pytest.raises(TypeError, match="function"):
         function(1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: TransferClassifier.from_recipe(epochs=3),
+            r"missing .* 'name'\. It has: name; by name further changes\.",
+        ),
+        (
+            lambda: TransferClassifier(epoch=3),
+            r"TransferClassifier\(\) .* 'epoch'\. Did you mean 'epochs'",
+        ),
+        (
+            lambda: TransferClassifier("vgg16", "imagenet"),
+            r"too many positional arguments\. It has: backbone; by name weights=, pre",
+        ),
+        (
+            lambda: TransferClassifier().fit([], epochs=3),
+            r"fit\(\) .*'epochs'\. It is one of TransferClassifier\(epochs=",
+        ),
+        (
+            lambda: TransferClassifier().predict([], threshold=0.3),
+            r"predict\(\) has no .*TransferClassifier\(threshold=",
+        ),
+        (lambda: TransferClassifier.fit([]), r"called on an object, as in TransferClassifier\(\.\.\.\)\.fit"),
+        (lambda: Ensemble([], combin="mean"), "Did you mean 'combine'"),
+        (lambda: Augmenter(flip=True), "Did you mean 'horizontal_flip'"),
+        (lambda: Balancer("smote"), r"Balancer\(\): too many positional arguments\. It has: by name undersample="),
+        (lambda: PooledHead(pool="avg"), "Did you mean 'pooling'"),
+        (lambda: Optimizer(decay=0.1), "Did you mean 'weight_decay'"),
+        (lambda: Stage(epoch=3), "Did you mean 'epochs'"),
+        (lambda: Probe(penalty=3), r"Probe\(\) has no parameter 'penalty'\. It has: C"),
+        (lambda: ISBIDataset("photos"), r"ISBIDataset\(\): missing .* 'paths'.* read files: ISBIDataset\.from_folder"),
+        (lambda: ISBIDataset("photos", year=2016), r"ISBIDataset\(\) has no parameter 'year'.*from_challenge"),
+        (
+            lambda: ISBIDataset(["a"], None, [0]).split(seed=1),
+            r"ISBIDataset\.split\(\) .*'seed'\. It has: test_size; by name groups=, ",
+        ),
+        (lambda: ISBIDataset.from_csv("a.csv", image_dir="b"), "'image_dir'. Did you mean 'image_dirs'"),
+        (lambda: ISBIDataset.concat(1, 2), "Pass the datasets in a list"),
+        (lambda: MetricsReport(TransferClassifier(), []), r"MetricsReport\.from_estimator or from_scores"),
+        (lambda: MulticlassReport(1), r"MulticlassReport\.from_estimator or from_scores"),
+    ],
+)
+def test_a_call_that_does_not_fit_names_what_was_meant(call, message, monkeypatch):
+    monkeypatch.setattr("melanoma_tl.datasets.isbi.read_table", lambda *_, **__: pd.DataFrame())
+    with pytest.raises(TypeError, match=message):
+        call()
 
 
 WRONG = {

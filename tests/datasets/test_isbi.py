@@ -126,8 +126,68 @@ def test_folders_that_do_not_exist_and_unknown_splits(tmp_path):
         ISBIDataset.from_challenge(tmp_path / "nowhere", year=2016, split="train")
     with pytest.raises(DatasetError, match=r"GroundTruth\.csv: no such file"):
         ISBIDataset.from_challenge(tmp_path, year=2016, split="train")
-    with pytest.raises(UnknownNameError, match=r"Did you mean '2016 train'\?"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'train'\?"):
         ISBIDataset.from_challenge(tmp_path, year=2016, split="trian")
+    (tmp_path / "table.csv").touch()
+    with pytest.raises(DatasetError, match=r"table\.csv: not a folder; .*from_csv"):
+        ISBIDataset.from_folder(tmp_path / "table.csv")
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"1 images lie in no folder of a class; .*from_csv\(table, image_dirs="):
+        ISBIDataset.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("year", "split", "message"),
+    [
+        (2016, "training", "Unknown 2016 split 'training'. Did you mean 'train'?"),
+        (2016, "valid", "Unknown 2016 split 'valid'. Known: 'test', 'train'. Others are not published: divide one"),
+        (2017, "val", "Did you mean 'validation'?"),
+        (2020, "test", "Unknown 2020 split 'test'. Known: 'train'. Others are not published"),
+        ("ph2", "train", "Unknown PH2 split 'train'. Known: 'all'."),
+        ("ISIC 2017", "train", "Unknown challenge 'ISIC 2017'. Did you mean '2017'?"),
+        ("ham", "train", "Did you mean 'HAM10000'?"),
+        ("PADUFES20", "all", "Did you mean 'PAD-UFES-20'?"),
+        (2015, "train", "Unknown challenge 2015. Known: '2016', '2017'"),
+    ],
+)
+def test_a_challenge_or_split_that_does_not_exist(year, split, message):
+    with pytest.raises(UnknownNameError) as caught:
+        get_challenge(year, split)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("of", ["parent", "child"])
+def test_labels_beside_the_folder_are_pointed_at(tmp_path, of):
+    root, near = (tmp_path / "images", tmp_path) if of == "parent" else (tmp_path, tmp_path / "isbi")
+    for folder in (root, near):
+        folder.mkdir(exist_ok=True)
+    (near / get_challenge(2016, "test").ground_truth).touch()
+    with pytest.raises(DatasetError, match=rf"no such file.* It lies in {re.escape(str(near))}: pass that folder"):
+        ISBIDataset.from_challenge(root, year=2016, split="test")
+
+
+def test_several_diagnoses_are_counted_and_skipped_rows_shown_once():
+    table = pd.DataFrame({"diagnosis": ["nevus", "nevus", "melanoma", "bcc"]})
+    skipped = [SkippedRow("x", "", "gone")]
+    dataset = ISBIDataset(list("abcd"), None, [0, 0, 1, 0], name="mine", metadata=table, skipped=skipped)
+    assert repr(dataset) == (
+        "ISBIDataset('mine', 4 images: 3 benign, 1 melanoma; diagnoses: 2 nevus, 1 melanoma, 1 bcc; 1 skipped)"
+    )
+    cells = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in dataset._repr_html_().split("<tr>")]
+    assert [row for row in cells if row[:1] in (["diagnosis"], ["nevus"], ["bcc"])] == [
+        ["diagnosis", "images"],
+        ["nevus", "2"],
+        ["bcc", "1"],
+    ]
+    assert "1 row skipped" in dataset._repr_html_()
+    part = dataset[:2]
+    assert repr(part) == "ISBIDataset('mine', 2 images: 2 benign, 0 melanoma)"
+    assert "skipped" not in part._repr_html_()
+    assert part.skipped == (dataset[:2] + dataset[2:]).skipped == dataset.skipped
+    many = pd.DataFrame({"diagnosis": list("abcdefghijkl")})
+    of_many = ISBIDataset(list("abcdefghijkl"), None, [0] * 12, metadata=many)
+    assert repr(of_many).endswith("diagnoses: 1 a, 1 b, 1 c, 1 d, 1 e and 7 more)")
+    assert ">2 others<" in of_many._repr_html_()
 
 
 def test_a_csv_of_the_users_own(tmp_path):
@@ -290,7 +350,7 @@ def test_html_counts_classes_lesions_and_patients_and_escapes_all():
     table = pd.DataFrame({"lesion_id": ["a", "a", "<i>"], "patient_id": ["p", "p", "p"]})
     skipped = [SkippedRow("<u>", "", "no image <s>")]
     dataset = ISBIDataset(["<b>", "2", "3"], ["x.png"] * 3, [1, 0, 0], name="<mine>", metadata=table, skipped=skipped)
-    html = dataset[:3]._repr_html_()
+    html = dataset._repr_html_()
     assert '<th scope="row">&lt;b&gt;</th>' in html
     assert not re.search("<(?:i>|u>|s>|mine)", html)
     cells = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in html.split("<tr>")]
@@ -300,4 +360,4 @@ def test_html_counts_classes_lesions_and_patients_and_escapes_all():
     assert ["all", "3", "2", "1"] in cells
     assert "1 row skipped" in html
     assert "no image &lt;s&gt;" in html
-    assert "How it was made" in html
+    assert "How it was made" in dataset[:3]._repr_html_()

@@ -8,7 +8,7 @@ from PIL import Image
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.lesion_drawing import draw_lesion
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
-from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
+from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, ParameterError, UnknownNameError
 
 
 def table(ids, *, name, **metadata):
@@ -68,6 +68,8 @@ def test_what_is_compared_can_be_chosen(versions):
         left.overlap(right, by="near-duplicates")
     with pytest.raises(DatasetError, match="cannot be compared by 'patient'"):
         left.overlap(right, by="patient")
+    with pytest.raises(ParameterError, match="dataset must be an ISBIDataset, got 'left'"):
+        left.overlap(right, by="id", verbose=0).remove_from("left")
 
 
 def test_one_name_on_two_pictures_is_no_shared_image(versions):

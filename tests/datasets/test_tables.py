@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -92,6 +92,14 @@ def test_what_is_given_is_not_guessed(tmp_path):
         ISBIDataset.from_csv(tmp_path / "mine.csv", encoding="ascii")
 
 
+def is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @given(
     rows=st.lists(st.tuples(*[st.text(st.characters(codec="cp1252"), max_size=5)] * 3), min_size=1, max_size=6),
     separator=st.sampled_from([",", ";", "\t", "|"]),
@@ -101,7 +109,9 @@ def test_what_the_csv_module_writes_is_read_as_it_was_or_refused(tmp_path_factor
     file = tmp_path_factory.mktemp("csv") / "t.csv"
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=separator).writerows([("image_id", "label", "note"), *rows])
-    file.write_bytes(text.getvalue().encode(encoding))
+    content = text.getvalue().encode(encoding)
+    assume(encoding != "cp1252" or content.isascii() or not is_utf8(content))  # else nobody can tell which it is
+    file.write_bytes(content)
     try:
         table = read_table(file)
     except DatasetError:
@@ -154,6 +164,8 @@ def test_columns_that_the_user_names():
     }
     with pytest.raises(DatasetError, match="must name the column 'nothing'"):
         read(table, id_column="nothing")
+    with pytest.raises(DatasetError, match=r"must name the column 'LABEL', got .*; did you mean 'label'\?"):
+        read(frame(label=[0, 1]), label_column="LABEL")
 
 
 @pytest.mark.parametrize(
@@ -312,6 +324,11 @@ def test_other_label_maps_are_refused_by_name(label_map, message):
         read(frame(label=["M", "B"]), label_map={"M": 1})
 
 
+def test_images_that_lie_elsewhere_are_asked_for(tmp_path):
+    with pytest.raises(DatasetError, match=r"No image was found: say with image_dirs= where they are\. Put it right"):
+        ISBIDataset.from_frame(frame(label=[0, 1]), image_dirs=[tmp_path])
+
+
 def test_all_else_is_benign():
     dx = ["nv", "mel", "bkl", "zzz", None, "?"]
     dataset = read(frame(dx=dx), positive="mel", on_error="skip")
@@ -321,6 +338,14 @@ def test_all_else_is_benign():
     assert two.labels.tolist() == [0, 1, 1]
     with pytest.raises(UnknownNameError, match="Unknown label in positive 'mal'"):
         read(frame(dx=["nv", "mel"]), positive="mal")
+    for word in ("melanoma", "MM", 1):
+        with pytest.raises(UnknownNameError, match="The table writes melanoma as 'mel': give its own words, or leave"):
+            read(frame(dx=["nv", "mel", "mal"]), positive=word)
+    with pytest.raises(UnknownNameError, match="Did you mean 'Melanom'"):
+        read(frame(dx=["nv", "Melanom"]), positive="MEL")
+    with pytest.raises(UnknownNameError) as caught:
+        read(frame(dx=["nv", "non-melanoma"]), positive="melanoma")
+    assert "Did you mean" not in str(caught.value)
     with pytest.raises(ParameterError, match="positive calls 'melanoma in situ' benign"):
         read(frame(dx=["nv", "mel", "melanoma in situ"]), positive="mel")
     with pytest.raises(ParameterError, match="either label_map"):

@@ -5,6 +5,7 @@ from PIL import Image
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.lesion_drawing import draw_lesion
 from melanoma_tl.datasets.verification import _why_blank
+from melanoma_tl.errors import ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,8 @@ def test_the_gravest_problems_are_printed_first(flawed):
 
 
 def test_what_cannot_be_used_is_taken_out(flawed):
+    with pytest.raises(ParameterError, match="dataset must be an ISBIDataset, got 'flawed'"):
+        flawed.verify(verbose=0).remove_from("flawed")
     kept = flawed.verify(verbose=0).remove_from(flawed)
     assert set(flawed.image_ids) - set(kept.image_ids) == {
         *("truncated", "missing", "black", "white", "flat"),

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +76,18 @@ def test_nothing_readable_is_an_error(bad_images):
     ("X", "y", "message"),
     [
         ("image.jpg", None, r"X is one path.*wrap it in a list, \[X\]"),
+        ("mine.csv", None, r"X is a table, 'mine\.csv': read it with ISBIDataset\.from_csv"),
+        (Path("mine.XLSX"), None, r"read it with pandas\.read_excel, and this with ISBIDataset\.from_frame"),
+        (".", None, r"X is a folder, '\.': read it with ISBIDataset\.from_folder .*datasets\.find_images"),
+        ("mine/*.jpg", None, r"X is a pattern, .* glob\.glob\('mine/\*\.jpg'\)"),
+        (
+            (ISBIDataset(["a"], None, [0]), ISBIDataset(["b"], None, [1])),
+            None,
+            r"X is a tuple of 2 datasets: pass one .*\.concat",
+        ),
+        (["a.jpg"], ISBIDataset(["a"], None, [0]), "y holds images, where labels .* as validation_data="),
+        (ISBIDataset(["a"], ["a.png"], [0]), "diagnosis", r"got str: pass X\.metadata\['diagnosis'\]"),
+        (["a.jpg"], "y.csv", "got str: pass a column of a table"),
         (42, None, "X must be an ISBIDataset"),
         ([], None, "holds no image"),
         ([1, 2], None, "got list of int"),

@@ -209,8 +209,11 @@ def test_missing_labels_are_counted_in_every_container_and_spelling(enter):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["mel", "mel ", "nv"] * 8, "writes one label in several ways, 'mel', 'mel '"),
-        (["mel", "MEL", "nv"] * 8, "writes one label in several ways, 'MEL', 'mel'"),
+        (
+            ["mel", "mel ", "nv"] * 8,
+            "writes one label in several ways, 'mel' and 'mel ': make each one",
+        ),
+        (["mel", "MEL", "nv"] * 8, "writes one label in several ways, 'MEL' and 'mel'"),
         (["mélanome", "melanome", "nv"] * 8, "several ways"),
         (["malignant_melanoma", "malignant melanoma", "nv"] * 8, "several ways"),
         ([0, "melanoma"] * 12, "labels of one kind, got numbers and words"),
@@ -760,6 +763,20 @@ def test_what_is_further_outside_is_shown_as_it_is(bad):
     ):
         with pytest.raises(ParameterError, match=f"outside, such as {bad!r}; pass predict_proba"):
             report()
+
+
+def test_every_label_of_several_spellings_is_named_with_the_way_out():
+    y = ["Melanoma", "melanoma", "Melanoma", "nevus", "Nevus ", "nevus"]
+    with pytest.raises(DatasetError, match="y writes 2 labels in several ways") as caught:
+        Classes.of(y)
+    _, advice = str(caught.value).split("as with ")
+    assert "'Melanoma' and 'melanoma'; 'Nevus ' and 'nevus'" in str(caught.value)
+    assert Classes.of(eval(advice, {"pandas": pd, "y": y})).labels.tolist() == ["Melanoma", "nevus"]
+
+
+def test_zero_and_one_are_no_diagnoses():
+    with pytest.raises(UnknownNameError, match=r"0 and 1 are benign and melanoma: give the diagnoses, such as"):
+        Classes.of(["bcc", "mel", "nv"]).encode([0, 1])
 
 
 @pytest.mark.parametrize("fill_value", [None, 0, 1])

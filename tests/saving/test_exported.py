@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import draw_images, only_tensorflow
 from PIL import Image
@@ -95,6 +97,24 @@ def test_nothing_is_stored_about_the_machine(exported, tmp_path):
 def test_a_bad_image_is_refused(exported):
     with pytest.raises(ImageError, match="empty"):
         ExportedClassifier(exported).predict_proba([b""])
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ("mole.png", r"X is one path.*wrap it in a list"),
+        (Path("mole.png"), r"X is one path.*wrap it in a list"),
+        (Image.new("RGB", (8, 8)), r"X is one Image.*wrap it in a list"),
+        ("mine.csv", "read it with ISBIDataset.from_csv"),
+        ({"path": ["a.png"]}, r"X is a table \(dict\): pass the column"),
+        (pd.DataFrame({"path": ["a.png"]}), r"X is a table \(DataFrame\): pass the column"),
+        (None, "X must be a list of paths, .* got NoneType"),
+        (iter(["a.png"]), r"got list_iterator; of an iterator pass list\(X\)"),
+    ],
+)
+def test_what_is_no_list_of_images_is_refused(exported, X, message):
+    with pytest.raises(DatasetError, match=message):
+        ExportedClassifier(exported).predict_proba(X)
 
 
 def change(path, name, value):

@@ -425,6 +425,10 @@ def test_images_that_are_not_there_and_a_model_that_is_not_one(archive, model, t
         scale.score(archive, tmp_path / "none.keras", tmp_path / "out")
     with pytest.raises(ParameterError, match="save it first"):
         scale.score(archive, TransferClassifier(), tmp_path / "out")
+    with pytest.raises(ParameterError, match=r"images, which come first, must be .* got TransferClassifier"):
+        scale.score(TransferClassifier(), model, tmp_path / "out")
+    with pytest.raises(ModelFileError, match=r"cannot be read .* images come first, then the model file"):
+        scale.score(model, archive, tmp_path / "out")
     for options in ({"shard_size": 0}, {"actors": 0}, {"cpus": 1.5}, {"gpus": -1}, {"batch_size": True}):
         with pytest.raises(ParameterError, match=next(iter(options))):
             scale.score(archive, model, tmp_path / "out", **options)

@@ -1,0 +1,35 @@
+"""Labels that are one and the same, and are written in several ways."""
+
+from collections.abc import Mapping
+
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.labels.meanings import normalise
+
+
+def check_spellings(counts: Mapping[object, int], name: str) -> None:
+    """Stop at labels that differ by capitals, blanks or accents alone.
+
+    Parameters
+    ----------
+    counts : mapping of label to int
+        How often each distinct label occurs.
+    name : str
+        What the user calls the labels, for messages.
+
+    Raises
+    ------
+    DatasetError
+        If there are some; it names all of them, and how each is made one, in its most frequent spelling.
+    """
+    spellings: dict[str, list[object]] = {}
+    for label in counts:
+        spellings.setdefault(normalise(label), []).append(label)
+    alike = [of_one for of_one in spellings.values() if len(of_one) > 1]
+    if alike:
+        usual = {label: max(of_one, key=counts.__getitem__) for of_one in alike for label in of_one}
+        others = {label: chosen for label, chosen in usual.items() if label != chosen}
+        raise DatasetError(
+            f"{name} writes {'one label' if len(alike) == 1 else f'{len(alike)} labels'} in several ways, "
+            f"{'; '.join(' and '.join(map(repr, of_one)) for of_one in alike)}: make each one, as with "
+            f"pandas.Series({name}).replace({others})"
+        )
