@@ -96,11 +96,9 @@ def albumentations_x(colour: bool) -> Contestant:
         albumentations.HorizontalFlip(p=0.5),
     ]
     if colour:
-        ranges = {
-            name: (1 - reach, 1 + reach)
-            for name, reach in (("brightness", BRIGHTNESS), ("contrast", CONTRAST), ("saturation", SATURATION))
-        }
-        steps.append(albumentations.ColorJitter(**ranges, hue=(0, 0), p=1))
+        reaches = {"brightness": BRIGHTNESS, "contrast": CONTRAST, "saturation": SATURATION}
+        ranges = {f"{name}_range": (1 - reach, 1 + reach) for name, reach in reaches.items()}
+        steps.append(albumentations.ColorJitter(**ranges, hue_range=(0, 0), p=1))
     views = albumentations.Compose(steps)
     return in_threads(lambda pixels: views(image=pixels)["image"])
 
