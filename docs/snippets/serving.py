@@ -30,7 +30,7 @@ from melanoma_tl.saving import ExportedClassifier
 
 classifier = ExportedClassifier("melanoma.onnx")
 scores = classifier.predict_proba([lesion])[:, 1]  # of melanoma
-print(scores > classifier.threshold_)
+print(scores, classifier.predict([lesion]))
 # --8<-- [end:exported]
 
 command = [sys.executable, str(SERVE), "melanoma.onnx", "--port", str(PORT)]

@@ -119,9 +119,7 @@ class ImageTransform:
     def _colour(self, pixels: MatLike) -> MatLike:
         if (self.saturation, self.hue) != (1.0, 0.0):
             hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
-            hsv[..., 0] = hsv[..., 0] + np.float32(
-                360 * (self.hue % 1)
-            )  # OpenCV takes off 360 degrees
+            hsv[..., 0] = hsv[..., 0] + np.float32(360 * (self.hue % 1))  # OpenCV takes off 360 degrees
             hsv[..., 1] = np.minimum(hsv[..., 1] * np.float32(self.saturation), 1)
             pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
         if (self.contrast, self.brightness) != (1.0, 0.0):

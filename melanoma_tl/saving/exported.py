@@ -176,6 +176,31 @@ class ExportedClassifier:
             return scores
         return np.where(self.classes_ == self.pos_label_, scores, 1 - scores)
 
+    def predict(self, X: Sequence[ImageLike]) -> NDArray[Any]:
+        """Predict the class of images.
+
+        Parameters
+        ----------
+        X : sequence of paths, bytes, ImageFile or PIL images, or uint8 array (n, height, width, 3)
+            Images, raw RGB.
+
+        Returns
+        -------
+        ndarray of shape (n_images,)
+            Labels from `classes_`: melanoma if its score is strictly greater than `threshold_`, else benign; with more
+            than two classes, the class with the highest score.
+
+        Raises
+        ------
+        DatasetError, ImageError
+            As in `predict_proba`.
+        """
+        scores = self.predict_proba(X)
+        if self.threshold_ is None:
+            return self.classes_[scores.argmax(axis=1)]
+        melanoma = int(np.argmax(self.classes_ == self.pos_label_))
+        return self.classes_[np.where(scores[:, melanoma] > self.threshold_, melanoma, 1 - melanoma)]
+
     def _score(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         return np.asarray(self._run(pixels[np.newaxis].astype(np.float32)), dtype=np.float64)[0]
 

@@ -49,8 +49,18 @@ def test_it_gives_what_predict_proba_gives(fitted, exported):
     pictures = draw_images(6, side=70)
     classifier = ExportedClassifier(exported)
     np.testing.assert_allclose(classifier.predict_proba(pictures), fitted.predict_proba(pictures), atol=1e-5)
+    assert classifier.predict(pictures).tolist() == fitted.predict(pictures).tolist()
     assert classifier.classes_.tolist() == fitted.classes_.tolist()
     assert (classifier.pos_label_, classifier.threshold_, classifier.input_size_) == ("melanoma", 0.3, (32, 32))
+
+
+def test_melanoma_is_what_lies_above_the_threshold(exported):
+    pictures = draw_images(6, side=70)
+    classifier = ExportedClassifier(exported)
+    scores = classifier.predict_proba(pictures)[:, 1]
+    classifier.threshold_ = float(np.sort(scores)[3])
+    assert (classifier.predict(pictures) == "melanoma").tolist() == (scores > classifier.threshold_).tolist()
+    assert (classifier.predict(pictures) == "melanoma").sum() == 2, "one lies on the threshold"
 
 
 def test_classes_of_numbers_are_called_benign_and_melanoma(copied):
