@@ -31,9 +31,9 @@ def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> A
     Raises
     ------
     ParameterError
-        If it cannot be made again from its ``get_config``.
+        If it cannot be copied from its ``get_config``.
     """
-    told = f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again {what_for}"
+    told = f"the layer {operation.name!r} ({type(operation).__name__}) cannot be copied {what_for}"
     if "call" in vars(operation):
         raise ParameterError(f"{told}: its call was replaced after it was made; write it into a class of its own")
     try:

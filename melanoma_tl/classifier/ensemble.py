@@ -24,7 +24,7 @@ from melanoma_tl._parameters import (
     check,
     checked,
     choice,
-    holding,
+    having,
     listed,
     several,
 )
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 COMBINATIONS = ("mean", "rank")
 
 _PARAMETERS = {
-    "classifiers": several(holding("predict_proba", "a classifier"), at_least=1),
+    "classifiers": several(having("predict_proba", "a classifier"), at_least=1),
     "combine": choice(*COMBINATIONS),
     "threshold": PROBABILITY,
     "random_state": SEED,

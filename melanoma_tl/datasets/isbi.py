@@ -21,7 +21,7 @@ from melanoma_tl._parameters import (
     check,
     checked,
     choice,
-    holding,
+    having,
     several,
     whole,
 )
@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 _FOLDERS = several(PATH) | NONE
 _RELATIONS = several(choice(*KINDS), at_least=1) | NONE
 _COLUMN = TEXT | NONE
-_DATASETS = {"datasets": several(holding("identify", "an ISBIDataset"), at_least=1)}
+_DATASETS = {"datasets": several(having("identify", "an ISBIDataset"), at_least=1)}
 
 _OFFICIAL_WORDS = {"benign": 0, "melanoma": 1, 0: 0, 1: 1}
 """Labels in the files of the challenges; the malignant images of ISBI 2016 are all melanomas."""
@@ -580,7 +580,7 @@ class ISBIDataset(ImageTable):
 
     # -- comparing and writing -------------------------------------------------------------------------------------
 
-    @checked(other=holding("identify", "an ISBIDataset"), by=_RELATIONS, verbose=VERBOSE)
+    @checked(other=having("identify", "an ISBIDataset"), by=_RELATIONS, verbose=VERBOSE)
     def overlap(self, other: "ISBIDataset", *, by: str | Iterable[str] | None = None, verbose: int = 1) -> Overlap:
         """Find what another dataset shares with this one: images, near-duplicates, lesions, patients.
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from melanoma_tl._escaping import SHORT, in_figure, in_html, visible
-from melanoma_tl._parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
+from melanoma_tl._parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, having
 from melanoma_tl._tables import format_p, html_frame, text_table
 from melanoma_tl.datasets.image_table import ImageTable
 from melanoma_tl.errors import DatasetError
@@ -49,8 +49,8 @@ _ORDER = "class by file order"
 
 
 @checked(
-    dataset=holding("identify", "an ISBIDataset"),
-    subset=holding("identify", "an ISBIDataset"),
+    dataset=having("identify", "an ISBIDataset"),
+    subset=having("identify", "an ISBIDataset"),
     alpha=INSIDE,
     random_state=SEED,
     verbose=VERBOSE,

@@ -11,7 +11,7 @@ from melanoma_tl.backbones.building import (
     build_backbone,
     check_file_is_needed,
     check_weights_were_read,
-    is_foreign,
+    is_third_party,
     scale_pixels,
 )
 from melanoma_tl.backbones.spec import BackboneSpec
@@ -122,7 +122,7 @@ def build_network(
         network = Network(_connect(images, score, name), keras.Model(images, backbone.outputs))
     _check_all_is_new(network, scope, spec)
     _check_head(network)
-    if weights is not None and is_foreign(spec):
+    if weights is not None and is_third_party(spec):
         with seeded_building(random_state):
             _, scaled = scaled_images(spec, input_size, preprocessing)
             check_weights_were_read(spec, backbone, build_backbone(spec, scaled, None), weights)

@@ -23,7 +23,7 @@ from melanoma_tl._parameters import (
     TEXT,
     checked,
     group,
-    holding,
+    having,
     several,
     whole,
 )
@@ -511,7 +511,7 @@ class MetricsReport(ReportPlots):
 
     # -- asking further --------------------------------------------------------------------------------------------
 
-    @checked(other=holding("y_score", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
+    @checked(other=having("y_score", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
     def compare(
         self,
         other: "MetricsReport",
@@ -569,7 +569,7 @@ class MetricsReport(ReportPlots):
 
     @checked(
         thresholds=several(INSIDE, at_least=1),
-        other=holding("y_score", "a MetricsReport") | NONE,
+        other=having("y_score", "a MetricsReport") | NONE,
         prevalence=INSIDE | NONE,
         names=NAMES,
     )

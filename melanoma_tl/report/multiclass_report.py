@@ -25,7 +25,7 @@ from melanoma_tl._parameters import (
     checked,
     choice,
     group,
-    holding,
+    having,
     several,
 )
 from melanoma_tl.errors import ParameterError
@@ -419,7 +419,7 @@ class MulticlassReport(Report):
 
     # -- asking further --------------------------------------------------------------------------------------------
 
-    @checked(other=holding("against_rest", "a MulticlassReport"), names=NAMES)
+    @checked(other=having("against_rest", "a MulticlassReport"), names=NAMES)
     def compare(self, other: "MulticlassReport", *, names: tuple[str, str] = ("this", "other")) -> MulticlassComparison:
         """Compare with another classifier of the same diagnoses on the same images.
 
