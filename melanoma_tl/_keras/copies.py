@@ -45,7 +45,9 @@ def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> A
 
 
 def rebuild(operation: Any, copy: "Copies", *args: Any, **kwargs: Any) -> Any:
-    """Call a layer, a network or another operation anew; of a network each of its operations, so that all is flat.
+    """Call a copy of a layer, a network or another operation.
+
+    A network is copied operation by operation, so that the result is flat.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ def rebuild(operation: Any, copy: "Copies", *args: Any, **kwargs: Any) -> Any:
 
 
 def rebuild_with_weights(network: Any, make: Callable[[Any], Any], tensor: Any) -> Any:
-    """Build a network anew on a tensor, with the same weights.
+    """Rebuild a network on a tensor, with the same weights.
 
     Parameters
     ----------

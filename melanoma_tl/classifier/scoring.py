@@ -11,7 +11,7 @@ _MAX_LABELS_SHOWN = 5
 
 
 def check_two_classes(classifier: Any, what: str) -> None:
-    """Stop where something is made for benign and melanoma alone.
+    """Raise an error if a function for benign and melanoma is used with other classes.
 
     Parameters
     ----------

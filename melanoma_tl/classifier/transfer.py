@@ -204,9 +204,9 @@ class TransferClassifier(BaseClassifier):
     metrics : sequence of str, keras.metrics.Metric or callable, default=()
         What `history_` has in addition to loss, accuracy and auc, as in ``compile`` of Keras.
         Objects of Keras are templates, as a head is: every `fit` makes its own from their configuration. A model
-        file names them, and a model that was loaded needs them anew before it is trained again.
+        file names them, and a loaded model needs them to be set again before it is trained.
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
-        Learning rate of the optimizer; `find_learning_rate` suggests one. A schedule begins anew in each `Stage`.
+        Learning rate of the optimizer; `find_learning_rate` suggests one. A schedule restarts in each `Stage`.
     batch_size : int, default=32
         Images per training step.
     epochs : int, default=20
@@ -623,7 +623,7 @@ class TransferClassifier(BaseClassifier):
         highest: float = 1.0,
         steps: int = 100,
     ) -> "LearningRateDisplay":
-        """Try ever larger learning rates, one training step each (Smith 2017, arXiv:1506.01186).
+        """Train with increasing learning rates, one step each (Smith 2017, arXiv:1506.01186).
 
         The search applies to the first `Stage`; a `Probe` before it is fitted first. The classifier
         itself is not changed.

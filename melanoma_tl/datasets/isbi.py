@@ -433,7 +433,7 @@ class ISBIDataset(ImageTable):
     @classmethod
     @checked(name=_COLUMN, prefix_ids=FLAG)
     def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None, prefix_ids: bool = False) -> Self:
-        """Put datasets one after the other; ``a + b`` is short for two.
+        """Concatenate datasets; ``a + b`` is short for two.
 
         Parameters
         ----------
@@ -498,7 +498,7 @@ class ISBIDataset(ImageTable):
         return together
 
     def __add__(self, other: "ISBIDataset") -> Self:
-        """Put two datasets one after the other."""
+        """Concatenate two datasets."""
         return self.concat([self, other]) if isinstance(other, ISBIDataset) else NotImplemented
 
     def __radd__(self, other: object) -> Self:

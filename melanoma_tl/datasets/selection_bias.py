@@ -341,7 +341,7 @@ def _locate(dataset: ImageTable, subset: ImageTable) -> NDArray[np.bool_]:
 def _describe_images(
     dataset: ImageTable, in_subset: NDArray[np.bool_], *, on_error: str, verbose: int
 ) -> tuple[pd.DataFrame, tuple[SkippedRow, ...]]:
-    """Put together all that is known of the images that can be read."""
+    """Join the known facts of all readable images."""
     classes = np.array(dataset.class_names)[dataset.labels]
     keys = pd.DataFrame({"image_id": dataset.image_ids, "class": classes, "in_subset": in_subset})
     looks, skipped = look_at_images(dataset, on_error=on_error, verbose=verbose)

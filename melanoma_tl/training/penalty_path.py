@@ -90,7 +90,7 @@ class PenaltyPath(Display):
         return f"PenaltyPath({self.summary()})"
 
     def summary(self) -> str:
-        """Say in words what was chosen, and how.
+        """Describe in words what was chosen, and how.
 
         Returns
         -------

@@ -104,7 +104,7 @@ class TrainingRun:
         self.resources: Resources = as_nested("resources", parameters.resources)
 
     def try_objects(self, n_classes: int) -> None:
-        """Try the user's loss and metrics on two scores.
+        """Compute the user's loss and metrics on two scores, to detect errors before training.
 
         Parameters
         ----------
