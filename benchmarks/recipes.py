@@ -29,7 +29,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tqdm.auto import tqdm
 
 from melanoma_tl import ISBIDataset, MetricsReport
-from melanoma_tl.datasets.splitting import divide_into_folds, number_groups
+from melanoma_tl.datasets.splitting import assign_groups, divide_into_folds
 
 FOLDS = 5
 FIRST_ID_OF_OTHER_SITE = 9000  # ids of the training images follow the contributing site
@@ -51,7 +51,7 @@ def open_data(folder: Path, step: int = 1) -> tuple[dict[str, ImageSet], Divisio
     }
     datasets = {name: dataset[::step] for name, dataset in datasets.items()}
     train = datasets["train"]
-    groups = number_groups(train, "auto", verbose=1)
+    groups = assign_groups(train, "auto", verbose=1)
     folds = [divide_into_folds(train.labels, groups, FOLDS, stratify=True, seed=seed) for seed in range(DIVISIONS)]
     ids = np.array([int(re.sub(r"\D", "", name)) for name in train.image_ids])
     sites = [np.flatnonzero(ids < FIRST_ID_OF_OTHER_SITE), np.flatnonzero(ids >= FIRST_ID_OF_OTHER_SITE)]

@@ -179,9 +179,9 @@ def _as_write_error(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, MelanomaTLError):
             raise
-        told = WriteError(f"{path}: cannot be written ({error.strerror or error}): {how_to_write(error)}")
-        told.errno = error.errno
-        raise told from error
+        failure = WriteError(f"{path}: cannot be written ({error.strerror or error}): {how_to_write(error)}")
+        failure.errno = error.errno
+        raise failure from error
 
 
 @contextmanager
@@ -251,7 +251,7 @@ def locked(file: Path, *, patience: float | None = None) -> Iterator[None]:
         yield
     finally:
         if is_mine():
-            with suppress(OSError):  # before it is released: who waits for it notices, and makes it anew
+            with suppress(OSError):  # before it is released: a waiting process notices, and creates it again
                 file.unlink()
             lock.release()
 

@@ -1,4 +1,4 @@
-"""What parameters may be: a table beside each class or function, read by one function before anything is done."""
+"""Validation of parameters: rules for each parameter, in a table beside its class or function."""
 
 import functools
 import inspect
@@ -18,25 +18,25 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
 
 _MOST_SHOWN = 200
-"""Characters of a wrong value in a message."""
+"""Maximum number of characters of a wrong value in an error message."""
 
 
-class _UnfitError(Exception):
-    """A rule does not hold."""
+class _MismatchError(Exception):
+    """A value does not match a rule."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one parameter may be.
+    """The permitted values of one parameter.
 
     Attributes
     ----------
     expected : str
-        What it must be, in words that follow "must be".
+        The permitted values, in words that follow "must be".
     read : callable
-        Takes a value, gives it in plain Python kinds, and raises `_UnfitError` where it is no such thing.
+        Converts a value to plain Python types, or raises `_MismatchError`.
     names : tuple of str
-        The words among which one is chosen.
+        The permitted words, for suggestions in error messages.
     """
 
     expected: str
@@ -47,7 +47,7 @@ class Rule:
         def read(value: Any) -> Any:
             try:
                 return self.read(value)
-            except _UnfitError:
+            except _MismatchError:
                 return other.read(value)
 
         return Rule(f"{self.expected} or {other.expected}", read, self.names + other.names)
@@ -57,27 +57,27 @@ Rules = Mapping[str, Rule]
 
 
 def check(parameters: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
-    """Stop at the first parameter that breaks its rule.
+    """Check parameters by their rules, and convert them to plain Python types.
 
     Parameters
     ----------
     parameters : mapping of str to object
-        Values by name; those without a rule are passed over.
+        Values by name; those without a rule are ignored.
     rules : mapping of str to Rule
-        The table; a name that is not among the parameters is passed over.
+        Rules by name; those without a parameter are ignored.
 
     Returns
     -------
     dict
-        The parameters that have a rule, in plain Python kinds: numbers of NumPy as numbers, and where several
-        are meant a tuple, also of one that was given alone.
+        The parameters that have a rule: NumPy scalars become Python numbers, and where several values are
+        permitted, the result is a tuple even if a single value was given.
 
     Raises
     ------
     UnknownNameError
-        If a word is none of those that are known.
+        If a value is a word, and not one of the permitted words.
     ParameterError
-        If a value is of another kind or out of its range.
+        If a value has a wrong type or is out of range.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def check(parameters: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
 
 
 def checked(advice: str = "", /, **rules: Rule) -> Callable[[_Function], _Function]:
-    """Let a function check its arguments before it is run; it gets them in plain Python kinds.
+    """Decorate a function to check its arguments and convert them to plain Python types before it runs.
 
     A call that does not fit the parameters of the function stays a TypeError, and names those that may have been meant.
 
@@ -101,7 +101,7 @@ def checked(advice: str = "", /, **rules: Rule) -> Callable[[_Function], _Functi
     advice : str, default=""
         What such a call is told besides.
     **rules : Rule
-        The table of the function. A default value need not be named in it.
+        Rules by argument. Default values are not checked.
 
     Returns
     -------
@@ -192,26 +192,26 @@ def checked_call(advice: str = "") -> Callable[[_Class], _Class]:
 
 
 def check_fields(instance: Any, rules: Rules) -> None:
-    """Check the fields of a frozen dataclass, and keep them in plain Python kinds.
+    """Check the fields of a frozen dataclass, and convert them to plain Python types.
 
     Parameters
     ----------
     instance : dataclass
-        While it is made.
+        The instance, in its ``__post_init__``.
     rules : mapping of str to Rule
-        The table of the class.
+        Rules by field.
 
     Raises
     ------
     ParameterError, UnknownNameError
-        As `check`.
+        As in `check`.
     """
     for name, value in check(vars(instance), rules).items():
         object.__setattr__(instance, name, value)
 
 
 def show(value: Any) -> str:
-    """Show a value in a message.
+    """Return a short repr of a value for an error message.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def show(value: Any) -> str:
     Returns
     -------
     str
-        Its kind, where it does not print in a line.
+        Its repr in one line, truncated to 200 characters.
     """
     text = repr(value)
     return text if len(text) <= _MOST_SHOWN and "\n" not in text else f"{text[:_MOST_SHOWN].split(chr(10))[0]} ..."
@@ -230,20 +230,20 @@ def show(value: Any) -> str:
 def _read(name: str, value: Any, rule: Rule) -> Any:
     try:
         return rule.read(value)
-    except _UnfitError:
+    except _MismatchError:
         if rule.names and isinstance(value, str):
             also = f"{name} must be {rule.expected}." if " or " in rule.expected else ""
             raise UnknownNameError(name, value, rule.names, also) from None
         raise ParameterError(f"{name} must be {rule.expected}, got {show(value)}") from None
 
 
-def _demand(holds: Any) -> None:
+def _require(holds: Any) -> None:
     if not holds:
-        raise _UnfitError
+        raise _MismatchError
 
 
 def _bounds(**bounds: float | None) -> str:
-    """Put bounds into words."""
+    """Describe bounds in words."""
     given = {name: f"{value:.10g}" for name, value in bounds.items() if value is not None}
     match given:
         case {"at_least": low, "at_most": high}:
@@ -258,7 +258,7 @@ def _bounds(**bounds: float | None) -> str:
 
 
 def whole(*, at_least: int | None = None, at_most: int | None = None) -> Rule:
-    """Ask for a whole number, which neither a truth value nor a float is.
+    """Make a rule: a whole number; neither a bool nor a float.
 
     Parameters
     ----------
@@ -268,14 +268,14 @@ def whole(*, at_least: int | None = None, at_most: int | None = None) -> Rule:
     Returns
     -------
     Rule
-        Gives an int.
+        Its `read` returns an int.
     """
 
     def read(value: Any) -> int:
-        _demand(isinstance(value, Integral) and not isinstance(value, bool))
+        _require(isinstance(value, Integral) and not isinstance(value, bool))
         number = int(value)
-        _demand(at_least is None or number >= at_least)
-        _demand(at_most is None or number <= at_most)
+        _require(at_least is None or number >= at_least)
+        _require(at_most is None or number <= at_most)
         return number
 
     return Rule(f"a whole number{_bounds(at_least=at_least, at_most=at_most)}", read)
@@ -288,7 +288,7 @@ def real(
     below: float | None = None,
     at_most: float | None = None,
 ) -> Rule:
-    """Ask for a finite number, which a truth value is not.
+    """Make a rule: a finite number; not a bool.
 
     Parameters
     ----------
@@ -298,20 +298,20 @@ def real(
     Returns
     -------
     Rule
-        Gives an int or a float.
+        Its `read` returns an int or a float.
     """
 
     def read(value: Any) -> float:
-        _demand(isinstance(value, Real) and not isinstance(value, bool))
+        _require(isinstance(value, Real) and not isinstance(value, bool))
         try:
             plain = float(value)
         except OverflowError:
-            raise _UnfitError from None
-        _demand(math.isfinite(plain))
-        _demand(above is None or plain > above)
-        _demand(at_least is None or plain >= at_least)
-        _demand(below is None or plain < below)
-        _demand(at_most is None or plain <= at_most)
+            raise _MismatchError from None
+        _require(math.isfinite(plain))
+        _require(above is None or plain > above)
+        _require(at_least is None or plain >= at_least)
+        _require(below is None or plain < below)
+        _require(at_most is None or plain <= at_most)
         return int(value) if isinstance(value, Integral) else plain
 
     bounds = _bounds(above=above, at_least=at_least, below=below, at_most=at_most)
@@ -319,167 +319,167 @@ def real(
 
 
 def choice(*words: str) -> Rule:
-    """Ask for one of some words.
+    """Make a rule: one of some words.
 
     Parameters
     ----------
     *words : str
-        All there are.
+        The permitted words.
 
     Returns
     -------
     Rule
-        Gives the word.
+        Its `read` returns the word.
     """
 
     def read(value: Any) -> str:
-        _demand(isinstance(value, str) and value in words)
+        _require(isinstance(value, str) and value in words)
         return str(value)
 
     return Rule(f"one of {', '.join(map(repr, words))}", read, words)
 
 
 def one_of(*values: int) -> Rule:
-    """Ask for one of some whole numbers.
+    """Make a rule: one of some whole numbers.
 
     Parameters
     ----------
     *values : int
-        All there are.
+        The permitted numbers.
 
     Returns
     -------
     Rule
-        Gives an int.
+        Its `read` returns an int.
     """
 
     def read(value: Any) -> int:
         number = whole().read(value)
-        _demand(number in values)
+        _require(number in values)
         return int(number)
 
     return Rule(f"one of {', '.join(map(str, values))}", read)
 
 
 def instance(*kinds: type, a: str = "") -> Rule:
-    """Ask for an object of some class.
+    """Make a rule: an instance of a class.
 
     Parameters
     ----------
     *kinds : type
-        The classes; the class itself is no object of it.
+        The permitted classes.
     a : str, default=""
-        What it is called in a message; the names of the classes by default.
+        Description with its article, for error messages; by default the names of the classes.
 
     Returns
     -------
     Rule
-        Gives the object.
+        Its `read` returns the object.
     """
 
     def read(value: Any) -> Any:
-        _demand(isinstance(value, kinds))
+        _require(isinstance(value, kinds))
         return value
 
     names = [kind.__name__ for kind in kinds]
     return Rule(a or " or ".join(f"{'an' if name[0] in 'AEIOU' else 'a'} {name}" for name in names), read)
 
 
-def holding(method: str, a: str) -> Rule:
-    """Ask for an object that can do something, whatever its class.
+def having(attribute: str, a: str) -> Rule:
+    """Make a rule: an instance of any class that has an attribute.
 
     Parameters
     ----------
-    method : str
-        Name of what it must have.
+    attribute : str
+        Name of the attribute or method.
     a : str
-        What it is called in a message.
+        Description of the value with its article, for error messages.
 
     Returns
     -------
     Rule
-        Gives the object.
+        Its `read` returns the object.
     """
 
     def read(value: Any) -> Any:
-        _demand(not isinstance(value, type) and hasattr(value, method))
+        _require(not isinstance(value, type) and hasattr(value, attribute))
         return value
 
     return Rule(a, read)
 
 
-def beginning(*starts: str) -> Rule:
-    """Ask for a str that begins in a certain way.
+def starting_with(*starts: str) -> Rule:
+    """Make a rule: a str that begins with a prefix.
 
     Parameters
     ----------
     *starts : str
-        The ways.
+        The permitted prefixes.
 
     Returns
     -------
     Rule
-        Gives the str.
+        Its `read` returns the str.
     """
 
     def read(value: Any) -> str:
-        _demand(isinstance(value, str) and value.startswith(starts))
+        _require(isinstance(value, str) and value.startswith(starts))
         return str(value)
 
     return Rule(f"a str that begins with {' or '.join(map(repr, starts))}", read)
 
 
 def matching(pattern: str, expected: str) -> Rule:
-    r"""Ask for a str of a certain form.
+    r"""Make a rule: a str that matches a regular expression.
 
     Parameters
     ----------
     pattern : str
-        Regular expression of the whole str, in which ``\w`` and ``\d`` are of ASCII.
+        Regular expression for the whole str; ``\w`` and ``\d`` match ASCII only.
     expected : str
-        What it must be, in words that follow "must be".
+        The permitted values, in words that follow "must be".
 
     Returns
     -------
     Rule
-        Gives the str.
+        Its `read` returns the str.
     """
 
     def read(value: Any) -> str:
-        _demand(isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII))
+        _require(isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII))
         return str(value)
 
     return Rule(expected, read)
 
 
 def _read_flag(value: Any) -> bool:
-    _demand(isinstance(value, bool | np.bool_))
+    _require(isinstance(value, bool | np.bool_))
     return bool(value)
 
 
 def _read_none(value: Any) -> None:
-    _demand(value is None)
+    _require(value is None)
 
 
 def _read_text(value: Any) -> str:
-    _demand(isinstance(value, str))
+    _require(isinstance(value, str))
     return str(value)
 
 
 def _read_path(value: Any) -> Any:
-    _demand(isinstance(value, str | os.PathLike))
+    _require(isinstance(value, str | os.PathLike))
     path = os.fspath(value)
-    _demand(isinstance(path, str) and "\0" not in path)
+    _require(isinstance(path, str) and "\0" not in path)
     return value
 
 
 def _read_function(value: Any) -> Any:
-    _demand(callable(value) and not isinstance(value, type))
+    _require(callable(value) and not isinstance(value, type))
     return value
 
 
 def _read_figure(value: Any) -> float:
-    _demand(isinstance(value, Real) and not isinstance(value, bool))
+    _require(isinstance(value, Real) and not isinstance(value, bool))
     return float(value)
 
 
@@ -488,50 +488,50 @@ NONE = Rule("None", _read_none)
 TEXT = Rule("a str", _read_text)
 PATH = Rule("a path", _read_path)
 FUNCTION = Rule("a function or a layer of Keras, not its class", _read_function)
-FIGURE = Rule("a number, or NaN", _read_figure)
+NUMBER_OR_NAN = Rule("a number, or NaN", _read_figure)
 COUNT = whole(at_least=1)
 PROBABILITY = real(at_least=0, at_most=1)
 INSIDE = real(above=0, below=1)
 SHARE = real(at_least=0, below=1)
 RESAMPLES = whole(at_least=100, at_most=1_000_000)
 BOOTSTRAP = {"confidence": INSIDE, "n_resamples": RESAMPLES, "random_state": whole(at_least=0, at_most=2**32 - 1)}
-"""What the interval of a metric is made with."""
+"""Rules for the parameters of intervals of metrics."""
 
 ON_ERROR = choice("raise", "skip")
 VERBOSE = FLAG | whole(at_least=0)
 SEED = NONE | Rule(
-    "a whole number from 0 to 4294967295 (a result is named by its seed: of a generator, take one "
-    "with int(generator.integers(2**32)), of a RandomState with randint)",
+    "a whole number from 0 to 4294967295 (results record their seed, so that a "
+    "generator is not accepted: draw one with int(generator.integers(2**32)) or RandomState.randint)",
     whole(at_least=0, at_most=2**32 - 1).read,
 )
 
-SCORER = holding("_check_fitted", "a fitted classifier")
-CLASSIFIER = holding("predict_proba", "a classifier with predict_proba (first the classifier, then the images)")
+SCORER = having("_check_fitted", "a fitted classifier")
+CLASSIFIER = having("predict_proba", "a classifier with predict_proba (first the classifier, then the images)")
 ANY = Rule("anything", lambda value: value)
 
 # -- several values ----------------------------------------------------------------------------------------------------
 
 
 def several(rule: Rule, *, at_least: int = 0) -> Rule:
-    """Ask for some values; one alone is taken as one, and a word never as its letters.
+    """Make a rule: one or several values; a str is a single value.
 
     Parameters
     ----------
     rule : Rule
-        What each must be.
+        Rule for each value.
     at_least : int, default=0
-        How many there must be.
+        Minimum number of values.
 
     Returns
     -------
     Rule
-        Gives a tuple.
+        Its `read` returns a tuple.
     """
 
     def read(value: Any) -> tuple[Any, ...]:
         try:
             return (rule.read(value),)
-        except _UnfitError:
+        except _MismatchError:
             pass
         return tuple(_read_each(rule, _items(value), at_least))
 
@@ -539,19 +539,19 @@ def several(rule: Rule, *, at_least: int = 0) -> Rule:
 
 
 def listed(rule: Rule, *, at_least: int = 0) -> Rule:
-    """Ask for a list in which each value keeps a rule; one alone is no list.
+    """Make a rule: a list of values; a single value is not accepted.
 
     Parameters
     ----------
     rule : Rule
-        What each must be.
+        Rule for each value.
     at_least : int, default=0
-        How many there must be.
+        Minimum number of values.
 
     Returns
     -------
     Rule
-        Gives a list.
+        Its `read` returns a list.
     """
 
     def read(value: Any) -> list[Any]:
@@ -561,94 +561,94 @@ def listed(rule: Rule, *, at_least: int = 0) -> Rule:
 
 
 def group(rule: Rule, length: int, a: str) -> Rule:
-    """Ask for a fixed number of values in their order.
+    """Make a rule: a fixed number of values in order.
 
     Parameters
     ----------
     rule : Rule
-        What each must be.
+        Rule for each value.
     length : int
-        How many there are.
+        Number of values.
     a : str
-        What they are called in a message.
+        Description of the values, for error messages.
 
     Returns
     -------
     Rule
-        Gives a tuple.
+        Its `read` returns a tuple.
     """
 
     def read(value: Any) -> tuple[Any, ...]:
         items = _read_column(value)
-        _demand(len(items) == length)
+        _require(len(items) == length)
         return tuple(rule.read(item) for item in items)
 
     return Rule(a, read)
 
 
 def span(low: float, high: float) -> Rule:
-    """Ask for a range: two numbers, the lower one first, or how far it reaches to either side of no change.
+    """Make a rule: a range, as (lowest, highest), or as one number for a symmetric range around no change.
 
     Parameters
     ----------
     low, high : float
-        Bounds of the two numbers; one alone is a share, 0 to 1.
+        Bounds of lowest and highest; a single number must be from 0 to 1.
 
     Returns
     -------
     Rule
-        Gives a number or a tuple of two.
+        Its `read` returns a number or a tuple of two.
     """
     two = group(real(at_least=low, at_most=high), 2, f"(lowest, highest), both within {low:g} to {high:g}")
 
     def read(value: Any) -> Any:
         numbers = two.read(value)
-        _demand(numbers[0] <= numbers[1])
+        _require(numbers[0] <= numbers[1])
         return numbers
 
     return PROBABILITY | Rule(two.expected, read)
 
 
 def mapping(rule: Rule, a: str) -> Rule:
-    """Ask for a mapping, the values of which keep a rule.
+    """Make a rule: a mapping with a rule for its values.
 
     Parameters
     ----------
     rule : Rule
-        What each value must be.
+        Rule for each value.
     a : str
-        What it is called in a message.
+        Description of the value with its article, for error messages.
 
     Returns
     -------
     Rule
-        Gives a dict, with keys in plain Python kinds.
+        Its `read` returns a dict, with keys of plain Python types.
     """
 
     def read(value: Any) -> dict[Any, Any]:
-        _demand(isinstance(value, Mapping))
+        _require(isinstance(value, Mapping))
         return {key.item() if isinstance(key, np.generic) else key: rule.read(item) for key, item in value.items()}
 
     return Rule(a, read)
 
 
 def _read_each(rule: Rule, values: list[Any], at_least: int) -> list[Any]:
-    _demand(len(values) >= at_least)
+    _require(len(values) >= at_least)
     return [rule.read(value) for value in values]
 
 
 def _items(value: Any) -> list[Any]:
-    """List what several values hold; a word is no sequence of letters."""
-    _demand(isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping))
+    """Return the values of any iterable but a str or a mapping."""
+    _require(isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping))
     try:
         return list(value)
     except TypeError:  # an array without dimensions
-        raise _UnfitError from None
+        raise _MismatchError from None
 
 
 def _read_column(value: Any) -> list[Any]:
-    """List what stands in an order, which a set has not."""
-    _demand(not isinstance(value, Set))
+    """Return the values of an ordered iterable, which a set is not."""
+    _require(not isinstance(value, Set))
     return _items(value)
 
 
@@ -656,19 +656,19 @@ def _read_numbers(value: Any) -> Any:
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise _UnfitError from None
+        raise _MismatchError from None
 
 
 def _read_two_names(value: Any) -> tuple[str, ...]:
     names = tuple(map(_read_text, _read_column(value)))
-    _demand(len(names) == 2 and len(set(names)) == 2 and all(name.strip() for name in names))
+    _require(len(names) == 2 and len(set(names)) == 2 and all(name.strip() for name in names))
     return names
 
 
 def _read_history(value: Any) -> dict[str, list[float]]:
-    _demand(isinstance(value, Mapping))
+    _require(isinstance(value, Mapping))
     numbers = {_read_text(key): _read_numbers(values) for key, values in value.items()}
-    _demand(all(values.ndim == 1 for values in numbers.values()))
+    _require(all(values.ndim == 1 for values in numbers.values()))
     return {key: values.tolist() for key, values in numbers.items()}
 
 

@@ -141,7 +141,7 @@ class Progress:
             works[0]._draw_if_due()
 
     def say(self, note: str) -> None:
-        """Say what has come out so far, behind the counts; in the last line, in place of them.
+        """Show intermediate results after the counts; in the last line, in place of them.
 
         Parameters
         ----------

@@ -121,7 +121,7 @@ def clear(part: str | None = None) -> None:
 
     "runs" is what ``fit(resume=True)`` needs to go on; it deletes that itself when it has finished.
 
-    Processes that are reading go on with what they opened; those that are writing begin anew, or say that
+    Processes that are reading go on with what they opened; those that are writing start over, or say that
     the cache was cleared.
 
     Parameters
@@ -151,7 +151,7 @@ def clear(part: str | None = None) -> None:
             with suppress(OSError), locked(lock, patience=0):  # of a training that was killed: it goes with this
                 pass
     if part is None:
-        with suppress(OSError):  # there is none, or it is filled anew
+        with suppress(OSError):  # there is none, or it is being filled again
             where.rmdir()
 
 
@@ -166,7 +166,7 @@ def _paths(part: str | None) -> list[Path]:
 def transact(path: Path, schema: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
     """Do something with a small table on disk, alone among all processes.
 
-    A table that is damaged is taken away, and begun anew.
+    A damaged table is removed and created again.
 
     Parameters
     ----------

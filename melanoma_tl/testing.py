@@ -128,7 +128,7 @@ class _Subject:
 
     @contextmanager
     def learning_from(self, first: str | None) -> Iterator[Network]:
-        """Let the frozen network learn from a layer on; what it learns is forgotten afterwards."""
+        """Unfreeze the network from a layer on; its weights are restored afterwards."""
         network, weights = self.frozen, self.frozen.model.get_weights()
         freeze(network, first)
         try:

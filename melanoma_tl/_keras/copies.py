@@ -31,9 +31,9 @@ def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> A
     Raises
     ------
     ParameterError
-        If it cannot be made again from its ``get_config``.
+        If it cannot be copied from its ``get_config``.
     """
-    told = f"the layer {operation.name!r} ({type(operation).__name__}) cannot be made again {what_for}"
+    told = f"the layer {operation.name!r} ({type(operation).__name__}) cannot be copied {what_for}"
     if "call" in vars(operation):
         raise ParameterError(f"{told}: its call was replaced after it was made; write it into a class of its own")
     try:
@@ -45,7 +45,9 @@ def make_again(operation: Any, what_for: str, instead: str, **changes: Any) -> A
 
 
 def rebuild(operation: Any, copy: "Copies", *args: Any, **kwargs: Any) -> Any:
-    """Call a layer, a network or another operation anew; of a network each of its operations, so that all is flat.
+    """Call a copy of a layer, a network or another operation.
+
+    A network is copied operation by operation, so that the result is flat.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ def rebuild(operation: Any, copy: "Copies", *args: Any, **kwargs: Any) -> Any:
 
 
 def rebuild_with_weights(network: Any, make: Callable[[Any], Any], tensor: Any) -> Any:
-    """Build a network anew on a tensor, with the same weights.
+    """Rebuild a network on a tensor, with the same weights.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ def own_settings(seed: int | None = None) -> Iterator[None]:
 
 
 def _is_no_retracing(record: logging.LogRecord) -> bool:
-    """Drop TensorFlow's advice on functions that are traced anew: each network of the library is traced once."""
+    """Drop TensorFlow's advice on functions that are traced again: each network of the library is traced once."""
     within = hasattr(_of_this_thread, "policy")
     return not (within and "triggered tf.function retracing" in record.getMessage())
 

@@ -36,7 +36,7 @@ def load_keras() -> None:
 
 @contextmanager
 def without_lines_of_keras() -> Iterator[None]:
-    """Let Keras do something without a line or a bar of its own.
+    """Suppress messages and progress bars of Keras.
 
     Yields
     ------

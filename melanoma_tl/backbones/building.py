@@ -1,4 +1,4 @@
-"""Build a backbone, whoever wrote its builder, and check that it is one."""
+"""Build backbones with their registered builders, and check what these return."""
 
 import logging
 from pathlib import Path
@@ -29,20 +29,20 @@ def scale_pixels(spec: BackboneSpec, images: Any) -> Any:
     Returns
     -------
     KerasTensor
-        What the backbone is shown.
+        The input of the backbone.
 
     Raises
     ------
     ParameterError
-        If `preprocess` of the backbone cannot be used.
+        If `preprocess` of the backbone raises an error or returns something other than a tensor of the graph.
     """
     import keras
 
-    # A layer knows every network that it was called in, and would keep them all alive.
+    # A Keras layer references every network that it was called in; a shared one would keep all of them in memory.
     scale = copy_layer(spec.preprocess) if isinstance(spec.preprocess, keras.Layer) else spec.preprocess
     try:
         scaled = scale(images)
-    except Exception as error:  # the code of a plugin
+    except Exception as error:  # of a plugin's code
         found = in_one_line(error)
         raise ParameterError(f"preprocess of {spec.name!r} cannot be applied to {images.shape}: {found}") from error
     if not isinstance(scaled, keras.KerasTensor):
@@ -51,7 +51,7 @@ def scale_pixels(spec: BackboneSpec, images: Any) -> Any:
 
 
 def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None) -> Any:
-    """Let the builder of a backbone build it, and check what it gives.
+    """Build a backbone and check it.
 
     Parameters
     ----------
@@ -60,30 +60,30 @@ def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None)
     images : KerasTensor of shape (n, height, width, 3)
         Preprocessed images.
     weights : WeightsFile or None
-        Its weights; None for random ones.
+        Its pre-trained weights; None for random ones.
 
     Returns
     -------
     keras.Model
-        From the source of the images to the last feature map, and to a vector of the whole image if it gives one.
+        From raw images to the last feature map and, optionally, to a vector for the whole image.
 
     Raises
     ------
     WeightsUnavailableError
         If the weights file does not fit.
     ParameterError
-        If it cannot be built, or is no network from the images to one feature map.
+        If it cannot be built, or the outputs of the network are not a feature map and an optional vector.
     """
     try:
         backbone = spec.builder(images, None if weights is None else weights.path)
     except MelanomaTLError:
         raise
-    # What does not fit raises errors that depend on where h5py, Keras or the code of a plugin notices.
+    # Weights that do not fit raise different errors in h5py, Keras and plugins.
     except Exception as error:
         found = in_one_line(error)
         if weights is None:
             raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: {found}") from error
-        build_backbone(spec, images, None)  # says so if it is not the weights that do not fit
+        build_backbone(spec, images, None)  # raises a ParameterError if the cause is not the weights
         raise WeightsUnavailableError(
             f"{weights.path} does not hold weights for {spec.name!r} without its top ({found})"
         ) from error
@@ -92,7 +92,7 @@ def build_backbone(spec: BackboneSpec, images: Any, weights: WeightsFile | None)
 
 
 def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
-    """Stop where a builder gives anything but one feature map of the images."""
+    """Raise an error unless a builder returned a network from the images to a feature map and an optional vector."""
     import keras
 
     n_outputs = len(getattr(backbone, "outputs", None) or ())
@@ -102,10 +102,10 @@ def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
             f"the builder of {spec.name!r} must return a keras.Model whose output is a feature map, or a feature map "
             f"and a vector, got {found}"
         )
-    if spec.part_names:  # each of them was checked
+    if spec.part_names:  # backbones side by side, each of which was checked
         return
     maps, *vectors = (tuple(tensor.shape) for tensor in backbone.outputs)
-    if 0 in maps:  # what Keras lets pass in some versions
+    if 0 in maps:  # some versions of Keras do not raise an error
         raise ParameterError(f"{spec.name!r} cannot be built on images of {images.shape[1:]}: its output is empty")
     if len(maps) != 4:
         raise ParameterError(
@@ -117,7 +117,7 @@ def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
             f"the second output of the backbone {spec.name!r} must be a vector of shape (n, channels), "
             f"got the shape {vectors[0]}"
         )
-    # A model that starts at the tensor itself has copied its graph and left the preprocessing behind.
+    # keras.Model(input_tensor, ...) would copy the graph without the preprocessing.
     if backbone.inputs[0] is not keras.utils.get_source_inputs(images)[0]:
         raise ParameterError(
             f"the backbone {spec.name!r} does not start at the images: its builder must return "
@@ -125,8 +125,8 @@ def _check_backbone(spec: BackboneSpec, images: Any, backbone: Any) -> None:
         )
 
 
-def is_foreign(spec: BackboneSpec) -> bool:
-    """Return whether the builder of a backbone comes from elsewhere, so that nobody knows what it does.
+def is_third_party(spec: BackboneSpec) -> bool:
+    """Return whether the builder of a backbone is not part of this library.
 
     Parameters
     ----------
@@ -142,10 +142,10 @@ def is_foreign(spec: BackboneSpec) -> bool:
 
 
 def check_file_is_needed(spec: BackboneSpec, images: Any, weights: WeightsFile) -> None:
-    """Stop at a builder that builds from a file that holds no weights: it cannot have read the one that was named.
+    """Raise an error if a builder accepts a file without weights, because it then ignores the file that it is given.
 
-    Weights that it draws unseeded, or reads from a file of its own, differ from those of a network without a file, so
-    that `check_weights_were_read` takes them for those of the file.
+    This detects builders that `check_weights_were_read` cannot detect: those that draw weights without a seed, or
+    that read a file of their own.
 
     Parameters
     ----------
@@ -154,29 +154,29 @@ def check_file_is_needed(spec: BackboneSpec, images: Any, weights: WeightsFile) 
     images : KerasTensor of shape (n, height, width, 3)
         Preprocessed images.
     weights : WeightsFile
-        The file that was named.
+        The weights file; its name is used for the empty file.
 
     Raises
     ------
     WeightsUnavailableError
-        If it builds a network with weights.
+        If the builder returns a network with weights.
     """
     with scratch() as folder:
-        empty = folder / f"no_{Path(weights.path).name}"  # the suffix may say how to read it
+        empty = folder / f"no_{Path(weights.path).name}"  # the suffix may determine the format
         empty.write_bytes(b"no weights")
         try:
             built = spec.builder(images, str(empty))
-        except Exception:  # it was read, and found to hold none; which error that is depends on the builder
+        except Exception:  # the builder has read the file; the type of the error depends on it
             return
     if getattr(built, "weights", None):
         raise WeightsUnavailableError(
-            f"the builder of {spec.name!r} did not read {weights.path}: it builds a network all the same from a file "
-            "that holds no weights; load it in the builder, such as with model.load_weights(weights)"
+            f"the builder of {spec.name!r} did not read {weights.path}: it also builds a network from a file "
+            "that holds no weights; load the weights in the builder, such as with model.load_weights(weights)"
         )
 
 
 def check_weights_were_read(spec: BackboneSpec, backbone: Any, without: Any, weights: WeightsFile) -> None:
-    """Compare a backbone with the same one without its weights file.
+    """Raise an error if the weights of a backbone are the same with and without its weights file.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def check_weights_were_read(spec: BackboneSpec, backbone: Any, without: Any, wei
     Raises
     ------
     WeightsUnavailableError
-        If all weights are the same.
+        If all weights are equal.
     """
     read, drawn = backbone.get_weights(), without.get_weights()
     if [weight.shape for weight in read] != [weight.shape for weight in drawn]:
@@ -199,9 +199,10 @@ def check_weights_were_read(spec: BackboneSpec, backbone: Any, without: Any, wei
     if pairs and all(np.array_equal(*pair) for pair in pairs):
         raise WeightsUnavailableError(
             f"the builder of {spec.name!r} did not read {weights.path}: with the file and without it the network is "
-            "the same; load it in the builder, such as with model.load_weights(weights)"
+            "the same; load the weights in the builder, such as with model.load_weights(weights)"
         )
-    # Biases, statistics and integers, such as positions, may well be what they begin as; what is drawn is not.
+    # Constant or integer weights, such as biases, statistics and positions, may equal their initial values; random
+    # ones cannot.
     unread = sum(pair[0].dtype.kind != "i" and np.array_equal(*pair) and np.ptp(pair[0]) > 0 for pair in pairs)
     if unread:
         logger.warning("%s does not hold %d of the %d weights of %r", weights.path, unread, len(pairs), spec.name)

@@ -318,19 +318,19 @@ class FrozenEncoder:
                 f"{in_one_line(error)}"
             ) from error
         vectors = _as_array(given)
-        told = f"the encoder ({self.kind}) must give one vector for each image, of shape ({len(images)}, "
-        told += f"{self.n_features or 'n_features'})"
+        message = f"the encoder ({self.kind}) must give one vector for each image, of shape ({len(images)}, "
+        message += f"{self.n_features or 'n_features'})"
         if vectors is None or vectors.dtype.kind not in "fiub":
-            raise ParameterError(f"{told}, got {show(given)}")
+            raise ParameterError(f"{message}, got {show(given)}")
         if vectors.ndim == 3:
             raise ParameterError(
-                f"{told}, got tokens of shape {vectors.shape}: take the first of them (tokens='first') or their mean "
-                "(tokens='mean'), or do so in your function"
+                f"{message}, got tokens of shape {vectors.shape}: take the first of them (tokens='first') or their "
+                "mean (tokens='mean'), or do so in your function"
             )
         if vectors.ndim != 2 or len(vectors) != len(images) or not vectors.shape[1]:
-            raise ParameterError(f"{told}, got the shape {vectors.shape}")
+            raise ParameterError(f"{message}, got the shape {vectors.shape}")
         if self.n_features and vectors.shape[1] != self.n_features:
-            raise ParameterError(f"{told}, got the shape {vectors.shape}")
+            raise ParameterError(f"{message}, got the shape {vectors.shape}")
         vectors = vectors.astype(np.float32)
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):

@@ -86,7 +86,7 @@ class Reading(NamedTuple):
         return given[:, 0] if self.tokens == "first" else given.mean(1)
 
     def check(self) -> None:
-        """Stop at a scaling or a choice of tokens that is none.
+        """Raise an error for an unknown scaling or choice of tokens.
 
         Raises
         ------

@@ -25,7 +25,7 @@ class EncoderLayer(keras.Layer):
     encoder : str
         Its name.
     digest : str
-        By which it is found, and told from another one of the same name.
+        Identifies the encoder, also among several of the same name.
     n_features : int
         Length of a vector.
     **kwargs : object
@@ -60,7 +60,7 @@ class EncoderLayer(keras.Layer):
         return keras.ops.reshape(vectors, (-1, 1, 1, self.n_features))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        """Say the shape without encoding anything."""
+        """Return the shape of the output without running the encoder."""
         return keras.KerasTensor((inputs.shape[0], 1, 1, self.n_features), "float32")
 
     def load_own_variables(self, store: Any) -> None:

@@ -152,7 +152,7 @@ def _image_shape(network: Any) -> tuple[int | None, ...]:
 
 
 def _compare(network: Any, built: Any, preset: str) -> None:
-    """Stop where a network that was built from parts of another one does not give what that gives."""
+    """Raise an error if a rebuilt network gives other outputs than the network that its layers come from."""
     import keras
     from keras import ops
 
@@ -224,22 +224,24 @@ def import_hub(what: str) -> Any:
 
 
 def _explain(hub: Any, preset: str, error: Exception) -> MelanomaTLError:
-    """Say why a preset cannot be used: it is none, takes no images, could not be fetched, or lacks something."""
+    """Return an error with the reason: unknown preset, not for images, not downloaded, or incomplete."""
     known = hub.layers.ImageConverter.presets
-    told, found = f"KerasHub's preset {preset!r}", in_one_line(error).partition(": ")[2].rstrip(".")
+    preset_name, found = f"KerasHub's preset {preset!r}", in_one_line(error).partition(": ")[2].rstrip(".")
     if preset in hub.models.Backbone.presets.keys() - known.keys() or "compatible with" in found:
-        return ParameterError(f"{told} is of a network that takes no images")
+        return ParameterError(f"{preset_name} is of a network that takes no images")
     if preset not in known and "/" not in preset:
         return UnknownNameError(
             "preset of KerasHub", preset, known, "A folder is given by its path: 'kerashub:/path' or 'kerashub:./path'."
         )
     if isinstance(error, OSError) and not Path(preset).exists():  # as errors of Kaggle and of Hugging Face are
         return WeightsUnavailableError(
-            f"{told} could not be fetched ({found}). Where its page asks for an agreement, accept it there and log in "
-            "with kagglehub or huggingface_hub; without network, fetch it elsewhere and give the path of its folder"
+            f"{preset_name} could not be fetched ({found}). If its page requires an agreement, accept it and "
+            "log in with kagglehub or huggingface_hub; without network, fetch it elsewhere and give the path of "
+            "its folder"
         )
     return ParameterError(
-        f"{told} cannot be used: {found}. It needs a backbone and an ImageConverter, each written by its save_to_preset"
+        f"{preset_name} cannot be used: {found}. It needs a backbone and an ImageConverter, each written "
+        "by its save_to_preset"
     )
 
 

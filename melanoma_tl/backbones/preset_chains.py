@@ -188,7 +188,7 @@ class Grown(NamedTuple):
 
 
 def grow_chain(chain: Chain, images: Any) -> Grown:
-    """Build a chain anew, with the same weights.
+    """Rebuild a chain of layers with the same weights.
 
     Parameters
     ----------

@@ -155,7 +155,7 @@ class PresetLayer(keras.Layer):
 
 
 def _saved_as_it_is(embedding: type[Any]) -> type[Any]:
-    """Let an embedding of DINOv2 save the positions that it computes with.
+    """Make an embedding of DINOv2 save the positions that it computes with.
 
     It saves those of the preset's image size, and takes them from the ones that it has learned only where the sum
     of the changes is negative.

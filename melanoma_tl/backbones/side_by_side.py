@@ -80,7 +80,7 @@ class _Builder:
 
 
 def _rename(network: Any, prefix: str, images: Any) -> list[Any]:
-    """Build a network anew on the images, with the same weights and a prefix before the names of its layers."""
+    """Rebuild a network on the images, with the same weights and a prefix before the names of its layers."""
     import keras
 
     def make(operation: Any) -> Any:

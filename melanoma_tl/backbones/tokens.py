@@ -22,7 +22,7 @@ class ReadTokens(NamedTuple):
 
 
 def read_tokens(tokens: Any, prefix_tokens: int, image_size: tuple[int, int], name: str) -> ReadTokens:
-    """Tell the tokens of the patches from those before them, and arrange them as a feature map.
+    """Separate the tokens of the patches from the prefix tokens, and arrange them as a feature map.
 
     Parameters
     ----------

@@ -266,7 +266,7 @@ def compare_backbones(
 def _name_each(
     backbones: Sequence[str | TransferClassifier] | Mapping[str, str | TransferClassifier],
 ) -> dict[str, str | TransferClassifier]:
-    """Return what is compared by the names of the rows; words that are no backbone are told before hours of work."""
+    """Return what is compared by the names of the rows; an unknown backbone is an error before hours of training."""
     pairs = (
         [(str(name), given) for name, given in backbones.items()]
         if isinstance(backbones, Mapping)

@@ -14,7 +14,7 @@ from melanoma_tl.classifier.members import draw_seeds
 from melanoma_tl.classifier.out_of_fold import OutOfFold
 from melanoma_tl.classifier.scoring import needs_two
 from melanoma_tl.classifier.transfer import TransferClassifier
-from melanoma_tl.datasets.splitting import divide_into_folds, find_groups, number_groups, number_own_groups
+from melanoma_tl.datasets.splitting import assign_groups, divide_into_folds, find_groups, number_own_groups
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.image_lists import Part, is_table
 from melanoma_tl.images.loading import identify, name_of, open_source
@@ -123,7 +123,7 @@ def cross_validate(
     _check(classifier, folds, validation)
     labels, encoded = _read_labels(classifier, X, y)
     weights = read_sample_weight(sample_weight, X, y)
-    numbers = _number_groups(X, len(labels), groups, verbose=verbose)
+    numbers = _assign_groups(X, len(labels), groups, verbose=verbose)
     seed = classifier.random_state if random_state is None else random_state
     if seed is None:
         (seed,) = draw_seeds(None, 1)  # so that the report names it
@@ -186,17 +186,17 @@ def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) ->
             "a tf.data.Dataset cannot be divided into folds: pass an ISBIDataset, paths, PIL images or an array"
         )
     labels = open_source(X, y).known_labels()
-    classes = classifier._tell_classes(labels)
+    classes = classifier._resolve_classes(labels)
     if len(classes.labels) > 2:
         raise DatasetError(needs_two("cross_validate", classes))
     weights_of_classes(classifier.class_weight, classes)  # before images are read
     return labels, classes.encode(labels)
 
 
-def _number_groups(X: Any, n_images: int, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
+def _assign_groups(X: Any, n_images: int, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
     """Assign a number to each of the groups of images, in whatever form they are given."""
     if hasattr(X, "identify"):
-        return number_groups(X, groups, verbose=verbose)
+        return assign_groups(X, groups, verbose=verbose)
     if isinstance(groups, str) and groups != "auto":
         raise DatasetError(
             f"only an ISBIDataset can be divided by {groups!r}: with other images pass groups=[...], one entry an image"

@@ -24,7 +24,7 @@ from melanoma_tl._parameters import (
     check,
     checked,
     choice,
-    holding,
+    having,
     listed,
     several,
 )
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 COMBINATIONS = ("mean", "rank")
 
 _PARAMETERS = {
-    "classifiers": several(holding("predict_proba", "a classifier"), at_least=1),
+    "classifiers": several(having("predict_proba", "a classifier"), at_least=1),
     "combine": choice(*COMBINATIONS),
     "threshold": PROBABILITY,
     "random_state": SEED,
@@ -306,7 +306,7 @@ class Ensemble(BaseClassifier):
         return settings
 
     def _score_members(self, X: Any, tta: int | None, batch_size: int | None) -> list[NDArray[np.float64]]:
-        """Let each member score the same images in the same order; a stream is read only once."""
+        """Compute the scores of each member for the same images in the same order; a stream is read only once."""
         source, members = open_source(X), self.members_
         parts = source.parts(_AT_ONCE) if source.is_stream else [X]
         scores = [[member.predict_proba(part, tta=tta, batch_size=batch_size) for member in members] for part in parts]

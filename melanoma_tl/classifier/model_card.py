@@ -78,7 +78,7 @@ def check_report(classifier: Any, report: Report | None) -> None:
     settings = {"tta": getattr(classifier, "tta", None), "calibration": calibration and asdict(calibration)}
     for name, value in settings.items():
         if (then := report.provenance.get(name)) != value:
-            raise ParameterError(f"the report was made with {name}={then}, and now it is {value}: make the report anew")
+            raise ParameterError(f"the report was made with {name}={then}, and now it is {value}: make a new report")
 
 
 def write_model_card(
@@ -140,7 +140,7 @@ def list_results(report: Report) -> Iterator[Result]:
 
 
 def _describe(classifier: Any) -> Iterator[list[str]]:
-    """Say what the model is, as rows of a table."""
+    """Describe the model, as rows of a table."""
     provenance = classifier.provenance_
     rows = {
         "classes": f"{', '.join(map(str, classifier.classes_))} (melanoma: {classifier.pos_label_})",

@@ -66,8 +66,8 @@ def _backbone(known: Any) -> str:
     """Return license and pre-training data, where a file has them."""
     if not isinstance(known, Mapping):
         return ""
-    told = {"license": known.get("license"), "pre-trained on": known.get("pretrained_on")}
-    return "; ".join([str(known.get("name", "")), *(f"{what}: {text or 'not stated'}" for what, text in told.items())])
+    facts = {"license": known.get("license"), "pre-trained on": known.get("pretrained_on")}
+    return "; ".join([str(known.get("name", "")), *(f"{what}: {text or 'not stated'}" for what, text in facts.items())])
 
 
 def _decision(classifier: Any) -> dict[str, str]:

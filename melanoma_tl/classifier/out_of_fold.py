@@ -141,14 +141,14 @@ class OutOfFold:
             rows = (self.folds == fold) & ~np.isnan(scores)
             if len(set(self.labels[rows])) == 2:
                 aucs.append(roc_auc(self.labels[rows], scores[rows]))
-        told = (
+        text = (
             f"The AUC of {report.metrics['auc'].value:.3f} is pooled: it also compares images of different folds, "
             "which different members have scored."
         )
         if not aucs:
-            return f"{told} No fold has both classes."
+            return f"{text} No fold has both classes."
         return (
-            f"{told} The mean of the AUCs within {len(aucs)} folds, each scored by one member, is {np.mean(aucs):.3f} "
+            f"{text} The mean of the AUCs within {len(aucs)} folds, each scored by one member, is {np.mean(aucs):.3f} "
             f"({min(aucs):.3f} to {max(aucs):.3f})."
         )
 

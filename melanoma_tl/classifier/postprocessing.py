@@ -55,28 +55,28 @@ class PostProcessing:
         )
 
     def check(self, what: str, now: Mapping[str, Any]) -> None:
-        """Stop where scores come about otherwise than those that something was found on.
+        """Raise an error if scores are computed in another way than when the calibration or threshold was fitted.
 
         Parameters
         ----------
         what : {"calibration", "operating_point"}
             What is to be used.
         now : mapping of str to object
-            How scores come about now.
+            How scores are computed now.
 
         Raises
         ------
         ParameterError
-            If they come about otherwise; it says in what.
+            If a setting differs; it names which.
         """
         then = self.settings.get(what, now)
         changed = [name for name in now if name not in then or then[name] != now[name]]
         if changed:
             name, call = _FOUND[what]
-            told = ", ".join(f"{key}={show(then.get(key))}, and now is {show(now[key])}" for key in changed)
+            differences = ", ".join(f"{key}={show(then.get(key))}, and now is {show(now[key])}" for key in changed)
             raise ParameterError(
-                f"the {name} was found with {told}, which it does not fit: call {call} with validation images once "
-                "more, or set it back"
+                f"the {name} was found with {differences}, which it does not fit: call {call} with validation images "
+                "once more, or set it back"
             )
 
     def calibrated_point(self, point: OperatingPoint) -> OperatingPoint:

@@ -13,7 +13,7 @@ _MOST_LABELS = 8
 
 
 def check_two_classes(classifier: Any, what: str) -> None:
-    """Stop where something is made for benign and melanoma alone, or the classifier is not fitted.
+    """Raise an error if a function for benign and melanoma is used with other classes.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from melanoma_tl.recipes import get_recipe, list_recipes
 from melanoma_tl.saving.audit import quoted
 from melanoma_tl.saving.model_file import version_hint
 from melanoma_tl.training.keras_objects import describe_object
-from melanoma_tl.training.parameters import BY_NAME, PARTS, as_metrics, open_part, own_object
+from melanoma_tl.training.parameters import NESTED, NESTED_BY_NAME, as_metrics, as_nested, as_template
 from melanoma_tl.training.stages import Probe, Stage, as_stages
 
 _FORMER = {
@@ -56,7 +56,7 @@ def describe_parameters(classifier: BaseEstimator) -> dict[str, Any]:
         By the names of the parameters.
     """
     parameters = classifier.get_params(deep=False)
-    for name, kind in PARTS.items():
+    for name, kind in NESTED.items():
         if isinstance(parameters[name], kind):
             parameters[name] = parameters[name].get_params()
     if parameters["stages"] is not None:
@@ -66,7 +66,7 @@ def describe_parameters(classifier: BaseEstimator) -> dict[str, Any]:
     if callable(parameters["head"]):
         parameters["head"] = f"function {name_head(parameters['head'])}"
     for name in ("loss", "optimizer", "learning_rate"):
-        if own_object(name, getattr(classifier, name)):
+        if as_template(name, getattr(classifier, name)):
             parameters[name] = describe_object(parameters[name])
     parameters["metrics"] = [
         metric if isinstance(metric, str) else describe_object(metric) for metric in as_metrics(parameters["metrics"])
@@ -121,9 +121,9 @@ def _compared(classifier: BaseEstimator) -> dict[str, Any]:
     """Return what of the parameters says what is trained; those of parts by name, such as ``head__pooling``."""
     parameters = describe_parameters(classifier)
     compared = {name: value for name, value in parameters.items() if name not in _OF_NO_RECIPE}
-    for name in ("head", *BY_NAME):
+    for name in ("head", *NESTED_BY_NAME):
         with contextlib.suppress(ParameterError):  # a head without parameters
-            part = open_part(name, getattr(classifier, name))
+            part = as_nested(name, getattr(classifier, name))
             del compared[name]
             for key, value in part.get_params().items():
                 compared[name if key == "name" else f"{name}__{key}"] = _as_json(value)
@@ -191,8 +191,8 @@ def _make(kind: type[Any], parameters: dict[str, Any], state: dict[str, Any]) ->
 def _unfold(parameters: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
     """Make the objects that are described among parameters."""
     unfolded = dict(parameters)
-    for name, kind in PARTS.items():
-        may_be = TABLE | NONE | TEXT if name in ("head", *BY_NAME) else TABLE | NONE
+    for name, kind in NESTED.items():
+        may_be = TABLE | NONE | TEXT if name in ("head", *NESTED_BY_NAME) else TABLE | NONE
         if isinstance(described := check(unfolded, {name: may_be}).get(name), dict):
             unfolded[name] = _make(kind, described, state)
     if unfolded.get("stages") is not None:

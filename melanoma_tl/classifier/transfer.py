@@ -32,7 +32,7 @@ from melanoma_tl._parameters import (
     check,
     checked,
     choice,
-    holding,
+    having,
     instance,
     one_of,
     real,
@@ -69,13 +69,13 @@ from melanoma_tl.training.keras_objects import DESCRIPTION, refuse_description
 from melanoma_tl.training.labels import check_labels, read_groups, read_sample_weight
 from melanoma_tl.training.mixing import MIXES
 from melanoma_tl.training.parameters import (
-    PARTS,
+    NESTED,
+    as_nested,
+    as_template,
     check_stages,
     chooses_penalty,
     image_size,
     metrics_of,
-    open_part,
-    own_object,
     stages_of,
 )
 from melanoma_tl.training.penalty_path import PenaltyPath
@@ -106,9 +106,9 @@ _PARAMETERS = {
     "class_weight": CLASS_WEIGHT,
     "mix": choice(*MIXES) | NONE,
     "loss": choice(*LOSSES) | instance(Loss) | _FUNCTION,
-    "optimizer": TEXT | instance(Optimizer) | holding("apply_gradients", "an optimizer of Keras, not its class"),
+    "optimizer": TEXT | instance(Optimizer) | having("apply_gradients", "an optimizer of Keras, not its class"),
     "metrics": several(TEXT | _FUNCTION),
-    "learning_rate": real(above=0) | holding("get_config", "a schedule of Keras"),
+    "learning_rate": real(above=0) | having("get_config", "a schedule of Keras"),
     "batch_size": COUNT,
     "epochs": COUNT,
     "steps_per_epoch": COUNT | NONE,
@@ -133,7 +133,7 @@ _READ_FROM_FILE = {
 }
 """Parameters that are described where a file cannot hold them."""
 
-_CALLBACKS = several(holding("set_model", "a callback of Keras"))
+_CALLBACKS = several(having("set_model", "a callback of Keras"))
 
 _OF_SCORING = {name: _PARAMETERS[name] for name in ("precision", "tta", "on_error", "verbose")}
 """Parameters that may be changed after `fit`."""
@@ -204,9 +204,9 @@ class TransferClassifier(BaseClassifier):
     metrics : sequence of str, keras.metrics.Metric or callable, default=()
         What `history_` has in addition to loss, accuracy and auc, as in ``compile`` of Keras.
         Objects of Keras are templates, as a head is: every `fit` makes its own from their configuration. A model
-        file names them, and a model that was loaded needs them anew before it is trained again.
+        file names them, and a loaded model needs them to be set again before it is trained.
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
-        Learning rate of the optimizer; `find_learning_rate` suggests one. A schedule begins anew in each `Stage`.
+        Learning rate of the optimizer; `find_learning_rate` suggests one. A schedule restarts in each `Stage`.
     batch_size : int, default=32
         Images per training step.
     epochs : int, default=20
@@ -441,7 +441,7 @@ class TransferClassifier(BaseClassifier):
         _check_known(self, plain | of_parts, own)
         if changes := of_parts.pop("stages", None):
             plain["stages"] = change_stages((own | plain)["stages"], changes)
-        parts = {name: open_part(name, (own | plain)[name]) for name in of_parts}
+        parts = {name: as_nested(name, (own | plain)[name]) for name in of_parts}
         for name, part in parts.items():
             _check_known(part, of_parts[name], part.get_params())
         for name, part in parts.items():
@@ -529,7 +529,7 @@ class TransferClassifier(BaseClassifier):
 
         self.check_parameters(validated=validation_data is not None)
         check_callbacks(callbacks, resume=resume)
-        replicas = find_replicas(open_part("resources", self.resources).distribution)
+        replicas = find_replicas(as_nested("resources", self.resources).distribution)
         if self.random_state is None and (resume or replicas.n_processes > 1):
             what = "resume=True finds a run again" if resume else "processes that train together begin alike"
             raise ParameterError(f"{what} by its seed: give a random_state")
@@ -624,7 +624,7 @@ class TransferClassifier(BaseClassifier):
         highest: float = 1.0,
         steps: int = 100,
     ) -> "LearningRateDisplay":
-        """Try ever larger learning rates, one training step each (Smith 2017, arXiv:1506.01186).
+        """Train with increasing learning rates, one step each (Smith 2017, arXiv:1506.01186).
 
         The search applies to the first `Stage`; a `Probe` before it is fitted first. The classifier
         itself is not changed.
@@ -696,12 +696,14 @@ class TransferClassifier(BaseClassifier):
     def _draw_seed(self) -> int:
         return int(np.random.SeedSequence(self.random_state).generate_state(1)[0] >> 1)
 
-    def _tell_classes(self, labels: NDArray[Any]) -> Classes:
+    def _resolve_classes(self, labels: NDArray[Any]) -> Classes:
         return Classes.of(labels, pos_label=self.pos_label)
 
     def _check_labels(self, X: Any, y: ArrayLike | None, validation_data: Any = None) -> Classes | None:
         """Find the classes before images are read, where possible, and raise an error for unusable labels."""
-        return check_labels(X, y, validation_data, tell_classes=self._tell_classes, class_weight=self.class_weight)
+        return check_labels(
+            X, y, validation_data, resolve_classes=self._resolve_classes, class_weight=self.class_weight
+        )
 
     def check_parameters(self, *, validated: bool = True) -> None:
         """Check every parameter, before any image is read.
@@ -724,7 +726,7 @@ class TransferClassifier(BaseClassifier):
         get_backbone(self.backbone)
         if isinstance(self.optimizer, str):
             Optimizer(self.optimizer).check_parameters()
-        elif own := own_object("optimizer", self.optimizer):
+        elif own := as_template("optimizer", self.optimizer):
             from melanoma_tl.training.optimizers import check_optimizer
 
             check_optimizer(own)
@@ -744,7 +746,7 @@ class TransferClassifier(BaseClassifier):
 
     def _check_parts(self) -> None:
         """Check the parameters of those parameters that are objects; strings and None have none."""
-        for name, kind in PARTS.items():
+        for name, kind in NESTED.items():
             if isinstance(part := getattr(self, name), kind):
                 if type(part) is not kind and kind not in (Augmenter, Balancer):  # those have done their work by then
                     given = type(part).__name__

@@ -202,7 +202,7 @@ def arrange(table: pd.DataFrame, *, name: str, by_meaning: bool = True, **given:
         for column in table.columns
         if column not in used and column not in facts and column not in OWN_COLUMNS
     }
-    # Types must not depend on what happens to stand in the cells: pandas would guess them anew.
+    # Types must not depend on what happens to stand in the cells: pandas would guess them again.
     columns = {column: pd.Series(cells, dtype=getattr(cells, "dtype", "float64")) for column, cells in facts.items()}
     return Arranged(pd.DataFrame(columns), sources["label"], findings)
 
@@ -336,7 +336,7 @@ def _contradict(table: pd.DataFrame, columns: Sequence[str]) -> bool:
 
 
 def _warn_of_groups(table: pd.DataFrame, sources: Mapping[str, str], name: str) -> None:
-    """Return where a column that no dataset uses looks as if it told which images belong together."""
+    """Return the unused columns that look as if they name groups of images."""
     if all(role in sources for role in GROUPS):
         return
     suspects = [
@@ -406,7 +406,7 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
     if all(role in facts for role in GROUPS):
         within = _read_numbers_within(facts["patient_id"], [as_word(cell) for cell in table[sources["lesion_id"]]])
         if within is not None:
-            logger.warning("%s: the numbers of lesions begin anew with each patient, and are read so", name)
+            logger.warning("%s: the numbers of lesions restart with each patient, and are read so", name)
             facts["lesion_id"] = _objects(within)
             lost.pop("lesion", None)
     if lost:
@@ -416,7 +416,7 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
 
 
 def _read_numbers_within(patients: Sequence[Any], lesions: Sequence[str]) -> list[str | None] | None:
-    """Read numbers of lesions that begin anew with each patient, at 0 or 1; None where they are no such numbers."""
+    """Read numbers of lesions that restart with each patient, at 0 or 1; None if they are no such numbers."""
     of_patient: dict[str, set[int]] = {}
     for patient, lesion in zip(patients, lesions, strict=True):
         if not patient or not lesion:

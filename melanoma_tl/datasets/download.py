@@ -271,7 +271,7 @@ def _download(url: str, output: str, _: Any, *, file: RemoteFile, part: Path, ve
 
 
 def _go_on(url: str, part: Path, file: RemoteFile, verbose: int) -> None:
-    """Ask for what is missing, and append it; start anew where the server has another file or cannot go on."""
+    """Request the missing part and append it; start over if the server has another file or does not support ranges."""
     import requests
 
     validator = _validator(part)

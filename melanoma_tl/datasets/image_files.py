@@ -378,7 +378,7 @@ def list_classes(root: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def check_depth(table: pd.DataFrame, root: Path) -> None:
-    """Stop where the class folders lie one level below those that were taken for them, as in train/ and test/.
+    """Raise an error if the class folders are one level below the given folder, as in train/ and test/.
 
     Parameters
     ----------

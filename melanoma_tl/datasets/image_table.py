@@ -27,7 +27,7 @@ from melanoma_tl._parameters import (
 from melanoma_tl._progress import progress
 from melanoma_tl.datasets.history import Step, is_another_share, name_key
 from melanoma_tl.datasets.notebook import dataset_html
-from melanoma_tl.datasets.splitting import divide_in_two, divide_into_folds, number_groups
+from melanoma_tl.datasets.splitting import assign_groups, divide_in_two, divide_into_folds
 from melanoma_tl.datasets.validation import check_key, check_parts
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
@@ -429,7 +429,7 @@ class ImageTable:
         >>> len(train), len(test), len(train.overlap(test))
         (6, 4, 0)
         """
-        numbers = number_groups(self, groups, verbose=verbose)
+        numbers = assign_groups(self, groups, verbose=verbose)
         test = divide_in_two(self.labels, numbers, test_size, stratify=stratify, seed=_seed(random_state))
         what = f"split({test_size:g}, {_name_groups(groups)}, stratify={stratify}, random_state={random_state})"
         train = np.setdiff1d(np.arange(len(self)), test)
@@ -464,7 +464,7 @@ class ImageTable:
         DatasetError, ParameterError
             As `split`.
         """
-        numbers = number_groups(self, groups, verbose=verbose)
+        numbers = assign_groups(self, groups, verbose=verbose)
         folds = divide_into_folds(self.labels, numbers, k, stratify=stratify, seed=_seed(random_state))
         everything = np.arange(len(self))
         what = f"folds({k}, {_name_groups(groups)}, stratify={stratify}, random_state={random_state})"

@@ -21,7 +21,7 @@ from melanoma_tl._parameters import (
     check,
     checked,
     choice,
-    holding,
+    having,
     several,
     whole,
 )
@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 _FOLDERS = several(PATH) | NONE
 _RELATIONS = several(choice(*KINDS), at_least=1) | NONE
 _COLUMN = TEXT | NONE
-_DATASETS = {"datasets": several(holding("identify", "an ISBIDataset"), at_least=1)}
+_DATASETS = {"datasets": several(having("identify", "an ISBIDataset"), at_least=1)}
 
 _OFFICIAL_WORDS = {"benign": 0, "melanoma": 1, 0: 0, 1: 1}
 """Labels in the files of the challenges; the malignant images of ISBI 2016 are all melanomas."""
@@ -436,7 +436,7 @@ class ISBIDataset(ImageTable):
     @classmethod
     @checked("Pass the datasets in a list, as in concat([a, b]).", name=_COLUMN, prefix_ids=FLAG)
     def concat(cls, datasets: Iterable["ISBIDataset"], *, name: str | None = None, prefix_ids: bool = False) -> Self:
-        """Put datasets one after the other; ``a + b`` is short for two.
+        """Concatenate datasets; ``a + b`` is short for two.
 
         Parameters
         ----------
@@ -501,7 +501,7 @@ class ISBIDataset(ImageTable):
         return together
 
     def __add__(self, other: "ISBIDataset") -> Self:
-        """Put two datasets one after the other."""
+        """Concatenate two datasets."""
         return self.concat([self, other]) if isinstance(other, ISBIDataset) else NotImplemented
 
     def __radd__(self, other: object) -> Self:
@@ -586,7 +586,7 @@ class ISBIDataset(ImageTable):
 
     # -- comparing and writing -------------------------------------------------------------------------------------
 
-    @checked(other=holding("identify", "an ISBIDataset"), by=_RELATIONS, verbose=VERBOSE)
+    @checked(other=having("identify", "an ISBIDataset"), by=_RELATIONS, verbose=VERBOSE)
     def overlap(self, other: "ISBIDataset", *, by: str | Iterable[str] | None = None, verbose: int = 1) -> Overlap:
         """Find what another dataset shares with this one: images, near-duplicates, lesions, patients.
 

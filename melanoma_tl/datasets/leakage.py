@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from melanoma_tl._escaping import in_column, in_html
-from melanoma_tl._parameters import checked, holding
+from melanoma_tl._parameters import checked, having
 from melanoma_tl._tables import html_frame
 from melanoma_tl.datasets.image_table import ImageTable, Table
 from melanoma_tl.datasets.relations import find_relations
@@ -204,7 +204,7 @@ class Overlap:
         if len(self):
             warnings.warn(f"{self}. {consequence}", LeakageWarning, stacklevel=stacklevel + 1)
 
-    @checked(dataset=holding("image_ids", "an ISBIDataset"))
+    @checked(dataset=having("image_ids", "an ISBIDataset"))
     def remove_from(self, dataset: Table) -> Table:
         """Take the images that are concerned out of a dataset.
 

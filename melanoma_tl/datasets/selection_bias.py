@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from melanoma_tl._escaping import SHORT, in_figure, in_html, visible
-from melanoma_tl._parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, holding
+from melanoma_tl._parameters import INSIDE, ON_ERROR, SEED, VERBOSE, checked, having
 from melanoma_tl._tables import format_p, html_frame, text_table
 from melanoma_tl.datasets.image_table import ImageTable
 from melanoma_tl.errors import DatasetError
@@ -49,8 +49,8 @@ _ORDER = "class by file order"
 
 
 @checked(
-    dataset=holding("identify", "an ISBIDataset"),
-    subset=holding("identify", "an ISBIDataset"),
+    dataset=having("identify", "an ISBIDataset"),
+    subset=having("identify", "an ISBIDataset"),
     alpha=INSIDE,
     random_state=SEED,
     verbose=VERBOSE,
@@ -341,7 +341,7 @@ def _locate(dataset: ImageTable, subset: ImageTable) -> NDArray[np.bool_]:
 def _describe_images(
     dataset: ImageTable, in_subset: NDArray[np.bool_], *, on_error: str, verbose: int
 ) -> tuple[pd.DataFrame, tuple[SkippedRow, ...]]:
-    """Put together all that is known of the images that can be read."""
+    """Join the known facts of all readable images."""
     classes = np.array(dataset.class_names)[dataset.labels]
     keys = pd.DataFrame({"image_id": dataset.image_ids, "class": classes, "in_subset": in_subset})
     looks, skipped = look_at_images(dataset, on_error=on_error, verbose=verbose)

@@ -68,8 +68,8 @@ def find_groups(fingerprints: Fingerprints, together: NDArray[np.uint64] | None 
     return connected_components(coo_array(related, shape=(n_images, n_images)), directed=False)[1].astype(np.int64)
 
 
-def number_groups(dataset: Divisible, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
-    """Assign a number to each of the groups of images of a dataset that the user wants kept together.
+def assign_groups(dataset: Divisible, groups: str | ArrayLike | None, *, verbose: int) -> NDArray[np.int64]:
+    """Assign each image of a dataset the number of its group; groups are not divided by a split.
 
     Parameters
     ----------

@@ -165,8 +165,8 @@ def _judge(findings: tuple[Finding, ...]) -> _Verdict:
     diagnoses = [finding for finding in stated if not finding.column]
     malignant = next((str(finding) for finding in stated if finding.meaning is Meaning.MALIGNANT), "")
     is_torn = contradict([finding.word for finding in diagnoses], is_malignant=bool(malignant))
-    told = stated if is_torn else [finding for finding in stated if finding.meaning in _CLEAR] or stated
-    shown = " and ".join(map(str, told))
+    deciding = stated if is_torn else [finding for finding in stated if finding.meaning in _CLEAR] or stated
+    shown = " and ".join(map(str, deciding))
     return _Verdict(
         next((meaning for meaning in _CLEAR if meaning in meanings), Meaning.UNKNOWN),
         shown,
@@ -282,7 +282,7 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
 
 
 def _check_distinct(distinct: Mapping[str, object], named: Iterable[Any], parameter: str) -> None:
-    """Stop where the table tells words apart that the comparison does not, and they are among those that are named."""
+    """Raise an error if named words differ in the table only in what the comparison ignores."""
     spellings: dict[str, set[str]] = {}
     for word in distinct.values():
         spellings.setdefault(normalise(word), set()).add(str(word).strip())
@@ -353,7 +353,7 @@ def _no_such_label(word: object, labels: Sequence[object]) -> UnknownNameError:
 
 
 def _check_not_opposite(word: object, meaning: Meaning, parameter: str) -> None:
-    """Stop where the user's rule turns the plain sense of a word around: class 1 is melanoma everywhere."""
+    """Raise an error if the user's rule contradicts the meaning of a word: class 1 is melanoma everywhere."""
     own = read_meaning(word)
     if own in _CLEAR and own is not meaning and not is_answer(word):
         called = "melanoma" if meaning is Meaning.MELANOMA else "benign"

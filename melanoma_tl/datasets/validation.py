@@ -170,7 +170,7 @@ def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
 
 
 def _in_order(key: Any) -> Any:
-    """Put a mask of pandas into the order of the images, as pandas itself goes by the index."""
+    """Align a mask of pandas with the images by its index, as pandas does."""
     if not isinstance(key, pd.Series) or (key.dtype.kind != "b" and str(key.dtype) != "boolean"):
         return key
     if key.index.equals(pd.RangeIndex(len(key))):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from melanoma_tl._escaping import in_html, visible
-from melanoma_tl._parameters import checked, holding
+from melanoma_tl._parameters import checked, having
 from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_frame, text_table
 from melanoma_tl.datasets.image_table import ImageTable, Table
@@ -90,7 +90,7 @@ class Verification:
         head = in_html(str(self).split("\n", 1)[0])
         return f"<p>{head}</p>{'' if self.ok else html_frame(self.problems.head(20))}"
 
-    @checked(dataset=holding("image_ids", "an ISBIDataset"))
+    @checked(dataset=having("image_ids", "an ISBIDataset"))
     def remove_from(self, dataset: Table) -> Table:
         """Take out what no classifier should be trained on or judged by.
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from melanoma_tl._escaping import visible
 from melanoma_tl._keras.isolation import own_settings
-from melanoma_tl._parameters import COUNT, NONE, SCORER, TEXT, checked, choice, holding, several, whole
+from melanoma_tl._parameters import COUNT, NONE, SCORER, TEXT, checked, choice, having, several, whole
 from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_list
 from melanoma_tl.backbones import get_backbone
@@ -31,6 +31,7 @@ from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import load_image
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.metrics.estimators import classes_of
+from melanoma_tl.network.feature_maps import is_feature_map
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -257,7 +258,7 @@ def explain(
     )
 
 
-@checked(classifier=SCORER, report=holding("examples", "a MetricsReport"), n=COUNT, method=choice(*METHODS))
+@checked(classifier=SCORER, report=having("examples", "a MetricsReport"), n=COUNT, method=choice(*METHODS))
 def explain_errors(
     classifier: "TransferClassifier", report: "MetricsReport", *, n: int = 3, method: str = "grad_cam"
 ) -> Explanations:
@@ -345,8 +346,7 @@ def _find_layer(classifier: "TransferClassifier", name: str | None) -> Any:
 def _has_maps(layer: Any) -> bool:
     from keras.layers import InputLayer
 
-    shape = getattr(layer.output, "shape", ())
-    return len(shape) == 4 and None not in shape[1:] and shape[1:3] != (1, 1) and not isinstance(layer, InputLayer)
+    return is_feature_map(layer.output) and not isinstance(layer, InputLayer)
 
 
 def _load(classifier: Any, X: Any) -> NDArray[np.uint8]:

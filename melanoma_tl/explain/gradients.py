@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from melanoma_tl.network.feature_maps import is_feature_map
 from melanoma_tl.network.graph import SCORE_LAYER
 from melanoma_tl.training.optimizers import build_optimizer
 
@@ -110,7 +111,7 @@ def pooled_maps(model: Any) -> list[Any]:
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        if len(tensor.shape) == 4 and None not in tensor.shape[1:] and tensor.shape[1:3] != (1, 1):
+        if is_feature_map(tensor):
             found.append(tensor)
         elif len(tensor.shape) == 2:
             waiting += keras.tree.flatten(tensor._keras_history.operation.input)

@@ -45,7 +45,7 @@ _MISSING_TYPES = (type(None), type(pd.NA), type(pd.NaT))
 
 
 def as_labels(labels: ArrayLike, *, name: str = "y") -> NDArray[Any]:
-    """Put labels into an array, whatever container they come in, and stop where one is missing.
+    """Convert labels in any container to an array, and raise an error if one is missing.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def _wrong_shape(name: str, shape: tuple[object, ...]) -> DatasetError:
 
 
 def _check_kinds(types: Iterable[type], name: str, *, of_one_kind: bool = False) -> None:
-    """Stop at what cannot be a label; where nothing is missing, at labels of several kinds."""
+    """Raise an error for values that cannot be labels, and for labels of several types if none is missing."""
     kinds = set()
     for one in types:
         kind = next((kind for kind, known in _KINDS.items() if issubclass(one, known)), None)
@@ -279,7 +279,7 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
 
 
 def _check_other(label: object, meaning: Meaning, name: str) -> None:
-    """Stop where the other of two classes may be melanoma as well."""
+    """Raise an error if the other of two classes may be melanoma as well."""
     if meaning is Meaning.MALIGNANT or is_undecided(label):
         raise DatasetError(
             f"the label {label!r} in {name} stands beside melanoma and may hold melanomas too: leave those images out, "
@@ -288,7 +288,7 @@ def _check_other(label: object, meaning: Meaning, name: str) -> None:
 
 
 def _check_two_known(classes: Sequence[object], name: str) -> None:
-    """Stop at words that say nothing beside the two classes: more likely gaps than a third diagnosis."""
+    """Raise an error for words without a meaning beside two classes: they probably mark missing labels."""
     meanings = dict(zip(classes, map(read_meaning, without_numbers(classes)), strict=True))
     silent = [label for label, meaning in meanings.items() if meaning is Meaning.UNKNOWN]
     cancers = [label for label, meaning in meanings.items() if meaning in (Meaning.MELANOMA, Meaning.MALIGNANT)]

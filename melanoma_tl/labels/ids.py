@@ -35,7 +35,7 @@ def fold_id(word: str) -> str:
 
 
 def as_first_written(ids: Iterable[str | None], *, name: str, what: str) -> list[str | None]:
-    """Give ids that are one the spelling of the first of them, and log which they are.
+    """Replace equal ids in different spellings by the first spelling, and log them.
 
     Parameters
     ----------

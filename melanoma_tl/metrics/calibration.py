@@ -149,12 +149,12 @@ class Calibration:
     def __str__(self) -> str:
         """Describe it in one sentence."""
         intercept = f" and intercept {self.intercept:+.3f}" if self.method == "sigmoid" else ""
-        told = f"{_METHOD_NAMES[self.method]}, slope {self.slope:.3f}{intercept}"
+        text = f"{_METHOD_NAMES[self.method]}, slope {self.slope:.3f}{intercept}"
         if self.n_benign is not None and self.n_melanoma is not None:
-            told += f", fitted on {self.n_benign + self.n_melanoma} images ({self.n_melanoma} melanomas)"
+            text += f", fitted on {self.n_benign + self.n_melanoma} images ({self.n_melanoma} melanomas)"
         if self.from_prevalence != self.to_prevalence:
-            told += f", moved from a prevalence of {self.from_prevalence:.3g} to {self.to_prevalence:.3g}"
-        return told
+            text += f", moved from a prevalence of {self.from_prevalence:.3g} to {self.to_prevalence:.3g}"
+        return text
 
 
 @checked(method=choice(*METHODS), from_prevalence=INSIDE | NONE, to_prevalence=INSIDE | NONE)

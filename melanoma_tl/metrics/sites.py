@@ -31,7 +31,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from scipy.stats import chi2, norm, t
 
-from melanoma_tl._parameters import INSIDE, checked, choice, holding, listed, mapping
+from melanoma_tl._parameters import INSIDE, checked, choice, having, listed, mapping
 from melanoma_tl._tables import TitledTable, equals_p
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.intervals import delong
@@ -249,7 +249,7 @@ class SiteSummary(TitledTable):
         return header, rows
 
 
-_REPORT = holding("counts", "a MetricsReport")
+_REPORT = having("counts", "a MetricsReport")
 
 
 @checked(

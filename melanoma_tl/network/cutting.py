@@ -1,4 +1,4 @@
-"""Take a network apart: cut it in two, recast its precision, tell it from others."""
+"""Split a network at its first trainable layer, convert its precision, and hash it."""
 
 import hashlib
 import json
@@ -21,15 +21,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SplitNetwork:
-    """A network cut in two, after the last point up to which nothing learns.
+    """A network split in two, a frozen part and the rest, which is trained.
 
     Attributes
     ----------
     frozen : keras.Model or None
-        From raw images to features, always the same for the same image; shares its layers
-        with the whole. None where not a single weight is frozen before one that learns.
+        From raw images to features, which do not change during training; shares its layers
+        with the whole network. None if there is no frozen weight before the first trainable layer.
     trained : keras.Model
-        From features, or from raw images where `frozen` is None, to the score; shares its layers with the whole.
+        From features, or from raw images if `frozen` is None, to the score; shares its layers with the whole
+        network.
     """
 
     frozen: Any
@@ -38,18 +39,18 @@ class SplitNetwork:
 
 @dataclass(frozen=True)
 class FrozenPart:
-    """What is computed once for each image and view.
+    """The frozen part of a network, whose features are computed once for each image and view.
 
     Attributes
     ----------
     network : keras.Model
         From raw images to features, in float32.
     policy : {"float32", "mixed_bfloat16"}
-        What it is to compute with.
+        Its precision.
     augmenter : Augmenter or None
-        What changes the images, with a seed.
+        Makes the views, with a fixed seed.
     n_views : int
-        How many views of each image there are.
+        Number of views of each image.
     """
 
     network: Any
@@ -59,19 +60,19 @@ class FrozenPart:
 
 
 def split_network(model: Any) -> SplitNetwork:
-    """Cut a network where a single tensor carries everything and nothing before it learns.
+    """Split a network at the last tensor that depends on no trainable layer and that everything after it depends on.
 
-    Where the first layer that learns is in a branch, the cut is before the branches part.
+    If the first trainable layer is in a branch, the network is split before the branches.
 
     Parameters
     ----------
     model : keras.Model
-        One input, one output, any graph between them.
+        A graph with one input and one output.
 
     Returns
     -------
     SplitNetwork
-        The two networks; training the second trains the whole.
+        Both parts; training the second trains the layers of `model`.
     """
     import keras
 
@@ -83,35 +84,35 @@ def split_network(model: Any) -> SplitNetwork:
     return SplitNetwork(frozen, keras.Model(tensor, model.outputs[0], name=f"{model.name}_trained"))
 
 
-@seeded_building(0)  # layers that are made draw seeds, which nobody else is to miss
-def with_precision(model: Any, policy: str, *, anew: bool = False) -> Any:
-    """Return a network that computes otherwise with the same weights.
+@seeded_building(0)  # new layers draw seeds, which must not change those of other code
+def with_precision(model: Any, policy: str, *, copy: bool = False) -> Any:
+    """Return a network with the same weights in another precision.
 
     Parameters
     ----------
     model : keras.Model
-        Computes in float32.
+        The network, in float32.
     policy : {"float32", "mixed_bfloat16"}
-        What the result computes with.
-    anew : bool, default=False
-        Whether the result has layers and weights of its own in any case.
+        Precision of the result.
+    copy : bool, default=False
+        Whether to copy layers and weights for "float32" too.
 
     Returns
     -------
     keras.Model
-        The same network for "float32", if it need not be made anew, otherwise one with layers and weights
-        of its own. What sees pixels, up to the first layer with a kernel, stays in float32, and so does the layer
-        that scores: eight bits are too few for a pixel less the mean, and for a probability.
-        So does a ``Lambda``, which Keras makes again only where code in a file is trusted.
+        `model` itself for "float32" without `copy`, otherwise a copy. The layers from the pixels to the first layer
+        with a kernel stay in float32, and so does the output layer: the eight bits of a bfloat16's significand
+        are too few for centred pixels and for probabilities. A ``Lambda`` stays in float32 too, because Keras copies
+        it only if unsafe deserialization is enabled.
 
     Raises
     ------
     ParameterError
-        If a layer cannot be made again from its ``get_config``.
+        If a layer cannot be copied from its ``get_config``.
     """
     import keras
 
-    if policy == FLOAT32 and not anew:
+    if policy == FLOAT32 and not copy:
         return model
     exact = _names_of_pixel_layers(model) | {SCORE_LAYER}
 
@@ -121,14 +122,14 @@ def with_precision(model: Any, policy: str, *, anew: bool = False) -> Any:
         if not isinstance(operation, keras.Layer) or operation.name in exact:
             return _make_again(operation)
         if isinstance(operation, keras.Model):
-            return with_precision(operation, policy, anew=anew)
+            return with_precision(operation, policy, copy=copy)
         return _make_again(operation, dtype=policy)
 
     recast_model = keras.models.clone_model(model, clone_function=recast)
     recast_model.set_weights(model.get_weights())
     for layer in recast_model.layers:
         if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with constants made of its weights
+            layer.finalize_state()  # recomputes the constants that it derives from its weights
     return recast_model
 
 
@@ -137,10 +138,10 @@ def _make_again(operation: Any, **changes: Any) -> Any:
 
 
 def _names_of_pixel_layers(model: Any) -> set[str]:
-    """Name the layers from raw images to the first one with a kernel, on each path.
+    """Return the names of the layers before the first layer with a kernel, on each path from raw images.
 
-    There are none where a network reads features. What no kernel comes before is among them, such as the vector of a
-    frozen encoder.
+    The set is empty if the input of the network is features. A path without kernels, such as that of the vector of a
+    frozen encoder, is included up to its end.
     """
     if model.inputs[0].name != IMAGE:
         return set()
@@ -155,24 +156,24 @@ def _names_of_pixel_layers(model: Any) -> set[str]:
 
 
 def build_scorer(model: Any, precision: Precision) -> Any:
-    """Return the network that scores in the precision it was trained in.
+    """Return a network for prediction in the precision that it was trained in.
 
     Parameters
     ----------
     model : keras.Model
-        The whole, in float32.
+        The whole network, in float32.
     precision : Precision
-        What its parts compute with.
+        The precision of each part.
 
     Returns
     -------
     keras.Model
-        From images to scores; the whole itself where both parts compute in float32.
+        From images to scores; `model` itself if both parts are in float32.
 
     Raises
     ------
     ParameterError
-        If a layer cannot be made again. Whether each computes so, `NetworkScorer.check` finds out.
+        If a layer cannot be copied. `NetworkScorer.check` tests whether each layer supports the precision.
     """
     import keras
 
@@ -180,39 +181,39 @@ def build_scorer(model: Any, precision: Precision) -> Any:
         return model
     parts = split_network(model)
     images = keras.Input(model.inputs[0].shape[1:], name=IMAGE)
-    with blaming_precision():
+    with explain_precision_errors():
         features = images if parts.frozen is None else with_precision(parts.frozen, precision.frozen)(images)
         return keras.Model(images, with_precision(parts.trained, precision.trained)(features), name=model.name)
 
 
 @contextmanager
-def blaming_precision() -> Iterator[None]:
-    """Name the precision as the cause of an error that layers raise.
+def explain_precision_errors() -> Iterator[None]:
+    """Convert errors of layers in another precision than float32 to a `ParameterError` that names the cause.
 
     Yields
     ------
     None
-        In this block a network that was made for float32 is made or run in another precision.
+        The block builds or runs the converted network.
 
     Raises
     ------
     ParameterError
-        In place of what was raised, unless that is the library's own.
+        For any error but those of this library, which are raised unchanged.
     """
     try:
         yield
     except MelanomaTLError:
         raise
-    except Exception as error:  # what is raised depends on the layer, and on what it calls
+    except Exception as error:  # its type depends on the layer
         raise ParameterError(
             f"this network cannot compute in bfloat16 ({in_one_line(error)}): set precision='float32'"
         ) from error
 
 
 def _last_fixed_tensor(model: Any) -> Any:
-    """Walk through the graph until something learns; None if that is at once."""
+    """Return the last tensor before the first trainable layer that alone feeds the rest; None if there is none."""
     nodes = _sorted_nodes(model)
-    readers: dict[int, int] = {}  # how many of the nodes still to come read each tensor
+    readers: dict[int, int] = {}  # number of remaining nodes that read each tensor
     for node in nodes:
         for tensor in node.input_tensors:
             readers[id(tensor)] = readers.get(id(tensor), 0) + 1
@@ -231,15 +232,15 @@ def _last_fixed_tensor(model: Any) -> Any:
 
 
 def _is_fixed(operation: Any) -> bool:
-    """Return whether an operation gives the same for the same input throughout training.
+    """Return whether the output of an operation for an input stays the same throughout training.
 
-    Layers without a variable have nothing to learn; those that draw at random keep their seed in one.
+    A layer without variables qualifies: random layers, such as dropout, keep the state of their seed in a variable.
     """
     return not getattr(operation, "trainable", True) or not getattr(operation, "variables", ())
 
 
 def network_digest(model: Any) -> bytes:
-    """Compute what tells two networks apart: their layers, how these are connected, and their weights.
+    """Hash the layers of a network, their connections and their weights.
 
     Parameters
     ----------
@@ -249,7 +250,7 @@ def network_digest(model: Any) -> bytes:
     Returns
     -------
     bytes of length 32
-        SHA-256; the names of layers do not count.
+        SHA-256; independent of the names of layers.
     """
     import keras
 
@@ -258,7 +259,7 @@ def network_digest(model: Any) -> bytes:
     numbers = {id(node): number for number, node in enumerate(nodes)}
 
     def describe(value: Any) -> Any:
-        """Convert what JSON cannot hold: a tensor of the graph is the call that made it."""
+        """Convert values that JSON does not support; a symbolic tensor becomes the number of its node."""
         if isinstance(value, keras.KerasTensor):
             return [numbers[id(_node(value))], value._keras_history.tensor_index]
         if hasattr(value, "__array__"):
@@ -279,7 +280,7 @@ def network_digest(model: Any) -> bytes:
 
 
 def _sorted_nodes(model: Any) -> list[Any]:
-    """Put the calls that make up a graph into an order in which each comes after those it reads from."""
+    """Return the nodes of a graph in topological order."""
     done: dict[int, Any] = {}
     waiting = [_node(tensor) for tensor in model.outputs]
     while waiting:
@@ -296,6 +297,6 @@ def _operation(tensor: Any) -> Any:
 
 
 def _node(tensor: Any) -> Any:
-    """Return the call that made a symbolic tensor."""
+    """Return the node that produces a symbolic tensor."""
     history = tensor._keras_history
     return history.operation._inbound_nodes[history.node_index]

@@ -155,6 +155,23 @@ def backbone_stages(spec: BackboneSpec, backbone: Any) -> tuple[str, ...]:
     return spec.stages
 
 
+def is_feature_map(tensor: Any) -> bool:
+    """Return whether a tensor of the graph has channels at more than one position of the image.
+
+    Parameters
+    ----------
+    tensor : KerasTensor
+        The output of a layer; lists of tensors are not feature maps.
+
+    Returns
+    -------
+    bool
+        True for the shape (n, height, width, channels) of known size, except for height and width of 1.
+    """
+    shape = getattr(tensor, "shape", ())
+    return len(shape) == 4 and None not in shape[1:] and shape[1:3] != (1, 1)
+
+
 def _read_map(spec: BackboneSpec, backbone: Any, tensor: Any, layer: str, name: str) -> FeatureMap:
     """Return a tensor as a feature map, or its tokens as one."""
     is_tokens = len(tensor.shape) == 3 and None not in tensor.shape[1:]

@@ -11,7 +11,7 @@ from melanoma_tl.backbones.building import (
     build_backbone,
     check_file_is_needed,
     check_weights_were_read,
-    is_foreign,
+    is_third_party,
     scale_pixels,
 )
 from melanoma_tl.backbones.spec import BackboneSpec
@@ -25,7 +25,7 @@ IMAGE, SCORE_LAYER = "image", "melanoma"
 """Names of the first and the last layer."""
 
 _NUMBERS = itertools.count()
-"""By which the variables of each network are told from all that were made before."""
+"""Distinguishes the variables of each network from all that were made before."""
 
 _CALLS = 100
 """Calls from within which a network is connected: more than there are where it is trained, saved or explained later."""
@@ -122,7 +122,7 @@ def build_network(
         network = Network(_connect(images, score, name), keras.Model(images, backbone.outputs))
     _check_all_is_new(network, scope, spec)
     _check_head(network)
-    if weights is not None and is_foreign(spec):
+    if weights is not None and is_third_party(spec):
         with seeded_building(random_state):
             _, scaled = scaled_images(spec, input_size, preprocessing)
             check_weights_were_read(spec, backbone, build_backbone(spec, scaled, None), weights)
@@ -162,7 +162,7 @@ def scaled_images(spec: BackboneSpec, input_size: tuple[int, int], preprocessing
 def freeze(network: Network, trainable_from: str | None, *, train_batch_norm: bool = False) -> None:
     """Freeze a backbone up to a layer, and nothing else.
 
-    A network must be compiled anew after this: Keras ignores it otherwise.
+    A network must be compiled again afterwards, or Keras ignores the change.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ def _connect(images: Any, score: Any, name: str, calls: int = _CALLS) -> Any:
 
 
 def _check_all_is_new(network: Network, scope: str, spec: BackboneSpec) -> None:
-    """Stop where a weight was there before the network was built: what learns would learn for others too."""
+    """Raise an error if a weight existed before the network was built: training would change others too."""
     of_backbone = {id(layer) for layer in network.backbone.layers}
     for layer in network.model.layers:
         if _is_new(layer, scope):
@@ -305,7 +305,7 @@ def _check_all_is_new(network: Network, scope: str, spec: BackboneSpec) -> None:
 
 
 def _check_head(network: Network) -> None:
-    """Stop at what a head has that would neither learn nor be what the user sees in it."""
+    """Raise an error for frozen weights of a head, and for variables that belong to none of its layers."""
     import keras
 
     of_backbone = {id(operation) for operation in network.backbone.operations}

@@ -11,7 +11,7 @@ from melanoma_tl.errors import MelanomaTLError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.loading import open_source, read_batches
 from melanoma_tl.images.symmetries import check_tta, symmetric_views
-from melanoma_tl.network.cutting import blaming_precision, build_scorer
+from melanoma_tl.network.cutting import build_scorer, explain_precision_errors
 from melanoma_tl.network.precision import Precision, computes_on_gpu
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class NetworkScorer:
             exist in bfloat16.
         """
         if self.network is not self.model:
-            with blaming_precision():
+            with explain_precision_errors():
                 self.network(np.zeros((1, *self.network.inputs[0].shape[1:]), dtype=np.float32), training=False)
 
     def score(

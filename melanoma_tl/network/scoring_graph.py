@@ -1,4 +1,4 @@
-"""Put into a graph what `predict_proba` does after the network: views, calibration, and the mean over members."""
+"""Add to a graph what `predict_proba` does after the network: views, calibration, and the mean over members."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -61,7 +61,7 @@ def _log_of_mean(log_odds: Any, axis: int) -> Any:
 
 
 def _with_views(model: Any, n_views: int, average: Callable[..., Any] | None = None) -> Any:
-    """Let all views of an image go through a network at once, and average what it gives."""
+    """Apply a network to all views of an image in one batch, and average its outputs."""
     import keras
 
     if n_views == 1:
@@ -114,8 +114,8 @@ def with_calibration(model: Any, calibration: Calibration | None) -> Any:
 def for_inference(model: Any) -> Any:
     """Return a network that computes as in scoring, whoever calls it.
 
-    Some layers of Keras that change images at random, such as ``RandomTranslation``, do so unless they are told not to:
-    ``predict`` tells them, the function that is traced for another runtime does not.
+    Some layers of Keras that change images at random, such as ``RandomTranslation``, do so unless they are called with
+    ``training=False``, as ``predict`` does; a function that is traced for another runtime does not.
 
     Parameters
     ----------

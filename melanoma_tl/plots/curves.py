@@ -37,7 +37,7 @@ _LEGEND_TOP, _ROOM = 0.45, 0.35  # shares of the axes: height of a legend below,
 _HIGH = 0.7  # an average precision whose curve fills the upper right corner
 _ABOVE = 0.03  # a curve so far above the diagonal runs where the legend else stands
 _FEW_CALLED = 10  # one image more or less then moves the precision by a tenth
-_DASHES = ("-", "--", "-.", ":")  # so that curves are told apart in grey, and where they outnumber the colours
+_DASHES = ("-", "--", "-.", ":")  # distinguish curves in grey, and where there are more curves than colours
 
 
 def draw_roc(
@@ -245,16 +245,16 @@ def draw_reliability(
     reach = _reach(y_score, curve.high)
     if smooth is not None:
         shade(ax, smooth.score, smooth.low, smooth.high, ORANGE)
-        told = f"smooth curve, ICI {smooth.ici.value:.3f}"
-        ax.plot(smooth.score, smooth.melanoma_share, color=ORANGE, linewidth=2, linestyle="-.", label=told)
+        label_text = f"smooth curve, ICI {smooth.ici.value:.3f}"
+        ax.plot(smooth.score, smooth.melanoma_share, color=ORANGE, linewidth=2, linestyle="-.", label=label_text)
     # Lines, not a collection of them: the legend is placed where no line is.
     ax.plot([curve.mean_score] * 2, [curve.low, curve.high], color=BLUE, linewidth=1.4, alpha=0.6)
     display = CalibrationDisplay(curve.melanoma_share, curve.mean_score, y_score, pos_label=1)
     display.plot(ax=ax, ref_line=False, color=BLUE, marker="o", markersize=5, linewidth=1.4)
     display.line_.set_label(f"{len(curve.n)} bins of {_range(curve.n)}, {100 * confidence:g} % CI")
     for name, label in _CALIBRATION_LEGEND.items():
-        told = _interval(metrics[name], confidence).replace(f"{100 * confidence:g} % CI ", "")
-        ax.plot([], [], " ", label=f"{label} {told}")
+        label_text = _interval(metrics[name], confidence).replace(f"{100 * confidence:g} % CI ", "")
+        ax.plot([], [], " ", label=f"{label} {label_text}")
     title = f"Reliability of the scores\n{count_images(int(curve.n.sum()), _melanomas(curve))}"
     style_axes(ax, title, "Score (mean of the bin)", "Share of melanomas")
     ax.set(xlim=(-0.02 * reach, 1.02 * reach), ylim=(-0.2 * reach, 1.02 * reach), aspect="equal")

@@ -70,7 +70,7 @@ class CurveDisplay(ScoresDisplay):
         shade(ax, x, self.curve.low, self.curve.high, self.line_.get_color())
 
     def _of_images(self) -> str:
-        """Say how many images it is of, where that is known, or how many of them are melanomas."""
+        """Describe the number of images if it is known, otherwise the share of melanomas."""
         if self.n is None:
             return f"prevalence {100 * self.prevalence:.1f} %"
         return count_images(self.n, round(self.n * self.prevalence))

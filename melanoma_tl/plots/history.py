@@ -90,7 +90,7 @@ class HistoryDisplay:
         return self
 
     def _write_only_epoch(self, panels: "NDArray[np.object_]", shown: Mapping[str, str]) -> None:
-        """Say in words what one epoch reached: a curve of one point shows nothing."""
+        """Write the values of a single epoch as text: a curve of one point shows nothing."""
         for ax, (key, label) in zip(panels, shown.items(), strict=True):
             reached = [(source, self.history.get(name, ())) for name, source, *_ in _sources(key)]
             said = ["one epoch:", *(f"{source} {values[0]:.3f}" for source, values in reached if len(values))]

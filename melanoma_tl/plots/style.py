@@ -37,7 +37,7 @@ SMALL_SIZE = 9
 
 
 def count_images(n: int, n_melanoma: int) -> str:
-    """Say how many images a figure is of, and how many of them are melanomas.
+    """Describe the number of images of a figure, and how many of them are melanomas.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def label_right(ax: "Axes", texts: Sequence[str]) -> None:
 
 
 def styled(style: Mapping[str, Any], kind: "type[Artist]", **defaults: Any) -> dict[str, Any]:
-    """Put the style that a user asks for above the default one.
+    """Merge the style that a user asks for into the default one.
 
     Parameters
     ----------

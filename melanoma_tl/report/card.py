@@ -141,30 +141,30 @@ def _describe_model(report: ReportContent) -> str:
     if "estimator" in model:
         return f"{model['estimator']}."
     names = ("backbone", "head", "pooling", "feature_layers", "trainable_from", "stages")
-    told = [_sentence("Recipe", str(model.get("recipe", ""))), _sentence("Network", _parameters(report, *names))]
-    told += [_sentence("Backbone", one_line(backbone)) for backbone in known_backbones(report)]
+    sentences = [_sentence("Recipe", str(model.get("recipe", ""))), _sentence("Network", _parameters(report, *names))]
+    sentences += [_sentence("Backbone", one_line(backbone)) for backbone in known_backbones(report)]
     if "ensemble" in model:
-        told.append(_sentence("Ensemble", one_line(model["ensemble"])))
-    return " ".join(part for part in told if part)
+        sentences.append(_sentence("Ensemble", one_line(model["ensemble"])))
+    return " ".join(part for part in sentences if part)
 
 
 def _training(report: ReportContent) -> str:
     model = _model(report)
-    told = [
+    sentences = [
         _sentence(title, one_line(model[key]))
         for key, title in (("training_data", "Training data"), ("validation_data", "Validation data"))
         if model.get(key) is not None
     ]
-    return " ".join([*told, _sentence("Balance", _parameters(report, "balancer", "class_weight"))]).strip()
+    return " ".join([*sentences, _sentence("Balance", _parameters(report, "balancer", "class_weight"))]).strip()
 
 
 def _threshold_and_calibration(report: ReportContent) -> str:
-    told, known = [report.rule] if report.rule else [], report.provenance
+    sentences, known = [report.rule] if report.rule else [], report.provenance
     if known.get("calibration"):
-        told.append(f"Calibrated: {_describe_calibration(known['calibration'])}.")
+        sentences.append(f"Calibrated: {_describe_calibration(known['calibration'])}.")
     elif "calibration" in known:
-        told.append("The scores were not calibrated.")
-    return " ".join(told)
+        sentences.append("The scores were not calibrated.")
+    return " ".join(sentences)
 
 
 def _describe_calibration(calibration: Any) -> str:
@@ -179,7 +179,7 @@ def _independence(report: ReportContent) -> str:
 
 
 def _unlisted(backbone: Mapping[str, Any]) -> str:
-    """Say so where nobody can tell whether test images were among those of the pre-training."""
+    """Return a warning if it is unknown whether test images were among those of the pre-training."""
     stated = one_line(backbone.get("pretrained_on") or "")
     if is_listed(stated):
         return ""
@@ -203,12 +203,12 @@ def _sample_size(report: ReportContent) -> str:
 
 
 def _availability(report: ReportContent) -> str:
-    """Say whether the pre-trained weights in the model may be given on, where that is known."""
+    """Describe whether the pre-trained weights may be redistributed, if that is known."""
     backbones = known_backbones(report)
-    told = [_redistribution(backbone) for backbone in backbones]
+    sentences = [_redistribution(backbone) for backbone in backbones]
     if any("imagenet" in str(backbone.get("pretrained_on")).lower() for backbone in backbones):
-        told.append(IMAGENET_TERMS)
-    return " ".join(filter(None, told))
+        sentences.append(IMAGENET_TERMS)
+    return " ".join(filter(None, sentences))
 
 
 def _redistribution(backbone: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ _EITHER = re.compile(r"\b(?:(benign)|melanomas?)\b", re.IGNORECASE)
 
 
 def rename_classes(text: str, names: tuple[str, str]) -> str:
-    """Put other names in the place of "benign" and "melanoma".
+    """Replace the names "benign" and "melanoma".
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def list_texts(ax: "Axes | None") -> list[str]:
 
 
 def rename_in_plot(ax: "Axes", names: tuple[str, str], before: Iterable[str]) -> None:
-    """Put other names in the place of "benign" and "melanoma" in what was drawn on axes.
+    """Replace the names "benign" and "melanoma" in the texts of axes.
 
     Parameters
     ----------

@@ -122,18 +122,18 @@ def _no_better_than_chance(report: ReportContent) -> list[str] | None:
         return None
     found = []
     for of, auc in of_all.items():
-        told = f"the AUC{of} is {describe(auc, report.confidence)}"
+        text = f"the AUC{of} is {describe(auc, report.confidence)}"
         if auc.high < 0.5:
-            found.append(f"WORSE THAN CHANCE: {told}; check the order of the classes")
+            found.append(f"WORSE THAN CHANCE: {text}; check the order of the classes")
         elif auc.low <= 0.5:
-            found.append(f"The scores may be no better than chance: {told}")
+            found.append(f"The scores may be no better than chance: {text}")
     return found
 
 
 def _few(report: ReportContent) -> list[str]:
     few = [f"{n} {name}" for name, n in report.class_sizes.items() if n <= FEW]
-    told = f"Too few to judge by: only {' and '.join(few)}; each single image moves a metric by {1 / FEW:.2f} or more"
-    return [told] if few else []
+    text = f"Too few to judge by: only {' and '.join(few)}; each single image moves a metric by {1 / FEW:.2f} or more"
+    return [text] if few else []
 
 
 def _miscalibration(report: ReportContent) -> list[str] | None:
@@ -157,8 +157,8 @@ def _miscalibration(report: ReportContent) -> list[str] | None:
             side = "too moderate" if slope.value > 1 else "too extreme"
             wrong.append(f"{side} (calibration slope {describe(slope, report.confidence)})")
         if wrong:
-            told = f"The scores{of} are no probabilities here: they are {' and '.join(wrong)}"
-            found.append(told if of else f"{told}; calibrate on validation images")
+            text = f"The scores{of} are no probabilities here: they are {' and '.join(wrong)}"
+            found.append(text if of else f"{text}; calibrate on validation images")
     return found
 
 

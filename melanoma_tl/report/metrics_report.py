@@ -25,7 +25,7 @@ from melanoma_tl._parameters import (
     checked,
     checked_call,
     group,
-    holding,
+    having,
     several,
     whole,
 )
@@ -514,7 +514,7 @@ class MetricsReport(ReportPlots):
 
     # -- asking further --------------------------------------------------------------------------------------------
 
-    @checked(other=holding("_scored", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
+    @checked(other=having("_scored", "a MetricsReport"), names=NAMES, margins=MARGINS | NONE)
     def compare(
         self,
         other: "MetricsReport",
@@ -572,7 +572,7 @@ class MetricsReport(ReportPlots):
 
     @checked(
         thresholds=several(INSIDE, at_least=1),
-        other=holding("_scored", "a MetricsReport") | NONE,
+        other=having("_scored", "a MetricsReport") | NONE,
         prevalence=INSIDE | NONE,
         names=NAMES,
     )

@@ -27,7 +27,7 @@ from melanoma_tl._parameters import (
     checked_call,
     choice,
     group,
-    holding,
+    having,
     several,
 )
 from melanoma_tl.errors import ParameterError
@@ -310,7 +310,7 @@ class MulticlassReport(Report):
 
     @property
     def key_numbers(self) -> Mapping[str, Metric]:
-        """The headlines, and the AUC of the class that is told from the rest worst, by their display names."""
+        """The headlines, and the AUC of the class with the lowest one against the rest, by their display names."""
         worst = min(self.against_rest, key=lambda name: self.against_rest[name].metrics["auc"].value)
         return {**self.headlines, f"Lowest AUC: {worst} against the rest": self.against_rest[worst].metrics["auc"]}
 
@@ -340,14 +340,14 @@ class MulticlassReport(Report):
         """
         n, n_called = len(self.y_true), int(self.confusion_matrix.sum())
         classes = ", ".join(f"{size} {name}" for name, size in self.class_sizes.items())
-        told = [
+        lines = [
             f"{n} images: {classes}; {len(self.skipped)} skipped; the predicted class is the one with the highest score"
         ]
         if n_called < n:
-            told.append(f"{n - n_called} images have no predicted class: several classes share their highest score")
+            lines.append(f"{n - n_called} images have no predicted class: several classes share their highest score")
         shares = f"{TIED_TO_PREVALENCE[:1].upper()}{TIED_TO_PREVALENCE[1:]}"
         return [
-            *told,
+            *lines,
             f"{shares} hold at these shares of the classes only; a mean of the classes weighs each alike, however rare",
         ]
 
@@ -432,7 +432,7 @@ class MulticlassReport(Report):
 
     # -- asking further --------------------------------------------------------------------------------------------
 
-    @checked(other=holding("against_rest", "a MulticlassReport"), names=NAMES)
+    @checked(other=having("against_rest", "a MulticlassReport"), names=NAMES)
     def compare(self, other: "MulticlassReport", *, names: tuple[str, str] = ("this", "other")) -> MulticlassComparison:
         """Compare with another classifier of the same diagnoses on the same images.
 

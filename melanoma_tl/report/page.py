@@ -138,7 +138,7 @@ def _in_words(moment: str) -> str:
 
 
 def _show_text(value: Any) -> Any:
-    """Let text of the template be seen; jinja escapes it after that, and leaves alone what is HTML already."""
+    """Make control characters of texts visible; jinja then escapes the text, unless it is HTML already."""
     return visible(value) if type(value) is str else value
 
 

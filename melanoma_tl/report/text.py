@@ -44,7 +44,7 @@ def write_title(report: ReportContent) -> str:
 
 
 def state_test(report: ReportContent) -> str:
-    """Say which classifier was tested on what.
+    """Describe which classifier was tested on which images.
 
     Parameters
     ----------

@@ -6,10 +6,10 @@ from typing import Any
 
 from melanoma_tl._parameters import (
     CLASS_WEIGHT,
-    FIGURE,
     FLAG,
     INSIDE,
     NONE,
+    NUMBER_OR_NAN,
     PROBABILITY,
     TABLE,
     TEXT,
@@ -30,7 +30,7 @@ from melanoma_tl.metrics.thresholds import OperatingPoint
 LABEL = TEXT | FLAG | real()
 """What one class may be called."""
 
-_METRICS = mapping(listed(FIGURE), "a dict with a list of numbers for each metric")
+_METRICS = mapping(listed(NUMBER_OR_NAN), "a dict with a list of numbers for each metric")
 _FINGERPRINTS = mapping(TEXT, "a dict of base64")
 _COUNT = whole(at_least=0, at_most=2**53)
 

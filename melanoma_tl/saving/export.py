@@ -114,9 +114,9 @@ def _label_onnx(path: Path, document: dict[str, Any]) -> None:
     import onnx
 
     model = onnx.load(str(path))
-    told = {name: part for name, part in document.items() if name not in ("provenance", "check_vectors")}
+    entries = {name: part for name, part in document.items() if name not in ("provenance", "check_vectors")}
     onnx.helper.set_model_props(
-        model, {name: part if isinstance(part, str) else json.dumps(part) for name, part in told.items()}
+        model, {name: part if isinstance(part, str) else json.dumps(part) for name, part in entries.items()}
     )
     onnx.save(model, str(path))
 
@@ -189,7 +189,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
                 difference,
                 _why_they_differ(exportable.precision),
             )
-        told = {
+        entries = {
             "format": name,
             "views": list(exportable.views),
             "precision": {"exported": "float32", "classifier": exportable.precision},
@@ -198,7 +198,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
             "largest_difference": difference,
             "conversion_difference": converted,
         }
-        document = describe_model((height, width), expected.shape[1], vectors, told)
+        document = describe_model((height, width), expected.shape[1], vectors, entries)
         if chosen.label is not None:
             chosen.label(unfinished, document)
         document = {"sha256": digest(unfinished), **document}  # of the file as it is labelled

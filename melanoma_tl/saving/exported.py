@@ -247,7 +247,7 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 
 def _check_digest(path: Path, description: dict[str, Any]) -> None:
-    """Stop at a model that is not the one described, before a runtime reads any of it."""
+    """Raise an error for a model that its document does not describe, before a runtime reads it."""
     expected, described = _FORMAT_OF[path.suffix], description.get("format")
     if described not in (None, expected):
         raise ModelFileError(

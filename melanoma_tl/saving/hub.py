@@ -349,7 +349,7 @@ def _open_repository(hub: Any, client: Any, repository: str, *, private: bool) -
 
 @contextmanager
 def _without_other_bars(hub: Any) -> Iterator[None]:
-    """Let the line of the library be the only one, unless the environment asks for bars."""
+    """Hide the progress bars of huggingface_hub, unless the environment asks for them."""
     bars = hub.utils
     if hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is not None or bars.are_progress_bars_disabled():
         yield
@@ -365,7 +365,7 @@ def _without_other_bars(hub: Any) -> Iterator[None]:
 def _in_our_words(
     hub: Any, kind: type[MelanomaTLError], address: str, token: str | None, file_name: str = ""
 ) -> Iterator[None]:
-    """Say in one line what went wrong; not from what, since a request in it holds the token."""
+    """Describe an error in one line, without its cause: the request in it contains the token."""
     try:
         yield
     except MelanomaTLError:

@@ -158,7 +158,7 @@ def write_weights(model: Any, left_out: Iterable[str], path: Path) -> None:
 
 
 def fill_weights(model: Any, backbone: BackboneWeights, path: Path) -> None:
-    """Give a network the weights of a backbone, and those that `write_weights` wrote.
+    """Set the weights of a network: those of its backbone, and those that `write_weights` wrote.
 
     Parameters
     ----------

@@ -330,7 +330,7 @@ def _naming_versions(state: dict[str, Any]) -> Iterator[None]:
 
 
 def describing(read: Callable[[], Any]) -> Any:
-    """Let a document be read; whatever is wrong with it is said in one way.
+    """Convert every error of reading a document to a `ModelFileError`.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ def add_operations() -> None:
     class Erfc:
         @classmethod
         def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
-            """Put two operations in its place; ONNX has ``Erf`` from this version on."""
+            """Replace it by two operations; ONNX has ``Erf`` from this version on."""
             (given,), (result,), shapes, dtypes = node.input, node.output, node.output_shapes, node.output_dtypes
             graph.remove_node(node.name)
             erf = graph.make_node("Erf", [given], op_name_scope=node.name, shapes=shapes, dtypes=dtypes)

@@ -94,7 +94,7 @@ def _check_array(item: Any) -> None:
 
 
 def _check_numbers(item: Any) -> None:
-    """Stop at a number that spoils every score, without reading a large array as a whole."""
+    """Raise an error for NaN or infinite weights, without reading a large array as a whole."""
     if item.dtype.kind != "f":
         return
     rows = max(1, _NUMBERS_AT_ONCE // max(1, math.prod(item.shape[1:])))

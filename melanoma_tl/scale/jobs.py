@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from melanoma_tl._parameters import COUNT, NONE, PATH, VERBOSE, checked, holding, one_of, real
+from melanoma_tl._parameters import COUNT, NONE, PATH, VERBOSE, checked, having, one_of, real
 from melanoma_tl._progress import progress
 from melanoma_tl.errors import JobError, MissingPackageError, ModelFileError, ParameterError
 from melanoma_tl.images.parallel import map_threaded
@@ -192,7 +192,7 @@ def score(
     )
 
 
-@checked(classifier=holding("frozen_part", "a TransferClassifier"), **_JOB)
+@checked(classifier=having("frozen_part", "a TransferClassifier"), **_JOB)
 def extract(
     images: str | os.PathLike[str] | Iterable[Any],
     classifier: "TransferClassifier",

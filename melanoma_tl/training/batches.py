@@ -1,4 +1,4 @@
-"""Batches for Keras: shuffled anew in each pass, or in order."""
+"""Batches for Keras: reshuffled in each pass, or in order."""
 
 from functools import lru_cache
 from typing import Any
@@ -141,7 +141,7 @@ class TrainingBatches(Batches):
 
     @property
     def bring_class_weights(self) -> bool:
-        """Whether the batches have the weights of the classes in theirs; else Keras is told them."""
+        """Whether the sample weights of the batches include the class weights; otherwise Keras applies these."""
         return self.replicas.are_several or self.weights is not None
 
     @property

@@ -55,7 +55,7 @@ class UserCallbacks:
 
     @contextmanager
     def working(self, model: Any, whole: Callable[[], Any], resumed: int) -> Iterator[None]:
-        """Let callbacks save the whole network, and append to log files of earlier epochs.
+        """Make callbacks save the whole network, and append to log files of earlier epochs.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ def _is_of_keras(callback: Any) -> bool:
 
 @contextmanager
 def _saving(model: Any, whole: Callable[[], Any]) -> Iterator[None]:
-    """Let a model save the whole network that it is a part of."""
+    """Make a model save the whole network that it is a part of."""
     model.save = lambda *args, **options: whole().save(*args, **options)
     model.save_weights = lambda *args, **options: whole().save_weights(*args, **options)
     try:
@@ -127,7 +127,7 @@ def _saving(model: Any, whole: Callable[[], Any]) -> Iterator[None]:
 
 @contextmanager
 def saving_itself(model: Any) -> Iterator[None]:
-    """Let a model within `UserCallbacks.working` save itself, with its optimizer.
+    """Make a model within `UserCallbacks.working` save itself, with its optimizer.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def saving_itself(model: Any) -> Iterator[None]:
 
 @contextmanager
 def _appending(csv_logger: Any, first_epoch: int) -> Iterator[None]:
-    """Let a CSVLogger append to the rows of earlier epochs; rows of epochs that are trained again are removed."""
+    """Make a CSVLogger append to the rows of earlier epochs; rows of epochs that are trained again are removed."""
     path = Path(csv_logger.filename)
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

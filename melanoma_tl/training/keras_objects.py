@@ -1,29 +1,29 @@
-"""Losses, optimizers, schedules and metrics that are objects or functions of the user: one for each fit."""
+"""Losses, optimizers, schedules and metrics that the user passes as objects or functions; each fit uses a copy."""
 
 import hashlib
 import json
 from typing import Any
 
-from melanoma_tl._parameters import beginning
+from melanoma_tl._parameters import starting_with
 from melanoma_tl.errors import ParameterError, in_one_line
 
-_FORMERLY = ("object ", "function ")
-"""What the descriptions begin with that stand in model files in place of objects."""
+_DESCRIPTION_STARTS = ("object ", "function ")
+"""The first word of the descriptions that model files hold in place of such objects (see `describe_object`)."""
 
-DESCRIPTION = beginning(*_FORMERLY)
+DESCRIPTION = starting_with(*_DESCRIPTION_STARTS)
 
 _PLAIN = (str, int, float, bool, tuple, dict)
 
 
 class Template:
-    """An object of Keras from whose configuration each training makes its own, or a function.
+    """A Keras object that each fit copies from its configuration, or a function that all fits share.
 
     Parameters
     ----------
     parameter : str
-        What errors call it.
+        The name of the parameter, for error messages.
     given : object
-        As the user made it; stays as it is.
+        The user's object or function; it is not modified.
     """
 
     def __init__(self, parameter: str, given: Any) -> None:
@@ -39,32 +39,32 @@ class Template:
         Raises
         ------
         ParameterError
-            If it does not tell.
+            If its ``get_config`` fails.
         """
         try:
             return dict(self.given.get_config())
         except Exception as error:  # the user's code
-            raise ParameterError(self._failure(error)) from error
+            raise ParameterError(self._copy_error(error)) from error
 
     def make(self, kind: Any = None, **changes: Any) -> Any:
-        """Make the object once more, without what it has learned.
+        """Make a copy without any state from training, such as the moments of an optimizer.
 
         Parameters
         ----------
         kind : type, optional
-            A class derived from its own.
+            A subclass to make the copy of; by default the class of the object.
         **changes : object
-            Entries of the configuration that are others.
+            Entries of the configuration to replace.
 
         Returns
         -------
         object
-            A function is returned as it is.
+            The copy; a function is returned unchanged.
 
         Raises
         ------
         ParameterError
-            If it cannot be made from what its ``get_config`` gives.
+            If ``from_config`` fails on what ``get_config`` returns, or, for a loss, if the copy has other attributes.
         """
         if not hasattr(self.given, "get_config"):
             return self.given
@@ -72,117 +72,119 @@ class Template:
         try:
             made = (kind or type(self.given)).from_config(config)
         except Exception as error:  # the user's code
-            raise ParameterError(self._failure(error)) from error
-        if self.parameter == "loss" and _settings(made) != _settings(self.given):  # as that of Keras's Huber
+            raise ParameterError(self._copy_error(error)) from error
+        # For example, get_config of Keras's Huber leaves out delta.
+        if self.parameter == "loss" and _plain_attributes(made) != _plain_attributes(self.given):
             raise ParameterError(
-                f"loss: the get_config of {type(self.given).__name__} leaves out how it was made "
-                f"({_settings(self.given)}), so that a copy computes otherwise: pass a function that calls it"
+                f"loss: the get_config of {type(self.given).__name__} does not return all of "
+                f"its settings ({_plain_attributes(self.given)}), so that a copy would give other values: pass a "
+                "function that calls it instead"
             )
         return made
 
     def __deepcopy__(self, memo: Any) -> "Template":
-        return self  # what it holds is never changed, and a copy by Keras may lose what get_config leaves out
+        return self  # never modified, and a copy by Keras may lose settings that get_config leaves out
 
-    def _failure(self, error: Exception) -> str:
+    def _copy_error(self, error: Exception) -> str:
         return (
-            f"{self.parameter}: {type(self.given).__name__} cannot be made again for each fit "
-            f"({in_one_line(error, 160)}): give it a get_config that names what its "
-            "__init__ takes"
+            f"{self.parameter}: {type(self.given).__name__} cannot be copied for each fit "
+            f"({in_one_line(error, 160)}): give it a get_config that returns all "
+            "arguments of its __init__"
         )
 
 
 def describe_object(given: Any) -> str:
-    """Say what an object of Keras or a function is: the same in every process, and another where it computes otherwise.
+    """Describe a Keras object or a function by a text that is equal in every process if and only if the settings are.
 
     Parameters
     ----------
     given : object
-        With ``get_config``, or a function.
+        An object with ``get_config``, or a function.
 
     Returns
     -------
     str
-        Class and configuration, or name and digest of the code.
+        Class and configuration, or the name of the function and a hash of its code, defaults and closure.
     """
     if hasattr(given, "get_config"):
-        told = json.dumps(given.get_config() | _settings(given), sort_keys=True, default=str)
-        return f"object {type(given).__name__} {told}"
+        config = json.dumps(given.get_config() | _plain_attributes(given), sort_keys=True, default=str)
+        return f"object {type(given).__name__} {config}"
     name = getattr(given, "__qualname__", type(given).__qualname__)
     if not hasattr(given, "__code__"):
         return f"function {name}"
     values = [given.__defaults__, *(cell.cell_contents for cell in given.__closure__ or ())]
-    return f"function {name} {hashlib.sha256(_code(given.__code__) + repr(values).encode()).hexdigest()[:8]}"
+    return f"function {name} {hashlib.sha256(_code_bytes(given.__code__) + repr(values).encode()).hexdigest()[:8]}"
 
 
 def refuse_description(parameter: str, value: Any) -> None:
-    """Stop where a model file has left a description in place of an object.
+    """Raise an error if a parameter is the description of an object, as a model file restores it.
 
     Parameters
     ----------
     parameter : str
-        Its name.
+        Name of the parameter.
     value : object
-        What it is now.
+        Its value.
 
     Raises
     ------
     ParameterError
         If it is such a description.
     """
-    if isinstance(value, str) and value.startswith(_FORMERLY):
+    if isinstance(value, str) and value.startswith(_DESCRIPTION_STARTS):
         raise ParameterError(
-            f"{parameter} was {value:.80} when the model was saved, and a model file holds no such object: "
-            f"set_params({parameter}=...) before fit"
+            f"{parameter} was {value:.80} when the model was saved, and model files do not contain "
+            f"objects of the user: set it again with set_params({parameter}=...) before fit"
         )
 
 
 def check_loss(loss: Template, n_scores: int) -> None:
-    """Try a loss on two scores, before anything is read.
+    """Compute a loss for right and for wrong scores, before any image is read.
 
     Parameters
     ----------
     loss : Template
-        The user's.
+        The loss of the user.
     n_scores : int
-        1, or the number of diagnoses.
+        Number of outputs of the network: 1, or the number of diagnoses.
 
     Raises
     ------
     ParameterError
-        If it cannot be computed of labels and probabilities, or is not larger for the wrong labels.
+        If it raises an error for labels and probabilities, or is not greater for wrong scores than for right ones.
     """
     if getattr(loss.given, "_fn_kwargs", {}).get("from_logits"):
         raise ParameterError(
-            f"loss={loss}: it takes logits, and is given probabilities: make it with from_logits=False"
+            f"loss={loss}: it expects logits, but the network outputs probabilities: set from_logits=False"
         )
-    right, wrong = (_try(loss, n_scores, is_right=is_right) for is_right in (True, False))
+    right, wrong = (_evaluate(loss, n_scores, is_right=is_right) for is_right in (True, False))
     if not right < wrong:  # NaN too
         raise ParameterError(
-            f"loss={loss}: it is {right:.4g} for right scores and {wrong:.4g} for wrong ones, and must be larger for "
-            f"these. It is given labels and probabilities of shape (n, {n_scores}), 0 to 1, not the numbers of classes"
+            f"loss={loss}: it is {right:.4g} for right scores and {wrong:.4g} for wrong ones, but a loss must be "
+            f"greater for wrong ones. Labels (0 or 1) and probabilities both have the shape (n, {n_scores})"
         )
 
 
 def check_metric(metric: Template, n_scores: int) -> None:
-    """Try a metric on two scores, before anything is read.
+    """Compute a metric once, before any image is read.
 
     Parameters
     ----------
     metric : Template
-        The user's.
+        The metric of the user.
     n_scores : int
-        1, or the number of diagnoses.
+        Number of outputs of the network: 1, or the number of diagnoses.
 
     Raises
     ------
     ParameterError
-        If it cannot be computed of labels and probabilities.
+        If it raises an error for labels and probabilities.
     """
-    _try(metric, n_scores, is_right=True)
+    _evaluate(metric, n_scores, is_right=True)
 
 
-def _try(template: Template, n_scores: int, *, is_right: bool) -> float:
-    """Compute a loss or a metric of scores that are right, or wrong."""
+def _evaluate(template: Template, n_scores: int, *, is_right: bool) -> float:
+    """Compute a loss or a metric for confident scores that are all right or all wrong."""
     import numpy as np
     from keras import metrics, ops
 
@@ -198,18 +200,18 @@ def _try(template: Template, n_scores: int, *, is_right: bool) -> float:
         return float(np.mean(ops.convert_to_numpy(result)))
     except Exception as error:  # the user's code
         raise ParameterError(
-            f"{template.parameter}={template} cannot be computed of labels and probabilities of shape "
+            f"{template.parameter}={template} raises an error for labels and probabilities of shape "
             f"({n_labels}, {n_scores}): {in_one_line(error, 160)}"
         ) from error
 
 
-def _settings(given: Any) -> dict[str, Any]:
-    """Return what an object was made with, as far as it keeps that in plain kinds."""
+def _plain_attributes(given: Any) -> dict[str, Any]:
+    """Return the attributes of an object that are plain Python values: usually the arguments of its __init__."""
     return {name: value for name, value in vars(given).items() if isinstance(value, _PLAIN)}
 
 
-def _code(code: Any) -> bytes:
-    """Return what a function does, without where it stands."""
+def _code_bytes(code: Any) -> bytes:
+    """Return the byte code, names and constants of a function, without its file name and line numbers."""
     inner = [constant for constant in code.co_consts if hasattr(constant, "co_code")]
     plain = [constant for constant in code.co_consts if not hasattr(constant, "co_code")]
-    return bytes(code.co_code) + repr((code.co_names, plain)).encode() + b"".join(map(_code, inner))
+    return bytes(code.co_code) + repr((code.co_names, plain)).encode() + b"".join(map(_code_bytes, inner))

@@ -22,7 +22,7 @@ def check_labels(
     y: ArrayLike | None,
     validation_data: Any,
     *,
-    tell_classes: Callable[[NDArray[Any]], Classes],
+    resolve_classes: Callable[[NDArray[Any]], Classes],
     class_weight: Any,
 ) -> Classes | None:
     """Find the classes before images are read, and stop at labels that cannot be used.
@@ -33,7 +33,7 @@ def check_labels(
         Training images and their labels, as for `TransferClassifier.fit`.
     validation_data : object
         As for `TransferClassifier.fit`.
-    tell_classes : callable
+    resolve_classes : callable
         From labels to the classes.
     class_weight : object
         The parameter of the classifier.
@@ -52,7 +52,7 @@ def check_labels(
     labels = training.known_labels()
     if training.is_stream:
         return None
-    classes = tell_classes(labels)
+    classes = resolve_classes(labels)
     weights_of_classes(class_weight, classes)
     if validation_data is not None:
         validation = open_source(*as_pair(validation_data))

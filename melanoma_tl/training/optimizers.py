@@ -42,7 +42,7 @@ def find_optimizer(name: str) -> type:
 
 
 def check_optimizer(optimizer: Template) -> None:
-    """Stop at an optimizer that cannot be made again for each fit.
+    """Raise an error for an optimizer that cannot be copied for each fit.
 
     Parameters
     ----------

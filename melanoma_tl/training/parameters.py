@@ -1,4 +1,4 @@
-"""What training asks of the parameters of a classifier."""
+"""The parameters of training: their types, their checks, and the defaults that follow from other parameters."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from melanoma_tl.training.keras_objects import Template, refuse_description
 from melanoma_tl.training.settings import Loss, Optimizer, Resources
 from melanoma_tl.training.stages import Probe, Stage, as_stages
 
-PARTS: dict[str, type[Any]] = {
+NESTED: dict[str, type[Any]] = {
     "head": PooledHead,
     "balancer": Balancer,
     "augmenter": Augmenter,
@@ -27,13 +27,13 @@ PARTS: dict[str, type[Any]] = {
     "optimizer": Optimizer,
     "resources": Resources,
 }
-"""The parameters that may have parameters."""
+"""Parameters that are objects with parameters of their own, as in ``set_params(head__units=64)``."""
 
 _DEFAULT_RATE = 1e-3
-"""The learning rate of a classifier that was given none."""
+"""The default of the parameter `learning_rate` of a classifier."""
 
-BY_NAME = ("loss", "optimizer")
-"""Those of them that a word may stand for, which is their first parameter."""
+NESTED_BY_NAME = ("loss", "optimizer")
+"""Nested parameters that may be given as a word, the first parameter of the object: "adam" is ``Optimizer("adam")``."""
 
 
 class TrainingParameters(Protocol):
@@ -68,63 +68,63 @@ class TrainingParameters(Protocol):
     random_state: int | None
     verbose: int
 
-    def _tell_classes(self, labels: NDArray[Any]) -> Classes:
-        """Return what the labels mean, and which of them is melanoma."""
+    def _resolve_classes(self, labels: NDArray[Any]) -> Classes:
+        """Return the classes of the labels, and which of them is melanoma."""
 
 
-def open_part(name: str, given: Any) -> Any:
-    """Return the object that a word or None stands for.
+def as_nested(name: str, given: Any) -> Any:
+    """Return a nested parameter as an object, also where a word or None was given for it.
 
     Parameters
     ----------
     name : str
-        Of the parameter.
+        Name of the parameter.
     given : object
-        What the parameter is.
+        Its value.
 
     Returns
     -------
     object
-        `given` itself, if it is an object of that kind; a word and None are made one, with defaults.
+        `given` itself, or an object with default parameters, made for a word or None.
 
     Raises
     ------
     ParameterError
-        If it stands for no such object.
+        If the parameter cannot be nested, or `given` is an object of the user such as an optimizer of Keras.
     """
-    kind = PARTS.get(name)
+    kind = NESTED.get(name)
     if kind is None:
-        raise ParameterError(f"{name} has no parameters of its own; {', '.join(PARTS)} have")
+        raise ParameterError(f"{name} has no parameters of its own; {', '.join(NESTED)} have")
     if isinstance(given, kind):
         return given
     if given is None or (name, given) == ("head", "pooled"):
         return kind()
-    if name in BY_NAME and isinstance(given, str):
+    if name in NESTED_BY_NAME and isinstance(given, str):
         return kind(given)
     raise ParameterError(f"{name}={show(given)} has no parameters of its own: make it {kind.__name__}(...)")
 
 
-def own_object(name: str, given: Any) -> Template | None:
-    """Return what a user has made of Keras, or programmed, in place of a name or a part.
+def as_template(name: str, given: Any) -> Template | None:
+    """Wrap a Keras object or a function of the user.
 
     Parameters
     ----------
     name : str
-        Of the parameter.
+        Name of the parameter.
     given : object
-        What the parameter is.
+        Its value.
 
     Returns
     -------
     Template or None
-        None for names, numbers and parts.
+        None if the value is None, a name, a number or one of this library's own objects (`NESTED`).
     """
-    known = (str, int, float, np.number, PARTS.get(name, str))
+    known = (str, int, float, np.number, NESTED.get(name, str))
     return None if given is None or isinstance(given, known) else Template(name, given)
 
 
 def as_metrics(given: Any) -> tuple[Any, ...]:
-    """Return the metrics of a user, one alone as one.
+    """Return the parameter `metrics` as a tuple.
 
     Parameters
     ----------
@@ -134,13 +134,13 @@ def as_metrics(given: Any) -> tuple[Any, ...]:
     Returns
     -------
     tuple
-        In their order.
+        The metrics in the order given; a single one becomes a tuple of one.
     """
     return (given,) if isinstance(given, str) or not isinstance(given, Sequence) else tuple(given)
 
 
 def metrics_of(parameters: TrainingParameters) -> tuple[Template, ...]:
-    """Return the metrics of the user, those with a name too.
+    """Return the metrics of the user as Keras objects or functions; names are looked up in Keras.
 
     Parameters
     ----------
@@ -150,14 +150,14 @@ def metrics_of(parameters: TrainingParameters) -> tuple[Template, ...]:
     Returns
     -------
     tuple of Template
-        In their order.
+        The metrics in the order given.
 
     Raises
     ------
     UnknownNameError
         If Keras has no metric of that name.
     ParameterError
-        If two have the same name, or one has that of a metric which the history has in any case.
+        If two have the same name, or one is called "loss", "accuracy" or "auc", which the history always contains.
     """
     import keras
 
@@ -171,8 +171,8 @@ def metrics_of(parameters: TrainingParameters) -> tuple[Template, ...]:
         name = getattr(made, "name", getattr(made, "__name__", type(made).__name__))
         if name in names:
             raise ParameterError(
-                f"metrics: the history has {name!r} already; give yours a name of its own, such as "
-                f"keras.metrics.Precision(name='precision_2')"
+                f"metrics: the history already contains {name!r}; give the metric another name, such as "
+                "keras.metrics.Precision(name='precision_2')"
             )
         names.append(name)
         metrics.append(Template("metrics", made))
@@ -214,13 +214,13 @@ def stages_of(parameters: TrainingParameters) -> Sequence[Stage | Probe]:
     Returns
     -------
     sequence of Stage or Probe
-        One, where none are given.
+        By default a single `Stage`, which starts at `trainable_from`.
     """
     return as_stages(Stage(parameters.trainable_from) if parameters.stages is None else parameters.stages)
 
 
 def chooses_penalty(parameters: TrainingParameters) -> bool:
-    """Tell whether a stage is a ``Probe(C="auto")``.
+    """Return whether a stage is a ``Probe(C="auto")``.
 
     Parameters
     ----------
@@ -230,18 +230,18 @@ def chooses_penalty(parameters: TrainingParameters) -> bool:
     Returns
     -------
     bool
-        Whether the training images are divided into folds.
+        True if the training images are divided into folds to choose the penalty.
     """
     return any(isinstance(stage, Probe) and stage.C == "auto" for stage in stages_of(parameters))
 
 
 def check_stages(parameters: TrainingParameters) -> None:
-    """Stop at stages that cannot be trained, before anything is read or built.
+    """Raise an error for stages that cannot be trained, before any image is read or a network is built.
 
     Parameters
     ----------
     parameters : TrainingParameters
-        Each of them checked.
+        Checked one by one, but not yet against each other.
 
     Raises
     ------
@@ -252,17 +252,17 @@ def check_stages(parameters: TrainingParameters) -> None:
     for stage in stages:
         if isinstance(stage, Stage):
             resolve_trainable_from(spec, stage.trainable_from)
-    rate = own_object("learning_rate", parameters.learning_rate)
+    rate = as_template("learning_rate", parameters.learning_rate)
     if rate is not None:
         from keras.optimizers.schedules import LearningRateSchedule
 
         if not isinstance(rate.given, LearningRateSchedule):
             raise ParameterError(f"learning_rate must be a number above 0 or a schedule of Keras, got {rate}")
-    if own := own_object("optimizer", parameters.optimizer):
+    if own := as_template("optimizer", parameters.optimizer):
         if parameters.learning_rate != _DEFAULT_RATE:
             raise ParameterError(
-                f"learning_rate={show(parameters.learning_rate)}, and the optimizer object has its own: leave that of "
-                "the classifier out, or name the optimizer"
+                f"learning_rate={show(parameters.learning_rate)}, but the optimizer object has a learning rate of its "
+                "own: omit learning_rate, or give the optimizer by name"
             )
         from melanoma_tl.training.optimizers import rate_of
 
@@ -271,13 +271,13 @@ def check_stages(parameters: TrainingParameters) -> None:
     for stage in stages:
         if rate is not None and isinstance(stage, Stage) and (stage.schedule != "constant" or stage.warmup):
             raise ParameterError(
-                f"schedule={stage.schedule!r} and warmup={stage.warmup} of a Stage shape a rate that is a number, and "
-                f"the learning rate is a schedule already, {rate}"
+                f"schedule={stage.schedule!r} and warmup={stage.warmup} of a Stage need a learning rate that is a "
+                f"number, but it is a schedule: {rate}"
             )
     probes = [stage for stage in stages if isinstance(stage, Probe)]
     if probes and parameters.augmenter is not None and parameters.augmenter.views is None:
         raise ParameterError("a Probe needs fixed views: pass Augmenter(..., views=8), or no augmenter")
     if len(probes) == len(stages) and parameters.mix is not None:
         raise ParameterError(
-            f"mix={parameters.mix!r} mixes images in the steps of a Stage, and there is only a Probe: take mix=None"
+            f"mix={parameters.mix!r} mixes images in the batches of a Stage, but all stages are a Probe: set mix=None"
         )

@@ -26,7 +26,7 @@ from melanoma_tl.training.penalty_path import PenaltyPath
 N_FOLDS = 5
 
 IN_MEMORY = 2**28
-"""Bytes up to which the features of a fold are held in memory, as float64; more are read anew in each step."""
+"""Bytes up to which the features of a fold are held in memory, as float64; more are read again in each step."""
 
 _STEPS = np.arange(-6, 7) / 2
 """Powers of ten: how far the grid reaches to either side of 1 / number of features."""

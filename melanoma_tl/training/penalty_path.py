@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from melanoma_tl._parameters import COUNT, FIGURE, NONE, listed, real
+from melanoma_tl._parameters import COUNT, NONE, NUMBER_OR_NAN, listed, real
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.plots.display import Display
 from melanoma_tl.plots.style import BLUE, GREEN, ORANGE, SMALL_SIZE, TEXT_SIZE, shade, style_axes
@@ -22,9 +22,9 @@ _TIE = 1e-6
 
 _STATE = {
     "C": listed(real(above=0), at_least=1),
-    "loss": listed(FIGURE, at_least=1),
-    "standard_error": listed(FIGURE, at_least=1),
-    "auc": listed(FIGURE | NONE, at_least=1),
+    "loss": listed(NUMBER_OR_NAN, at_least=1),
+    "standard_error": listed(NUMBER_OR_NAN, at_least=1),
+    "auc": listed(NUMBER_OR_NAN | NONE, at_least=1),
     "chosen": real(above=0),
     "folds": COUNT,
 }
@@ -90,7 +90,7 @@ class PenaltyPath(Display):
         return f"PenaltyPath({self.summary()})"
 
     def summary(self) -> str:
-        """Say in words what was chosen, and how.
+        """Describe in words what was chosen, and how.
 
         Returns
         -------

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from melanoma_tl._versions import library_versions
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone
-from melanoma_tl.backbones.building import is_foreign
+from melanoma_tl.backbones.building import is_third_party
 from melanoma_tl.backbones.spec import EncoderIdentity
 from melanoma_tl.backbones.weights import describe_backbone, find_weights
 from melanoma_tl.balancing import Balancer
@@ -38,11 +38,11 @@ from melanoma_tl.training.loop import TrainingResult
 from melanoma_tl.training.optimizers import rate_of
 from melanoma_tl.training.parameters import (
     TrainingParameters,
+    as_nested,
+    as_template,
     chooses_penalty,
     image_size,
     metrics_of,
-    open_part,
-    own_object,
     stages_of,
 )
 from melanoma_tl.training.penalty import divide_to_choose
@@ -96,15 +96,15 @@ class TrainingRun:
         self.spec = get_backbone(parameters.backbone)
         self.weights = find_weights(self.spec, parameters.weights, verbose=parameters.verbose)
         self.augmenter: Augmenter | None = _seeded(parameters.augmenter, seed)
-        self.own_loss = own_object("loss", parameters.loss)
-        self.own_optimizer = own_object("optimizer", parameters.optimizer)
+        self.own_loss = as_template("loss", parameters.loss)
+        self.own_optimizer = as_template("optimizer", parameters.optimizer)
         self.metrics = metrics_of(parameters)
-        self.loss: Loss = Loss() if self.own_loss else open_part("loss", parameters.loss)
-        self.optimizer: Optimizer = Optimizer() if self.own_optimizer else open_part("optimizer", parameters.optimizer)
-        self.resources: Resources = open_part("resources", parameters.resources)
+        self.loss: Loss = Loss() if self.own_loss else as_nested("loss", parameters.loss)
+        self.optimizer: Optimizer = Optimizer() if self.own_optimizer else as_nested("optimizer", parameters.optimizer)
+        self.resources: Resources = as_nested("resources", parameters.resources)
 
     def try_objects(self, n_classes: int) -> None:
-        """Try the user's loss and metrics on two scores.
+        """Compute the user's loss and metrics on two scores, to detect errors before training.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class TrainingRun:
         for stage in stages_of(self.parameters):
             if isinstance(stage, Stage):
                 freeze(network, resolve_trainable_from(self.spec, stage.trainable_from))
-        if callable(self.parameters.head) or is_foreign(self.spec):  # the user's layers may fail in this precision
+        if callable(self.parameters.head) or is_third_party(self.spec):  # the user's layers may fail in this precision
             for stage in stages_of(self.parameters):
                 cut_for_stage(network, self.spec, stage, train_batch_norm=self.parameters.train_batch_norm)
                 NetworkScorer(network.model, resolve_precision(self.parameters.precision)).check()
@@ -232,7 +232,7 @@ class TrainingRun:
             If validation images are training images, or show the same lesion or patient.
         """
         training = self._prepare(X, y, "training images")
-        classes = self.parameters._tell_classes(training.labels)
+        classes = self.parameters._resolve_classes(training.labels)
         labels, n_classes = classes.encode(training.labels), len(classes.labels)
         weights = None if sample_weight is None else sample_weight[training.positions]
         known = TrainingData(training, n_classes, labels, self._choose_rows(labels, weights), self.augmenter, weights)
@@ -498,7 +498,7 @@ class TrainingRun:
         if self.own_optimizer is not None:
             return rate_of(self.own_optimizer)
         rate = self.parameters.learning_rate
-        return own_object("learning_rate", rate) or float(rate)  # Keras refuses the int 1
+        return as_template("learning_rate", rate) or float(rate)  # Keras refuses the int 1
 
     def _ema_momentum(self) -> float | None:
         if self.own_optimizer is None:

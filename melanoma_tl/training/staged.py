@@ -297,7 +297,7 @@ class StagedTraining:
         with replicas.build_scope():
             with seeded_building(self.seed):
                 precision = self.options.precision.trained
-                learner = with_precision(parts.trained, precision, anew=replicas.are_several)
+                learner = with_precision(parts.trained, precision, copy=replicas.are_several)
             compile_network(
                 learner,
                 plan,

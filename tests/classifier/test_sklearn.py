@@ -33,7 +33,7 @@ def draw(table):
 class AnyLabels(TransferClassifier):
     """Takes the second class for melanoma where nothing says which it is: the checks' labels are "one" and "two"."""
 
-    def _tell_classes(self, labels):
+    def _resolve_classes(self, labels):
         distinct = np.unique(labels)
         return Classes.of(labels, pos_label=distinct[1] if len(distinct) == 2 else None)
 

@@ -735,7 +735,7 @@ def test_columns_that_say_the_opposite_stop_the_read(other):
 def test_lesions_that_are_numbered_within_each_patient(caplog):
     data = read(frame(label=[0, 1] * 3, patient_id=list("AABBCC"), lesion_id=[1, 2, 1, 2, 1, 1]))
     assert data.metadata["lesion_id"].tolist() == ["A/1", "A/2", "B/1", "B/2", "C/1", "C/1"]
-    assert "begin anew with each patient" in caplog.text
+    assert "restart with each patient" in caplog.text
     zero = read(frame(label=[0, 1] * 3, patient_id=list("AABBCC"), lesion_id=[0, 0, 0, 1, 0, 0]))
     assert zero.metadata["lesion_id"].tolist() == ["A/0", "A/0", "B/0", "B/1", "C/0", "C/0"]
     for lesions in ([1, 2, 3, 4, 5, 6], ["HAM_1", "HAM_2", "HAM_1", "HAM_2", "HAM_3", "HAM_4"]):

@@ -497,7 +497,7 @@ UNREADABLE = {
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 @pytest.mark.parametrize("case", UNREADABLE)
 def test_a_lambda_that_could_be_saved_but_not_loaded_is_refused_before_an_image_is_read(case):
-    with pytest.raises(ParameterError, match=r"cannot be made again (from a file|for each fit)"):
+    with pytest.raises(ParameterError, match=r"cannot be copied (from a file|for each fit)"):
         classifier(UNREADABLE[case], on_error="raise").fit(["there_is_no_such_file.png"] * 4, [0, 1, 0, 1])
 
 

@@ -179,7 +179,7 @@ class Scaling(keras.layers.Layer):
 
 def test_a_layer_that_cannot_be_made_again_is_named():
     model = with_layer(Scaling(keras.ops.ones(8)))
-    with pytest.raises(ParameterError, match=r"layer 'scaling' \(Scaling\) cannot be made again .*precision='float32'"):
+    with pytest.raises(ParameterError, match=r"layer 'scaling' \(Scaling\) cannot be copied .*precision='float32'"):
         build_scorer(model, PRECISIONS["mixed_bfloat16"])
     assert build_scorer(model, PRECISIONS["float32"]) is model
 

@@ -205,11 +205,11 @@ REFUSED = {
     "a class of a layer": (layers.Flatten, "not its class, got <class"),
     "a class of an optimizer": (keras.optimizers.Adam, "not its class, got <class"),
     "an optimizer": (keras.optimizers.Adam(), "head must be"),
-    "a lambda layer": (keras.Sequential([layers.Lambda(lambda maps: maps[:, 0, 0])]), "cannot be made again|Lambda"),
-    "a lambda in a function": (layers.Lambda(lambda maps: maps[:, 0, 0]), "cannot be made again|Lambda"),
+    "a lambda layer": (keras.Sequential([layers.Lambda(lambda maps: maps[:, 0, 0])]), "cannot be copied|Lambda"),
+    "a lambda in a function": (layers.Lambda(lambda maps: maps[:, 0, 0]), "cannot be copied|Lambda"),
     "not registered": (Unregistered(), "could be trained, but not saved: .*Unregistered"),
-    "forgetful": (Forgetful(3), "cannot be made again .*get_config"),
-    "forgetful in a function": (lambda maps: Forgetful(3)(maps), "cannot be made again .*get_config"),
+    "forgetful": (Forgetful(3), "cannot be copied .*get_config"),
+    "forgetful in a function": (lambda maps: Forgetful(3)(maps), "cannot be copied .*get_config"),
 }
 
 
