@@ -3,8 +3,8 @@
     python benchmarks/backbones.py --json backbones.json [--names vgg19 resnet50]
 
 Each is frozen, pools the last map of each stage as the recipe `fast` does, and computes in float32, and in bfloat16
-where the processor has it. What is shown is the fastest of three rounds. Writes the table beside the JSON, and
-prints it.
+where the processor has it. What is shown is the fastest of three rounds. The JSON is written after each backbone, and
+those that it holds already are not measured again. Writes the table beside it, and prints it.
 """
 
 import argparse
@@ -56,15 +56,24 @@ def count_operations(network: Any) -> float:
     return tf.compat.v1.profiler.profile(function.graph, options=options).total_float_ops
 
 
-def run(names: list[str]) -> dict[str, Any]:
+def run(names: list[str], path: Path) -> dict[str, Any]:
     from machine import describe_machine, describe_versions
 
+    from melanoma_tl._atomic import atomic_write
     from melanoma_tl.backbones import get_backbone
     from melanoma_tl.network.precision import resolve_precision
 
     policies = dict.fromkeys(["float32", resolve_precision("auto").frozen])
-    found = {}
+    here = {"machine": describe_machine(), "versions": describe_versions()}
+    results = {**here, "backbones": {}}
+    if path.exists():
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if any(results[what] != here[what] for what in here):
+            raise SystemExit(f"{path} was measured on another machine or with other versions: name another file")
+    path.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
+        if name in results["backbones"]:
+            continue
         spec = get_backbone(name)
         row = {"parameters": spec.parameters, "size": spec.input_size[0], "rate": {}}
         for policy in policies:
@@ -77,9 +86,11 @@ def run(names: list[str]) -> dict[str, Any]:
                 network.predict_on_batch(images)
                 laps.append(time.perf_counter() - begun)
             row["rate"][policy] = BATCH / min(laps)
-        found[name] = row
+        results["backbones"][name] = row
         print(name, row, flush=True)
-    return {"machine": describe_machine(), "versions": describe_versions(), "backbones": found}
+        with atomic_write(path) as part:
+            part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -105,9 +116,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", default=list(NAMES), help="which backbones (default: %(default)s)")
     parser.add_argument("--json", type=Path, default=Path("out/backbones.json"), help="(default: %(default)s)")
     options = parser.parse_args()
-    results = run(options.names)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    results = run(options.names, options.json)
     table = markdown(results)
     options.json.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table, end="")

@@ -248,7 +248,8 @@ class FrozenEncoder:
             From images (n, 3, height, width) to vectors or tokens, as
             ``timm.create_model(name, pretrained=True, num_classes=0)`` makes one. It is put into inference mode.
         scaling, input_size, tokens, **facts : object
-            As for `from_onnx`. Scaling and size of timm's models are read from their ``pretrained_cfg``.
+            As for `from_onnx`. Scaling, size, license and source of timm's models are those of their
+            ``pretrained_cfg``; give `license` and `source` where the weights are your own.
 
         Returns
         -------
@@ -258,17 +259,27 @@ class FrozenEncoder:
         Raises
         ------
         MissingPackageError, ParameterError, UnknownNameError
-            As `from_onnx`, or if the scaling is not known.
+            As `from_onnx`; or if the scaling is not known, or a model of timm still has its classifier.
         """
         known = getattr(module, "pretrained_cfg", None) or {}
+        if known and (getattr(module, "num_classes", 0) or 0) > 0:
+            raise ParameterError(
+                f"the {type(module).__name__} gives scores of {module.num_classes} classes, not features: make it with "
+                "num_classes=0, or call its reset_classifier(0)"
+            )
         if scaling is None and known.get("mean") and known.get("std"):
             scaling = (known["mean"], known["std"])
         if input_size is None and known.get("input_size"):
-            input_size = tuple(known["input_size"][-2:])
+            of_patches = getattr(getattr(module, "patch_embed", None), "img_size", None)  # create_model(img_size=...)
+            input_size = tuple(of_patches or known["input_size"][-2:])
         if scaling is None:
             raise ParameterError(
                 f"scaling must be given: {type(module).__name__} does not say what it expects of pixels"
             )
+        if known.get("license"):
+            facts = {"license": known["license"]} | facts
+        if known.get("hf_hub_id"):
+            facts = {"source": f"https://huggingface.co/{known['hf_hub_id']}"} | facts
         return cls._of(open_torch(module, _reading(scaling, tokens), input_size), facts)
 
     @classmethod

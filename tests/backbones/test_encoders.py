@@ -223,6 +223,8 @@ def test_what_goes_wrong_later_is_said_in_the_same_words(images, labels):
         scores(classifier, images)
     with pytest.raises(ParameterError, match=r"the encoder \(function\) gives NaN"):
         make("fragile").fit(images[::-1] // 2, labels)
+    with pytest.raises(ParameterError, match=r"^the encoder \(function\) gives NaN"):  # of stored features, compared
+        make("fragile").fit(images, labels)
 
 
 @pytest.mark.parametrize(
