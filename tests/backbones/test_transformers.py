@@ -4,16 +4,13 @@ import json
 import sys
 import warnings
 import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from melanoma_tl import TransferClassifier
 from melanoma_tl.backbones import get_backbone
-from melanoma_tl.classifier.model_card import _describe
 from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
 from melanoma_tl.network import PooledHead
 from melanoma_tl.testing import check_backbone
@@ -213,25 +210,6 @@ def test_a_file_makes_no_other_layers(presets, images, labels, tmp_path):
                 written.writestr(member, content)
         with pytest.raises(ModelFileError):
             TransferClassifier.load(hostile)
-
-
-def test_no_folder_of_this_machine_stands_in_a_file_or_in_a_card(presets, images, labels, tmp_path):
-    name, _ = presets("ViT")
-    folder = Path(name.partition(":")[2])
-    paths = [tmp_path / f"patient_{number}.png" for number in range(len(images))]
-    for path, image in zip(paths, images, strict=True):
-        Image.fromarray(image).save(path)
-    clf = TransferClassifier(name, epochs=1, random_state=0, verbose=0).fit(paths, labels)
-    clf.save(tmp_path / "model.keras")
-    with zipfile.ZipFile(tmp_path / "model.keras") as file:
-        written = b"".join(map(file.read, file.namelist()))
-    card = "".join(map(str, _describe(clf)))
-    for private in (str(folder.parent), str(tmp_path), "patient_"):
-        assert private.encode() not in written
-        assert private not in card
-    again = TransferClassifier.load(tmp_path / "model.keras")
-    assert again.backbone == f"kerashub:./{folder.name}"
-    assert np.allclose(again.predict_proba(images), clf.predict_proba(images), atol=1e-6)
 
 
 def test_a_model_needs_kerashub_and_says_so(presets, images, labels, tmp_path, monkeypatch):
