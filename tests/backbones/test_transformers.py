@@ -12,6 +12,8 @@ import pytest
 from melanoma_tl import TransferClassifier
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
+from melanoma_tl.explain.explanations import grad_cam
+from melanoma_tl.explain.gradients import pooled_maps
 from melanoma_tl.network import PooledHead
 from melanoma_tl.testing import check_backbone
 from melanoma_tl.training import Probe
@@ -165,6 +167,19 @@ def test_blocks_are_feature_layers(presets, images, labels):
     head = PooledHead(feature_layers=("block_1", "block_2"))
     clf = TransferClassifier(presets("DINOV3")[0], head=head, stages=(Probe(),), verbose=0).fit(images, labels)
     assert clf.model_.get_layer("features").output.shape[-1] == 3 * 2 * 16, "a mean and a class token of each"
+
+
+@pytest.mark.parametrize("feature_layers", ["stages", ()], ids=["all", "last"])
+def test_grad_cam_reads_the_patches_of_the_blocks(feature_layers, presets, images, labels):
+    name, _ = presets("ViT")
+    head = PooledHead(feature_layers=feature_layers)
+    clf = TransferClassifier(name, head=head, stages=(Probe(),), random_state=0, verbose=0).fit(images, labels)
+    maps = grad_cam(clf, images[:2])
+    of_all = 1 + len(get_backbone(name).stages)  # the embedding stands before the first block
+    assert len(pooled_maps(clf.model_)) == (of_all if feature_layers else 1)
+    assert maps.shape == (2, SIZE, SIZE)
+    assert np.isfinite(maps).all()
+    assert maps.any()
 
 
 def test_an_image_of_another_size_is_refused_where_positions_are_fixed(presets, images, labels):
