@@ -1,8 +1,8 @@
-"""Write the code of `docs/snippets` and `examples`, and the tables of `benchmarks/results`, into the pages that show them.
+"""Write the code of `docs/snippets` and the tables of `benchmarks/results` into the pages, to be read as files too.
 
     python docs/embed.py
 
-So that a page can be read as a file too. Above what is shown stands a comment that names where it comes from, such as
+Above what is shown stands a comment that names where it comes from, such as
 ``<!-- docs/snippets/recipes.py:fast -->``; it holds for the block of code below it, or else for all lines up to
 ``<!-- end -->``. A test compares.
 """
