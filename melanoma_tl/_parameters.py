@@ -151,11 +151,33 @@ def _describe_misfit(
     if unknown is None:
         return f"{called}(): {misfit}. {has}"
     said, meant = f"{called}() has no parameter {unknown!r}.", find_meant(unknown, names)
+    if (method := find_method(kind, unknown)) is not None:
+        return f"{said} It is one of {method}({unknown}=...). {has}"
     if meant is not None:
         return f"{said} Did you mean {meant!r}? {has}"
     if kind is not None and unknown in inspect.signature(kind).parameters:
         return f"{said} It is one of {kind.__name__}({unknown}=...)."
     return f"{said} {has}"
+
+
+def find_method(kind: type | None, parameter: str) -> str | None:
+    """Find the method of a class that has a parameter.
+
+    Parameters
+    ----------
+    kind : type or None
+        The class; None has no method.
+    parameter : str
+        Name of the parameter.
+
+    Returns
+    -------
+    str or None
+        The name of the method: `fit` before the others, or None where no method has it.
+    """
+    methods = [name for name in ("fit", *dir(kind)) if inspect.isfunction(getattr(kind, name, None)) and name[0] != "_"]
+    has = (name for name in methods if parameter in inspect.signature(getattr(kind, name)).parameters)
+    return next(has, None)
 
 
 def _list_parameters(parameters: Iterable[inspect.Parameter]) -> str:

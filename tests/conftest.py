@@ -166,7 +166,9 @@ def quick_vgg19(monkeypatch, tmp_path, own_table):
     tiny.save_weights(tmp_path / "tiny.weights.h5")
     monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
     weights = PretrainedWeights(("tiny.weights.h5",), "", None)
-    own_table["vgg19"] = replace(own_table["vgg19"], builder=build, weights=weights, input_size=(32, 32), stages=())
+    quick = {"builder": build, "weights": weights, "input_size": (32, 32)}
+    own_table["vgg19"] = replace(own_table["vgg19"], **quick, stages=())
+    own_table["vgg16"] = replace(own_table["vgg16"], **quick, stages=("block5_conv1", "block5_pool"))
 
 
 @pytest.fixture(scope="module", autouse=True)

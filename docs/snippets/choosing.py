@@ -13,20 +13,15 @@ test = ISBIDataset.from_challenge("data/isbi", year=2017, split="test")
 from melanoma_tl import TransferClassifier, compare_backbones
 from melanoma_tl.plots import BackbonesDisplay
 
-names = ["mobilenetv3small", "mobilenetv2"]
-# In earnest, pass the names. Random weights and small images are for
-# this test.
-backbones = [
-    TransferClassifier.from_recipe(
-        "fast",
-        backbone=name,
-        stages__0__C="auto",
-        weights=None,
-        input_size=(32, 32),
-    )
-    for name in names
-]
-compared = compare_backbones(backbones, train, folds=3)
+own_penalty = TransferClassifier.from_recipe(
+    "fast", backbone="vgg16", stages__0__C="auto"
+)
+backbones = {
+    "vgg19": "vgg19",
+    "vgg16": "vgg16",
+    "vgg16, own penalty": own_penalty,
+}
+compared = compare_backbones(backbones, train)
 print(compared)
 BackbonesDisplay(compared).plot().figure_.savefig("backbones.png")
 # --8<-- [end:backbones]

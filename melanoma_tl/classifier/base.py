@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import estimator_html_repr
 
+from melanoma_tl._attributes import IN_CLASSIFIERS, ExplainsAttributes
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, checked, choice, one_of
 from melanoma_tl._progress import progress
 from melanoma_tl.classifier.notebook import fitted_html
@@ -31,12 +32,13 @@ from melanoma_tl.metrics.thresholds import OperatingPoint, check_rule, choose_th
 from melanoma_tl.metrics.validation import check_classes
 
 
-class BaseClassifier(Shareable, ClassifierMixin, BaseEstimator, ABC):
+class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimator, ABC):
     """Base class: probabilities, classes, calibration and threshold from the scores that a subclass computes."""
 
     threshold: float
     verbose: int
     _post: PostProcessing = PostProcessing()
+    _elsewhere = IN_CLASSIFIERS
 
     if TYPE_CHECKING:  # set by `fit`, or properties of a subclass: an unfitted classifier must not have them
 

@@ -32,6 +32,7 @@ from melanoma_tl._parameters import (
     check,
     checked,
     choice,
+    find_method,
     having,
     instance,
     one_of,
@@ -142,7 +143,9 @@ _OF_SCORING = {name: _PARAMETERS[name] for name in ("precision", "tta", "on_erro
 def _check_known(part: Any, given: Iterable[str], known: Mapping[str, Any]) -> None:
     """Raise an UnknownNameError for a name that is not a parameter."""
     for name in (name for name in given if name not in known):
-        raise UnknownNameError(f"parameter of {type(part).__name__}", name, known)
+        method = find_method(type(part), name)
+        belongs = f"It is one of {method}({name}=...)." if method else ""
+        raise UnknownNameError(f"parameter of {type(part).__name__}", name, known, belongs)
 
 
 class TransferClassifier(BaseClassifier):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._attributes import IN_DATASETS, ExplainsAttributes
 from melanoma_tl._escaping import in_column
 from melanoma_tl._parameters import (
     FLAG,
@@ -63,13 +64,14 @@ class ImageRow(NamedTuple):
         return self.path
 
 
-class ImageTable:
+class ImageTable(ExplainsAttributes):
     """An immutable table of images with ids, files, labels and metadata, and methods to select from and split it.
 
     Selections are tables of the same class. `ISBIDataset`, which documents the parameters, reads tables from files.
     """
 
     class_names = CLASS_NAMES
+    _elsewhere = IN_DATASETS
 
     @checked("To read files: ISBIDataset.from_folder, from_csv, from_challenge, from_archive; a DataFrame: from_frame.")
     def __init__(

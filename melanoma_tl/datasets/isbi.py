@@ -159,7 +159,7 @@ class ISBIDataset(ImageTable):
             If there is no such split.
         """
         challenge = get_challenge(year, split)
-        folder = existing_folder(root)
+        folder = existing_folder(root, "official files are fetched by ISBIDataset.download")
         table = read_challenge(challenge, folder)
         words = _OFFICIAL_WORDS | ({"malignant": 1} if challenge.year == 2016 else {})
         dataset = cls._from_table(

@@ -195,13 +195,15 @@ def describe_skipped(skipped: Sequence[SkippedRow], total: int) -> str:
     return f"{len(skipped)} of {total} rows cannot be used ({shown}{more})"
 
 
-def existing_folder(folder: str | os.PathLike[str]) -> Path:
+def existing_folder(folder: str | os.PathLike[str], hint: str = "") -> Path:
     """Check that a folder exists.
 
     Parameters
     ----------
     folder : path
         The folder.
+    hint : str, default=""
+        What the user can do where it does not exist.
 
     Returns
     -------
@@ -217,5 +219,7 @@ def existing_folder(folder: str | os.PathLike[str]) -> Path:
     if path.exists() and not path.is_dir():
         raise DatasetError(f"{path}: not a folder; a table of labels is read by ISBIDataset.from_csv")
     if not path.is_dir():
-        raise DatasetError(f"{path}: no such folder{'' if path.is_absolute() else f' in {Path.cwd()}'}")
+        raise DatasetError(
+            f"{path}: no such folder{'' if path.is_absolute() else f' in {Path.cwd()}'}{hint and f'; {hint}'}"
+        )
     return path

@@ -110,6 +110,10 @@ class Metric:
         """Write the metric with its interval and n, such as "0.867 (0.803-0.912, n = 150)"."""
         return _write(self, "")
 
+    def __float__(self) -> float:
+        """Return the value alone."""
+        return float(self.value)
+
     def to_dict(self) -> dict[str, float]:
         """Write the metric as plain Python objects.
 

@@ -8,7 +8,7 @@ from melanoma_tl._escaping import in_figure
 from melanoma_tl._parameters import checked, choice
 from melanoma_tl.metrics.metric import LABELS, Metric
 from melanoma_tl.plots.display import Display
-from melanoma_tl.plots.style import BLUE, GREY, SMALL_SIZE, new_axes, style_axes, styled
+from melanoma_tl.plots.style import BLUE, GREY, SMALL_SIZE, style_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ class BackbonesDisplay(Display):
         from matplotlib.lines import Line2D
 
         results = self.comparison.results
-        ax = self._begin(new_axes(7.2, 0.4 * len(results) + 1.6) if ax is None else ax)
+        ax = self._begin(ax, (7.2, 0.4 * len(results) + 1.6))
         found = [result.metrics.get(metric) for result in results]
         look = styled(style, Line2D, color=BLUE, marker="o", markersize=7, linestyle="none")
         for row, one in enumerate(found):

@@ -16,8 +16,8 @@ from melanoma_tl.plots.style import (
     OKABE_ITO,
     ORANGE,
     SMALL_SIZE,
+    axes_or_new,
     count_images,
-    new_axes,
     shade,
     square,
     style_axes,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
 _LEGEND_TOP, _ROOM = 0.45, 0.35  # shares of the axes: height of a legend below, width of words beside a point
-_HIGH = 0.7  # an average precision whose curve fills the upper right corner
+_LEGEND_WIDTH, _LEGEND_HEIGHT = 0.9, 0.26  # of a precision-recall curve, as shares of the axes
 _ABOVE = 0.03  # a curve so far above the diagonal runs where the legend else stands
 _FEW_CALLED = 10  # one image more or less then moves the precision by a tenth
 _DASHES = ("-", "--", "-.", ":")  # distinguish curves in grey, and where there are more curves than colours
@@ -76,7 +76,7 @@ def draw_roc(
     """
     from melanoma_tl.plots.pictures import RocCurveDisplay
 
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
     display = RocCurveDisplay.from_predictions(
         **_points(y_true, y_score),
         ax=ax,
@@ -131,7 +131,7 @@ def draw_precision_recall(
     """
     from melanoma_tl.plots.pictures import PrecisionRecallDisplay
 
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
     display = PrecisionRecallDisplay.from_predictions(
         **_points(y_true, y_score), ax=ax, plot_chance_level=True, chance_level_kw={"color": GREY}
     )
@@ -145,17 +145,19 @@ def draw_precision_recall(
         ydata=[display.prevalence_pos_label] * 2, label=f"chance, the prevalence {display.prevalence_pos_label:.3f}"
     )
     _shade_band(ax, band, confidence)
-    low = display.average_precision < _HIGH
+    above = _is_above_better(display)
     if metrics["precision"].n:
         sensitivity, precision = metrics["sensitivity"].value, metrics["precision"].value
         reached = f"sensitivity {sensitivity:.2f}\nprecision {precision:.2f}"
-        # A low curve leaves room at the right below the legend, a high one below itself.
-        place = (1.0, 0.76) if low else (max(sensitivity - 0.1, _ROOM), precision - 0.2)
+        # The words stand below a legend above, else to the right of the curve, or below it where it ends there.
+        beside = (1.0, min(precision + 0.2, 0.95))
+        below = (max(sensitivity - 0.1, _ROOM), max(precision - 0.2, _LEGEND_TOP))
+        place = (1.0, 0.76) if above else beside if sensitivity < 1 - _ROOM else below
         _mark_operating_point(ax, (sensitivity, precision), threshold, reached, words=place)
     title = f"Precision-recall curve\n{count_images(len(y_true), int(y_true.sum()))}"
     style_axes(ax, title, "Sensitivity (recall)", "Precision (PPV)")
     square(ax)
-    ax.legend(loc="upper right" if low else "lower left", fontsize=SMALL_SIZE)
+    ax.legend(loc="upper right" if above else "lower left", fontsize=SMALL_SIZE)
     return display
 
 
@@ -185,7 +187,7 @@ def draw_roc_curves(
 
     from melanoma_tl.plots.pictures import RocCurveDisplay
 
-    ax = new_axes(6.4, 6.0) if ax is None else ax
+    ax = axes_or_new(ax, 6.4, 6.0)
     points = [roc_curve(y_true, y_score) for y_true, y_score in curves.values()]
     display = RocCurveDisplay(
         fpr=[fpr for fpr, _, _ in points],
@@ -240,7 +242,7 @@ def draw_reliability(
     """
     from melanoma_tl.plots.pictures import CalibrationDisplay
 
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
     reach = _reach(y_score, curve.high)
     if smooth is not None:
@@ -337,6 +339,15 @@ def _dot_what_rests_on_few(display: "PrecisionRecallDisplay", n_melanoma: int) -
         drawstyle="steps-post",
         label=f"fewer than {_FEW_CALLED} predicted melanoma",
     )
+
+
+def _is_above_better(display: "PrecisionRecallDisplay") -> bool:
+    """Tell whether a legend at the upper right hides less of the curve than one at the lower left."""
+    recall = np.linspace(0, 1, 101)
+    precision = np.interp(recall, display.recall[::-1], display.precision[::-1])
+    hidden_above = (recall > 1 - _LEGEND_WIDTH) & (precision > 1 - _LEGEND_HEIGHT)
+    hidden_below = (recall < _LEGEND_WIDTH) & (precision < _LEGEND_HEIGHT)
+    return bool(hidden_above.sum() <= hidden_below.sum())
 
 
 def _interval(metric: Metric, confidence: float) -> str:

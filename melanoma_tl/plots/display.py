@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from melanoma_tl._parameters import CLASSIFIER, checked
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
-from melanoma_tl.plots.style import new_axes
+from melanoma_tl.plots.style import axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +36,9 @@ class Display:
 
         return draw_png(getattr(self, "figure_", None))
 
-    def _begin(self, ax: "Axes | None") -> "Axes":
-        """Remember where it is drawn: on the axes given, or on a figure of its own."""
-        self.ax_ = new_axes(*self._size) if ax is None else ax
+    def _begin(self, ax: "Axes | None", size: tuple[float, float] | None = None) -> "Axes":
+        """Remember where it is drawn: on the axes given, or on a figure of its own, in inches."""
+        self.ax_ = axes_or_new(ax, *(size or self._size))
         self.figure_ = cast("Figure", self.ax_.figure)
         return self.ax_
 

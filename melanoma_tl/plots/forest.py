@@ -9,7 +9,7 @@ from melanoma_tl._escaping import MOST_IN_LABEL, in_figure
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.sites import MEAN, NEW_SITE
 from melanoma_tl.plots.display import Display
-from melanoma_tl.plots.style import BLUE, GREY, ORANGE, label_right, new_axes, style_axes
+from melanoma_tl.plots.style import BLUE, GREY, ORANGE, label_right, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ class ForestDisplay(Display):
             This display, with ``ax_`` and ``figure_``; the values are printed on the right.
         """
         found = self.summary
-        ax = self._begin(new_axes(7.2, 0.4 * len(found.sites) + 2.0) if ax is None else ax)
+        ax = self._begin(ax, (7.2, 0.4 * len(found.sites) + 2.0))
         for row, site in enumerate(found.sites):
             ax.plot([site.low, site.high], [row, row], color="black", linewidth=1.4)
             ax.plot(site.value, row, marker="s", color=BLUE, markersize=3 + 9 * np.sqrt(site.weight))

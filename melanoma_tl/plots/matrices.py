@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl._escaping import SHORT, in_figure
 from melanoma_tl.metrics.confusion import ConfusionCounts
-from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, count_images, new_axes, style_axes, write_threshold
+from melanoma_tl.plots.style import TEXT_SIZE, TITLE_SIZE, axes_or_new, count_images, style_axes, write_threshold
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def draw_confusion_matrix(
         With ``ax_``, ``figure_`` and ``text_``.
     """
     matrix = np.array(counts).reshape(2, 2)
-    display = _draw(matrix, ["benign", "melanoma"], new_axes() if ax is None else ax)
+    display = _draw(matrix, ["benign", "melanoma"], axes_or_new(ax))
     for text, count, share in zip(display.text_.flat, matrix.flat, _shares(matrix).flat, strict=True):
         text.set(text=f"{count}\n{100 * share:.1f} %", fontsize=TITLE_SIZE)
     display.ax_.set_title(f"Confusion matrix\n{count_images(counts.n, counts.n_melanoma)}", fontsize=TITLE_SIZE)
@@ -67,7 +67,7 @@ def draw_class_matrix(
         With ``ax_``, ``figure_`` and ``text_``.
     """
     side = 2.4 + 0.75 * len(classes)
-    display = _draw(matrix, classes, new_axes(side, side) if ax is None else ax)
+    display = _draw(matrix, classes, axes_or_new(ax, side, side))
     display.ax_.tick_params(axis="x", labelrotation=45)
     return display
 

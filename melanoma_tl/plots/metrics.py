@@ -12,7 +12,7 @@ from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS, MARK, UNBOUNDED, Metric
 from melanoma_tl.plots.display import ScoresDisplay
-from melanoma_tl.plots.style import BLUE, label_right, new_axes, style_axes, styled
+from melanoma_tl.plots.style import BLUE, label_right, style_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ class MetricsDisplay(ScoresDisplay):
             f"{in_figure(LABELS.get(name, name), MOST_IN_LABEL)}  (n = {metric.n})" for name, metric in shown.items()
         ]
         width = max(7.2, 2.25 + 0.11 * max(map(len, names)))  # long names leave the bars their room
-        ax = self._begin(new_axes(width, 0.4 * len(shown) + 1.2) if ax is None else ax)
+        ax = self._begin(ax, (width, 0.4 * len(shown) + 1.2))
         rows, metrics = range(len(shown)), list(shown.values())
         lowest = min((metric.low for metric in metrics if metric.low < 0), default=0)
         # Matplotlib leaves out NaN: an undefined metric has an empty row, and says so on the right.

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from melanoma_tl.errors import ParameterError
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -120,6 +122,38 @@ def new_axes(width: float = 5.6, height: float = 5.2, *, columns: int = 1) -> An
         An array when `columns` is above 1.
     """
     return new_figure(width, height).subplots(1, columns)
+
+
+def axes_or_new(ax: "Axes | None", width: float = 5.6, height: float = 5.2) -> "Axes":
+    """Return the axes to draw on.
+
+    Parameters
+    ----------
+    ax : Axes or None
+        Those that the user gave.
+    width, height : float
+        Size in inches of a figure of their own, where none were given.
+
+    Returns
+    -------
+    Axes
+        As given, or new.
+
+    Raises
+    ------
+    ParameterError
+        If something else was given, such as a figure, or the array that ``plt.subplots`` returns.
+    """
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        return new_axes(width, height)
+    if not isinstance(ax, Axes):
+        raise ParameterError(
+            f"ax must be one axes of matplotlib, such as the second of fig, ax = plt.subplots(), got "
+            f"{type(ax).__name__}; of an array of axes pass one, of a figure figure.add_subplot()"
+        )
+    return ax
 
 
 def style_axes(ax: "Axes", title: str, x_label: str, y_label: str) -> None:

@@ -37,13 +37,13 @@ def rename_classes(text: str, names: tuple[str, str]) -> str:
     return _EITHER.sub(lambda found: names[0] if found[1] else names[1], text)
 
 
-def list_texts(ax: "Axes | None") -> list[str]:
+def list_texts(ax: "Axes") -> list[str]:
     """List everything that is written on axes.
 
     Parameters
     ----------
-    ax : Axes or None
-        Nothing is written on None.
+    ax : Axes
+        The axes.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def list_texts(ax: "Axes | None") -> list[str]:
     """
     from matplotlib.text import Text
 
-    return [] if ax is None else [*(text.get_text() for text in ax.findobj(Text)), *ax.get_legend_handles_labels()[1]]
+    return [*(text.get_text() for text in ax.findobj(Text)), *ax.get_legend_handles_labels()[1]]
 
 
 def rename_in_plot(ax: "Axes", names: tuple[str, str], before: Iterable[str]) -> None:

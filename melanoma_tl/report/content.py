@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._attributes import ExplainsAttributes
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.metric import Metric
@@ -113,7 +114,7 @@ class ScoredReport(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ReportContent(ABC):
+class ReportContent(ExplainsAttributes, ABC):
     """What each kind of report holds beside its metrics, and what it says of itself."""
 
     confidence: float

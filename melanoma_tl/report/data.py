@@ -12,7 +12,7 @@ from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.labels.class_names import CLASS_NAMES
 from melanoma_tl.metrics.calibration_splines import SmoothCalibration, smooth_calibration
 from melanoma_tl.metrics.confusion import ConfusionCounts
-from melanoma_tl.metrics.metric import Metric
+from melanoma_tl.metrics.metric import LABELS, Metric
 from melanoma_tl.metrics.reliability import calibration_metrics
 from melanoma_tl.metrics.sensitivity_specificity import (
     SensitivityAtSpecificity,
@@ -22,6 +22,19 @@ from melanoma_tl.metrics.sensitivity_specificity import (
 )
 from melanoma_tl.report.base import Report
 from melanoma_tl.report.class_names import rename_classes
+
+_INSTEAD = {name: f"metrics[{name!r}]" for name in LABELS} | {
+    "roc_auc": "metrics['auc']",
+    "recall": "metrics['sensitivity']",
+    "ap": "metrics['average_precision']",
+    "confusion_matrix": "counts, or plot_confusion_matrix()",
+    "summary": "print(report)",
+    "show": "save('report.html'), or the report as the last line of a notebook's cell",
+    "plot": "plot_roc() and the others, or save_figures(folder)",
+    "to_html": "save('report.html')",
+    "to_csv": "to_frame().to_csv(path)",
+}
+"""What takes the place of the attributes that one looks for."""
 
 
 class Scored(NamedTuple):
@@ -52,6 +65,8 @@ class ReportData(Report):
     y_true: NDArray[np.int64] | None = None
     y_score: NDArray[np.float64] | None = None
     class_names: tuple[str, str] = CLASS_NAMES
+
+    _elsewhere = _INSTEAD
 
     @property
     def prevalence(self) -> float:

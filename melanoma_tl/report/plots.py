@@ -22,6 +22,7 @@ from melanoma_tl.plots import (
 from melanoma_tl.plots.contact_sheets import Example, draw_examples
 from melanoma_tl.plots.curves import draw_precision_recall, draw_reliability, draw_roc
 from melanoma_tl.plots.matrices import draw_confusion_matrix
+from melanoma_tl.plots.style import axes_or_new
 from melanoma_tl.report.class_names import list_texts, rename_in_plot
 from melanoma_tl.report.content import DrawnFigure
 from melanoma_tl.report.data import ReportData
@@ -309,7 +310,7 @@ class ReportPlots(ReportData):
 
     def _named(self, ax: "Axes | None", draw: Callable[[], _Display]) -> _Display:
         """Draw, and put the names of the classes on the plot, where they are not benign and melanoma."""
-        before = list_texts(ax)
+        before = [] if ax is None else list_texts(axes_or_new(ax))
         display = draw()
         if self.class_names != CLASS_NAMES:
             rename_in_plot(display.ax_, self.class_names, before)

@@ -1,5 +1,8 @@
 """What parameters may be: the rules, and that each class and function asks for them before anything is done."""
 
+import copy
+import pickle
+import re
 import warnings
 from pathlib import Path
 
@@ -135,6 +138,7 @@ def test_a_checked_function_gets_plain_kinds_and_keeps_its_signature():
             lambda: TransferClassifier().predict([], threshold=0.3),
             r"predict\(\) has no .*TransferClassifier\(threshold=",
         ),
+        (lambda: TransferClassifier(callbacks=[]), r"has no parameter 'callbacks'\. It is one of fit\(callbacks="),
         (lambda: TransferClassifier.fit([]), r"called on an object, as in TransferClassifier\(\.\.\.\)\.fit"),
         (lambda: Ensemble([], combin="mean"), "Did you mean 'combine'"),
         (lambda: Augmenter(flip=True), "Did you mean 'horizontal_flip'"),
@@ -159,6 +163,44 @@ def test_a_call_that_does_not_fit_names_what_was_meant(call, message, monkeypatc
     monkeypatch.setattr("melanoma_tl.datasets.isbi.read_table", lambda *_, **__: pd.DataFrame())
     with pytest.raises(TypeError, match=message):
         call()
+
+
+def test_a_parameter_of_fit_is_not_one_of_a_recipe():
+    with pytest.raises(UnknownNameError, match=r"'callbacks'\..* It is one of fit\(callbacks=\.\.\.\)"):
+        TransferClassifier.from_recipe("fast", callbacks=[])
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        TransferClassifier(),
+        Ensemble([TransferClassifier()]),
+        ISBIDataset(["a"], None, [0]),
+        MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_an_attribute_of_another_library_is_answered_with_ours(thing):
+    for name, instead in type(thing)._elsewhere.items():
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'; use {re.escape(instead)}$"):
+            getattr(thing, name)
+    assert not hasattr(thing, "__array__")
+    assert not hasattr(copy.copy(thing), "something_else")
+    pickle.loads(pickle.dumps(thing))
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda: ISBIDataset(["a"], None, [0]).labls, "'labls'. Did you mean 'labels'"),
+        (lambda: TransferClassifier().predict_prob, "Did you mean 'predict_proba'"),
+        (lambda: TransferClassifier().history_, r"'history_'; use fit\(\) first"),
+        (lambda: TransferClassifier().penalty_path_, "is not fitted"),
+    ],
+)
+def test_an_attribute_that_does_not_exist_names_what_was_meant(read, message):
+    with pytest.raises(AttributeError, match=message):
+        read()
 
 
 WRONG = {

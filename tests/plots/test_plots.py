@@ -1,5 +1,6 @@
 """Every figure is drawn, and shows what it must."""
 
+import io
 import subprocess
 import sys
 
@@ -356,6 +357,26 @@ def test_examples_need_paths():
 def test_history_needs_one_axes_a_panel(report):
     with pytest.raises(ParameterError, match=r"axes must be 2, for loss and accuracy, got the shape \(1,\)"):
         report.plot_history([Figure().subplots()])
+
+
+@pytest.mark.parametrize("given", ["axes", Figure(), Figure().subplots(1, 2)], ids=["word", "figure", "array"])
+@pytest.mark.parametrize("plot", ["roc", "metrics", "confusion_matrix", "scores"])
+def test_what_is_not_axes_is_refused(report, plot, given):
+    with pytest.raises(ParameterError, match=f"ax must be one axes of matplotlib, .* got {type(given).__name__}"):
+        getattr(report, f"plot_{plot}")(ax=given)
+
+
+@pytest.mark.parametrize("parts", [0.5, 1.0, 1.4, 2.0, 3.0])
+@pytest.mark.parametrize("n_melanoma", [20, 75, 190])
+def test_the_legend_of_precision_and_recall_hides_little_of_the_curve(parts, n_melanoma):
+    y_true = np.arange(379) < n_melanoma
+    scores = 1 / (1 + np.exp(-np.random.default_rng(0).normal(size=379) - parts * y_true + 1))
+    display = MetricsReport.from_scores(y_true.astype(int), scores, n_resamples=100).plot_precision_recall()
+    display.figure_.savefig(io.BytesIO())
+    recall = np.linspace(0, 1, 100)
+    precision = np.interp(recall, display.recall[::-1], display.precision[::-1])
+    curve = display.ax_.transData.transform(np.column_stack([recall, precision]))
+    assert display.ax_.get_legend().get_window_extent().count_contains(curve) <= 6
 
 
 def test_given_axes_are_drawn_on(report):

@@ -32,7 +32,7 @@ NEEDS_KERAS = {
         )
     ),
 }
-GROUND = "errors _checksums _estimators _onnxruntime _parameters _progress _escaping _tables _versions _zip"
+GROUND = "errors _attributes _checksums _estimators _onnxruntime _parameters _progress _escaping _tables _versions _zip"
 # What each package, or module beside the packages, may import: itself, and these.
 MAY_IMPORT = {
     "errors": {"errors"},
@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "_progress": {"_escaping"},
     "_versions": set(),
     "_zip": set(),
+    "_attributes": {"errors"},
     "_parameters": {"errors"},
     "_estimators": {"_parameters"},
     "_tables": {"_escaping"},

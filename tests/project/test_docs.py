@@ -90,7 +90,7 @@ def check_explaining(names):
 
 
 def check_choosing(names):
-    assert {*names["compared"].to_frame()["backbone"]} == {"mobilenetv3small", "mobilenetv2"}
+    assert {*names["compared"].to_frame()["backbone"]} >= {"vgg19", "vgg16"}
     assert Path("backbones.png").stat().st_size > 5_000
     assert "auc" in names["comparison"].differences
     assert Path("new.html").is_file()
