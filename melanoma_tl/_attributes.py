@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from melanoma_tl.errors import find_meant
 
-
 _OF_PANDAS = (
     "head",
     "tail",

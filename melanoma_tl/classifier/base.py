@@ -83,8 +83,6 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
     def _prevalence_of_scores(self) -> float:
         """Return the prevalence at which the scores would be probabilities."""
 
-    # -- prediction ------------------------------------------------------------------------------------------------
-
     @checked(tta=one_of(*COUNTS) | NONE, batch_size=COUNT | NONE)
     def predict_proba(self, X: Any, tta: int | None = None, *, batch_size: int | None = None) -> NDArray[np.float64]:
         """Score images.
