@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
 
@@ -33,6 +33,7 @@ class Ahead(Generic[_T]):
     def __init__(self, make: Callable[[int], _T], count: int | None) -> None:
         self._make, self._count = make, count
         self._coming: dict[int, Future[_T]] = {}
+        self._closed: Future[None] = Future()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="melanoma_tl-batches")
         self.waited = 0.0
 
@@ -48,6 +49,11 @@ class Ahead(Generic[_T]):
         -------
         object
             What `make` returns for the number.
+
+        Raises
+        ------
+        CancelledError
+            If `close` is called before it is made.
         """
         begun = time.perf_counter()
         end = number + 1 + _DEPTH
@@ -57,12 +63,18 @@ class Ahead(Generic[_T]):
         for one in wanted:
             if one not in self._coming:
                 self._coming[one] = self._pool.submit(self._make, one)
+        thing = self._coming.pop(number)
         try:
-            return self._coming.pop(number).result()
+            either: list[Future[Any]] = [thing, self._closed]
+            wait(either, return_when=FIRST_COMPLETED)
+            if not thing.done():
+                raise CancelledError("nothing more is made")
+            return thing.result()
         finally:
             self.waited += time.perf_counter() - begun
 
     def close(self) -> None:
-        """Make nothing more; what the thread has begun it finishes, and drops."""
+        """Make nothing more: what the thread has begun it finishes, and drops, and who waits for it waits no longer."""
         self._coming.clear()
+        self._closed.set_result(None)
         self._pool.shutdown(wait=False, cancel_futures=True)
