@@ -74,7 +74,10 @@ class Ahead(Generic[_T]):
             self.waited += time.perf_counter() - begun
 
     def close(self) -> None:
-        """Make nothing more: what the thread has begun it finishes, and drops, and who waits for it waits no longer."""
+        """Make nothing more: what the thread has begun it finishes, and drops, and who waits for it waits no longer.
+
+        TensorFlow asks for batches in a thread of its own, which would else wait when Python ends, and stop it from ending.
+        """
         self._coming.clear()
         self._closed.set_result(None)
         self._pool.shutdown(wait=False, cancel_futures=True)

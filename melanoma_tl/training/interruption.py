@@ -1,32 +1,13 @@
-"""What an interruption of training leaves: nothing that hangs, and no Ctrl-C that is lost."""
+"""A Ctrl-C in the middle of a training."""
 
 import signal
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import keras
-
-_OF_OTHERS = ("keras", "tensorflow", "jax", "torch")
-
-
-def free_frames(error: BaseException) -> None:
-    """Free what the functions of Keras and its backend held when an error left them; those of the user keep theirs.
-
-    The error keeps their local variables alive, and among them the iterator of TensorFlow, whose thread may be asking
-    Python for a batch. If Python ends before the iterator, that thread stops for ever, and Python waits for it.
-
-    Parameters
-    ----------
-    error : BaseException
-        The error; it can be raised and shown as before.
-    """
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_globals.get("__name__", "").partition(".")[0] in _OF_OTHERS:
-            frame.clear()
 
 
 class RepeatInterrupt(keras.callbacks.Callback):

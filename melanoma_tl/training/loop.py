@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError, TrainingError
-from melanoma_tl.training.batches import Batches, OrderedBatches, TrainingBatches
+from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
 from melanoma_tl.training.best_epoch import BestEpoch, ExactSwap, watch_best
 from melanoma_tl.training.callbacks import NO_CALLBACKS, KeepState, ShowEpochs, UserCallbacks, read_state
 from melanoma_tl.training.checkpoints import StageCheckpoint
-from melanoma_tl.training.interruption import RepeatInterrupt, free_frames
+from melanoma_tl.training.interruption import RepeatInterrupt
 from melanoma_tl.training.keras_errors import NOT_A_NUMBER, is_no_number, is_out_of_memory
 from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.plan import TrainingPlan
@@ -93,12 +93,7 @@ def train(
     begun = time.perf_counter()
     repeat = RepeatInterrupt()
     try:
-        with (
-            replicas.fit_scope(),
-            callbacks.working(model, whole, resumed),
-            _released(batches, shown),
-            repeat.listening(),
-        ):
+        with replicas.fit_scope(), callbacks.working(model, whole, resumed), repeat.listening():
             model.fit(
                 batches,
                 validation_data=shown,
@@ -124,6 +119,8 @@ def train(
         if batches.waited:
             share = batches.waited / (time.perf_counter() - begun)
             logger.info("at most %.1f %% of the time of training was spent waiting for batches", 100 * share)
+        for used in filter(None, (batches, shown)):
+            used.release()
     if interruption is not None and best is not None:
         best.on_train_end()
     metrics = {name: [float(value) for value in values] for name, values in history.history.items()}
@@ -132,20 +129,6 @@ def train(
         epoch = history.epoch[int(np.argmin(finite))] + 1
         raise TrainingError(NOT_A_NUMBER.format(epoch=epoch, plan=plan))
     return TrainingResult(metrics if checkpoint is None else dict(checkpoint.history), interruption)
-
-
-@contextmanager
-def _released(*used: Batches | None) -> Iterator[None]:
-    """Release batches at the end of the block, and after an error everything of Keras that still waits for one."""
-    try:
-        yield
-    except BaseException as error:
-        for batches in filter(None, used):
-            batches.release()
-        free_frames(error)
-        raise
-    for batches in filter(None, used):
-        batches.release()
 
 
 _held_callbacks: dict[int, keras.callbacks.Callback] = {}
