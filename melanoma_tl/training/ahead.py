@@ -76,7 +76,7 @@ class Ahead(Generic[_T]):
     def close(self) -> None:
         """Make nothing more: what the thread has begun it finishes, and drops, and who waits for it waits no longer.
 
-        TensorFlow asks for batches in a thread of its own, which would else wait when Python ends, and stop it from ending.
+        TensorFlow asks for batches in a thread of its own; if it still waited when Python ends, Python would not end.
         """
         self._coming.clear()
         self._closed.set_result(None)

@@ -24,6 +24,7 @@ NEEDS_KERAS = {
             "callbacks",
             "checkpoints",
             "compiling",
+            "interruption",
             "learning_rate_finder",
             "loop",
             "optimizers",
