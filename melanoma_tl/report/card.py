@@ -117,6 +117,12 @@ def _parameters(report: ReportContent, *names: str) -> str:
     return one_line({name: known[name] for name in names if name in known})
 
 
+def _describe_images(report: ReportContent) -> str:
+    size = _model(report).get("image_size")  # files of earlier versions have only the parameter
+    prepared = _parameters(report, *(() if size else ("input_size",)), "preprocessing", "augmenter", "tta")
+    return "; ".join(part for part in (_sentence("Image size", size or "").rstrip("."), prepared) if part)
+
+
 def _sentence(start: str, text: str) -> str:
     return f"{start}: {text}." if text else ""
 
@@ -238,7 +244,7 @@ _KNOWN: Mapping[str, Callable[[ReportContent], str]] = {
     "not_for": lambda _: f"{NOTICE} No diagnosis, no advice to a patient, no decision about a lesion may rest on it.",
     "test_images": _test_images,
     "missing_data": _missing_data,
-    "image_preparation": lambda report: _parameters(report, "input_size", "preprocessing", "augmenter", "tta"),
+    "image_preparation": _describe_images,
     "model": _describe_model,
     "training": _training,
     "threshold_and_calibration": _threshold_and_calibration,

@@ -158,8 +158,15 @@ def _miscalibration(report: ReportContent) -> list[str] | None:
             wrong.append(f"{side} (calibration slope {describe(slope, report.confidence)})")
         if wrong:
             text = f"The scores{of} are no probabilities here: they are {' and '.join(wrong)}"
-            found.append(text if of else f"{text}; calibrate on validation images")
+            found.append(text if of else f"{text}; {_remedy(report)}")
     return found
+
+
+def _remedy(report: ReportContent) -> str:
+    """Return what to do about scores that are no probabilities."""
+    if report.provenance.get("calibration"):
+        return "the calibration that was found on other images does not hold here; find it on more images like these"
+    return "calibrate on validation images"
 
 
 def _beyond_chance(tested: Mapping[_Key, tuple[Metric, float]], confidence: float) -> set[_Key]:

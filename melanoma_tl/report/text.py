@@ -360,6 +360,8 @@ def one_line(value: Any) -> str:
         return ", ".join(map(_inside, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"  # the JSON has every digit
     return "none" if value is None else " ".join(str(value).split())
 
 

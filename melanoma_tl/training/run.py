@@ -23,6 +23,7 @@ from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.datasets.splitting import find_groups
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages, prepare
+from melanoma_tl.labels.class_names import name_classes
 from melanoma_tl.labels.classes import Classes
 from melanoma_tl.network.cutting import FrozenPart, network_digest
 from melanoma_tl.network.graph import Network, build_network, freeze, resolve_trainable_from
@@ -480,11 +481,14 @@ class TrainingRun:
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
             **({"encoder": asdict(self.spec.weights)} if isinstance(self.spec.weights, EncoderIdentity) else {}),
             "backbone": describe_backbone(self.spec, weights, by_name=self.parameters.weights == "imagenet"),
+            "image_size": "{}x{} pixels".format(*image_size(self.parameters)),
             "precision": resolve_precision(self.parameters.precision)._asdict(),
-            "training_data": _describe_data(X, data.training)
+            "training_data": _describe_data(X, data.training, classes)
             | {"rows_of_each_class_in_a_pass": chosen}
             | ({} if data.weights is None else {"sample_weight": _describe_weights(data.weights)}),
-            "validation_data": None if data.validation is None else _describe_data(validation_data, data.validation),
+            "validation_data": None
+            if data.validation is None
+            else _describe_data(validation_data, data.validation, classes),
             "epochs_run": len(training.history.get("loss", [])),
             **({"penalty": [path.to_state() for path in training.penalty_paths]} if training.penalty_paths else {}),
             "versions": library_versions(),
@@ -539,10 +543,11 @@ def _describe_weights(weights: NDArray[np.float64]) -> dict[str, Any]:
     }
 
 
-def _describe_data(X: Any, prepared: PreparedImages) -> dict[str, Any]:
-    classes, counts = np.unique(prepared.labels, return_counts=True)
+def _describe_data(X: Any, prepared: PreparedImages, classes: Classes) -> dict[str, Any]:
+    in_words = dict(zip(classes.labels.tolist(), name_classes(classes.labels.tolist(), classes.pos_label), strict=True))
+    found, counts = np.unique(prepared.labels, return_counts=True)
     return {
         "name": prepared.identity.name,
-        "counts": dict(zip(map(str, classes.tolist()), counts.tolist(), strict=True)),
+        "counts": dict(zip([in_words[label] for label in found.tolist()], counts.tolist(), strict=True)),
         "skipped": len(prepared.skipped) + len(getattr(X, "skipped", ())),
     }

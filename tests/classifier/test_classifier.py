@@ -159,13 +159,13 @@ def test_validation_images_are_neither_resampled_nor_augmented(images, labels, m
     assert Watched.seen
     assert not any((batch == 13).all(axis=(1, 2, 3)).any() for batch in Watched.seen)
     assert clf.history_["val_accuracy"][0] * 6 == pytest.approx(clf.score(validation, validation_labels) * 6)
-    assert clf.provenance_["validation_data"]["counts"] == {"0": 5, "1": 1}
+    assert clf.provenance_["validation_data"]["counts"] == {"benign": 5, "melanoma": 1}
 
 
 def test_the_balancer_chooses_the_rows_of_a_pass(dataset):
     unbalanced = dataset.first(per_class={"benign": 12, "melanoma": 3})
     clf = make(balancer=Balancer(), epochs=1).fit(unbalanced)
-    assert clf.provenance_["training_data"]["counts"] == {"0": 12, "1": 3}
+    assert clf.provenance_["training_data"]["counts"] == {"benign": 12, "melanoma": 3}
     assert clf.provenance_["training_data"]["rows_of_each_class_in_a_pass"] == [6, 6]
 
 
@@ -285,7 +285,7 @@ def test_unreadable_training_images_are_left_out_and_listed(dataset, bad_images)
     clf = make(epochs=1, on_error="skip").fit(paths, y)
     assert [row.image_id for row in clf.skipped_] == ["empty.jpg"]
     assert clf.provenance_["training_data"]["skipped"] == 1
-    assert clf.provenance_["training_data"]["counts"] == {"0": 12, "1": 12}
+    assert clf.provenance_["training_data"]["counts"] == {"benign": 12, "melanoma": 12}
 
 
 def test_class_weights_shift_the_scores(dataset):

@@ -248,7 +248,7 @@ def test_calibration_of_what_is_fitted_already(fitted, dataset, method):
 def test_a_balancer_and_a_classifier_make_a_pipeline(dataset):
     some = dataset.first(per_class={"benign": 12, "melanoma": 3})
     pipeline = make_pipeline(Balancer(random_state=0), make(epochs=3)).fit(some.paths, some.labels)
-    assert pipeline[-1].provenance_["training_data"]["counts"] == {"0": 6, "1": 6}
+    assert pipeline[-1].provenance_["training_data"]["counts"] == {"benign": 6, "melanoma": 6}
     assert len(pipeline.predict_proba(dataset.paths)) == 24, "what is scored is not resampled"
     assert pipeline.score(dataset.paths, dataset.labels) == pipeline[-1].score(dataset)
     search = GridSearchCV(pipeline, {"transferclassifier__epochs": [1, 2]}, cv=2, error_score="raise")

@@ -140,6 +140,11 @@ def models(made, tmp_path_factory):
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
+def is_off(t, how):
+    """Tell whether the calibration metrics that a sentence names are not those of probabilities."""
+    return not ("intercept" in how and t.holds("intercept", 0)) and not ("slope" in how and t.holds("slope", 1))
+
+
 class Truth(SimpleNamespace):
     """What was really done, found without the report, but for the ends of its intervals."""
 
@@ -188,7 +193,11 @@ FACTS = {
         re.findall(r"\d+", few) == [str(n) for n in (t.y_true.sum(), (1 - t.y_true).sum()) if n <= 20]
     ),
     r"The scores are no probabilities here: they are (.*); calibrate on validation images": lambda t, how: (
-        not ("intercept" in how and t.holds("intercept", 0)) and not ("slope" in how and t.holds("slope", 1))
+        not t.report.provenance.get("calibration") and is_off(t, how)
+    ),
+    r"The scores are no probabilities here: they are (.*); the calibration that was found on other images does not "
+    r"hold here; find it on more images like these": lambda t, how: (
+        bool(t.report.provenance["calibration"]) and is_off(t, how)
     ),
     r"The share of melanomas is not that of the source but of a choice: (.*)": lambda t, how: how == t.chosen_by,
     r"An interval without width does not mean certainty: .* \((.*)\)": lambda t, _: any(
