@@ -173,11 +173,12 @@ def read_ids(
     written = [as_text(cell) for cell in cells]
     words = [as_word(text) for text in written]
     words = [str(int(float(word))) if re.fullmatch(r"\d{1,15}\.0+", word) else word for word in words]
-    counts = Counter(word for word in words if not is_no_id(word))
+    of_nobody = {word for word in set(words) if is_no_id(word)}
+    counts = Counter(word for word in words if word not in of_nobody)
     fillers = {word: counts.pop(word) for word in [*counts] if _FILLER.fullmatch(word)}
     are_numbers = bool(counts) and all(map(str.isdecimal, counts))
-    nobody = {word for word, n in fillers.items() if not are_numbers or n > _OFTEN * max(counts.values())}
-    found = [None if is_no_id(word) or word in nobody else word for word in words]
+    of_nobody |= {word for word, n in fillers.items() if not are_numbers or n > _OFTEN * max(counts.values())}
+    found = [None if word in of_nobody else word for word in words]
     if lost is not None:
         silent = [text for text, read in zip(written, found, strict=True) if text and read is None]
         if silent:
