@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 KERASHUB = "kerashub:"
@@ -144,29 +143,3 @@ class BackboneSpec:
     def part_names(self) -> tuple[str, ...]:
         """The backbones that stand side by side in this one; empty where it is one alone."""
         return self.weights.names if isinstance(self.weights, PartWeights) else ()
-
-
-def without_folders(name: str) -> str:
-    """Leave out of a preset's path what it tells of this machine, such as the name of a user: model files are shared.
-
-    Parameters
-    ----------
-    name : str
-        Of a backbone, or of several side by side.
-
-    Returns
-    -------
-    str
-        With "kerashub:./preset" for "kerashub:/home/user/preset": without "./" it would name a published one.
-
-    Examples
-    --------
-    >>> without_folders("vgg19+kerashub:/home/user/preset")
-    'vgg19+kerashub:./preset'
-    """
-    return SEPARATOR.join(map(_without_folder, name.split(SEPARATOR)))
-
-
-def _without_folder(name: str) -> str:
-    path = Path(name[len(KERASHUB) :]).expanduser()
-    return f"{KERASHUB}./{path.name}" if name.lower().startswith(KERASHUB) and path.is_absolute() else name

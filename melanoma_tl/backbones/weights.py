@@ -10,14 +10,7 @@ from melanoma_tl._checksums import hash_of
 from melanoma_tl._keras.quiet import without_lines_of_keras
 from melanoma_tl._parameters import show
 from melanoma_tl._progress import progress
-from melanoma_tl.backbones.spec import (
-    BackboneSpec,
-    EncoderIdentity,
-    PartWeights,
-    PresetWeights,
-    PretrainedWeights,
-    without_folders,
-)
+from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity, PartWeights, PresetWeights, PretrainedWeights
 from melanoma_tl.corpora import NOTHING
 from melanoma_tl.errors import ParameterError, WeightsUnavailableError, require_file
 
@@ -132,7 +125,7 @@ def describe_backbone(spec: BackboneSpec, weights: WeightsFile | None, *, by_nam
     """
     # Without published weights, what is registered is said of the file that the user has.
     own = weights is not None and (weights.official or spec.weights is None or (by_name and not _has_hash(spec)))
-    facts: dict[str, Any] = {"name": without_folders(spec.name), "license": "", "source": spec.source}
+    facts: dict[str, Any] = {"name": spec.name, "license": "", "source": spec.source}
     facts |= {"pretrained_on": "" if weights else NOTHING, "may_redistribute": None, "references": []}
     if own:
         facts |= {"license": spec.license, "pretrained_on": spec.pretrained_on}

@@ -62,9 +62,10 @@ class Shareable(ABC):
     ) -> str:
         """Upload the model and a model card to the Hugging Face Hub, in one commit.
 
-        The file is the one that `save` writes. The card, ``README.md``, says what the model is, how it is loaded and
-        what the SHA-256 of the file is; with a report it holds the whole report, and in its metadata AUC, average
-        precision, sensitivity and specificity, which the Hub shows.
+        The file is the one that `save` writes, with the parameters as they were given, a path of weights too. The
+        card, ``README.md``, says what the model is, how it is loaded and what the SHA-256 of the file is; with a report
+        it holds the whole report, and in its metadata AUC, average precision, sensitivity and specificity, which the
+        Hub shows.
 
         Parameters
         ----------

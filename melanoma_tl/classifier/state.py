@@ -6,14 +6,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from melanoma_tl._parameters import NONE, TABLE, TEXT, check, choice, listed
-from melanoma_tl.backbones.spec import without_folders
 from melanoma_tl.errors import ModelFileError, ParameterError
 from melanoma_tl.labels.classes import Classes, as_labels
 from melanoma_tl.network.heads import name_head
@@ -73,13 +71,11 @@ def describe_parameters(classifier: BaseEstimator) -> dict[str, Any]:
     parameters["metrics"] = [
         metric if isinstance(metric, str) else describe_object(metric) for metric in as_metrics(parameters["metrics"])
     ]
-    parameters["backbone"] = without_folders(parameters["backbone"])
-    if parameters["weights"] is not None:
-        weights = Path(parameters["weights"])
-        parameters["weights"] = weights.name if weights.expanduser().is_absolute() else os.fspath(weights)
-    if isinstance(of_classes := parameters["class_weight"], Mapping):  # JSON knows no other keys
-        labels = as_labels(list(of_classes), name="class_weight").tolist()
-        parameters["class_weight"] = dict(zip(map(str, labels), of_classes.values(), strict=True))
+    if isinstance(parameters["weights"], os.PathLike):
+        parameters["weights"] = os.fspath(parameters["weights"])
+    if isinstance(weights := parameters["class_weight"], Mapping):  # JSON knows no other keys
+        labels = as_labels(list(weights), name="class_weight").tolist()
+        parameters["class_weight"] = dict(zip(map(str, labels), weights.values(), strict=True))
     described: dict[str, Any] = _as_json(parameters)
     return described
 

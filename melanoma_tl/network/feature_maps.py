@@ -87,7 +87,10 @@ def named_maps(spec: BackboneSpec, backbone: Any, chosen: tuple[str, ...]) -> li
 
 
 def maps_of_stages(spec: BackboneSpec, backbone: Any) -> list[FeatureMap]:
-    """Return the last feature map of each stage but the last stage, whose map the backbone gives.
+    """Return the feature map that each stage begins with; that of the last stage the backbone gives.
+
+    The first is that of the layers before the first stage, where there are any: in a transformer, the embedding of the
+    patches.
 
     Parameters
     ----------

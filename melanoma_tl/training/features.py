@@ -189,8 +189,11 @@ class FeatureExtractor:
 
     def _are_right(self, wanted: "_Wanted", positions: NDArray[np.intp]) -> bool:
         """Compute some features again and compare: the code of a layer may have changed while its name has not."""
+        from keras import ops
+
         keys, pixels = wanted.keys(positions.tolist()), wanted.batch(positions.tolist())
-        computed = np.asarray(_run(self.network, pixels)).astype(np.float32)
+        with naming_host_errors():
+            computed = ops.convert_to_numpy(self.network(pixels, training=False)).astype(np.float32)
         again = computed.astype(self.store.dtype)
         places = self.store.find(keys)
         stored = self.store.open(places, lambda damaged: ([keys[n] for n in damaged], again[damaged]))[:]

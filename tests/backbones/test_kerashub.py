@@ -132,7 +132,7 @@ def test_presets_that_cannot_be_fetched(hub, monkeypatch):
         raise GatedError(f"403 Client Error: you do not have permission to access {preset}")
 
     monkeypatch.setattr(hub.layers.ImageConverter, "from_preset", fetch)
-    with pytest.raises(WeightsUnavailableError, match=r"could not be fetched \(403.*accept it there and log in"):
+    with pytest.raises(WeightsUnavailableError, match=r"could not be fetched \(403.*accept it and log in"):
         get_backbone("kerashub:hf://somebody/gated")
     with pytest.raises(ParameterError, match="'bert_base_en' is of a network that takes no images"):
         get_backbone("kerashub:bert_base_en")

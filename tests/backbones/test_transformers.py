@@ -4,17 +4,16 @@ import json
 import sys
 import warnings
 import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from melanoma_tl import TransferClassifier
 from melanoma_tl.backbones import get_backbone
-from melanoma_tl.classifier.model_card import _describe
 from melanoma_tl.errors import MelanomaTLError, ModelFileError, ParameterError
+from melanoma_tl.explain.explanations import grad_cam
+from melanoma_tl.explain.gradients import pooled_maps
 from melanoma_tl.network import PooledHead
 from melanoma_tl.testing import check_backbone
 from melanoma_tl.training import Probe
@@ -170,6 +169,19 @@ def test_blocks_are_feature_layers(presets, images, labels):
     assert clf.model_.get_layer("features").output.shape[-1] == 3 * 2 * 16, "a mean and a class token of each"
 
 
+@pytest.mark.parametrize("feature_layers", ["stages", ()], ids=["all", "last"])
+def test_grad_cam_reads_the_patches_of_the_blocks(feature_layers, presets, images, labels):
+    name, _ = presets("ViT")
+    head = PooledHead(feature_layers=feature_layers)
+    clf = TransferClassifier(name, head=head, stages=(Probe(),), random_state=0, verbose=0).fit(images, labels)
+    maps = grad_cam(clf, images[:2])
+    of_all = 1 + len(get_backbone(name).stages)  # the embedding stands before the first block
+    assert len(pooled_maps(clf.model_)) == (of_all if feature_layers else 1)
+    assert maps.shape == (2, SIZE, SIZE)
+    assert np.isfinite(maps).all()
+    assert maps.any()
+
+
 def test_an_image_of_another_size_is_refused_where_positions_are_fixed(presets, images, labels):
     with pytest.raises(ParameterError, match=r"takes images of 32x32 pixels and no others: set input_size=\(32, 32\)"):
         TransferClassifier(presets("ViT")[0], input_size=(64, 64), verbose=0).fit(images, labels)
@@ -213,25 +225,6 @@ def test_a_file_makes_no_other_layers(presets, images, labels, tmp_path):
                 written.writestr(member, content)
         with pytest.raises(ModelFileError):
             TransferClassifier.load(hostile)
-
-
-def test_no_folder_of_this_machine_stands_in_a_file_or_in_a_card(presets, images, labels, tmp_path):
-    name, _ = presets("ViT")
-    folder = Path(name.partition(":")[2])
-    paths = [tmp_path / f"patient_{number}.png" for number in range(len(images))]
-    for path, image in zip(paths, images, strict=True):
-        Image.fromarray(image).save(path)
-    clf = TransferClassifier(name, epochs=1, random_state=0, verbose=0).fit(paths, labels)
-    clf.save(tmp_path / "model.keras")
-    with zipfile.ZipFile(tmp_path / "model.keras") as file:
-        written = b"".join(map(file.read, file.namelist()))
-    card = "".join(map(str, _describe(clf)))
-    for private in (str(folder.parent), str(tmp_path), "patient_"):
-        assert private.encode() not in written
-        assert private not in card
-    again = TransferClassifier.load(tmp_path / "model.keras")
-    assert again.backbone == f"kerashub:./{folder.name}"
-    assert np.allclose(again.predict_proba(images), clf.predict_proba(images), atol=1e-6)
 
 
 def test_a_model_needs_kerashub_and_says_so(presets, images, labels, tmp_path, monkeypatch):

@@ -542,7 +542,6 @@ def test_weights_that_were_named_must_have_been_read(weights_file, tmp_path, cap
         classifier(register(load), weights=junk).fit(X, Y)
     clf = classifier(register(load), weights=weights_file).fit(X, Y)
     assert clf.provenance_["weights"]["path"] == weights_file.name
-    assert clf.provenance_["parameters"]["weights"] == weights_file.name, "no folder of this machine"
     assert "does not hold" not in caplog.text
     classifier(register(load_half), weights=weights_file).fit(X, Y)
     assert "does not hold 1 of the 4 weights of 'reading'" in caplog.text
