@@ -11,7 +11,6 @@ Needs ``pip install torchvision albumentationsx``; who is not installed is left 
 """
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from table import publish
 
 N_CORES, SIDE, DEGREES, SHIFT = 2, 224, 20, 0.2
 SATURATION, CONTRAST, BRIGHTNESS = 0.3, 0.2, 0.1
@@ -249,11 +249,7 @@ def main() -> None:
         "load_average": {"before": before[0], "after": os.getloadavg()[0]},
         "rates": rates,
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    table = markdown(results)
-    options.json.with_suffix(".md").write_text(table, encoding="utf-8")
-    print(table, end="")
+    publish(results, markdown(results), options.json)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ minutes on two cores.
 """
 
 import argparse
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from table import publish
 
 from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier, compare_backbones
 from melanoma_tl.classifier import BackboneComparison
@@ -89,11 +89,7 @@ def main() -> None:
 
 def write(found: BackboneComparison, path: Path) -> None:
     rows = tabulate(found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    table = markdown(rows, found)
-    path.with_suffix(".md").write_text(table, encoding="utf-8")
-    print(table, end="")
+    publish(rows, markdown(rows, found), path)
 
 
 if __name__ == "__main__":

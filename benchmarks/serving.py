@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from table import publish
+
 MODELS = {"Keras": "melanoma.keras", "ONNX Runtime": "melanoma.onnx", "LiteRT": "melanoma.tflite"}
 FILES = ("melanoma.keras", "melanoma.onnx", "melanoma.onnx.json", "melanoma.tflite", "melanoma.tflite.json")
 N_CORES, N_STARTS = 2, 3
@@ -124,11 +126,7 @@ def main() -> None:
     if not all((options.models / file).is_file() for file in FILES):
         fit(options.data, options.models)
     results = run(options.data, options.models, options.images)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    table = markdown(results)
-    options.json.with_suffix(".md").write_text(table, encoding="utf-8")
-    print(table, end="")
+    publish(results, markdown(results), options.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,16 @@
 """Write the results as Markdown."""
 
+import json
+from pathlib import Path
 from typing import Any
+
+
+def publish(results: Any, table: str, path: Path) -> None:
+    """Write results as JSON, and their table beside them, and print it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(table, encoding="utf-8")
+    print(table, end="")
 
 
 def markdown(results: dict[str, Any]) -> str:

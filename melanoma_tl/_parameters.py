@@ -185,7 +185,7 @@ def checked_call(advice: str = "") -> Callable[[_Class], _Class]:
     """
 
     def decorate(kind: _Class) -> _Class:
-        kind.__init__ = checked(advice)(kind.__init__)  # type: ignore[misc]
+        type.__setattr__(kind, "__init__", checked(advice)(vars(kind)["__init__"]))
         return kind
 
     return decorate

@@ -204,8 +204,9 @@ class Augmenter(CheckedParameters):
 
     def _draw(self, rng: np.random.Generator, symmetry: int | None = None) -> ImageTransform:
         """Draw one view; the symmetry too, unless it is given."""
-        lowest, highest = np.array([range_ for range_, _ in self._ranges().values()]).T
-        drawn = dict(zip(self._ranges(), rng.uniform(lowest, highest).tolist(), strict=True))
+        ranges = self._ranges()
+        lowest, highest = np.array([range_ for range_, _ in ranges.values()]).T
+        drawn = dict(zip(ranges, rng.uniform(lowest, highest).tolist(), strict=True))
         return ImageTransform(**drawn, symmetry=int(rng.choice(self._symmetries())) if symmetry is None else symmetry)
 
     def _transform(self, images: NDArray[np.uint8], views: Sequence[ImageTransform]) -> NDArray[np.uint8]:

@@ -277,7 +277,8 @@ ON_REAL_IMAGES = {"getting_started"}
 
 def shown_outputs(snippet):
     """Return the lines that pages show as what a snippet prints."""
-    block = rf'^```python\n--8<-- "docs/snippets/{snippet}\.py:\w+"\n```\n\n```(?:text|{{ .text .wrap }})\n(.*?)^```'
+    code = rf"^<!-- docs/snippets/{snippet}\.py:\w+ -->\n```python\n(?:(?!```)[^\n]*\n)*```\n"
+    block = rf"{code}\n```(?:text|{{ .text .wrap }})\n(.*?)^```"
     texts = (page.read_text(encoding="utf-8") for page in PAGES)
     found = (match for text in texts for match in re.findall(block, text, flags=re.M | re.S))
     outputs = (shown for shown in found if "├" not in shown)  # those are trees of folders
@@ -317,11 +318,13 @@ def test_examples_run_and_give_what_they_promise(snippet, quick_vgg19, tmp_path,
 
 
 def test_every_python_example_is_cut_from_a_script_that_runs():
+    """`docs/embed.py` writes it into the page, where it can be read without building the site."""
+    embed = runpy.run_path(str(DOCS / "embed.py"))["embed"]
     for page in PAGES:
-        for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S):
-            assert block.startswith("--8<-- "), f"{page.name}: {block[:80]}"
-            path, _, section = block.split('"')[1].partition(":")
-            assert f"[start:{section}]" in (REPOSITORY / path).read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        assert embed(text) == text, f"{page.name}: run python docs/embed.py"
+        fences = re.findall(r"^(.*)\n *```python\n", text, flags=re.M)
+        assert [above for above in fences if not re.fullmatch(r" *<!-- [\w/.]+:\w+ -->", above)] == [], page.name
 
 
 def test_the_download_of_getting_started_names_sets_that_can_be_downloaded(monkeypatch):

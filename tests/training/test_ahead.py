@@ -68,11 +68,15 @@ def test_an_error_comes_at_its_number_and_no_later_one_is_lost():
 def test_closing_does_not_wait_for_a_slow_disk():
     disk = threading.Event()
     ahead = Ahead(lambda number: number or not disk.wait(4 * MOMENT), None)
-    threading.Thread(target=ahead.take, args=(0,), daemon=True).start()
+    waiting = threading.Thread(target=ahead.take, args=(0,), daemon=True)
+    waiting.start()
+    wait_until(lambda: len(ahead._coming) == 2)  # the first is waited for, and two lie behind it
     begun = time.monotonic()
     ahead.close()
     assert time.monotonic() - begun < MOMENT
     disk.set()
+    waiting.join(MOMENT)
+    assert not waiting.is_alive()
 
 
 def test_waiting_is_counted():
