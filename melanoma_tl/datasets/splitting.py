@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
 from melanoma_tl._parameters import COLUMN, check
 from melanoma_tl.datasets.cells import read_id
+from melanoma_tl.datasets.dealing import deal_stratified
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, IdentifiedImages, number_values
@@ -173,7 +174,9 @@ def divide_into_folds(
                 f"{k} folds need at least as many groups{of_class}, there are {n_groups}: ask for fewer folds or "
                 "another share, pass stratify=False, or keep fewer images together"
             )
-    splitter = (StratifiedGroupKFold if stratify else GroupKFold)(k, shuffle=True, random_state=seed)
+    if stratify:
+        return deal_stratified(labels, groups, k, seed=seed)
+    splitter = GroupKFold(k, shuffle=True, random_state=seed)
     return [test for _, test in splitter.split(labels, labels, groups)]
 
 
