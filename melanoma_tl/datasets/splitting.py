@@ -17,6 +17,7 @@ from melanoma_tl.datasets.dealing import deal_stratified
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, IdentifiedImages, number_values
+from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_first_written
 
 _FINEST_SHARE = 20  # a stratified share is a number of folds out of at most so many
@@ -134,7 +135,7 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
         raise DatasetError(
             f"groups must have one entry an image ({n_images}), got {len(values)} of the shape {values.shape}"
         )
-    return number_values(as_first_written(map(read_id, values), name="groups", what="group"))
+    return number_values(as_first_written(once_each(read_id, values), name="groups", what="group"))
 
 
 def divide_into_folds(

@@ -13,6 +13,7 @@ from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
 from melanoma_tl.labels.classes import as_labels
+from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_first_written
 
 _N_SHOWN = 5
@@ -160,7 +161,7 @@ def _check_facts(metadata: pd.DataFrame | None, n_images: int, name: str) -> pd.
     facts = metadata.reset_index(drop=True)
     for column in GROUPS:
         if column in facts:
-            ids = as_first_written(map(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
+            ids = as_first_written(once_each(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
             facts[column] = pd.Series(ids, dtype=object)
     return facts
 
