@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.meanings import is_missing, normalise
 
 
@@ -170,19 +171,24 @@ def read_ids(
     >>> read_ids(["P1", "-1", "0", "?"]), read_ids([0.0, 1.0, 1.0, float("nan")])
     (['P1', None, None, None], ['0', '1', '1', None])
     """
-    written = [as_text(cell) for cell in cells]
-    words = [as_word(text) for text in written]
-    words = [str(int(float(word))) if re.fullmatch(r"\d{1,15}\.0+", word) else word for word in words]
-    counts = Counter(word for word in words if not is_no_id(word))
+    written = once_each(as_text, cells)
+    words = once_each(_as_id, written)
+    of_nobody = {word for word in set(words) if is_no_id(word)}
+    counts = Counter(word for word in words if word not in of_nobody)
     fillers = {word: counts.pop(word) for word in [*counts] if _FILLER.fullmatch(word)}
     are_numbers = bool(counts) and all(map(str.isdecimal, counts))
-    nobody = {word for word, n in fillers.items() if not are_numbers or n > _OFTEN * max(counts.values())}
-    found = [None if is_no_id(word) or word in nobody else word for word in words]
+    of_nobody |= {word for word, n in fillers.items() if not are_numbers or n > _OFTEN * max(counts.values())}
+    found = [None if word in of_nobody else word for word in words]
     if lost is not None:
         silent = [text for text, read in zip(written, found, strict=True) if text and read is None]
         if silent:
             lost.setdefault(what, []).extend(silent)
     return found
+
+
+def _as_id(text: object) -> str:
+    word = as_word(text)
+    return str(int(float(word))) if re.fullmatch(r"\d{1,15}\.0+", word) else word
 
 
 def find_crowd(ids: Iterable[str | None]) -> tuple[str, int] | None:
@@ -231,15 +237,19 @@ def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None)
     >>> read_ages(["45 y.o.", "85+", "45,5", "6 Monate", "999"])
     [45.0, 85.0, 45.5, 0.5, nan]
     """
-    ages = []
-    for cell in cells:
-        word = as_word(cell)
-        match = _AGE.fullmatch(normalise(word))
-        age = float(match[1].replace(",", ".")) / (12 if match["months"] else 1) if match else math.nan
-        ages.append(age if age <= _OLDEST else math.nan)
-        if lost is not None and word and math.isnan(ages[-1]):
-            lost.setdefault("age", []).append(word)
+    words = once_each(as_word, cells)
+    ages = once_each(_as_age, words)
+    if lost is not None:
+        silent = [word for word, age in zip(words, ages, strict=True) if word and math.isnan(age)]
+        if silent:
+            lost.setdefault("age", []).extend(silent)
     return ages
+
+
+def _as_age(word: object) -> float:
+    match = _AGE.fullmatch(normalise(word))
+    age = float(match[1].replace(",", ".")) / (12 if match["months"] else 1) if match else math.nan
+    return age if age <= _OLDEST else math.nan
 
 
 def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[str | None]:
@@ -263,7 +273,7 @@ def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None
     >>> read_sexes(["W", "M", "mujer"]), read_sexes(["H", "M"])
     (['female', 'male', 'female'], ['male', 'female'])
     """
-    words = [normalise(as_word(cell)).rstrip(".") for cell in cells]
+    words = once_each(_as_sex, cells)
     sexes = dict.fromkeys(FEMALE, "female") | dict.fromkeys(MALE, "male")
     spanish = {"h", "v"} & set(words)  # hombre and varón, beside mujer
     others = set(words) - spanish
@@ -277,3 +287,7 @@ def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None
         if silent:
             lost.setdefault("sex", []).extend(silent)
     return found
+
+
+def _as_sex(cell: object) -> str:
+    return normalise(as_word(cell)).rstrip(".")

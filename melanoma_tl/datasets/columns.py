@@ -25,6 +25,7 @@ from melanoma_tl.datasets.findings import Finding, asks_malignancy, read_finding
 from melanoma_tl.datasets.image_files import make_id, split_suffix
 from melanoma_tl.datasets.text_tables import check_columns
 from melanoma_tl.errors import DatasetError
+from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.meanings import Meaning, is_answer, normalise, read_meaning, read_question
 from melanoma_tl.labels.vocabulary import ICD_O
 
@@ -244,7 +245,9 @@ def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str, *, b
             columns = [column for column in columns if column != given.get("label")]
         columns.sort(key=lambda column: (column != role, _rank(column, role)))
         if role in GROUPS:
-            columns = [column for column in columns if column == role or not _are_answers(map(as_word, table[column]))]
+            columns = [
+                column for column in columns if column == role or not _are_answers(once_each(as_word, table[column]))
+            ]
         if role == "label":
             columns = _choose_labels(table, columns, given, name, by_meaning=by_meaning)
         columns = [column for column in columns if _can_be(role, table[column])] or columns[:1]
@@ -305,8 +308,8 @@ def _says_anything(cells: pd.Series) -> bool:
 
 def _can_be(role: str, cells: pd.Series) -> bool:
     """Return whether anything stands in a column; of a lesion or patient, whether anything may be an id."""
-    words = set(map(as_word, cells)) - {""}
-    return any(not is_no_id(word) for word in words) if role in GROUPS else bool(words)
+    words = map(as_word, cells)
+    return any(not is_no_id(word) for word in words) if role in GROUPS else any(words)
 
 
 def _are_answers(cells: Iterable[str]) -> bool:
@@ -376,8 +379,8 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
     label = table[sources["label"]]
     facts: dict[str, Any] = {"image_id": _image_ids(table, sources), "label": label.to_numpy(dtype=object)}
     if "path" in sources:
-        facts["path"] = _objects([as_text(cell) for cell in table[sources["path"]]])
-    diagnosis = [as_word(cell) for cell in table[sources["diagnosis"]]] if "diagnosis" in sources else [""] * len(table)
+        facts["path"] = _objects(once_each(as_text, table[sources["path"]]))
+    diagnosis = once_each(as_word, table[sources["diagnosis"]]) if "diagnosis" in sources else [""] * len(table)
     finest = [next(filter(None, map(as_word, cells)), "") for cells in table[levels].itertuples(index=False, name=None)]
     diagnosis = [word or level for word, level in zip(diagnosis, finest, strict=True)]
     if "diagnosis" in sources or levels:
@@ -388,7 +391,7 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
     if "sex" in sources:
         facts["sex"] = _objects(read_sexes(table[sources["sex"]], lost))
     if "site" in sources:
-        facts["site"] = _objects([as_word(cell) or None for cell in table[sources["site"]]])
+        facts["site"] = _objects([word or None for word in once_each(as_word, table[sources["site"]])])
     for role in GROUPS:
         if role in sources:
             facts[role] = _objects(read_ids(table[sources[role]], lost, what=role.removesuffix("_id")))
@@ -404,7 +407,7 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
                     crowd[0],
                 )
     if all(role in facts for role in GROUPS):
-        within = _read_numbers_within(facts["patient_id"], [as_word(cell) for cell in table[sources["lesion_id"]]])
+        within = _read_numbers_within(facts["patient_id"], once_each(as_word, table[sources["lesion_id"]]))
         if within is not None:
             logger.warning("%s: the numbers of lesions restart with each patient, and are read so", name)
             facts["lesion_id"] = _objects(within)

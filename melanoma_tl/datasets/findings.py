@@ -9,6 +9,7 @@ import pandas as pd
 
 from melanoma_tl.datasets.cells import as_word
 from melanoma_tl.labels import vocabulary
+from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.meanings import (
     Meaning,
     contradict,
@@ -85,7 +86,7 @@ def read_findings(
     columns = [] if diagnosis in (None, label) else [(str(diagnosis), _of_diagnosis)]
     for column, read in [*columns, *((column, _reader(column, table[column])) for column in others)]:
         if read is not None:
-            words = table[column].map(as_word)
+            words = once_each(as_word, table[column])
             known = {word: read(word) for word in set(words) if word}
             for row, word in zip(found, words, strict=True):
                 finding = known.get(word)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -29,7 +30,7 @@ from melanoma_tl._progress import progress
 from melanoma_tl.datasets.history import Step, is_another_share, name_key
 from melanoma_tl.datasets.notebook import dataset_html
 from melanoma_tl.datasets.splitting import assign_groups, divide_in_two, divide_into_folds
-from melanoma_tl.datasets.validation import check_key, check_parts
+from melanoma_tl.datasets.validation import check_key, check_parts, check_repeated, read_only
 from melanoma_tl.errors import DatasetError, ImageError, ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import (
@@ -210,14 +211,11 @@ class ImageTable(ExplainsAttributes):
         """Take rows; of a choice by class, any other share of melanomas is meant."""
         if not isinstance(key, slice):
             key = check_key(key, self._metadata.columns.tolist(), len(self))
-        part = type(self)(
-            self.image_ids[key],
-            None if self._paths is None else self._paths[key],
-            self.labels[key],
-            name=self.name,
-            skipped=self.skipped,
-            metadata=self._metadata.iloc[key],
-        )
+            check_repeated(self._image_ids[key] if key.dtype != bool else [])
+        part = copy(self)  # nothing is checked again: that takes longer than all else
+        part._image_ids, part._labels = read_only(self._image_ids[key]), read_only(self._labels[key])
+        part._paths = None if self._paths is None else read_only(self._paths[key])
+        part._metadata = self._metadata.iloc[key].reset_index(drop=True)
         is_another = is_another_share(self.labels, part.labels, chance=not by_class)
         part._is_part = True
         part._history = (*self._history, Step(what, len(self), len(part), is_another))

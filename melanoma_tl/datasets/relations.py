@@ -61,8 +61,9 @@ def _equal(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> tuple[NDArray
         (members[0], first_right[np.searchsorted(values, left[members[0]])]),
         (first_left[np.searchsorted(values, right[members[1]])], members[1]),
     ]
-    table = np.unique(np.concatenate([np.column_stack(pair) for pair in pairs]), axis=0)
-    return table[:, 0], table[:, 1]
+    # One number a pair: NumPy finds distinct rows several times as slowly.
+    codes = np.unique(np.concatenate([rows_left * len(right) + rows_right for rows_left, rows_right in pairs]))
+    return np.divmod(codes, max(len(right), 1))
 
 
 def _show_other_pictures(

@@ -9,13 +9,15 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
 from melanoma_tl._parameters import COLUMN, check
 from melanoma_tl.datasets.cells import read_id
+from melanoma_tl.datasets.dealing import deal_stratified
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, IdentifiedImages, number_values
+from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_first_written
 
 _FINEST_SHARE = 20  # a stratified share is a number of folds out of at most so many
@@ -133,7 +135,7 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
         raise DatasetError(
             f"groups must have one entry an image ({n_images}), got {len(values)} of the shape {values.shape}"
         )
-    return number_values(as_first_written(map(read_id, values), name="groups", what="group"))
+    return number_values(as_first_written(once_each(read_id, values), name="groups", what="group"))
 
 
 def divide_into_folds(
@@ -173,7 +175,9 @@ def divide_into_folds(
                 f"{k} folds need at least as many groups{of_class}, there are {n_groups}: ask for fewer folds or "
                 "another share, pass stratify=False, or keep fewer images together"
             )
-    splitter = (StratifiedGroupKFold if stratify else GroupKFold)(k, shuffle=True, random_state=seed)
+    if stratify:
+        return deal_stratified(labels, groups, k, seed=seed)
+    splitter = GroupKFold(k, shuffle=True, random_state=seed)
     return [test for _, test in splitter.split(labels, labels, groups)]
 
 

@@ -2,20 +2,23 @@
 
 import os
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.datasets.cells import read_id
 from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
 from melanoma_tl.labels.classes import as_labels
+from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_first_written
 
 _N_SHOWN = 5
+
+_Array = TypeVar("_Array", bound=NDArray[Any])
 
 
 def check_parts(
@@ -50,13 +53,45 @@ def check_parts(
             f"image_ids, paths and labels must have one entry an image, got lengths {len(ids)}, "
             f"{'none' if files is None else len(files)} and {len(classes)}"
         )
-    repeated = find_repeated(ids)
+    check_repeated(ids)
+    facts = _check_facts(metadata, len(ids), name)
+    return read_only(ids), None if files is None else read_only(files), read_only(classes), facts
+
+
+def check_repeated(ids: ArrayLike) -> None:
+    """Check that no id stands more than once.
+
+    Parameters
+    ----------
+    ids : array-like of str
+        Of any length.
+
+    Raises
+    ------
+    DatasetError
+        If one does.
+    """
+    repeated = find_repeated(np.asarray(ids))
     if len(repeated):
         raise DatasetError(f"every id must stand for one image; several have {_show(repeated)}")
-    for array in (ids, files, classes):
-        if array is not None:
-            array.flags.writeable = False
-    return ids, files, classes, _check_facts(metadata, len(ids), name)
+
+
+def read_only(array: _Array) -> _Array:
+    """Return a view of an array that cannot be written to.
+
+    Parameters
+    ----------
+    array : ndarray
+        Any.
+
+    Returns
+    -------
+    ndarray
+        Of the same values.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def find_repeated(ids: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -126,7 +161,7 @@ def _check_facts(metadata: pd.DataFrame | None, n_images: int, name: str) -> pd.
     facts = metadata.reset_index(drop=True)
     for column in GROUPS:
         if column in facts:
-            ids = as_first_written(map(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
+            ids = as_first_written(once_each(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
             facts[column] = pd.Series(ids, dtype=object)
     return facts
 

@@ -37,6 +37,7 @@ from melanoma_tl.images.decoding import (
 from melanoma_tl.images.hdf5 import split_member
 from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.pixels import as_stored, read_orientation
+from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import fold_id
 
 logger = logging.getLogger(__name__)
@@ -421,11 +422,13 @@ def number_values(values: Iterable[Any]) -> NDArray[np.uint64]:
     ndarray of shape (n,) and dtype uint64
         The first 64 bits of the SHA-256 of each, as `melanoma_tl.labels.ids.fold_id` writes it.
     """
-    digests = (
-        bytes(8) if pd.isna(value) else hashlib.sha256(fold_id(str(value)).encode(errors="surrogatepass")).digest()[:8]
-        for value in values
-    )
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+    return np.frombuffer(b"".join(once_each(_number_value, values)), dtype="<u8").astype(np.uint64)
+
+
+def _number_value(value: Any) -> bytes:
+    if not isinstance(value, str) and pd.isna(value):
+        return bytes(8)
+    return hashlib.sha256(fold_id(str(value)).encode(errors="surrogatepass")).digest()[:8]
 
 
 def normalise_id(image_id: str) -> str:

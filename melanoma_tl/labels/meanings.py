@@ -52,8 +52,19 @@ def normalise(label: object) -> str:
 _QUOTES = "\"'\u2018\u201c\u201d\u201e\u00ab\u00bb"
 
 
+_PLAIN = re.compile(r"(?!\d+$)[0-9a-z]+(?:[ _-][0-9a-z]+)*", re.ASCII)
+"""Words as most are, of which nothing but the signs between them has to be changed."""
+
+_BLANKS = str.maketrans("_-", "  ")
+
+
 @lru_cache(maxsize=4096)
 def _normalise(text: str) -> str:
+    lower = text.lower()
+    return lower.translate(_BLANKS) if _PLAIN.fullmatch(lower) else _normalise_any(text)
+
+
+def _normalise_any(text: str) -> str:
     text = (
         unicodedata.normalize("NFKD", text.replace("\u2260", "!=")).casefold().replace("\u2019", "'").replace("æ", "ae")
     )

@@ -1,11 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.model_selection import StratifiedGroupKFold
 
 from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.dealing import deal_stratified
 from melanoma_tl.datasets.lesion_drawing import draw_lesion
 from melanoma_tl.datasets.splitting import number_own_groups
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
@@ -40,6 +42,23 @@ def test_classes_keep_their_shares():
         assert len(test) / 1000 == pytest.approx(test_size, abs=0.01)
         assert test.labels.mean() == pytest.approx(0.2, abs=0.01)
         assert train.name == "made, train"
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 60)), min_size=40, max_size=150),
+    st.integers(2, 20),
+    st.integers(0, 2**32 - 1),
+)
+def test_groups_are_dealt_as_scikit_learn_deals_them(images, k, seed):
+    labels, groups = np.array(images, dtype=int).T
+    assume(min(np.bincount(labels, minlength=2)) >= k and len(np.unique(groups)) >= k)
+    distinct, numbers = np.unique(groups, return_inverse=True)
+    order = np.random.RandomState(seed).permutation(len(distinct))
+    # It is given the groups in this order, because before 1.8 it mixed up groups that it shuffled.
+    expected = StratifiedGroupKFold(k).split(labels, labels, np.argsort(order)[numbers])
+    dealt = deal_stratified(labels, groups, k, seed=seed)
+    assert [fold.tolist() for fold in dealt] == [test.tolist() for _, test in expected]
 
 
 def test_every_image_is_validated_once():

@@ -5,11 +5,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 
 from melanoma_tl.datasets.diagnoses import read_class
 from melanoma_tl.labels.meanings import (
     Meaning,
+    _normalise_any,
     excludes_cancer,
     excludes_melanoma,
     is_answer,
@@ -421,3 +424,11 @@ def test_a_number_and_a_year_are_no_code_of_morphology(code):
 )
 def test_a_column_that_excludes_melanoma_does_not_ask_for_it(column):
     assert read_question(column) is Meaning.OTHER
+
+
+PLAIN = st.from_regex(r"[A-Za-z0-9]{1,4}([ _-][A-Za-z0-9]{1,4}){0,3}", fullmatch=True)
+
+
+@given(PLAIN | st.text("aZ0 _-'.(", max_size=8))
+def test_the_short_way_of_plain_words_leads_where_the_long_one_does(text):
+    assert normalise(text) == _normalise_any(text)
