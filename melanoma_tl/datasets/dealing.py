@@ -15,7 +15,7 @@ def deal_stratified(
     In a random order, those that are most of one class first, each group goes to the fold in which it leaves the shares
     of the classes most alike; of several that are equal in this, to the one with the fewest images. The folds are those
     of scikit-learn 1.8 and later, number by number: it compares one fold after the other, which takes a minute for
-    400,000 groups, and before 1.8 its random order mixed up the groups.
+    400,000 groups.
 
     Parameters
     ----------

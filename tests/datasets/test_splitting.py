@@ -55,7 +55,7 @@ def test_groups_are_dealt_as_scikit_learn_deals_them(images, k, seed):
     assume(min(np.bincount(labels, minlength=2)) >= k and len(np.unique(groups)) >= k)
     distinct, numbers = np.unique(groups, return_inverse=True)
     order = np.random.RandomState(seed).permutation(len(distinct))
-    # It is given the groups in this order, because before 1.8 it mixed up groups that it shuffled.
+    # It is given the groups in this order, because 1.7 shuffles otherwise.
     expected = StratifiedGroupKFold(k).split(labels, labels, np.argsort(order)[numbers])
     dealt = deal_stratified(labels, groups, k, seed=seed)
     assert [fold.tolist() for fold in dealt] == [test.tolist() for _, test in expected]
