@@ -10,6 +10,7 @@ import numpy as np
 
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.meanings import is_missing, normalise
+from melanoma_tl.labels.vocabulary import NUMBERED
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -139,6 +140,8 @@ def is_no_id(word: str) -> bool:
     bool
         Whether "0" is an id, a column says (`read_ids`).
     """
+    if NUMBERED.fullmatch(word):
+        return False
     return not word or bool(re.fullmatch(r"-\d+(?:\.0*)?|-+", word) or _DUMMY.fullmatch(normalise(word)))
 
 

@@ -101,6 +101,8 @@ def is_missing(label: object) -> bool:
     >>> is_missing(float("nan")), is_missing(" N/A "), is_missing("melanoma")
     (True, True, False)
     """
+    if isinstance(label, str) and vocabulary.NUMBERED.fullmatch(label):
+        return False
     if isinstance(label, str | bytes):
         word = normalise(label)
         return word in vocabulary.MISSING or bool(vocabulary.NOTHING.fullmatch(word))

@@ -45,6 +45,9 @@ NOTHING = re.compile(r"[?.*#/]+|#[a-z/0]+[!?]|[(<\[](?:blank|empty|leer|vide|nul
 """What is missing beside these words: signs alone, the errors of a spreadsheet in any language, and empty cells as
 pivot tables and databases write them."""
 
+NUMBERED = re.compile(r"[A-Za-z][A-Za-z_]*\d+", re.ASCII)
+"""Letters and a number, as ids mostly are: none of these words, so that it need not be compared with them."""
+
 MELANOMA = _words("mel, mm, mis, ssm, lmm, alm, mel in situ, mm in situ, schwarzer hautkrebs")
 """Beside every phrase with a name of melanoma in it."""
 

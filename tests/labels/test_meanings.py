@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 
+from melanoma_tl.datasets.cells import _DUMMY, is_no_id
 from melanoma_tl.datasets.diagnoses import read_class
 from melanoma_tl.labels.meanings import (
     Meaning,
@@ -24,6 +25,7 @@ from melanoma_tl.labels.meanings import (
     read_meaning,
     read_question,
 )
+from melanoma_tl.labels.vocabulary import MISSING, NOTHING, NUMBERED
 
 WORDS = {
     Meaning.MELANOMA: """
@@ -432,3 +434,12 @@ PLAIN = st.from_regex(r"[A-Za-z0-9]{1,4}([ _-][A-Za-z0-9]{1,4}){0,3}", fullmatch
 @given(PLAIN | st.text("aZ0 _-'.(", max_size=8))
 def test_the_short_way_of_plain_words_leads_where_the_long_one_does(text):
     assert normalise(text) == _normalise_any(text)
+
+
+def test_no_word_that_says_nothing_is_letters_and_a_number():
+    """Ids are not compared with these words if they are."""
+    assert not [word for word in MISSING if NUMBERED.fullmatch(word)]
+    assert is_no_id("dummy")
+    assert not is_no_id("dummy0001")
+    assert not re.search(r"\d", _DUMMY.pattern.replace("{3,}", ""))
+    assert not NOTHING.fullmatch("ISIC_0012345")
