@@ -1,6 +1,7 @@
 """The benchmarks run, and measure what the documentation says of correctness; how fast is for people to read."""
 
 import json
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -114,3 +115,18 @@ def test_benchmark_of_the_recipes(real_data, real_weights, tmp_path, monkeypatch
     assert len(results[rows[2]]["2017"]["auc"]["seeds"]) == 3, "what is drawn at random is drawn three times"
     assert results["fast"]["2016"]["auc"]["difference"]["value"] == 0
     assert capsys.readouterr().out == 2 * (tmp_path / "recipes.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_published_table_of_large_tables_is_that_of_the_results(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, "argv", ["large_tables.py", "--sizes", "20000", "--json", str(tmp_path / "small.json")])
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
+    names = runpy.run_path(str(BENCHMARKS / "large_tables.py"), run_name="__main__")
+    capsys.readouterr()
+    measured = json.loads((tmp_path / "small.json").read_text(encoding="utf-8"))["operations"]
+    assert all(0 <= seconds < 60 and 0 < memory < 4 for ((seconds, memory),) in measured.values())
+    (results,) = (BENCHMARKS / "results" / "large_tables").glob("*.json")
+    expected = names["markdown"](json.loads(results.read_text(encoding="utf-8")))
+    assert results.with_suffix(".md").read_text(encoding="utf-8") == expected
+    assert f"benchmarks/results/large_tables/{results.stem}.md" in PERFORMANCE.read_text(encoding="utf-8")
