@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
 _LEGEND_TOP, _ROOM = 0.45, 0.35  # shares of the axes: height of a legend below, width of words beside a point
+_LEGEND_SIDE = 0.75  # share of the axes that the legend of a reliability diagram takes in width; in height _ROOM
 _LEGEND_WIDTH, _LEGEND_HEIGHT = 0.9, 0.26  # of a precision-recall curve, as shares of the axes
 _ABOVE = 0.03  # a curve so far above the diagonal runs where the legend else stands
 _FEW_CALLED = 10  # one image more or less then moves the precision by a tenth
@@ -262,12 +263,19 @@ def draw_reliability(
     ax.set(xlim=(-0.02 * reach, 1.02 * reach), ylim=(-0.2 * reach, 1.02 * reach), aspect="equal")
     ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1.02 * reach])
     _draw_score_counts(ax, y_score, reach)
-    # On the other side of the diagonal than the curve; below it above the counts.
-    if np.average(curve.melanoma_share - curve.mean_score, weights=curve.mean_score) > _ABOVE:
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 0.18), fontsize=SMALL_SIZE, handlelength=1.5)
-    else:
-        ax.legend(loc="upper left", fontsize=SMALL_SIZE, handlelength=1.5)
+    ax.legend(**_find_room(curve, reach), fontsize=SMALL_SIZE, handlelength=1.5)
     return display
+
+
+def _find_room(curve: "ReliabilityCurve", reach: float) -> dict[str, Any]:
+    """Place a legend on the other side of the diagonal than the curve, or below the axes where intervals are there."""
+    x, low, high = curve.mean_score / reach, curve.low / reach, curve.high / reach
+    if np.average(curve.melanoma_share - curve.mean_score, weights=curve.mean_score) > _ABOVE:
+        if not ((x > 1 - _LEGEND_SIDE) & (low < _ROOM)).any():
+            return {"loc": "lower right", "bbox_to_anchor": (1, 0.18)}  # above the counts
+    elif not ((x < _LEGEND_SIDE) & (high > 1 - _ROOM)).any():
+        return {"loc": "upper left"}
+    return {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
 
 
 def _reach(y_score: NDArray[np.float64], high: NDArray[np.float64]) -> float:
