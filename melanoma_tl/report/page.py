@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from melanoma_tl._escaping import lines_visible, visible
-from melanoma_tl._tables import MANY, html_table
+from melanoma_tl._tables import html_table
 from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.concerns import NOTHING_FOUND, list_concerns
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 _WIDEST_CHART = 6.5  # inches: the letters of a wider one cannot be read on a phone
+_BESIDE = 4  # columns of a table that has room beside another
 _FIRST = 4  # plots that stand beside the key numbers: a report draws the most important ones first
 
 
@@ -116,7 +117,7 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
         first_pictures=first,
         facts=[fact for fact in list_facts(report) if fact != first_concern],
         tables=[
-            (table.title, html_table(table.header, table.rows, caption=table.title), len(table.header) >= MANY)
+            (table.title, html_table(table.header, table.rows, caption=table.title), len(table.header) > _BESIDE)
             for table in report.tables()
         ],
         methods=list_methods(report),
