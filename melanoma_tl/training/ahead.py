@@ -26,8 +26,8 @@ class Ahead(Generic[_T]):
 
     Attributes
     ----------
-    waited : float
-        Seconds that `take` has waited for things that were not ready.
+    times : dict of int to tuple of float
+        When the thing of each number was last asked for, and when it was given, in seconds of ``time.perf_counter``.
     """
 
     def __init__(self, make: Callable[[int], _T], count: int | None) -> None:
@@ -35,7 +35,7 @@ class Ahead(Generic[_T]):
         self._coming: dict[int, Future[_T]] = {}
         self._closed: Future[None] = Future()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="melanoma_tl-batches")
-        self.waited = 0.0
+        self.times: dict[int, tuple[float, float]] = {}
 
     def take(self, number: int) -> _T:
         """Return the thing of a number, and begin with those that follow it.
@@ -55,7 +55,7 @@ class Ahead(Generic[_T]):
         CancelledError
             If `close` is called before it is made.
         """
-        begun = time.perf_counter()
+        asked = time.perf_counter()
         end = number + 1 + _DEPTH
         wanted = range(number, end if self._count is None else min(end, max(self._count, number + 1)))
         for other in [other for other in self._coming if other not in wanted]:
@@ -64,14 +64,12 @@ class Ahead(Generic[_T]):
             if one not in self._coming:
                 self._coming[one] = self._pool.submit(self._make, one)
         thing = self._coming.pop(number)
-        try:
-            either: list[Future[Any]] = [thing, self._closed]
-            wait(either, return_when=FIRST_COMPLETED)
-            if not thing.done():
-                raise CancelledError("nothing more is made")
-            return thing.result()
-        finally:
-            self.waited += time.perf_counter() - begun
+        either: list[Future[Any]] = [thing, self._closed]
+        wait(either, return_when=FIRST_COMPLETED)
+        if not thing.done():
+            raise CancelledError("nothing more is made")
+        self.times[number] = asked, time.perf_counter()
+        return thing.result()
 
     def close(self) -> None:
         """Make nothing more: what the thread has begun it finishes, and drops, and who waits for it waits no longer.

@@ -41,9 +41,9 @@ class Batches(keras.utils.PyDataset):
         self._ahead = Ahead(self.make, count)
 
     @property
-    def waited(self) -> float:
-        """Seconds in which the next batch was asked for and not ready: at most so long did the network wait."""
-        return self._ahead.waited
+    def times(self) -> dict[int, tuple[float, float]]:
+        """When each batch was asked for, and when it was given."""
+        return self._ahead.times
 
     def release(self) -> None:
         """Drop the inputs: TensorFlow keeps a reference to every batch object, and so to the network and images."""

@@ -22,6 +22,7 @@ from melanoma_tl.training.keras_errors import NOT_A_NUMBER, is_no_number, is_out
 from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.views import InputSource
+from melanoma_tl.training.waiting import WaitingTime
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def train(
     history = keras.callbacks.History()
     interruption: BaseException | None = None
     begun = time.perf_counter()
-    repeat = RepeatInterrupt()
+    repeat, waiting = RepeatInterrupt(), WaitingTime(batches.times)
     try:
         with replicas.fit_scope(), callbacks.working(model, whole, resumed), repeat.listening():
             model.fit(
@@ -101,7 +102,11 @@ def train(
                 epochs=callbacks.first_epoch + _last_epoch(plan, checkpoint),
                 steps_per_epoch=batches.steps_per_epoch,
                 class_weight=None if batches.bring_class_weights else plan.class_weight,
-                callbacks=[repeat, *_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint)],
+                callbacks=[
+                    repeat,
+                    waiting,
+                    *_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
+                ],
                 shuffle=False,  # the batches shuffle themselves, by the seed
                 verbose=0,
             )
@@ -116,9 +121,9 @@ def train(
     except KeyboardInterrupt as error:
         interruption = error
     finally:
-        if batches.waited:
-            share = batches.waited / (time.perf_counter() - begun)
-            logger.info("at most %.1f %% of the time of training was spent waiting for batches", 100 * share)
+        if waiting.seconds:
+            share = waiting.seconds / (time.perf_counter() - begun)
+            logger.info("%.1f %% of the time of training was spent waiting for batches", 100 * share)
         for used in filter(None, (batches, shown)):
             used.release()
     if interruption is not None and best is not None:

@@ -30,6 +30,7 @@ NEEDS_KERAS = {
             "optimizers",
             "run",
             "staged",
+            "waiting",
         )
     ),
 }

@@ -9,6 +9,7 @@ import pytest
 
 from melanoma_tl import Augmenter, TransferClassifier
 from melanoma_tl.training.ahead import Ahead
+from melanoma_tl.training.waiting import WaitingTime
 
 MOMENT = 5.0
 """Seconds within which something that takes milliseconds has to end."""
@@ -87,14 +88,24 @@ def test_closing_does_not_wait_for_a_slow_disk():
     disk.set()
 
 
-def test_waiting_is_counted():
+def test_only_time_in_which_the_network_could_have_computed_is_waiting():
     ahead = Ahead(lambda number: time.sleep(0.2 * (number == 0)), None)
+    waiting = WaitingTime(ahead.times)
+    waiting.on_epoch_begin(0)
     ahead.take(0)
-    assert 0.15 < ahead.waited < MOMENT
-    before = ahead.waited
-    wait_until(lambda: all(future.done() for future in ahead._coming.values()))
-    ahead.take(1)
-    assert ahead.waited - before < 0.15
+    waiting.on_train_batch_end(0)
+    assert 0.15 < waiting.seconds < MOMENT
+    before = waiting.seconds
+    ahead.take(1)  # as a backend does that asks before it needs the batch
+    time.sleep(0.2)
+    waiting.on_train_batch_end(1)
+    assert waiting.seconds - before < 0.15
+    time.sleep(0.2)  # validation, after which the next batch is asked for
+    waiting.on_epoch_begin(1)
+    ahead.take(2)
+    waiting.on_train_batch_end(0)
+    assert waiting.seconds - before < 0.15
+    assert not ahead.times, "nothing is kept of steps that have ended"
     ahead.close()
 
 
