@@ -266,7 +266,7 @@ class MulticlassReport(Report):
             return as_labels(labels)
 
         with scoring(estimator, X, name):
-            labels, scores = score_labelled(estimator.predict_proba, read, X, y)
+            labels, scores = score_labelled(estimator, estimator.predict_proba, read, X, y)
             seen = find_seen(estimator, X)
         report = cls.from_scores(
             labels,
