@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.labels.meanings import Meaning, is_answer, read_meaning
 
+LABELS_THAT_DIFFER = "labels_that_differ_from_the_dataset"
+"""Where a classifier remembers, in its training data, how many labels were not those of the dataset."""
+
 _MOST_NUMBERS = 10
 """Numbers that are not codes from 0 or 1, such as grades, may be so many classes."""
 

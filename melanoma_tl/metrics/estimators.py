@@ -11,13 +11,10 @@ from melanoma_tl.images.image_lists import is_table
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.images.one_image import refuse_one_image
 from melanoma_tl.images.streams import is_stream
-from melanoma_tl.labels.checks import finds_melanoma
+from melanoma_tl.labels.checks import LABELS_THAT_DIFFER, finds_melanoma
 from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma, without_numbers
 from melanoma_tl.labels.meanings import normalise
 from melanoma_tl.metrics.validation import check_classes, check_lengths, not_binary
-
-LABELS_THAT_DIFFER = "labels_that_differ_from_the_dataset"
-"""Where a classifier remembers, in its training data, how many labels were not those of the dataset."""
 
 
 def score_labelled(

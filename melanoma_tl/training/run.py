@@ -23,8 +23,8 @@ from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.datasets.splitting import find_groups
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages, prepare
+from melanoma_tl.labels.checks import LABELS_THAT_DIFFER
 from melanoma_tl.labels.classes import Classes
-from melanoma_tl.metrics.estimators import LABELS_THAT_DIFFER
 from melanoma_tl.network.cutting import FrozenPart, network_digest
 from melanoma_tl.network.graph import Network, build_network, freeze, resolve_trainable_from
 from melanoma_tl.network.inference import NetworkScorer, count_images_at_once
