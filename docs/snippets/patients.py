@@ -54,3 +54,19 @@ by_diagnosis = MulticlassReport.from_estimator(
 print(by_diagnosis)
 by_diagnosis.save("diagnoses.html")
 # --8<-- [end:diagnoses]
+
+# --8<-- [start:folds]
+parts, scores = [], []
+for rest, held_out in dataset.folds(5, random_state=0):
+    three.fit(rest, rest.metadata["diagnosis"])
+    scores.append(three.predict_proba(held_out))
+    parts.append(held_out.metadata)
+images = pd.concat(parts)
+out_of_fold = MulticlassReport.from_scores(
+    images["diagnosis"],
+    np.concatenate(scores),
+    classes=three.classes_,
+    groups=images["patient_id"],
+)
+print(out_of_fold)
+# --8<-- [end:folds]

@@ -27,7 +27,7 @@ from melanoma_tl.images.streams import is_stream
 from melanoma_tl.images.symmetries import COUNTS
 from melanoma_tl.labels.class_names import name_classes
 from melanoma_tl.metrics.calibration import METHODS, Calibration, fit_calibration
-from melanoma_tl.metrics.estimators import classes_of, of_both, score_labelled
+from melanoma_tl.metrics.estimators import check_dataset_labels, classes_of, of_both, score_labelled
 from melanoma_tl.metrics.thresholds import OperatingPoint, check_rule, choose_threshold
 from melanoma_tl.metrics.validation import check_classes
 
@@ -199,7 +199,7 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         if source.is_stream and sample_weight is not None:
             raise DatasetError("the order of a tf.data.Dataset may be another each time: it cannot have sample_weight")
         source.known_labels()
-        truth, predicted = score_labelled(self.predict, known.encode, X, y)
+        truth, predicted = score_labelled(self, self.predict, known.encode, X, y)
         return float(accuracy_score(truth, known.encode(predicted), sample_weight=sample_weight))
 
     # -- calibration and threshold ---------------------------------------------------------------------------------
@@ -378,7 +378,8 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         self, work: str, X: Any, y: ArrayLike | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], Fingerprints]:
         """Return labels, raw scores and fingerprints of the images that can be read."""
-        open_source(X, y).known_labels()  # raises an error if there are none, before anything is computed
+        check_dataset_labels(self, X, y)  # before anything is computed
+        open_source(X, y).known_labels()
         with progress(work=work, unit="", verbose=self.verbose) as shown:
             validation = identify(X, verbose=self.verbose)
             trained_with = training_identity(
@@ -388,7 +389,7 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
                 "Their scores are too good to tune by: take validation images", stacklevel=4
             )
             score = self._score if is_stream(X) else partial(self._score_once, validation.fingerprints.keys["bytes"])
-            truth, scores = score_labelled(score, of_both(classes_of(self).encode), X, y)
+            truth, scores = score_labelled(self, score, of_both(classes_of(self).encode), X, y)
             readable = ~np.isnan(scores)
             n_melanoma = int(truth[readable].sum())
             n_benign = int(readable.sum()) - n_melanoma

@@ -188,7 +188,12 @@ def _read_labels(classifier: TransferClassifier, X: Any, y: ArrayLike | None) ->
     labels = open_source(X, y).known_labels()
     classes = classifier._resolve_classes(labels)
     if len(classes.labels) > 2:
-        raise DatasetError(needs_two("cross_validate", classes))
+        raise DatasetError(
+            f"{needs_two('cross_validate', classes)}. To cross-validate several diagnoses, score each fold with a "
+            "classifier of the others: for train, test in X.folds(5): ..., or cross_val_predict(classifier, X, y, "
+            "groups=patients, cv=StratifiedGroupKFold(5), method='predict_proba') of scikit-learn, and report with "
+            "MulticlassReport.from_scores(y, scores, classes=classes, groups=patients)"
+        )
     weights_of_classes(classifier.class_weight, classes)  # before images are read
     return labels, classes.encode(labels)
 

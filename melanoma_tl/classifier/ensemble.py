@@ -107,7 +107,8 @@ class Ensemble(BaseClassifier):
     fingerprints_ : dict of str to Fingerprints
         Fingerprints of the "training", "validation" and "member tuning" images of all members.
     provenance_ : dict
-        The provenance that all members share, and under "members" the entries in which they differ.
+        The provenance that all members share, and under "members" the entries in which they differ, such as their
+        training data. After `cross_validate`, "training_data" are the images of all folds.
 
     Notes
     -----
@@ -356,6 +357,8 @@ class Ensemble(BaseClassifier):
         ensemble: dict[str, Any] = {"size": len(members), "combine": self.combine}
         if hasattr(self, "cross_validation_"):
             ensemble["cross_validation"] = dict(self.cross_validation_.settings)
+            by_code = self.classes_[np.argsort(classes_of(self).codes)]
+            shared["training_data"] = self.cross_validation_.describe([str(one) for one in by_code.tolist()])
         return {"ensemble": ensemble, **shared, "members": own}
 
     # -- cross-validation ------------------------------------------------------------------------------------------

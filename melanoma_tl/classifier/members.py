@@ -60,18 +60,18 @@ def common_and_own(descriptions: Sequence[Mapping[str, Any]]) -> tuple[dict[str,
     Returns
     -------
     tuple of dict and list of dict
-        What they have in common, and what each has of its own; mappings in them are divided likewise.
+        What they have in common, and what each has of its own. Of "parameters" each is an entry; any other entry is
+        whole: half of it, such as the images of one class of several, would state something else.
     """
     shared: dict[str, Any] = {}
     own: list[dict[str, Any]] = [{} for _ in descriptions]
     for key in dict.fromkeys(key for description in descriptions for key in description):
         values: list[Any] = [description.get(key) for description in descriptions]
-        mappings = [value for value in values if isinstance(value, Mapping)]
         if all(value == values[0] for value in values):
             shared[key] = values[0]
             continue
-        if len(mappings) == len(values):
-            shared[key], values = common_and_own(mappings)
+        if key == "parameters":
+            shared[key], values = common_and_own(values)
         for description, value in zip(own, values, strict=True):
             description[key] = value
     return shared, own

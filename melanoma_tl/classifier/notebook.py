@@ -28,7 +28,9 @@ def fitted_html(classifier: Any) -> str:
     found = classifier.provenance_
     rows = {"Members": str(found["ensemble"]["size"])} if "ensemble" in found else {}
     rows |= {
-        title: _data(found[key])
+        title: _data(
+            found[key], dict(zip(map(str, classifier.classes_.tolist()), classifier.class_names_, strict=True))
+        )
         for key, title in (("training_data", "Trained on"), ("validation_data", "Validated on"))
         if found.get(key)
     }
@@ -50,10 +52,12 @@ def fitted_html(classifier: Any) -> str:
     return f'<div style="margin-top: .6em">{table}</div>'
 
 
-def _data(data: Mapping[str, Any]) -> str:
-    counts = ", ".join(f"{count:,} {name}" for name, count in data["counts"].items())
+def _data(data: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return the number of images of each class, and of folds, in words."""
+    counts = ", ".join(f"{count:,} {names.get(name, name)}" for name, count in data["counts"].items())
+    folds = f" in {data['folds']} folds" if "folds" in data else ""
     skipped = f"; {data['skipped']:,} left out" if data["skipped"] else ""
-    return f"{data['name']}: {sum(data['counts'].values()):,} images ({counts}){skipped}"
+    return f"{data['name']}: {sum(data['counts'].values()):,} images ({counts}){folds}{skipped}"
 
 
 def _weights(weights: Any) -> str:

@@ -66,6 +66,28 @@ class OutOfFold:
         """How many folds there are."""
         return int(self.folds.max()) + 1
 
+    def describe(self, class_names: Sequence[str]) -> dict[str, Any]:
+        """Describe all images, as the training data of the members together.
+
+        Parameters
+        ----------
+        class_names : sequence of str
+            The labels of benign and of melanoma images.
+
+        Returns
+        -------
+        dict
+            "name", "counts" of the images of each class that could be read, "skipped" and "folds".
+        """
+        read = ~np.isnan(self.scores)
+        counts = np.bincount(self.labels[read], minlength=2).tolist()
+        return {
+            "name": self.name,
+            "counts": dict(zip(class_names, counts, strict=True)),
+            "skipped": int((~read).sum()) + len(self.skipped),
+            "folds": self.n_folds,
+        }
+
     def report(
         self,
         scores: NDArray[np.float64],

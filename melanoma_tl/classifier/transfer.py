@@ -67,7 +67,14 @@ from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
 from melanoma_tl.saving.left_out import BackboneWeights, check_same, check_unchanged, read_backbone
 from melanoma_tl.saving.model_file import load_model, save_model
 from melanoma_tl.training.keras_objects import DESCRIPTION, refuse_description
-from melanoma_tl.training.labels import check_labels, read_groups, read_sample_weight
+from melanoma_tl.training.labels import (
+    check_labels,
+    count_differing,
+    read_groups,
+    read_sample_weight,
+    warn_of_differing,
+    warn_of_few,
+)
 from melanoma_tl.training.mixing import MIXES
 from melanoma_tl.training.parameters import (
     NESTED,
@@ -545,6 +552,8 @@ class TransferClassifier(BaseClassifier):
         with own_settings(seed):
             forget_networks()
             run = TrainingRun(self, seed, replicas)
+            run.n_differing = count_differing(X, y, known)
+            warn_of_differing(run.n_differing, X)
             with progress(work="Train", unit="", verbose=self.verbose, delay=0) as shown:
                 self._fit(run, X, y, validation_data, weights, together, callbacks, known, resume=resume)
                 shown.say(self._describe_training())
@@ -572,6 +581,7 @@ class TransferClassifier(BaseClassifier):
         data, classes = run.read(X, y, validation_data, sample_weight, groups)
         if known is None:
             run.try_objects(data.n_classes)
+        warn_of_few(data.labels, classes)
         if data.n_classes > 2:
             network = run.build(data.n_classes)
         plans = run.plan(classes, data)

@@ -1,5 +1,6 @@
 """Divide images so that what belongs together stays on one side."""
 
+import logging
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Protocol
@@ -19,6 +20,8 @@ from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, IdentifiedImages, number_values
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_first_written
+
+logger = logging.getLogger(__name__)
 
 _FINEST_SHARE = 20  # a stratified share is a number of folds out of at most so many
 
@@ -105,6 +108,10 @@ def assign_groups(dataset: Divisible, groups: str | ArrayLike | None, *, verbose
             f"{dataset.name} cannot be divided by {groups}: its metadata has no column {groups}_id, only "
             f"{', '.join(dataset.metadata.columns) or 'none'}"
         )
+    if groups in ("auto", "patient") and "patient_id" in dataset.metadata:
+        n_alone = int(dataset.metadata["patient_id"].isna().sum())
+        if 0 < n_alone < len(dataset):
+            logger.warning("%s: %d images have no patient; each counts as its own", dataset.name, n_alone)
     asked = set(GROUP_KINDS if groups == "auto" else () if groups is None else (groups,))
     return find_groups(dataset.identify(of_images | asked, verbose=verbose).fingerprints)
 

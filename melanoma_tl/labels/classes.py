@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.labels.checks import check_no_measurements, wrong_shape
 from melanoma_tl.labels.meanings import (
     Meaning,
     are_mixed_answers,
@@ -139,7 +140,7 @@ def _to_column(labels: Any, name: str) -> NDArray[Any]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise _wrong_shape(name, array.shape)
+        raise wrong_shape(labels, name, array.shape, _SCORES_SECOND.get(name, ""))
     return array
 
 
@@ -147,15 +148,9 @@ def _unwrap(rows: NDArray[np.object_], name: str) -> NDArray[np.object_]:
     """Take the labels out of a list of rows."""
     sizes = {np.size(row) for row in rows}
     if sizes != {1}:
-        raise _wrong_shape(name, (len(rows), *(sizes if len(sizes) == 1 else {"…"})))
+        shape = (len(rows), *(sizes if len(sizes) == 1 else {"…"}))
+        raise wrong_shape(rows, name, shape, _SCORES_SECOND.get(name, ""))
     return np.fromiter((np.asarray(row, dtype=object).item() for row in rows), dtype=object, count=len(rows))
-
-
-def _wrong_shape(name: str, shape: tuple[object, ...]) -> DatasetError:
-    one_hot = f"; of one-hot labels pass argmax(axis=1){_SCORES_SECOND.get(name, '')}" if len(shape) == 2 else ""
-    return DatasetError(
-        f"{name} must have the shape (n,), one label an image, got ({', '.join(map(str, shape))}){one_hot}"
-    )
 
 
 def _check_kinds(types: Iterable[type], name: str, *, of_one_kind: bool = False) -> None:
@@ -190,9 +185,10 @@ def distinguish(labels: ArrayLike, *, name: str = "y") -> tuple[NDArray[Any], ND
     Raises
     ------
     DatasetError
-        As `as_labels`; also if classes differ by capitals, blanks or accents alone.
+        As `as_labels`; also if classes are spelled in several ways, or are measured numbers, such as ages.
     """
     classes, places, counts = np.unique(as_labels(labels, name=name), return_inverse=True, return_counts=True)
+    check_no_measurements(classes, name)
     check_spellings(dict(zip(classes.tolist(), counts.tolist(), strict=True)), name)
     return classes, places
 

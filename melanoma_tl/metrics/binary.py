@@ -57,7 +57,14 @@ from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval, effective_wilson
 from melanoma_tl.metrics.metric import LABELS, OF_PREVALENCE, RANGES, Metric
 from melanoma_tl.metrics.resampling import Resampling, ScoreCounts, method_name, number_groups, percentile_interval
-from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_lengths, check_scored
+from melanoma_tl.metrics.validation import (
+    check_bootstrap,
+    check_classes,
+    check_fraction,
+    check_lengths,
+    check_predictions,
+    check_scored,
+)
 
 _LEAST_SENSITIVITY = 0.8
 """Lower end of the sensitivities that the partial AUC covers, as in the ISIC 2024 challenge."""
@@ -152,12 +159,13 @@ def partial_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     return float(_partial_auc(tally.melanoma, tally.benign))
 
 
-@checked(threshold=PROBABILITY, groups=COLUMN | NONE, **BOOTSTRAP)
+@checked(threshold=PROBABILITY, y_pred=COLUMN | NONE, groups=COLUMN | NONE, **BOOTSTRAP)
 def score_metrics(
     y_true: ArrayLike,
     y_score: ArrayLike,
     *,
     threshold: float = 0.5,
+    y_pred: ArrayLike | None = None,
     confidence: float = 0.95,
     n_resamples: int = 2000,
     random_state: int = 0,
@@ -173,6 +181,9 @@ def score_metrics(
         Probabilities of melanoma, 0 to 1.
     threshold : float, default=0.5
         An image is predicted melanoma when its score is strictly above.
+    y_pred : array-like of shape (n,), optional
+        Which images are predicted melanoma (1 or True), where this does not depend on a threshold, as with several
+        diagnoses, of which that with the highest score is predicted. `threshold` is then not used.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
     n_resamples : int, default=2000
@@ -214,7 +225,8 @@ def score_metrics(
     check_fraction("threshold", threshold, ends=True)
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
-    return resampled_metrics(truth, scores, threshold, groups, confidence, n_resamples, random_state)
+    called = check_predictions(y_pred, len(scores))
+    return resampled_metrics(truth, scores, threshold, groups, confidence, n_resamples, random_state, called)
 
 
 def resampled_metrics(
@@ -225,6 +237,7 @@ def resampled_metrics(
     confidence: float,
     n_resamples: int,
     random_state: int,
+    called: NDArray[np.bool_] | None = None,
 ) -> dict[str, Metric]:
     """Compute the metrics of `score_metrics` for arguments that are already checked; a class may be missing.
 
@@ -234,12 +247,22 @@ def resampled_metrics(
         As ``validation.check_scored`` returns them.
     threshold, groups, confidence, n_resamples, random_state
         As `score_metrics`.
+    called : ndarray of bool of shape (n,), optional
+        As `y_pred` of `score_metrics`.
 
     Returns
     -------
     dict of str to Metric
         One entry for each name in `LABELS`; NaN where a metric needs the missing class.
     """
+    if called is not None:  # a prediction is a score of two values
+        further: Any = (groups, confidence, n_resamples, random_state)
+        of_scores = resampled_metrics(truth, scores, threshold, *further)
+        return of_scores | {
+            name: metric
+            for name, metric in resampled_metrics(truth, called.astype(np.float64), 0.5, *further).items()
+            if name in CONFUSION_METRICS
+        }
     resampling = Resampling.of(truth, scores, groups, n_resamples, random_state, cuts=[threshold])
     known = _ranked_figures(truth, scores, groups, confidence)
     if groups is not None:

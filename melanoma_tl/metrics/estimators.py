@@ -6,24 +6,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.images.image_lists import is_table
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.images.one_image import refuse_one_image
 from melanoma_tl.images.streams import is_stream
-from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma
+from melanoma_tl.labels.checks import LABELS_THAT_DIFFER, finds_melanoma
+from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma, without_numbers
 from melanoma_tl.labels.meanings import normalise
 from melanoma_tl.metrics.validation import check_classes, check_lengths, not_binary
 
 
 def score_labelled(
-    score: Callable[[Any], NDArray[Any]], read: Callable[[ArrayLike], NDArray[np.int64]], X: Any, y: ArrayLike | None
+    estimator: Any,
+    score: Callable[[Any], NDArray[Any]],
+    read: Callable[[ArrayLike], NDArray[np.int64]],
+    X: Any,
+    y: ArrayLike | None,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Score images and read their labels, in one pass where `X` yields both.
 
     Parameters
     ----------
+    estimator : object
+        Any classifier.
     score : callable
-        Function that scores `X`, or an ImageSource in its place.
+        Function of it that scores `X`, or an ImageSource in its place.
     read : callable
         Function that turns labels into codes.
     X : object
@@ -41,10 +49,11 @@ def score_labelled(
     Raises
     ------
     DatasetError
-        If `X` is a tf.data.Dataset and `y` is given too, or it yields no labels.
+        If `X` is a tf.data.Dataset and `y` is given too, or it yields no labels; or as `check_dataset_labels`.
     ParameterError
         If there are no labels, or their number is not that of the scores.
     """
+    check_dataset_labels(estimator, X, y)
     if is_stream(X):
         source = open_source(X, y)
         source.known_labels()  # raises at once if the stream has no labels
@@ -57,6 +66,43 @@ def score_labelled(
     scores = score(X)
     check_lengths(len(scores), y=truth)
     return truth, scores
+
+
+def check_dataset_labels(estimator: Any, X: Any, y: ArrayLike | None) -> None:
+    """Stop where the labels of a dataset, which say melanoma or not, are taken for others that a classifier learned.
+
+    Parameters
+    ----------
+    estimator : object
+        Any classifier; one of this library remembers what it learned.
+    X : object
+        What it scores.
+    y : array-like or None
+        The labels, if they were given.
+
+    Raises
+    ------
+    DatasetError
+        If there are two classes of which none is melanoma, or training labels differed from those of their dataset.
+    """
+    names = np.asarray(getattr(estimator, "classes_", ())).tolist()
+    if y is not None or not is_table(X) or len(names) != 2:
+        return
+    words, pos_label = without_numbers(names), getattr(estimator, "pos_label_", None)
+    if pos_label is not None and not finds_melanoma(words, words[names.index(pos_label)]):
+        raise DatasetError(
+            f"this classifier was fitted with {names[0]!r} and {names[1]!r}, not with the labels of the dataset, which "
+            "say melanoma or not: pass y="
+        )
+    for member in getattr(estimator, "members_", [estimator]):
+        known = getattr(member, "provenance_", None)
+        data = known.get("training_data") if isinstance(known, Mapping) else None
+        n_other = data.get(LABELS_THAT_DIFFER, 0) if isinstance(data, Mapping) else 0
+        if n_other:
+            raise DatasetError(
+                f"this classifier was fitted with a y that differs from the labels of its dataset for {n_other} images"
+                ": pass y= here too (the labels attribute of the dataset, where those are meant)"
+            )
 
 
 def of_both(read: Callable[[ArrayLike], NDArray[np.int64]]) -> Callable[[ArrayLike], NDArray[np.int64]]:
@@ -191,7 +237,7 @@ def score_with_truth(
             return as_binary(labels, pos_label=pos_label, name="y")
         return known.encode(labels, name="y")
 
-    return score_labelled(lambda images: score_melanoma(estimator, images, known), of_both(read), X, y)
+    return score_labelled(estimator, lambda images: score_melanoma(estimator, images, known), of_both(read), X, y)
 
 
 def check_reads_streams(estimator: Any, X: Any) -> None:

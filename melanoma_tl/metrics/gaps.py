@@ -95,7 +95,7 @@ class Gap:
 def estimate_group(
     truth: NDArray[np.int64],
     scores: NDArray[np.float64],
-    threshold: float,
+    called: NDArray[np.bool_],
     groups: ArrayLike | None,
 ) -> dict[str, Estimate]:
     """Estimate the metrics of one group of images.
@@ -104,8 +104,8 @@ def estimate_group(
     ----------
     truth, scores : ndarray of shape (n,)
         Labels and scores of its images.
-    threshold : float
-        An image is predicted melanoma when its score is strictly above.
+    called : ndarray of bool of shape (n,)
+        Which of them are predicted melanoma.
     groups : array-like of shape (n,), or None
         The patients; standard errors then use the variance between patients (AUC) or the effective sample size
         (sensitivity and specificity) [4]_.
@@ -120,7 +120,7 @@ def estimate_group(
     group = None if groups is None else number_groups(groups, len(truth))
     # The variance of an AUC needs two patients with a melanoma, and two with a benign image.
     large["auc"] = all(large.values()) and min(count_units(truth, group)) > 1
-    right = (scores > threshold) == truth
+    right = called == truth
     found = {name: _estimate(name, truth, scores, right, group) for name in GAP_METRICS if large[name]}
     return {name: one for name, one in found.items() if one.error > 0}
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.binary import by_resampling, tally_metrics
+from melanoma_tl.metrics.confusion import CONFUSION_METRICS
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import effective_wilson
 from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
@@ -40,8 +41,8 @@ class MulticlassMetrics(NamedTuple):
     accuracy : Metric
         Share of all images that are classified correctly.
     macro : dict of str to Metric
-        For each name in `AVERAGED`, the mean over the classes of the one-against-rest
-        metric; NaN where it is undefined for one of them.
+        For each name in `AVERAGED`, the mean over the classes of the one-against-rest metric; NaN where it is
+        undefined for one of them. That of the sensitivity is the balanced accuracy.
     """
 
     balanced_accuracy: Metric
@@ -70,6 +71,22 @@ def predict_classes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     """
     highest = scores == scores.max(axis=1, keepdims=True)
     return np.where(highest.sum(axis=1) == 1, scores.argmax(axis=1), NO_CLASS)
+
+
+def call_each(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return for each image and class whether the class is the predicted one.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_classes)
+        Probabilities.
+
+    Returns
+    -------
+    ndarray of bool of shape (n, n_classes)
+        As `predict_classes`: a row without True where several classes share the highest score.
+    """
+    return np.equal(predict_classes(scores)[:, np.newaxis], np.arange(scores.shape[1]))
 
 
 def read_class_scores(y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]:
@@ -184,9 +201,8 @@ def multiclass_metrics(
     MulticlassMetrics
         Accuracy has Wilson's interval (at the effective sample size where there are groups); all others have
         percentile bootstrap intervals. Metrics that depend on the class frequencies
-        (`melanoma_tl.metrics.OF_PREVALENCE`) are resampled from all images, the others within each class. In
-        one-against-rest metrics a class is predicted where its score is strictly above 0.5, as in the scoring program
-        of the challenges.
+        (`melanoma_tl.metrics.OF_PREVALENCE`) are resampled from all images, the others within each class. The
+        predicted class is the one with the highest score, in one-against-rest metrics too.
 
     Raises
     ------
@@ -246,7 +262,9 @@ def measure_classes(
     n_columns = 2 * scores_of[0].shape[1]
     sets = [slice(start, start + n_columns) for start in range(0, n_columns * len(scores_of), n_columns)]
     # A prediction is a score of two values, so that one resampling serves both kinds of metrics.
-    columns = np.concatenate([part for scores in scores_of for part in (scores, _call_each(scores))], axis=1)
+    columns = np.concatenate(
+        [part for scores in scores_of for part in (scores, call_each(scores).astype(np.float64))], axis=1
+    )
     n_classes = n_columns // 2
     tallies = [ScoreCounts.of((truth == c % n_classes).astype(np.int64), column) for c, column in enumerate(columns.T)]
     here = [(tally.melanoma, tally.benign) for tally in tallies]
@@ -264,19 +282,19 @@ def measure_classes(
     return values, resampled
 
 
-def _call_each(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each image and class whether the class is predicted: 1 or 0."""
-    return (predict_classes(scores)[:, None] == np.arange(scores.shape[1])).astype(np.float64)
-
-
 def _over_classes(
     names: Iterable[str], drawn: list[tuple[NDArray[np.int64], NDArray[np.int64]]], n_above: list[int]
 ) -> NDArray[np.float64]:
     """Compute balanced accuracy, accuracy and some macro means of one or many resamples, as rows."""
     n_classes = len(drawn) // 2
-    against_rest = np.mean(
-        [tally_metrics(names, *pair, above) for pair, above in zip(drawn[:n_classes], n_above, strict=False)], axis=0
-    )
+
+    def mean_of(name: str) -> NDArray[np.float64]:
+        """Average a metric of the order of the scores, or one that counts predictions."""
+        of = slice(n_classes, None) if name in CONFUSION_METRICS else slice(n_classes)
+        each = [tally_metrics([name], *pair, above)[0] for pair, above in zip(drawn[of], n_above[of], strict=True)]
+        return np.asarray(np.mean(each, axis=0))
+
+    against_rest = np.stack([mean_of(name) for name in names])
     right = np.stack(
         [own[..., :above].sum(axis=-1) for (own, _), above in zip(drawn[n_classes:], n_above[n_classes:], strict=True)]
     )

@@ -1,7 +1,7 @@
 """Comparisons of two classifiers of several diagnoses on the same images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.comparisons import Difference, McNemar, compare, difference_table, mcnemar
+from melanoma_tl.metrics.comparisons import Comparison, Difference, McNemar, compare, difference_table, mcnemar
+from melanoma_tl.metrics.confusion import CONFUSION_METRICS
 from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.metric import COLLAPSED, LABELS
-from melanoma_tl.metrics.multiclass import AVERAGED, check_class_scores, measure_classes, predict_classes
+from melanoma_tl.metrics.multiclass import (
+    AVERAGED,
+    call_each,
+    check_class_scores,
+    measure_classes,
+    predict_classes,
+)
 from melanoma_tl.metrics.resampling import method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_lengths
 
@@ -140,9 +147,9 @@ def compare_classes(
     -------
     MulticlassComparison
         Overall metrics have percentile bootstrap intervals of their difference, with the same resamples for both
-        classifiers; accuracy also has McNemar's mid-p test. One-against-rest metrics are compared by
-        `melanoma_tl.metrics.compare`. With `groups`, patients are resampled, and McNemar's test is left out, because
-        it assumes independent images.
+        classifiers; accuracy also has McNemar's mid-p test. One-against-rest metrics are compared as by
+        `melanoma_tl.metrics.compare`, with the predicted class of each classifier instead of a threshold. With
+        `groups`, patients are resampled, and McNemar's test is left out, because it assumes independent images.
 
     Raises
     ------
@@ -167,6 +174,7 @@ def compare_classes(
         raise DatasetError(f"A comparison needs two images of each class; there is only one of {', '.join(rare)}")
     bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
     first_right, second_right = (predict_classes(one) == truth for one in scores)
+    called = [call_each(one) for one in scores]
     disagreement = mcnemar(first_right, second_right)
     together = _differences(truth, scores, groups, disagreement, **bootstrap)
     return MulticlassComparison(
@@ -176,12 +184,56 @@ def compare_classes(
         confidence=confidence,
         differences=mark_few(together, [min(count_units(truth, groups))]),
         against_rest={
-            name: compare(
-                truth == number, *(one[:, number] for one in scores), names=names, groups=groups, **bootstrap
+            name: compare_predicted(
+                (truth == number).astype(np.int64),
+                (scores[0][:, number], scores[1][:, number]),
+                (called[0][:, number], called[1][:, number]),
+                names=names,
+                groups=groups,
+                **bootstrap,
             ).differences
             for number, name in enumerate(classes)
         },
         disagreement=disagreement,
+    )
+
+
+def compare_predicted(
+    truth: NDArray[np.int64],
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    called: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    *,
+    margins: Mapping[str, float] | None = None,
+    **options: Any,
+) -> Comparison:
+    """Compare two classifiers of one class against the rest whose predictions do not come from a threshold.
+
+    Parameters
+    ----------
+    truth : ndarray of int of shape (n,)
+        1 the class, 0 the rest.
+    scores : tuple of ndarray of shape (n,)
+        Probabilities of the class by each classifier.
+    called : tuple of ndarray of bool of shape (n,)
+        Which images each predicts to be of the class.
+    margins, **options
+        As `melanoma_tl.metrics.compare`.
+
+    Returns
+    -------
+    Comparison
+        That of the scores, with the metrics that count predictions, and their tests, from `called`.
+    """
+    ranked = {name: margin for name, margin in (margins or {}).items() if name not in CONFUSION_METRICS}
+    counted = {name: margin for name, margin in (margins or {}).items() if name in CONFUSION_METRICS}
+    of_scores = compare(truth, *scores, margins=ranked, **options)
+    # A prediction is a score of two values.
+    of_calls = compare(truth, *(one.astype(np.float64) for one in called), margins=counted, **options)
+    return replace(
+        of_scores,
+        differences={name: (of_calls if name in CONFUSION_METRICS else of_scores).differences[name] for name in LABELS},
+        disagreements=of_calls.disagreements,
+        margins={name: {**of_scores.margins, **of_calls.margins}[name] for name in margins or {}},
     )
 
 

@@ -36,7 +36,13 @@ from melanoma_tl.metrics.few import FACT, FEW
 from melanoma_tl.metrics.gaps import Gap, estimate_group, largest_gaps
 from melanoma_tl.metrics.metric import LABELS, MARK, Metric
 from melanoma_tl.metrics.resampling import number_groups
-from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scores
+from melanoma_tl.metrics.validation import (
+    check_bootstrap,
+    check_fraction,
+    check_lengths,
+    check_predictions,
+    check_scores,
+)
 
 NOT_GIVEN = "not given"
 """The group of the images with a missing value."""
@@ -105,8 +111,8 @@ class Subgroups:
     ----------
     rows : tuple of Subgroup
         The groups, column by column; within a column, sorted by value, "not given" last.
-    threshold : float
-        An image is predicted melanoma when its score is strictly above.
+    threshold : float or None
+        An image is predicted melanoma when its score is strictly above; None where the predictions were given.
     confidence : float
         Coverage of the intervals.
     left_out : mapping of str to str
@@ -117,7 +123,7 @@ class Subgroups:
     """
 
     rows: tuple[Subgroup, ...]
-    threshold: float
+    threshold: float | None
     confidence: float
     left_out: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
@@ -206,7 +212,7 @@ class Subgroups:
         return notes
 
 
-@checked(bands=BANDS | NONE, threshold=PROBABILITY, groups=COLUMN | NONE, **BOOTSTRAP)
+@checked(bands=BANDS | NONE, threshold=PROBABILITY, y_pred=COLUMN | NONE, groups=COLUMN | NONE, **BOOTSTRAP)
 def measure_subgroups(
     y_true: ArrayLike,
     y_score: ArrayLike,
@@ -214,6 +220,7 @@ def measure_subgroups(
     *,
     bands: Mapping[str, Sequence[float]] | None = None,
     threshold: float = 0.5,
+    y_pred: ArrayLike | None = None,
     confidence: float = 0.95,
     n_resamples: int = 2000,
     random_state: int = 0,
@@ -235,7 +242,7 @@ def measure_subgroups(
         rounded to three digits; all other columns have one group per value.
     threshold : float, default=0.5
         An image is predicted melanoma when its score is strictly above.
-    confidence, n_resamples, random_state, groups
+    y_pred, confidence, n_resamples, random_state, groups
         As `melanoma_tl.metrics.score_metrics`.
 
     Returns
@@ -269,6 +276,8 @@ def measure_subgroups(
             raise UnknownNameError("column", banded, map(str, facts.columns))
     bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
     belongs = None if groups is None else np.asarray(groups, dtype=object)
+    given = check_predictions(y_pred, len(scores))
+    called = scores > threshold if given is None else given
     rows, estimates = [], []
     for name, column in facts.items():
         values, order = _group_values(column, str(name), (bands or {}).get(str(name)))
@@ -279,13 +288,14 @@ def measure_subgroups(
             if _is_one(within):
                 metrics = dict.fromkeys(LABELS, Metric(float("nan"), float("nan"), float("nan"), n, "undefined"))
             else:
-                metrics = resampled_metrics(truth[inside], scores[inside], threshold, within, **bootstrap)
+                here = None if given is None else given[inside]
+                metrics = resampled_metrics(truth[inside], scores[inside], threshold, within, **bootstrap, called=here)
                 if value != NOT_GIVEN:
-                    found = estimate_group(truth[inside], scores[inside], threshold, within)
+                    found = estimate_group(truth[inside], scores[inside], called[inside], within)
                     estimates.append((str(name), value, found))
             rows.append(Subgroup(str(name), value, n_melanoma, n - n_melanoma, metrics))
     gaps = largest_gaps(estimates, confidence, random_state)
-    return Subgroups(tuple(rows), float(threshold), confidence, gaps=gaps)
+    return Subgroups(tuple(rows), float(threshold) if given is None else None, confidence, gaps=gaps)
 
 
 def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) -> tuple[pd.DataFrame, Mapping[str, str]]:

@@ -123,6 +123,32 @@ def check_scored(
     return truth, scores
 
 
+def check_predictions(y_pred: ArrayLike | None, n_scores: int) -> NDArray[np.bool_] | None:
+    """Check which images are predicted melanoma, if that is given.
+
+    Parameters
+    ----------
+    y_pred : array-like of shape (n_scores,) or None
+        0 or False benign, 1 or True melanoma.
+    n_scores : int
+        Number of scores.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_scores,) or None
+        None where nothing was given.
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        If the length differs, or there are other values.
+    """
+    if y_pred is None:
+        return None
+    check_lengths(n_scores, y_pred=y_pred)
+    return as_binary(y_pred, name="y_pred").astype(bool)
+
+
 def not_binary(got: str) -> str:
     """Return the error message for probabilities that are not those of two classes."""
     return (

@@ -46,7 +46,7 @@ def draw_roc(
     y_score: NDArray[np.float64],
     metrics: Mapping[str, Metric],
     *,
-    threshold: float,
+    threshold: float | None,
     confidence: float,
     band: Band | None = None,
     ax: "Axes | None" = None,
@@ -61,8 +61,8 @@ def draw_roc(
         Probabilities of melanoma.
     metrics : mapping of str to Metric
         Holds auc, sensitivity and specificity.
-    threshold : float
-        Where the operating point lies.
+    threshold : float or None
+        Where the operating point lies; None where the predictions are not those of a threshold.
     confidence : float
         Coverage of the intervals.
     band : Band, optional
@@ -106,7 +106,7 @@ def draw_precision_recall(
     y_score: NDArray[np.float64],
     metrics: Mapping[str, Metric],
     *,
-    threshold: float,
+    threshold: float | None,
     confidence: float,
     band: Band | None = None,
     ax: "Axes | None" = None,
@@ -307,13 +307,13 @@ def _points(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> dict[str
 
 
 def _mark_operating_point(
-    ax: "Axes", place: tuple[float, float], threshold: float, reached: str, *, words: tuple[float, float]
+    ax: "Axes", place: tuple[float, float], threshold: float | None, reached: str, *, words: tuple[float, float]
 ) -> None:
     """Mark the point, and say what it reaches where there is room."""
     x, y = place
     ax.plot(x, y, "o", color=ORANGE, markersize=9, markeredgecolor="white", zorder=3, clip_on=False)
     ax.annotate(
-        f"threshold {write_threshold(threshold)}\n{reached}",
+        f"{'predicted class' if threshold is None else f'threshold {write_threshold(threshold)}'}\n{reached}",
         place,
         xytext=words,
         ha="left" if x < words[0] < 1 else "right",

@@ -263,8 +263,8 @@ class ScoreHistogramDisplay(ScoresDisplay):
     ----------
     histogram : ScoreHistogram
         The counts.
-    threshold : float
-        Strictly above which a score is predicted melanoma.
+    threshold : float or None
+        Strictly above which a score is predicted melanoma; None draws no line.
 
     Attributes
     ----------
@@ -281,7 +281,7 @@ class ScoreHistogramDisplay(ScoresDisplay):
     """
 
     histogram: ScoreHistogram
-    threshold: float
+    threshold: float | None
 
     steps_: "list[StepPatch]" = field(init=False)
     _has_threshold = True
@@ -314,13 +314,14 @@ class ScoreHistogramDisplay(ScoresDisplay):
             outline = styled(style, StepPatch, color=colour, linewidth=1.6, label=label, hatch=hatch)
             ax.stairs(shares, histogram.edges, color=colour, alpha=0.3, fill=True)
             self.steps_.append(ax.stairs(shares, histogram.edges, **outline))
-        said = f"threshold {write_threshold(self.threshold)}"
-        ax.axvline(self.threshold, color="black", linestyle="--", linewidth=1.2, label=said)
+        if self.threshold is not None:
+            said = f"threshold {write_threshold(self.threshold)}"
+            ax.axvline(self.threshold, color="black", linestyle="--", linewidth=1.2, label=said)
         n_benign, n_melanoma = (int(counts.sum()) for counts in (histogram.benign, histogram.melanoma))
         title = f"Scores by class\n{count_images(n_benign + n_melanoma, n_melanoma)}"
         style_axes(ax, title, "Score", "Share of the class")
         last = int(np.flatnonzero(histogram.benign + histogram.melanoma)[-1])
-        ax.set(xlim=(0, max(histogram.edges[last + 1], min(1.05 * self.threshold, 1))))
+        ax.set(xlim=(0, max(histogram.edges[last + 1], min(1.05 * (self.threshold or 0), 1))))
         ax.legend(fontsize=SMALL_SIZE)
         return self
 
@@ -331,7 +332,7 @@ class ScoreHistogramDisplay(ScoresDisplay):
         y_score: ArrayLike,
         *,
         pos_label: object = None,
-        threshold: float = 0.5,
+        threshold: float | None = 0.5,
         n_bins: int = 20,
         ax: "Axes | None" = None,
         **style: Any,
@@ -346,8 +347,8 @@ class ScoreHistogramDisplay(ScoresDisplay):
             Probabilities of melanoma, 0 to 1.
         pos_label : object, optional
             The label that means melanoma; every other label is then benign.
-        threshold : float, default=0.5
-            Marked as a line.
+        threshold : float or None, default=0.5
+            Marked as a line; None draws none.
         n_bins : int, default=20
             At least 1.
         ax, **style

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 from scipy.stats import norm
 
 from melanoma_tl.corpora import find_contamination, is_listed
@@ -130,6 +131,15 @@ def _no_better_than_chance(report: ReportContent) -> list[str] | None:
     return found
 
 
+def _predictions_as_scores(report: ReportContent) -> list[str]:
+    """Find classes that were given as scores: AUC, curves and calibration need to know how sure the model was."""
+    for of, one in report.two_class_reports.items():
+        if one.y_score is not None and set(np.unique(one.y_score)) == {0.0, 1.0}:
+            way = "pass predict_proba(X)" if of else "pass predict_proba(X)[:, 1]"
+            return [f"THE SCORES HAVE TWO VALUES ONLY, 0 and 1, as predict gives them: {way}"]
+    return []
+
+
 def _few(report: ReportContent) -> list[str]:
     few = [f"{n} {name}" for name, n in report.class_sizes.items() if n <= FEW]
     text = f"Too few to judge by: only {' and '.join(few)}; each single image moves a metric by {1 / FEW:.2f} or more"
@@ -211,6 +221,7 @@ _CHECKS = (
     _Check("images that the model was fitted or tuned with", _leakage),
     _Check("what the backbone was pre-trained on", _pretraining),
     _Check("what was attached", _findings),
+    _Check("whether the scores are predicted classes", _predictions_as_scores),
     _Check("whether each class is predicted", _one_class),
     _Check("the target of the threshold", _target),
     _Check("whether the AUC is above chance", _no_better_than_chance),

@@ -46,13 +46,16 @@ class Scored(NamedTuple):
         0 benign, 1 melanoma.
     y_score : ndarray of float64 of shape (n,)
         Probabilities of melanoma.
-    threshold : float
-        Melanoma strictly above.
+    threshold : float or None
+        Melanoma strictly above; None where the report was given predictions.
+    called : ndarray of bool of shape (n,)
+        Which are predicted melanoma.
     """
 
     y_true: NDArray[np.int64]
     y_score: NDArray[np.float64]
-    threshold: float
+    threshold: float | None
+    called: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -64,6 +67,7 @@ class ReportData(Report):
     threshold: float | None
     y_true: NDArray[np.int64] | None = None
     y_score: NDArray[np.float64] | None = None
+    y_pred: NDArray[np.bool_] | None = None
     class_names: tuple[str, str] = CLASS_NAMES
 
     _elsewhere = _INSTEAD
@@ -79,7 +83,7 @@ class ReportData(Report):
 
         As `melanoma_tl.metrics.specificity_at_sensitivity`; a ParameterError if the report has no scores.
         """
-        y_true, y_score, _ = self._scored("Specificity at a given sensitivity")
+        y_true, y_score, *_ = self._scored("Specificity at a given sensitivity")
         return specificity_at_sensitivity(y_true, y_score, **self._bootstrap)
 
     @cached_property
@@ -88,7 +92,7 @@ class ReportData(Report):
 
         As `melanoma_tl.metrics.sensitivity_at_specificity`; a ParameterError if the report has no scores.
         """
-        y_true, y_score, _ = self._scored("Sensitivity at a given specificity")
+        y_true, y_score, *_ = self._scored("Sensitivity at a given specificity")
         return sensitivity_at_specificity(y_true, y_score, **self._bootstrap)
 
     @cached_property
@@ -97,7 +101,7 @@ class ReportData(Report):
 
         As `melanoma_tl.metrics.calibration_metrics`; a ParameterError if the report has no scores.
         """
-        y_true, y_score, _ = self._scored("Calibration")
+        y_true, y_score, *_ = self._scored("Calibration")
         return calibration_metrics(y_true, y_score, **self._bootstrap)
 
     @cached_property
@@ -106,7 +110,7 @@ class ReportData(Report):
 
         As `melanoma_tl.metrics.smooth_calibration`; a ParameterError if the report has no scores.
         """
-        y_true, y_score, _ = self._scored("A calibration curve")
+        y_true, y_score, *_ = self._scored("A calibration curve")
         try:
             return smooth_calibration(y_true, y_score, **self._bootstrap)
         except DatasetError:  # too few images, or scores that separate the classes: the bins remain
@@ -117,8 +121,11 @@ class ReportData(Report):
         return text if self.class_names == CLASS_NAMES else rename_classes(text, self.class_names)
 
     def _scored(self, what: str) -> Scored:
-        if self.y_true is None or self.y_score is None or self.threshold is None:
+        called = self.y_pred
+        if called is None and self.y_score is not None and self.threshold is not None:
+            called = self.y_score > self.threshold
+        if self.y_true is None or self.y_score is None or called is None:
             raise ParameterError(
                 f"{what} needs scores, and this report was made from a confusion matrix; use from_scores"
             )
-        return Scored(self.y_true, self.y_score, self.threshold)
+        return Scored(self.y_true, self.y_score, self.threshold, called)

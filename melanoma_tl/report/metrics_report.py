@@ -39,8 +39,9 @@ from melanoma_tl.metrics.comparisons import MARGINS, Comparison, compare
 from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.metrics.metric import LABELS, Metric, describe
+from melanoma_tl.metrics.multiclass_comparisons import compare_predicted
 from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
-from melanoma_tl.metrics.validation import check_lengths, check_scores
+from melanoma_tl.metrics.validation import check_lengths, check_predictions, check_scores
 from melanoma_tl.report.content import Table
 from melanoma_tl.report.documents import figures_of_scores, save_submission
 from melanoma_tl.report.frames import frame_report
@@ -69,7 +70,7 @@ class MetricsReport(ReportPlots):
     counts : ConfusionCounts
         ``(tn, fp, fn, tp)`` at the threshold.
     threshold : float or None
-        An image is predicted melanoma if its score is strictly greater; None if unknown.
+        An image is predicted melanoma if its score is strictly greater; None if unknown, or if `y_pred` was given.
     confidence : float
         Coverage of the intervals, such as 0.95.
     name : str
@@ -85,6 +86,9 @@ class MetricsReport(ReportPlots):
         Loss and accuracy of each training epoch.
     y_true, y_score : ndarray of shape (n,), or None
         The labels (0 benign, 1 melanoma) and scores from which the metrics are computed.
+    y_pred : ndarray of bool of shape (n,), or None
+        Which images are predicted melanoma, where that is not by a threshold, as in a report of `MulticlassReport` on
+        one diagnosis against the others: there the diagnosis with the highest score is predicted.
     image_ids : tuple of str
         Their ids; row numbers if none were given.
     paths : tuple of str, or None
@@ -120,6 +124,7 @@ class MetricsReport(ReportPlots):
     @classmethod
     @checked(
         threshold=PROBABILITY,
+        y_pred=COLUMN | NONE,
         name=TEXT,
         image_ids=COLUMN | NONE,
         paths=COLUMN | NONE,
@@ -137,6 +142,7 @@ class MetricsReport(ReportPlots):
         *,
         pos_label: object = None,
         threshold: float = 0.5,
+        y_pred: ArrayLike | None = None,
         confidence: float = 0.95,
         n_resamples: int = 2000,
         random_state: int = 0,
@@ -164,6 +170,9 @@ class MetricsReport(ReportPlots):
         threshold : float, default=0.5
             An image is predicted melanoma if its score, as float64, is strictly greater.
             Choose it on validation data, never on the test data.
+        y_pred : array-like of shape (n,), optional
+            Which images are predicted melanoma (1 or True), where this does not depend on a threshold; `threshold` is
+            then not used.
         confidence : float, default=0.95
             Coverage of the intervals, between 0 and 1.
         n_resamples : int, default=2000
@@ -204,21 +213,24 @@ class MetricsReport(ReportPlots):
         truth, scores = as_binary(y_true, pos_label=pos_label), check_scores(y_score)
         check_lengths(len(scores), y_true=truth)
         rows = take_scored(np.isnan(scores), image_ids=image_ids, paths=paths, groups=groups, skipped=skipped)
+        called = check_predictions(y_pred, len(scores))
         truth, scores = truth[rows.scored], scores[rows.scored]
+        called = None if called is None else called[rows.scored]
         metrics = score_metrics(
             truth,
             scores,
             threshold=threshold,
+            y_pred=called,
             confidence=confidence,
             n_resamples=n_resamples,
             random_state=random_state,
             groups=rows.groups,
         )
-        counts = confusion_counts(truth, scores, threshold)
+        counts = confusion_counts(truth, *((scores, threshold) if called is None else (called, 0.5)))
         return cls(
             metrics=metrics,
             counts=counts,
-            threshold=float(threshold),
+            threshold=float(threshold) if called is None else None,
             confidence=confidence,
             name=name,
             skipped=rows.skipped,
@@ -228,6 +240,7 @@ class MetricsReport(ReportPlots):
             history=history,
             y_true=truth,
             y_score=scores,
+            y_pred=called,
             image_ids=rows.image_ids,
             paths=rows.paths,
             groups=rows.groups,
@@ -432,6 +445,9 @@ class MetricsReport(ReportPlots):
     @property
     def rule(self) -> str:
         """The rule by which an image is predicted melanoma, and the origin of the threshold."""
+        if self.y_pred is not None:
+            by = self.provenance.get("predicted_by", "as given to the report, which does not know by what rule")
+            return f"An image is predicted {self.class_names[1]} {by}."
         if self.threshold is None:
             return ""
         origin = self.provenance.get("threshold_from", "given to the report, which does not know how it was chosen")
@@ -451,6 +467,8 @@ class MetricsReport(ReportPlots):
         """
         name = self.class_names[1]
         rule = "" if self.threshold is None else f"; predicted {name} when the score is above {self.threshold:g}"
+        if self.y_pred is not None:
+            rule = f"; predicted {name} {self.provenance.get('predicted_by', 'as given')}"
         classes = ", ".join(f"{n} {called}" for called, n in self.class_sizes.items())
         start = "Melanoma" if self.class_names == CLASS_NAMES else name  # a name given by the user is not capitalised
         prevalence = f"{start} prevalence {100 * self.prevalence:.1f} %"
@@ -508,7 +526,7 @@ class MetricsReport(ReportPlots):
             If the report has no scores, images are missing (the challenges refuse incomplete
             submissions), ids are repeated, or the path does not end in ``.csv``.
         """
-        _, y_score, _ = self._scored("A submission")
+        y_score = self._scored("A submission").y_score
         self._check_complete()
         return save_submission(Path(path), self.image_ids, {category: y_score})
 
@@ -559,16 +577,13 @@ class MetricsReport(ReportPlots):
         """
         here, there = self._scored("A comparison"), other._scored("A comparison")
         images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
-        return compare(
-            here.y_true[images.here],
-            here.y_score[images.here],
-            there.y_score[images.there],
-            thresholds=(here.threshold, there.threshold),
-            names=names,
-            left_out=images.left_out,
-            margins=margins,
-            **self._bootstrap_of(images.here),
-        )
+        truth, scores = here.y_true[images.here], (here.y_score[images.here], there.y_score[images.there])
+        options: dict[str, Any] = {"names": names, "left_out": images.left_out, "margins": margins}
+        options |= self._bootstrap_of(images.here)
+        if here.threshold is None or there.threshold is None:
+            called = (here.called[images.here], there.called[images.there])
+            return compare_predicted(truth, scores, called, **options)
+        return compare(truth, *scores, thresholds=(here.threshold, there.threshold), **options)
 
     @checked(
         thresholds=several(INSIDE, at_least=1),
@@ -671,7 +686,7 @@ class MetricsReport(ReportPlots):
         >>> [(row.value, row.n) for row in report.subgroups(by=ages, bands={"age": [50]})]
         [('below 50', 2), ('50 and above', 2)]
         """
-        y_true, y_score, threshold = self._scored("A table of subgroups")
+        y_true, y_score, threshold, _ = self._scored("A table of subgroups")
         if table is None and not isinstance(by, pd.Series | np.ndarray):
             raise ParameterError("Pass a table of what is known of the images, or by= with a value for each image")
         known: Any = {"image_id": self.image_ids} if table is None else table
@@ -679,7 +694,8 @@ class MetricsReport(ReportPlots):
         if isinstance(by, pd.Series) and not isinstance(by.index, pd.RangeIndex):
             by = self._match(by.rename_axis("image_id").reset_index(name="by"))["by"].rename(str(by.name or "group"))
         columns, left_out = group_table(facts, by, self.groups)
-        found = measure_subgroups(y_true, y_score, columns, bands=bands, threshold=threshold, **self._bootstrap)
+        rule: dict[str, Any] = {"y_pred": self.y_pred} if threshold is None else {"threshold": threshold}
+        found = measure_subgroups(y_true, y_score, columns, bands=bands, **rule, **self._bootstrap)
         return replace(found, left_out=left_out)
 
     def to_frame(self) -> pd.DataFrame:

@@ -38,6 +38,7 @@ from melanoma_tl.metrics.few import FEW
 from melanoma_tl.metrics.metric import LABELS, Metric, describe
 from melanoma_tl.metrics.multiclass import (
     NO_CLASS,
+    call_each,
     check_all_occur,
     multiclass_metrics,
     predict_classes,
@@ -67,7 +68,8 @@ if TYPE_CHECKING:
     from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 _SHOWN = ("auc", "average_precision", "sensitivity", "specificity")
-_ABOVE_HALF = "one half, as in the scorer of the ISIC challenges"
+_PREDICTED_BY = "where none of the other classes has a score as high"
+_RULE = "predicted: the class with the highest score"
 _PLOTS = ("roc", "precision_recall", "calibration", "decision_curve", "gain", "scores", "predictive_values")
 _MAX_COLUMNS = 3
 
@@ -84,13 +86,14 @@ class MulticlassReport(Report):
     classes : tuple of str
         The diagnoses, in the order of the columns of scores.
     against_rest : mapping of str to MetricsReport
-        For each diagnosis, the full binary report on it against all others.
+        For each diagnosis, the full binary report on it against all others, of the same predictions: its `threshold`
+        is None, and its `y_pred` says which images are predicted to be of it.
     balanced_accuracy, accuracy : Metric
         Mean of the sensitivities of the classes, by which the ISIC challenges of 2018 and 2019 ranked, and the share
         of images that are classified correctly. The predicted class is the one with the highest score.
     macro : mapping of str to Metric
-        Means over the classes of the one-against-rest metrics; here a class is predicted if its score
-        is strictly greater than 0.5.
+        Means over the classes of the one-against-rest metrics, of the same predictions: that of the sensitivity is the
+        balanced accuracy.
     confusion_matrix : ndarray of int of shape (n_classes, n_classes)
         Rows are true classes, columns predicted classes. Images whose highest score is shared by several classes
         are not counted in it.
@@ -263,7 +266,7 @@ class MulticlassReport(Report):
             return as_labels(labels)
 
         with scoring(estimator, X, name):
-            labels, scores = score_labelled(estimator.predict_proba, read, X, y)
+            labels, scores = score_labelled(estimator, estimator.predict_proba, read, X, y)
             seen = find_seen(estimator, X)
         report = cls.from_scores(
             labels,
@@ -369,8 +372,12 @@ class MulticlassReport(Report):
         ]
         matrix = [[name, *map(str, row)] for name, row in zip(self.classes, self.confusion_matrix, strict=True)]
         return [
-            Table("All classes", figures_header(self.confidence), rows_of(self._together)),
-            Table("Each class against the rest", ["class", "images", *(LABELS[name] for name in _SHOWN)], of_classes),
+            Table(f"All classes ({_RULE})", figures_header(self.confidence), rows_of(self._together)),
+            Table(
+                f"Each class against the rest ({_RULE})",
+                ["class", "images", *(LABELS[name] for name in _SHOWN)],
+                of_classes,
+            ),
             Table("Confusion matrix", ["truth", *(f"predicted {name}" for name in self.classes)], matrix),
         ]
 
@@ -380,11 +387,13 @@ class MulticlassReport(Report):
         Returns
         -------
         dict
-            "classes", "balanced_accuracy", "accuracy", "macro", "against_rest" (for each class what
-            `MetricsReport.figures_to_dict` gives) and "confusion_matrix".
+            "classes", "rule" (how a class is predicted, for all metrics that count predictions), "balanced_accuracy",
+            "accuracy", "macro", "against_rest" (for each class what `MetricsReport.figures_to_dict` gives) and
+            "confusion_matrix".
         """
         return {
             "classes": self.classes,
+            "rule": self.rule,
             "balanced_accuracy": self.balanced_accuracy.to_dict(),
             "accuracy": self.accuracy.to_dict(),
             "macro": {name: metric.to_dict() for name, metric in self.macro.items()},
@@ -658,7 +667,7 @@ class MulticlassReport(Report):
             ("classes", "Each class against the rest", self._of_each, self.plot_classes),
         ):
             listed = "; ".join(f"{label} {describe(metric, self.confidence)}" for label, metric in metrics.items())
-            yield DrawnFigure(name, title, f"Bars with intervals: {listed}.", draw().figure_)
+            yield DrawnFigure(name, title, f"Bars with intervals ({_RULE}): {listed}.", draw().figure_)
         yield from self._draw_history()
         if self.paths is not None:
             yield DrawnFigure(
@@ -716,11 +725,12 @@ def _against_rest(
     known: Mapping[str, Any],
 ) -> dict[str, MetricsReport]:
     """Report on each class against all others."""
-    reports = {}
+    reports, called = {}, call_each(scores)
     for number, one in enumerate(names):
         report = MetricsReport.from_scores(
             truth == number,
             scores[:, number],
+            y_pred=called[:, number],
             image_ids=rows.image_ids,
             paths=rows.paths,
             groups=rows.groups,
@@ -729,5 +739,5 @@ def _against_rest(
             class_names=(f"not {one}", one),
             **known,
         )
-        reports[one] = replace(report, provenance={**report.provenance, "threshold_from": _ABOVE_HALF})
+        reports[one] = replace(report, provenance={**report.provenance, "predicted_by": _PREDICTED_BY})
     return reports

@@ -58,7 +58,7 @@ class ReportPlots(ReportData):
         ParameterError
             If the report has no scores.
         """
-        y_true, y_score, threshold = self._scored("A ROC curve")
+        y_true, y_score, threshold, _ = self._scored("A ROC curve")
         band = roc_band(y_true, y_score, **self._bootstrap)
         options: dict[str, Any] = {"threshold": threshold, "confidence": self.confidence, "band": band, "ax": ax}
         return self._named(ax, lambda: draw_roc(y_true, y_score, self.metrics, **options))
@@ -83,7 +83,7 @@ class ReportPlots(ReportData):
         ParameterError
             If the report has no scores.
         """
-        y_true, y_score, threshold = self._scored("A precision-recall curve")
+        y_true, y_score, threshold, _ = self._scored("A precision-recall curve")
         band = precision_band(y_true, y_score, **self._bootstrap)
         options: dict[str, Any] = {"threshold": threshold, "confidence": self.confidence, "band": band, "ax": ax}
         return self._named(ax, lambda: draw_precision_recall(y_true, y_score, self.metrics, **options))
@@ -143,7 +143,7 @@ class ReportPlots(ReportData):
         ParameterError
             If the report has no scores, or there is no such strategy.
         """
-        y_true, y_score, _ = self._scored("A reliability diagram")
+        y_true, y_score, *_ = self._scored("A reliability diagram")
         curve = reliability_curve(y_true, y_score, strategy=strategy, confidence=self.confidence, groups=self.groups)
         smooth = self.smooth_calibration
         options: dict[str, Any] = {"confidence": self.confidence, "smooth": smooth, "ax": ax}
@@ -167,7 +167,7 @@ class ReportPlots(ReportData):
         ParameterError
             If the report has no scores.
         """
-        y_true, y_score, _ = self._scored("A decision curve")
+        y_true, y_score, *_ = self._scored("A decision curve")
         return self._named(ax, lambda: DecisionCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
 
     def plot_gain(self, ax: "Axes | None" = None) -> GainCurveDisplay:
@@ -188,7 +188,7 @@ class ReportPlots(ReportData):
         ParameterError
             If the report has no scores.
         """
-        y_true, y_score, _ = self._scored("A gain curve")
+        y_true, y_score, *_ = self._scored("A gain curve")
         return self._named(ax, lambda: GainCurveDisplay.from_predictions(y_true, y_score, **self._bootstrap, ax=ax))
 
     def plot_scores(self, ax: "Axes | None" = None) -> ScoreHistogramDisplay:
@@ -209,7 +209,7 @@ class ReportPlots(ReportData):
         ParameterError
             If the report has no scores.
         """
-        y_true, y_score, threshold = self._scored("A histogram of scores")
+        y_true, y_score, threshold, _ = self._scored("A histogram of scores")
         return self._named(
             ax, lambda: ScoreHistogramDisplay.from_predictions(y_true, y_score, threshold=threshold, ax=ax)
         )
@@ -230,15 +230,14 @@ class ReportPlots(ReportData):
         if self.groups is None:
             of_images = PredictiveValuesDisplay.from_counts
             return self._named(ax, lambda: of_images(self.counts, confidence=self.confidence, ax=ax))
-        y_true, y_score, threshold = self._scored("A plot of predictive values with patients")
+        y_true, _, _, called = self._scored("A plot of predictive values with patients")
         options: dict[str, Any] = {
-            "threshold": threshold,
             "confidence": self.confidence,
             "groups": self.groups,
             "ax": ax,
         }
         of_patients = PredictiveValuesDisplay.from_predictions
-        return self._named(ax, lambda: of_patients(y_true, y_score, **options))
+        return self._named(ax, lambda: of_patients(y_true, called.astype(np.float64), **options))
 
     def plot_examples(self, n: int = 4) -> "Figure":
         """Draw sample images: true positives, true negatives, false negatives, false positives.
@@ -262,7 +261,8 @@ class ReportPlots(ReportData):
         tn, fp, fn, tp = self.counts
         totals = {"true positives": tp, "true negatives": tn, "false negatives": fn, "false positives": fp}
         titled = {f"{name.capitalize()} ({totals[name]})": shown for name, shown in self.examples(n).items()}
-        rule = f"(predicted {self.class_names[1]}: score > {self.threshold:g})"
+        above = "the class with the highest score" if self.threshold is None else f"score > {self.threshold:g}"
+        rule = f"(predicted {self.class_names[1]}: {above})"
         return draw_examples(titled, columns=n, title=f"Most confident images of each outcome\n{rule}")
 
     def draw_all(self) -> Iterator[DrawnFigure]:
@@ -324,7 +324,7 @@ class ReportPlots(ReportData):
         yield DrawnFigure(
             "roc",
             "ROC curve",
-            f"Sensitivity against the false positive rate. AUC {metrics['auc']}. At the threshold: sensitivity "
+            f"Sensitivity against the false positive rate. AUC {metrics['auc']}. Of the predictions: sensitivity "
             f"{metrics['sensitivity']}, specificity {metrics['specificity']}.",
             self.plot_roc().figure_,
         )
@@ -356,7 +356,7 @@ class ReportPlots(ReportData):
         yield DrawnFigure(
             "scores",
             "Scores by class",
-            "Histograms of the scores of benign images and of melanomas, with the threshold.",
+            "Histograms of the scores of benign images and of melanomas, with the threshold, if there is one.",
             self.plot_scores().figure_,
         )
 
@@ -380,10 +380,9 @@ class ReportPlots(ReportData):
         ParameterError
             If the report has no scores or no paths, or `n` is below 1.
         """
-        y_true, y_score, threshold = self._scored("A list of examples")
+        y_true, y_score, _, predicted = self._scored("A list of examples")
         if self.paths is None:
             raise ParameterError("A list of examples needs the image files; pass paths=[...] with the scores")
-        predicted = y_score > threshold
         outcomes = {
             "true positives": (y_true == 1) & predicted,
             "true negatives": (y_true == 0) & ~predicted,

@@ -1,5 +1,6 @@
 """Labels and weights of classes, checked before any image is read."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,12 @@ from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.image_lists import is_table
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.images.streams import is_stream
-from melanoma_tl.labels.classes import Classes
+from melanoma_tl.labels.checks import finds_melanoma
+from melanoma_tl.labels.classes import Classes, as_binary, without_numbers
+
+logger = logging.getLogger(__name__)
+
+_FEW = 5
 
 VALIDATION_LABELS = "the validation data"
 
@@ -59,7 +65,93 @@ def check_labels(
         labels = validation.known_labels()
         if not validation.is_stream:
             classes.encode(labels, name=VALIDATION_LABELS)
+        images, own = as_pair(validation_data)
+        if own is None and is_table(images) and is_table(X) and not follows_dataset(X, y, classes):
+            raise DatasetError(
+                "y are other labels than those of the dataset: pass validation_data=(X, y) with such labels too"
+            )
     return classes
+
+
+def follows_dataset(X: Any, y: ArrayLike | None, classes: Classes) -> bool:
+    """Return whether labels say what those of the dataset say: melanoma or not, for the same images.
+
+    Parameters
+    ----------
+    X, y : object
+        Training images and their labels.
+    classes : Classes
+        What these are.
+
+    Returns
+    -------
+    bool
+        True where they are not of two classes: then the dataset's are refused by their words.
+    """
+    if y is None or len(classes.labels) != 2 or not is_table(X):
+        return True
+    words = without_numbers(classes.labels.tolist())
+    return finds_melanoma(words, words[classes.melanoma or 0]) and not count_differing(X, y, classes)
+
+
+def count_differing(X: Any, y: ArrayLike | None, classes: Classes | None) -> int:
+    """Count the images of a dataset that are given another label than its own.
+
+    Parameters
+    ----------
+    X, y : object
+        Training images and their labels.
+    classes : Classes or None
+        What these are; None where they come with the images one by one.
+
+    Returns
+    -------
+    int
+        0 where there is nothing to compare: no `y`, no dataset, or two classes of which none is melanoma.
+    """
+    own = getattr(X, "labels", None)
+    if y is None or classes is None or len(classes.labels) != 2 or not is_table(X) or own is None:
+        return 0
+    words = without_numbers(classes.labels.tolist())
+    if not finds_melanoma(words, words[classes.melanoma or 0]):
+        return 0
+    return int((classes.encode(y) != as_binary(own)).sum())
+
+
+def warn_of_differing(n: int, X: Any) -> None:
+    """Warn where `y` contradicts the dataset.
+
+    Parameters
+    ----------
+    n : int
+        As `count_differing` returns it.
+    X : ISBIDataset
+        The training images.
+    """
+    if n:
+        logger.warning(
+            "y differs from the labels of %s for %d of %d images: the classifier learns y, and reports, calibrate and "
+            "tune_threshold need y= too",
+            X.name,
+            n,
+            len(X),
+        )
+
+
+def warn_of_few(codes: NDArray[np.int64], classes: Classes) -> None:
+    """Warn of classes with fewer than five training images.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_images,)
+        The classes of the training images, as the network numbers them.
+    classes : Classes
+        What they are called.
+    """
+    counts = np.bincount(codes, minlength=len(classes.labels))[classes.codes].tolist()
+    for label, n in zip(classes.labels.tolist(), counts, strict=True):
+        if n < _FEW:
+            logger.warning("%d image%s of %r: too few to learn from", n, "" if n == 1 else "s", label)
 
 
 def read_sample_weight(sample_weight: ArrayLike | None, X: Any, y: ArrayLike | None) -> NDArray[np.float64] | None:

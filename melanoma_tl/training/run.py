@@ -23,6 +23,7 @@ from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.datasets.splitting import find_groups
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import PreparedImages, prepare
+from melanoma_tl.labels.checks import LABELS_THAT_DIFFER
 from melanoma_tl.labels.class_names import name_classes
 from melanoma_tl.labels.classes import Classes
 from melanoma_tl.network.cutting import FrozenPart, network_digest
@@ -94,6 +95,7 @@ class TrainingRun:
 
     def __init__(self, parameters: TrainingParameters, seed: int, replicas: Replicas) -> None:
         self.parameters, self.seed, self.replicas = parameters, seed, replicas
+        self.n_differing = 0  # images whose label is not that of their dataset
         self.spec = get_backbone(parameters.backbone)
         self.weights = find_weights(self.spec, parameters.weights, verbose=parameters.verbose)
         self.augmenter: Augmenter | None = _seeded(parameters.augmenter, seed)
@@ -485,7 +487,8 @@ class TrainingRun:
             "precision": resolve_precision(self.parameters.precision)._asdict(),
             "training_data": _describe_data(X, data.training, classes)
             | {"rows_of_each_class_in_a_pass": chosen}
-            | ({} if data.weights is None else {"sample_weight": _describe_weights(data.weights)}),
+            | ({} if data.weights is None else {"sample_weight": _describe_weights(data.weights)})
+            | ({LABELS_THAT_DIFFER: self.n_differing} if self.n_differing else {}),
             "validation_data": None
             if data.validation is None
             else _describe_data(validation_data, data.validation, classes),

@@ -56,6 +56,14 @@ def test_every_image_is_scored_by_the_member_that_has_not_seen_it(ensemble, pati
         assert len(member.seen_images(patients)) == 24 - len(held_out)
 
 
+def test_training_data_are_the_images_of_all_folds(ensemble, tmp_path):
+    told = {"name": "patients", "counts": {"0": 12, "1": 12}, "skipped": 0, "folds": 3}
+    assert ensemble.provenance_["training_data"] == told
+    assert "patients: 24 images (12 benign, 12 melanoma) in 3 folds" in ensemble._html_repr()
+    ensemble.save(tmp_path / "ensemble.zip")
+    assert Ensemble.load(tmp_path / "ensemble.zip").provenance_["training_data"] == told
+
+
 def test_folds_are_stratified(ensemble, patients):
     assert [patients.labels[ensemble.folds_ == fold].tolist().count(1) for fold in range(3)] == [4, 4, 4]
 

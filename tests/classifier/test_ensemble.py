@@ -15,7 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
-from melanoma_tl.classifier.members import rank_among
+from melanoma_tl.classifier.members import common_and_own, rank_among
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.errors import (
     DatasetError,
@@ -235,6 +235,16 @@ def test_the_provenance_says_once_what_members_have_in_common(ensemble, members)
     for own, member in zip(provenance["members"], members, strict=True):
         assert {**provenance["parameters"], **own["parameters"]} == member.provenance_["parameters"]
         assert own["trained"] == member.provenance_["trained"] or "trained" in provenance
+
+
+def test_data_in_which_members_differ_are_never_divided():
+    data = [{"name": "one", "counts": {"0": 52, "1": n}, "skipped": 0} for n in (22, 23)]
+    parameters = [{"epochs": 3, "random_state": seed} for seed in (0, 1)]
+    told = [{"training_data": one, "parameters": own} for one, own in zip(data, parameters, strict=True)]
+    shared, own = common_and_own(told)
+    assert shared == {"parameters": {"epochs": 3}}
+    assert [one["training_data"] for one in own] == data
+    assert [one["parameters"] for one in own] == [{"random_state": 0}, {"random_state": 1}]
 
 
 # -- keeping --

@@ -9,7 +9,7 @@ from conftest import only_tensorflow
 from isic_challenge_scoring.classification import ClassificationMetric, ClassificationScore
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, classification_report, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -28,7 +28,8 @@ from melanoma_tl import (
 from melanoma_tl.errors import DatasetError, LeakageWarning, ParameterError, UnknownNameError
 from melanoma_tl.explain.explanations import grad_cam
 from melanoma_tl.explain.shortcuts import check_shortcuts
-from melanoma_tl.metrics.metric import LABELS
+from melanoma_tl.metrics.confusion import CONFUSION_METRICS
+from melanoma_tl.metrics.metric import LABELS, UNBOUNDED
 from melanoma_tl.metrics.multiclass import NO_CLASS, multiclass_metrics, predict_classes
 from melanoma_tl.plots import DecisionCurveDisplay
 from melanoma_tl.training.linear_probe import ProbeData, fit_logistic
@@ -65,9 +66,13 @@ def test_the_scorer_of_the_challenges_agrees(seed, ties):
         ClassificationMetric.BALANCED_ACCURACY,
     )
     assert found.balanced_accuracy.value == pytest.approx(judged.overall, abs=1e-12)
-    names = {"accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "auc": "auc"}
-    for ours, theirs in (names | {"average_precision": "ap"}).items():
+    for ours, theirs in {"auc": "auc", "average_precision": "ap"}.items():
         assert found.macro[ours].value == pytest.approx(judged.macro_average[theirs], abs=1e-12), ours
+    # Its metrics of each class alone are those of a threshold, not of the predicted class.
+    alone = [MetricsReport.from_scores(truth == number, scores[:, number], n_resamples=100) for number in range(3)]
+    for name in ("accuracy", "sensitivity", "specificity"):
+        mean = np.mean([report.metrics[name].value for report in alone])
+        assert mean == pytest.approx(judged.macro_average[name], abs=1e-12), name
 
 
 def test_scikit_learn_agrees(report):
@@ -94,9 +99,44 @@ def test_two_classes_are_one_against_the_other():
 
 def test_each_class_has_its_report(report):
     truth, scores = draw()
-    alone = MetricsReport.from_scores(truth == 1, scores[:, 1])
+    alone = MetricsReport.from_scores(truth == 1, scores[:, 1], y_pred=scores.argmax(axis=1) == 1)
     assert report.against_rest["mel"].metrics == alone.metrics
     assert list(report.against_rest) == list(CLASSES)
+
+
+def test_one_rule_of_prediction_holds_everywhere():
+    truth = np.repeat([0, 1, 2], 4)
+    scores = np.full((12, 3), 0.3)
+    scores[np.arange(12), truth] = 0.4  # the highest, and below one half
+    report = MulticlassReport.from_scores(truth, scores, classes=[0, 1, 2], n_resamples=100)
+    assert report.confusion_matrix.tolist() == np.diag([4, 4, 4]).tolist()
+    for one in report.against_rest.values():
+        assert [one.metrics[name].value for name in CONFUSION_METRICS if name not in UNBOUNDED] == [1.0] * 11
+    assert {report.macro[name].value for name in CONFUSION_METRICS if name not in UNBOUNDED} == {1.0}
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(300) // 3], ids=["images", "patients"])
+def test_metrics_of_each_class_are_those_of_scikit_learn(groups):
+    truth, scores = draw()
+    report = MulticlassReport.from_scores(truth, scores, classes=[0, 1, 2], n_resamples=100, groups=groups)
+    judged = classification_report(truth, scores.argmax(axis=1), output_dict=True)
+    names = {"sensitivity": "recall", "precision": "precision", "f1": "f1-score"}
+    for ours, theirs in names.items():
+        for name, one in report.against_rest.items():
+            assert one.metrics[ours].value == pytest.approx(judged[name][theirs]), (name, ours)
+        assert report.macro[ours].value == pytest.approx(judged["macro avg"][theirs])
+    of_mean, balanced = report.macro["sensitivity"], report.balanced_accuracy
+    assert (of_mean.value, of_mean.low, of_mean.high) == (balanced.value, balanced.low, balanced.high)
+    for number, one in enumerate(report.against_rest.values()):
+        assert one.counts.tp == report.confusion_matrix[number, number]
+        assert one.counts.tp + one.counts.fp == report.confusion_matrix[:, number].sum()
+        assert "predicted" in one.rule
+        table = {"half": np.arange(300) % 2}
+        rows = list(one.subgroups(table, by="half"))
+        assert sum(row.metrics["sensitivity"].value * row.n_melanoma for row in rows) == pytest.approx(one.counts.tp)
+    stated = "predicted: the class with the highest score"
+    assert str(report).count(stated) == report._repr_html_().count(stated) == 2
+    assert "highest score" in report.to_dict()["rule"]
 
 
 def test_every_figure_has_an_interval_around_it(report):

@@ -179,3 +179,13 @@ def test_the_real_training_set_is_divided_without_leaks(real_data):
     twins = {"ISIC_0001442", "ISIC_0001742"}
     assert twins <= set(train.image_ids) or twins <= set(test.image_ids)
     assert not train.overlap(test, verbose=0)
+
+
+def test_images_without_patient_are_counted_where_patients_are_divided(caplog):
+    known = pd.DataFrame({"patient_id": [f"p{row // 2}" if row < 12 else None for row in range(20)]})
+    data = ISBIDataset([str(row) for row in range(20)], None, [0, 1] * 10, metadata=known, name="mine")
+    data.split(0.5, random_state=0)
+    assert caplog.messages == ["mine: 8 images have no patient; each counts as its own"]
+    caplog.clear()
+    data.split(0.5, groups=None, random_state=0)
+    assert not caplog.messages

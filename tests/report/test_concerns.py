@@ -281,3 +281,13 @@ def test_holm_agrees_with_statsmodels(z, found):
     values = {name: 2 * norm.sf(value) for name, value in z.items() if not np.isnan(value)}
     rejected = multipletests(list(values.values()), 0.05, "holm")[0]
     assert {name for name, yes in zip(values, rejected, strict=True) if yes} == found
+
+
+def test_predicted_classes_given_as_scores_are_pointed_out():
+    truth = np.arange(60) % 2
+    predicted = np.where(np.arange(60) % 7 == 0, 1 - truth, truth)
+    said = "THE SCORES HAVE TWO VALUES ONLY, 0 and 1, as predict gives them: pass predict_proba(X)[:, 1]"
+    assert said in list_concerns(MetricsReport.from_scores(truth, predicted, n_resamples=100))
+    assert said in str(MetricsReport.from_scores(truth, predicted, n_resamples=100)).replace("\n      ", " ")
+    graded = np.where(predicted, 0.9, 0.1)
+    assert said not in list_concerns(MetricsReport.from_scores(truth, graded, n_resamples=100))
