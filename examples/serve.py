@@ -34,6 +34,9 @@ NOTICE = "For research. Not a medical device: do not diagnose with it."
 SUFFIXES = (".keras", ".onnx", ".tflite")
 BODY = "send the file's bytes as the body: curl --data-binary @a.jpg"
 
+AT_ONCE = 64
+"""Most requests for scores that are answered or read at once; whether the service is ready is always answered."""
+
 _DRAINED = 4
 """How many times the limit of bytes are read and thrown away, so that the client reads why it is refused."""
 
@@ -188,6 +191,11 @@ def media_type(request: Any) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def body_of(kind: str) -> dict[str, Any]:
+    """Return what OpenAPI says of the body of a request."""
+    return {"requestBody": {"content": {kind: {}}}}
+
+
 def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     """Return the web application.
 
@@ -200,14 +208,27 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     max_images : int
         Most images of a batch.
     """
-    from fastapi import FastAPI, HTTPException, Request
-    from fastapi.responses import JSONResponse
+    from fastapi import Depends, FastAPI, HTTPException, Request
+    from fastapi.responses import JSONResponse, Response
     from starlette.formparsers import MultiPartException, MultiPartParser
+    from starlette.requests import ClientDisconnect
 
     # FastAPI's own pages load scripts from another server.
     app = FastAPI(
         title="melanoma_tl", description=NOTICE, version=version("melanoma_tl"), docs_url=None, redoc_url=None
     )
+
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def place() -> AsyncIterator[None]:
+        if places.locked():
+            raise HTTPException(503, "too many requests at once: try again later")
+        async with places:
+            yield
+
+    @app.exception_handler(ClientDisconnect)
+    async def hung_up(request: Request, error: Exception) -> Response:  # noqa: ARG001 -- as FastAPI calls it
+        return Response()  # which nobody reads
 
     @app.get("/health")
     @app.head("/health", include_in_schema=False)
@@ -219,7 +240,7 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     async def model() -> dict[str, Any]:
         return service.describe()
 
-    @app.post("/score", openapi_extra={"requestBody": {"content": {"image/*": {}}}})
+    @app.post("/score", dependencies=[Depends(place)], openapi_extra=body_of("image/*"))
     async def score(request: Request) -> dict[str, Any]:
         kind = media_type(request)
         if kind == "application/json" or kind.startswith("multipart/"):
@@ -234,7 +255,7 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
         except TooLargeError as error:
             raise HTTPException(422, str(error)) from None
 
-    @app.post("/batch", openapi_extra={"requestBody": {"content": {"multipart/form-data": {}}}})
+    @app.post("/batch", dependencies=[Depends(place)], openapi_extra=body_of("multipart/form-data"))
     async def batch(request: Request) -> dict[str, Any]:
         if media_type(request) != "multipart/form-data":
             raise HTTPException(415, "expected multipart/form-data, one part named 'images' for each image")
@@ -310,7 +331,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(f"{address(listening)} serves {service}", flush=True)
     # SIGTERM and Ctrl-C: no new connection is taken, and what has begun is answered.
-    config = uvicorn.Config(app, limit_concurrency=64, timeout_graceful_shutdown=30, log_level="warning")
+    config = uvicorn.Config(app, timeout_graceful_shutdown=30, log_level="warning")
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
     return 0

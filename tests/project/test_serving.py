@@ -177,6 +177,36 @@ def test_a_batch_has_limits(url, pictures):
         assert answer.status_code == 400
 
 
+def begin(url, path, *, kind="image/jpeg", announced=1_000):
+    """Open a connection, and send the first part of a request."""
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {announced}\r\n\r\n"
+    connection.sendall(head.encode() + b"--x\r\n")
+    return connection
+
+
+def test_a_request_too_many_is_told_so_and_the_service_stays_healthy(url, pictures):
+    waiting = [begin(url, "/score") for _ in range(64)]
+    try:
+        assert eventually(lambda: score(url, pictures[0]).status_code == 503)
+        for answer in (score(url, bytes(MAX_BYTES)), batch(url, pictures[:1])):
+            assert (answer.status_code, answer.json()["detail"]) == (503, "too many requests at once: try again later")
+        assert requests.get(f"{url}/health", timeout=60).status_code == 200
+    finally:
+        for connection in waiting:
+            connection.close()
+    assert eventually(lambda: score(url, pictures[0]).status_code == 200)
+
+
+def eventually(is_so):
+    """Ask until something is so, for ten seconds."""
+    end = time.monotonic() + 10
+    while not (found := is_so()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
 def test_what_is_served_is_described(url, model):
     assert requests.get(f"{url}/health", timeout=60).json() == {"ready": True}
     assert requests.head(f"{url}/health", timeout=60).status_code == 200
@@ -216,6 +246,12 @@ def test_an_onnx_file_is_served_without_tensorflow_until_it_is_asked_to_stop(mod
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(url, server)
+        for path, kind in (("/score", "image/jpeg"), ("/batch", "multipart/form-data; boundary=x")):
+            begin(url, path, kind=kind).close()  # a client that hangs up
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(64)]
+        assert requests.get(f"{url}/health", timeout=60).status_code == 200
+        for connection in idle:
+            connection.close()
         assert requests.post(f"{url}/score", data=TOO_MANY_PIXELS, timeout=60).status_code == 422
         found = [score(url, picture).json()["score"] for picture in pictures[:4]]
         np.testing.assert_allclose(found, expected[:4], atol=1e-5, rtol=0)
