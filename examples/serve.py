@@ -4,7 +4,7 @@
     curl --data-binary @lesion.jpg http://127.0.0.1:8000/score
 
 Serves a .keras file that TransferClassifier.save wrote, or an .onnx or .tflite file that export wrote: these two
-start without TensorFlow. Needs ``pip install 'melanoma_tl[serve,export]'``. Research use only; not a medical
+start without TensorFlow. Needs ``pip install '.[serve,export]'``. Research use only; not a medical
 device.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import hashlib
 import io
+import math
 import socket
 import sys
 import warnings
@@ -33,6 +34,10 @@ NOTICE = "For research. Not a medical device: do not diagnose with it."
 
 SUFFIXES = (".keras", ".onnx", ".tflite")
 BODY = "send the file's bytes as the body: curl --data-binary @a.jpg"
+UNREADABLE = ("damaged or truncated", "not an image in a format")
+
+LIMITS = (("port", 0, 65535), ("max_bytes", 1, math.inf), ("max_pixels", 1, math.inf), ("max_images", 1, math.inf))
+"""What the options may be, from and to."""
 
 AT_ONCE = 64
 """Most requests for scores that are answered or read at once; whether the service is ready is always answered."""
@@ -249,8 +254,9 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
             content = b"".join([chunk async for chunk in limited(request.stream(), max_bytes)])
             return await service.answer(content, "image")
         except ImageError as error:
-            # What curl says of every body. With -d it takes line ends out of it, and spoils the image.
-            advice = f"; {BODY}" if kind == "application/x-www-form-urlencoded" else ""
+            # The kind is what curl says of every body. With -d it takes line ends out of it, and spoils the image.
+            spoilt = kind == "application/x-www-form-urlencoded" and error.reason.startswith(UNREADABLE)
+            advice = "; if you sent it with curl -d, use --data-binary" if spoilt else ""
             raise HTTPException(422, told(error) + advice) from None
         except TooLargeError as error:
             raise HTTPException(422, str(error)) from None
@@ -275,7 +281,8 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
         try:
             uploads = form.getlist("images")
             if not uploads:
-                raise HTTPException(400, "no part named 'images'")
+                named = ", ".join(f"{name!r:.40}" for name in list(form)[:3])
+                raise HTTPException(400, f"no part named 'images', got {named or 'no part'}")
             return {"results": [await answer_one(upload) for upload in uploads], "notice": NOTICE}
         finally:
             await form.close()
@@ -310,6 +317,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--max-images", type=int, default=64, help="of a batch (default: %(default)s)")
     options = parser.parse_args(arguments)
+    for name, least, most in LIMITS:
+        if not least <= (given := getattr(options, name)) <= most:
+            upto = "be at least 1" if most == math.inf else f"lie between {least} and {most}"
+            parser.error(f"--{name.replace('_', '-')} must {upto}, got {given}")
     Image.MAX_IMAGE_PIXELS = options.max_pixels
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the client is told
     try:
@@ -321,7 +332,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except ImportError as error:
-        print(f"{error}: pip install 'melanoma_tl[serve,export]'", file=sys.stderr)
+        print(f"{error}: pip install '.[serve,export]' in the folder of the repository", file=sys.stderr)
         return 1
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:

@@ -46,11 +46,11 @@ try:
     # --8<-- [start:client]
     content = Path(lesion).read_bytes()
     answer = requests.post(f"{url}/score", data=content, timeout=60)
-    told = answer.json()
-    if answer.status_code == 422:
-        print("not scored:", told["detail"])
-    else:
+    if answer.ok:
+        told = answer.json()
         print(told["score"], told["class"])
+    else:
+        print("not scored:", answer.status_code, answer.text)
     # --8<-- [end:client]
 finally:
     server.terminate()
