@@ -99,7 +99,7 @@ def test_an_exported_model_gives_the_same_scores_in_its_own_runtime(fitted, smal
     assert result.path == tmp_path / file_name
     assert result.format == format_name
     assert 0 <= result.conversion_difference <= 1e-5 < TOLERANCE
-    assert (result.views, result.precision) == ((1,), "bfloat16")
+    assert (result.views, result.precision) == ((1,), "float32")
     assert result.n_bytes > 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == [file_name, f"{file_name}.json"]
     beside = json.loads((tmp_path / f"{file_name}.json").read_text())
