@@ -71,7 +71,7 @@ MAY_IMPORT = {
         "classifier": "_atomic _keras augmentation backbones balancing datasets distribution images labels "
         "metrics network recipes report saving training",
         "explain": "_keras backbones classifier images metrics network plots report training",
-        "scale": "_atomic _keras augmentation backbones classifier datasets images metrics network training",
+        "scale": "_atomic _keras augmentation backbones classifier datasets images metrics network saving training",
         "testing": "_atomic _keras backbones network saving",
     }.items()
 }
