@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from melanoma_tl._escaping import MOST_IN_COLUMN, shorten
 from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, in_one_line
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES, ImageFile, printable
 from melanoma_tl.images.one_image import is_open_file, rank, refuse_one_image
@@ -136,7 +137,8 @@ def name_item(item: Any, position: int) -> str:
         The name of its file, else its position.
     """
     if isinstance(item, str | os.PathLike):
-        return os.path.basename(printable(os.fsdecode(item))) or f"image {position}"  # noqa: PTH119
+        name = os.path.basename(printable(os.fsdecode(item)))  # noqa: PTH119
+        return shorten(name, MOST_IN_COLUMN) or f"image {position}"
     return item.name if isinstance(item, ImageFile) else f"image {position}"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl._atomic import atomic_write
+from melanoma_tl._keras.quiet import without_lines_of_tensorflow
 from melanoma_tl._versions import library_versions
 from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.network.scoring_graph import for_inference
@@ -168,7 +169,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
     with atomic_write(sidecar) as unfinished_sidecar, atomic_write(path) as unfinished:
         try:
             chosen.prepare()
-            with _without_words_of_converters():
+            with _without_words_of_converters(), without_lines_of_tensorflow():
                 network.export(str(unfinished), format=chosen.name_in_keras, verbose=False)
             scorer = chosen.open(unfinished)
             found = _score(scorer, images)

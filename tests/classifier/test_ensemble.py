@@ -338,7 +338,7 @@ def test_files_that_are_no_archives(ensemble, tmp_path):
     with pytest.raises(ModelFileError, match=r"both\.zip: an ensemble: open it with Ensemble\.load"):
         TransferClassifier.load(tmp_path / "both.zip")
     ensemble.members_[0].save(tmp_path / "one.keras")
-    with pytest.raises(ModelFileError, match="a single classifier: open it with TransferClassifier.load"):
+    with pytest.raises(ModelFileError, match=r"a single classifier: open it with TransferClassifier\.load"):
         Ensemble.load(tmp_path / "one.keras")
     with pytest.raises(ModelFileError, match=r"ends in \.zip, got 'ensemble\.keras'"):
         ensemble.save(tmp_path / "ensemble.keras")

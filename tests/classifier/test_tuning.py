@@ -422,11 +422,18 @@ def test_another_precision_than_that_of_tuning_is_warned_of(trained, tmp_path):
     clf = tune(tune(anew(trained, precision="bfloat16"), "calibrate"), "tune_threshold")
     clf.save(tmp_path / "model.keras")
     clf = TransferClassifier.load(tmp_path / "model.keras").set_params(precision="float32")
-    message = r"the {} was found in bfloat16; this model computes in float32: call {} with validation images again"
-    with pytest.warns(UserWarning, match=message.format("calibration", "calibrate")):
-        clf.predict_proba(TEST)
-    with pytest.warns(UserWarning, match=message.format("threshold", "tune_threshold")):
-        clf.export(tmp_path / "exported") if keras.backend.backend() == "tensorflow" else clf.predict(TEST)
+    changed = "found in bfloat16; this model computes in float32"
+    expected = {
+        f"the calibration was {changed}: call calibrate with validation images again",
+        f"the threshold was {changed}: call tune_threshold with validation images again",
+    }
+    uses = [lambda: clf.predict(TEST)]
+    if keras.backend.backend() == "tensorflow":
+        uses.append(lambda: clf.export(tmp_path / "exported"))
+    for use in uses:
+        with pytest.warns(UserWarning, match=changed) as warned:
+            use()
+        assert {str(warning.message) for warning in warned} == expected
     tune(tune(clf, "calibrate"), "tune_threshold").predict(TEST)
 
 

@@ -35,7 +35,7 @@ NEEDS_KERAS = {
 GROUND = "errors _attributes _checksums _estimators _onnxruntime _parameters _progress _escaping _tables _versions _zip"
 # What each package, or module beside the packages, may import: itself, and these.
 MAY_IMPORT = {
-    "errors": {"errors"},
+    "errors": {"errors", "_escaping"},
     "_checksums": set(),
     "_escaping": set(),
     "_onnxruntime": set(),

@@ -3,6 +3,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -326,6 +327,23 @@ def test_calibration_keeps_the_ends():
     scores = np.array([[0.0], [1e-6], [0.3], [0.999999], [1.0]], "float32")
     found = with_calibration(keras.Model(given, keras.layers.Activation("linear")(given)), calibration)
     np.testing.assert_allclose(found.predict_on_batch(scores)[:, 0], calibration.apply(scores[:, 0]), atol=1e-6)
+
+
+@only_tensorflow
+def test_tensorflow_says_nothing_and_leaves_no_handler(fitted, tmp_path, monkeypatch):
+    said = []
+    log = logging.getLogger("tensorflow")
+    level = log.level
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "handle", said.append)
+        patch.setattr(logging.root, "handlers", [])
+        log.setLevel(logging.INFO)  # as in a notebook
+        try:
+            fitted.export(tmp_path / "model")
+            found = log.level, [record.getMessage() for record in said], logging.root.handlers
+        finally:
+            log.setLevel(level)
+    assert found == (logging.INFO, [], [])
 
 
 @only_tensorflow
