@@ -279,8 +279,9 @@ def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
             file.seek(0)
             start = file.read(4)
             if path.suffix.lower() in _EXPORTED:
-                what = "an exported model: open it with melanoma_tl.saving.ExportedClassifier"
-                raise ModelFileError(f"{path}: {what}") from None
+                raise ModelFileError(
+                    f"{path}: an exported model: open it with melanoma_tl.saving.ExportedClassifier"
+                ) from None
             what = next((what for first, what in _OTHER_FORMATS.items() if start.startswith(first)), None)
             raise ModelFileError(f"{path}: {what or f'not {kind}, or a damaged one ({error})'}") from error
 
