@@ -4,7 +4,7 @@
 
 DIR holds the ISBI 2016 and ISIC 2017 images under their official names, FILE the weights of VGG19 without top.
 Contestants take turns, each in a process of its own; those whose package is not installed are left out
-(``pip install melanoma_tl[bench]``). The full run takes hours: the JSON file is written after each measurement, and a
+(``pip install '.[bench]'``). The full run takes hours: the JSON file is written after each measurement, and a
 later call goes on with its finished tasks, if machine, versions and settings are the same; it may repeat the others
 more or less often. The table that is printed in the end lies beside it.
 """

@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("images", type=Path, nargs="+", help="image files, or folders of them")
     parser.add_argument("--threshold", type=float, help="say melanoma above this probability (default: the model's)")
     options = parser.parse_args(arguments)
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        parser.error(f"--threshold must lie between 0 and 1, got {options.threshold:g}")
     # What cannot be read is logged, by file and reason.
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 

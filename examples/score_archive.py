@@ -4,7 +4,7 @@
     python examples/score_archive.py out/melanoma.keras 's3://bucket/archive/**/*.jpg' --out s3://bucket/scores
 
 Writes Parquet files with the columns id, path, score and error into the folder of --out. A call that was
-interrupted goes on where it was if it is made again. Needs ``pip install 'melanoma_tl[ray]'``. Research use only;
+interrupted goes on where it was if it is made again. Needs ``pip install '.[ray]'``. Research use only;
 not a medical device.
 """
 

@@ -4,7 +4,7 @@
     curl --data-binary @lesion.jpg http://127.0.0.1:8000/score
 
 Serves a .keras file that TransferClassifier.save wrote, or an .onnx or .tflite file that export wrote: these two
-start without TensorFlow. Needs ``pip install 'melanoma_tl[serve,export]'``. Research use only; not a medical
+start without TensorFlow. Needs ``pip install '.[serve,export]'``. Research use only; not a medical
 device.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import hashlib
 import io
+import math
 import socket
 import sys
 import warnings
@@ -33,6 +34,13 @@ NOTICE = "For research. Not a medical device: do not diagnose with it."
 
 SUFFIXES = (".keras", ".onnx", ".tflite")
 BODY = "send the file's bytes as the body: curl --data-binary @a.jpg"
+UNREADABLE = ("damaged or truncated", "not an image in a format")
+
+LIMITS = (("port", 0, 65535), ("max_bytes", 1, math.inf), ("max_pixels", 1, math.inf), ("max_images", 1, math.inf))
+"""What the options may be, from and to."""
+
+AT_ONCE = 64
+"""Most requests for scores that are answered or read at once; whether the service is ready is always answered."""
 
 _DRAINED = 4
 """How many times the limit of bytes are read and thrown away, so that the client reads why it is refused."""
@@ -188,6 +196,11 @@ def media_type(request: Any) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def body_of(kind: str) -> dict[str, Any]:
+    """Return what OpenAPI says of the body of a request."""
+    return {"requestBody": {"content": {kind: {}}}}
+
+
 def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     """Return the web application.
 
@@ -200,14 +213,27 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     max_images : int
         Most images of a batch.
     """
-    from fastapi import FastAPI, HTTPException, Request
-    from fastapi.responses import JSONResponse
+    from fastapi import Depends, FastAPI, HTTPException, Request
+    from fastapi.responses import JSONResponse, Response
     from starlette.formparsers import MultiPartException, MultiPartParser
+    from starlette.requests import ClientDisconnect
 
     # FastAPI's own pages load scripts from another server.
     app = FastAPI(
         title="melanoma_tl", description=NOTICE, version=version("melanoma_tl"), docs_url=None, redoc_url=None
     )
+
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def place() -> AsyncIterator[None]:
+        if places.locked():
+            raise HTTPException(503, "too many requests at once: try again later")
+        async with places:
+            yield
+
+    @app.exception_handler(ClientDisconnect)
+    async def hung_up(request: Request, error: Exception) -> Response:  # noqa: ARG001 -- as FastAPI calls it
+        return Response()  # which nobody reads
 
     @app.get("/health")
     @app.head("/health", include_in_schema=False)
@@ -219,7 +245,7 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
     async def model() -> dict[str, Any]:
         return service.describe()
 
-    @app.post("/score", openapi_extra={"requestBody": {"content": {"image/*": {}}}})
+    @app.post("/score", dependencies=[Depends(place)], openapi_extra=body_of("image/*"))
     async def score(request: Request) -> dict[str, Any]:
         kind = media_type(request)
         if kind == "application/json" or kind.startswith("multipart/"):
@@ -228,13 +254,14 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
             content = b"".join([chunk async for chunk in limited(request.stream(), max_bytes)])
             return await service.answer(content, "image")
         except ImageError as error:
-            # What curl says of every body. With -d it takes line ends out of it, and spoils the image.
-            advice = f"; {BODY}" if kind == "application/x-www-form-urlencoded" else ""
+            # The kind is what curl says of every body. With -d it takes line ends out of it, and spoils the image.
+            spoilt = kind == "application/x-www-form-urlencoded" and error.reason.startswith(UNREADABLE)
+            advice = "; if you sent it with curl -d, use --data-binary" if spoilt else ""
             raise HTTPException(422, told(error) + advice) from None
         except TooLargeError as error:
             raise HTTPException(422, str(error)) from None
 
-    @app.post("/batch", openapi_extra={"requestBody": {"content": {"multipart/form-data": {}}}})
+    @app.post("/batch", dependencies=[Depends(place)], openapi_extra=body_of("multipart/form-data"))
     async def batch(request: Request) -> dict[str, Any]:
         if media_type(request) != "multipart/form-data":
             raise HTTPException(415, "expected multipart/form-data, one part named 'images' for each image")
@@ -254,7 +281,8 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
         try:
             uploads = form.getlist("images")
             if not uploads:
-                raise HTTPException(400, "no part named 'images'")
+                named = ", ".join(f"{name!r:.40}" for name in list(form)[:3])
+                raise HTTPException(400, f"no part named 'images', got {named or 'no part'}")
             return {"results": [await answer_one(upload) for upload in uploads], "notice": NOTICE}
         finally:
             await form.close()
@@ -289,6 +317,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--max-images", type=int, default=64, help="of a batch (default: %(default)s)")
     options = parser.parse_args(arguments)
+    for name, least, most in LIMITS:
+        if not least <= (given := getattr(options, name)) <= most:
+            upto = "be at least 1" if most == math.inf else f"lie between {least} and {most}"
+            parser.error(f"--{name.replace('_', '-')} must {upto}, got {given}")
     Image.MAX_IMAGE_PIXELS = options.max_pixels
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the client is told
     try:
@@ -300,7 +332,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except ImportError as error:
-        print(f"{error}: pip install 'melanoma_tl[serve,export]'", file=sys.stderr)
+        print(f"{error}: pip install '.[serve,export]' in the folder of the repository", file=sys.stderr)
         return 1
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
@@ -310,7 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(f"{address(listening)} serves {service}", flush=True)
     # SIGTERM and Ctrl-C: no new connection is taken, and what has begun is answered.
-    config = uvicorn.Config(app, limit_concurrency=64, timeout_graceful_shutdown=30, log_level="warning")
+    config = uvicorn.Config(app, timeout_graceful_shutdown=30, log_level="warning")
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
     return 0

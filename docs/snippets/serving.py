@@ -15,13 +15,15 @@ SERVE = Path(__file__).parents[2] / "examples" / "serve.py"
 with socket.create_server(("127.0.0.1", 0)) as free:
     PORT = free.getsockname()[1]
 
-write_isbi("data/isbi", n_train=30, n_validation=10, n_test=20, size=48)
-train = ISBIDataset.from_challenge("data/isbi", year=2016, split="train")
+write_isbi("data/isbi", n_train=60, n_validation=10, n_test=20, size=48)
+challenge = ISBIDataset.from_challenge("data/isbi", year=2016, split="train")
+train, validation = challenge.split(0.3, random_state=0)
 clf = TransferClassifier("vgg19", epochs=1, random_state=0).fit(train)
 lesion = train.paths[0]
 
 # --8<-- [start:export]
 clf.set_params(precision="float32")
+clf.tune_threshold(validation, sensitivity=0.9)
 clf.export("melanoma.onnx")
 # --8<-- [end:export]
 
@@ -46,11 +48,11 @@ try:
     # --8<-- [start:client]
     content = Path(lesion).read_bytes()
     answer = requests.post(f"{url}/score", data=content, timeout=60)
-    told = answer.json()
-    if answer.status_code == 422:
-        print("not scored:", told["detail"])
-    else:
+    if answer.ok:
+        told = answer.json()
         print(told["score"], told["class"])
+    else:
+        print("not scored:", answer.status_code, answer.text)
     # --8<-- [end:client]
 finally:
     server.terminate()

@@ -1,5 +1,6 @@
-"""Import Keras without the lines that TensorFlow's C++ part writes to the terminal meanwhile."""
+"""Keep the lines of Keras, TensorFlow and its C++ part off the terminal."""
 
+import logging
 import os
 import re
 import sys
@@ -48,10 +49,41 @@ def without_lines_of_keras() -> Iterator[None]:
     shown = keras.config.is_interactive_logging_enabled()
     keras.config.disable_interactive_logging()
     try:
-        yield
+        with _without_new_handlers():
+            yield
     finally:
         if shown:
             keras.config.enable_interactive_logging()
+
+
+@contextmanager
+def without_lines_of_tensorflow() -> Iterator[None]:
+    """Suppress what TensorFlow's Python part says of files that it writes, twice in a notebook.
+
+    Yields
+    ------
+    None
+        In this block TensorFlow's log holds warnings and errors alone.
+    """
+    log = logging.getLogger("tensorflow")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with _without_new_handlers():
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _without_new_handlers() -> Iterator[None]:
+    """Take off the handler that absl gives the root of all logs with its first line: it would change how ours look."""
+    before = list(logging.root.handlers)
+    try:
+        yield
+    finally:
+        for handler in set(logging.root.handlers) - set(before):
+            logging.root.removeHandler(handler)
 
 
 @contextmanager

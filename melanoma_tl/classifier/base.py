@@ -22,8 +22,8 @@ from melanoma_tl.classifier.sharing import Shareable
 from melanoma_tl.datasets.leakage import Overlap, compare
 from melanoma_tl.errors import DatasetError, ImageError, NotFittedError
 from melanoma_tl.images.fingerprints import Fingerprints
+from melanoma_tl.images.image_lists import is_stream
 from melanoma_tl.images.loading import identify, open_source
-from melanoma_tl.images.streams import is_stream
 from melanoma_tl.images.symmetries import COUNTS
 from melanoma_tl.labels.class_names import name_classes
 from melanoma_tl.metrics.calibration import METHODS, Calibration, fit_calibration

@@ -38,6 +38,7 @@ from melanoma_tl.errors import DatasetError, ExportError, ModelFileError, NotFit
 from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.metrics.estimators import classes_of, score_melanoma
+from melanoma_tl.network.precision import name_precision
 from melanoma_tl.network.scoring_graph import average, with_calibration
 from melanoma_tl.saving.document_rules import take
 from melanoma_tl.saving.ensemble_file import load_ensemble, save_ensemble
@@ -296,6 +297,7 @@ class Ensemble(BaseClassifier):
         settings: dict[str, Any] = {
             "combine": self.combine,
             "tta": [int(getattr(member, "tta", 1) if tta is None else tta) for member in members],
+            "precision": [name_precision(getattr(member, "precision", "float32")) for member in members],
             "calibration of members": [
                 None if calibration is None else asdict(calibration)
                 for calibration in (_post_of(member).calibration for member in members)

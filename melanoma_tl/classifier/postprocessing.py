@@ -1,5 +1,6 @@
 """`PostProcessing`: what validation images said of a classifier's scores."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
@@ -57,6 +58,8 @@ class PostProcessing:
     def check(self, what: str, now: Mapping[str, Any]) -> None:
         """Raise an error if scores are computed in another way than when the calibration or threshold was fitted.
 
+        Another precision is warned of: it moves scores little, and a file may come from another machine.
+
         Parameters
         ----------
         what : {"calibration", "operating_point"}
@@ -69,10 +72,17 @@ class PostProcessing:
         ParameterError
             If a setting differs; it names which.
         """
-        then = self.settings.get(what, now)
+        then = {"precision": now["precision"], **self.settings.get(what, now)}  # older files do not state it
         changed = [name for name in now if name not in then or then[name] != now[name]]
-        if changed:
-            name, call = _FOUND[what]
+        name, call = _FOUND[what]
+        if changed == ["precision"]:
+            in_words = [show(settings["precision"]).replace("'", "") for settings in (then, now)]
+            warnings.warn(
+                f"the {name} was found in {in_words[0]}; this model computes in {in_words[1]}: call {call} with "
+                "validation images again",
+                stacklevel=2,
+            )
+        elif changed:
             differences = ", ".join(f"{key}={show(then.get(key))}, and now is {show(now[key])}" for key in changed)
             raise ParameterError(
                 f"the {name} was found with {differences}, which it does not fit: call {call} with validation images "

@@ -58,7 +58,7 @@ from melanoma_tl.network.cutting import FrozenPart, network_digest
 from melanoma_tl.network.graph import PREPROCESSINGS, without_optimizer
 from melanoma_tl.network.heads import HEADS, Head, PooledHead
 from melanoma_tl.network.inference import NetworkScorer
-from melanoma_tl.network.precision import PRECISIONS, resolve_precision
+from melanoma_tl.network.precision import PRECISIONS, name_precision, resolve_precision
 from melanoma_tl.network.scoring_graph import with_calibration, with_tuning, without_calibration
 from melanoma_tl.recipes import get_recipe, refuse_recipe
 from melanoma_tl.saving.audit import Interface
@@ -772,8 +772,7 @@ class TransferClassifier(BaseClassifier):
         """Score images, or take the scores of the last call: calibration and tuning mostly get the same images."""
         if not contents.all():  # 0 stands for what could not be read, and may be there next time
             return self._score(X)
-        settings = [self._scored_with(None), resolve_precision(self.precision)]
-        key = network_digest(self.model_), repr(settings), contents.tobytes()
+        key = network_digest(self.model_), repr(self._scored_with(None)), contents.tobytes()
         if self.__dict__.get("_last_scored", (None, None))[0] != key:
             self._last_scored = key, self._score(X)
         scores: NDArray[np.float64] = self._last_scored[1]
@@ -781,7 +780,7 @@ class TransferClassifier(BaseClassifier):
 
     def _scored_with(self, tta: int | None) -> dict[str, Any]:
         """Return the settings that may be changed after `fit` and that change the scores."""
-        return {"tta": int(self.tta if tta is None else tta)}
+        return {"tta": int(self.tta if tta is None else tta), "precision": name_precision(self.precision)}
 
     @own_settings()
     def _score(self, X: Any, tta: int | None = None, batch_size: int | None = None) -> NDArray[np.float64]:
@@ -1020,11 +1019,10 @@ class TransferClassifier(BaseClassifier):
         size = tuple(self.model_.inputs[0].shape[1:3])
         check_tta(self.tta, size)
         self._check_calibration_fits()
-        precision = resolve_precision(self.precision)
         return Exportable(
             with_tuning(self.model_, self.tta, self._post.calibration),
             scores_of(self),
             (self.tta,),
-            next(name for name, known in PRECISIONS.items() if known == precision),
+            name_precision(self.precision),
             describe_scores(self),
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from melanoma_tl._escaping import shorten
 from melanoma_tl.errors._base import MelanomaTLError
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ __all__ = [
 
 _MOST_NAMES, _N_NEAREST, _LONGEST_NAME = 32, 8, 60
 """Names in a message: up to how many are all listed, how many of more, and the characters of each."""
+
+_LONGEST_SOURCE = 200
+"""Characters of the name of an image in a message: where a path is expected, whole files are given as text."""
 
 _LEAST_BEGINNING, _LEAST_PART = 3, 4
 """Letters from which a name may be meant by its beginning, and by another part of it."""
@@ -72,7 +76,7 @@ class ImageError(MelanomaTLError, ValueError):
     """
 
     def __init__(self, source: str, reason: str) -> None:
-        super().__init__(f"{source}: {reason}")
+        super().__init__(f"{shorten(source, _LONGEST_SOURCE)}: {reason}")
         self.source = source
         self.reason = reason
 

@@ -6,6 +6,7 @@ every way into the library gives the same pixels.
 
 import errno
 import os
+import re
 import reprlib
 import stat
 import threading
@@ -69,6 +70,8 @@ _OTHER_CONTENT = {
     b"8BPS": "a Photoshop document",
 }
 """File types that are mistaken for images, by their first bytes."""
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{100,}={0,2}\s*")
 
 _RAW_SUFFIXES = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".pef", ".rw2", ".raf", ".srw")
 """Suffixes of raw camera files, of which Pillow would read only the preview."""
@@ -327,11 +330,23 @@ def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
     except ImageError:
         raise
     except OSError as error:
-        raise ImageError(name, _why_not_read(error)) from None
+        raise ImageError(name, _what_a_text_is(os.fsdecode(path)) or _why_not_read(error)) from None
     except ValueError as error:  # NUL, or half a character
         raise ImageError(name, f"no file can have such a name ({error})") from None
     # Opening a pipe would wait for ever.
     raise ImageError(name, "is a folder" if stat.S_ISDIR(kind) else "is no file but a device, a pipe or a socket")
+
+
+def _what_a_text_is(text: str) -> str:
+    """Say what a text is that is often given in the place of a path, and what to do with it; nothing of others."""
+    start = text[:8].lower()
+    if start.startswith(("http://", "https://")):
+        return "an address: download it first, or pass its bytes"
+    if start.startswith("data:"):
+        return "a data URL: pass its bytes, base64.b64decode(X.partition(',')[2])"
+    if _BASE64.fullmatch(text):
+        return "text that looks like base64: pass base64.b64decode(X)"
+    return ""
 
 
 def _why_not_read(error: Exception) -> str:

@@ -1,28 +1,46 @@
-"""Recognition of the collections of images that users pass as `X`."""
+"""Recognition of the collections of images that users pass as `X`; exported models use it without pandas."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from melanoma_tl.errors import DatasetError, MelanomaTLError, in_one_line
+from melanoma_tl._escaping import MOST_IN_COLUMN, shorten
+from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, in_one_line
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES, ImageFile, printable
 from melanoma_tl.images.one_image import is_open_file, rank, refuse_one_image
-from melanoma_tl.labels.classes import unmasked
 
 WHAT_X_MAY_BE = (
     "an ISBIDataset, a list or array of paths, of the bytes of files or of PIL images, a uint8 array of shape "
     "(n, height, width, 3), or a tf.data.Dataset of images or of (image, label)"
 )
 
-_IN_MEMORY = (list, tuple, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
-"""Containers of which every item is checked in advance; of others, which may load items lazily, only the first is."""
-
 _N_NAMED = 5
+
+
+def _pandas() -> Any:
+    """Return pandas if anybody has imported it: before that, nothing is of its types."""
+    if "pandas" not in sys.modules:
+        return None
+    import pandas as pd
+
+    return pd
+
+
+def _is_frame(X: Any) -> bool:
+    pd = _pandas()
+    return pd is not None and isinstance(X, pd.DataFrame)
+
+
+def _is_in_memory(X: Any) -> bool:
+    """Return whether every item is checked in advance; of others, which may load items lazily, only the first is."""
+    pd = _pandas()
+    of_pandas = () if pd is None else (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
+    return isinstance(X, (list, tuple, np.ndarray, *of_pandas))
 
 
 def is_table(X: Any) -> bool:
@@ -39,6 +57,22 @@ def is_table(X: Any) -> bool:
         True if it has ids and paths.
     """
     return hasattr(X, "image_ids") and hasattr(X, "paths")
+
+
+def is_stream(X: Any) -> bool:
+    """Return whether an object is a `tf.data.Dataset`, without importing TensorFlow.
+
+    Parameters
+    ----------
+    X : object
+        Anything.
+
+    Returns
+    -------
+    bool
+        True for a `tf.data.Dataset`.
+    """
+    return hasattr(X, "as_numpy_iterator") and hasattr(X, "element_spec")
 
 
 def list_images(X: Any) -> Sequence[Any]:
@@ -70,14 +104,14 @@ def list_images(X: Any) -> Sequence[Any]:
     if isinstance(X, Part):
         return X
     refuse_one_image(X.item() if isinstance(X, np.ndarray) and not X.ndim else X)
-    if isinstance(X, Mapping | pd.DataFrame):
+    if isinstance(X, Mapping) or _is_frame(X):
         X = _column(X)
     if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) or getattr(X, "ndim", 1) == 0:
         given = "a generator or another iterator: pass list(X)" if isinstance(X, Iterator) else _shown(X)
         raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {given}")
     if rank(X) > 1:
         return _not_empty(_rows(X))
-    items = _not_empty(list(_plain(X)) if isinstance(X, _IN_MEMORY) else _Lazy(X))
+    items = _not_empty(list(_plain(X)) if _is_in_memory(X) else _Lazy(X))
     looked_at = items if isinstance(items, list) else [_first(items, X)]
     if not any(map(_may_be_image, looked_at)):
         pairs = ""
@@ -103,8 +137,45 @@ def name_item(item: Any, position: int) -> str:
         The name of its file, else its position.
     """
     if isinstance(item, str | os.PathLike):
-        return os.path.basename(printable(os.fsdecode(item))) or f"image {position}"  # noqa: PTH119
+        name = os.path.basename(printable(os.fsdecode(item)))  # noqa: PTH119
+        return shorten(name, MOST_IN_COLUMN) or f"image {position}"
     return item.name if isinstance(item, ImageFile) else f"image {position}"
+
+
+def name_error(error: ImageError, item: Any, name: str) -> ImageError:
+    """Return why an image cannot be used under the name that its user knows.
+
+    Parameters
+    ----------
+    error : ImageError
+        Of `melanoma_tl.images.load_image`.
+    item : object
+        The image.
+    name : str
+        Its id or position, for an image that has no name of its own.
+
+    Returns
+    -------
+    ImageError
+        The same reason.
+    """
+    return error if has_name(item) else ImageError(name, error.reason)
+
+
+def has_name(item: Any) -> bool:
+    """Return whether an image has a name of its own: that of its file.
+
+    Parameters
+    ----------
+    item : object
+        An item of `list_images`.
+
+    Returns
+    -------
+    bool
+        False of images that are in memory.
+    """
+    return isinstance(item, str | os.PathLike | ImageFile)
 
 
 class Part(Sequence[Any]):
@@ -164,9 +235,9 @@ def _not_empty(items: Sequence[Any]) -> Sequence[Any]:
 def _column(table: Any) -> Any:
     """Return the only column of a table; with several, name those that may be meant in the error."""
     names = list(table)
-    if isinstance(table, pd.DataFrame) and len(names) == 1:
+    if _is_frame(table) and len(names) == 1:
         return table.iloc[:, 0]
-    kind, what = ("DataFrame", "df") if isinstance(table, pd.DataFrame) else (type(table).__name__, "X")
+    kind, what = ("DataFrame", "df") if _is_frame(table) else (type(table).__name__, "X")
     likely = [name for place, name in enumerate(names) if _holds_images(table, name, place)]
     columns = " or ".join(f"{what}[{name!r}]" for name in (likely or names)[:_N_NAMED])
     raise DatasetError(
@@ -178,7 +249,7 @@ def _column(table: Any) -> Any:
 
 def _holds_images(table: Any, name: Any, place: int) -> bool:
     """Return whether the first value of a column is an image or the name of one."""
-    column = table.iloc[:, place] if isinstance(table, pd.DataFrame) else table[name]
+    column = table.iloc[:, place] if _is_frame(table) else table[name]
     if isinstance(column, str | bytes) or not (hasattr(column, "__len__") and hasattr(column, "__iter__")):
         return False
     first = next((value for value in column if _may_be_image(value) and not _is_missing(value)), None)
@@ -213,7 +284,10 @@ def _rows(X: Any) -> Sequence[Any]:
 
 
 def _plain(X: Any) -> Iterator[Any]:
-    X = unmasked(X)
+    if isinstance(X, np.ma.MaskedArray):
+        from melanoma_tl.labels.classes import unmasked  # which imports pandas
+
+        X = unmasked(X)
     if isinstance(X, np.ndarray) and X.dtype.kind == "S":
         raise DatasetError(
             f"X is an array of dtype {X.dtype}, which cuts zeros off the end of a file: pass a list of bytes or paths"
@@ -269,7 +343,9 @@ def _fail(reason: Exception) -> bytes:
 
 
 def _is_missing(item: Any) -> bool:
-    return item is None or item is pd.NA or item is pd.NaT or (isinstance(item, float) and item != item)
+    pd = _pandas()
+    is_of_pandas = pd is not None and (item is pd.NA or item is pd.NaT)
+    return item is None or is_of_pandas or (isinstance(item, float) and item != item)
 
 
 def _may_be_image(item: Any) -> bool:

@@ -1,7 +1,6 @@
 """Conversion of everything that a user may pass as ``X`` to pixels."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl._progress import progress
 from melanoma_tl.errors import CacheError, DatasetError, ImageError
 from melanoma_tl.images.array_store import Make, StoredArrays, StoreReplacedError
-from melanoma_tl.images.decoding import ImageFile, SkippedRow, hold, load_image
+from melanoma_tl.images.decoding import SkippedRow, hold, load_image
 from melanoma_tl.images.fingerprints import (
     GROUP_KINDS,
     Fingerprint,
@@ -23,10 +22,10 @@ from melanoma_tl.images.fingerprints import (
     content_of,
     fingerprint_images,
 )
-from melanoma_tl.images.image_lists import is_table, list_images, name_item
+from melanoma_tl.images.image_lists import has_name, is_stream, is_table, list_images, name_error, name_item
 from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.prepared import PreparedStore
-from melanoma_tl.images.streams import Stream, is_stream
+from melanoma_tl.images.streams import Stream
 from melanoma_tl.labels.classes import as_labels
 
 logger = logging.getLogger(__name__)
@@ -242,9 +241,9 @@ def read_batches(
 
 def _skip(image: Any, name: str, error: ImageError, on_error: str) -> SkippedRow:
     """Return a bad image as a skipped row, or raise its error."""
-    path = error.source if isinstance(image, str | os.PathLike | ImageFile) else ""
     if on_error == "raise":
-        raise (error if path else ImageError(name, error.reason)) from None
+        raise name_error(error, image, name) from None
+    path = error.source if has_name(image) else ""
     return SkippedRow(str(name), path, error.reason)
 
 

@@ -23,22 +23,6 @@ _MOST_UNFORESEEN = 50_000
 The largest set of dermoscopic images with labels, ISIC 2020, has 33,126."""
 
 
-def is_stream(X: Any) -> bool:
-    """Return whether an object is a `tf.data.Dataset`, without importing TensorFlow.
-
-    Parameters
-    ----------
-    X : object
-        Anything.
-
-    Returns
-    -------
-    bool
-        True for a `tf.data.Dataset`.
-    """
-    return hasattr(X, "as_numpy_iterator") and hasattr(X, "element_spec")
-
-
 class Stream:
     """The images of a `tf.data.Dataset`, batched or not; labels are recorded while images are read.
 

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError
-from melanoma_tl.images.image_lists import is_table
+from melanoma_tl.images.image_lists import is_stream, is_table
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.images.one_image import refuse_one_image
-from melanoma_tl.images.streams import is_stream
 from melanoma_tl.labels.checks import LABELS_THAT_DIFFER, finds_melanoma
 from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma, without_numbers
 from melanoma_tl.labels.meanings import normalise

@@ -69,6 +69,28 @@ def resolve_precision(precision: str) -> Precision:
     return PRECISIONS[precision]
 
 
+def name_precision(precision: str) -> str:
+    """Return by which name `PRECISIONS` knows what a network computes with.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16", "mixed_bfloat16"}
+        As `resolve_precision`.
+
+    Returns
+    -------
+    str
+        Another one than "auto".
+
+    Raises
+    ------
+    UnknownNameError
+        If it is none of these.
+    """
+    resolved = resolve_precision(precision)
+    return next(name for name, known in PRECISIONS.items() if known == resolved)
+
+
 @cache
 def has_native_bfloat16() -> bool:
     """Return whether the processor that Keras computes on multiplies bfloat16 natively.

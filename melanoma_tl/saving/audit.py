@@ -28,6 +28,9 @@ CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = "config.json", "metadata.json", "mode
 STATE_FILE = "melanoma_tl.json"
 """Name of our part; Keras leaves it alone."""
 
+ENSEMBLE_FILE = "ensemble.json"
+"""Name of the part of a saved ensemble that is no member."""
+
 MAX_BYTES = {CONFIG_FILE: 2**24, METADATA_FILE: 2**16, STATE_FILE: 2**28}
 """What the texts may take unpacked: Keras's largest networks need 2 MB, fingerprints of a million images 120."""
 
@@ -84,7 +87,10 @@ def check_model_archive(archive: zipfile.ZipFile, n_bytes: int) -> None:
     ModelFileError
         If it is a model of Keras alone, or as `check_archive`.
     """
-    if STATE_FILE not in archive.namelist():
+    names = archive.namelist()
+    if ENSEMBLE_FILE in names:
+        raise ModelFileError("an ensemble: open it with Ensemble.load")
+    if STATE_FILE not in names:
         raise ModelFileError(
             f"not a model that TransferClassifier.save wrote ({STATE_FILE} is missing); "
             "open a model of Keras with keras.saving.load_model"

@@ -9,11 +9,8 @@ from typing import Any, TypeVar
 
 from melanoma_tl._atomic import atomic_write_once, scratch
 from melanoma_tl.errors import ModelFileError
-from melanoma_tl.saving.audit import check_archive, read_json
+from melanoma_tl.saving.audit import ENSEMBLE_FILE, STATE_FILE, check_archive, check_model_archive, read_json
 from melanoma_tl.saving.model_file import check_version, describing, open_archive
-
-STATE_FILE = "ensemble.json"
-"""Name of the part of a saved ensemble that is no member."""
 
 FORMAT_VERSION = 1
 
@@ -55,7 +52,7 @@ def save_ensemble(
         atomic_write_once(path) as unfinished,
         zipfile.ZipFile(unfinished, "w") as archive,  # stored as they are: members are compressed already
     ):
-        archive.writestr(STATE_FILE, json.dumps(document, default=lambda number: number.item()))
+        archive.writestr(ENSEMBLE_FILE, json.dumps(document, default=lambda number: number.item()))
         for number, member in enumerate(members):
             file = unfinished.with_name(_member_file(number))
             save_member(member, file)
@@ -97,6 +94,28 @@ def load_ensemble(
         return describing(lambda: make(members, state))
 
 
+def check_file(path: Path) -> None:
+    """Check what a file holds, before anything of it is read or built.
+
+    Parameters
+    ----------
+    path : Path
+        A saved classifier, or a saved ensemble, which ends in ``.zip``.
+
+    Raises
+    ------
+    ModelFileError
+        If it is none, or damaged.
+    """
+    n_bytes = path.stat().st_size
+    if path.suffix == ".zip":
+        with open_archive(path, "a saved ensemble") as archive:
+            _read_state(archive, n_bytes)
+    else:
+        with open_archive(path, "a model file") as archive:
+            check_model_archive(archive, n_bytes)
+
+
 def _member_file(number: int) -> str:
     return f"member_{number}.keras"
 
@@ -104,14 +123,18 @@ def _member_file(number: int) -> str:
 def _read_state(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, Any]:
     """Check the directory of a saved ensemble, and read what is no member."""
     names = archive.namelist()
-    if STATE_FILE not in names:
-        raise ModelFileError(f"not a file that Ensemble.save wrote ({STATE_FILE} is missing)")
+    if STATE_FILE in names:
+        raise ModelFileError("a single classifier: open it with TransferClassifier.load")
+    if ENSEMBLE_FILE not in names:
+        raise ModelFileError(f"not a file that Ensemble.save wrote ({ENSEMBLE_FILE} is missing)")
     n_members = sum(_MEMBER.fullmatch(name) is not None for name in names)
-    check_archive(archive, n_bytes, {STATE_FILE: MAX_STATE_BYTES} | dict.fromkeys(map(_member_file, range(n_members))))
+    check_archive(
+        archive, n_bytes, {ENSEMBLE_FILE: MAX_STATE_BYTES} | dict.fromkeys(map(_member_file, range(n_members)))
+    )
     # What is stored as it is cannot unpack to more than the file holds.
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
         raise ModelFileError("not a file that Ensemble.save wrote: its parts are compressed")
-    state = read_json(archive, STATE_FILE)
+    state = read_json(archive, ENSEMBLE_FILE)
     check_version(state, FORMAT_VERSION, "install the version that wrote it")
     if state.get("members") != n_members:
         raise ModelFileError(f"incomplete, it names {state.get('members')!r:.40} members and holds {n_members}")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl._atomic import atomic_write
+from melanoma_tl._keras.quiet import without_lines_of_tensorflow
 from melanoma_tl._versions import library_versions
 from melanoma_tl.errors import ExportError, UnknownNameError
 from melanoma_tl.network.scoring_graph import for_inference
@@ -42,7 +43,7 @@ class ExportedModel:
     views : tuple of int
         How many views of an image it averages: those of the classifier, or of each member. They are part of the graph.
     precision : str
-        What the classifier computes with here, as `precision` names it; the exported model computes in float32.
+        What the exported model computes in: "float32", whatever the classifier computes in.
     largest_difference : float
         Between a score of the exported model in its own runtime and what `predict_proba` of the classifier gives as it
         is set, views, precision and calibration included; a warning in the log where it is above `TOLERANCE`.
@@ -168,7 +169,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
     with atomic_write(sidecar) as unfinished_sidecar, atomic_write(path) as unfinished:
         try:
             chosen.prepare()
-            with _without_words_of_converters():
+            with _without_words_of_converters(), without_lines_of_tensorflow():
                 network.export(str(unfinished), format=chosen.name_in_keras, verbose=False)
             scorer = chosen.open(unfinished)
             found = _score(scorer, images)
@@ -205,7 +206,7 @@ def export_model(exportable: Exportable, path: Path, format: str | None) -> Expo
         unfinished_sidecar.write_text(json.dumps(document, indent=2), encoding="utf-8")
     files = [file for file in (path, *path.rglob("*")) if file.is_file()]
     n_bytes = sum(file.stat().st_size for file in files)
-    return ExportedModel(path, name, exportable.views, exportable.precision, difference, converted, n_bytes)
+    return ExportedModel(path, name, exportable.views, "float32", difference, converted, n_bytes)
 
 
 @contextmanager

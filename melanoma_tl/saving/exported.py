@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from melanoma_tl._keras.quiet import without_notices
 from melanoma_tl._onnxruntime import open_session
-from melanoma_tl.errors import DatasetError, MissingPackageError, ModelFileError, in_one_line, require_file
-from melanoma_tl.images.decoding import ImageLike, load_image
-from melanoma_tl.images.one_image import refuse_one_image
+from melanoma_tl.errors import ImageError, MissingPackageError, ModelFileError, in_one_line, require_file
+from melanoma_tl.images.decoding import load_image
+from melanoma_tl.images.image_lists import is_stream, list_images, name_error
 from melanoma_tl.labels.class_names import name_classes
 from melanoma_tl.saving.handover import Scorer, digest
 from melanoma_tl.saving.test_vectors import draw_texture
@@ -148,13 +148,13 @@ class ExportedClassifier:
             f"input_size={self.input_size_})"
         )
 
-    def predict_proba(self, X: Sequence[ImageLike]) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Score images, one after the other.
 
         Parameters
         ----------
-        X : sequence of paths, bytes, ImageFile or PIL images, or uint8 array (n, height, width, 3)
-            Images, raw RGB.
+        X : ISBIDataset, sequence of paths or PIL images, uint8 array (n, height, width, 3), or tf.data.Dataset
+            Images, raw RGB, in any form that `predict_proba` of the classifier takes.
 
         Returns
         -------
@@ -164,25 +164,22 @@ class ExportedClassifier:
         Raises
         ------
         DatasetError
-            If `X` is a single image, a table, or no collection.
+            If `X` is a single image, a table of several columns, empty, or no collection.
         ImageError
             If an image cannot be read.
         """
-        _check_collection(X)
-        scores = np.empty((len(X), len(self._scores)))
-        for row, image in enumerate(X):
-            scores[row] = self._score(load_image(image, self.input_size_))
+        scores = np.array([self._score_image(image, position) for position, image in enumerate(_images_of(X))])
         if len(self._scores) > 1:
             return scores
         return np.where(self.classes_ == self.pos_label_, scores, 1 - scores)
 
-    def predict(self, X: Sequence[ImageLike]) -> NDArray[Any]:
+    def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of images.
 
         Parameters
         ----------
-        X : sequence of paths, bytes, ImageFile or PIL images, or uint8 array (n, height, width, 3)
-            Images, raw RGB.
+        X : object
+            As in `predict_proba`.
 
         Returns
         -------
@@ -201,6 +198,13 @@ class ExportedClassifier:
         melanoma = int(np.argmax(self.classes_ == self.pos_label_))
         return self.classes_[np.where(scores[:, melanoma] > self.threshold_, melanoma, 1 - melanoma)]
 
+    def _score_image(self, image: Any, position: int) -> NDArray[np.float64]:
+        try:
+            pixels = load_image(image, self.input_size_)
+        except ImageError as error:
+            raise name_error(error, image, f"image {position}") from None
+        return self._score(pixels)
+
     def _score(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         return np.asarray(self._run(pixels[np.newaxis].astype(np.float32)), dtype=np.float64)[0]
 
@@ -216,16 +220,13 @@ class ExportedClassifier:
             )
 
 
-def _check_collection(X: Any) -> None:
-    """Stop at what is no collection of images; without pandas, which tells more where a classifier is given it."""
-    refuse_one_image(X)
-    if isinstance(X, Mapping) or hasattr(X, "columns"):
-        raise DatasetError(f"X is a table ({type(X).__name__}): pass the column that holds the images")
-    if not isinstance(X, Sized):
-        raise DatasetError(
-            f"X must be a list of paths, bytes or PIL images, or a uint8 array (n, height, width, 3), got "
-            f"{type(X).__name__}; of an iterator pass list(X)"
-        )
+def _images_of(X: Any) -> Iterable[Any]:
+    """Return images for `load_image`, from whatever the classifier would take."""
+    if not is_stream(X):
+        return list_images(X)
+    from melanoma_tl.images.streams import Stream  # which imports pandas
+
+    return Stream(X)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

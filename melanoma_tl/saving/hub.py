@@ -166,6 +166,8 @@ def download(
     Where the Hub cannot be reached, what was fetched before is taken. The server tells the SHA-256 of large files,
     among them all model files, and the cache names its files by it: they are verified each time.
     """
+    if isinstance(address, str) and re.fullmatch(_REPOSITORY, address, re.ASCII):
+        raise ParameterError(f"address must be {ADDRESS.expected}, got {address!r}; did you mean 'hf://{address}'?")
     check({"address": address, "sha256": sha256}, {"address": ADDRESS, "sha256": SHA256 | NONE})
     token = check_token(token)
     hub = _load()

@@ -57,9 +57,11 @@ is at home in "provenance".
 
 _OTHER_FORMATS = {
     b"\x80": "a Python pickle, which runs any code when it is opened",
-    b"\x89HDF": "an HDF5 file, as older versions of Keras write",
+    b"\x89HDF": "an HDF5 file, as older versions of Keras write: pre-trained weights go to weights=",
 }
 """What files are that are no archives, by their first bytes."""
+
+_EXPORTED = (".onnx", ".tflite")
 
 
 Reader = Callable[[dict[str, Any], Interface], Any]
@@ -276,6 +278,10 @@ def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
         except (*ZIP_ERRORS, OSError) as error:
             file.seek(0)
             start = file.read(4)
+            if path.suffix.lower() in _EXPORTED:
+                raise ModelFileError(
+                    f"{path}: an exported model: open it with melanoma_tl.saving.ExportedClassifier"
+                ) from None
             what = next((what for first, what in _OTHER_FORMATS.items() if start.startswith(first)), None)
             raise ModelFileError(f"{path}: {what or f'not {kind}, or a damaged one ({error})'}") from error
 

@@ -178,9 +178,11 @@ def score(
     from melanoma_tl.scale.scoring import Scoring
 
     name, content = _read_model(model)
+    scoring = Scoring(name, content, tta, batch_size)
+    scoring.check()
     job = {"kind": "score", "model": hashlib.sha256(content).hexdigest(), "tta": tta, "batch_size": batch_size}
     return _run(
-        Scoring(name, content, tta, batch_size),
+        scoring,
         job,
         images,
         out,

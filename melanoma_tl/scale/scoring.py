@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,9 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from melanoma_tl._atomic import scratch
-from melanoma_tl.errors import ImageError
+from melanoma_tl.errors import ImageError, ModelFileError
 from melanoma_tl.images.decoding import ImageLike, load_image
 from melanoma_tl.metrics.estimators import classes_of
+from melanoma_tl.saving.ensemble_file import check_file
 from melanoma_tl.scale.shard_schema import describe_files, schema_with
 
 _NO_NUMBER = "the model returns NaN for it"
@@ -40,6 +42,27 @@ class Scoring:
     tta: int | None
     batch_size: int | None
 
+    def check(self) -> None:
+        """Check what the file holds, before any worker is started.
+
+        Raises
+        ------
+        ModelFileError
+            If it is no saved classifier or ensemble.
+        """
+        with self._unpacked() as file:
+            try:
+                check_file(file)
+            except ModelFileError as error:
+                raise ModelFileError(str(error).replace(str(file), self.name, 1)) from error.__cause__
+
+    @contextmanager
+    def _unpacked(self) -> Iterator[Path]:
+        with scratch() as folder:
+            file = folder / self.name
+            file.write_bytes(self.model)
+            yield file
+
     def prepare(self) -> "Scorer":
         """Load the model.
 
@@ -54,9 +77,7 @@ class Scoring:
             If this machine cannot load the model.
         """
         logging.getLogger("melanoma_tl").setLevel(logging.ERROR)  # unreadable images are reported as rows
-        with scratch() as folder:
-            file = folder / self.name
-            file.write_bytes(self.model)
+        with self._unpacked() as file:
             return Scorer(load_classifier(file), self.tta, self.batch_size)
 
 

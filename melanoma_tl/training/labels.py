@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl._parameters import NUMBERS, check
 from melanoma_tl.datasets.splitting import number_own_groups
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.images.image_lists import is_table
+from melanoma_tl.images.image_lists import is_stream, is_table
 from melanoma_tl.images.loading import open_source
-from melanoma_tl.images.streams import is_stream
 from melanoma_tl.labels.checks import finds_melanoma
 from melanoma_tl.labels.classes import Classes, as_binary, without_numbers
 

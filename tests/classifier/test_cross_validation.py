@@ -21,7 +21,7 @@ from melanoma_tl.errors import (
 )
 from melanoma_tl.images.image_lists import Part
 from melanoma_tl.images.loading import name_of, open_source
-from melanoma_tl.saving.ensemble_file import STATE_FILE
+from melanoma_tl.saving.audit import ENSEMBLE_FILE as STATE_FILE
 
 
 def make(**changes):

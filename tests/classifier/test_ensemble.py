@@ -28,7 +28,8 @@ from melanoma_tl.errors import (
     UnknownNameError,
 )
 from melanoma_tl.metrics.calibration import Calibration
-from melanoma_tl.saving.ensemble_file import MAX_STATE_BYTES, STATE_FILE
+from melanoma_tl.saving.audit import ENSEMBLE_FILE as STATE_FILE
+from melanoma_tl.saving.ensemble_file import MAX_STATE_BYTES
 
 
 def make(**changes):
@@ -343,6 +344,12 @@ def test_files_that_are_no_archives(ensemble, tmp_path):
     (tmp_path / "text.zip").write_text("hello")
     with pytest.raises(ModelFileError, match="not a saved ensemble"):
         Ensemble.load(tmp_path / "text.zip")
+    ensemble.save(tmp_path / "both.zip")
+    with pytest.raises(ModelFileError, match=r"both\.zip: an ensemble: open it with Ensemble\.load"):
+        TransferClassifier.load(tmp_path / "both.zip")
+    ensemble.members_[0].save(tmp_path / "one.keras")
+    with pytest.raises(ModelFileError, match=r"a single classifier: open it with TransferClassifier\.load"):
+        Ensemble.load(tmp_path / "one.keras")
     with pytest.raises(ModelFileError, match=r"ends in \.zip, got 'ensemble\.keras'"):
         ensemble.save(tmp_path / "ensemble.keras")
 

@@ -32,7 +32,14 @@ TEST = draw_images(20, seed=2)
 
 
 def make(**changes):
-    options = {"weights": None, "epochs": 3, "learning_rate": 0.02, "trainable_from": "conv1", "verbose": 0}
+    options = {
+        "weights": None,
+        "epochs": 3,
+        "learning_rate": 0.02,
+        "trainable_from": "conv1",
+        "verbose": 0,
+        "precision": "float32",
+    }
     return TransferClassifier("tiny", **(options | {"random_state": 0} | changes))
 
 
@@ -409,6 +416,25 @@ def test_a_calibration_of_other_views_is_refused(trained, saved, tmp_path):
             use()
     assert np.array_equal(clf.predict_proba(TEST, tta=1), expected)
     assert tune(anew(clf, tta=4), "calibrate").predict_proba(TEST).shape == expected.shape
+
+
+def test_another_precision_than_that_of_tuning_is_warned_of(trained, tmp_path):
+    clf = tune(tune(anew(trained, precision="bfloat16"), "calibrate"), "tune_threshold")
+    clf.save(tmp_path / "model.keras")
+    clf = TransferClassifier.load(tmp_path / "model.keras").set_params(precision="float32")
+    changed = "found in bfloat16; this model computes in float32"
+    expected = {
+        f"the calibration was {changed}: call calibrate with validation images again",
+        f"the threshold was {changed}: call tune_threshold with validation images again",
+    }
+    uses = [lambda: clf.predict(TEST)]
+    if keras.backend.backend() == "tensorflow":
+        uses.append(lambda: clf.export(tmp_path / "exported"))
+    for use in uses:
+        with pytest.warns(UserWarning, match=changed) as warned:
+            use()
+        assert {str(warning.message) for warning in warned} == expected
+    tune(tune(clf, "calibrate"), "tune_threshold").predict(TEST)
 
 
 def test_a_threshold_that_is_set_after_tuning_is_not_passed_over(trained):

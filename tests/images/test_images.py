@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from melanoma_tl.errors import ImageError
+from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images.decoding import ImageFile, decode, load_image
+from melanoma_tl.images.image_lists import list_images
 from melanoma_tl.images.parallel import batched, map_threaded, take
 
 GREY = np.linspace(0, 255, 32 * 32).reshape(32, 32)
@@ -94,6 +95,24 @@ def test_bad_images_say_what_is_wrong(bad_images, name, reason):
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # Pillow's, before it refuses
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("/9j/4AAQSkZJRgABAQ" * 4_000, r"text that looks like base64: pass base64\.b64decode\(X\)"),
+        ("data:image/jpeg;base64,/9j/" + "A" * 66_000, r"a data URL: pass its bytes, base64\.b64decode\("),
+        ("https://example.org/lesion.jpg", "an address: download it first, or pass its bytes"),
+        ("archive/" * 600 + "lesion.jpg", "longer than a file's can be"),
+    ],
+)
+def test_a_text_that_is_no_path_is_named_in_short(text, advice):
+    with pytest.raises(ImageError, match=advice) as refused:
+        decode(text)
+    assert len(str(refused.value)) < 400
+    assert refused.value.source == text
+    with pytest.raises(DatasetError, match="X is one path"):
+        list_images(text)
+
+
 def test_pillows_pixel_limit_is_kept(tmp_path, photo, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ImageError, match="Pillow's limit of 1,000"):

@@ -37,7 +37,7 @@ NEEDS_KERAS = {
 GROUND = "errors _attributes _checksums _estimators _onnxruntime _parameters _progress _escaping _tables _versions _zip"
 # What each package, or module beside the packages, may import: itself, and these.
 MAY_IMPORT = {
-    "errors": {"errors"},
+    "errors": {"errors", "_escaping"},
     "_checksums": set(),
     "_escaping": set(),
     "_onnxruntime": set(),
@@ -73,7 +73,7 @@ MAY_IMPORT = {
         "classifier": "_atomic _keras augmentation backbones balancing datasets distribution images labels "
         "metrics network recipes report saving training",
         "explain": "_keras backbones classifier images metrics network plots report training",
-        "scale": "_atomic _keras augmentation backbones classifier datasets images metrics network training",
+        "scale": "_atomic _keras augmentation backbones classifier datasets images metrics network saving training",
         "testing": "_atomic _keras backbones network saving",
     }.items()
 }

@@ -73,6 +73,9 @@ def test_quickstart_goes_on_without_a_hub_and_classify_reads_its_model(quickstar
     assert run("classify", out / "melanoma.keras", images[0], bad_images / "empty.jpg", "--threshold", 0) == 1
     (only,) = capsys.readouterr().out.splitlines()
     assert "melanoma" in only
+    with pytest.raises(SystemExit):
+        run("classify", out / "melanoma.keras", images[0], "--threshold", 90)
+    assert "--threshold must lie between 0 and 1, got 90" in capsys.readouterr().err
     assert run("classify", out / "report.json", images[0]) == 1
     assert "not a model file" in capsys.readouterr().err
 

@@ -1,5 +1,6 @@
 """An exported model that scores images without Keras."""
 
+import io
 import json
 import os
 import shutil
@@ -83,12 +84,28 @@ def test_nothing_is_loaded_that_takes_long(exported):
 def test_a_single_image_is_refused_as_by_the_classifier(fitted, exported, tmp_path):
     (pixels,) = draw_images(1, side=40)
     classifier = ExportedClassifier(exported)
-    for one in ("a.jpg", b"content", tmp_path / "a.jpg", Image.fromarray(pixels), pixels, tmp_path):
+    for one in ("a.jpg", b"content", io.BytesIO(), tmp_path / "a.jpg", Image.fromarray(pixels), pixels, tmp_path, []):
         with pytest.raises(DatasetError) as here:
             classifier.predict_proba(one)
         with pytest.raises(DatasetError) as there:
             fitted.predict_proba(one)
         assert str(here.value) == str(there.value)
+
+
+def test_it_takes_what_the_classifier_takes(fitted, exported, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    (pixels,) = draw_images(1, side=40)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    content = path.read_bytes()
+    classifier = ExportedClassifier(exported)
+    expected = fitted.predict_proba([path])
+    with path.open("rb") as file:
+        forms = [[file], [io.BytesIO(content)], [bytearray(content)], [memoryview(content)], pixels[np.newaxis]]
+        forms += [pd.DataFrame({"path": [str(path)]}), np.array([str(path)]), pd.Series([path], index=[7])]
+        forms += [tf.data.Dataset.from_tensors(pixels).batch(1)]
+        for X in forms:
+            np.testing.assert_allclose(classifier.predict_proba(X), expected, atol=1e-5, rtol=0)
 
 
 def test_it_says_what_it_is(exported):
@@ -105,7 +122,7 @@ def test_nothing_is_stored_about_the_machine(exported, tmp_path):
 
 
 def test_a_bad_image_is_refused(exported):
-    with pytest.raises(ImageError, match="empty"):
+    with pytest.raises(ImageError, match=r"^image 0: the file is empty"):
         ExportedClassifier(exported).predict_proba([b""])
 
 
@@ -116,10 +133,11 @@ def test_a_bad_image_is_refused(exported):
         (Path("mole.png"), r"X is one path.*wrap it in a list"),
         (Image.new("RGB", (8, 8)), r"X is one Image.*wrap it in a list"),
         ("mine.csv", "read it with ISBIDataset.from_csv"),
-        ({"path": ["a.png"]}, r"X is a table \(dict\): pass the column"),
-        (pd.DataFrame({"path": ["a.png"]}), r"X is a table \(DataFrame\): pass the column"),
-        (None, "X must be a list of paths, .* got NoneType"),
-        (iter(["a.png"]), r"got list_iterator; of an iterator pass list\(X\)"),
+        ({"path": ["a.png"]}, "X is a dict of 1 columns: pass the one"),
+        (pd.DataFrame({"path": ["a.png"], "age": [50]}), "X is a DataFrame of 2 columns: pass the one"),
+        (None, "X must be .* a list .* got NoneType"),
+        (iter(["a.png"]), r"another iterator: pass list\(X\)"),
+        ([], "X holds no image"),
     ],
 )
 def test_what_is_no_list_of_images_is_refused(exported, X, message):

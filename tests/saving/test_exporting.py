@@ -3,6 +3,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def test_an_exported_model_gives_the_same_scores_in_its_own_runtime(fitted, smal
     assert result.path == tmp_path / file_name
     assert result.format == format_name
     assert 0 <= result.conversion_difference <= 1e-5 < TOLERANCE
-    assert (result.views, result.precision) == ((1,), "bfloat16")
+    assert (result.views, result.precision) == ((1,), "float32")
     assert result.n_bytes > 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == [file_name, f"{file_name}.json"]
     beside = json.loads((tmp_path / f"{file_name}.json").read_text())
@@ -326,6 +327,24 @@ def test_calibration_keeps_the_ends():
     scores = np.array([[0.0], [1e-6], [0.3], [0.999999], [1.0]], "float32")
     found = with_calibration(keras.Model(given, keras.layers.Activation("linear")(given)), calibration)
     np.testing.assert_allclose(found.predict_on_batch(scores)[:, 0], calibration.apply(scores[:, 0]), atol=1e-6)
+
+
+@only_tensorflow
+def test_tensorflow_says_nothing_and_leaves_no_handler(fitted, tmp_path, monkeypatch):
+    said = []
+    log = logging.getLogger("tensorflow")
+    level = log.level
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "handle", said.append)
+        patch.setattr(logging.root, "handlers", [])
+        log.setLevel(logging.INFO)  # as in a notebook
+        try:
+            fitted.export(tmp_path / "model")
+            lines = [record.getMessage() for record in said if record.levelno < logging.WARNING]
+            found = log.level, lines, logging.root.handlers
+        finally:
+            log.setLevel(level)
+    assert found == (logging.INFO, [], [])
 
 
 @only_tensorflow

@@ -280,6 +280,12 @@ def test_no_hub_at_all(monkeypatch, tmp_path, no_waiting):
 # -- what a user may do ------------------------------------------------------------------------------------------------
 
 
+def test_a_repository_without_hf_is_completed(hub):
+    with pytest.raises(ParameterError, match=r"got 'user/tiny'; did you mean 'hf://user/tiny'\?"):
+        TransferClassifier.from_pretrained("user/tiny")
+    assert not hub.asked
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -423,6 +423,10 @@ def test_images_that_are_not_there_and_a_model_that_is_not_one(archive, model, t
         scale.score([], model, tmp_path / "out")
     with pytest.raises(ModelFileError, match=r"none.keras: cannot be read"):
         scale.score(archive, tmp_path / "none.keras", tmp_path / "out")
+    (tmp_path / "model.onnx").write_bytes(b"exported")
+    with pytest.raises(ModelFileError, match=r"^model\.onnx: an exported model: open it with .*ExportedClassifier"):
+        scale.score(archive, tmp_path / "model.onnx", tmp_path / "untouched")
+    assert not (tmp_path / "untouched").exists()
     with pytest.raises(ParameterError, match="save it first"):
         scale.score(archive, TransferClassifier(), tmp_path / "out")
     with pytest.raises(ParameterError, match=r"images, which come first, must be .* got TransferClassifier"):
