@@ -359,8 +359,8 @@ class Ensemble(BaseClassifier):
         ensemble: dict[str, Any] = {"size": len(members), "combine": self.combine}
         if hasattr(self, "cross_validation_"):
             ensemble["cross_validation"] = dict(self.cross_validation_.settings)
-            by_code = self.classes_[np.argsort(classes_of(self).codes)]
-            shared["training_data"] = self.cross_validation_.describe([str(one) for one in by_code.tolist()])
+            by_code = np.array(self.class_names_)[np.argsort(classes_of(self).codes)]
+            shared["training_data"] = self.cross_validation_.describe(by_code.tolist())
         return {"ensemble": ensemble, **shared, "members": own}
 
     # -- cross-validation ------------------------------------------------------------------------------------------

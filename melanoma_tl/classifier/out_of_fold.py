@@ -72,7 +72,7 @@ class OutOfFold:
         Parameters
         ----------
         class_names : sequence of str
-            The labels of benign and of melanoma images.
+            The names of the classes, benign and melanoma.
 
         Returns
         -------

@@ -57,7 +57,7 @@ def test_every_image_is_scored_by_the_member_that_has_not_seen_it(ensemble, pati
 
 
 def test_training_data_are_the_images_of_all_folds(ensemble, tmp_path):
-    told = {"name": "patients", "counts": {"0": 12, "1": 12}, "skipped": 0, "folds": 3}
+    told = {"name": "patients", "counts": {"benign": 12, "melanoma": 12}, "skipped": 0, "folds": 3}
     assert ensemble.provenance_["training_data"] == told
     assert "patients: 24 images (12 benign, 12 melanoma) in 3 folds" in ensemble._html_repr()
     ensemble.save(tmp_path / "ensemble.zip")
