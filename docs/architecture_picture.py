@@ -32,6 +32,7 @@ WORDS = {
     "corpora": "known contamination",
     "_checksums": "of files",
     "_escaping": "text in any format",
+    "_attributes": "what else is meant",
     "_estimators": "base of objects",
     "_onnxruntime": "without telemetry",
     "_parameters": "what is accepted",

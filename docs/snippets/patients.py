@@ -56,6 +56,9 @@ by_diagnosis.save("diagnoses.html")
 # --8<-- [end:diagnoses]
 
 # --8<-- [start:folds]
+import numpy as np
+import pandas as pd
+
 parts, scores = [], []
 for rest, held_out in dataset.folds(5, random_state=0):
     three.fit(rest, rest.metadata["diagnosis"])

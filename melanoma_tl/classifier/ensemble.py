@@ -43,6 +43,7 @@ from melanoma_tl.network.scoring_graph import average, with_calibration
 from melanoma_tl.saving.document_rules import take
 from melanoma_tl.saving.ensemble_file import load_ensemble, save_ensemble
 from melanoma_tl.saving.export import Exportable, ExportedModel, export_model
+from melanoma_tl.training.parameters import chooses_penalty
 
 if TYPE_CHECKING:
     from melanoma_tl.report import MetricsReport
@@ -168,6 +169,7 @@ class Ensemble(BaseClassifier):
         *,
         validation_data: Any = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Train a clone of each classifier, all on the same images.
 
@@ -181,6 +183,8 @@ class Ensemble(BaseClassifier):
             As in `TransferClassifier.fit`; "rank" takes its reference scores from these images.
         sample_weight : array-like of shape (n_images,), optional
             How much each training image counts in the loss, as in `TransferClassifier.fit`.
+        groups : array-like of shape (n_images,), optional
+            Patients, for the members with a ``Probe(C="auto")``, as in `TransferClassifier.fit`.
 
         Returns
         -------
@@ -190,7 +194,7 @@ class Ensemble(BaseClassifier):
         Raises
         ------
         ParameterError
-            If a parameter cannot be used, or "rank" has no validation data.
+            If a parameter cannot be used, "rank" has no validation data, or no member has a use for `groups`.
         DatasetError, ImageError, UnknownNameError, WeightsUnavailableError
             As in `TransferClassifier.fit`.
         """
@@ -201,12 +205,17 @@ class Ensemble(BaseClassifier):
             )
         members = [clone(classifier) for classifier in classifiers]
         _check_agreement(members, X, y, validation_data)
+        divided = [isinstance(member, TransferClassifier) and chooses_penalty(member) for member in members]
+        if groups is not None and not any(divided):
+            raise ParameterError("groups divide the images for Probe(C='auto'), and no member has one: leave them out")
         if self.random_state is not None:
             for member, seed in zip(members, draw_seeds(self.random_state, len(members)), strict=True):
                 if "random_state" in member.get_params(deep=False):  # not in a frozen one
                     member.set_params(random_state=seed)
-        for member in progress(members, "Train members", unit="member", verbose=self.verbose, delay=0):
-            member.fit(X, y, validation_data=validation_data, sample_weight=sample_weight)
+        pairs = list(zip(members, divided, strict=True))
+        for member, is_divided in progress(pairs, "Train members", unit="member", verbose=self.verbose, delay=0):
+            own = {"groups": groups} if groups is not None and is_divided else {}
+            member.fit(X, y, validation_data=validation_data, sample_weight=sample_weight, **own)
         self._trained = members
         for of_earlier_members in ("reference_scores_", "cross_validation_"):
             self.__dict__.pop(of_earlier_members, None)

@@ -315,7 +315,7 @@ def test_what_files_can_be_instead_of_images(tmp_path):
     assert reason(tmp_path / "folder") == "is a folder"
     assert reason(tmp_path / "loop.jpg") == "is a link that leads back to itself"
     assert reason(tmp_path / "broken.jpg") == reason(tmp_path / "file" / "x.jpg") == reason("") == "no such file"
-    assert "longer than" in reason("x" * 300)
+    assert "longer than" in reason("x." * 150)
     assert "a pipe" in reason(tmp_path / "pipe.jpg"), "opening it would wait for ever"
     assert "a device" in reason("/dev/zero")
     assert next(iter(fingerprint_images([tmp_path / "loop.jpg"]))).reason == "is a link that leads back to itself"

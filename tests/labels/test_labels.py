@@ -454,7 +454,7 @@ def test_labels_are_read_in_the_words_of_the_classifier():
         (["mel", "nv"], ["bcc", "bcc"]),
         (["mel", "nv"], [0, 2]),
         (["bkl", "mel", "nv"], [0, 1]),
-        (["bkl", "mel", "nv"], ["mel", "melanoma"]),
+        (["bkl", "mel", "nv"], ["bkl", "melanoma"]),
         ([0, 1, 2], [0, 3]),
     ],
 )

@@ -62,8 +62,15 @@ def test_the_process_ends_when_views_are_slow():
             process.kill()
 
 
-def test_a_lost_interrupt_comes_after_the_step(tiny_backbone, images, labels):
-    handler = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def handler_of_python():
+    """Python's own way to handle a Ctrl-C, whatever other tests have left in its place."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, former)
+
+
+def test_a_lost_interrupt_comes_after_the_step(tiny_backbone, images, labels, handler_of_python):
     classifier = TransferClassifier(
         tiny_backbone, weights=None, trainable_from="conv1", epochs=50, batch_size=4, random_state=0, verbose=0
     )
@@ -71,4 +78,4 @@ def test_a_lost_interrupt_comes_after_the_step(tiny_backbone, images, labels):
         classifier.fit(images, labels, callbacks=[CatchesEverything()])
     assert len(classifier.history_["loss"]) < 50
     assert classifier.predict_proba(images[:2]).shape == (2, 2)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is handler_of_python

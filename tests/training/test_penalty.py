@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from melanoma_tl import Augmenter, Probe, TransferClassifier, cross_validate
+from melanoma_tl import Augmenter, Ensemble, Probe, TransferClassifier, cross_validate
 from melanoma_tl.errors import DatasetError, MelanomaTLError, NotFittedError, ParameterError, UnknownNameError
 from melanoma_tl.training import penalty
 from melanoma_tl.training.linear_probe import ProbeData
@@ -190,6 +190,16 @@ def test_cross_validation_hands_its_groups_down(images, labels):
         assert np.allclose(alone.penalty_path_.losses, member.penalty_path_.losses, atol=1e-9)
         apart = make(random_state=member.random_state).fit(images[rest], labels[rest])
         assert not np.allclose(apart.penalty_path_.losses, member.penalty_path_.losses, atol=1e-9)
+
+
+def test_an_ensemble_hands_groups_to_the_members_that_choose(images, labels):
+    groups = np.repeat(np.arange(12), 2)
+    fixed = make(stages=Probe())
+    whole = Ensemble([make(), fixed], verbose=0).fit(images, labels, groups=groups)
+    alone = make().fit(images, labels, groups=groups)
+    assert np.allclose(alone.penalty_path_.losses, whole.members_[0].penalty_path_.losses, atol=1e-9)
+    with pytest.raises(ParameterError, match="no member has one: leave them out"):
+        Ensemble([fixed], verbose=0).fit(images, labels, groups=groups)
 
 
 @pytest.mark.parametrize(
