@@ -96,6 +96,7 @@ def list_images(X: Any) -> Sequence[Any]:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> list_images(pd.DataFrame({"path": ["a.jpg", "b.jpg"]}, index=[7, 3]))
     ['a.jpg', 'b.jpg']
     """
