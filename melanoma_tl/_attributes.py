@@ -55,7 +55,8 @@ class ExplainsAttributes:
             kind = type(self)
             if name.startswith("_") or hasattr(kind, name):  # Python asks for the first; of the second, the own error
                 return object.__getattribute__(self, name)
-            instead = kind._elsewhere.get(name, "fit() first" if name.endswith("_") else None)
+            is_fitted = name.endswith("_") and hasattr(kind, "fit")
+            instead = kind._elsewhere.get(name, "fit() first" if is_fitted else None)
             meant = find_meant(name, (one for one in dir(kind) if not one.startswith("_")))
             advice = f"; use {instead}" if instead else f". Did you mean {meant!r}?" if meant else ""
             raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}{advice}")

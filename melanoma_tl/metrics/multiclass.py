@@ -287,14 +287,14 @@ def _over_classes(
 ) -> NDArray[np.float64]:
     """Compute balanced accuracy, accuracy and some macro means of one or many resamples, as rows."""
     n_classes = len(drawn) // 2
-
-    def mean_of(name: str) -> NDArray[np.float64]:
-        """Average a metric of the order of the scores, or one that counts predictions."""
-        of = slice(n_classes, None) if name in CONFUSION_METRICS else slice(n_classes)
-        each = [tally_metrics([name], *pair, above)[0] for pair, above in zip(drawn[of], n_above[of], strict=True)]
-        return np.asarray(np.mean(each, axis=0))
-
-    against_rest = np.stack([mean_of(name) for name in names])
+    names = list(names)
+    means: dict[str, NDArray[np.float64]] = {}
+    # Of the order of the scores, and of the predictions.
+    for counts, of in ((False, slice(n_classes)), (True, slice(n_classes, None))):
+        if chosen := [name for name in names if (name in CONFUSION_METRICS) == counts]:
+            each = [tally_metrics(chosen, *pair, above) for pair, above in zip(drawn[of], n_above[of], strict=True)]
+            means |= dict(zip(chosen, np.mean(each, axis=0), strict=True))
+    against_rest = np.stack([means[name] for name in names])
     right = np.stack(
         [own[..., :above].sum(axis=-1) for (own, _), above in zip(drawn[n_classes:], n_above[n_classes:], strict=True)]
     )

@@ -119,8 +119,8 @@ def _parameters(report: ReportContent, *names: str) -> str:
 
 def _describe_images(report: ReportContent) -> str:
     size = _model(report).get("image_size")  # files of earlier versions have only the parameter
-    prepared = _parameters(report, *(() if size else ("input_size",)), "preprocessing", "augmenter", "tta")
-    return "; ".join(part for part in (_sentence("Image size", size or "").rstrip("."), prepared) if part)
+    others = _parameters(report, *(() if size else ("input_size",)), "preprocessing", "augmenter", "tta")
+    return f"Image size: {size}; {others}" if size else others
 
 
 def _sentence(start: str, text: str) -> str:

@@ -193,6 +193,7 @@ def test_an_attribute_of_another_library_is_answered_with_ours(thing):
     ("read", "message"),
     [
         (lambda: ISBIDataset(["a"], None, [0]).labls, "'labls'. Did you mean 'labels'"),
+        (lambda: ISBIDataset(["a"], None, [0]).labels_, "Did you mean 'labels'"),
         (lambda: TransferClassifier().predict_prob, "Did you mean 'predict_proba'"),
         (lambda: TransferClassifier().history_, r"'history_'; use fit\(\) first"),
         (lambda: TransferClassifier().penalty_path_, "is not fitted"),
