@@ -13,9 +13,9 @@ from melanoma_tl._keras.quiet import without_notices
 TRAINING = """
 import numpy as np
 from melanoma_tl import TransferClassifier, cross_validate
-images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype="uint8")
+images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype="uint8")
 clf = TransferClassifier("{backbone}", weights=None, input_size=(32, 32), epochs=1, random_state=0, verbose=0)
-members = cross_validate(clf, images, [0, 1] * 6, folds=3, groups=None, verbose=0)
+members = cross_validate(clf, images, [0, 1] * 12, folds=3, groups=None, verbose=0)
 members.classifiers[0].save("model.keras")
 """
 LOADING = """
@@ -70,9 +70,9 @@ def test_an_export_says_nothing_of_its_converters(tmp_path):
         "import numpy as np\n"
         "from melanoma_tl import Probe, TransferClassifier\n"
         "from melanoma_tl.saving import ExportedClassifier\n"
-        "images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype='uint8')\n"
+        "images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype='uint8')\n"
         "clf = TransferClassifier('mobilenetv3small', weights=None, input_size=(32, 32), stages=Probe(), verbose=0,\n"
-        "                         precision='float32').fit(images, [0, 1] * 4)\n"
+        "                         precision='float32').fit(images, [0, 1] * 6)\n"
         "for name in ('model.tflite', 'model.onnx'):\n"
         "    clf.export(name)\n"
         "    ExportedClassifier(name).predict_proba(images[:1])\n",
