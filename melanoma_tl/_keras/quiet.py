@@ -23,16 +23,20 @@ _importing = threading.RLock()
 
 
 def load_keras() -> None:
-    """Import Keras and its backend, once a process.
+    """Import Keras and its backend, once a process, and TensorFlow where it is installed.
 
-    TensorFlow's own notices, on processors and drivers, are left out, unless the user has set
-    ``TF_CPP_MIN_LOG_LEVEL`` to 0. Its errors reach Python as exceptions. Whatever else is written
-    to the standard error meanwhile is shown once the import is over.
+    It is imported under another backend too, since Keras does so with the first network that it writes or reads. Its
+    notices, on processors and drivers, are left out, unless the user has set ``TF_CPP_MIN_LOG_LEVEL`` to 0. Its errors
+    reach Python as exceptions. Whatever else is written to the standard error meanwhile is shown once the import is
+    over.
     """
     if "keras" in sys.modules or os.environ.setdefault(_LEVEL, "3") == "0":
         return
     with _importing, without_notices():
         import keras  # noqa: F401
+
+        with suppress(ImportError):
+            import tensorflow  # noqa: F401
 
 
 @contextmanager

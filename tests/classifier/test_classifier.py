@@ -6,7 +6,6 @@ import warnings
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 from sklearn.base import clone
 
@@ -21,6 +20,8 @@ from melanoma_tl.errors import (
     UnknownNameError,
 )
 from melanoma_tl.recipes import get_recipe
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 

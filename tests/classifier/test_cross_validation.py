@@ -4,7 +4,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from model_files import edit
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -22,6 +21,8 @@ from melanoma_tl.errors import (
 from melanoma_tl.images.image_lists import Part
 from melanoma_tl.images.loading import name_of, open_source
 from melanoma_tl.saving.audit import ENSEMBLE_FILE as STATE_FILE
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 
 def make(**changes):

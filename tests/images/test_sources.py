@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from conftest import draw_images
 from PIL import Image
 
@@ -11,6 +10,8 @@ from melanoma_tl import ISBIDataset
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images.array_store import StoredArrays
 from melanoma_tl.images.loading import identify, open_source, prepare, read_batches
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 SIZE = (32, 32)
 

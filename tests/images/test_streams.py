@@ -9,7 +9,6 @@ from itertools import count
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
@@ -22,6 +21,8 @@ from melanoma_tl.images.streams import Stream
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.plots import ScoreHistogramDisplay
 from melanoma_tl.report import MulticlassReport
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 SIZE = (32, 32)
 OPTIONS = {"weights": None, "epochs": 3, "learning_rate": 0.05, "random_state": 0, "verbose": 0}

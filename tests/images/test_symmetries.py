@@ -2,12 +2,13 @@ from copy import copy
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import draw_images
 
 from melanoma_tl import Ensemble, MetricsReport, TransferClassifier
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.symmetries import COUNTS, symmetric_views
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 
 def make(**changes):

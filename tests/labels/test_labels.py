@@ -6,7 +6,6 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from conftest import only_tensorflow
 from model_files import edit
 from sklearn.linear_model import LogisticRegression
@@ -45,6 +44,8 @@ from melanoma_tl.plots import (
 )
 from melanoma_tl.saving.audit import STATE_FILE
 from melanoma_tl.training.labels import weights_of_classes
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 

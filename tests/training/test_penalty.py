@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
@@ -17,6 +16,8 @@ from melanoma_tl.training.penalty import choose_penalty, divide_to_choose, penal
 from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.replicas import SINGLE_DEVICE
 from melanoma_tl.training.run import TrainingRun
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 
 def make(**parameters):

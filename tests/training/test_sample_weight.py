@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import training_plan
 from sklearn.model_selection import GridSearchCV
 
 from melanoma_tl import Balancer, Ensemble, Probe, Stage, TransferClassifier, cross_validate
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.training.batches import TrainingBatches
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 WEIGHTS = np.array([1, 0, 2, 1, 3, 0, 1, 1, 2, 1, 1, 0] * 2)
 

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 import pytest
-from conftest import only_tensorflow
+from conftest import BACKEND, only_tensorflow
 
 from melanoma_tl._keras.quiet import without_notices
 
@@ -40,6 +40,18 @@ def test_a_script_sees_what_the_library_writes_and_nothing_else(tmp_path):
     assert run(TRAINING.format(backbone="mobilenetv3small"), tmp_path) == ""
     assert run(LOADING, tmp_path) == ""
     assert "cc:" in run(LOADING, tmp_path, TF_CPP_MIN_LOG_LEVEL="0"), "whoever asks for the notices has them"
+
+
+@pytest.mark.contract
+def test_a_network_of_keras_is_written_in_silence_whatever_the_backend(tmp_path):
+    code = (
+        "from melanoma_tl._keras.isolation import own_settings\n"
+        "with own_settings():\n"
+        "    import keras\n"
+        "    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).to_json()\n"
+        "print(keras.backend.backend())\n"
+    )
+    assert run(code, tmp_path).strip() == BACKEND
 
 
 def test_without_a_folder_for_temporary_files_nothing_is_held_back(monkeypatch, capfd):
