@@ -31,7 +31,9 @@ def network_of_keras(weights: Path) -> Any:
 
     pixels = keras.Input((*SIZE, 3))
     network = keras.applications.VGG19(include_top=False, pooling="avg", weights=str(weights), input_shape=(*SIZE, 3))
-    return keras.Model(pixels, network(pixels[..., ::-1] - np.array(MEAN_OF_BLUE_GREEN_RED, "float32")))
+    network = keras.Model(pixels, network(pixels[..., ::-1] - np.array(MEAN_OF_BLUE_GREEN_RED, "float32")))
+    network(np.zeros((1, *SIZE, 3), "float32"))  # `export` wants it to have been called
+    return network
 
 
 def network_of_timm(weights: Path) -> Any:
