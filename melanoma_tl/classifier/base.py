@@ -124,7 +124,10 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         mean of logits. By Jensen's inequality neither log loss nor Brier score of the mean is
         worse than their means over the views. A calibration is applied to the mean.
         """
-        scores = self._score(X, tta, batch_size)
+        return self._as_probabilities(self._score(X, tta, batch_size), tta)
+
+    def _as_probabilities(self, scores: NDArray[np.float64], tta: int | None) -> NDArray[np.float64]:
+        """Calibrate what `_score` gave, and return a column each class."""
         if len(self.classes_) > 2:
             return scores
         if self._post.calibration is not None:
@@ -471,15 +474,10 @@ def describe_scores(classifier: BaseClassifier) -> dict[str, Any]:
         Classes, label of melanoma, class of each score and provenance; with two classes also the threshold,
         calibration and operating point.
     """
-    classes, is_binary = classifier.classes_.tolist(), len(classifier.classes_) == 2
+    classes, melanoma, is_binary = classifier.classes_.tolist(), classifier.pos_label_, len(classifier.classes_) == 2
     tuning = {"threshold": classifier.threshold_, **classifier._describe_post()} if is_binary else {}
-    return {
-        "classes": classes,
-        "melanoma": classifier.pos_label_,
-        "scores": [classifier.pos_label_] if is_binary else classes,
-        **tuning,
-        "provenance": classifier.provenance_,
-    }
+    scores = [melanoma] if is_binary else classes
+    return {"classes": classes, "melanoma": melanoma, "scores": scores, **tuning, "provenance": classifier.provenance_}
 
 
 def scores_of(classifier: BaseClassifier) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:

@@ -33,6 +33,7 @@ from melanoma_tl.classifier.base import BaseClassifier, describe_scores, scores_
 from melanoma_tl.classifier.members import common_and_own, draw_seeds, rank_among
 from melanoma_tl.classifier.out_of_fold import OutOfFold, tabulate
 from melanoma_tl.classifier.postprocessing import PostProcessing
+from melanoma_tl.classifier.scoring_together import ScorerOfMembers
 from melanoma_tl.classifier.transfer import TransferClassifier
 from melanoma_tl.errors import DatasetError, ExportError, ModelFileError, NotFittedError, ParameterError
 from melanoma_tl.images.fingerprints import Fingerprints
@@ -320,9 +321,15 @@ class Ensemble(BaseClassifier):
     def _score_members(self, X: Any, tta: int | None, batch_size: int | None) -> list[NDArray[np.float64]]:
         """Compute the scores of each member for the same images in the same order; a stream is read only once."""
         source, members = open_source(X), self.members_
+        scorer: ScorerOfMembers | None = self.__dict__.get("_made_scorer")
+        if scorer is None or not scorer.is_of(members):
+            scorer = self._made_scorer = ScorerOfMembers(members)
         parts = source.parts(_AT_ONCE) if source.is_stream else [X]
-        scores = [[member.predict_proba(part, tta=tta, batch_size=batch_size) for member in members] for part in parts]
+        scores = [scorer.predict_proba(part, tta, batch_size) for part in parts]
         return [np.concatenate(of_member) for of_member in zip(*scores, strict=True)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_made_scorer"}
 
     def _prevalence_of_scores(self) -> float:
         """Return the prevalence at which the members' scores would be probabilities, on average."""

@@ -77,7 +77,7 @@ MAY_IMPORT = {
         "testing": "_atomic _keras backbones network saving",
     }.items()
 }
-BACKENDS = {"distribution.py", "replicas.py", "host_call.py", "encoder_files.py"}
+BACKENDS = {"distribution.py", "replicas.py", "host_call.py", "encoder_files.py", "quiet.py"}
 LONGER = {
     "_parameters.py": "one table of what parameters may be",
     "classifier/ensemble.py": "a constructor and nine methods, each documented",
@@ -176,7 +176,8 @@ def test_no_module_imports_anything_heavy_at_its_top():
 def test_no_module_knows_a_backend_of_keras():
     """What Keras leaves to its backends is in few files.
 
-    Which devices there are, how they train together, functions called from within a network, and networks of others.
+    Which devices there are, how they train together, functions called from within a network, networks of others, and
+    TensorFlow's notices at its import.
     """
     backends = {"tensorflow", "tf_keras", "torch", "jax", "jaxlib"}
     for path in PACKAGE.rglob("*.py"):
