@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,11 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
     verbose: int
     _post: PostProcessing = PostProcessing()
     _elsewhere = IN_CLASSIFIERS
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "threshold" and self._post.operating_point is not None:
+            self._post = replace(self._post, operating_point=None)  # what the user says last holds
+        super().__setattr__(name, value)
 
     if TYPE_CHECKING:  # set by `fit`, or properties of a subclass: an unfitted classifier must not have them
 
@@ -268,7 +273,7 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
             from_prevalence=prevalence_of_scores if method == "temperature" else None,
             to_prevalence=float(truth.mean()) if prevalence is None else prevalence,
         )
-        self._post = self._post.with_calibration(calibration, self._settings_of("calibration"), images)
+        self._post = self._post.with_calibration(calibration, self._scored_with(None), images)
         return calibration
 
     @checked(confidence=INSIDE)
@@ -288,8 +293,8 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         """Choose the threshold on validation images, by exactly one of four rules.
 
         Afterwards `predict` and reports use it instead of the parameter `threshold`, and saved and
-        exported models contain it. `fit` discards it. It is valid only for scores computed with the same settings:
-        after a change of `tta` or of the parameter `threshold`, it must be chosen again.
+        exported models contain it. `fit` discards it, and so does a parameter `threshold` that is set afterwards. It is
+        valid only for scores computed with the same settings: after a change of `tta` it must be chosen again.
 
         Parameters
         ----------
@@ -336,7 +341,7 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         check_rule(**rule)  # before images are scored
         truth, scores, images = self._score_for_tuning("Choose a threshold", X, y)
         point = choose_threshold(truth, scores, **rule)
-        self._post = self._post.with_operating_point(point, self._settings_of("operating_point"), images)
+        self._post = self._post.with_operating_point(point, self._scored_with(None), images)
         return self.operating_point_
 
     @property
@@ -359,23 +364,18 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
 
     @property
     def threshold_(self) -> float:
-        """The threshold of `predict`: that of `tune_threshold` if it was called, else the parameter `threshold`."""
+        """The threshold of `predict`: that of `tune_threshold` or the parameter `threshold`, whichever came last."""
         return self.threshold if self._post.operating_point is None else self.operating_point_.threshold
-
-    def _settings_of(self, what: str, tta: int | None = None) -> dict[str, Any]:
-        """Return the settings that must not change after calibration or tuning, as JSON values."""
-        settings = self._scored_with(tta)
-        return settings | {"threshold": float(self.threshold)} if what == "operating_point" else settings
 
     def _check_threshold_fits(self) -> None:
         """Raise an error if the settings of scoring have changed since the threshold was chosen."""
-        self._post.check("operating_point", self._settings_of("operating_point"))
+        self._post.check("operating_point", self._scored_with(None))
         self._check_calibration_fits()
 
     def _check_calibration_fits(self, tta: int | None = None) -> None:
         """Raise an error if the settings of scoring have changed since calibration."""
         if self._post.calibration is not None:
-            self._post.check("calibration", self._settings_of("calibration", tta))
+            self._post.check("calibration", self._scored_with(tta))
 
     def _score_for_tuning(
         self, work: str, X: Any, y: ArrayLike | None
@@ -421,7 +421,7 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
     def _restore_post(self, state: Mapping[str, Any] | None) -> None:
         """Restore calibration and operating point from a file; settings that the file lacks are taken as unchanged."""
         if state is not None:
-            now = {what: self._settings_of(what) for what in ("calibration", "operating_point")}
+            now = dict.fromkeys(("calibration", "operating_point"), self._scored_with(None))
             self._post = PostProcessing.from_state(state, now)
 
     # -- images that the model has seen ----------------------------------------------------------------------------
@@ -452,6 +452,15 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         return compare(
             identify(X, verbose=self.verbose), training_identity("what this model was fitted or tuned with", known)
         )
+
+    @property
+    def _n_tuned_on_training(self) -> int:
+        """How many of the images that calibration and threshold were found on have a counterpart in training."""
+        if self._post.images is None:
+            return 0
+        tuned = training_identity("what this model was tuned with", {"tuning": self._post.images})
+        known = {"training": self.fingerprints_["training"]}
+        return len(compare(tuned, training_identity("what this model was trained with", known)))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

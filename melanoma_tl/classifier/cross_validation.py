@@ -164,6 +164,7 @@ def cross_validate(
         image_ids=getattr(X, "image_ids", None),
         paths=getattr(X, "paths", None),
         skipped=tuple(getattr(X, "skipped", ())),
+        history=getattr(X, "history", None),
     )
     return ensemble
 

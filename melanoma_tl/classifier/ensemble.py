@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -331,6 +332,17 @@ class Ensemble(BaseClassifier):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_made_scorer"}
 
+    @property
+    def threshold_(self) -> float:
+        """The threshold of `predict`: that of `tune_threshold` or the parameter `threshold`, whichever came last."""
+        if self._post.operating_point is None and any(_post_of(member).operating_point for member in self.members_):
+            warnings.warn(
+                f"members were tuned to thresholds of their own, which do not hold for the ensemble: it takes "
+                f"{self.threshold:g} until its own tune_threshold is called",
+                stacklevel=2,
+            )
+        return super().threshold_
+
     def _prevalence_of_scores(self) -> float:
         """Return the prevalence at which the members' scores would be probabilities, on average."""
         if self.combine == "rank":
@@ -388,7 +400,7 @@ class Ensemble(BaseClassifier):
         for number in range(len(self.members_)):
             rows = self.folds_ == number
             scores[rows] = self._rescale(number, self.cross_validation_.scores[rows])
-        return scores
+        return scores if self._post.calibration is None else self._post.calibration.apply(scores)
 
     @property
     def folds_(self) -> NDArray[np.intp]:
@@ -427,9 +439,13 @@ class Ensemble(BaseClassifier):
         ParameterError
             If there is no such fold.
         """
-        return self._out_of_fold().report(
+        from melanoma_tl.report.provenance import tell_origin
+
+        found = self._out_of_fold()
+        report = found.report(
             self.out_of_fold_scores_, fold, threshold=self.threshold_, provenance=self.provenance_, **options
         )
+        return tell_origin(report, self, found, None, threshold=report.threshold, held_out=found.held_out)
 
     def fold_metrics(self, **options: Any) -> pd.DataFrame:
         """Show how much the metrics differ from fold to fold.

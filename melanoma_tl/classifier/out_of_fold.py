@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from melanoma_tl._parameters import NONE, PROBABILITY, TABLE, TEXT, listed, whole
+from melanoma_tl.datasets.history import Step
 from melanoma_tl.errors import ModelFileError, ParameterError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.saving.document_rules import take
@@ -24,6 +25,14 @@ _STATE = {
     "settings": TABLE,
 }
 """What a file holds."""
+
+_TOGETHER = {
+    "None": "",
+    "auto": "the images of a patient or lesion, where these are known",
+    "patient": "the images of a patient",
+    "lesion": "the images of a lesion",
+}
+"""What is kept in one fold, by how it was asked for."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,6 +58,8 @@ class OutOfFold:
         Ids and files; forgotten when the ensemble is saved.
     skipped : tuple of SkippedRow
         Rows that were no images of the dataset in the first place; forgotten likewise.
+    history : sequence of Step, or None
+        How the images were chosen, where the dataset remembers; forgotten likewise.
     """
 
     scores: NDArray[np.float64]
@@ -60,6 +71,14 @@ class OutOfFold:
     image_ids: Sequence[str] | None = None
     paths: Sequence[str] | None = None
     skipped: tuple[SkippedRow, ...] = ()
+    history: Sequence[Step] | None = None
+
+    @property
+    def held_out(self) -> str:
+        """How it was made sure that no score is of an image that its member was trained on, for people."""
+        kept = _TOGETHER.get(str(self.settings.get("groups")), "the groups that were given")
+        told = f"Each image was scored by the one of {self.n_folds} members that was not trained on it"
+        return f"{told}; copies of an image are in one fold{kept and ', and so are '}{kept}"
 
     @property
     def n_folds(self) -> int:
@@ -171,7 +190,7 @@ class OutOfFold:
             return f"{text} No fold has both classes."
         return (
             f"{text} The mean of the AUCs within {len(aucs)} folds, each scored by one member, is {np.mean(aucs):.3f} "
-            f"({min(aucs):.3f} to {max(aucs):.3f})."
+            f"(lowest {min(aucs):.3f}, highest {max(aucs):.3f}; that is no confidence interval)."
         )
 
     def to_state(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from melanoma_tl.metrics.resampling import number_groups
 GAP_METRICS = ("auc", "sensitivity", "specificity")
 """The metrics in which groups are compared: none of them depends on the prevalence in a group."""
 
-_LEAST = 10
+LEAST_IN_GROUP = 10
 """Smallest number of images of the class for a group to be compared. It is below `few.FEW`, because intervals of gaps
 keep their coverage: on simulated scores of two and of four groups without differences, with 10, 15 and 21 melanomas
 each, they covered all gaps simultaneously in 96.8 to 100 % of the samples."""
@@ -116,7 +116,7 @@ def estimate_group(
         The metrics with at least ten images of each class that they use, and with a standard error above 0.
     """
     n_melanoma = int(truth.sum())
-    large = {"sensitivity": n_melanoma >= _LEAST, "specificity": len(truth) - n_melanoma >= _LEAST}
+    large = {"sensitivity": n_melanoma >= LEAST_IN_GROUP, "specificity": len(truth) - n_melanoma >= LEAST_IN_GROUP}
     group = None if groups is None else number_groups(groups, len(truth))
     # The variance of an AUC needs two patients with a melanoma, and two with a benign image.
     large["auc"] = all(large.values()) and min(count_units(truth, group)) > 1

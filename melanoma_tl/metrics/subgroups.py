@@ -33,7 +33,7 @@ from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import resampled_metrics
 from melanoma_tl.metrics.few import FACT, FEW
-from melanoma_tl.metrics.gaps import Gap, estimate_group, largest_gaps
+from melanoma_tl.metrics.gaps import LEAST_IN_GROUP, Gap, estimate_group, largest_gaps
 from melanoma_tl.metrics.metric import LABELS, MARK, Metric
 from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.metrics.validation import (
@@ -204,7 +204,8 @@ class Subgroups:
             notes.append(f"Columns not used: {told}. To use one, name it, as in by={next(iter(self.left_out))!r}.")
         if self.gaps:
             held = f"simultaneous {100 * self.confidence:g} % intervals, p-values corrected for multiple comparisons"
-            notes += [f"Widest gap of each column ({held}):", *map(str, self.gaps)]
+            among = f"among groups with at least {LEAST_IN_GROUP} images of the class"
+            notes += [f"Widest gap of each column {among} ({held}):", *map(str, self.gaps)]
         if any(row.metrics[name].few for row in self.rows for name in _SHOWN):
             notes.insert(1, f"{FACT}.")
         if any(row.small for row in self.rows):

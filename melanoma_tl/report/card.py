@@ -194,13 +194,18 @@ def _unlisted(backbone: Mapping[str, Any]) -> str:
 
 
 def _seen(report: ReportContent) -> str:
+    if held_out := report.provenance.get("held_out"):
+        return f"{one_line(held_out)}."
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
         return "Not checked: the model does not remember its training images."
     if seen["images"]:
         return f"{seen['images']} test images have a counterpart among those the model was {how_seen(seen)} with."
     compared = ", ".join(seen["by"])
-    return f"No test image has a counterpart among those the model was {how_seen(seen)} with; compared by {compared}."
+    within = seen.get("within")
+    also = f" What {one_line(within)} itself was fitted with, it does not remember." if within else ""
+    told = f"No test image has a counterpart among those the model was {how_seen(seen)} with; compared by {compared}."
+    return f"{told}{also}"
 
 
 def _sample_size(report: ReportContent) -> str:

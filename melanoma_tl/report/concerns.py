@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from melanoma_tl.corpora import find_contamination, is_listed
+from melanoma_tl.metrics.binary import roc_auc
 from melanoma_tl.metrics.few import FACT, FEW
 from melanoma_tl.metrics.metric import COLLAPSED, LABELS, Metric, describe
 from melanoma_tl.report.content import ReportContent
@@ -19,6 +20,12 @@ NOTHING_FOUND = "Nothing was found that speaks against these metrics"
 _TARGET = re.compile(r"(sensitivity|specificity) at least ([0-9.e-]+)")
 """How `choose_threshold` writes the rules that name a target."""
 
+
+_MOST_NAMED = 5
+"""Metrics that one sentence names; of more it gives the number."""
+
+_CONTRADICTING = 0.5
+"""Predictions say the contrary of scores if fewer pairs of an image predicted melanoma and another are in order."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -54,15 +61,30 @@ def list_concerns(report: ReportContent) -> list[str]:
 
 
 def _leakage(report: ReportContent) -> list[str] | None:
+    if report.provenance.get("held_out"):
+        return []
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
-        return None
+        return _not_checked(report)
     if not seen["images"]:
         return []
     by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
     roles = ", ".join(f"{count} of {role}" for role, count in seen.get("role", {}).items())
     found = f"{by}; {roles}" if roles else by
     return [f"LEAKAGE: the model was {how_seen(seen)} with a counterpart of {seen['images']} images ({found})"]
+
+
+def _not_checked(report: ReportContent) -> list[str] | None:
+    """Point out that nobody has looked for leakage, where a classifier was reported on."""
+    if "seen_by_the_model" not in report.provenance:
+        return None  # scores alone
+    return ["LEAKAGE NOT CHECKED: the model does not remember which images it was fitted with"]
+
+
+def _tuned_on_training(report: ReportContent) -> list[str] | None:
+    n_seen = report.provenance.get("tuned_on_training_images", 0)
+    text = f"TUNED ON TRAINING IMAGES: of the images that calibration and threshold were chosen on, {n_seen:,} have a"
+    return [f"{text} counterpart in training, where scores are better than on new images"] if n_seen else []
 
 
 def _pretraining(report: ReportContent) -> list[str] | None:
@@ -140,6 +162,19 @@ def _predictions_as_scores(report: ReportContent) -> list[str]:
     return []
 
 
+def _predictions_against_scores(report: ReportContent) -> list[str] | None:
+    """Find predictions that were given beside scores, and say the contrary."""
+    found = None
+    for of, one in report.two_class_reports.items():
+        if one.y_pred is None or one.y_score is None or one.y_pred.all() or not one.y_pred.any():
+            continue
+        found = found or []
+        if roc_auc(one.y_pred.astype(int), one.y_score) < _CONTRADICTING:
+            others = f"images predicted {one.class_names[1]} have lower scores{of} than the others"
+            found.append(f"PREDICTIONS CONTRADICT SCORES: {others}")
+    return found
+
+
 def _few(report: ReportContent) -> list[str]:
     few = [f"{n} {name}" for name, n in report.class_sizes.items() if n <= FEW]
     text = f"Too few to judge by: only {' and '.join(few)}; each single image moves a metric by {1 / FEW:.2f} or more"
@@ -164,7 +199,7 @@ def _miscalibration(report: ReportContent) -> list[str] | None:
             side = "too low" if intercept.value > 0 else "too high"
             wrong.append(f"{side} on the whole (calibration intercept {describe(intercept, report.confidence)})")
         if (of, "slope") in off:
-            side = "too moderate" if slope.value > 1 else "too extreme"
+            side = "too moderate" if slope.value > 1 else "too extreme" if slope.value > 0 else "in reverse order"
             wrong.append(f"{side} (calibration slope {describe(slope, report.confidence)})")
         if wrong:
             text = f"The scores{of} are no probabilities here: they are {' and '.join(wrong)}"
@@ -214,14 +249,20 @@ def _without_width(report: ReportContent) -> list[str]:
 
 def _few_intervals(report: ReportContent) -> list[str]:
     marked = [name for name, metric in report.named_metrics.items() if metric.few]
-    return [f"{FACT} ({', '.join(marked)})"] if marked else []
+    if not marked:
+        return []
+    beyond = len(marked) - _MOST_NAMED
+    named = "; ".join(marked[:_MOST_NAMED]) + (f"; and {beyond} more" if beyond > 0 else "")
+    return [f"{FACT} ({named})"]
 
 
 _CHECKS = (
     _Check("images that the model was fitted or tuned with", _leakage),
+    _Check("images that the model was both trained and tuned with", _tuned_on_training),
     _Check("what the backbone was pre-trained on", _pretraining),
     _Check("what was attached", _findings),
     _Check("whether the scores are predicted classes", _predictions_as_scores),
+    _Check("whether predictions go with the scores", _predictions_against_scores),
     _Check("whether each class is predicted", _one_class),
     _Check("the target of the threshold", _target),
     _Check("whether the AUC is above chance", _no_better_than_chance),

@@ -80,6 +80,8 @@ class ScoredReport(Protocol):
         At each target.
     y_score : ndarray of float of shape (n_images,), or None
         The scores; None where only a confusion matrix is known.
+    y_pred : ndarray of bool of shape (n_images,), or None
+        Which images are predicted to be of the diagnosis, where that was given; None where a threshold decides.
     """
 
     @property
@@ -111,6 +113,9 @@ class ScoredReport(Protocol):
 
     @property
     def y_score(self) -> NDArray[np.float64] | None: ...  # noqa: D102
+
+    @property
+    def y_pred(self) -> NDArray[np.bool_] | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

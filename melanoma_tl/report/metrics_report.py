@@ -214,6 +214,8 @@ class MetricsReport(ReportPlots):
         check_lengths(len(scores), y_true=truth)
         rows = take_scored(np.isnan(scores), image_ids=image_ids, paths=paths, groups=groups, skipped=skipped)
         called = check_predictions(y_pred, len(scores))
+        if called is not None and threshold != 0.5:
+            raise ParameterError("pass y_pred or threshold: where images are predicted already, no threshold is used")
         truth, scores = truth[rows.scored], scores[rows.scored]
         called = None if called is None else called[rows.scored]
         metrics = score_metrics(
@@ -761,6 +763,11 @@ class MetricsReport(ReportPlots):
         if not by_id.index.is_unique:
             twice = by_id.index[by_id.index.duplicated()][0]
             raise ParameterError(f"The table has several rows for the image {twice!r}; keep one")
+        if not set(self.image_ids) & set(by_id.index):
+            raise ParameterError(
+                f"The table has no row for any image of the report: its ids are like {table['image_id'].iloc[0]!r}, "
+                f"those of the report like {self.image_ids[0]!r}"
+            )
         return by_id.reindex(list(self.image_ids))
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import pandas as pd
+
 from melanoma_tl._progress import Progress, progress
 from melanoma_tl._versions import library_versions
 from melanoma_tl.images.loading import name_of
@@ -116,25 +118,41 @@ def find_seen(estimator: Any, X: Any) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        How many "images", "by" what they were found, and how many each "role" of the model's images has of them; None
-        where the classifier does not remember.
+        How many "images", "by" what they were found, and how many each "role" of the model's images has of them; also
+        "within", if a classifier within another one remembers. None where none does.
 
     Warns
     -----
     LeakageWarning
         If there are some.
     """
-    if not hasattr(estimator, "seen_images"):
+    found = [one.seen_images(X) for one in _remembering(estimator)]
+    if not found:
         return None
-    overlap = estimator.seen_images(X)
-    overlap.warn_if_any("Its metrics say little about new images", stacklevel=4)
-    here, there = overlap.pairs["left_id"], overlap.pairs["right_id"].astype(str)
+    pairs = pd.concat([overlap.pairs for overlap in found])
+    together = replace(found[0], pairs=pairs)
+    together.warn_if_any("Its metrics say little about new images", stacklevel=4)
+    here, there = pairs["left_id"], pairs["right_id"].astype(str)
     of_role = {name: int(here[there.str.startswith(f"{name} image ")].nunique()) for name in _DONE_WITH}
-    return {
-        "images": len(overlap),
-        "by": overlap.counts,
+    seen = {
+        "images": len(together),
+        "by": together.counts,
         "role": {name: n for name, n in of_role.items() if n},
     }
+    return seen if hasattr(estimator, "seen_images") else seen | {"within": type(estimator).__name__}
+
+
+def _remembering(estimator: Any) -> list[Any]:
+    """Return the fitted classifiers that remember their images: itself, or those within one of scikit-learn's."""
+    if hasattr(estimator, "seen_images"):
+        return [estimator] if hasattr(estimator, "classes_") else []  # a search keeps one that was never fitted
+    within: list[Any] = []
+    for value in vars(estimator).values() if hasattr(estimator, "__dict__") else ():
+        for part in value if isinstance(value, list | tuple) else [value]:
+            owner = part[1] if isinstance(part, tuple) and len(part) == 2 else part  # a step of a pipeline has a name
+            if hasattr(owner, "predict_proba") or hasattr(owner, "estimator"):
+                within += _remembering(owner)
+    return within
 
 
 def known_backbones(report: ReportContent) -> list[Mapping[str, Any]]:
@@ -198,7 +216,13 @@ def how_seen(seen: Mapping[str, Any]) -> str:
 
 
 def tell_origin(
-    report: _AnyReport, estimator: Any, X: Any, seen: Mapping[str, Any] | None, *, threshold: float | None = None
+    report: _AnyReport,
+    estimator: Any,
+    X: Any,
+    seen: Mapping[str, Any] | None,
+    *,
+    threshold: float | None = None,
+    held_out: str = "",
 ) -> _AnyReport:
     """Add how the images were chosen, which of them the classifier has seen, and how its scores are made.
 
@@ -212,6 +236,8 @@ def tell_origin(
         As `find_seen` returns it.
     threshold : float, optional
         Where the report calls melanoma, if it may be the classifier's.
+    held_out : str, optional
+        Why no image can have been seen by what scored it, in place of `seen`.
 
     Returns
     -------
@@ -222,7 +248,7 @@ def tell_origin(
     known = {
         "test_data": {**report.provenance["test_data"], **_choice_of(X)},
         **_tuning_of(estimator, threshold),
-        "seen_by_the_model": seen,
+        **({"held_out": held_out} if held_out else {"seen_by_the_model": seen}),
     }
     return replace(report, provenance={**report.provenance, **known})
 
@@ -239,6 +265,8 @@ def _choice_of(X: Any) -> dict[str, Any]:
 def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:
     """Return how a classifier turns views into a score, and a score into a class."""
     tuning: dict[str, Any] = {"tta": estimator.tta} if hasattr(estimator, "tta") else {}
+    if n_seen := getattr(estimator, "_n_tuned_on_training", 0):
+        tuning["tuned_on_training_images"] = n_seen
     if hasattr(estimator, "calibration_"):
         tuning["calibration"] = asdict(estimator.calibration_)
     elif hasattr(estimator, "calibrate") and not any(

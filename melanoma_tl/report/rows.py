@@ -1,15 +1,18 @@
 """The rows of a report: which images have a score, and what is known of them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._parameters import show
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.metrics.validation import check_lengths
 
-_NO_SCORE = "the classifier gave no score: the image could not be read"
+_NO_SCORE = "no score (NaN): a classifier gives none where it cannot read the image"
 
 
 class Rows(NamedTuple):
@@ -63,11 +66,13 @@ def take_scored(
     Raises
     ------
     ParameterError
-        If a length differs.
+        If a length differs, or an id is repeated.
     """
     ids = [str(row) for row in range(len(unscored))] if image_ids is None else [str(image) for image in image_ids]
     files = None if paths is None else [str(path) for path in paths]
     check_lengths(len(unscored), image_ids=ids, paths=files, groups=groups)
+    if twice := [image for image, n in Counter(ids).items() if n > 1]:
+        raise ParameterError(f"image_ids must differ from image to image: {show(twice[0])} is there more than once")
     scored = np.flatnonzero(~unscored)
     left_out = [SkippedRow(ids[row], files[row] if files else "", _NO_SCORE) for row in np.flatnonzero(unscored)]
     belongs = None if groups is None else list(groups)

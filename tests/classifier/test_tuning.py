@@ -437,11 +437,20 @@ def test_another_precision_than_that_of_tuning_is_warned_of(trained, tmp_path):
     tune(tune(clf, "calibrate"), "tune_threshold").predict(TEST)
 
 
-def test_a_threshold_that_is_set_after_tuning_is_not_passed_over(trained):
-    clf = tune(anew(trained), "tune_threshold").set_params(threshold=0.3)
-    with pytest.raises(ParameterError, match=r"found with threshold=0.5, and now is 0.3"):
-        clf.predict(TEST)
-    assert clf.set_params(threshold=0.5).threshold_ == clf.operating_point_.threshold
+@pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
+@pytest.mark.parametrize("threshold", [0.3, 0.5])
+def test_a_threshold_that_is_set_after_tuning_holds(trained, threshold, tmp_path):
+    clf = tune(anew(trained), "tune_threshold")
+    assert clf.threshold_ != threshold
+    clf.set_params(threshold=threshold).save(tmp_path / "model.keras")
+    for one in (clf, TransferClassifier.load(tmp_path / "model.keras")):
+        assert one.threshold_ == threshold
+        assert not hasattr(one, "operating_point_")
+        report = MetricsReport.from_estimator(one, VALID, TRUTH)
+        assert report.threshold == threshold
+        assert "which was not tuned" in report.rule
+    tune(clf, "tune_threshold")
+    assert clf.threshold_ == clf.operating_point_.threshold
 
 
 def test_threshold_and_calibration_of_different_views_do_not_go_together(trained):

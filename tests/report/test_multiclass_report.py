@@ -166,7 +166,7 @@ def test_images_without_score_are_left_out_and_listed(tmp_path):
     assert len(report.y_true) == len(report.against_rest["nv"].y_true) == 58
     assert report.confusion_matrix.sum() == 58
     assert "58 images: " in str(report)
-    assert "i7: the classifier gave no score" in str(report)
+    assert "i7: no score (NaN)" in str(report)
     with pytest.raises(ParameterError, match="complete files only"):
         report.to_submission(tmp_path / "submission.csv")
 

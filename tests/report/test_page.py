@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
 from itertools import pairwise
@@ -387,7 +388,7 @@ def test_the_official_scorer_reads_a_submission(tmp_path, monkeypatch):
 def test_a_submission_is_complete_or_refused(report, tmp_path):
     with pytest.raises(ParameterError, match="complete files only"):
         report.to_submission(tmp_path / "submission.csv")
-    twice = MetricsReport.from_scores([0, 1], [0.1, 0.9], image_ids=["a", "a"])
+    twice = replace(MetricsReport.from_scores([0, 1], [0.1, 0.9]), image_ids=("a", "a"))
     with pytest.raises(ParameterError, match="twice"):
         twice.to_submission(tmp_path / "submission.csv")
     with pytest.raises(ParameterError, match=r"ends in \.csv"):

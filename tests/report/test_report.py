@@ -336,7 +336,7 @@ def test_patients_are_taken_into_the_comparison():
     ("other", "message"),
     [
         ({"image_ids": list("uvwxyz")}, "share no image id"),
-        ({"image_ids": list("aacdef")}, "some ids are repeated"),
+        ({"image_ids": list("aacdef")}, "image_ids must differ from image to image: 'a' is there more than once"),
         ({"y_true": [1, 0, 0, 0, 1, 1]}, "label of 2 images, such as 'a'"),
     ],
 )
@@ -346,6 +346,26 @@ def test_reports_on_other_images_are_not_compared(other, message):
         MetricsReport.from_scores(TRUTH, SCORES, **ids).compare(
             MetricsReport.from_scores(**({"y_true": TRUTH, "y_score": SCORES} | ids | other))
         )
+
+
+def test_predictions_that_contradict_the_scores_are_a_concern():
+    scores, truth = np.linspace(0, 1, 60), np.arange(60) % 2
+    of_scores = MetricsReport.from_scores(truth, scores, y_pred=scores > 0.4, n_resamples=100)
+    assert not any("CONTRADICT" in concern for concern in of_scores.concerns())
+    contrary = MetricsReport.from_scores(truth, scores, y_pred=scores <= 0.4, n_resamples=100)
+    assert any(
+        concern == "PREDICTIONS CONTRADICT SCORES: images predicted melanoma have lower scores than the others"
+        for concern in contrary.concerns()
+    )
+    with pytest.raises(ParameterError, match="pass y_pred or threshold"):
+        MetricsReport.from_scores(truth, scores, y_pred=scores > 0.4, threshold=0.4)
+
+
+def test_subgroups_of_other_images_are_refused():
+    report = MetricsReport.from_scores(TRUTH, SCORES, image_ids=list("abcdef"), n_resamples=100)
+    table = pd.DataFrame({"image_id": list("uvwxyz"), "sex": list("fmfmfm")})
+    with pytest.raises(ParameterError, match="no row for any image of the report: its ids are like 'u', those of the"):
+        report.subgroups(table)
 
 
 def test_subgroups_are_matched_by_image_id():

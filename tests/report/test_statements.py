@@ -167,6 +167,12 @@ def number(text):
     return pytest.approx(float(text), abs=10.0 ** -len(text.partition(".")[2]))
 
 
+def are_few(t, named, more):
+    """Return whether metrics that are named, and the number of others, are those whose intervals are marked."""
+    few = {name for name, metric in t.report.named_metrics.items() if metric.few}
+    return set(named) <= few and len(named) == min(5, len(few)) and len(named) + more == len(few)
+
+
 FACTS = {
     r"LEAKAGE: the model was (.*) with a counterpart of (\d+) images \((.*); (.*)\)": lambda t, done, n, by, role: (
         int(n) == t.n_seen > 0
@@ -204,9 +210,8 @@ FACTS = {
         metric.low == metric.high for metric in t.report.metrics.values()
     ),
     r"Intervals marked few are based on at most 20 images of a class, or on images of at most 20 patients; their "
-    r"coverage is below the nominal level \((.*)\)": lambda t, marked: (
-        set(marked.split(", ")) == {name for name, metric in t.report.named_metrics.items() if metric.few}
-        and min(t.units[0], t.units[1] / 5) <= 20
+    r"coverage is below the nominal level \((.*?)(?:; and (\d+) more)?\)": lambda t, marked, more: (
+        are_few(t, marked.split("; "), int(more or 0)) and min(t.units[0], t.units[1] / 5) <= 20
     ),
     r"Nothing was found that speaks against these metrics; looked at: (.*)": lambda t, _: (
         not (t.n_seen or t.chosen_by or len(t.called) == 1)
