@@ -34,9 +34,13 @@ def main(arguments: list[str] | None = None) -> None:
     n_test = options.images // 6
     sizes = {"n_train": options.images - 2 * n_test, "n_validation": n_test, "n_test": n_test}
     write_isbi(options.out / "data", **sizes, size=128, random_state=options.seed)
-    train = ISBIDataset.from_challenge(options.out / "data", year=2016, split="train")
-    valid = ISBIDataset.from_challenge(options.out / "data", year=2016, split="test")
-    test = ISBIDataset.from_challenge(options.out / "data", year=2017, split="test")
+    train, valid, test = (
+        ISBIDataset.concat(
+            [ISBIDataset.from_challenge(options.out / "data", year=year, split=split)],
+            name=f"drawn lesions in the layout of ISIC {year} {split}",
+        )
+        for year, split in ((2016, "train"), (2016, "test"), (2017, "test"))
+    )
     train.overlap(valid).raise_if_any()
     train.overlap(test).raise_if_any()
 
@@ -60,8 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     seconds = time.monotonic() - started
 
     # 3. What it is worth, on images it never saw, from another source than those of training.
-    drawn = f"drawn lesions in the layout of {test.name}, scored with {weights}"
-    report = MetricsReport.from_estimator(classifier, test, name=drawn)
+    report = MetricsReport.from_estimator(classifier, test, name=f"{test.name}, scored with {weights}")
     for name in ("report.html", "report.json"):
         report.save(options.out / name)
     report.save_figures(options.out / "figures")
@@ -70,7 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
     worth = (f"{name} {one.value:.2f} ({one.low:.2f}-{one.high:.2f})" for name, one in report.headlines.items())
 
     print(f"Drawn    {len(train)} lesions to train on, {len(valid)} to choose a threshold, {len(test)} to test")
-    print(f'Trained  recipe "fast": VGG19 with {weights}, frozen, and a logistic regression, in {seconds:.0f} s')
+    told = f'recipe "fast" at {size[0]} pixels, frozen VGG19 with {weights} and logistic regression'
+    print(f"Trained  {told}, in {seconds:.0f} s")
     print(f"Worth    {', '.join(worth)}, with 95 % intervals")
     print(f"Beware   {report.concerns()[0].partition('; looked at')[0]}")
     print(f"Written  {options.out / 'report.html'} (open it in a browser), report.json, figures/, {model.name}")

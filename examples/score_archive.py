@@ -24,11 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 1 if the job stopped.
+        0, 1 if the job stopped, or 130 if it was interrupted.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="file that save of a classifier or of an ensemble wrote")
-    parser.add_argument("images", help="glob (quoted), folder or file; a path or a URI")
+    parser.add_argument("images", nargs="+", help="glob (quoted), folder or files; paths or a URI")
     parser.add_argument("--out", required=True, help="folder for the scores, a path or a URI")
     parser.add_argument("--actors", type=int, help="processes that score (default: one each GPU or machine)")
     parser.add_argument("--cpus", type=int, help="processors of each (default: all)")
@@ -38,10 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shard-size", type=int, default=512, help="images a file (default: %(default)s)")
     options = vars(parser.parse_args(arguments))
     try:
-        result = score(options.pop("images"), options.pop("model"), options.pop("out"), **options)
+        images = options.pop("images")
+        result = score(images[0] if len(images) == 1 else images, options.pop("model"), options.pop("out"), **options)
     except MelanomaTLError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped: the same call goes on with what is left", file=sys.stderr)
+        return 130  # as a shell says of what Ctrl-C ended
     print(result)
     for row in result.errors.head(_SHOWN).itertuples():
         print(f"not scored: {row.path}: {row.error}")

@@ -280,9 +280,10 @@ def make_app(service: Service, *, max_bytes: int, max_images: int) -> Any:
             raise HTTPException(400, error.message) from None
         try:
             uploads = form.getlist("images")
-            if not uploads:
-                named = ", ".join(f"{name!r:.40}" for name in list(form)[:3])
-                raise HTTPException(400, f"no part named 'images', got {named or 'no part'}")
+            others = [name for name in form if name != "images"]
+            if others or not uploads:
+                named = ", ".join(f"{name!r:.40}" for name in others[:3])
+                raise HTTPException(400, f"expected parts named 'images' only, got {named or 'no part'}")
             return {"results": [await answer_one(upload) for upload in uploads], "notice": NOTICE}
         finally:
             await form.close()

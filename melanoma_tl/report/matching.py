@@ -1,7 +1,8 @@
 """Match what two reports say of the same images, by the ids of the images."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,3 +62,32 @@ def match_images(
             f"{here_ids[here[disputed[0]]]!r}; they are not about the same images"
         )
     return Matched(here, there, len(here_ids) + len(there_ids) - 2 * len(here))
+
+
+def warn_of_other_rules(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """Warn where two reports are known to have thresholds of different rules; to be called by `compare` itself.
+
+    Parameters
+    ----------
+    here, there : mapping of str to object
+        Provenance of the reports.
+
+    Warns
+    -----
+    UserWarning
+        Then the metrics that count predictions compare two rules, and not two classifiers.
+    """
+    rules = [_rule_of(provenance) for provenance in (here, there)]
+    if None not in rules and rules[0] != rules[1]:
+        warnings.warn(
+            f"the thresholds were chosen by different rules ({rules[0]}; {rules[1]}): differences in sensitivity, "
+            "specificity and other metrics that count predictions are of the rules as much as of the classifiers; tune "
+            "both on the same validation images by the same rule",
+            stacklevel=4,
+        )
+
+
+def _rule_of(provenance: Mapping[str, Any]) -> str | None:
+    """Return how the threshold of a report was chosen; None where it does not know."""
+    point = provenance.get("operating_point")
+    return str(point["rule"]) if point else provenance.get("threshold_from")

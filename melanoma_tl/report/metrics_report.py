@@ -45,7 +45,7 @@ from melanoma_tl.metrics.validation import check_lengths, check_predictions, che
 from melanoma_tl.report.content import Table
 from melanoma_tl.report.documents import figures_of_scores, save_submission
 from melanoma_tl.report.frames import frame_report
-from melanoma_tl.report.matching import match_images
+from melanoma_tl.report.matching import match_images, warn_of_other_rules
 from melanoma_tl.report.plots import ReportPlots
 from melanoma_tl.report.provenance import describe_report, find_seen, known_of, scoring, tell_origin
 from melanoma_tl.report.rows import take_scored
@@ -569,6 +569,11 @@ class MetricsReport(ReportPlots):
         DatasetError
             If fewer than two images of a class are shared.
 
+        Warns
+        -----
+        UserWarning
+            If the two thresholds are known to have been chosen by different rules.
+
         Examples
         --------
         >>> y_true = [0, 0, 0, 1, 1, 1]
@@ -578,6 +583,7 @@ class MetricsReport(ReportPlots):
         1
         """
         here, there = self._scored("A comparison"), other._scored("A comparison")
+        warn_of_other_rules(self.provenance, other.provenance)
         images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
         truth, scores = here.y_true[images.here], (here.y_score[images.here], there.y_score[images.there])
         options: dict[str, Any] = {"names": names, "left_out": images.left_out, "margins": margins}

@@ -173,7 +173,10 @@ def test_a_batch_has_limits(url, pictures):
     assert "more than the 800,000 bytes" in too_large.json()["detail"]
     assert batch(url, []).status_code == 415
     other = requests.post(f"{url}/batch", files=[("picture", ("a.jpg", pictures[0]))], timeout=60)
-    assert (other.status_code, other.json()["detail"]) == (400, "no part named 'images', got 'picture'")
+    assert (other.status_code, other.json()["detail"]) == (400, "expected parts named 'images' only, got 'picture'")
+    both = [("images", ("a.jpg", pictures[0])), ("picture", ("b.jpg", pictures[1]))]
+    mixed = requests.post(f"{url}/batch", files=both, timeout=60)
+    assert (mixed.status_code, mixed.json()["detail"]) == (400, "expected parts named 'images' only, got 'picture'")
     text = requests.post(f"{url}/batch", files=[("images", (None, "text"))], timeout=60)
     assert (text.status_code, "send each image as one" in text.json()["detail"]) == (400, True)
     for broken in ("multipart/form-data", "multipart/form-data; boundary=x"):

@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -366,6 +367,24 @@ def test_subgroups_of_other_images_are_refused():
     table = pd.DataFrame({"image_id": list("uvwxyz"), "sex": list("fmfmfm")})
     with pytest.raises(ParameterError, match="no row for any image of the report: its ids are like 'u', those of the"):
         report.subgroups(table)
+
+
+def test_thresholds_of_different_rules_are_compared_with_a_warning():
+    plain = MetricsReport.from_scores(TRUTH, SCORES, n_resamples=100)
+    tuned, untuned = (
+        replace(plain, provenance={**plain.provenance, **known})
+        for known in (
+            {"operating_point": {"rule": "sensitivity at least 0.9"}},
+            {"threshold_from": "the classifier's parameter, which was not tuned"},
+        )
+    )
+    with pytest.warns(
+        UserWarning, match="different rules .sensitivity at least 0.9; the classifier's parameter"
+    ) as seen:
+        tuned.compare(untuned)
+    assert seen[0].filename == __file__
+    tuned.compare(tuned)
+    plain.compare(tuned)  # nobody knows by what rule
 
 
 def test_subgroups_are_matched_by_image_id():
