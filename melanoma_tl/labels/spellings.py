@@ -12,7 +12,7 @@ _SPELLED = (
     (re.compile(r"\bseb(?:orrh?o?eic|orrh?o?ic|\.)? (?=kerato|wart)"), "seborrheic "),
     (re.compile(r"\bkeratoses\b"), "keratosis"),
     (re.compile(r"\btumour"), "tumor"),
-    (re.compile(r"^(?:mel|melanomas)$"), "melanoma"),
+    (re.compile(r"^(?:mel|melanom(?:as?|es?|s)?)$"), "melanoma"),
     (re.compile(r"^bcc$"), "basal cell carcinoma"),
     (re.compile(r"^scc$"), "squamous cell carcinoma"),
     (re.compile(r"^s[ek]k$|^sk$"), "seborrheic keratosis"),

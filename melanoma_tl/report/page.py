@@ -96,7 +96,7 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
     """
     import jinja2
 
-    first_concern, *_ = list_concerns(report)
+    first_concern, *further_concerns = list_concerns(report)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_show_text
     )
@@ -112,6 +112,7 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
         written=_in_words(report.provenance["created"]),
         verdict=f"{state_test(report)} {report.outcome}",
         concern=first_concern,
+        n_further=len(further_concerns),
         is_concern=not first_concern.startswith(NOTHING_FOUND),
         numbers=list(_key_numbers(report)),
         first_pictures=first,

@@ -130,3 +130,30 @@ def test_the_published_table_of_large_tables_is_that_of_the_results(monkeypatch,
     expected = names["markdown"](json.loads(results.read_text(encoding="utf-8")))
     assert results.with_suffix(".md").read_text(encoding="utf-8") == expected
     assert f"benchmarks/results/large_tables/{results.stem}.md" in PERFORMANCE.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_published_large_job_is_that_of_the_results(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    options = [
+        "--images",
+        "3000",
+        "--shard-size",
+        "250",
+        "--folder",
+        str(tmp_path),
+        "--json",
+        str(tmp_path / "job.json"),
+    ]
+    monkeypatch.setattr(sys, "argv", ["large_job.py", *options])
+    names = runpy.run_path(str(BENCHMARKS / "large_job.py"), run_name="__main__")
+    capsys.readouterr()
+    found = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))["found"]
+    assert found["n_scored"] == found["n_paths"] == 3000
+    assert 4 <= found["kept_shards"] < 12
+    (results,) = (BENCHMARKS / "results" / "large_job").glob("*.json")
+    expected = names["markdown"](json.loads(results.read_text(encoding="utf-8")))
+    assert results.with_suffix(".md").read_text(encoding="utf-8") == expected
+    page = (BENCHMARKS.parent / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert f"benchmarks/results/large_job/{results.stem}.md" in page
