@@ -1,9 +1,12 @@
 """A metric with its interval and its n, and the labels of all metrics."""
 
+import re
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+
+from melanoma_tl.errors import UnknownNameError
 
 LABELS = MappingProxyType(
     {
@@ -123,6 +126,26 @@ class Metric:
             value, low, high, n and few.
         """
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "few": self.few}
+
+
+class UnknownMetricError(UnknownNameError, KeyError):
+    """A report has no metric of this name; also a KeyError, as of every mapping."""
+
+    __str__ = Exception.__str__  # a KeyError puts its message in quotes
+
+
+class NamedMetrics(dict[str, Metric]):
+    """Metrics by name, which say of another name what was probably meant."""
+
+    def __missing__(self, name: object) -> Metric:
+        """Raise the error of a name that does not exist."""
+        word = str(name).casefold()
+        labels = {known: LABELS[known] for known in self if known in LABELS}
+        of_word = [known for known, label in labels.items() if word in re.findall(r"\w+", label.casefold())]
+        if len(of_word) == 1:  # "recall" or "PPV": the letters alone would find NPV
+            called = f"{labels[of_word[0]]} is called {of_word[0]!r}."
+            raise UnknownMetricError("metric", name, self, called, suggested=of_word)
+        raise UnknownMetricError("metric", name, self)
 
 
 def describe(metric: Metric, confidence: float, *, signed: bool = False) -> str:

@@ -38,7 +38,7 @@ from melanoma_tl.metrics.clinical_utility import NAMED_THRESHOLDS, NetBenefits, 
 from melanoma_tl.metrics.comparisons import MARGINS, Comparison, compare
 from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
-from melanoma_tl.metrics.metric import LABELS, Metric, describe
+from melanoma_tl.metrics.metric import LABELS, Metric, NamedMetrics, describe
 from melanoma_tl.metrics.multiclass_comparisons import compare_predicted
 from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.metrics.validation import check_lengths, check_predictions, check_scores
@@ -118,6 +118,9 @@ class MetricsReport(ReportPlots):
     >>> report.to_dict()["sensitivity"]["value"]
     0.5
     """
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", NamedMetrics(self.metrics))
 
     # -- making ----------------------------------------------------------------------------------------------------
 

@@ -349,6 +349,24 @@ def test_reports_on_other_images_are_not_compared(other, message):
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("AUC", "Did you mean 'auc'"),
+        ("recall", r"Sensitivity \(recall\) is called 'sensitivity'"),
+        ("PPV", r"Precision \(PPV\) is called 'precision'"),
+        ("weight", "Known"),
+    ],
+)
+def test_a_metric_by_another_name_is_named(name, message):
+    report = MetricsReport.from_scores(TRUTH, SCORES, n_resamples=100)
+    for one in (report, pickle.loads(pickle.dumps(report))):
+        with pytest.raises(UnknownNameError, match=message) as error:
+            one.metrics[name]
+        assert isinstance(error.value, KeyError)
+        assert one.metrics.get(name) is None
+
+
 def test_predictions_that_contradict_the_scores_are_a_concern():
     scores, truth = np.linspace(0, 1, 60), np.arange(60) % 2
     of_scores = MetricsReport.from_scores(truth, scores, y_pred=scores > 0.4, n_resamples=100)
