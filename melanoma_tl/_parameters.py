@@ -16,6 +16,7 @@ from melanoma_tl.errors import ParameterError, UnknownNameError, find_meant
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
+_Method = TypeVar("_Method")
 
 _MOST_SHOWN = 200
 """Maximum number of characters of a wrong value in an error message."""
@@ -211,6 +212,36 @@ def checked_call(advice: str = "") -> Callable[[_Class], _Class]:
         return kind
 
     return decorate
+
+
+def called_on_class(method: _Method) -> _Method:
+    """Decorate a class method that makes an object, so that it cannot be called on one, which would not change.
+
+    Parameters
+    ----------
+    method : classmethod
+        The method.
+
+    Returns
+    -------
+    classmethod
+        The same, but for the TypeError where it is called on an object.
+    """
+    return _OnClass(method.__func__)  # type: ignore[attr-defined, return-value]
+
+
+class _OnClass(classmethod):  # type: ignore[type-arg]
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        method = super().__get__(instance, owner)
+        if instance is None:
+            return method
+
+        @functools.wraps(method)
+        def refuse(*_: Any, **__: Any) -> Any:
+            called = f"{type(instance).__name__}.{method.__name__}"
+            raise TypeError(f"{called} makes a new object, and leaves this one as it is: made = {called}(...)")
+
+        return refuse
 
 
 def check_fields(instance: Any, rules: Rules) -> None:

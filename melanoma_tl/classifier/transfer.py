@@ -29,6 +29,7 @@ from melanoma_tl._parameters import (
     TEXT,
     VERBOSE,
     Rule,
+    called_on_class,
     check,
     checked,
     choice,
@@ -364,6 +365,7 @@ class TransferClassifier(BaseClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    @called_on_class
     @classmethod
     @checked(name=TEXT)
     def from_recipe(cls, name: str, **changes: Any) -> Self:
@@ -897,6 +899,7 @@ class TransferClassifier(BaseClassifier):
             raise ModelFileError(f"not saved without the weights of {self.backbone!r}: {error}. {insist}") from None
         return backbone
 
+    @called_on_class
     @classmethod
     @checked(path=PATH, weights=PATH | NONE)
     def load(cls, path: str | os.PathLike[str], *, weights: str | os.PathLike[str] | None = None) -> Self:

@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+import melanoma_tl
 from melanoma_tl import (
     Augmenter,
     Balancer,
@@ -47,6 +48,7 @@ from melanoma_tl._parameters import (
     whole,
 )
 from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, ParameterError, UnknownNameError
+from melanoma_tl.metrics import Calibration, combine_sites, compare
 from melanoma_tl.training.optimizers import build_optimizer, find_optimizer
 
 
@@ -177,6 +179,12 @@ def test_a_parameter_of_fit_is_not_one_of_a_recipe():
         Ensemble([TransferClassifier()]),
         ISBIDataset(["a"], None, [0]),
         MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58),
+        MulticlassReport.from_scores([0, 1, 2], np.eye(3), classes=[0, 1, 2], n_resamples=100),
+        Calibration(),
+        combine_sites(
+            dict.fromkeys(("a", "b"), MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58)), "sensitivity"
+        ),
+        compare([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], [0.1, 0.3, 0.2, 0.4]),
     ],
     ids=lambda thing: type(thing).__name__,
 )
@@ -202,6 +210,30 @@ def test_an_attribute_of_another_library_is_answered_with_ours(thing):
 def test_an_attribute_that_does_not_exist_names_what_was_meant(read, message):
     with pytest.raises(AttributeError, match=message):
         read()
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "advice"),
+    [
+        (melanoma_tl, "ISBIDatset", ". Did you mean 'ISBIDataset'?"),
+        (melanoma_tl, "read_csv", "; use ISBIDataset.from_csv"),
+        (melanoma_tl.metrics, "score_metric", ". Did you mean 'score_metrics'?"),
+        (melanoma_tl, "zzz", ""),
+    ],
+)
+def test_a_name_that_a_package_lacks_is_answered_with_the_one_that_was_meant(package, name, advice):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'{re.escape(advice)}$"):
+        getattr(package, name)
+    assert not hasattr(package, "__path_of_something_else__")
+
+
+@pytest.mark.parametrize("call", ["load", "from_recipe", "from_pretrained"])
+def test_what_makes_a_classifier_is_not_called_on_one(call):
+    classifier = TransferClassifier()
+    with pytest.raises(
+        TypeError, match=rf"TransferClassifier\.{call} makes a new object.*= TransferClassifier\.{call}"
+    ):
+        getattr(classifier, call)("fast")
 
 
 WRONG = {
