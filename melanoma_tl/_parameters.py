@@ -22,6 +22,16 @@ _MOST_SHOWN = 200
 """Maximum number of characters of a wrong value in an error message."""
 
 
+_OF_OTHERS = {
+    "cv": "folds",
+    "n_splits": "folds",
+    "pos_label": "positive",
+    "seed": "random_state",
+    "delimiter": "sep",
+}
+"""Parameters of ours, by their names in other libraries."""
+
+
 class _MismatchError(Exception):
     """A value does not match a rule."""
 
@@ -151,7 +161,8 @@ def _describe_misfit(
     unknown = None if takes_all else next((name for name in kwargs if name not in names), None)
     if unknown is None:
         return f"{called}(): {misfit}. {has}"
-    said, meant = f"{called}() has no parameter {unknown!r}.", find_meant(unknown, names)
+    said, ours = f"{called}() has no parameter {unknown!r}.", _OF_OTHERS.get(unknown)
+    meant = ours if ours in names else find_meant(unknown, names)
     if (method := find_method(kind, unknown)) is not None:
         return f"{said} It is one of {method}({unknown}=...). {has}"
     if meant is not None:
@@ -159,6 +170,34 @@ def _describe_misfit(
     if kind is not None and unknown in inspect.signature(kind).parameters:
         return f"{said} It is one of {kind.__name__}({unknown}=...)."
     return f"{said} {has}"
+
+
+def takes_also(other: Callable[..., Any]) -> Callable[[_Function], _Function]:
+    """Decorate a function that passes its further parameters on to another, so that it has those by name.
+
+    Parameters
+    ----------
+    other : callable
+        Takes them.
+
+    Returns
+    -------
+    callable
+        A decorator. What the function lacks is then said before it runs, and in its own name.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        own = inspect.signature(function)
+        named = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        further = [
+            one
+            for name, one in inspect.signature(other).parameters.items()
+            if one.kind is one.KEYWORD_ONLY and name not in own.parameters
+        ]
+        function.__signature__ = own.replace(parameters=named + further)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
 def find_method(kind: type | None, parameter: str) -> str | None:

@@ -23,6 +23,7 @@ from melanoma_tl._parameters import (
     choice,
     having,
     several,
+    takes_also,
     whole,
 )
 from melanoma_tl._progress import progress
@@ -390,6 +391,7 @@ class ISBIDataset(ImageTable):
 
     @classmethod
     @checked(sep=_COLUMN, encoding=_COLUMN, image_dirs=_FOLDERS)
+    @takes_also(from_frame.__func__)  # type: ignore[attr-defined]
     def from_csv(
         cls,
         path: PathLike,

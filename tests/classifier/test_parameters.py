@@ -50,6 +50,7 @@ from melanoma_tl._parameters import (
 from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, ParameterError, UnknownNameError
 from melanoma_tl.metrics import Calibration, combine_sites, compare
 from melanoma_tl.training.optimizers import build_optimizer, find_optimizer
+from melanoma_tl.training.parameters import warn_of_unused
 
 
 def make(**parameters):
@@ -153,9 +154,14 @@ def test_a_checked_function_gets_plain_kinds_and_keeps_its_signature():
         (lambda: ISBIDataset("photos", year=2016), r"ISBIDataset\(\) has no parameter 'year'.*from_challenge"),
         (
             lambda: ISBIDataset(["a"], None, [0]).split(seed=1),
-            r"ISBIDataset\.split\(\) .*'seed'\. It has: test_size; by name groups=, ",
+            r"ISBIDataset\.split\(\) .*'seed'\. Did you mean 'random_state'\? It has: test_size; by name groups=, ",
         ),
         (lambda: ISBIDataset.from_csv("a.csv", image_dir="b"), "'image_dir'. Did you mean 'image_dirs'"),
+        (
+            lambda: ISBIDataset.from_csv("a.csv", pos_label="mel"),
+            r"ISBIDataset\.from_csv\(\) .*'pos_label'\. Did you mean 'positive'\? It has: path; by name sep=.*positive=",
+        ),
+        (lambda: cross_validate(TransferClassifier(), [], cv=5), r"cross_validate\(\) .*'cv'\. Did you mean 'folds'"),
         (lambda: ISBIDataset.concat(1, 2), "Pass the datasets in a list"),
         (lambda: MetricsReport(TransferClassifier(), []), r"MetricsReport\.from_estimator or from_scores"),
         (lambda: MulticlassReport(1), r"MulticlassReport\.from_estimator or from_scores"),
@@ -170,6 +176,30 @@ def test_a_call_that_does_not_fit_names_what_was_meant(call, message, monkeypatc
 def test_a_parameter_of_fit_is_not_one_of_a_recipe():
     with pytest.raises(UnknownNameError, match=r"'callbacks'\..* It is one of fit\(callbacks=\.\.\.\)"):
         TransferClassifier.from_recipe("fast", callbacks=[])
+
+
+def test_a_parameter_of_a_part_is_named_by_its_path():
+    with pytest.raises(UnknownNameError, match=r"'C'\..* It is stages__0__C\."):
+        TransferClassifier(stages=Probe()).set_params(C=0.01)
+
+
+def test_a_recipe_that_does_not_exist_names_the_one_to_begin_with():
+    with pytest.raises(UnknownNameError, match=r"'recommended'\. Known: .* Begin with 'fast'"):
+        TransferClassifier.from_recipe("recommended")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "unused"),
+    [
+        ({"stages": Probe(), "epochs": 3, "learning_rate": 10.0}, "learning_rate=10.0, epochs=3"),
+        ({"stages": (Probe(), Stage()), "epochs": 3}, None),
+        ({"epochs": 3}, None),
+        ({"stages": Probe(), "epochs": 20}, None),
+    ],
+)
+def test_parameters_without_effect_on_probes_are_named(parameters, unused, caplog):
+    warn_of_unused(TransferClassifier(**parameters))
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == ([] if unused is None else [unused])
 
 
 @pytest.mark.parametrize(
