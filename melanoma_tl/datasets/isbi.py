@@ -631,7 +631,9 @@ class ISBIDataset(ImageTable):
 
     @checked(verbose=VERBOSE)
     def verify(self, *, verbose: int = 1) -> Verification:
-        """Open every image, and list what is wrong: bad files, blank images, duplicates, label conflicts, odd sizes.
+        """Open every image, and list what is wrong: bad files, blank images, duplicates, conflicts, odd sizes.
+
+        Conflicts are copies with different labels, and patients who are female in some images and male in others.
 
         Parameters
         ----------

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.datasets.cells import read_id
 from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
+from melanoma_tl.datasets.contradictions import warn_of_contradictions
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
 from melanoma_tl.labels.classes import as_labels
@@ -163,6 +164,7 @@ def _check_facts(metadata: pd.DataFrame | None, n_images: int, name: str) -> pd.
         if column in facts:
             ids = as_first_written(once_each(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
             facts[column] = pd.Series(ids, dtype=object)
+    warn_of_contradictions(facts, name)
     return facts
 
 
