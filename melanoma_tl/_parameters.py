@@ -16,9 +16,20 @@ from melanoma_tl.errors import ParameterError, UnknownNameError, find_meant
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
+_Method = TypeVar("_Method")
 
 _MOST_SHOWN = 200
 """Maximum number of characters of a wrong value in an error message."""
+
+
+_OF_OTHERS = {
+    "cv": "folds",
+    "n_splits": "folds",
+    "pos_label": "positive",
+    "seed": "random_state",
+    "delimiter": "sep",
+}
+"""Parameters of ours, by their names in other libraries."""
 
 
 class _MismatchError(Exception):
@@ -150,7 +161,8 @@ def _describe_misfit(
     unknown = None if takes_all else next((name for name in kwargs if name not in names), None)
     if unknown is None:
         return f"{called}(): {misfit}. {has}"
-    said, meant = f"{called}() has no parameter {unknown!r}.", find_meant(unknown, names)
+    said, ours = f"{called}() has no parameter {unknown!r}.", _OF_OTHERS.get(unknown)
+    meant = ours if ours in names else find_meant(unknown, names)
     if (method := find_method(kind, unknown)) is not None:
         return f"{said} It is one of {method}({unknown}=...). {has}"
     if meant is not None:
@@ -158,6 +170,34 @@ def _describe_misfit(
     if kind is not None and unknown in inspect.signature(kind).parameters:
         return f"{said} It is one of {kind.__name__}({unknown}=...)."
     return f"{said} {has}"
+
+
+def takes_also(other: Callable[..., Any]) -> Callable[[_Function], _Function]:
+    """Decorate a function that passes its further parameters on to another, so that it has those by name.
+
+    Parameters
+    ----------
+    other : callable
+        Takes them.
+
+    Returns
+    -------
+    callable
+        A decorator. What the function lacks is then said before it runs, and in its own name.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        own = inspect.signature(function)
+        named = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        further = [
+            one
+            for name, one in inspect.signature(other).parameters.items()
+            if one.kind is one.KEYWORD_ONLY and name not in own.parameters
+        ]
+        function.__signature__ = own.replace(parameters=named + further)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
 def find_method(kind: type | None, parameter: str) -> str | None:
@@ -211,6 +251,36 @@ def checked_call(advice: str = "") -> Callable[[_Class], _Class]:
         return kind
 
     return decorate
+
+
+def called_on_class(method: _Method) -> _Method:
+    """Decorate a class method that makes an object, so that it cannot be called on one, which would not change.
+
+    Parameters
+    ----------
+    method : classmethod
+        The method.
+
+    Returns
+    -------
+    classmethod
+        The same, but for the TypeError where it is called on an object.
+    """
+    return _OnClass(method.__func__)  # type: ignore[attr-defined, return-value]
+
+
+class _OnClass(classmethod):  # type: ignore[type-arg]
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        method = super().__get__(instance, owner)
+        if instance is None:
+            return method
+
+        @functools.wraps(method)
+        def refuse(*_: Any, **__: Any) -> Any:
+            called = f"{type(instance).__name__}.{method.__name__}"
+            raise TypeError(f"{called} makes a new object, and leaves this one as it is: made = {called}(...)")
+
+        return refuse
 
 
 def check_fields(instance: Any, rules: Rules) -> None:

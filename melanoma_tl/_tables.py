@@ -2,10 +2,12 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import pandas as pd
 
+from melanoma_tl._attributes import ExplainsAttributes
 from melanoma_tl._escaping import in_column, in_html, in_markdown, visible
 
 Row = Sequence[str]
@@ -259,8 +261,10 @@ def equals_p(p_value: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-class TitledTable(ABC):
+class TitledTable(ExplainsAttributes, ABC):
     """A result that prints itself as a title, a few facts and a table, whatever it is written in."""
+
+    _elsewhere: ClassVar[Mapping[str, str]] = {"plot": "print() or to_markdown(): it is a table"}
 
     @abstractmethod
     def _title(self) -> str:

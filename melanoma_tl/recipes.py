@@ -151,8 +151,10 @@ def get_recipe(name: str, backbone: str | None = None) -> dict[str, Any]:
     (416, 416)
     """
     if name not in RECIPES:
-        hint = f"{name!r} is a backbone: TransferClassifier({name!r}), or from_recipe('fast', backbone={name!r})."
-        raise UnknownNameError("recipe", name, RECIPES, hint if is_backbone(name) else "")
+        hint = "Begin with 'fast': it trains in minutes."
+        if is_backbone(name):
+            hint = f"{name!r} is a backbone: TransferClassifier({name!r}), or from_recipe('fast', backbone={name!r})."
+        raise UnknownNameError("recipe", name, RECIPES, hint)
     if backbone is None:
         return RECIPES[name]()
     if name != "paper":

@@ -70,6 +70,9 @@ class BackboneResult:
         return MappingProxyType({}) if self.report is None else self.report.metrics
 
 
+_INSTEAD = {"plot": "melanoma_tl.plots.BackbonesDisplay(comparison).plot()"}
+
+
 @dataclass(frozen=True, eq=False)
 class BackboneComparison(TitledTable):
     """Backbones compared by cross-validation on the same folds.
@@ -99,6 +102,8 @@ class BackboneComparison(TitledTable):
     folds: int
     random_state: int
     confidence: float
+
+    _elsewhere = _INSTEAD
 
     def __repr__(self) -> str:
         aucs = (f"{one.name} {one.metrics['auc'].value:.3f}" for one in self.results if not one.error)

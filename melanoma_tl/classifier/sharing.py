@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from melanoma_tl._atomic import scratch
 from melanoma_tl._checksums import hash_of
-from melanoma_tl._parameters import FLAG, NONE, TEXT, VERBOSE, checked
+from melanoma_tl._parameters import FLAG, NONE, TEXT, VERBOSE, called_on_class, checked
 from melanoma_tl.errors import ModelFileError
 from melanoma_tl.saving.hub import ORIGIN, REPOSITORY, check_token, download, upload
 
@@ -125,6 +125,7 @@ class Shareable(ABC):
                 verbose=self.verbose,
             )
 
+    @called_on_class
     @classmethod
     @checked(verbose=VERBOSE)
     def from_pretrained(

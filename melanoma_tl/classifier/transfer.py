@@ -29,6 +29,7 @@ from melanoma_tl._parameters import (
     TEXT,
     VERBOSE,
     Rule,
+    called_on_class,
     check,
     checked,
     choice,
@@ -85,6 +86,7 @@ from melanoma_tl.training.parameters import (
     image_size,
     metrics_of,
     stages_of,
+    warn_of_unused,
 )
 from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.replicas import SINGLE_DEVICE, find_replicas
@@ -151,7 +153,8 @@ def _check_known(part: Any, given: Iterable[str], known: Mapping[str, Any]) -> N
     """Raise an UnknownNameError for a name that is not a parameter."""
     for name in (name for name in given if name not in known):
         method = find_method(type(part), name)
-        belongs = f"It is one of {method}({name}=...)." if method else ""
+        nested = [path for path in part.get_params() if path.endswith(f"__{name}")]
+        belongs = f"It is one of {method}({name}=...)." if method else f"It is {' or '.join(nested)}." if nested else ""
         raise UnknownNameError(f"parameter of {type(part).__name__}", name, known, belongs)
 
 
@@ -364,6 +367,7 @@ class TransferClassifier(BaseClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    @called_on_class
     @classmethod
     @checked(name=TEXT)
     def from_recipe(cls, name: str, **changes: Any) -> Self:
@@ -554,6 +558,7 @@ class TransferClassifier(BaseClassifier):
             run = TrainingRun(self, seed, replicas)
             run.n_differing = count_differing(X, y, known)
             warn_of_differing(run.n_differing, X)
+            warn_of_unused(self)
             with progress(work="Train", unit="", verbose=self.verbose, delay=0) as shown:
                 self._fit(run, X, y, validation_data, weights, together, callbacks, known, resume=resume)
                 shown.say(self._describe_training())
@@ -897,6 +902,7 @@ class TransferClassifier(BaseClassifier):
             raise ModelFileError(f"not saved without the weights of {self.backbone!r}: {error}. {insist}") from None
         return backbone
 
+    @called_on_class
     @classmethod
     @checked(path=PATH, weights=PATH | NONE)
     def load(cls, path: str | os.PathLike[str], *, weights: str | os.PathLike[str] | None = None) -> Self:

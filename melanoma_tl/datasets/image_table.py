@@ -222,6 +222,8 @@ class ImageTable(ExplainsAttributes):
         return part
 
     def _row(self, position: int) -> ImageRow:
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"there is no image {position}: {self!r} has {len(self)}, counted from 0")
         path = "" if self._paths is None else str(self._paths[position])
         return ImageRow(str(self.image_ids[position]), path, int(self.labels[position]))
 

@@ -23,6 +23,7 @@ from melanoma_tl._parameters import (
     choice,
     having,
     several,
+    takes_also,
     whole,
 )
 from melanoma_tl._progress import progress
@@ -390,6 +391,7 @@ class ISBIDataset(ImageTable):
 
     @classmethod
     @checked(sep=_COLUMN, encoding=_COLUMN, image_dirs=_FOLDERS)
+    @takes_also(from_frame.__func__)  # type: ignore[attr-defined]
     def from_csv(
         cls,
         path: PathLike,
@@ -629,7 +631,9 @@ class ISBIDataset(ImageTable):
 
     @checked(verbose=VERBOSE)
     def verify(self, *, verbose: int = 1) -> Verification:
-        """Open every image, and list what is wrong: bad files, blank images, duplicates, label conflicts, odd sizes.
+        """Open every image, and list what is wrong: bad files, blank images, duplicates, conflicts, odd sizes.
+
+        Conflicts are copies with different labels, and patients who are female in some images and male in others.
 
         Parameters
         ----------

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.datasets.cells import read_id
 from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
+from melanoma_tl.datasets.contradictions import warn_of_contradictions
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
 from melanoma_tl.labels.classes import as_labels
@@ -163,6 +164,7 @@ def _check_facts(metadata: pd.DataFrame | None, n_images: int, name: str) -> pd.
         if column in facts:
             ids = as_first_written(once_each(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
             facts[column] = pd.Series(ids, dtype=object)
+    warn_of_contradictions(facts, name)
     return facts
 
 
@@ -196,12 +198,26 @@ def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
     if array.dtype == bool and array.shape != (length,):
         raise DatasetError(f"a mask must have one entry an image ({length}), got the shape {array.shape}")
     if array.ndim != 1 or array.dtype.kind not in "biu":
-        hint = f"; the column is dataset.metadata[{key!r}]" if isinstance(key, str) and key in columns else ""
-        raise DatasetError(f"a dataset is indexed with positions, a slice or a mask of its images, got {key!r}{hint}")
+        raise DatasetError(
+            f"a dataset is indexed with positions, a slice or a mask of its images, got {key!r}{_hint(key, columns)}"
+        )
     outside = array[(array < -length) | (array >= length)] if array.dtype != bool else array[:0]
     if outside.size:
         raise DatasetError(f"there is no image {outside[0]}: positions go from 0 to {length - 1}")
     return array
+
+
+def _hint(key: Any, columns: Collection[str]) -> str:
+    """Say what takes the place of a word, or of words, that a dataset was indexed with."""
+    if isinstance(key, str) and key in columns:
+        return f"; the column is dataset.metadata[{key!r}]"
+    if isinstance(key, str) and key in OWN_COLUMNS:
+        return f"; the column is dataset.to_frame()[{key!r}]"
+    if isinstance(key, str):
+        return f"; the image with an id is dataset[dataset.image_ids == {key!r}]"
+    if np.asarray(key).dtype.kind in "UO":
+        return "; images with ids are dataset[numpy.isin(dataset.image_ids, ids)]"
+    return ""
 
 
 def _in_order(key: Any) -> Any:

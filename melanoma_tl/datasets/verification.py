@@ -12,6 +12,7 @@ from melanoma_tl._escaping import in_html, visible
 from melanoma_tl._parameters import checked, having
 from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_frame, text_table
+from melanoma_tl.datasets.contradictions import list_sex_conflicts
 from melanoma_tl.datasets.image_table import ImageTable, Table
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import ImageError
@@ -40,6 +41,7 @@ PROBLEMS = {
     "duplicate": "same bytes as an earlier image",
     "near-duplicate": "looks like an earlier image",
     "odd size": "a shape or a number of pixels unlike the others",
+    "sex conflict": "of a patient who is female in some images and male in others",
 }
 """What `verify` looks for, the gravest first."""
 
@@ -58,7 +60,7 @@ class Verification:
         How many images were opened.
     problems : pandas.DataFrame
         One row a problem: ``image_id``, ``path``, ``problem`` ("unreadable", "blank",
-        "label conflict", "duplicate", "near-duplicate" or "odd size") and ``detail``;
+        "label conflict", "duplicate", "near-duplicate", "odd size" or "sex conflict") and ``detail``;
         the gravest first.
     """
 
@@ -131,6 +133,7 @@ def verify(dataset: ImageTable, *, verbose: int) -> Verification:
         *((row, "unreadable", look.reason) for row, look in enumerate(looks) if isinstance(look, ImageError)),
         *((row, "blank", look.blank) for row, look in enumerate(looks) if isinstance(look, _Look) and look.blank),
         *_odd_sizes({row: look.size for row, look in enumerate(looks) if isinstance(look, _Look)}),
+        *((row, "sex conflict", detail) for row, detail in list_sex_conflicts(dataset.metadata)),
         *_repeated(dataset.identify(("bytes", "near-duplicate"), verbose=verbose), dataset.labels),
     ]
     order = list(PROBLEMS)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from melanoma_tl._escaping import visible
+from melanoma_tl._escaping import in_html, visible
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl._parameters import COUNT, NONE, SCORER, TEXT, checked, choice, having, several, whole
 from melanoma_tl._progress import progress
@@ -172,24 +172,28 @@ class Explanations:
         The maps of `grad_cam`; None if another method was asked for.
     occlusion : ndarray of shape (n, grid, grid) or None
         The maps of `occlusion`; None if another method was asked for.
+    of_class : str
+        The class that they are evidence for.
     """
 
     captions: tuple[str, ...]
     images: NDArray[np.uint8]
     grad_cam: NDArray[np.float32] | None = None
     occlusion: NDArray[np.float32] | None = None
+    of_class: str = ""
 
     def __str__(self) -> str:
-        return "\n".join([self._title(), *(f"  {visible(caption)}" for caption in self.captions)])
+        return "\n".join([visible(self._title()), *(f"  {visible(caption)}" for caption in self.captions)])
 
     def _repr_html_(self) -> str:
-        return f"<p>{self._title()}</p>{html_list(self.captions)}"
+        return f"<p>{in_html(self._title())}</p>{html_list(self.captions)}"
 
     def _title(self) -> str:
         maps = [
             name for name, given in (("Grad-CAM", self.grad_cam), ("occlusion", self.occlusion)) if given is not None
         ]
-        return f"{len(self.captions)} images with {' and '.join(maps)}"
+        of = f" of {self.of_class}" if self.of_class else ""
+        return f"{len(self.captions)} images with {' and '.join(maps)}{of}"
 
     def __repr__(self) -> str:
         return f"Explanations({len(self.captions)} images)"
@@ -205,7 +209,7 @@ class Explanations:
         """
         from melanoma_tl.plots.contact_sheets import draw_explanations
 
-        return draw_explanations(self.captions, self.images, self.grad_cam, self.occlusion)
+        return draw_explanations(self.captions, self.images, self.grad_cam, self.occlusion, self.of_class)
 
 
 @checked(classifier=SCORER, method=choice(*METHODS), captions=several(TEXT) | NONE)
@@ -228,7 +232,7 @@ def explain(
     method : {"grad_cam", "occlusion", "both"}, default="grad_cam"
         Grad-CAM takes one pass through the network for each image, `occlusion` fifty.
     captions : sequence of str, optional
-        Captions of the images; ids or positions, and scores, by default.
+        Captions of the images; ids or positions, and scores of the class, by default.
     target : object, optional
         The class to explain, as `grad_cam`.
 
@@ -245,9 +249,12 @@ def explain(
         If there is no such method or class.
     """
     images = _load(classifier, X)
+    column = _find_class(classifier, target)
+    of_class = classifier.class_names_[column]
     if captions is None:
-        scores = classifier.predict_proba(images)[:, _find_class(classifier, target)]
-        captions = [f"{name}: score {score:.3f}" for name, score in zip(open_source(X).names, scores, strict=False)]
+        scores = classifier.predict_proba(images)[:, column]
+        named = zip(open_source(X).names, scores, strict=False)
+        captions = [f"{name}: score of {of_class} {score:.3f}" for name, score in named]
     if len(captions) != len(images):
         raise ParameterError(f"captions must be one for each of {len(images)} images, got {len(captions)}")
     return Explanations(
@@ -255,6 +262,7 @@ def explain(
         images,
         grad_cam(classifier, images, target=target) if method != "occlusion" else None,
         occlusion(classifier, images, target=target) if method != "grad_cam" else None,
+        of_class,
     )
 
 

@@ -1,5 +1,5 @@
 """From whatever a user calls images to pixels and fingerprints."""
 
-import lazy_loader as _lazy
+from melanoma_tl._attributes import attach as _attach
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _attach(__name__, __file__)

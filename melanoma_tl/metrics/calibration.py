@@ -35,6 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 
+from melanoma_tl._attributes import ExplainsAttributes
 from melanoma_tl._escaping import in_html
 from melanoma_tl._parameters import COUNT, INSIDE, NONE, check_fields, checked, choice, real
 from melanoma_tl.errors import DatasetError, ParameterError
@@ -64,9 +65,11 @@ _NOTHING = 1e-9
 # Beyond all log odds: those of EDGE are 16, and a share of 1 in 1e9 needs no more than 40.
 FAR = 40.0
 
+_INSTEAD = {"plot": "plot_calibration() of a MetricsReport of the calibrated classifier"}
+
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(ExplainsAttributes):
     """An increasing function from scores to calibrated probabilities.
 
     Parameters
@@ -107,6 +110,8 @@ class Calibration:
     method: str = "sigmoid"
     n_benign: int | None = None
     n_melanoma: int | None = None
+
+    _elsewhere = _INSTEAD
 
     def __post_init__(self) -> None:
         check_fields(self, _FIELDS)

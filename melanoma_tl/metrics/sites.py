@@ -156,6 +156,9 @@ class Site:
     weight: float
 
 
+_INSTEAD = {"plot": "melanoma_tl.plots.ForestDisplay(summary).plot()"}
+
+
 @dataclass(frozen=True, eq=False)
 class SiteSummary(TitledTable):
     """One metric of one classifier at several sites, the mean, and the prediction interval for a new site.
@@ -181,6 +184,8 @@ class SiteSummary(TitledTable):
     confidence : float
         Coverage of the intervals.
     """
+
+    _elsewhere = _INSTEAD
 
     metric: str
     sites: tuple[Site, ...]

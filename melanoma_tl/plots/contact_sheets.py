@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _THUMBNAIL = (224, 224)  # pixels
-_CAPTION = 32  # letters, enough for "missed melanoma, score 0.147"
+_CAPTION = 36  # letters, enough for "score of seborrheic keratosis 0.073"
 
 
 class Example(NamedTuple):
@@ -106,6 +106,7 @@ def draw_explanations(
     images: NDArray[np.uint8],
     grad_cam: NDArray[np.float32] | None,
     occlusion: NDArray[np.float32] | None,
+    of_class: str = "",
 ) -> "Figure":
     """Draw images beside the maps of what their scores come from.
 
@@ -120,6 +121,8 @@ def draw_explanations(
         99.5th percentile, so that a single place does not make the rest pale; None has no column.
     occlusion : ndarray of shape (n, rows, columns) or None
         -1 to 1; None has no column.
+    of_class : str, default=""
+        The class that the maps are evidence for.
 
     Returns
     -------
@@ -127,16 +130,17 @@ def draw_explanations(
         A row an image, with a scale for each kind of map.
     """
     n, height, width = images.shape[:3]
+    of = f"\nfor {in_figure(of_class, SHORT)}" if of_class else ""
     columns: list[tuple[str, str, NDArray[np.float32], dict[str, Any]]] = []
     if grad_cam is not None:
         strongest = max(float(np.percentile(grad_cam, 99.5)), 1e-3)
         scale = {"cmap": "Reds", "vmin": 0, "vmax": strongest, "alpha": 0.6}
-        columns.append(("Grad-CAM", "log odds per 1 % of the image", grad_cam, scale))
+        columns.append(("Grad-CAM", f"log odds per 1 % of the image{of}", grad_cam, scale))
     if occlusion is not None:
         reach = max(float(np.abs(occlusion).max()), 1e-3)
         scale = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach, "alpha": 0.6}
-        columns.append(("Occlusion", "fall of the score when covered", occlusion, scale))
-    figure = new_figure(7.4 * (1 + len(columns)) / 3, 2.5 * n + 0.9)
+        columns.append(("Occlusion", f"fall of the score when covered{of}", occlusion, scale))
+    figure = new_figure(7.4 * (1 + len(columns)) / 3, 2.5 * n + 1.2)
     grid = _bare(figure.subplots(n, 1 + len(columns), squeeze=False), height, width)
     extent = (0, width, height, 0)
     for row, caption, image in zip(grid, captions, images, strict=True):

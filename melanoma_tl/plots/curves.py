@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _CALIBRATION_LEGEND = {"brier": "Brier", "calibration_intercept": "intercept", "calibration_slope": "slope"}
 _LEGEND_TOP, _ROOM = 0.45, 0.35  # shares of the axes: height of a legend below, width of words beside a point
 _LEGEND_SIDE = 0.75  # share of the axes that the legend of a reliability diagram takes in width; in height _ROOM
+_BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4.5}  # in letters, below ticks and label
+_FLOOR = -0.28  # where the axes of a reliability diagram begin, as a share of their reach: counts are drawn below 0
 _LEGEND_WIDTH, _LEGEND_HEIGHT = 0.9, 0.26  # of a precision-recall curve, as shares of the axes
 _ABOVE = 0.03  # a curve so far above the diagonal runs where the legend else stands
 _FEW_CALLED = 10  # one image more or less then moves the precision by a tenth
@@ -243,9 +245,10 @@ def draw_reliability(
     """
     from melanoma_tl.plots.pictures import CalibrationDisplay
 
-    ax = axes_or_new(ax)
-    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
     reach = _reach(y_score, curve.high)
+    room = _find_room(curve, reach)
+    ax = axes_or_new(ax, height=6.2 if room == _BELOW else 5.2)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
     if smooth is not None:
         shade(ax, smooth.score, smooth.low, smooth.high, ORANGE)
         label_text = f"smooth curve, ICI {smooth.ici.value:.3f}"
@@ -260,10 +263,10 @@ def draw_reliability(
         ax.plot([], [], " ", label=f"{label} {label_text}")
     title = f"Reliability of the scores\n{count_images(int(curve.n.sum()), _melanomas(curve))}"
     style_axes(ax, title, "Score (mean of the bin)", "Share of melanomas")
-    ax.set(xlim=(-0.02 * reach, 1.02 * reach), ylim=(-0.2 * reach, 1.02 * reach), aspect="equal")
+    ax.set(xlim=(-0.02 * reach, 1.02 * reach), ylim=(_FLOOR * reach, 1.02 * reach), aspect="equal")
     ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1.02 * reach])
     _draw_score_counts(ax, y_score, reach)
-    ax.legend(**_find_room(curve, reach), fontsize=SMALL_SIZE, handlelength=1.5)
+    ax.legend(**room, fontsize=SMALL_SIZE, handlelength=1.5)
     return display
 
 
@@ -272,10 +275,10 @@ def _find_room(curve: "ReliabilityCurve", reach: float) -> dict[str, Any]:
     x, low, high = curve.mean_score / reach, curve.low / reach, curve.high / reach
     if np.average(curve.melanoma_share - curve.mean_score, weights=curve.mean_score) > _ABOVE:
         if not ((x > 1 - _LEGEND_SIDE) & (low < _ROOM)).any():
-            return {"loc": "lower right", "bbox_to_anchor": (1, 0.18)}  # above the counts
+            return {"loc": "lower right", "bbox_to_anchor": (1, 0.22)}  # above the counts
     elif not ((x < _LEGEND_SIDE) & (high > 1 - _ROOM)).any():
         return {"loc": "upper left"}
-    return {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
+    return _BELOW
 
 
 def _reach(y_score: NDArray[np.float64], high: NDArray[np.float64]) -> float:
@@ -290,10 +293,10 @@ def _melanomas(curve: "ReliabilityCurve") -> int:
 def _draw_score_counts(ax: "Axes", y_score: NDArray[np.float64], reach: float) -> None:
     """Draw below the diagram how many images have which score."""
     counts, edges = np.histogram(y_score, np.linspace(0, reach, 41))
-    floor = -0.18 * reach
+    floor = (_FLOOR + 0.02) * reach
     tops = floor + 0.14 * reach * counts / counts.max()
     ax.stairs(tops, edges, baseline=floor, fill=True, color=GREY, alpha=0.7)
-    ax.text(reach, floor + 0.14 * reach, "images with this score", ha="right", va="top", fontsize=SMALL_SIZE)
+    ax.text(reach, floor + 0.15 * reach, "images with this score", ha="right", va="bottom", fontsize=SMALL_SIZE)
 
 
 def _points(y_true: NDArray[np.int64], y_score: NDArray[np.float64]) -> dict[str, NDArray[Any]]:

@@ -38,19 +38,18 @@ def draw_confusion_matrix(
     """
     matrix = np.array(counts).reshape(2, 2)
     display = _draw(matrix, ["benign", "melanoma"], axes_or_new(ax))
-    for text, count, share in zip(display.text_.flat, matrix.flat, _shares(matrix).flat, strict=True):
-        text.set(text=f"{count}\n{100 * share:.1f} %", fontsize=TITLE_SIZE)
+    for text in display.text_.flat:
+        text.set(fontsize=TITLE_SIZE)
     display.ax_.set_title(f"Confusion matrix\n{count_images(counts.n, counts.n_melanoma)}", fontsize=TITLE_SIZE)
     if threshold is not None:
         display.ax_.set_xlabel(f"Predicted class (melanoma: score above {write_threshold(threshold)})")
-    display.ax_.set_yticks([0, 1], [f"benign\n(n = {counts.n_benign})", f"melanoma\n(n = {counts.n_melanoma})"])
     return display
 
 
 def draw_class_matrix(
     matrix: NDArray[np.int64], classes: Sequence[str], *, ax: "Axes | None" = None
 ) -> "ConfusionMatrixDisplay":
-    """Draw the confusion matrix of several classes.
+    """Draw the confusion matrix of several classes, with counts and the per cent of each true class.
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ def draw_class_matrix(
     """
     side = 2.4 + 0.75 * len(classes)
     display = _draw(matrix, classes, axes_or_new(ax, side, side))
-    display.ax_.tick_params(axis="x", labelrotation=45)
+    display.ax_.set_xticks(range(len(classes)), _short(classes), rotation=45, ha="right", rotation_mode="anchor")
     return display
 
 
@@ -76,14 +75,21 @@ def _draw(matrix: NDArray[np.int64], classes: Sequence[str], ax: "Axes") -> "Con
     """Draw counts, shaded by share: with few images of a class the counts alone would hide its row."""
     from melanoma_tl.plots.pictures import ConfusionMatrixDisplay
 
-    display = ConfusionMatrixDisplay(matrix, display_labels=[in_figure(name, SHORT) for name in classes])
+    display = ConfusionMatrixDisplay(matrix, display_labels=_short(classes))
     display.plot(ax=ax, cmap="Blues", colorbar=False)
     display.im_.set(data=_shares(matrix), clim=(0, 1))
-    for text, share in zip(display.text_.flat, _shares(matrix).flat, strict=True):
-        text.set(fontsize=TEXT_SIZE, color="white" if share > _DARK else "black")
+    for text, count, share in zip(display.text_.flat, matrix.flat, _shares(matrix).flat, strict=True):
+        colour = "white" if share > _DARK else "black"
+        text.set(text=f"{count}\n{100 * share:.1f} %", fontsize=TEXT_SIZE, color=colour)
     style_axes(ax, f"Confusion matrix (n = {matrix.sum()})", "Predicted class", "True class")
+    sizes = zip(_short(classes), matrix.sum(axis=1), strict=True)
+    ax.set_yticks(range(len(classes)), [f"{name}\n(n = {n})" for name, n in sizes])
     ax.grid(visible=False)
     return display
+
+
+def _short(classes: Sequence[str]) -> list[str]:
+    return [in_figure(name, SHORT) for name in classes]
 
 
 def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """The plot of all metrics with their intervals."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from melanoma_tl._escaping import MOST_IN_LABEL, in_figure
+from melanoma_tl._escaping import MOST_IN_LABEL, in_figure, visible
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS, MARK, UNBOUNDED, Metric
@@ -71,10 +72,9 @@ class MetricsDisplay(ScoresDisplay):
         from matplotlib.patches import Rectangle
 
         shown = {name: metric for name, metric in self.metrics.items() if name not in _NO_BARS}
-        names = [
-            f"{in_figure(LABELS.get(name, name), MOST_IN_LABEL)}  (n = {metric.n})" for name, metric in shown.items()
-        ]
-        width = max(7.2, 2.25 + 0.11 * max(map(len, names)))  # long names leave the bars their room
+        names = [f"{_wrap(LABELS.get(name, name))}  (n = {metric.n})" for name, metric in shown.items()]
+        longest = max(len(line) for name in names for line in name.split("\n"))
+        width = max(7.2, 2.25 + 0.11 * longest)  # long names leave the bars their room
         ax = self._begin(ax, (width, 0.4 * len(shown) + 1.2))
         rows, metrics = range(len(shown)), list(shown.values())
         lowest = min((metric.low for metric in metrics if metric.low < 0), default=0)
@@ -140,6 +140,12 @@ class MetricsDisplay(ScoresDisplay):
             groups=groups,
         )
         return cls(metrics, confidence).plot(ax, **style)
+
+
+def _wrap(name: str) -> str:
+    """Write a name in at most two lines; of a longer one, what stands last is cut, which is the name of a class."""
+    lines = textwrap.wrap(visible(name), MOST_IN_LABEL, max_lines=2, placeholder=" …")
+    return "\n".join(in_figure(line, MOST_IN_LABEL) for line in lines)
 
 
 def _interval(metric: Metric) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl._attributes import ExplainsAttributes
+from melanoma_tl._attributes import IN_REPORTS, ExplainsAttributes
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.metric import Metric
@@ -16,6 +16,8 @@ from melanoma_tl.metrics.sensitivity_specificity import SensitivityAtSpecificity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_INSTEAD = IN_REPORTS | {"metrics": "to_frame(), or against_rest[diagnosis].metrics"}
 
 
 class Table(NamedTuple):
@@ -131,6 +133,8 @@ class ReportContent(ExplainsAttributes, ABC):
     paths: tuple[str, ...] | None = None
     groups: tuple[Any, ...] | None = None
     findings: tuple[tuple[str, Any], ...] = ()
+
+    _elsewhere = _INSTEAD
 
     # -- what each kind says of itself -----------------------------------------------------------------------------
 

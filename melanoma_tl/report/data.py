@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._attributes import IN_REPORTS
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.labels.class_names import CLASS_NAMES
 from melanoma_tl.metrics.calibration_splines import SmoothCalibration, smooth_calibration
@@ -23,18 +24,17 @@ from melanoma_tl.metrics.sensitivity_specificity import (
 from melanoma_tl.report.base import Report
 from melanoma_tl.report.class_names import rename_classes
 
-_INSTEAD = {name: f"metrics[{name!r}]" for name in LABELS} | {
-    "roc_auc": "metrics['auc']",
-    "recall": "metrics['sensitivity']",
-    "ap": "metrics['average_precision']",
-    "confusion_matrix": "counts, or plot_confusion_matrix()",
-    "summary": "print(report)",
-    "show": "save('report.html'), or the report as the last line of a notebook's cell",
-    "plot": "plot_roc() and the others, or save_figures(folder)",
-    "to_html": "save('report.html')",
-    "to_csv": "to_frame().to_csv(path)",
-}
-"""What takes the place of the attributes that one looks for."""
+_INSTEAD = (
+    IN_REPORTS
+    | {name: f"metrics[{name!r}]" for name in LABELS}
+    | {
+        "roc_auc": "metrics['auc']",
+        "recall": "metrics['sensitivity']",
+        "ap": "metrics['average_precision']",
+        "confusion_matrix": "counts, or plot_confusion_matrix()",
+    }
+)
+"""What takes the place of the attributes that one looks for in a report on two classes."""
 
 
 class Scored(NamedTuple):

@@ -1,5 +1,7 @@
 """The parameters of training: their types, their checks, and the defaults that follow from other parameters."""
 
+import inspect
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -19,6 +21,8 @@ from melanoma_tl.training.keras_objects import Template, refuse_description
 from melanoma_tl.training.settings import Loss, Optimizer, Resources
 from melanoma_tl.training.stages import Probe, Stage, as_stages
 
+logger = logging.getLogger(__name__)
+
 NESTED: dict[str, type[Any]] = {
     "head": PooledHead,
     "balancer": Balancer,
@@ -28,6 +32,19 @@ NESTED: dict[str, type[Any]] = {
     "resources": Resources,
 }
 """Parameters that are objects with parameters of their own, as in ``set_params(head__units=64)``."""
+
+_OF_STAGES = (
+    "dropout",
+    "train_batch_norm",
+    "loss",
+    "optimizer",
+    "learning_rate",
+    "epochs",
+    "steps_per_epoch",
+    "early_stopping",
+    "restore_best",
+)
+"""Parameters without effect on a `Probe`, which is solved exactly."""
 
 _DEFAULT_RATE = 1e-3
 """The default of the parameter `learning_rate` of a classifier."""
@@ -281,3 +298,20 @@ def check_stages(parameters: TrainingParameters) -> None:
         raise ParameterError(
             f"mix={parameters.mix!r} mixes images in the batches of a Stage, but all stages are a Probe: set mix=None"
         )
+
+
+def warn_of_unused(parameters: TrainingParameters) -> None:
+    """Warn of parameters of gradient descent that were set, although all stages are a `Probe`.
+
+    Parameters
+    ----------
+    parameters : TrainingParameters
+        Checked.
+    """
+    if not all(isinstance(stage, Probe) for stage in stages_of(parameters)):
+        return
+    defaults = {name: one.default for name, one in inspect.signature(type(parameters)).parameters.items()}
+    given = {name: getattr(parameters, name) for name in _OF_STAGES}
+    unused = [f"{name}={show(value)}" for name, value in given.items() if value != defaults[name]]
+    if unused:
+        logger.warning("without effect, since every stage is a Probe, which is solved exactly: %s", ", ".join(unused))

@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+import melanoma_tl
 from melanoma_tl import (
     Augmenter,
     Balancer,
@@ -47,7 +48,9 @@ from melanoma_tl._parameters import (
     whole,
 )
 from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, ParameterError, UnknownNameError
+from melanoma_tl.metrics import Calibration, combine_sites, compare
 from melanoma_tl.training.optimizers import build_optimizer, find_optimizer
+from melanoma_tl.training.parameters import warn_of_unused
 
 
 def make(**parameters):
@@ -151,9 +154,14 @@ def test_a_checked_function_gets_plain_kinds_and_keeps_its_signature():
         (lambda: ISBIDataset("photos", year=2016), r"ISBIDataset\(\) has no parameter 'year'.*from_challenge"),
         (
             lambda: ISBIDataset(["a"], None, [0]).split(seed=1),
-            r"ISBIDataset\.split\(\) .*'seed'\. It has: test_size; by name groups=, ",
+            r"ISBIDataset\.split\(\) .*'seed'\. Did you mean 'random_state'\? It has: test_size; by name groups=, ",
         ),
         (lambda: ISBIDataset.from_csv("a.csv", image_dir="b"), "'image_dir'. Did you mean 'image_dirs'"),
+        (
+            lambda: ISBIDataset.from_csv("a.csv", pos_label="mel"),
+            r"ISBIDataset\.from_csv\(\) .*'pos_label'\. Did you mean 'positive'\? It has: path; .*sep=.*positive",
+        ),
+        (lambda: cross_validate(TransferClassifier(), [], cv=5), r"cross_validate\(\) .*'cv'\. Did you mean 'folds'"),
         (lambda: ISBIDataset.concat(1, 2), "Pass the datasets in a list"),
         (lambda: MetricsReport(TransferClassifier(), []), r"MetricsReport\.from_estimator or from_scores"),
         (lambda: MulticlassReport(1), r"MulticlassReport\.from_estimator or from_scores"),
@@ -170,6 +178,30 @@ def test_a_parameter_of_fit_is_not_one_of_a_recipe():
         TransferClassifier.from_recipe("fast", callbacks=[])
 
 
+def test_a_parameter_of_a_part_is_named_by_its_path():
+    with pytest.raises(UnknownNameError, match=r"'C'\..* It is stages__0__C\."):
+        TransferClassifier(stages=Probe()).set_params(C=0.01)
+
+
+def test_a_recipe_that_does_not_exist_names_the_one_to_begin_with():
+    with pytest.raises(UnknownNameError, match=r"'recommended'\. Known: .* Begin with 'fast'"):
+        TransferClassifier.from_recipe("recommended")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "unused"),
+    [
+        ({"stages": Probe(), "epochs": 3, "learning_rate": 10.0}, "learning_rate=10.0, epochs=3"),
+        ({"stages": (Probe(), Stage()), "epochs": 3}, None),
+        ({"epochs": 3}, None),
+        ({"stages": Probe(), "epochs": 20}, None),
+    ],
+)
+def test_parameters_without_effect_on_probes_are_named(parameters, unused, caplog):
+    warn_of_unused(TransferClassifier(**parameters))
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == ([] if unused is None else [unused])
+
+
 @pytest.mark.parametrize(
     "thing",
     [
@@ -177,6 +209,12 @@ def test_a_parameter_of_fit_is_not_one_of_a_recipe():
         Ensemble([TransferClassifier()]),
         ISBIDataset(["a"], None, [0]),
         MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58),
+        MulticlassReport.from_scores([0, 1, 2], np.eye(3), classes=[0, 1, 2], n_resamples=100),
+        Calibration(),
+        combine_sites(
+            dict.fromkeys(("a", "b"), MetricsReport.from_confusion(tn=72, fp=3, fn=17, tp=58)), "sensitivity"
+        ),
+        compare([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], [0.1, 0.3, 0.2, 0.4]),
     ],
     ids=lambda thing: type(thing).__name__,
 )
@@ -202,6 +240,30 @@ def test_an_attribute_of_another_library_is_answered_with_ours(thing):
 def test_an_attribute_that_does_not_exist_names_what_was_meant(read, message):
     with pytest.raises(AttributeError, match=message):
         read()
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "advice"),
+    [
+        (melanoma_tl, "ISBIDatset", ". Did you mean 'ISBIDataset'?"),
+        (melanoma_tl, "read_csv", "; use ISBIDataset.from_csv"),
+        (melanoma_tl.metrics, "score_metric", ". Did you mean 'score_metrics'?"),
+        (melanoma_tl, "zzz", ""),
+    ],
+)
+def test_a_name_that_a_package_lacks_is_answered_with_the_one_that_was_meant(package, name, advice):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'{re.escape(advice)}$"):
+        getattr(package, name)
+    assert not hasattr(package, "__path_of_something_else__")
+
+
+@pytest.mark.parametrize("call", ["load", "from_recipe", "from_pretrained"])
+def test_what_makes_a_classifier_is_not_called_on_one(call):
+    classifier = TransferClassifier()
+    with pytest.raises(
+        TypeError, match=rf"TransferClassifier\.{call} makes a new object.*= TransferClassifier\.{call}"
+    ):
+        getattr(classifier, call)("fast")
 
 
 WRONG = {

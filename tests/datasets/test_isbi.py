@@ -230,8 +230,17 @@ def test_slices_masks_and_positions(dataset):
     assert len(dataset[[]]) == 0
     with pytest.raises(DatasetError, match="mask must have one entry an image"):
         dataset[np.array([True, False])]
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=f"no image 99: .* has {len(dataset)}, counted from 0"):
         dataset[99]
+    with pytest.raises(IndexError, match="no image -99"):
+        dataset[-99]
+    for key, instead in {
+        "a": "dataset[dataset.image_ids == 'a']",
+        ("a", "b"): "dataset[numpy.isin(dataset.image_ids, ids)]",
+        "label": "dataset.to_frame()['label']",
+    }.items():
+        with pytest.raises(DatasetError, match=re.escape(instead)):
+            dataset[key]
 
 
 def test_the_table_cannot_be_changed(dataset):

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -114,6 +115,32 @@ def test_nothing_wrong_is_said_too(flawed):
     assert str(found) == "flawed: 4 images, no problem found"
 
 
+def test_a_patient_of_two_sexes_is_listed_and_said_where_the_table_is_read(flawed, caplog):
+    table = (
+        flawed[3:7]
+        .to_frame()[["image_id", "path"]]
+        .assign(label=0, patient=["P1", "p1 ", "P2", "P2"], sex=["f", "male", "m", None], age=[30, 40, 50, 60])
+    )
+    found = ISBIDataset.from_frame(table, name="mine").verify(verbose=0)
+    assert "mine: 1 patient is female in some images and male in others ('P1')" in caplog.text
+    assert found.problems["problem"].tolist() == ["sex conflict"] * 2
+    assert found.problems["image_id"].tolist() == flawed.image_ids[3:5].tolist()
+    assert set(found.problems["detail"]) == {"patient P1 is female in 1 of the images and male in 1"}
+    caplog.clear()
+    assert ISBIDataset.from_frame(table[1:], name="rest").verify(verbose=0).ok
+    assert "female" not in caplog.text
+
+
+def test_diagnoses_that_are_two_spellings_of_one_are_said_where_the_table_is_read(caplog):
+    table = pd.DataFrame({"image_id": list("abcd"), "label": 0, "diagnosis": ["naevus", "nevus", "nevus", "lentigo"]})
+    dataset = ISBIDataset.from_frame(table, labels_only=True, name="mine")
+    assert "mine: dataset.metadata['diagnosis'] writes one label in several ways, 'nevus' and 'naevus'" in caplog.text
+    caplog.clear()
+    dataset[1:].first(2)
+    ISBIDataset.from_frame(table[1:], labels_only=True)
+    assert not caplog.records
+
+
 @pytest.mark.real_data
 def test_the_real_sets_hold_the_known_duplicates(real_data):
     train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").verify(verbose=0)
@@ -124,6 +151,7 @@ def test_the_real_sets_hold_the_known_duplicates(real_data):
         "duplicate": 1,
         "near-duplicate": 1,
         "odd size": 40,
+        "sex conflict": 0,
     }
     details = train.problems.set_index("image_id")["detail"]
     assert details["ISIC_0001742"] == "same bytes as ISIC_0001442"

@@ -165,8 +165,17 @@ def test_a_sheet_shows_each_image_with_its_maps(finder, dataset):
     scales = {ax.images[1].get_clim() for ax in (drawn[1], drawn[4])}
     assert scales == {(0, np.percentile(explanations.grad_cam, 99.5))}, "one scale for all images"
     assert min(drawn[1].images[1].cmap(0.0)[:3]) > 0.9, "no evidence is pale"
-    assert "IMG_001: score" in str(explanations)
-    assert "<li>IMG_001: score" in explanations._repr_html_()
+    assert "IMG_001: score of melanoma 0." in str(explanations)
+    assert "<li>IMG_001: score of melanoma 0." in explanations._repr_html_()
+
+
+def test_the_class_that_is_explained_is_named_above_the_image_and_beside_the_colours(finder, dataset):
+    explanations = explain(finder, dataset[:1], method="both", target=0)
+    figure = explanations.plot()
+    assert figure.axes[0].get_title(loc="left").startswith("IMG_000\nscore of benign ")
+    bars = [ax.get_xlabel() for ax in figure.axes if not ax.images]
+    assert bars == ["log odds per 1 % of the image\nfor benign", "fall of the score when covered\nfor benign"]
+    assert f"score of benign {finder.predict_proba(dataset[:1])[0, 0]:.3f}" in explanations.captions[0]
 
 
 def test_one_method_is_run_and_drawn_and_the_fast_one_unless_told(finder, dataset):
@@ -178,8 +187,8 @@ def test_one_method_is_run_and_drawn_and_the_fast_one_unless_told(finder, datase
     assert np.array_equal(covered.occlusion, both.occlusion)
     assert fast.occlusion is None
     assert covered.grad_cam is None
-    assert str(fast).startswith("2 images with Grad-CAM\n")
-    assert str(covered).startswith("2 images with occlusion\n")
+    assert str(fast).startswith("2 images with Grad-CAM of melanoma\n")
+    assert str(covered).startswith("2 images with occlusion of melanoma\n")
     for alone, title in ((fast, "Grad-CAM"), (covered, "Occlusion")):
         drawn = [ax for ax in alone.plot().axes if ax.images]
         assert [ax.get_title() for ax in drawn] == ["", title, "", ""]

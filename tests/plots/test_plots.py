@@ -1,6 +1,7 @@
 """Every figure is drawn, and shows what it must."""
 
 import io
+import itertools
 import subprocess
 import sys
 
@@ -9,14 +10,15 @@ import pytest
 from contrasts import contrast
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
-from melanoma_tl import ISBIDataset, MetricsReport
+from melanoma_tl import ISBIDataset, MetricsReport, MulticlassReport
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.curve_bands import precision_band, roc_band
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, predictive_values
-from melanoma_tl.metrics.metric import LABELS
+from melanoma_tl.metrics.metric import LABELS, Metric
 from melanoma_tl.metrics.reliability import reliability_curve
 from melanoma_tl.plots import (
     DecisionCurveDisplay,
@@ -138,6 +140,49 @@ def test_confusion_matrix_shows_counts_and_shares_of_each_class(matrix):
     assert cells == ["72\n96.0 %", "3\n4.0 %", "17\n22.7 %", "58\n77.3 %"]
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["benign\n(n = 75)", "melanoma\n(n = 75)"]
     assert "150 images, 75 melanomas" in display.ax_.get_title()
+
+
+@pytest.fixture(scope="module")
+def of_three():
+    """A report on three diagnoses, one of a long name, and on few images."""
+    rng = np.random.default_rng(0)
+    truth = rng.choice(3, 60, p=[0.2, 0.65, 0.15])
+    scores = np.exp(rng.normal(size=(60, 3)) + 1.3 * np.eye(3)[truth])
+    classes = ["melanoma", "nevus", "seborrheic keratosis"]
+    named = [classes[one] for one in truth]
+    return MulticlassReport.from_scores(named, scores / scores.sum(1, keepdims=True), classes=classes, n_resamples=100)
+
+
+def test_the_matrix_of_several_classes_shows_shares_as_that_of_two(of_three):
+    display = of_three.plot_confusion_matrix()
+    sizes = of_three.confusion_matrix.sum(axis=1)
+    for text, count, n in zip(display.text_.flat, of_three.confusion_matrix.flat, np.repeat(sizes, 3), strict=True):
+        assert text.get_text() == f"{count}\n{100 * count / n:.1f} %"
+    assert display.ax_.get_yticklabels()[2].get_text() == f"seborrheic keratosis\n(n = {sizes[2]})"
+
+
+def test_reliability_diagrams_side_by_side_are_read_whole(of_three):
+    figure = of_three.plot_each("calibration")
+    figure.draw_without_rendering()
+    boxes = [ax.get_legend().get_window_extent() for ax in figure.axes]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    for ax, box in zip(figure.axes, boxes, strict=True):
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0
+        assert not box.overlaps(ax.xaxis.label.get_window_extent())
+        (counts,) = (patch for patch in ax.patches if isinstance(patch, StepPatch))
+        (words,) = (text for text in ax.texts if text.get_text() == "images with this score")
+        assert words.get_window_extent().y0 > counts.get_window_extent().y1
+
+
+def test_a_long_name_of_a_class_is_wrapped_and_not_cut(of_three):
+    labels = [label.get_text() for label in of_three.plot_classes().ax_.get_yticklabels()]
+    assert "Average precision of seborrheic\nkeratosis  (n = 60)" in labels
+    metric = Metric(0.5, 0.4, 0.6, 9, "wilson")
+    (label,) = MetricsDisplay({"AUC of " + "very " * 30: metric}).plot().ax_.get_yticklabels()
+    assert label.get_text().startswith("AUC of very")
+    assert len(label.get_text()) < 100
 
 
 def test_counts_can_be_read_on_every_shade():

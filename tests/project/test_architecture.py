@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "_attributes": {"errors"},
     "_parameters": {"errors"},
     "_estimators": {"_parameters"},
-    "_tables": {"_escaping"},
+    "_tables": {"_attributes", "_escaping"},
 } | {
     package: {package, *GROUND.split(), *others.split()}
     for package, others in {

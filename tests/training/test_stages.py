@@ -56,6 +56,13 @@ def test_a_stage_is_the_same_as_training_without_stages(images, labels):
     assert np.allclose(plain.predict_proba(images), staged.predict_proba(images), atol=1e-6)
 
 
+def test_fit_names_parameters_that_a_probe_does_not_use(images, labels, caplog):
+    make(stages=(Probe(),), epochs=20).fit(images, labels)
+    assert "without effect" not in caplog.text
+    make(stages=(Probe(),), epochs=3, optimizer="rmsprop").fit(images, labels)
+    assert "every stage is a Probe, which is solved exactly: optimizer='rmsprop', epochs=3" in caplog.text
+
+
 def test_stages_survive_the_model_file(images, labels, tmp_path):
     stages = (Probe(C=0.5), Stage(trainable_from="conv2", epochs=1, schedule="cosine", warmup=0.5, layer_decay=0.5))
     clf = make(stages=stages, head__pooling="avg_max", head__feature_layers=("relu1",), dropout=0.2).fit(images, labels)
