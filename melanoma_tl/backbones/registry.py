@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from melanoma_tl._parameters import TEXT, checked, show
-from melanoma_tl.backbones.encoder import FrozenEncoder
+from melanoma_tl.backbones.encoder import FrozenEncoder, is_same
 from melanoma_tl.backbones.plugins import GROUP, load_plugins
 from melanoma_tl.backbones.preprocessing import keep_pixels
 from melanoma_tl.backbones.spec import KERASHUB, SEPARATOR, BackboneSpec, EncoderIdentity, PretrainedWeights
@@ -144,7 +144,8 @@ def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = Fal
     Raises
     ------
     DuplicateNameError
-        If the name is taken by something else and `overwrite` is False.
+        If the name is taken by something else and `overwrite` is False; or, in any case, if an encoder that gives other
+        vectors is registered with the same digest.
     ParameterError
         If the name has a slash, or `encoder` is no FrozenEncoder.
 
@@ -164,6 +165,12 @@ def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = Fal
     if not name or re.search(r"[/\\]", name):
         raise ParameterError(f"name must be a text without slashes, got {show(name)}")
     key = name.lower()
+    known, same = ENCODERS.get(encoder.digest, (key, encoder))
+    if not is_same(same.reference, encoder.reference):
+        raise DuplicateNameError(
+            f"the encoder {known!r} is registered with the same digest, and gives other vectors for the same images: "
+            "change the digest of FrozenEncoder whenever the vectors change"
+        )
     present = _BACKBONES.get(key)
     identity = EncoderIdentity(key, encoder.digest, encoder.kind)
     register_backbone(
