@@ -16,6 +16,7 @@ from melanoma_tl import (
     Ensemble,
     FrozenEncoder,
     ISBIDataset,
+    MetricsReport,
     Probe,
     Stage,
     TransferClassifier,
@@ -23,6 +24,7 @@ from melanoma_tl import (
     register_backbone,
     register_encoder,
 )
+from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl.backbones import encoder as encoder_module
 from melanoma_tl.backbones import encoder_layer, registry
 from melanoma_tl.backbones.encoder_files import _digest as digest_of
@@ -172,6 +174,63 @@ def test_a_file_names_its_encoder_and_scores_with_no_other(images, labels, tmp_p
     np.testing.assert_allclose(scores(again, images), scores(classifier, images), atol=0.02)
 
 
+def test_side_by_side_each_encoder_is_named(images, labels):
+    register_encoder("squares", encoder(lambda given: colours(given) ** 2, "squares"))
+    both = make("colours+squares").fit(images, labels)
+    assert [entry["name"] for entry in both.provenance_["encoder"]] == ["colours", "squares"]
+    assert encoder().digest in str(MetricsReport.from_estimator(both, images, labels, n_resamples=100))
+
+
+@pytest.mark.parametrize("backbone", ["bound", "bound+colours", "ensemble"])
+def test_an_encoder_that_may_not_be_given_on_is_in_no_file_and_needs_no_weights(images, labels, tmp_path, backbone):
+    register_encoder("bound", encoder(lambda given: colours(given) ** 2, "bound", may_redistribute=False))
+    if backbone == "ensemble":
+        classifier, path = Ensemble([make("bound"), make()], verbose=0).fit(images, labels), tmp_path / "both.zip"
+    else:
+        classifier, path = make(backbone).fit(images, labels), tmp_path / "model.keras"
+    classifier.save(path)
+    assert np.array_equal(scores(type(classifier).load(path), images), scores(classifier, images))
+    encoder_layer.ENCODERS.clear()
+    registry._BACKBONES.pop("bound")
+    place = r"both\.zip: member_0\.keras: " if backbone == "ensemble" else r"model\.keras: "
+    with pytest.raises(WeightsUnavailableError, match=place + ".*the encoder 'bound'.*register that encoder"):
+        type(classifier).load(path)
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_an_encoder_stays_one(images, labels, kind):
+    interrupted = False
+
+    def slow(given):
+        if interrupted:
+            raise kind
+        return colours(given)
+
+    register_encoder("slow", encoder(slow, f"slow, {kind.__name__}"))
+    classifier = make("slow").fit(images, labels)
+    interrupted = True
+    with pytest.raises(kind):
+        scores(classifier, images)
+    with pytest.raises(kind):
+        make("slow").fit(images[::-1] // 2, labels)
+
+
+def test_an_error_is_named_once(images, labels):
+    is_broken = False
+
+    def fragile(given):
+        return colours(given) * (np.nan if is_broken else 1)
+
+    register_encoder("fragile", encoder(fragile, "named once"))
+    classifier = make("fragile").fit(images, labels)
+    is_broken = True
+    with pytest.raises(Exception, match="NaN"):
+        classifier.model_(np.zeros((1, *SIZE, 3), np.float32))  # by Keras itself
+    with pytest.raises(ZeroDivisionError), naming_host_errors():
+        raise ZeroDivisionError
+
+
 # -- what it must give --
 
 
@@ -290,6 +349,8 @@ def test_what_goes_wrong_later_is_said_in_the_same_words(images, labels):
         make("fragile").fit(images[::-1] // 2, labels)
     with pytest.raises(ParameterError, match=r"^the encoder \(function\) gives NaN"):  # of stored features, compared
         make("fragile").fit(images, labels)
+    with pytest.raises(ParameterError, match=r"^the encoder \(function\) gives NaN"):  # of views that are not stored
+        make("fragile", stages=Stage(epochs=1), augmenter=Augmenter(horizontal_flip=True)).fit(images, labels)
 
 
 @pytest.mark.parametrize(
