@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,13 @@ def test_recipes_take_its_vectors_and_its_size(images, labels):
     assert best("colours")["input_size"] == SIZE
 
 
+def test_recipes_keep_to_whole_patches():
+    of_patches = replace(registry.get_backbone("vgg19"), name="of patches", size_multiple=14)
+    registry._BACKBONES["of patches"] = of_patches
+    assert best("of patches")["input_size"] == (322, 322)
+    assert best("vgg19")["input_size"] == (320, 320)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -178,7 +186,7 @@ def test_side_by_side_each_encoder_is_named(images, labels):
     register_encoder("squares", encoder(lambda given: colours(given) ** 2, "squares"))
     both = make("colours+squares").fit(images, labels)
     assert [entry["name"] for entry in both.provenance_["encoder"]] == ["colours", "squares"]
-    assert encoder().digest in str(MetricsReport.from_estimator(both, images, labels, n_resamples=100))
+    assert encoder().digest in str(MetricsReport.from_estimator(both, draw_images(24, seed=1), labels, n_resamples=100))
 
 
 @pytest.mark.parametrize("backbone", ["bound", "bound+colours", "ensemble"])
@@ -384,6 +392,15 @@ def test_names_are_taken_once():
         register_backbone("colours", preprocess=lambda images: images)(lambda images, weights: None)
     with pytest.raises(ParameterError, match="without slashes"):
         register_encoder("hf/colours", encoder())
+    for name in ("", "a\nb", " a ", "a+b", "vgg19+vgg16"):
+        with pytest.raises(ParameterError, match="name must be a text of one line without"):
+            register_encoder(name, encoder())
+        with pytest.raises(ParameterError, match="name must be a text of one line without"):
+            register_backbone(name, preprocess=lambda images: images)(lambda images, weights: None)
+    with pytest.raises(DuplicateNameError, match="another spelling of the backbone 'vgg19'"):
+        register_encoder("VGG-19", encoder(), overwrite=True)
+    with pytest.raises(ParameterError, match=r"backbone='vgg19\+' lacks a name"):
+        registry.get_backbone("vgg19+")
     with pytest.raises(ParameterError, match="must be a FrozenEncoder, got <function"):
         register_encoder("function", colours)
 
