@@ -95,8 +95,8 @@ def best(backbone: str = "vgg19") -> dict[str, Any]:
     """Set up `fast` with larger images and four views of each image, in training and in scoring.
 
     It takes several times as long as `fast`, and had the best metrics in cross-validation on the training
-    images of ISBI 2016. Images are ten sevenths as high and wide as the backbone's own, to the nearest multiple of 32:
-    320 pixels a side for VGG19.
+    images of ISBI 2016. Images are ten sevenths as high and wide as the backbone's own, to the nearest multiple of 32,
+    or of the patches that a transformer divides them into: 320 pixels a side for VGG19.
 
     Parameters
     ----------
@@ -111,7 +111,8 @@ def best(backbone: str = "vgg19") -> dict[str, Any]:
     spec = get_backbone(backbone)
     height, width = spec.input_size
     if spec.image_sizes != "one":
-        height, width = (32 * round(side * 10 / 7 / 32) for side in spec.input_size)
+        step = 32 if 32 % spec.size_multiple == 0 else spec.size_multiple
+        height, width = (step * round(side * 10 / 7 / step) for side in spec.input_size)
     return fast(backbone) | {
         "input_size": (height, width),
         "augmenter": Augmenter(horizontal_flip=True, vertical_flip=True, views=4),

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl.errors import MelanomaTLError
-
-_raised: list[MelanomaTLError] = []
+_raised: list[BaseException] = []
 """What the last call raised: backends hand on an error of their own, which has its text at best."""
 
 
@@ -36,7 +34,7 @@ def call_on_host(function: Callable[[NDArray[Any]], NDArray[np.float32]], tensor
         _raised.clear()
         try:
             return function(np.asarray(values))
-        except MelanomaTLError as error:
+        except BaseException as error:  # Ctrl-C too, which TensorFlow would make an error of its own of
             _raised.append(error)
             raise
 
@@ -66,12 +64,15 @@ def naming_host_errors() -> Iterator[None]:
 
     Raises
     ------
-    MelanomaTLError
-        What `call_on_host` has met.
+    Exception
+        What `call_on_host` has met in this block, if anything.
     """
+    _raised.clear()  # of what was run outside such a block
     try:
         yield
-    except Exception:
-        if _raised:
+    except Exception as error:
+        if _raised and error is not _raised[-1]:
             raise _raised.pop() from None
         raise
+    finally:
+        _raised.clear()

@@ -13,18 +13,26 @@ from melanoma_tl._parameters import COUNT, FLAG, NONE, PATH, SIZE, TEXT, check, 
 from melanoma_tl.backbones.encoder_files import (
     Encode,
     OpenedNetwork,
-    Reading,
-    Scaling,
     open_onnx,
     open_saved_model,
     open_torch,
     open_torchscript,
 )
-from melanoma_tl.errors import MelanomaTLError, ParameterError, in_one_line
+from melanoma_tl.backbones.encoder_reading import Reading, Scaling
+from melanoma_tl.errors import MelanomaTLError, ParameterError, UnknownNameError, in_one_line
 
 LARGEST_DIFFERENCE = 1e-2
 """Relative root mean square difference up to which vectors count as those of the same encoder: above what another
 processor or version rounds otherwise in half precision, below what another encoder gives."""
+
+_LARGEST_OF_SPREAD = 0.25
+"""The same for one feature, relative to its own standard deviation over the images."""
+
+_MOST_THAT_DIFFER = 0.1
+"""Share of the features that may differ by more: those of which three images happen to show nearly no spread."""
+
+_ROUNDING = 4e-3
+"""Relative precision of a number in bfloat16: a feature that varies by no more says nothing."""
 
 _N_REFERENCES = 3
 
@@ -37,6 +45,9 @@ _PARAMETERS = {
     "pretrained_on": TEXT,
     "may_redistribute": FLAG | NONE,
 }
+
+_FACTS = frozenset({"batch_size", "license", "source", "pretrained_on", "may_redistribute"})
+"""What is stated of a network that is opened from a file or a module."""
 
 
 class FrozenEncoder:
@@ -240,13 +251,14 @@ class FrozenEncoder:
         tokens: str | None = None,
         **facts: Any,
     ) -> Self:
-        """Take a module of PyTorch, such as one of timm, where it is.
+        """Take a module of PyTorch, such as one of timm, on the device where it is.
 
         Parameters
         ----------
         module : torch.nn.Module
             From images (n, 3, height, width) to vectors or tokens, as
-            ``timm.create_model(name, pretrained=True, num_classes=0)`` makes one. It is put into inference mode.
+            ``timm.create_model(name, pretrained=True, num_classes=0)`` makes one. A copy of it is kept, in inference
+            mode: what happens to the module later does not change the encoder.
         scaling, input_size, tokens, **facts : object
             As for `from_onnx`. Scaling, size, license and source of timm's models are those of their
             ``pretrained_cfg``; give `license` and `source` where the weights are your own.
@@ -287,6 +299,8 @@ class FrozenEncoder:
         taken = sorted(facts.keys() & {"digest", "kind", "encode"})
         if taken:
             raise ParameterError(f"{', '.join(taken)} cannot be given: the network itself says so")
+        for name in sorted(facts.keys() - _FACTS):
+            raise UnknownNameError("parameter", name, _FACTS)
         return cls(opened.encode, digest=opened.digest, input_size=opened.input_size, kind=opened.kind, **facts)
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
@@ -296,6 +310,26 @@ class FrozenEncoder:
         ----------
         images : ndarray of shape (n, height, width, 3)
             Raw RGB, 0 to 255, at `input_size`; rounded to uint8.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features) and dtype float32
+            One vector for each image.
+
+        Raises
+        ------
+        ParameterError
+            If the images are not of this size and kind, or the encoder gives anything else.
+        """
+        return self.vectors_of(self._check_images(images))
+
+    def vectors_of(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Turn images into vectors, as a network of this library does, which has checked the images.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, 3)
+            As for a call.
 
         Returns
         -------
@@ -318,9 +352,28 @@ class FrozenEncoder:
         size = "x".join(map(str, self.input_size))
         return f"FrozenEncoder({self.kind}, {size} pixels -> {self.n_features} features, sha256 {self.digest[:12]}…)"
 
+    def _check_images(self, images: Any) -> NDArray[Any]:
+        expected = f"images must be an array of raw RGB, 0 to 255, of shape (n, {self.input_size[0]}, "
+        expected += f"{self.input_size[1]}, 3)"
+        try:
+            found = _as_array(images) if hasattr(images, "__array__") else np.asarray(images)
+        except Exception as error:  # of images of several sizes, or of another library
+            raise ParameterError(f"{expected}, got {show(images)} ({in_one_line(error)})") from None
+        if found is None or found.dtype.kind not in "fiu":
+            raise ParameterError(f"{expected}, got {show(images)}: melanoma_tl.images.load_image reads files")
+        if found.shape[1:] != (*self.input_size, 3):
+            raise ParameterError(f"{expected}, got the shape {found.shape}")
+        if found.dtype.kind == "f" and found.size:
+            if not np.isfinite(found).all():
+                raise ParameterError(f"{expected}, got NaN or infinite numbers")
+            if found.min() >= 0 and found.max() <= 1 and (found % 1).any():
+                raise ParameterError(f"{expected}, got numbers from 0 to 1: multiply them by 255")
+        return found
+
     def _encode_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            given = self.encode(images)
+            given = self.encode(images.copy())  # which may change them in place
+            vectors = _as_array(given)
         except MelanomaTLError:
             raise
         except Exception as error:  # the code of the user, or of a runtime
@@ -328,11 +381,14 @@ class FrozenEncoder:
                 f"the encoder ({self.kind}) cannot encode {len(images)} images of {images.shape[1:]}: "
                 f"{in_one_line(error)}"
             ) from error
-        vectors = _as_array(given)
         message = f"the encoder ({self.kind}) must give one vector for each image, of shape ({len(images)}, "
         message += f"{self.n_features or 'n_features'})"
-        if vectors is None or vectors.dtype.kind not in "fiub":
+        if vectors is None:
             raise ParameterError(f"{message}, got {show(given)}")
+        if vectors.dtype.kind not in "fiub":
+            raise ParameterError(f"{message} and of real numbers, got the dtype {vectors.dtype}")
+        if np.ma.is_masked(vectors):
+            raise ParameterError(f"{message}, got an array of which numbers are masked")
         if vectors.ndim == 3:
             raise ParameterError(
                 f"{message}, got tokens of shape {vectors.shape}: take the first of them (tokens='first') or their "
@@ -378,12 +434,24 @@ def is_same(vectors: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
     Returns
     -------
     bool
-        Whether they differ by no more than `LARGEST_DIFFERENCE`.
+        Whether they differ by no more than `LARGEST_DIFFERENCE` together, and nearly all features by no more than a
+        quarter of their own spread over the images, which large constant features could hide otherwise.
     """
     if vectors.shape != others.shape:
         return False
-    scale = max(float(np.mean(vectors.astype(np.float64) ** 2)), 1e-30)
-    return bool(np.sqrt(np.mean((vectors.astype(np.float64) - others) ** 2) / scale) <= LARGEST_DIFFERENCE)
+    first, second = vectors.astype(np.float64), others.astype(np.float64)
+    differences = np.sqrt(np.mean((first - second) ** 2, axis=0))
+    levels = np.sqrt(np.mean(first**2 + second**2, axis=0) / 2)
+    if np.sqrt(np.mean(differences**2)) > LARGEST_DIFFERENCE * max(float(np.sqrt(np.mean(levels**2))), 1e-15):
+        return False
+    spreads = np.maximum(first.std(axis=0), second.std(axis=0))
+    varying = spreads > _ROUNDING * levels
+    if not varying.any():
+        return True
+    rounding = _ROUNDING * np.maximum(levels, np.median(levels[varying]))
+    telling = spreads > rounding
+    differing = telling & (differences > np.maximum(_LARGEST_OF_SPREAD * spreads, rounding))
+    return bool(differing.sum() <= _MOST_THAT_DIFFER * telling.sum())
 
 
 def _reading(scaling: Scaling, tokens: str | None) -> Reading:
@@ -395,7 +463,11 @@ def _reading(scaling: Scaling, tokens: str | None) -> Reading:
 def _as_array(given: Any) -> NDArray[Any] | None:
     """Return an array of NumPy, TensorFlow, JAX or PyTorch as one of NumPy; None for anything else."""
     if hasattr(given, "detach"):
-        given = given.detach().cpu().float().numpy()
+        given = given.detach().cpu()
+        given = (given.float() if given.is_floating_point() else given).numpy()
     if not hasattr(given, "__array__"):
         return None
-    return np.asarray(given)
+    array = given if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
+    # NumPy does not know the short numbers of TensorFlow and JAX, such as bfloat16.
+    is_short = array.dtype.kind == "V" and array.dtype.name.startswith(("bfloat", "float"))
+    return array.astype(np.float32) if is_short else array

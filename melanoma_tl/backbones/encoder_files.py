@@ -1,10 +1,11 @@
 """Open networks of other libraries as functions from uint8 images to vectors."""
 
+import copy
 import hashlib
 import io
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from melanoma_tl._checksums import hash_of
 from melanoma_tl._onnxruntime import open_session
 from melanoma_tl._parameters import show
-from melanoma_tl.backbones.preprocessing import MEAN_RGB, STD_RGB
+from melanoma_tl.backbones.encoder_reading import Reading
+from melanoma_tl.backbones.onnx_content import has_external_weights
 from melanoma_tl.errors import (
     MissingPackageError,
     ParameterError,
@@ -24,17 +26,16 @@ from melanoma_tl.errors import (
     require_file,
 )
 
-SCALINGS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
-    "imagenet": (MEAN_RGB, STD_RGB),
-    "-1 to 1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "0 to 1": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    "0 to 255": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+_OF_ONNX = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
 }
-"""What is subtracted from pixels of 0 to 1, and what they are divided by then."""
+"""The types of inputs that pixels fit into, as ONNX Runtime names them."""
 
-TOKENS = ("first", "mean")
-
-Scaling = str | tuple[Sequence[float], Sequence[float]]
 Encode = Callable[[NDArray[np.uint8]], Any]
 
 
@@ -57,61 +58,6 @@ class OpenedNetwork(NamedTuple):
     digest: str
     input_size: tuple[int, int]
     kind: str
-
-
-class Reading(NamedTuple):
-    """How images are handed to a network, and vectors taken from what it gives.
-
-    Attributes
-    ----------
-    scaling : str or tuple
-        One of `SCALINGS`, or a pair of means and standard deviations of pixels from 0 to 1.
-    tokens : {"first", "mean"} or None
-        Which vector stands for an image where the network gives tokens (n, n_tokens, n_features).
-    """
-
-    scaling: Scaling
-    tokens: str | None
-
-    def prepare(self, images: NDArray[np.uint8], dtype: Any, *, channels_first: bool) -> NDArray[Any]:
-        """Scale pixels, and arrange them as the network takes them."""
-        mean, std = (np.asarray(values, np.float32) for values in self._mean_and_std())
-        scaled = (images.astype(np.float32) / 255 - mean) / std
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if channels_first else scaled, dtype=dtype)
-
-    def take(self, given: Any) -> Any:
-        """Take a vector for each image from tokens; anything else stays as it is."""
-        if self.tokens is None or getattr(given, "ndim", 0) != 3:
-            return given
-        return given[:, 0] if self.tokens == "first" else given.mean(1)
-
-    def check(self) -> None:
-        """Raise an error for an unknown scaling or choice of tokens.
-
-        Raises
-        ------
-        ParameterError, UnknownNameError
-            Which says what there is.
-        """
-        if self.tokens is not None and self.tokens not in TOKENS:
-            raise UnknownNameError("choice of tokens", self.tokens, TOKENS)
-        mean, std = self._mean_and_std()
-        try:
-            numbers = np.array([mean, std], np.float64)
-        except (TypeError, ValueError):
-            numbers = np.empty(0)
-        if numbers.shape != (2, 3) or not np.isfinite(numbers).all() or (numbers[1] <= 0).any():
-            raise ParameterError(
-                f"scaling must be one of {', '.join(map(repr, SCALINGS))}, or a pair of three means and three standard "
-                f"deviations of pixels from 0 to 1, got {show(self.scaling)}"
-            )
-
-    def _mean_and_std(self) -> Any:
-        if isinstance(self.scaling, str):
-            if self.scaling not in SCALINGS:
-                raise UnknownNameError("scaling", self.scaling, SCALINGS)
-            return SCALINGS[self.scaling]
-        return self.scaling if isinstance(self.scaling, tuple | list) and len(self.scaling) == 2 else ((), ())
 
 
 def open_onnx(path: Path, reading: Reading, input_size: tuple[int, int] | None, output: str | None) -> OpenedNetwork:
@@ -144,30 +90,27 @@ def open_onnx(path: Path, reading: Reading, input_size: tuple[int, int] | None, 
     """
     content = _read(path)
     try:
-        session = open_session(content)
+        session = None if has_external_weights(content) else open_session(content)
     except ImportError as error:
         raise MissingPackageError(
             f"an encoder in an ONNX file needs ONNX Runtime: pip install 'melanoma_tl[onnx]' ({error})"
         ) from error
     except Exception as error:  # the runtime's own, of many kinds
-        reason = in_one_line(error)
-        advice = (
-            "; its weights lie in other files: write it as one (onnx.save_model(..., save_as_external_data=False))"
-            if "external" in reason.lower() or "model_path must not be empty" in reason
-            else ""
+        raise ParameterError(f"{path}: ONNX Runtime cannot open it ({in_one_line(error)})") from None
+    if session is None:
+        raise ParameterError(
+            f"{path}: its weights lie in other files: write it as one (onnx.save_model(onnx.load(path), new_path, "
+            "save_as_external_data=False))"
         )
-        raise ParameterError(f"{path}: ONNX Runtime cannot open it ({reason}){advice}") from None
     kind = f"ONNX file {path.name}"
     given = _one(session.get_inputs(), kind, "input", None)
     taken = _one(session.get_outputs(), kind, "output", output)
     shape = [side if isinstance(side, int) else None for side in given.shape]
     channels_first, size = _read_shape(shape, kind, input_size)
-    dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
-    if given.type not in dtypes:
-        raise ParameterError(f"{kind}: its input is of type {given.type}, and scaled pixels are floating-point numbers")
+    dtype = reading.check_dtype(_OF_ONNX.get(given.type, np.object_), kind, given.type)
 
     def encode(images: NDArray[np.uint8]) -> Any:
-        pixels = reading.prepare(images, dtypes[given.type], channels_first=channels_first)
+        pixels = reading.prepare(images, dtype, channels_first=channels_first)
         (found,) = session.run([taken.name], {given.name: pixels})
         return reading.take(found)
 
@@ -217,9 +160,10 @@ def open_saved_model(
     given = _one(specs, kind, "input", None)
     taken = _one([_Tensor(*pair) for pair in signature.structured_outputs.items()], kind, "output", output)
     channels_first, size = _read_shape(given.shape, kind, input_size)
+    dtype = reading.check_dtype(given.dtype, kind, given.spec.dtype.name)
 
     def encode(images: NDArray[np.uint8]) -> Any:
-        pixels = reading.prepare(images, given.dtype, channels_first=channels_first)
+        pixels = reading.prepare(images, dtype, channels_first=channels_first)
         run = loaded.signatures["serving_default"]  # by way of `loaded`, which alone keeps the variables alive
         return reading.take(run(**{given.name: tf.constant(pixels)})[taken.name].numpy())
 
@@ -271,32 +215,64 @@ def open_torch(module: Any, reading: Reading, input_size: tuple[int, int] | None
     Parameters
     ----------
     module : torch.nn.Module
-        From images (n, 3, height, width) to vectors, or tokens; put into inference mode.
+        From images (n, 3, height, width) to vectors, or tokens; stays as it is.
     reading, input_size : Reading, and tuple of int or None
         As for `open_onnx`.
 
     Returns
     -------
     OpenedNetwork
-        Its digest is that of its structure and weights.
+        Of a copy of the module, which nobody else can train or change. Its digest is that of structure and weights.
 
     Raises
     ------
     MissingPackageError
         Without PyTorch.
     ParameterError
-        If it is no module, or no size is given.
+        If it is no module, cannot be copied, has no weights yet or some without a digest, or no size is given.
     """
     torch = _import_torch()
     if not isinstance(module, torch.nn.Module):
         raise ParameterError(f"module must be a torch.nn.Module, got {show(module)}")
-    digest = hashlib.sha256(repr(module).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(array.shape)} {array.dtype}".encode())
-        digest.update(array.view(-1).view(torch.uint8).numpy().tobytes() if array.numel() else b"")
     kind = f"PyTorch module {type(module).__name__}"
-    return _from_module(module, digest.hexdigest(), reading, input_size, kind)
+    digest = hashlib.sha256(repr(module).encode())
+    for name, value in sorted(module.state_dict().items()):
+        for part in _digest_parts(name, value, kind):
+            digest.update(part)
+    try:
+        frozen = copy.deepcopy(module)
+    except Exception as error:  # of the module's own code
+        raise ParameterError(
+            f"{kind}: it cannot be copied ({in_one_line(error)}): give FrozenEncoder a function that calls it"
+        ) from error
+    return _from_module(frozen, digest.hexdigest(), reading, input_size, kind)
+
+
+def _digest_parts(name: str, value: Any, kind: str) -> Iterator[bytes]:
+    """Yield the bytes that tell an entry of the state of a module from others."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        if value.is_meta or torch.nn.parameter.is_lazy(value):
+            raise ParameterError(f"{kind}: its {name!r} holds no numbers yet: load its weights first")
+        if value.layout != torch.strided:
+            value = value.to_dense()
+        if value.is_quantized:
+            yield f"{value.qscheme()} {value.dtype}".encode()
+            value = value.dequantize()
+        array = value.detach().cpu().contiguous()
+        yield f"{name} {tuple(array.shape)} {array.dtype}".encode()
+        yield array.view(-1).view(torch.uint8).numpy().tobytes() if array.numel() else b""
+    elif isinstance(value, Mapping | tuple | list):
+        for key, entry in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _digest_parts(f"{name}.{key}", entry, kind)
+    elif value is None or isinstance(value, str | bytes | int | float | torch.dtype):
+        yield f"{name} {value!r}".encode()
+    else:
+        raise ParameterError(
+            f"{kind}: its state {name!r} is a {type(value).__name__}, of which no digest can be made: give "
+            "FrozenEncoder a function that calls the module, and a digest"
+        )
 
 
 def _from_module(
@@ -335,7 +311,7 @@ class _Tensor(NamedTuple):
 
     @property
     def shape(self) -> list[int | None]:
-        return list(self.spec.shape)
+        return [] if self.spec.shape.rank is None else list(self.spec.shape)
 
     @property
     def dtype(self) -> Any:
@@ -361,9 +337,9 @@ def _read_shape(
 ) -> tuple[bool, tuple[int, int]]:
     """Return whether channels come first, and the size of the images."""
     if len(shape) != 4 or (shape[1] != 3) == (shape[3] != 3):
+        found = f"the shape {list(shape)}" if shape else "no shape"
         raise ParameterError(
-            f"{kind}: its input has the shape {list(shape)}, not that of images, (n, 3, height, width) or "
-            "(n, height, width, 3)"
+            f"{kind}: its input has {found}, not that of images, (n, 3, height, width) or (n, height, width, 3)"
         )
     channels_first = shape[1] == 3
     fixed = tuple(shape[2:]) if channels_first else tuple(shape[1:3])
@@ -402,5 +378,5 @@ def _read(path: Path) -> bytes:
 
 
 def _digest(of_network: str, reading: Reading, output: str) -> str:
-    settings = [of_network, *reading._mean_and_std(), reading.tokens, output]
-    return hashlib.sha256(json.dumps(settings, default=list).encode()).hexdigest()
+    settings = [of_network, *reading.mean_and_std(), reading.tokens, output]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()

@@ -75,7 +75,7 @@ class EncoderLayer(keras.Layer):
                 f"the encoder {self.encoder!r} gives other vectors than it did when the model was trained: it has "
                 "changed, although its digest has not"
             )
-        return find_encoder(self.encoder, self.digest)(images)
+        return find_encoder(self.encoder, self.digest).vectors_of(images)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `__init__` takes."""

@@ -70,7 +70,7 @@ def describe_preset(preset: str) -> BackboneSpec:
     facts = facts_of_preset(preset, hub.models.Backbone.presets)
     return BackboneSpec(
         name,
-        _PresetBuilder(preset, resized=chain is not None and chain.sizes != "one"),
+        _PresetBuilder(preset, 0 if chain is None or chain.sizes == "one" else chain.patch_size),
         _Converter(converter.scale, converter.offset),
         (height or 224, width or 224),
         PresetWeights(name),
@@ -78,11 +78,12 @@ def describe_preset(preset: str) -> BackboneSpec:
         license=facts.license,
         source=f"KerasHub's preset {preset}",
         parameters=backbone.count_params(),
-        image_sizes="any" if chain is None else chain.sizes,
+        image_sizes=_sizes_of(backbone) if chain is None else chain.sizes,
         prefix_tokens=0 if chain is None else chain.prefix_tokens,
         pretrained_on=facts.pretrained_on,
         may_redistribute=facts.may_redistribute,
         references=facts.references,
+        size_multiple=1 if chain is None else chain.patch_size,
     )
 
 
@@ -93,17 +94,18 @@ class _PresetBuilder:
     ----------
     preset : str
         Its name or path.
-    resized : bool
-        Whether it is built for the size of the images, and not for any or for its own.
+    multiple : int
+        Of which the sides of images are, where it is built for their size; 0 where it is for any, or for its own.
     """
 
-    def __init__(self, preset: str, *, resized: bool) -> None:
-        self.preset, self.resized = preset, resized
+    def __init__(self, preset: str, multiple: int) -> None:
+        self.preset, self.multiple = preset, multiple
 
     def __call__(self, input_tensor: Any, weights: str | None) -> Any:
         """Build it flat, on a tensor of preprocessed images."""
         import keras
 
+        self._check_size(tuple(input_tensor.shape[1:3]))
         own = weights == f"{KERASHUB}{self.preset}"
         backbone = self._load(tuple(input_tensor.shape[1:]), own)
         if weights is not None and not own:
@@ -111,22 +113,21 @@ class _PresetBuilder:
         source, chain = keras.utils.get_source_inputs(input_tensor), chain_of(backbone)
         if chain is None:
             return keras.Model(source, rebuild_with_weights(backbone, _make_again, input_tensor))
-        self._check_patches(chain.patch_size, tuple(input_tensor.shape[1:3]))
         grown = grow_chain(chain, input_tensor)
         _compare(backbone, keras.Function([input_tensor], grown.as_preset), self.preset)
         return keras.Model(source, grown.outputs if len(grown.outputs) > 1 else grown.outputs[0])
 
-    def _check_patches(self, patch_size: int, size: tuple[int, int]) -> None:
-        if any(side % patch_size for side in size):
-            fitting = tuple(max(side // patch_size, 1) * patch_size for side in size)
+    def _check_size(self, size: tuple[int, int]) -> None:
+        if self.multiple and any(side % self.multiple for side in size):
+            fitting = tuple(max(side // self.multiple, 1) * self.multiple for side in size)
             raise ParameterError(
-                f"{KERASHUB}{self.preset} divides images into patches of {patch_size} pixels, and would not see the "
-                f"last pixels of {size[0]}x{size[1]}: set input_size={fitting}, or another multiple"
+                f"{KERASHUB}{self.preset} divides images into patches of {self.multiple} pixels, and does not take "
+                f"{size[0]}x{size[1]}: set input_size={fitting}, or another multiple"
             )
 
     def _load(self, shape: tuple[int, ...], with_weights: bool) -> Any:
         hub = import_hub(f"the backbone {KERASHUB + self.preset!r}")
-        changes = {"image_shape": shape} if self.resized else {}
+        changes = {"image_shape": shape} if self.multiple else {}
         with _quietly():
             backbone = hub.models.Backbone.from_preset(self.preset, load_weights=with_weights, **changes)
         expected = _image_shape(backbone)
@@ -149,6 +150,10 @@ def _quietly() -> Iterator[None]:
 
 def _image_shape(network: Any) -> tuple[int | None, ...]:
     return tuple(getattr(network, "vision_encoder", network).inputs[0].shape[1:])
+
+
+def _sizes_of(network: Any) -> str:
+    return "any" if None in _image_shape(network) else "one"
 
 
 def _compare(network: Any, built: Any, preset: str) -> None:

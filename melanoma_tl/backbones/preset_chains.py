@@ -1,5 +1,6 @@
 """Transformers of KerasHub as chains of blocks: each block can be the first that learns, and its tokens be pooled."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -48,7 +49,7 @@ class Chain:
     sizes : {"one", "square", "any"}
         Which images it takes: of the size of the preset, of any square size, or of any size.
     patch_size : int
-        Pixels of which the sides of an image must be a multiple, for what is left over would not be seen.
+        Pixels of which the sides of an image must be a multiple, for what is left over is not seen, or not taken.
     """
 
     links: list[Link]
@@ -129,7 +130,8 @@ def _swin(network: Any) -> Chain:
             size, n_tokens = {"H": height, "W": width}, ((height + 1) // 2) * ((width + 1) // 2)
             links.append(Link(f"stage_{number}_merging", stage.downsample, size, n_tokens=n_tokens))
     stages = tuple(f"stage_{number}_block_1" for number in range(len(network.stages), 0, -1))
-    return Chain([*links, Link("norm", network.norm)], stages, sizes="any")
+    smallest = network.patch_size * 2 ** (len(network.stages) - 1)  # each merging halves the sides, which are even
+    return Chain([*links, Link("norm", network.norm)], stages, sizes="any", patch_size=smallest)
 
 
 def _mit(network: Any) -> Chain:
@@ -141,7 +143,8 @@ def _mit(network: Any) -> Chain:
         links.append(Link(f"stage_{number}_{kind}" + f"_{place}" * (kind == "block"), layer))
         number += kind == "map"
     stages = [link.name for link in links if link.name.endswith("_embedding")]
-    return Chain(links, tuple(reversed(stages)), sizes="square")
+    smallest = math.prod(network.layerwise_strides)  # KerasHub's code finds the sides in whole strides alone
+    return Chain(links, tuple(reversed(stages)), sizes="square", patch_size=smallest)
 
 
 _MIT_NAMES = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from melanoma_tl._parameters import TEXT, checked, show
-from melanoma_tl.backbones.encoder import FrozenEncoder
+from melanoma_tl.backbones.encoder import FrozenEncoder, is_same
 from melanoma_tl.backbones.plugins import GROUP, load_plugins
 from melanoma_tl.backbones.preprocessing import keep_pixels
 from melanoma_tl.backbones.spec import KERASHUB, SEPARATOR, BackboneSpec, EncoderIdentity, PretrainedWeights
@@ -82,7 +82,9 @@ def register_backbone(
     Raises
     ------
     DuplicateNameError
-        If the name is taken and `overwrite` is False.
+        If the name is taken and `overwrite` is False, or is another spelling of a name that is taken.
+    ParameterError
+        If the name has a "+", a line break, or spaces at its ends.
 
     Examples
     --------
@@ -97,7 +99,7 @@ def register_backbone(
     """
 
     def register(builder: Callable[..., Any]) -> Callable[..., Any]:
-        key = name.lower()
+        key = _key_of(name)
         if key.startswith(KERASHUB):
             raise DuplicateNameError(f"{name!r}: names that begin with {KERASHUB!r} are those of KerasHub's presets")
         if key in _BACKBONES and not overwrite:
@@ -126,6 +128,28 @@ def register_backbone(
     return register
 
 
+def _key_of(name: str) -> str:
+    """Return the name under which a backbone is kept, if `get_backbone` would find this one by it."""
+    key = name.lower()
+    if not key or key != key.strip() or not key.isprintable() or SEPARATOR in key:
+        raise ParameterError(
+            f"name must be a text of one line without {SEPARATOR!r}, which stands between several backbones, and "
+            f"without spaces at its ends, got {show(name)}"
+        )
+    twin = next((other for other in _BACKBONES if other != key and _plain(other) == _plain(key)), None)
+    if twin is not None:
+        raise DuplicateNameError(
+            f"{name!r} is read as another spelling of the backbone {twin!r}, which is registered already: choose "
+            "another name"
+        )
+    return key
+
+
+def _plain(key: str) -> str:
+    """Return a name without dashes and underscores, which are passed over."""
+    return re.sub("[-_]", "", key)
+
+
 @checked(name=TEXT)
 def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = False) -> None:
     """Register a frozen encoder as a backbone.
@@ -144,9 +168,10 @@ def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = Fal
     Raises
     ------
     DuplicateNameError
-        If the name is taken by something else and `overwrite` is False.
+        If the name is taken by something else and `overwrite` is False; or, in any case, if an encoder that gives other
+        vectors is registered with the same digest.
     ParameterError
-        If the name has a slash, or `encoder` is no FrozenEncoder.
+        If the name has a slash, a "+", a line break, or spaces at its ends, or `encoder` is no FrozenEncoder.
 
     Examples
     --------
@@ -161,9 +186,15 @@ def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = Fal
 
     if not isinstance(encoder, FrozenEncoder):
         raise ParameterError(f"encoder must be a FrozenEncoder, got {show(encoder)}")
-    if not name or re.search(r"[/\\]", name):
+    if re.search(r"[/\\]", name):
         raise ParameterError(f"name must be a text without slashes, got {show(name)}")
-    key = name.lower()
+    key = _key_of(name)
+    known, same = ENCODERS.get(encoder.digest, (key, encoder))
+    if not is_same(same.reference, encoder.reference):
+        raise DuplicateNameError(
+            f"the encoder {known!r} is registered with the same digest, and gives other vectors for the same images: "
+            "change the digest of FrozenEncoder whenever the vectors change"
+        )
     present = _BACKBONES.get(key)
     identity = EncoderIdentity(key, encoder.digest, encoder.kind)
     register_backbone(
@@ -216,12 +247,14 @@ def get_backbone(name: str) -> BackboneSpec:
 
         return describe_preset(str(name)[len(KERASHUB) :])
     _find_plugins()
-    for spelling in (key, re.sub("[-_]", "", key)):
+    for spelling in (key, _plain(key)):
         if spelling in _BACKBONES:
             return _BACKBONES[spelling]
     if len(parts := [part.strip() for part in str(name).split(SEPARATOR)]) > 1:
         from melanoma_tl.backbones.side_by_side import join
 
+        if not all(parts):
+            raise ParameterError(f"backbone={name!r} lacks a name beside {SEPARATOR!r}")
         return join([get_backbone(part) for part in parts])
     raise UnknownNameError("backbone", name, _BACKBONES, _how_to_add())
 

@@ -1,5 +1,6 @@
 """Several backbones side by side, as one: "vgg19+vgg16"."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -56,6 +57,7 @@ def join(specs: Sequence[BackboneSpec]) -> BackboneSpec:
         pretrained_on="; ".join(dict.fromkeys(spec.pretrained_on or "not stated" for spec in specs)),
         may_redistribute=_all(spec.may_redistribute for spec in specs),
         references=tuple(dict.fromkeys(page for spec in specs for page in spec.references)),
+        size_multiple=math.lcm(*(spec.size_multiple for spec in specs)),
     )
 
 

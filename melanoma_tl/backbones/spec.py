@@ -120,6 +120,8 @@ class BackboneSpec:
         it forbids that, or binds whoever receives them to its own terms; None where it is not known.
     references : tuple of str
         Addresses of the pages that state these facts.
+    size_multiple : int
+        Pixels of which the sides of images must be a multiple, such as the side of a patch; 1 where any will do.
     """
 
     name: str
@@ -138,6 +140,7 @@ class BackboneSpec:
     pretrained_on: str = ""
     may_redistribute: bool | None = None
     references: tuple[str, ...] = ()
+    size_multiple: int = 1
 
     @property
     def part_names(self) -> tuple[str, ...]:

@@ -889,8 +889,8 @@ class TransferClassifier(BaseClassifier):
         bound = isinstance(known, Mapping) and known.get("may_redistribute") is False
         return bound if include_backbone is None else not include_backbone
 
-    def _find_left_out(self) -> BackboneWeights:
-        """Find the weights that a file can do without, since they are found again where they are published."""
+    def _find_left_out(self) -> BackboneWeights | None:
+        """Find the weights that a file can do without, since they are found again where they are published, if any."""
         insist = "save(path, include_backbone=True) keeps all weights in the file, for yourself"
         if self.weights is None:
             raise ModelFileError(f"not saved: random weights of the backbone cannot be left out; {insist}")
@@ -900,7 +900,7 @@ class TransferClassifier(BaseClassifier):
             check_unchanged(self.model_, backbone)
         except (ModelFileError, ParameterError) as error:
             raise ModelFileError(f"not saved without the weights of {self.backbone!r}: {error}. {insist}") from None
-        return backbone
+        return backbone if backbone.layers else None
 
     @called_on_class
     @classmethod
@@ -944,7 +944,9 @@ class TransferClassifier(BaseClassifier):
         list_backbones()  # imports the packages that backbones come from, which registers their layers with Keras
 
         def fetch(classifier: Self, left_out: dict[str, Any], interface: Interface) -> BackboneWeights:
-            backbone = read_backbone(classifier.backbone, interface.size, classifier.preprocessing, weights or "")
+            backbone = read_backbone(
+                classifier.backbone, interface.size, classifier.preprocessing, weights or "", left_out.get("layers")
+            )
             check_same(left_out, backbone, classifier.backbone)
             classifier.weights = weights
             return backbone

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from melanoma_tl._atomic import atomic_write_once, scratch
-from melanoma_tl.errors import ModelFileError
+from melanoma_tl.errors import ModelFileError, WeightsUnavailableError
 from melanoma_tl.saving.audit import ENSEMBLE_FILE, STATE_FILE, check_archive, check_model_archive, read_json
 from melanoma_tl.saving.model_file import check_version, describing, open_archive
 
@@ -89,7 +89,10 @@ def load_ensemble(
         members = []
         for number in range(state["members"]):
             extracted = Path(archive.extract(_member_file(number), folder))
-            members.append(load_member(extracted))
+            try:
+                members.append(load_member(extracted))
+            except (ModelFileError, WeightsUnavailableError) as error:  # which names a file that is gone
+                raise type(error)(str(error).replace(f"{extracted}: ", f"{extracted.name}: ")) from error.__cause__
             extracted.unlink()
         return describing(lambda: make(members, state))
 

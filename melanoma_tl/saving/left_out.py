@@ -6,7 +6,7 @@ after the other, and its document has the names of the layers that were left out
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +71,11 @@ class BackboneWeights:
 
 @seeded_building(0)
 def read_backbone(
-    name: str, size: tuple[int, int], preprocessing: str, weights: str | os.PathLike[str]
+    name: str,
+    size: tuple[int, int],
+    preprocessing: str,
+    weights: str | os.PathLike[str],
+    layers: Collection[str] | None = None,
 ) -> BackboneWeights:
     """Read the weights of a backbone from where they are published, or from a file.
 
@@ -85,11 +89,14 @@ def read_backbone(
         As in `build_network`.
     weights : "imagenet" or path
         As `TransferClassifier` takes them.
+    layers : collection of str, optional
+        The layers that a file leaves out; by default all but frozen encoders, of which a file holds nothing but their
+        vectors of drawn images, that tell another one.
 
     Returns
     -------
     BackboneWeights
-        In the order of the layers.
+        In the order of the layers; without any where all is a frozen encoder.
 
     Raises
     ------
@@ -100,10 +107,15 @@ def read_backbone(
     """
     if name.lower().startswith(KERASHUB) and "/" in name:
         raise ParameterError(f"{name!r} is named by its place, so that its weights cannot be left out and found again")
+    from melanoma_tl.backbones.encoder_layer import EncoderLayer
+
     spec = get_backbone(name)
     _, scaled = scaled_images(spec, size, preprocessing)
     backbone = build_backbone(spec, scaled, find_weights(spec, weights))
-    return BackboneWeights({layer.name: layer.get_weights() for layer in backbone.layers if layer.weights})
+    if layers is None:
+        layers = [layer.name for layer in backbone.layers if not isinstance(layer, EncoderLayer)]
+    own = [layer for layer in backbone.layers if layer.weights and layer.name in layers]
+    return BackboneWeights({layer.name: layer.get_weights() for layer in own})
 
 
 def check_unchanged(model: Any, backbone: BackboneWeights) -> None:

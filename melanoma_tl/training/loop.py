@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl.errors import ParameterError, TrainingError
 from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
 from melanoma_tl.training.best_epoch import BestEpoch, ExactSwap, watch_best
@@ -94,7 +95,12 @@ def train(
     begun = time.perf_counter()
     repeat, waiting = RepeatInterrupt(), WaitingTime(batches.times)
     try:
-        with replicas.fit_scope(), callbacks.working(model, whole, resumed), repeat.listening():
+        with (
+            replicas.fit_scope(),
+            callbacks.working(model, whole, resumed),
+            repeat.listening(),
+            naming_host_errors(),
+        ):
             model.fit(
                 batches,
                 validation_data=shown,

@@ -16,7 +16,7 @@ from melanoma_tl._versions import library_versions
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.backbones.building import is_third_party
-from melanoma_tl.backbones.spec import EncoderIdentity
+from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity
 from melanoma_tl.backbones.weights import describe_backbone, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
@@ -481,7 +481,7 @@ class TrainingRun:
         return {
             "seed": self.seed if random_state is None else int(random_state),
             "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
-            **({"encoder": asdict(self.spec.weights)} if isinstance(self.spec.weights, EncoderIdentity) else {}),
+            **_describe_encoders(self.spec),
             "backbone": describe_backbone(self.spec, weights, by_name=self.parameters.weights == "imagenet"),
             "image_size": "{}x{} pixels".format(*image_size(self.parameters)),
             "precision": resolve_precision(self.parameters.precision)._asdict(),
@@ -544,6 +544,13 @@ def _describe_weights(weights: NDArray[np.float64]) -> dict[str, Any]:
         "highest": float(weights.max()),
         "images_of_weight_0": int((weights == 0).sum()),
     }
+
+
+def _describe_encoders(spec: BackboneSpec) -> dict[str, Any]:
+    """Return the identity of the frozen encoder, or those of several side by side; nothing where there is none."""
+    specs = [get_backbone(name) for name in spec.part_names] or [spec]
+    found = [asdict(one.weights) for one in specs if isinstance(one.weights, EncoderIdentity)]
+    return {"encoder": found if spec.part_names else found[0]} if found else {}
 
 
 def _describe_data(X: Any, prepared: PreparedImages, classes: Classes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from melanoma_tl import (
     Ensemble,
     FrozenEncoder,
     ISBIDataset,
+    MetricsReport,
     Probe,
     Stage,
     TransferClassifier,
@@ -23,7 +25,12 @@ from melanoma_tl import (
     register_backbone,
     register_encoder,
 )
+from melanoma_tl._keras.host_call import naming_host_errors
+from melanoma_tl.backbones import encoder as encoder_module
 from melanoma_tl.backbones import encoder_layer, registry
+from melanoma_tl.backbones.encoder_files import _digest as digest_of
+from melanoma_tl.backbones.encoder_reading import Reading
+from melanoma_tl.backbones.onnx_content import has_external_weights
 from melanoma_tl.errors import (
     DuplicateNameError,
     ExportError,
@@ -115,6 +122,13 @@ def test_recipes_take_its_vectors_and_its_size(images, labels):
     assert best("colours")["input_size"] == SIZE
 
 
+def test_recipes_keep_to_whole_patches():
+    of_patches = replace(registry.get_backbone("vgg19"), name="of patches", size_multiple=14)
+    registry._BACKBONES["of patches"] = of_patches
+    assert best("of patches")["input_size"] == (322, 322)
+    assert best("vgg19")["input_size"] == (320, 320)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -158,12 +172,71 @@ def test_a_file_names_its_encoder_and_scores_with_no_other(images, labels, tmp_p
     register_encoder("colours", encoder(digest="colours, version 2"), overwrite=True)
     with pytest.raises(WeightsUnavailableError, match="the one that is registered under this name is another"):
         TransferClassifier.load(path)
+    encoder_layer.ENCODERS.clear()
     register_encoder("colours", encoder(lambda given: colours(given) * 1.5), overwrite=True)
     with pytest.raises(WeightsUnavailableError, match="has changed, although its digest has not"):
         TransferClassifier.load(path)
+    encoder_layer.ENCODERS.clear()
     register_encoder("another name", encoder(lambda given: colours(given) * 1.001))
     again = TransferClassifier.load(path)
     np.testing.assert_allclose(scores(again, images), scores(classifier, images), atol=0.02)
+
+
+def test_side_by_side_each_encoder_is_named(images, labels):
+    register_encoder("squares", encoder(lambda given: colours(given) ** 2, "squares"))
+    both = make("colours+squares").fit(images, labels)
+    assert [entry["name"] for entry in both.provenance_["encoder"]] == ["colours", "squares"]
+    assert encoder().digest in str(MetricsReport.from_estimator(both, draw_images(24, seed=1), labels, n_resamples=100))
+
+
+@pytest.mark.parametrize("backbone", ["bound", "bound+colours", "ensemble"])
+def test_an_encoder_that_may_not_be_given_on_is_in_no_file_and_needs_no_weights(images, labels, tmp_path, backbone):
+    register_encoder("bound", encoder(lambda given: colours(given) ** 2, "bound", may_redistribute=False))
+    if backbone == "ensemble":
+        classifier, path = Ensemble([make("bound"), make()], verbose=0).fit(images, labels), tmp_path / "both.zip"
+    else:
+        classifier, path = make(backbone).fit(images, labels), tmp_path / "model.keras"
+    classifier.save(path)
+    assert np.array_equal(scores(type(classifier).load(path), images), scores(classifier, images))
+    encoder_layer.ENCODERS.clear()
+    registry._BACKBONES.pop("bound")
+    place = r"both\.zip: member_0\.keras: " if backbone == "ensemble" else r"model\.keras: "
+    with pytest.raises(WeightsUnavailableError, match=place + ".*the encoder 'bound'.*register that encoder"):
+        type(classifier).load(path)
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_an_encoder_stays_one(images, labels, kind):
+    interrupted = False
+
+    def slow(given):
+        if interrupted:
+            raise kind
+        return colours(given)
+
+    register_encoder("slow", encoder(slow, f"slow, {kind.__name__}"))
+    classifier = make("slow").fit(images, labels)
+    interrupted = True
+    with pytest.raises(kind):
+        scores(classifier, images)
+    with pytest.raises(kind):
+        make("slow").fit(images[::-1] // 2, labels)
+
+
+def test_an_error_is_named_once(images, labels):
+    is_broken = False
+
+    def fragile(given):
+        return colours(given) * (np.nan if is_broken else 1)
+
+    register_encoder("fragile", encoder(fragile, "named once"))
+    classifier = make("fragile").fit(images, labels)
+    is_broken = True
+    with pytest.raises(Exception, match="NaN"):
+        classifier.model_(np.zeros((1, *SIZE, 3), np.float32))  # by Keras itself
+    with pytest.raises(ZeroDivisionError), naming_host_errors():
+        raise ZeroDivisionError
 
 
 # -- what it must give --
@@ -193,6 +266,8 @@ WRONG = {
     "another length": (lambda given: np.ones((len(given), len(given))) * given.mean(), r"of shape \(1, 3\)"),
     "of the batch": (lambda given: colours(given) - colours(given).mean(0), "alone than for the same image beside"),
     "always the same": (lambda given: np.ones((len(given), 4)), "the same vector for three different images"),
+    "complex numbers": (lambda given: colours(given) * 1j, "of real numbers, got the dtype complex128"),
+    "masked": (lambda given: np.ma.masked_less(colours(given), 0.3), "numbers are masked"),
     "an error": (lambda given: given.no_such_thing, "cannot encode 3 images.*AttributeError.*no_such_thing"),
 }
 
@@ -202,6 +277,63 @@ def test_what_gives_no_vectors_is_refused(case):
     encode, message = WRONG[case]
     with pytest.raises(ParameterError, match=message):
         encoder(encode)
+
+
+def constant_beside(encode):
+    """Large constant features, beside those of a function."""
+    return lambda given: np.concatenate([np.full((len(given), 4), 3000.0), encode(given)], axis=1)
+
+
+def test_large_constant_features_hide_nothing():
+    def others(given):
+        return colours(given[..., ::-1, ::-1]) ** 2
+
+    reference = encoder(constant_beside(colours)).reference
+    assert not encoder_module.is_same(reference, encoder(constant_beside(others)).reference)
+    assert encoder_module.is_same(reference, reference * np.float32(1.0005))
+    with pytest.raises(ParameterError, match="alone than for the same image beside"):
+        encoder(constant_beside(lambda given: colours(given) - colours(given).mean(0)))
+
+
+def test_two_encoders_of_one_digest_do_not_replace_each_other():
+    register_encoder("b", encoder(lambda given: colours(given) * 1.001))
+    for name, overwrite in (("b", True), ("c", False)):
+        with pytest.raises(DuplicateNameError, match=r"'b' is registered with the same digest.*change the digest"):
+            register_encoder(name, encoder(lambda given: colours(given) ** 2), overwrite=overwrite)
+    register_encoder("b", encoder(lambda given: colours(given) ** 2, digest="colours, version 2"), overwrite=True)
+
+
+def test_images_of_another_kind_are_refused():
+    given = np.random.default_rng(1).integers(0, 256, (2, *SIZE, 3), dtype=np.uint8)
+    assert np.array_equal(encoder()(list(given)), encoder()(given))
+    for images, message in {
+        "wrong size": (given[:, :16], r"of shape \(n, 32, 32, 3\), got the shape \(2, 16, 32, 3\)"),
+        "one image": (given[0], r"got the shape \(32, 32, 3\)"),
+        "0 to 1": (given / 255, "got numbers from 0 to 1: multiply them by 255"),
+        "nan": (given * np.nan, "got NaN or infinite"),
+        "paths": (["a.jpg", "b.jpg"], "load_image reads files"),
+        "several sizes": ([given[0], given[1, :16]], "images must be an array"),
+        "nothing": (None, "got None"),
+    }.values():
+        with pytest.raises(ParameterError, match=message):
+            encoder()(images)
+
+
+def test_a_function_may_change_its_images():
+    def in_place(given):
+        given //= 2
+        return colours(given)
+
+    given = np.random.default_rng(1).integers(0, 256, (2, *SIZE, 3), dtype=np.uint8)
+    before = given.copy()
+    np.testing.assert_allclose(encoder(in_place)(given), colours(before // 2), rtol=1e-6)
+    assert np.array_equal(given, before)
+
+
+def test_short_numbers_of_other_libraries_are_taken():
+    short = pytest.importorskip("ml_dtypes").bfloat16
+    found = encoder(lambda given: colours(given).astype(short)).reference
+    np.testing.assert_allclose(found, encoder().reference, rtol=1e-2)
 
 
 def test_half_precision_is_as_good():
@@ -225,6 +357,8 @@ def test_what_goes_wrong_later_is_said_in_the_same_words(images, labels):
         make("fragile").fit(images[::-1] // 2, labels)
     with pytest.raises(ParameterError, match=r"^the encoder \(function\) gives NaN"):  # of stored features, compared
         make("fragile").fit(images, labels)
+    with pytest.raises(ParameterError, match=r"^the encoder \(function\) gives NaN"):  # of views that are not stored
+        make("fragile", stages=Stage(epochs=1), augmenter=Augmenter(horizontal_flip=True)).fit(images, labels)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +392,15 @@ def test_names_are_taken_once():
         register_backbone("colours", preprocess=lambda images: images)(lambda images, weights: None)
     with pytest.raises(ParameterError, match="without slashes"):
         register_encoder("hf/colours", encoder())
+    for name in ("", "a\nb", " a ", "a+b", "vgg19+vgg16"):
+        with pytest.raises(ParameterError, match="name must be a text of one line without"):
+            register_encoder(name, encoder())
+        with pytest.raises(ParameterError, match="name must be a text of one line without"):
+            register_backbone(name, preprocess=lambda images: images)(lambda images, weights: None)
+    with pytest.raises(DuplicateNameError, match="another spelling of the backbone 'vgg19'"):
+        register_encoder("VGG-19", encoder(), overwrite=True)
+    with pytest.raises(ParameterError, match=r"backbone='vgg19\+' lacks a name"):
+        registry.get_backbone("vgg19+")
     with pytest.raises(ParameterError, match="must be a FrozenEncoder, got <function"):
         register_encoder("function", colours)
 
@@ -365,14 +508,35 @@ def test_onnx_files_that_are_no_encoders(tmp_path, runtime):
         FrozenEncoder.from_onnx(path, scaling="imagenet", input_size=(64, 64))
     with pytest.raises(UnknownNameError, match="Did you mean 'imagenet'"):
         FrozenEncoder.from_onnx(path, scaling="imagnet")
-    for scaling in ((0.5, 0.5), ((0.5,) * 3, (0.0,) * 3), 3, ((0.5,) * 2, (0.5,) * 2), ("a", "b")):
+    for scaling in ((0.5, 0.5), ((0.5,) * 3, (0.0,) * 3), ((0.5,) * 3, (1e-40,) * 3), 3, ((0.5,) * 2,) * 2, ("a", "b")):
         with pytest.raises(ParameterError, match="three means and three standard"):
             FrozenEncoder.from_onnx(path, scaling=scaling)
     with pytest.raises(ParameterError, match="digest cannot be given"):
         FrozenEncoder.from_onnx(path, scaling="imagenet", digest="mine")
+    with pytest.raises(UnknownNameError, match="Did you mean 'license'"):
+        FrozenEncoder.from_onnx(path, scaling="imagenet", licence="MIT")
+    write_onnx(path, shape=("n", 3, 32, 32), kind="STRING")
+    with pytest.raises(ParameterError, match=r"ONNX Runtime cannot open it|type tensor\(string\)"):
+        FrozenEncoder.from_onnx(path, scaling="imagenet")
 
 
-def test_an_onnx_file_with_weights_elsewhere_is_refused(tmp_path, runtime):
+def test_a_scaling_has_one_digest_however_it_is_written(tmp_path, runtime):
+    path = write_onnx(tmp_path / "encoder.onnx")
+    found = FrozenEncoder.from_onnx(path, scaling="0 to 1")
+    for scaling in (((0, 0, 0), (1, 1, 1)), (np.zeros(3, np.float32), np.ones(3, np.float32)), [[0.0] * 3, [1.0] * 3]):
+        assert FrozenEncoder.from_onnx(path, scaling=scaling).digest == found.digest
+    assert Reading("imagenet", None).mean_and_std() == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_the_digests_of_earlier_versions_stay():
+    assert encoder().digest == "42ee2de0fc80786b3b4bdfd846eb9d92431938b8437512450666e577fd530884"
+    assert (
+        digest_of("network", Reading("0 to 255", None), "out")
+        == "336c66914c89233616591a791a54b183d5dab848e02ff1d85d07fd37f6c1a7e7"
+    )
+
+
+def test_an_onnx_file_with_weights_elsewhere_is_refused(tmp_path, runtime, monkeypatch):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed, which writes the file")
     path = write_onnx(tmp_path / "encoder.onnx")
     model = onnx.load(path)
@@ -380,8 +544,28 @@ def test_an_onnx_file_with_weights_elsewhere_is_refused(tmp_path, runtime):
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((1, 6), np.float32), "bias"))
     model.graph.output[0].name = "shifted"
     onnx.save_model(model, path, save_as_external_data=True, location="elsewhere.bin", size_threshold=0)
-    with pytest.raises(ParameterError, match="its weights lie in other files: write it as one"):
-        FrozenEncoder.from_onnx(path, scaling="imagenet")
+    for folder in (tmp_path.parent, tmp_path):  # ONNX Runtime would find them in the current folder
+        monkeypatch.chdir(folder)
+        with pytest.raises(ParameterError, match="its weights lie in other files: write it as one"):
+            FrozenEncoder.from_onnx(path, scaling="imagenet")
+    node = onnx.helper.make_node("Constant", [], ["bias"], value=onnx.load(path).graph.initializer[0])
+    of_a_node = onnx.helper.make_model(onnx.helper.make_graph([node], "constant", [], []))
+    onnx.external_data_helper.set_external_data(of_a_node.graph.node[0].attribute[0].t, "elsewhere.bin")
+    assert has_external_weights(of_a_node.SerializeToString())
+    of_a_node.graph.node[0].attribute[0].t.ClearField("data_location")
+    assert not has_external_weights(of_a_node.SerializeToString())
+
+
+def write_saved_model(tf, path, dtype, shape):
+    class Network(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="images")])
+        def __call__(self, images):
+            numbers = tf.strings.to_number(images) if dtype == tf.string else tf.cast(images, tf.float32)
+            means = tf.reduce_mean(numbers, axis=(1, 2))
+            return {"vectors": tf.cast(means, dtype) if dtype == tf.bfloat16 else means}
+
+    network = Network()
+    tf.saved_model.save(network, str(path), signatures={"serving_default": network.__call__})
 
 
 def test_a_saved_model(tmp_path, given):
@@ -400,7 +584,20 @@ def test_a_saved_model(tmp_path, given):
     np.testing.assert_allclose(found(given), of_files(given), atol=1e-5)
     assert found.digest == FrozenEncoder.from_saved_model(tmp_path / "encoder", scaling="-1 to 1").digest
     with pytest.raises(WeightsUnavailableError, match=r"no such folder with a saved_model\.pb"):
-        FrozenEncoder.from_saved_model(tmp_path / "other", scaling="-1 to 1")
+        FrozenEncoder.from_saved_model(tmp_path / "nowhere", scaling="-1 to 1")
+    for dtype, shape, scaling, message in (
+        (tf.int32, (None, *SIZE, 3), "0 to 1", r"of type int32, and scaled pixels .*scaling='0 to 255'"),
+        (tf.int8, (None, *SIZE, 3), "0 to 255", "of type int8, and pixels are numbers from 0 to 255"),
+        (tf.string, (None, *SIZE, 3), "0 to 255", "of type string, and pixels are numbers"),
+        (tf.float32, None, "0 to 255", "its input has no shape, not that of images"),
+    ):
+        write_saved_model(tf, tmp_path / "other", dtype, shape)
+        with pytest.raises(ParameterError, match=message):
+            FrozenEncoder.from_saved_model(tmp_path / "other", scaling=scaling)
+    for dtype in (tf.uint8, tf.int32, tf.bfloat16):
+        write_saved_model(tf, tmp_path / "other", dtype, (None, *SIZE, 3))
+        found = FrozenEncoder.from_saved_model(tmp_path / "other", scaling="0 to 255")
+        np.testing.assert_allclose(found(given), given.mean(axis=(1, 2)), rtol=1e-2 if dtype == tf.bfloat16 else 1e-5)
     (tmp_path / "encoder" / "saved_model.pb").write_bytes(b"no network")
     with pytest.raises(ParameterError, match="TensorFlow cannot open it by 'serving_default'"):
         FrozenEncoder.from_saved_model(tmp_path / "encoder", scaling="-1 to 1")
@@ -457,6 +654,53 @@ def test_a_module_of_pytorch(torch, module, given):
     assert FrozenEncoder.from_torch(module).digest != found.digest
     with pytest.raises(ParameterError, match=r"must be a torch\.nn\.Module"):
         FrozenEncoder.from_torch(colours, scaling="-1 to 1", input_size=SIZE)
+
+
+@pytest.mark.contract
+def test_what_happens_to_a_module_later_does_not_change_its_encoder(torch, module, given):
+    module.add_module("norm", torch.nn.BatchNorm2d(3))
+    module.train()
+    found = FrozenEncoder.from_torch(module, scaling="-1 to 1", input_size=SIZE)
+    assert module.training, "the module itself stays as it is"
+    before = found(given)
+    with torch.no_grad():
+        module.scale.mul_(-1)
+    assert np.array_equal(found(given), before)
+    module.unpicklable = (number for number in range(3))
+    with pytest.raises(ParameterError, match=r"cannot be copied.*a function that calls it"):
+        FrozenEncoder.from_torch(module, scaling="-1 to 1", input_size=SIZE)
+
+
+@pytest.mark.contract
+def test_modules_of_every_kind_of_state(torch, module, given):
+    class Stateful(type(module)):
+        def get_extra_state(self):
+            return self.extra
+
+    module.__class__ = Stateful
+    digests = set()
+    for module.extra in ({"a": [1, None]}, {"a": [2, None]}, {"a": [2, torch.ones(2)]}):
+        digests.add(FrozenEncoder.from_torch(module, scaling="-1 to 1", input_size=SIZE).digest)
+    assert len(digests) == 3
+    module.extra = object()
+    with pytest.raises(ParameterError, match=r"state '_extra_state' is a object, of which no digest can be made"):
+        FrozenEncoder.from_torch(module, scaling="-1 to 1", input_size=SIZE)
+    flat = torch.nn.Flatten()
+    for unfinished in (torch.nn.LazyLinear(4), torch.nn.Linear(3072, 4, device="meta")):
+        with pytest.raises(ParameterError, match="holds no numbers yet: load its weights first"):
+            FrozenEncoder.from_torch(torch.nn.Sequential(flat, unfinished), scaling="-1 to 1", input_size=SIZE)
+
+
+@pytest.mark.contract
+def test_tensors_that_are_no_vectors(torch):
+    for wrong in (
+        lambda given: torch.from_numpy(colours(given)).to_sparse(),
+        lambda given: torch.empty(len(given), 4, device="meta"),
+    ):
+        with pytest.raises(ParameterError, match=r"the encoder \(function\) cannot encode 3 images"):
+            encoder(wrong)
+    with pytest.raises(ParameterError, match="real numbers, got the dtype complex128"):
+        encoder(lambda given: torch.from_numpy(colours(given) * 1j))
 
 
 @only_tensorflow

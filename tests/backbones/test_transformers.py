@@ -190,6 +190,11 @@ def test_an_image_of_another_size_is_refused_where_positions_are_fixed(presets, 
 def test_an_image_that_is_no_whole_number_of_patches_is_refused(presets, images, labels):
     with pytest.raises(ParameterError, match=r"patches of 8 pixels.*set input_size=\(32, 32\)"):
         TransferClassifier(presets("DINOV2")[0], input_size=(37, 37), verbose=0).fit(images, labels)
+    for family in ("MiT", "SwinTransformer"):
+        name = presets(family)[0]
+        assert get_backbone(name).size_multiple == 8
+        with pytest.raises(ParameterError, match=r"patches of 8 pixels.*set input_size=\(32, 32\)"):
+            build(name, 36)
 
 
 def test_positions_that_were_learned_are_saved(presets, images, labels, tmp_path):
