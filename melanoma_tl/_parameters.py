@@ -163,13 +163,11 @@ def _describe_misfit(
         return f"{called}(): {misfit}. {has}"
     said, ours = f"{called}() has no parameter {unknown!r}.", _OF_OTHERS.get(unknown)
     meant = ours if ours in names else find_meant(unknown, names)
+    if kind is not None and unknown in inspect.signature(kind).parameters:
+        return f"{said} It is one of {kind.__name__}({unknown}=...). {has}"
     if (method := find_method(kind, unknown)) is not None:
         return f"{said} It is one of {method}({unknown}=...). {has}"
-    if meant is not None:
-        return f"{said} Did you mean {meant!r}? {has}"
-    if kind is not None and unknown in inspect.signature(kind).parameters:
-        return f"{said} It is one of {kind.__name__}({unknown}=...)."
-    return f"{said} {has}"
+    return f"{said} Did you mean {meant!r}? {has}" if meant is not None else f"{said} {has}"
 
 
 def takes_also(other: Callable[..., Any]) -> Callable[[_Function], _Function]:
