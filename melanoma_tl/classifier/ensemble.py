@@ -22,6 +22,7 @@ from melanoma_tl._parameters import (
     SEED,
     TABLE,
     VERBOSE,
+    called_on_class,
     check,
     checked,
     choice,
@@ -556,6 +557,7 @@ class Ensemble(BaseClassifier):
         )
         return export_model(exportable, Path(path), format)
 
+    @called_on_class
     @classmethod
     @checked(path=PATH, weights=PATH | NONE)
     def load(cls, path: str | os.PathLike[str], *, weights: str | os.PathLike[str] | None = None) -> Self:

@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._attributes import ExplainsAttributes
 from melanoma_tl._escaping import in_html, in_markdown
 from melanoma_tl._parameters import (
     BOOTSTRAP,
@@ -102,7 +103,7 @@ class Subgroup:
 
 
 @dataclass(frozen=True, eq=False)
-class Subgroups:
+class Subgroups(ExplainsAttributes):
     """The metrics of a classifier in each group of images.
 
     Made by `measure_subgroups` or `MetricsReport.subgroups`.
@@ -121,6 +122,8 @@ class Subgroups:
         The widest gap of each column in AUC, sensitivity and specificity, among the groups with a value and at least
         ten images of the class; with simultaneous confidence intervals.
     """
+
+    _elsewhere: ClassVar[Mapping[str, str]] = {"plot": "print() or to_frame(): it is a table"}
 
     rows: tuple[Subgroup, ...]
     threshold: float | None

@@ -566,7 +566,8 @@ class MulticlassReport(Report):
         """
         columns = min(len(self.classes), _MAX_COLUMNS)
         rows = -(-len(self.classes) // columns)
-        figure = new_figure(5.0 * columns, 5.0 * rows)
+        height = 6.0 if plot == "calibration" else 5.0  # its legend stands below
+        figure = new_figure(5.0 * columns, height * rows)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, (name, report) in zip(grid, self.against_rest.items(), strict=False):
             getattr(report, f"plot_{plot}")(ax=ax)
