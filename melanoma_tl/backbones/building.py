@@ -201,6 +201,20 @@ def check_weights_were_read(spec: BackboneSpec, backbone: Any, without: Any, wei
             f"the builder of {spec.name!r} did not read {weights.path}: with the file and without it the network is "
             "the same; load the weights in the builder, such as with model.load_weights(weights)"
         )
+
+
+def warn_of_unread_weights(spec: BackboneSpec, backbone: Any, without: Any, weights: WeightsFile) -> None:
+    """Warn of weights that a file does not hold, of a builder that has read it.
+
+    Parameters
+    ----------
+    spec, backbone, without, weights : BackboneSpec, keras.Model, keras.Model and WeightsFile
+        As for `check_weights_were_read`, which comes before.
+    """
+    read, drawn = backbone.get_weights(), without.get_weights()
+    if [weight.shape for weight in read] != [weight.shape for weight in drawn]:
+        return
+    pairs = list(zip(read, drawn, strict=True))
     # Constant or integer weights, such as biases, statistics and positions, may equal their initial values; random
     # ones cannot.
     unread = sum(pair[0].dtype.kind != "i" and np.array_equal(*pair) and np.ptp(pair[0]) > 0 for pair in pairs)

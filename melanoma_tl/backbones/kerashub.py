@@ -233,7 +233,10 @@ def _explain(hub: Any, preset: str, error: Exception) -> MelanomaTLError:
     known = hub.layers.ImageConverter.presets
     preset_name, found = f"KerasHub's preset {preset!r}", in_one_line(error).partition(": ")[2].rstrip(".")
     if preset in hub.models.Backbone.presets.keys() - known.keys() or "compatible with" in found:
-        return ParameterError(f"{preset_name} is of a network that takes no images")
+        return ParameterError(
+            f"{preset_name} is of a network for which KerasHub has no ImageConverter, or not the one that is there: "
+            "the network takes no images, or is a part of another one"
+        )
     if preset not in known and "/" not in preset:
         return UnknownNameError(
             "preset of KerasHub", preset, known, "A folder is given by its path: 'kerashub:/path' or 'kerashub:./path'."

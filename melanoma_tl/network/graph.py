@@ -13,6 +13,7 @@ from melanoma_tl.backbones.building import (
     check_weights_were_read,
     is_third_party,
     scale_pixels,
+    warn_of_unread_weights,
 )
 from melanoma_tl.backbones.spec import BackboneSpec
 from melanoma_tl.backbones.weights import WeightsFile
@@ -125,8 +126,10 @@ def build_network(
     if weights is not None and is_third_party(spec):
         with seeded_building(random_state):
             _, scaled = scaled_images(spec, input_size, preprocessing)
-            check_weights_were_read(spec, backbone, build_backbone(spec, scaled, None), weights)
+            without = build_backbone(spec, scaled, None)
+            check_weights_were_read(spec, backbone, without, weights)
             check_file_is_needed(spec, scaled, weights)
+            warn_of_unread_weights(spec, backbone, without, weights)
     freeze(network, None)
     return network
 

@@ -80,6 +80,15 @@ def test_the_entry_says_what_the_preset_says(name, original):
     assert find_weights(spec, "imagenet").official
 
 
+def test_a_preset_of_one_size_says_so(hub, name, converter, tmp_path):
+    sizes = {"input_conv_filters": [64], "input_conv_kernel_sizes": [3], "block_type": "basic_block"}
+    stack = {"stackwise_num_filters": [64], "stackwise_num_blocks": [1], "stackwise_num_strides": [1]}
+    hub.models.ResNetBackbone(**sizes, **stack, image_shape=(48, 48, 3)).save_to_preset(tmp_path)
+    converter.save_to_preset(tmp_path)
+    assert get_backbone(f"kerashub:{tmp_path}").image_sizes == "one"
+    assert get_backbone(name).image_sizes == "any"
+
+
 def test_it_keeps_to_the_contract(name):
     check_backbone(name, weights="imagenet", input_size=(48, 48))
 
@@ -108,7 +117,10 @@ def test_presets_that_are_not_there(hub, original, tmp_path):
 def test_presets_of_other_networks(hub, tmp_path, name):
     sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
     if name == "bert":
-        network, message = hub.models.BertBackbone(vocabulary_size=9, **sizes), "is of a network that takes no images"
+        network, message = (
+            hub.models.BertBackbone(vocabulary_size=9, **sizes),
+            "KerasHub has no ImageConverter",
+        )
     elif name == "clip":
         seen = hub.models.CLIPVisionEncoder(patch_size=8, image_shape=(32, 32, 3), **sizes)
         read = hub.models.CLIPTextEncoder(vocabulary_size=9, embedding_dim=8, **sizes)
@@ -134,7 +146,7 @@ def test_presets_that_cannot_be_fetched(hub, monkeypatch):
     monkeypatch.setattr(hub.layers.ImageConverter, "from_preset", fetch)
     with pytest.raises(WeightsUnavailableError, match=r"could not be fetched \(403.*accept it and log in"):
         get_backbone("kerashub:hf://somebody/gated")
-    with pytest.raises(ParameterError, match="'bert_base_en' is of a network that takes no images"):
+    with pytest.raises(ParameterError, match="'bert_base_en' is of a network for which KerasHub has no ImageConverter"):
         get_backbone("kerashub:bert_base_en")
 
 

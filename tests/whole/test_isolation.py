@@ -565,7 +565,7 @@ def forgive(model, weights):
 
 
 @pytest.mark.parametrize("seeming", ["unseeded", "looked at", "another file", "forgiving"])
-def test_a_builder_that_only_seems_to_read_is_refused(weights_file, tmp_path, seeming):
+def test_a_builder_that_only_seems_to_read_is_refused(weights_file, tmp_path, caplog, seeming):
     own = tmp_path / "own.weights.h5"
     with own_settings(3):
         build_tiny(keras.Input((32, 32, 3))).save_weights(own)
@@ -576,6 +576,7 @@ def test_a_builder_that_only_seems_to_read_is_refused(weights_file, tmp_path, se
     ways = {"unseeded": draw_unseeded, "looked at": look_and_draw, "another file": load_own, "forgiving": forgive}
     with pytest.raises(WeightsUnavailableError, match=r"did not read .*some.* from a file that holds no weights"):
         classifier(register(ways[seeming]), weights=weights_file).fit(X, Y)
+    assert "does not hold" not in caplog.text
 
 
 def test_a_builder_that_calls_a_network_of_the_users_own_is_refused():
