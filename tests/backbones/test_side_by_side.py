@@ -118,7 +118,7 @@ def test_pixels_of_each_stay_in_float32(images, labels):
     [
         ({"backbone": "left+left"}, ParameterError, "names a backbone twice"),
         ({"backbone": "left+rihgt"}, UnknownNameError, "Did you mean 'right'"),
-        ({"backbone": "left+"}, UnknownNameError, "backbone ''"),
+        ({"backbone": "left+"}, ParameterError, "lacks a name beside"),
         ({"head": "published"}, ParameterError, "takes one feature map, and 'left[+]right' gives 2"),
         ({"head": layers.Flatten()}, ParameterError, "takes one feature map, and 'left[+]right' gives 2"),
         ({"stages": Stage(trainable_from=1)}, ParameterError, "several backbones side by side, which stay frozen"),
