@@ -87,10 +87,10 @@ def test_other_weights_and_other_networks_are_not_taken_for_these(given):
         get_backbone(given)
 
 
-def test_a_name_of_ones_own_is_found_as_it_is_spelled(own_table):
-    register_backbone("vgg_19", preprocess=get_backbone("tiny").preprocess)(lambda input_tensor, weights: None)
-    assert get_backbone("vgg_19").name == "vgg_19"
-    assert get_backbone("vgg-19").name == "vgg19"
+def test_a_name_that_would_be_read_as_another_spelling_is_refused(own_table):
+    with pytest.raises(DuplicateNameError, match="'vgg_19' is read as another spelling of the backbone 'vgg19'"):
+        register_backbone("vgg_19", preprocess=get_backbone("tiny").preprocess)(lambda input_tensor, weights: None)
+    assert get_backbone("vgg_19").name == get_backbone("vgg-19").name == "vgg19"
 
 
 def test_a_name_is_registered_once_unless_told_otherwise():
