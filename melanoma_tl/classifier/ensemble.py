@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,10 @@ _PARTS = {
 
 _AT_ONCE = 256
 """Number of images of a stream that are held in memory at the same time."""
+
+
+_SCORERS: "WeakKeyDictionary[Ensemble, ScorerOfMembers]" = WeakKeyDictionary()
+"""What scores the members of each ensemble: no attribute of it, since scikit-learn wants no change by scoring."""
 
 
 class Ensemble(BaseClassifier):
@@ -323,15 +328,12 @@ class Ensemble(BaseClassifier):
     def _score_members(self, X: Any, tta: int | None, batch_size: int | None) -> list[NDArray[np.float64]]:
         """Compute the scores of each member for the same images in the same order; a stream is read only once."""
         source, members = open_source(X), self.members_
-        scorer: ScorerOfMembers | None = self.__dict__.get("_made_scorer")
+        scorer = _SCORERS.get(self)
         if scorer is None or not scorer.is_of(members):
-            scorer = self._made_scorer = ScorerOfMembers(members)
+            scorer = _SCORERS[self] = ScorerOfMembers(members)
         parts = source.parts(_AT_ONCE) if source.is_stream else [X]
         scores = [scorer.predict_proba(part, tta, batch_size) for part in parts]
         return [np.concatenate(of_member) for of_member in zip(*scores, strict=True)]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_made_scorer"}
 
     @property
     def threshold_(self) -> float:

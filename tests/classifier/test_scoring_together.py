@@ -5,7 +5,6 @@ import pickle
 import keras
 import numpy as np
 import pytest
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from melanoma_tl import (
@@ -131,4 +130,3 @@ def test_a_file_and_a_copy_score_alike(images, members, tmp_path):
     ensemble.save(tmp_path / "ensemble.zip")
     for other in (Ensemble.load(tmp_path / "ensemble.zip"), pickle.loads(pickle.dumps(ensemble))):
         np.testing.assert_allclose(other.predict_proba(images), scores, atol=1e-6)
-    assert not hasattr(clone(ensemble), "_made_scorer")
