@@ -131,7 +131,7 @@ def score(door: str, data: str, weights: Path, folder: Path) -> dict[str, Any]:
     return {
         "auc": [auc.value, auc.low, auc.high],
         "n_images": [len(train), len(test)],
-        "scores": classifier.predict_proba(test)[:, 1].tolist(),
+        "scores": report.y_score.tolist(),
     }
 
 

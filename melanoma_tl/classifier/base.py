@@ -21,7 +21,7 @@ from melanoma_tl.classifier.scoring import check_two_classes, quiet_copy, traini
 from melanoma_tl.classifier.sharing import Shareable
 from melanoma_tl.datasets.leakage import Overlap, compare
 from melanoma_tl.errors import DatasetError, ImageError, NotFittedError
-from melanoma_tl.images.fingerprints import Fingerprints
+from melanoma_tl.images.fingerprints import Fingerprints, IdentifiedImages
 from melanoma_tl.images.image_lists import is_stream
 from melanoma_tl.images.loading import identify, open_source
 from melanoma_tl.images.symmetries import COUNTS
@@ -385,10 +385,7 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         open_source(X, y).known_labels()
         with progress(work=work, unit="", verbose=self.verbose) as shown:
             validation = identify(X, verbose=self.verbose)
-            trained_with = training_identity(
-                "what this model was trained with", {"training": self.fingerprints_["training"]}
-            )
-            compare(validation, trained_with).warn_if_any(
+            self._shared_with_training(validation).warn_if_any(
                 "Their scores are too good to tune by: take validation images", stacklevel=4
             )
             score = self._score if is_stream(X) else partial(self._score_once, validation.fingerprints.keys["bytes"])
@@ -459,8 +456,12 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         if self._post.images is None:
             return 0
         tuned = training_identity("what this model was tuned with", {"tuning": self._post.images})
+        return len(self._shared_with_training(tuned))
+
+    def _shared_with_training(self, images: IdentifiedImages) -> Overlap:
+        """Find which images have a counterpart among those of training."""
         known = {"training": self.fingerprints_["training"]}
-        return len(compare(tuned, training_identity("what this model was trained with", known)))
+        return compare(images, training_identity("what this model was trained with", known))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -74,9 +74,8 @@ class ScorerOfMembers:
             self._frozen = tuple(b"" if model is None else frozen_digest(model) for model in self._models)
         teams: dict[Any, list[int]] = {}
         for number, (member, frozen) in enumerate(zip(self._members, self._frozen, strict=True)):
-            alone = number if not frozen else None
-            settings = () if alone is not None else _settings_of(member, tta)
-            teams.setdefault((frozen, alone, settings), []).append(number)
+            team = (frozen, *_settings_of(member, tta)) if frozen else number  # what cannot share is alone
+            teams.setdefault(team, []).append(number)
         return [tuple(team) for team in teams.values()]
 
     @own_settings()

@@ -69,6 +69,19 @@ def scores(classifier, images):
     return classifier.predict_proba(images)[:, 1]
 
 
+def fit_on_what_breaks_later(images, labels):
+    """Fit on an encoder that gives NaN from then on."""
+    is_broken = False
+
+    def fragile(given):
+        return colours(given) * (np.nan if is_broken else 1)
+
+    register_encoder("fragile", encoder(fragile, "fragile"))
+    classifier = make("fragile").fit(images, labels)
+    is_broken = True
+    return classifier
+
+
 # -- as a backbone --
 
 
@@ -225,14 +238,7 @@ def test_an_interrupt_in_an_encoder_stays_one(images, labels, kind):
 
 
 def test_an_error_is_named_once(images, labels):
-    is_broken = False
-
-    def fragile(given):
-        return colours(given) * (np.nan if is_broken else 1)
-
-    register_encoder("fragile", encoder(fragile, "named once"))
-    classifier = make("fragile").fit(images, labels)
-    is_broken = True
+    classifier = fit_on_what_breaks_later(images, labels)
     with pytest.raises(Exception, match="NaN"):
         classifier.model_(np.zeros((1, *SIZE, 3), np.float32))  # by Keras itself
     with pytest.raises(ZeroDivisionError), naming_host_errors():
@@ -343,14 +349,7 @@ def test_half_precision_is_as_good():
 
 
 def test_what_goes_wrong_later_is_said_in_the_same_words(images, labels):
-    is_broken = False
-
-    def fragile(given):
-        return colours(given) * (np.nan if is_broken else 1)
-
-    register_encoder("fragile", encoder(fragile, "fragile"))
-    classifier = make("fragile").fit(images, labels)
-    is_broken = True
+    classifier = fit_on_what_breaks_later(images, labels)
     with pytest.raises(ParameterError, match=r"the encoder \(function\) gives NaN"):
         scores(classifier, images)
     with pytest.raises(ParameterError, match=r"the encoder \(function\) gives NaN"):
