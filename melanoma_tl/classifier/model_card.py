@@ -11,7 +11,7 @@ from melanoma_tl._parameters import NONE, check, instance
 from melanoma_tl._tables import markdown_table
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.report import NOTICE, MetricsReport, MulticlassReport
-from melanoma_tl.report.text import one_line
+from melanoma_tl.report.wording import one_line
 from melanoma_tl.saving.hub import ORIGIN, Result, write_metadata
 
 Report = MetricsReport | MulticlassReport

@@ -21,12 +21,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from melanoma_tl.corpora import is_listed
-from melanoma_tl.errors import MelanomaTLError, UnknownNameError
-from melanoma_tl.metrics.calibration import Calibration
+from melanoma_tl.errors import UnknownNameError
 from melanoma_tl.metrics.metric import describe
 from melanoma_tl.report.content import ReportContent
-from melanoma_tl.report.provenance import how_seen, known_backbones
-from melanoma_tl.report.text import NOTICE, one_line
+from melanoma_tl.report.provenance import known_backbones
+from melanoma_tl.report.text import NOTICE
+from melanoma_tl.report.wording import describe_known, one_line
 
 CARD = MappingProxyType(
     {
@@ -157,7 +157,7 @@ def _describe_model(report: ReportContent) -> str:
 def _training(report: ReportContent) -> str:
     model = _model(report)
     sentences = [
-        _sentence(title, one_line(model[key]))
+        _sentence(title, describe_known(key, model[key]))
         for key, title in (("training_data", "Training data"), ("validation_data", "Validation data"))
         if model.get(key) is not None
     ]
@@ -167,17 +167,10 @@ def _training(report: ReportContent) -> str:
 def _threshold_and_calibration(report: ReportContent) -> str:
     sentences, known = [report.rule] if report.rule else [], report.provenance
     if known.get("calibration"):
-        sentences.append(f"Calibrated: {_describe_calibration(known['calibration'])}.")
+        sentences.append(f"Calibrated: {describe_known('calibration', known['calibration'])}.")
     elif "calibration" in known:
         sentences.append("The scores were not calibrated.")
     return " ".join(sentences)
-
-
-def _describe_calibration(calibration: Any) -> str:
-    try:
-        return str(Calibration(**calibration))
-    except (MelanomaTLError, TypeError):  # what a caller wrote into the provenance
-        return one_line(calibration)
 
 
 def _independence(report: ReportContent) -> str:
@@ -199,13 +192,7 @@ def _seen(report: ReportContent) -> str:
     seen = report.provenance.get("seen_by_the_model")
     if seen is None:
         return "Not checked: the model does not remember its training images."
-    if seen["images"]:
-        return f"{seen['images']} test images have a counterpart among those the model was {how_seen(seen)} with."
-    compared = ", ".join(seen["by"])
-    within = seen.get("within")
-    also = f" What {one_line(within)} itself was fitted with, it does not remember." if within else ""
-    told = f"No test image has a counterpart among those the model was {how_seen(seen)} with; compared by {compared}."
-    return f"{told}{also}"
+    return describe_known("seen_by_the_model", seen)
 
 
 def _sample_size(report: ReportContent) -> str:

@@ -351,7 +351,9 @@ class MulticlassReport(Report):
         shares = f"{TIED_TO_PREVALENCE[:1].upper()}{TIED_TO_PREVALENCE[1:]}"
         return [
             *lines,
-            f"{shares} hold at these shares of the classes only; a mean of the classes weighs each alike, however rare",
+            f"{shares} hold at these shares of the classes only",
+            "A mean of the classes is of each class against the rest, and weighs all alike, however rare; balanced "
+            "accuracy without more words is the mean of their sensitivities",
         ]
 
     def tables(self) -> list[Table]:

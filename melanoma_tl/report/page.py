@@ -21,10 +21,10 @@ from melanoma_tl.report.text import (
     list_methods,
     list_skipped,
     list_sources,
-    one_line,
     state_test,
     write_title,
 )
+from melanoma_tl.report.wording import describe_known
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,7 +124,7 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
         methods=list_methods(report),
         pictures=[picture for picture in pictures if picture not in first],
         sections=[_section(title, content) for title, content in report.findings],
-        data=html_table(["images", "what is known"], list(_data_rows(report)), caption="Images"),
+        data=html_table(["images", "what is known"], list(_data_rows(report)), caption="Images of test and training"),
         skipped=list_skipped(report),
         card=entries,
         provenance=html_table(
@@ -206,11 +206,11 @@ def _draw(content: Any) -> Any:
 
 def _data_rows(report: ReportContent) -> Iterator[list[str]]:
     """Return what is known of the images that the model was made with and judged on."""
-    yield ["test images", one_line(report.provenance["test_data"])]
+    yield ["test images", describe_known("test_data", report.provenance["test_data"])]
     for key in ("training_data", "validation_data"):
         known = report.provenance["model"].get(key)
         if known is not None:
-            yield [key.replace("_data", " images"), one_line(known)]
+            yield [key.replace("_data", " images"), describe_known(key, known)]
     if "seen_by_the_model" in report.provenance:
         seen = report.provenance["seen_by_the_model"]
-        yield ["test images that the model was fitted or tuned with", "not known" if seen is None else one_line(seen)]
+        yield ["test images seen before", describe_known("seen_by_the_model", seen)]

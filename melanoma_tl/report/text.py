@@ -13,6 +13,7 @@ from melanoma_tl.metrics.reliability import CALIBRATION_LABELS
 from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.report.concerns import list_concerns
 from melanoma_tl.report.content import ReportContent, ScoredReport, Table
+from melanoma_tl.report.wording import describe_known, key_in_words, one_line
 
 NOTICE = "Research use only; not a medical device."
 
@@ -23,8 +24,6 @@ SCHEMA_VERSION = 1
 """Of the JSON report; ``report.schema.json`` beside this file describes it."""
 
 _MAX_SKIPPED_SHOWN = 10
-_COUNTED = ("counts", "classes")  # keys of provenance whose values are numbers of images by class
-_OF_BACKBONES = ("license", "pretrained_on", "may_redistribute", "references")  # keys where nothing is not "none"
 
 
 def write_title(report: ReportContent) -> str:
@@ -155,9 +154,9 @@ def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
     """
     for key, value in report.provenance.items():
         if key != "model":
-            yield _key_in_words(key), one_line(value)
+            yield key_in_words(key), describe_known(key, value)
     for key, value in report.provenance["model"].items():
-        yield f"model: {_key_in_words(key)}", one_line(value)
+        yield f"model: {key_in_words(key)}", describe_known(key, value)
 
 
 def list_methods(report: ReportContent) -> list[tuple[str, str]]:
@@ -339,48 +338,6 @@ def is_drawing(content: Any) -> bool:
         True of matplotlib's figures and of displays, which scikit-learn names so.
     """
     return hasattr(content, "savefig") or type(content).__name__.endswith("Display")
-
-
-def one_line(value: Any) -> str:
-    """Write a value in one line.
-
-    Parameters
-    ----------
-    value : object
-        Mappings and lists are written out.
-
-    Returns
-    -------
-    str
-        For people.
-    """
-    if isinstance(value, Mapping):
-        return "; ".join(f"{_key_in_words(key)}: {_inside(entry, key)}" for key, entry in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_inside, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"  # the JSON has every digit
-    return "none" if value is None else " ".join(str(value).split())
-
-
-def _key_in_words(key: Any) -> str:
-    """Write the name of a parameter as words."""
-    words = one_line(key)
-    return words.replace("_", " ") if words.isidentifier() and words != "melanoma_tl" else words
-
-
-def _inside(value: Any, key: Any = "") -> str:
-    """Write a value inside another: numbers of images of each class as a list, other mappings in brackets."""
-    if key in _OF_BACKBONES and value in (None, "", []):
-        return "not known" if key == "may_redistribute" else "not stated"
-    if not isinstance(value, Mapping):
-        return one_line(value)
-    if key in _COUNTED:
-        classes = ((f"class {name}" if one_line(name).isdigit() else one_line(name), n) for name, n in value.items())
-        return ", ".join(f"{one_line(n)} {name}" for name, n in classes) or "none"
-    return f"({one_line(value)})"
 
 
 def in_words(content: Any) -> str:

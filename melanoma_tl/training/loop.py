@@ -127,6 +127,7 @@ def train(
     except KeyboardInterrupt as error:
         interruption = error
     finally:
+        waiting.close()
         if waiting.seconds:
             share = waiting.seconds / (time.perf_counter() - begun)
             logger.info("%.1f %% of the time of training was spent waiting for batches", 100 * share)

@@ -158,7 +158,7 @@ def test_the_page_opens_with_verdict_concern_six_numbers_and_four_plots(page, re
 
 def test_what_is_known_is_written_in_words(page):
     text = page.read_text(encoding="utf-8")
-    assert "name: ISBI 2016; counts: 727 class 0, 173 class 1" in text
+    assert "ISBI 2016: 900 images (727 class 0, 173 class 1)" in text
     assert "backbone: vgg19; input size: 224, 224; balancer: none" in text
     assert not re.search(r"\w=[\w(\[]", re.sub(r"<style.*?</style>|<[^>]*>", "", text, flags=re.S))
 
