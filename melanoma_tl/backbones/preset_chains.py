@@ -96,7 +96,7 @@ def _dino_v2(network: Any) -> Chain:
 def _dino_v3(network: Any) -> Chain:
     prefix_tokens = 1 + network.num_register_tokens
     blocks, positions = network.encoder.layers, network.rope_embedding
-    chain = _of_blocks(network.embeddings, blocks, network.layernorm, prefix_tokens, sizes="square")
+    chain = _of_blocks(network.embeddings, blocks, network.layernorm, prefix_tokens, sizes="any")
     height, width = (side // network.patch_size for side in network.image_shape[:2])
     links = [link._replace(n_tokens=prefix_tokens + height * width) for link in chain.links]
     rotary = {"options": {"num_prefix_tokens": prefix_tokens}, "position": positions}

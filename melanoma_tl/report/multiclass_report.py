@@ -348,12 +348,12 @@ class MulticlassReport(Report):
         ]
         if n_called < n:
             lines.append(f"{n - n_called} images have no predicted class: several classes share their highest score")
+        of_all = "balanced accuracy without more words is the mean of their sensitivities"
         shares = f"{TIED_TO_PREVALENCE[:1].upper()}{TIED_TO_PREVALENCE[1:]}"
         return [
             *lines,
             f"{shares} hold at these shares of the classes only",
-            "A mean of the classes is of each class against the rest, and weighs all alike, however rare; balanced "
-            "accuracy without more words is the mean of their sensitivities",
+            f"A mean of the classes is of each class against the rest, and weighs all alike, however rare; {of_all}",
         ]
 
     def tables(self) -> list[Table]:

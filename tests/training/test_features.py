@@ -12,7 +12,7 @@ from PIL import Image
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, TransferClassifier, cache, register_backbone
 from melanoma_tl.errors import UnknownNameError
 from melanoma_tl.network.cutting import split_network
-from melanoma_tl.training.features import FeatureExtractor
+from melanoma_tl.training.features import FeatureExtractor, _agree
 from melanoma_tl.training.views import ImageViews
 
 
@@ -262,6 +262,21 @@ def test_wrong_features_are_found_out(views, caplog):
     stored = extractor().extract(views, np.arange(20), 1, "images")
     assert "stored features differ from those of this network" in caplog.text
     assert np.allclose(draw_all(stored), directly(frozen_part(), views), atol=1e-6)
+
+
+@pytest.mark.parametrize("largest_error", [1e-3, 5e-2])
+def test_wrong_channels_are_found_out_beside_larger_ones(largest_error):
+    rng = np.random.default_rng(0)
+    computed = rng.random((2, 30), dtype=np.float32) + np.float32(0.5)
+    computed[:, :20] *= np.float32(1e5)
+    rounded = computed * rng.normal(1, largest_error / 3, computed.shape).astype(np.float32)
+    assert _agree(rounded, computed, largest_error)
+    one_of_few = rounded.copy()
+    one_of_few[:, 29] = 0.0  # as rounding may leave a channel of small differences
+    assert _agree(one_of_few, computed, largest_error)
+    other = rounded.copy()
+    other[:, 20:] *= np.float32(2)  # a third of the channels, of which the mean square shows nothing
+    assert not _agree(other, computed, largest_error)
 
 
 def test_two_may_share_a_store(views):
