@@ -116,7 +116,7 @@ def measure_step(learner: Any, batch_size: int, n_runs: int) -> float:
 
 
 class Waiting(logging.Handler):
-    """Keeps what the library's log says of the share of time in which training waited for batches."""
+    """Keeps what the library's log says of the share of time in which training waited."""
 
     percent = 0.0
 
@@ -177,8 +177,9 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         (
             f"{results['device']}, Keras on {results['backend']}, {results['precision']}; {machine['processor']}, "
-            f"{machine['cores']} cores. VGG19 at 224x224, batches of {results['batch_size']}. Training waited for "
-            f"batches for {results['waiting_percent']:.1f} % of its time, the first batch included."
+            f"{machine['cores']} cores. VGG19 at 224x224, batches of {results['batch_size']}; `fit` trains from "
+            f"`{TRAINED_FROM}` on. It waited {results['waiting_percent']:.1f} % of its time for views and what the "
+            "frozen layers make of them, the first batch included."
         ),
         "",
         "| | images a second | of the bare network |",

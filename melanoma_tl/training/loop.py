@@ -18,6 +18,7 @@ from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
 from melanoma_tl.training.best_epoch import BestEpoch, ExactSwap, watch_best
 from melanoma_tl.training.callbacks import NO_CALLBACKS, KeepState, ShowEpochs, UserCallbacks, read_state
 from melanoma_tl.training.checkpoints import StageCheckpoint
+from melanoma_tl.training.features import ComputedFeatures
 from melanoma_tl.training.interruption import RepeatInterrupt
 from melanoma_tl.training.keras_errors import NOT_A_NUMBER, is_no_number, is_out_of_memory
 from melanoma_tl.training.penalty_path import PenaltyPath
@@ -92,6 +93,8 @@ def train(
     resumed = 0 if checkpoint is None else checkpoint.epochs
     history = keras.callbacks.History()
     interruption: BaseException | None = None
+    computes = isinstance(batches.inputs, ComputedFeatures)
+    awaited = "features, which the frozen layers compute in each step" if computes else "batches"
     begun = time.perf_counter()
     repeat, waiting = RepeatInterrupt(), WaitingTime(batches.times)
     try:
@@ -130,7 +133,7 @@ def train(
         waiting.close()
         if waiting.seconds:
             share = waiting.seconds / (time.perf_counter() - begun)
-            logger.info("%.1f %% of the time of training was spent waiting for batches", 100 * share)
+            logger.info("%.1f %% of the time of training was spent waiting for %s", 100 * share, awaited)
         for used in filter(None, (batches, shown)):
             used.release()
     if interruption is not None and best is not None:
