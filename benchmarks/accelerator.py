@@ -1,16 +1,19 @@
 """Measure decoding, copying and computing apart, and what training and scoring make of them, on the device at hand.
 
-    KERAS_BACKEND=jax python benchmarks/accelerator.py --data DIR --weights FILE --json accelerator.json
+    python benchmarks/accelerator.py --data DIR --weights FILE --backends tensorflow jax torch --json accelerator.json
 
-Runs on a GPU, where the backend of Keras has one, and on the processor elsewhere, and says on what. The network is
-VGG19. "Bare" is the compiled network alone, on a batch that lies on the device already. Each rate is the best of
-several runs, in images a second.
+Runs on a GPU, where the backend of Keras has one, and on the processor elsewhere, and says on what, each backend in a
+process of its own. The network is VGG19. "Bare" is the compiled network alone, on a batch that lies on the device
+already. Each rate is the best of several runs, in images a second.
 """
 
 import argparse
+import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +25,7 @@ from table import publish
 
 SIZE = (224, 224)
 TRAINED_FROM = "block5_conv1"
+PARTS = ("decoding of JPEGs", "random views", "copy to the device")
 
 
 def rate(work: Callable[[], Any], n_images: int, n_runs: int) -> float:
@@ -46,6 +50,29 @@ def on_device(images: np.ndarray) -> Any:
     from keras import ops
 
     return ops.convert_to_tensor(images)
+
+
+def name_device() -> str:
+    """Name the device that the backend computes on, as its maker does where it is a GPU."""
+    import keras
+
+    from melanoma_tl.distribution import list_devices
+
+    device = list_devices()[0]
+    if device.startswith("cpu"):
+        return "the processor"
+    match keras.backend.backend():
+        case "jax":
+            import jax
+
+            return jax.devices()[0].device_kind
+        case "torch":
+            import torch
+
+            return torch.cuda.get_device_name()
+    import tensorflow as tf
+
+    return tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])["device_name"]
 
 
 def bare_forward(network: Any) -> Callable[[Any], Any]:
@@ -92,10 +119,11 @@ def measure_parts(paths: list[Path], network: Any, batch_size: int, n_runs: int)
     augmenter = get_recipe("paper")["augmenter"]
     seeds = iter(range(10**9))
     forward, there = bare_forward(network), on_device(pixels)
+    decoding, views, copying = PARTS
     return {
-        "decoding of JPEGs": rate(decode, len(paths), n_runs),
-        "random views": rate(lambda: augmenter.augment(batch, next(seeds)), len(batch), n_runs),
-        "copy to the device": rate(lambda: finish(on_device(pixels)), len(batch), n_runs),
+        decoding: rate(decode, len(paths), n_runs),
+        views: rate(lambda: augmenter.augment(batch, next(seeds)), len(batch), n_runs),
+        copying: rate(lambda: finish(on_device(pixels)), len(batch), n_runs),
         "bare forward pass": rate(lambda: finish(forward(there)), len(batch), n_runs),
     }
 
@@ -167,65 +195,88 @@ def measure_whole(data: str, weights: str, options: argparse.Namespace) -> dict[
     ).fit(train, callbacks=[Clock()])
     rates["bare training step"] = measure_step(learner, batch_size, n_runs)
     rates["fit"] = batch_size * (len(ends) - 2) / (ends[-1] - ends[1])
-    return {"rates": rates, "waiting_percent": waiting.percent, "batch_size": batch_size}
+    return {"rates": rates, "waiting_percent": waiting.percent}
+
+
+OF_BARE = {
+    "predict_proba": "bare forward pass",
+    "extraction of features, with its fit": "bare forward pass",
+    "fit": "bare training step",
+}
 
 
 def markdown(results: dict[str, Any]) -> str:
-    machine, rates = results["machine"], results["rates"]
-    ratios = {"predict_proba": "bare forward pass", "extraction of features, with its fit": "bare forward pass"}
-    ratios |= {"fit": "bare training step"}
+    machine, found = results["machine"], results["backends"]
+    backends = [f"{name}, {one['precision']}, on {one['device']}" for name, one in found.items()]
     lines = [
         (
-            f"{results['device']}, Keras on {results['backend']}, {results['precision']}; {machine['processor']}, "
-            f"{machine['cores']} cores. VGG19 at 224x224, batches of {results['batch_size']}; `fit` trains from "
-            f"`{TRAINED_FROM}` on. It waited {results['waiting_percent']:.1f} % of its time for views and what the "
-            "frozen layers make of them, the first batch included."
+            f"{machine['processor']}, {machine['cores']} cores. VGG19 at 224x224, batches of {results['batch_size']}; "
+            f"`fit` trains from `{TRAINED_FROM}` on. Images a second, and in brackets the share of the bare network's."
         ),
         "",
-        "| | images a second | of the bare network |",
-        "| --- | ---: | ---: |",
+        f"| | {' | '.join(backends)} |",
+        f"| --- |{' ---: |' * len(backends)}",
     ]
-    for name, found in rates.items():
-        of_bare = f"{found / rates[ratios[name]]:.0%}" if name in ratios else ""
-        lines.append(f"| {name} | {found:,.4g} | {of_bare} |")
-    bound = min(rates["decoding of JPEGs"], rates["copy to the device"])
+    for name in next(iter(found.values()))["rates"]:
+        cells = [_cell(one["rates"], name) for one in found.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    waited = [f"{one['waiting_percent']:.0f} %" for one in found.values()]
+    lines.append(f"| `fit` waited for views and frozen layers, first batch included | {' | '.join(waited)} |")
+    bounds = [min(one["rates"][part] for part in PARTS) for one in found.values()]
     lines += [
         "",
         (
-            f"Computed, not measured: however fast the device, {machine['cores']} such cores decode and copy at most "
-            f"{bound:,.0f} images a second, and {min(bound, rates['random views']):,.0f} with random views."
+            f"Computed, not measured: however fast the device, {machine['cores']} such cores decode, draw views and "
+            f"copy at most {max(bounds):,.0f} images a second."
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cell(rates: dict[str, float], name: str) -> str:
+    rate = f"{rates[name]:,.0f}" if rates[name] >= 100 else f"{rates[name]:.1f}"
+    return f"{rate} ({rates[name] / rates[OF_BARE[name]]:.0%})" if name in OF_BARE else rate
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure on the backend of this process."""
+    from melanoma_tl.network.precision import name_precision
+
+    found = measure_whole(options.data, options.weights, options)
+    return found | {"device": name_device(), "precision": name_precision(options.precision)}
+
+
+def in_new_process(backend: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:  # features of an earlier run would be found
+        environment = os.environ | {"KERAS_BACKEND": backend, "MELANOMA_TL_CACHE": folder}
+        command = [sys.executable, *sys.argv, "--alone"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder of the challenge's images")
     parser.add_argument("--weights", required=True, help="file of VGG19's weights without its top")
+    parser.add_argument("--backends", nargs="+", default=["tensorflow"], help="of Keras (default: %(default)s)")
     parser.add_argument("--images", type=int, default=320, help="images to decode and score (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
     parser.add_argument("--precision", default="auto", help="(default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each part (default: %(default)s)")
     parser.add_argument("--json", type=Path, default=Path("out/accelerator.json"), help="(default: %(default)s)")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["MELANOMA_TL_CACHE"] = folder  # features of an earlier run would be found
-        from machine import describe_machine, describe_versions
+    if options.alone:
+        print(json.dumps(measure(options)))
+        return
+    from machine import describe_machine, describe_versions
 
-        from melanoma_tl.distribution import list_devices
-        from melanoma_tl.network.precision import name_precision
-
-        found = measure_whole(options.data, options.weights, options)
-        import keras
-
-        results = found | {
-            "machine": describe_machine(),
-            "versions": describe_versions(),
-            "device": ", ".join(list_devices()),
-            "backend": keras.backend.backend(),
-            "precision": name_precision(options.precision),
-        }
+    results = {
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "batch_size": options.batch_size,
+        "backends": {backend: in_new_process(backend) for backend in options.backends},
+    }
     publish(results, markdown(results), options.json)
 
 

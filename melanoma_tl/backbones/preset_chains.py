@@ -105,12 +105,9 @@ def _dino_v3(network: Any) -> Chain:
 
 
 def _siglip(network: Any) -> Chain:
-    chain = _of_blocks(network.embedding, network.encoder_layers, network.post_layer_norm, prefix_tokens=0)
-    return replace(chain, pooling=Link("attention_pooling", network.head))
-
-
-def _siglip_pair(network: Any) -> Chain:
-    return _siglip(network.vision_encoder)
+    tower = network.vision_encoder
+    chain = _of_blocks(tower.embedding, tower.encoder_layers, tower.post_layer_norm, prefix_tokens=0)
+    return replace(chain, pooling=Link("attention_pooling", tower.head))
 
 
 def _of_blocks(embedding: Any, blocks: Any, norm: Any, prefix_tokens: int, sizes: str = "one") -> Chain:
@@ -166,8 +163,7 @@ _FAMILIES: dict[str, Callable[[Any], Chain]] = {
     "DeiTBackbone": _deit,
     "DINOV2Backbone": _dino_v2,
     "DINOV3Backbone": _dino_v3,
-    "SigLIPVisionEncoder": _siglip,
-    "SigLIPBackbone": _siglip_pair,
+    "SigLIPBackbone": _siglip,
     "SwinTransformerBackbone": _swin,
     "MiTBackbone": _mit,
     "HGNetV2Backbone": _hgnet_v2,

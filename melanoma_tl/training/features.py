@@ -34,6 +34,10 @@ _LARGEST_OF_CHANNEL = 0.25
 """The same for one channel, in either precision: above what rounding does to a channel that is a small difference of
 large numbers."""
 
+_ROUNDING = 0.2
+"""What rounding leaves in a channel that is nearly zero, as a share of the largest difference, relative to the median
+channel."""
+
 _MOST_THAT_DIFFER = 0.1
 """Share of the channels that may differ by more."""
 
@@ -305,5 +309,6 @@ def _agree(stored: NDArray[np.float32], computed: NDArray[np.float32], largest_e
     levels = np.mean(computed**2, axis=others, dtype=np.float64)
     if errors.mean() > largest_error**2 * max(levels.mean(), 1e-30):
         return False
-    differing = errors > _LARGEST_OF_CHANNEL**2 * np.maximum(levels, largest_error**2 * np.median(levels))
+    rounding = (_ROUNDING * largest_error) ** 2 * np.median(levels)
+    differing = errors > np.maximum(_LARGEST_OF_CHANNEL**2 * levels, rounding)
     return bool(differing.sum() <= _MOST_THAT_DIFFER * len(differing))

@@ -126,6 +126,7 @@ def compare_with_keras(name, download, tmp_path):
     assert np.std(ours - theirs) < 0.01 * np.std(theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square")  # of MobileNets
 @pytest.mark.parametrize("name", LIGHT)
 def test_the_network_is_keras_own(name, download, tmp_path):

@@ -109,6 +109,7 @@ def test_its_vectors_are_computed_once_for_an_image_and_a_view(images, labels):
     assert sum(seen) == 2 * len(images) + 4, "and two by the next fit"
 
 
+@pytest.mark.slow
 def test_what_works_with_a_backbone_works_with_an_encoder(images, labels, tmp_path):
     classifier = make(tta=4).fit(images, labels)
     others = draw_images(24, seed=1)

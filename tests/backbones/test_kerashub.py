@@ -89,10 +89,12 @@ def test_a_preset_of_one_size_says_so(hub, name, converter, tmp_path):
     assert get_backbone(name).image_sizes == "any"
 
 
+@pytest.mark.slow
 def test_it_keeps_to_the_contract(name):
     check_backbone(name, weights="imagenet", input_size=(48, 48))
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_and_read_again(name, images, labels, tmp_path):
     stage = get_backbone(name).stages[0]
     clf = TransferClassifier(name, trainable_from=stage, epochs=1, random_state=0, verbose=0).fit(images, labels)

@@ -41,6 +41,7 @@ def test_nothing_is_said_of_what_may_hold_any_weights(preset):
     assert facts_of_preset(preset, KNOWN) == PresetFacts()
 
 
+@pytest.mark.slow
 def test_each_pattern_is_of_presets_that_there_are():
     hub = pytest.importorskip("keras_hub", reason="keras-hub is not installed")
     found = {id(facts_of_preset(name, hub.models.Backbone.presets)) for name in hub.models.Backbone.presets}

@@ -48,6 +48,7 @@ def features(classifier, images):
     return network.predict(images, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["pooled", PooledHead(pooling="log_center", feature_layers="stages")])
 def test_features_are_those_of_each_alone(images, labels, head):
     small = images[:, :32, :32].astype(np.float32)
@@ -75,6 +76,7 @@ def test_the_entry_says_what_each_says():
     assert spec.pretrained_on == "not stated"
 
 
+@pytest.mark.slow
 def test_one_file_holds_both(images, labels, tmp_path):
     classifier = make("left+right", head=PooledHead(feature_layers=["right_conv1"])).fit(images, labels)
     classifier.save(tmp_path / "model.keras")

@@ -142,6 +142,7 @@ def test_blocks_compute_what_kerashub_computes(family, presets):
         assert np.allclose(vectors[0], tokens[:, 0], atol=1e-5), "its class token"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "SwinTransformer"])
 def test_a_classifier_is_trained_block_by_block_and_read_again(family, presets, images, labels, tmp_path):
     name, _ = presets(family)
@@ -169,6 +170,7 @@ def test_blocks_are_feature_layers(presets, images, labels):
     assert clf.model_.get_layer("features").output.shape[-1] == 3 * 2 * 16, "a mean and a class token of each"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature_layers", ["stages", ()], ids=["all", "last"])
 def test_grad_cam_reads_the_patches_of_the_blocks(feature_layers, presets, images, labels):
     name, _ = presets("ViT")
@@ -197,6 +199,7 @@ def test_an_image_that_is_no_whole_number_of_patches_is_refused(presets, images,
             build(name, 36)
 
 
+@pytest.mark.slow
 def test_positions_that_were_learned_are_saved(presets, images, labels, tmp_path):
     """DINOv2's own embedding keeps only what has fallen in sum."""
     clf = TransferClassifier(presets("DINOV2")[0], trainable_from="embedding", epochs=1, precision="float32", verbose=0)

@@ -90,6 +90,7 @@ def test_where_all_fail_the_error_is_raised(dataset):
         compare_backbones([make()], dataset, folds=20, verbose=0)
 
 
+@pytest.mark.slow
 def test_progress_is_one_line(dataset):
     with terminal() as shown:
         compare_backbones({"one": make(verbose=1), "two": make(head__pooling="max")}, dataset, folds=2)
@@ -98,6 +99,7 @@ def test_progress_is_one_line(dataset):
     assert lines[0].startswith("Compare backbones: 2 backbones")
 
 
+@pytest.mark.slow
 def test_a_seed_is_drawn_where_none_is_given(dataset):
     one = compare_backbones([make()], dataset, folds=2, random_state=None, verbose=0)
     again = compare_backbones([make()], dataset, folds=2, random_state=one.random_state, verbose=0)

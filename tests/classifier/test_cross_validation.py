@@ -86,6 +86,7 @@ def test_near_duplicates_and_groups_of_ones_own_are_not_divided(dataset, tmp_pat
     assert np.array_equal(folds[:16:2], folds[1:16:2])
 
 
+@pytest.mark.slow
 def test_the_seed_decides(patients):
     models = [
         cross_validate(make(random_state=of_classifier, epochs=1), patients, folds=2, random_state=seed, verbose=0)
@@ -105,6 +106,7 @@ def test_nothing_is_watched_unless_asked_for(ensemble):
     assert all(len(member.history_["loss"]) == 2 for member in ensemble.members_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("validation", "n_training"), [("next_fold", 8), ("held_out", 16)])
 def test_what_is_watched_is_not_trained_on(patients, validation, n_training):
     model = cross_validate(
@@ -169,6 +171,7 @@ def test_ranks_are_those_within_the_fold(ensemble):
         assert np.allclose(ranked.out_of_fold_scores_[rows], rank_among(scores, scores))
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_ranks_scores_new_images(dataset):
     ranked = cross_validate(make(epochs=1), dataset[:16], folds=2, combine="rank", verbose=0)
     expected = np.mean(
@@ -227,6 +230,7 @@ def test_unreadable_images_have_no_score_and_are_listed(dataset, bad_images):
 CONTAINERS = {"list": list, "tuple": tuple, "Series": lambda items: pd.Series(items, index=range(90, 90 + len(items)))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
 def test_bad_images_are_named_by_their_position_in_what_the_user_gave(images, container, caplog):
     items = [*images[:12]]

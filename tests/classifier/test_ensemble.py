@@ -136,6 +136,7 @@ def test_unreadable_images_have_no_score(members, dataset, bad_images):
 # -- training --
 
 
+@pytest.mark.slow
 def test_fit_trains_clones_on_the_same_images(dataset):
     given = [make(epochs=1), make(epochs=1, random_state=1)]
     model = Ensemble(given, combine="rank", verbose=0)
@@ -152,6 +153,7 @@ def test_fit_trains_clones_on_the_same_images(dataset):
     assert np.allclose(scores[0], alone.predict_proba(dataset)[:, 1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_seed_makes_members_differ(dataset):
     models = [Ensemble([make(epochs=1)] * 2, random_state=seed, verbose=0).fit(dataset[:12]) for seed in (0, 0, None)]
     first, again, same = (scores_of(model.members_, dataset[12:]) for model in models)
@@ -372,6 +374,7 @@ def train_two(images, labels):
     ]
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_an_ensemble_is_exported_as_one_network(images, labels, tmp_path):
     ensemble = Ensemble(train_two(images, labels), verbose=0)
@@ -457,6 +460,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.slow
 def test_a_document_out_of_range_is_refused_by_name(members, dataset, tmp_path):
     path = tmp_path / "ensemble.zip"
     Ensemble(members, combine="rank", verbose=0).set_reference(dataset).save(path)

@@ -70,6 +70,7 @@ def check(page, name):
     assert not re.search("[\u202e\u2066\u200f\r\t]", page)
 
 
+@pytest.mark.slow
 def test_a_classifier_shows_it(name, tiny_backbone, dataset):
     labels = np.where(dataset.labels == 1, name, "other")
     named = ISBIDataset(dataset.image_ids, dataset.paths, dataset.labels, name=f"{name} set")

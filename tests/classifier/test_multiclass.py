@@ -146,6 +146,7 @@ def test_every_figure_has_an_interval_around_it(report):
     assert set(report.macro) == set(LABELS) - {"lr_positive", "lr_negative"}
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth():
     """Of 200 samples of a population, the 90 % interval of the balanced accuracy misses its value in about 20."""
     truth, scores = draw(200_000, seed=99)
@@ -207,6 +208,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", VARIANTS, ids=["plain", "probe", "stages", "focal", "balanced"])
 def test_diagnoses_go_through_the_same_classifier(changes, tmp_path):
     images, names = draw_colours()

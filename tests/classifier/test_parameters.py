@@ -384,6 +384,7 @@ def test_a_layer_is_taken_once(images, labels):
         make(head=PooledHead(feature_layers=["conv1", "conv1"])).fit(images, labels)
 
 
+@pytest.mark.slow
 def test_a_grid_goes_over_parameters_of_parts(images, labels):
     grid = {"head__pooling": ["avg", "max"], "optimizer__weight_decay": [0.0, 0.1]}
     search = GridSearchCV(make(random_state=0), grid, cv=2).fit(images, labels)

@@ -82,6 +82,7 @@ def clone_of(member):
     return pickle.loads(pickle.dumps(member))
 
 
+@pytest.mark.slow
 def test_members_keep_what_is_their_own(images, labels, members):
     """Another backbone, other views, other precision, a calibration, a classifier of somebody else's."""
     members[1].tta = 4

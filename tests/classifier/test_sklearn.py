@@ -185,6 +185,7 @@ def test_a_fitted_classifier_can_be_pickled(fitted, dataset):
     assert np.allclose(pickle.loads(pickle.dumps(fitted)).predict_proba(dataset), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_grid_search_tries_parameters_of_parts_too(dataset):
     search = GridSearchCV(
         make(balancer=Balancer(), epochs=3),
@@ -204,6 +205,7 @@ def test_grid_search_tries_parameters_of_parts_too(dataset):
     assert search.predict(dataset.paths[16:]).shape == (8,)
 
 
+@pytest.mark.slow
 def test_cross_val_predict_scores_what_was_held_out(dataset):
     groups = np.arange(24) // 2
     folds = list(StratifiedGroupKFold(2).split(dataset.paths, dataset.labels, groups))
@@ -247,6 +249,7 @@ def test_calibration_of_what_is_fitted_already(fitted, dataset, method):
         assert report.counts.n == 12
 
 
+@pytest.mark.slow
 def test_a_balancer_and_a_classifier_make_a_pipeline(dataset):
     some = dataset.first(per_class={"benign": 12, "melanoma": 3})
     pipeline = make_pipeline(Balancer(random_state=0), make(epochs=3)).fit(some.paths, some.labels)

@@ -62,6 +62,7 @@ def put(file, content):
         content(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels_only", [True, False])
 def test_tables_of_ones_own(tmp_path, labels_only):
     corpus = write_tables(TEXT, tmp_path)
@@ -109,6 +110,7 @@ def test_tables_of_challenges(tmp_path, name):
         put(tmp_path / table, text.encode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("year", "split", "table", "text"),
     [

@@ -366,6 +366,7 @@ def test_without_a_difference_the_largest_effects_are_drawn():
     assert "the 80 images of the subset" in figure.get_suptitle()
 
 
+@pytest.mark.slow
 def test_a_subset_of_whole_patients_is_compared_with_others_of_whole_patients():
     """Drawn as single images, these alarmed in most of the divisions."""
     rng = np.random.default_rng(0)

@@ -141,6 +141,7 @@ def test_diagnoses_that_are_two_spellings_of_one_are_said_where_the_table_is_rea
     assert not caplog.records
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_real_sets_hold_the_known_duplicates(real_data):
     train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").verify(verbose=0)

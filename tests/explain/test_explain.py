@@ -102,6 +102,7 @@ def differentiate(function, at):
     return tape.gradient(value, watched).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["avg", "log_center"])
 def test_the_map_of_several_pooled_maps_is_the_linear_part_of_the_logit(images, labels, pooling):
     classifier = make(head=PooledHead(pooling=pooling, feature_layers=("conv1",))).fit(images, labels)
@@ -121,6 +122,7 @@ def test_the_map_of_several_pooled_maps_is_the_linear_part_of_the_logit(images, 
     assert np.allclose(grad_cam(classifier, images[:1, :32, :32])[0], np.maximum(together, 0), rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{}, {"head__feature_layers": ("conv1",)}, {"dropout": 0.5}, {"head": "published"}],

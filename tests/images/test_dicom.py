@@ -171,6 +171,7 @@ def test_bits_that_do_not_end_at_the_highest_stored_are_refused():
         load_image(write(pixels << 4, "MONOCHROME2", bits=12, HighBit=15))
 
 
+@pytest.mark.slow
 def test_a_deflated_file_that_unpacks_to_too_much_is_refused_before_it_does(tmp_path):
     good = write(PHOTO, "RGB", syntax=DeflatedExplicitVRLittleEndian)
     assert np.array_equal(load_image(good), PHOTO)

@@ -93,6 +93,7 @@ def test_intervals_that_cannot_be_made(measure, bad):
         measure([0, 1], [0.2, 0.7], **bad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y_score", [[0.5] * 6, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]])
 def test_degenerate_scores_give_a_report_without_a_bare_nan(y_score, tmp_path):
     report = MetricsReport.from_scores([0, 0, 0, 1, 1, 1], y_score, n_resamples=100)

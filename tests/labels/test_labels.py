@@ -316,6 +316,7 @@ def test_every_figure_is_the_same_in_all_words(enter):
         assert repr(enter([pair[one] for one in TRUTH])) == expected, pair
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", [door for door in (*UNFITTED, *FITTED) if door != "validation_data"])
 def test_labels_that_are_clear_get_past_the_door(door, enter):
     for pair in [("benign", "melanoma"), (0, 1), (False, True)] if door in FITTED else PAIRS:

@@ -329,6 +329,7 @@ def test_the_calibration_error_is_the_mean_distance_from_the_diagonal(data, stra
     assert 0 <= figure.low <= figure.value <= figure.high <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("overconfidence", "truth"), [(1.0, 0.0), (1.5, 0.060), (2.5, 0.122)])
 def test_intervals_of_the_calibration_error_cover_the_truth_as_often_as_they_say(overconfidence, truth):
     # The truth is that of four million scores, in bins of equal width.

@@ -306,6 +306,7 @@ def test_parameters_out_of_range(bad):
         score_metrics([0, 1], [0.2, 0.7], **bad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "prevalence"), [(150, 0.2), (600, 0.05)])
 def test_intervals_hold_the_truth_where_the_share_of_melanomas_is_drawn(n, prevalence):
     """With the class sizes held fixed these held it in 26 to 88 % of the samples."""

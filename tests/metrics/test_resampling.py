@@ -124,6 +124,7 @@ def pooled_and_not(monkeypatch, measure):
     return [*found, measure()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [None, PATIENT], ids=["images", "patients"])
 def test_pools_of_scores_give_the_intervals_of_every_single_score(monkeypatch, groups):
     options = {"n_resamples": 1000, "groups": groups}

@@ -236,6 +236,7 @@ def test_a_layer_that_draws_from_a_generator_of_its_own(tmp_path):
     assert cache.size("runs") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["published", lambda maps: layers.Dense(4, name="own")(layers.Flatten()(maps))])
 def test_a_head_learns_after_a_probe(head):
     clf = fit(head, stages=(Probe(), Stage()), input_size=(16, 16), batch_size=24)
@@ -281,6 +282,7 @@ def undefined_in_bfloat16(inputs):
     raise TypeError(f"{inputs.dtype} is not float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [decompose, mixes_types])
 @pytest.mark.parametrize(
     ("precision", "stages"),

@@ -157,3 +157,13 @@ def test_the_published_large_job_is_that_of_the_results(monkeypatch, tmp_path, c
     assert results.with_suffix(".md").read_text(encoding="utf-8") == expected
     page = (BENCHMARKS.parent / "docs" / "scale.md").read_text(encoding="utf-8")
     assert f"benchmarks/results/large_job/{results.stem}.md" in page
+
+
+@pytest.mark.parametrize(("name", "page"), [("accelerator", "performance.md"), ("encoders", "guides/encoders.md")])
+def test_the_published_table_is_written_from_the_results(name, page, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    names = runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="read")
+    (results,) = (BENCHMARKS / "results" / name).glob("*.json")
+    expected = names["markdown"](json.loads(results.read_text(encoding="utf-8")))
+    assert results.with_suffix(".md").read_text(encoding="utf-8") == expected
+    assert f"benchmarks/results/{name}/{results.stem}.md" in (PERFORMANCE.parent / page).read_text(encoding="utf-8")

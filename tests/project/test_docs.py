@@ -285,6 +285,7 @@ def shown_outputs(snippet):
     return [line for shown in outputs for line in shown.splitlines() if line.strip() != "..."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "snippet",
     [pytest.param(path, marks=only_tensorflow) if path.stem in EXPORTS else path for path in SNIPPETS],
@@ -422,6 +423,7 @@ def test_the_page_on_the_architecture_has_the_packages_of_the_code():
     assert all(f'    "{package}": "' in picture for package in tables["MAY_IMPORT"])
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_the_page_on_the_architecture_has_the_modules_that_an_image_passes(own_table):
     """`python docs/architecture_tables.py` writes them; the order of those that threads call first may differ."""

@@ -47,6 +47,7 @@ def quickstart(tmp_path, no_hub, caplog, capsys):
     return tmp_path / "out", caplog.text, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_quickstart_goes_on_without_a_hub_and_classify_reads_its_model(quickstart, bad_images, capsys):
     out, log, printed = quickstart
     assert "Going on with random weights" in log
@@ -92,6 +93,7 @@ def test_resize_images_keeps_ids_and_labels(tmp_path, capsys):
     assert f"skipped {missing.image_id}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, caplog, capsys):
     data = write_isbi(tmp_path / "data", n_train=30, n_validation=20, n_test=20, size=48, verbose=False)
@@ -131,6 +133,7 @@ def test_reproduce_paper_writes_the_table_and_warns_of_contamination(tmp_path, c
     assert len(list((tmp_path / "out" / "figures").iterdir())) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 def test_reproduce_paper_measures_the_epochs_that_it_kept(tmp_path):
     """What is measured from the weights of the last epoch is what is measured of the model at the end."""
@@ -154,6 +157,7 @@ def test_reproduce_paper_measures_the_epochs_that_it_kept(tmp_path):
     assert {"value", "low", "high", "n"} <= set(course[1]["metrics"]["validation, all 20"]["auc"])
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_judged_on_images_that_it_has_not_seen(tmp_path, capsys):
     data = write_isbi(tmp_path / "data", n_train=30, n_validation=40, n_test=40, size=48, verbose=False)
     train = ISBIDataset.from_challenge(data, year=2016, split="train")
@@ -207,6 +211,7 @@ def own_backbone(tmp_path, monkeypatch, own_table):
     sys.modules.pop("own_backbone", None)
 
 
+@pytest.mark.slow
 def test_a_backbone_that_was_installed_by_pip_is_used_by_its_name(own_backbone, images, labels):
     assert "small_resnet" in list_backbones()
     clf = TransferClassifier(

@@ -213,6 +213,7 @@ def save(figure):
     return svg.getvalue().decode()
 
 
+@pytest.mark.slow
 def test_every_kind_of_drawing_shows_it():
     image = np.zeros((8, 8, 3), dtype=np.uint8)
     for text in (NASTY[0], "_hidden", "$" * 5_001):
@@ -233,6 +234,7 @@ def test_every_kind_of_drawing_shows_it():
             save(figure)
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_letters_and_not_with_their_square():
     """With the square, 300,000 letters would take many minutes."""
     for letters in ("x", "1-1", "$", "`", "&", "_", "=", "\x00", "\\", " \n", "< 1", "to 1", "12.-"):

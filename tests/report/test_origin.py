@@ -26,6 +26,7 @@ def trained(images, labels):
     return TransferClassifier("tiny", **settings).fit(images[:16], labels[:16])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [

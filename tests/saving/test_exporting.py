@@ -86,6 +86,7 @@ FORMATS = {
 }
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_an_exported_model_gives_the_same_scores_in_its_own_runtime(fitted, small, expected, tmp_path, format_name):
@@ -274,6 +275,7 @@ def of_views(images, labels):
     return calibrated(weak.fit(images, names))
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("tta", [2, 4, 8])
@@ -294,6 +296,7 @@ def test_views_and_calibration_are_in_the_exported_graph(of_views, tmp_path, for
     assert beside["calibration"]["slope"] == classifier.calibration_.slope
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("tta", [1, 4])

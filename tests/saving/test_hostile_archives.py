@@ -80,6 +80,7 @@ def test_archives_that_are_fetched_from_a_folder(corpus, tmp_path):
     assert files == {corpus[name].name for name in done}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["model", "ensemble"])
 def test_archives_of_models(tmp_path, images, labels, kind):
     classifier = TransferClassifier("tiny", weights=None, epochs=1, random_state=0, verbose=0)

@@ -17,6 +17,7 @@ def saved(tmp_path_factory, images, labels):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras's, of weights that were taken out
 def test_no_hostile_file_loads_runs_or_breaks(saved, tmp_path, images, monkeypatch):
     monkeypatch.chdir(tmp_path)

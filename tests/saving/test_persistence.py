@@ -81,6 +81,7 @@ numpy.savez(sys.argv[2], classes=clf.predict(images), scores=clf.predict_proba(i
 """
 
 
+@pytest.mark.slow
 def test_nothing_else_is_needed(images, labels, tmp_path):
     """Alone in a folder, in a process that knows neither the backbone nor the head, it gives the same answers."""
 

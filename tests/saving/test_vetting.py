@@ -273,6 +273,7 @@ def classify(features, given):
     return keras.Model(given, score)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "ConvNeXtTiny"])
 def test_networks_of_keras_load(name, tmp_path):
     """One with operations, rescaling and squeezes; one whose layers are not public."""

@@ -409,6 +409,7 @@ def test_a_disk_that_is_full_or_locked_says_what_to_do(tmp_path, code):
         write()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="only POSIX limits the size of files")
 @pytest.mark.parametrize("limit", [100, 60_000])
 def test_a_model_that_does_not_fit_on_the_disk_says_so(tmp_path, limit):

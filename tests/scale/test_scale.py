@@ -172,6 +172,7 @@ def test_nothing_else_is_left_in_the_folder(scored):
     assert not list((out / "_job" / "unfinished").iterdir())
 
 
+@pytest.mark.slow
 def test_an_actor_that_dies_loses_nothing(one_ray, archive, model, classifier, bad_names, tmp_path):
     killed = []
 
@@ -217,6 +218,7 @@ def _parent(process: int) -> int:
     return int(next(line for line in lines if line.startswith("PPid:")).split()[1])
 
 
+@pytest.mark.slow
 def test_an_ensemble_scores_on_filesystems_that_are_not_local(
     one_ray, archive, images, labels, bad_names, tmp_path, monkeypatch
 ):
@@ -335,6 +337,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MELANOMA_TL_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_fit_computes_nothing_that_was_extracted(one_ray, archive, bad_names, own_cache, tmp_path, caplog):
     options = {"augmenter": Augmenter(horizontal_flip=True, views=2), "trainable_from": "conv2"}
     result = scale.extract(archive, frozen(**options), tmp_path / "out", actors=1, shard_size=40, verbose=0)
@@ -595,6 +598,7 @@ def test_actors_share_what_the_machines_have(wanted, machines, expected):
     assert (fitted.number, fitted.cpus, fitted.gpus) == expected
 
 
+@pytest.mark.slow
 def test_features_of_a_damaged_shard_are_not_taken(tmp_path, own_cache):
     """A flipped bit would become a feature with a good checksum."""
     folder = JobFolder(*resolve(tmp_path / "out"))

@@ -59,6 +59,7 @@ def unbroken_runs(images, labels):
     return functools.cache(lambda kind: make(**REMEMBERING).fit(images, labels, **data, callbacks=STATEFUL[kind]()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STATEFUL)
 @pytest.mark.parametrize("batch", [None, pytest.param(1, marks=pytest.mark.slow)], ids=["between", "within an epoch"])
 def test_what_callbacks_remember_survives(images, labels, unbroken_runs, kind, batch):
@@ -96,6 +97,7 @@ def test_what_had_been_stopped_is_not_trained_on(images, labels):
     assert same_weights(resumed, unbroken)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_remembered(images, labels, tmp_path):
     """A worse epoch after the kill does not write over the best one of before."""
 
@@ -150,6 +152,7 @@ def test_what_cannot_work_names_what_does(images, labels, tmp_path, resume):
 # -- several stages --
 
 
+@pytest.mark.slow
 def test_rows_of_all_stages_are_in_one_file(images, labels, tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("of another run\n")
@@ -162,6 +165,7 @@ def test_rows_of_all_stages_are_in_one_file(images, labels, tmp_path):
             assert np.allclose([float(row[name]) for row in rows], fitted.history_[name][1:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_are_appended_where_that_is_asked_for(images, labels, tmp_path):
     for _ in range(2):
         log = keras.callbacks.CSVLogger(tmp_path / "log.csv", append=True, separator=";")
@@ -170,6 +174,7 @@ def test_rows_are_appended_where_that_is_asked_for(images, labels, tmp_path):
     assert [line.split(";")[0] for line in lines] == ["epoch", *"12345", *"12345"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("trainable_from", [None, "conv1"], ids=["frozen", "all"])
 def test_a_checkpoint_is_the_whole_network(images, labels, tmp_path, precision, trainable_from):
@@ -231,6 +236,7 @@ def test_epochs_are_counted_on(images, labels):
     assert len(fitted.history_["loss"]) == 6
 
 
+@pytest.mark.slow
 def test_callbacks_change_no_weights(images, labels, tmp_path):
     """What writes files, or is asked to resume, leaves the training as it is."""
     plain = make(**STAGES).fit(images, labels, **wrong(images, labels))

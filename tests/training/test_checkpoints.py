@@ -84,6 +84,7 @@ def unbroken_runs(images, labels):
     return functools.cache(lambda way: make(**WAYS[way]).fit(images, labels, **data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("batch", [None, 1], ids=["between epochs", "within an epoch"])
 def test_a_killed_run_ends_as_an_unbroken_one(images, labels, unbroken_runs, way, batch):
@@ -102,6 +103,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(images, labels, unbroken_runs, way
     assert cache.size("runs") == 0, "what is finished needs no checkpoint"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validated", [True, False])
 def test_averaged_weights_are_those_of_an_unbroken_run_to_the_last_bit(images, labels, validated):
     data = {"validation_data": (images[:10], 1 - labels[:10])} if validated else {}
@@ -114,6 +116,7 @@ def test_averaged_weights_are_those_of_an_unbroken_run_to_the_last_bit(images, l
         assert np.array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_patience_is_remembered(images, labels):
     wrong = {"validation_data": (images, 1 - labels)}  # the longer it learns, the worse
     unbroken = make(epochs=20, early_stopping=3).fit(images, labels, **wrong)
@@ -125,6 +128,7 @@ def test_patience_is_remembered(images, labels):
         assert same_weights(resumed, unbroken)
 
 
+@pytest.mark.slow
 def test_another_run_does_not_go_on_from_this_one(images, labels):
     with pytest.raises(Killed):
         make().fit(images, labels, resume=True, callbacks=[Kill(epoch=3)])
@@ -242,6 +246,7 @@ def test_checkpoints_that_are_cleared_meanwhile(images, labels, unbroken_runs):
     assert same_weights(resumed, unbroken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["runs", None])
 def test_a_run_stays_alone_when_the_cache_is_cleared(images, labels, monkeypatch, part):
     monkeypatch.setattr("melanoma_tl.training.checkpoints._PATIENCE", 0.1)
@@ -268,6 +273,7 @@ def test_the_lock_of_a_run_that_was_killed_goes_with_the_runs():
     assert not left.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flip", "truncate", "delete", "swap", "seal"])
 def test_a_damaged_checkpoint_is_trained_again(images, labels, unbroken_runs, kind, caplog):
     data = {"validation_data": (images[:10], 1 - labels[:10])}

@@ -76,6 +76,7 @@ def renew(folder, tmp_path):
     return renew
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_damages", [8, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_damages_to_a_kind_of_file(dataset, folder, renew, kind, n_damages):
@@ -111,6 +112,7 @@ def test_random_damages_to_a_kind_of_file(dataset, folder, renew, kind, n_damage
                 assert np.allclose(found, right, atol=1e-5, rtol=0), (number, what)
 
 
+@pytest.mark.slow
 def test_a_hundred_damages_to_a_checkpoint(images, labels, folder, renew):
     with pytest.raises(Killed):
         make().fit(images, labels, validation_data=(images[:8], labels[:8]), resume=True, callbacks=[Kill(epoch=2)])

@@ -30,6 +30,7 @@ def focal(labels, scores):
 COSINE = {"trainable_from": None, "stages": Stage("conv2", schedule="cosine", layer_decay=0.5)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "named"),
     [
@@ -71,6 +72,7 @@ def test_biases_that_an_optimizer_spares_are_spared(images, labels):
         assert same is is_same
 
 
+@pytest.mark.slow
 def test_a_search_goes_over_objects_and_over_what_is_inside_a_stage(images, labels):
     grid = {"loss": [keras.losses.BinaryCrossentropy(), focal], "optimizer": ["sgd", keras.optimizers.SGD(0.1)]}
     search = GridSearchCV(make(epochs=1), grid, cv=2, error_score="raise").fit(images, labels)

@@ -54,6 +54,7 @@ def peer(C):
 
 
 # Fewer features than images, more, so that they are written in as many coordinates as images, and read batch by batch.
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_features", "in_memory"), [(10, 2**28), (200, 2**28), (200, 0)])
 def test_the_penalty_is_the_one_that_scikit_learn_chooses(n_features, in_memory, monkeypatch):
     monkeypatch.setattr(penalty, "IN_MEMORY", in_memory)
@@ -122,6 +123,7 @@ def chosen(images, labels):
     return make().fit(images, labels)
 
 
+@pytest.mark.slow
 def test_the_probe_is_that_of_the_chosen_penalty(chosen, images, labels):
     path = chosen.penalty_path_
     assert path.chosen in penalty_grid(8)
@@ -157,6 +159,7 @@ def test_the_path_is_drawn(chosen):
     assert repr(path).startswith("PenaltyPath(C = ")
 
 
+@pytest.mark.slow
 def test_a_search_may_try_it(images, labels):
     search = GridSearchCV(make(), {"stages__0__C": ["auto", 1e-9]}, cv=2, scoring="neg_log_loss").fit(images, labels)
     assert search.best_params_ == {"stages__0__C": "auto"}
@@ -182,6 +185,7 @@ def test_no_group_is_divided(images, labels):
     assert len(folds) == 5
 
 
+@pytest.mark.slow
 def test_cross_validation_hands_its_groups_down(images, labels):
     groups = np.repeat(np.arange(12), 2)
     whole = cross_validate(make(), images, labels, folds=2, groups=groups, verbose=0)
@@ -193,6 +197,7 @@ def test_cross_validation_hands_its_groups_down(images, labels):
         assert not np.allclose(apart.penalty_path_.losses, member.penalty_path_.losses, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_ensemble_hands_groups_to_the_members_that_choose(images, labels):
     groups = np.repeat(np.arange(12), 2)
     fixed = make(stages=Probe())

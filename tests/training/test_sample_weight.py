@@ -23,6 +23,7 @@ def scores(classifier, images):
     return classifier.predict_proba(images)[:, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 1.0, 1: 5.0}])
 def test_a_weight_of_two_is_two_images_and_a_weight_of_zero_is_none(images, labels, class_weight):
     weighted = make(class_weight=class_weight).fit(images, labels, sample_weight=WEIGHTS)
@@ -78,6 +79,7 @@ def test_the_loss_of_a_mixture_is_that_of_its_two_images(mix):
     assert np.allclose(mixed * found[:, None], shares * weights, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_search_and_a_cross_validation_take_the_weights_of_their_rows(images, labels):
     search = GridSearchCV(make(), {"stages": [Probe(C=0.1), Probe(C=1.0)]}, cv=2).fit(
         images, labels, sample_weight=WEIGHTS

@@ -229,6 +229,7 @@ def test_gradients_are_clipped(images, labels):
 # -- one seed --
 
 
+@pytest.mark.slow
 def test_one_seed_gives_the_same_weights(images, labels):
     """Initial weights, order, sampling, views, dropout and mixing: all are drawn from it, and from nothing else."""
     everything = {
@@ -309,6 +310,7 @@ def test_a_loss_that_is_no_number_names_the_rate(images, labels):
         make(optimizer="sgd", learning_rate=1e30, trainable_from="conv1", epochs=3).fit(images, labels)
 
 
+@pytest.mark.slow
 def test_full_memory_names_the_settings(images, labels):
     def greedy(features):
         @keras.saving.register_keras_serializable("tests")

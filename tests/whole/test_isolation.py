@@ -101,6 +101,7 @@ OBJECTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_an_object_of_keras_is_a_pattern_and_learns_nothing_itself(kind, tmp_path):
     head = OBJECTS[kind]()
@@ -289,6 +290,7 @@ def fit_one(name, seed):
     return weights_of(classifier(**SEEDED[name] | {"random_state": seed}).fit(X, Y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", [["own head", "mixed"], pytest.param(list(SEEDED), marks=pytest.mark.slow)], ids=["two kinds", "all kinds"]
 )
@@ -447,6 +449,7 @@ def expected(tmp_path_factory):
     return cache(lambda kind: fit_and_use(kind, tmp_path_factory.mktemp("expected")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [("all", ("object", "mixed")), ("bfloat16", ("fine-tuned",))]
@@ -647,6 +650,7 @@ def count_alive():
     return {kind: kinds[kind] for kind in ("Variable", "FuncGraph", "Functional", "Node")}
 
 
+@pytest.mark.slow
 def test_nothing_of_a_fit_stays_alive(tmp_path):
     from melanoma_tl.explain.explanations import grad_cam
 
