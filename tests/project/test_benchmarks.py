@@ -159,7 +159,10 @@ def test_the_published_large_job_is_that_of_the_results(monkeypatch, tmp_path, c
     assert f"benchmarks/results/large_job/{results.stem}.md" in page
 
 
-@pytest.mark.parametrize(("name", "page"), [("accelerator", "performance.md"), ("encoders", "guides/encoders.md")])
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("accelerator", "performance.md"), ("encoders", "guides/encoders.md"), ("versions", "performance.md")],
+)
 def test_the_published_table_is_written_from_the_results(name, page, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     names = runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="read")
