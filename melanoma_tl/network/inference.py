@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._keras.device_errors import explaining_device_errors
 from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl.errors import MelanomaTLError
 from melanoma_tl.images.decoding import SkippedRow
@@ -22,6 +23,9 @@ cores, VGG19 scored 1 % fewer images a second than with twice as many pixels, an
 
 _TIMES_AS_MANY_ON_GPU = 4
 """An accelerator needs larger batches to be busy."""
+
+
+_LESS_MEMORY = "give predict_proba a lower batch_size (now {}), or end other programs that use the memory"
 
 
 class NetworkScorer:
@@ -89,37 +93,66 @@ class NetworkScorer:
             If an image cannot be read and `on_error` is "raise".
         ParameterError
             If there are 8 views and the images are not square.
+        DeviceError
+            If memory is full, or the device fails.
         """
         check_tta(n_views, self.size)
+        at_once = batch_size or count_images_at_once(self.size)
         scores: list[NDArray[np.float64]] = []
         skipped: list[SkippedRow] = []
         for batch in read_batches(
             open_source(X),
             self.size,
-            batch_size=batch_size or count_images_at_once(self.size),
+            batch_size=at_once,
             on_error=on_error,
             desc="Score images",
             verbose=verbose,
         ):
             of_batch = np.full((len(batch.readable), self.network.outputs[0].shape[-1]), np.nan)
             if len(batch.pixels):
-                of_batch[batch.readable] = self._mean_score(batch.pixels, n_views)
+                of_batch[batch.readable] = self._mean_score(batch.pixels, n_views, at_once)
             scores.append(of_batch)
             skipped += batch.skipped
         for row in skipped:
             logger.warning("no score for %s: %s", row.path or row.image_id, row.reason)
         return np.concatenate(scores)
 
-    def _mean_score(self, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
+    def _mean_score(self, images: NDArray[np.uint8], n_views: int, batch_size: int) -> NDArray[np.float64]:
         views = symmetric_views(images, n_views)
         try:
-            with naming_host_errors():
-                return np.mean([self.network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
+            scores = [run_batch(self.network, view, _LESS_MEMORY.format(batch_size)) for view in views]
         except MelanomaTLError:
             raise
         except Exception:
             self.check()  # which says so, if the precision is the cause
             raise
+        return np.mean(scores, axis=0, dtype=np.float64)
+
+
+def run_batch(network: Any, images: NDArray[np.uint8], advice: str) -> NDArray[Any]:
+    """Run a network on some images.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From raw images to anything.
+    images : ndarray of shape (n_images, height, width, 3) and dtype uint8
+        Raw RGB, 0 to 255.
+    advice : str
+        What takes less memory, if it is full.
+
+    Returns
+    -------
+    ndarray of shape (n_images, ...)
+        What the network gives.
+
+    Raises
+    ------
+    DeviceError
+        If memory is full, or the device fails.
+    """
+    with explaining_device_errors(advice), naming_host_errors():
+        return np.asarray(network.predict_on_batch(images))
 
 
 def count_images_at_once(size: tuple[int, int]) -> int:
