@@ -20,8 +20,8 @@ _LOST = re.compile(
     "CUDA_ERROR_(UNKNOWN|NO_DEVICE|DEINITIALIZED|LAUNCH_FAILED|LAUNCH_TIMEOUT|ILLEGAL_ADDRESS|ILLEGAL_INSTRUCTION"
     "|MISALIGNED_ADDRESS|HARDWARE_STACK_ERROR|ECC_UNCORRECTABLE|CONTEXT_IS_DESTROYED|DEVICE_UNAVAILABLE|NVLINK)"
     "|(CUDA|HIP) error: (unknown error|unspecified launch failure|an illegal memory access|an illegal instruction"
-    "|misaligned address|hardware stack error|uncorrectable|the launch timed out|no .*device|.*busy or unavailable"
-    "|driver shutting down|invalid device context|context is destroyed)"
+    "|misaligned address|hardware stack error|uncorrectable|the launch timed out|no [a-z]+-capable"
+    "|.*busy or unavailable|driver shutting down|invalid device context|context is destroyed)"
     "|hipError(NoDevice|LaunchFailure|LaunchTimeOut|IllegalAddress|ECCNotCorrectable|ContextIsDestroyed|Unknown)"
     "|GPU is lost|device (was |has been )?(lost|removed)|ErrorDeviceRemoved|DEVICE_(LOST|REMOVED)",
     re.IGNORECASE,

@@ -97,30 +97,29 @@ class NetworkScorer:
             If memory is full, or the device fails.
         """
         check_tta(n_views, self.size)
-        at_once = batch_size or count_images_at_once(self.size)
         scores: list[NDArray[np.float64]] = []
         skipped: list[SkippedRow] = []
         for batch in read_batches(
             open_source(X),
             self.size,
-            batch_size=at_once,
+            batch_size=batch_size or count_images_at_once(self.size),
             on_error=on_error,
             desc="Score images",
             verbose=verbose,
         ):
             of_batch = np.full((len(batch.readable), self.network.outputs[0].shape[-1]), np.nan)
             if len(batch.pixels):
-                of_batch[batch.readable] = self._mean_score(batch.pixels, n_views, at_once)
+                of_batch[batch.readable] = self._mean_score(batch.pixels, n_views)
             scores.append(of_batch)
             skipped += batch.skipped
         for row in skipped:
             logger.warning("no score for %s: %s", row.path or row.image_id, row.reason)
         return np.concatenate(scores)
 
-    def _mean_score(self, images: NDArray[np.uint8], n_views: int, batch_size: int) -> NDArray[np.float64]:
+    def _mean_score(self, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
         views = symmetric_views(images, n_views)
         try:
-            scores = [run_batch(self.network, view, _LESS_MEMORY.format(batch_size)) for view in views]
+            scores = [run_batch(self.network, view, _LESS_MEMORY.format(len(images))) for view in views]
         except MelanomaTLError:
             raise
         except Exception:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from melanoma_tl import cache
+from melanoma_tl._keras.device_errors import explaining_device_errors
 from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl._progress import progress
 from melanoma_tl.errors import CacheError
@@ -203,7 +204,7 @@ class FeatureExtractor:
         from keras import ops
 
         keys, pixels = wanted.keys(positions.tolist()), wanted.batch(positions.tolist())
-        with naming_host_errors():
+        with explaining_device_errors(LESS_MEMORY), naming_host_errors():
             computed = ops.convert_to_numpy(self.network(pixels, training=False)).astype(np.float32)
         again = computed.astype(self.store.dtype)
         places = self.store.find(keys)
