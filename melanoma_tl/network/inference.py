@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl._keras.device_errors import explaining_device_errors
+from melanoma_tl._keras.forward import keep_weights
 from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl.errors import MelanomaTLError
 from melanoma_tl.images.decoding import SkippedRow
@@ -150,6 +151,7 @@ def run_batch(network: Any, images: NDArray[np.uint8], advice: str) -> NDArray[A
     DeviceError
         If memory is full, or the device fails.
     """
+    keep_weights(network)
     with explaining_device_errors(advice), naming_host_errors():
         return np.asarray(network.predict_on_batch(images))
 

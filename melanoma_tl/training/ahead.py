@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
 
-_LOOK = 1.0
-"""Seconds after which someone who waits looks whether the thread is still there."""
+_LOOK = 0.2
+"""Seconds after which someone who waits looks whether there is still something to wait for."""
 
 _DEPTH = 2
 """Batches that are made or wait to be taken, beside the one that is used."""
@@ -30,6 +30,8 @@ class Ahead(Generic[_T]):
 
     Attributes
     ----------
+    is_interrupted : bool
+        Whether who waits shall raise KeyboardInterrupt. A handler of signals may set it, which must take no lock.
     times : dict of int to tuple of float
         When the thing of each number was last asked for, and when it was given, in seconds of ``time.perf_counter``.
     """
@@ -39,6 +41,7 @@ class Ahead(Generic[_T]):
         self._coming: dict[int, Future[_T]] = {}
         self._closed: Future[None] = Future()
         self._thread: threading.Thread | None = None
+        self.is_interrupted = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="melanoma_tl-batches", initializer=self._remember_thread)
         self.times: dict[int, tuple[float, float]] = {}
 
@@ -59,6 +62,8 @@ class Ahead(Generic[_T]):
         ------
         CancelledError
             If `close` is called before it is made.
+        KeyboardInterrupt
+            If `is_interrupted` is set before it is made.
         RuntimeError
             If the thread has ended, as other code can make it.
         """
@@ -73,6 +78,8 @@ class Ahead(Generic[_T]):
         thing = self._coming.pop(number)
         either: list[Future[Any]] = [thing, self._closed]
         while not wait(either, _LOOK, return_when=FIRST_COMPLETED).done:
+            if self.is_interrupted:
+                raise KeyboardInterrupt
             if self._thread is not None and not self._thread.is_alive() and not thing.done():
                 raise RuntimeError("the thread that makes batches has ended: start again")
         if not thing.done():

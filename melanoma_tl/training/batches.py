@@ -53,6 +53,10 @@ class Batches(keras.utils.PyDataset):
         """When each batch was asked for, and when it was given."""
         return self._ahead.times
 
+    def stop_waiting(self) -> None:
+        """Raise KeyboardInterrupt where a batch is waited for."""
+        self._ahead.is_interrupted = True
+
     def release(self) -> None:
         """Drop the inputs: TensorFlow keeps a reference to every batch object, and so to the network and images."""
         self._ahead.close()

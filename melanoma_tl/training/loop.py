@@ -19,7 +19,7 @@ from melanoma_tl.training.batches import OrderedBatches, TrainingBatches, using
 from melanoma_tl.training.best_epoch import BestEpoch, ExactSwap, watch_best
 from melanoma_tl.training.callbacks import NO_CALLBACKS, KeepState, ShowEpochs, UserCallbacks, read_state
 from melanoma_tl.training.checkpoints import StageCheckpoint
-from melanoma_tl.training.interruption import RepeatInterrupt
+from melanoma_tl.training.interruption import KeepWeights, RepeatInterrupt
 from melanoma_tl.training.keras_errors import EPOCHS_KEPT, EPOCHS_NOT_KEPT, NOT_A_NUMBER, is_no_number, less_memory
 from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.plan import TrainingPlan
@@ -97,7 +97,7 @@ def train(
     history = keras.callbacks.History()
     interruption: BaseException | None = None
     begun = time.perf_counter()
-    repeat, waiting = RepeatInterrupt(), WaitingTime(batches.times)
+    repeat, waiting, kept = RepeatInterrupt(batches.stop_waiting), WaitingTime(batches.times), KeepWeights()
     try:
         with (
             replicas.fit_scope(),
@@ -115,6 +115,7 @@ def train(
                 class_weight=None if batches.bring_class_weights else plan.class_weight,
                 callbacks=[
                     repeat,
+                    kept,
                     waiting,
                     *_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
                 ],
@@ -136,7 +137,7 @@ def train(
             share = waiting.seconds / (time.perf_counter() - begun)
             logger.info("%.1f %% of the time of training was spent waiting for batches", 100 * share)
     if interruption is not None:
-        _end_early(model, best, interruption)
+        _end_early(kept, best, interruption)
     metrics = {name: [float(value) for value in values] for name, values in history.history.items()}
     finite = np.isfinite(metrics.get("loss", []))
     if not finite.all():
@@ -145,12 +146,12 @@ def train(
     return TrainingResult(metrics if checkpoint is None else dict(checkpoint.history), interruption)
 
 
-def _end_early(model: keras.Model, best: BestEpoch | None, interruption: BaseException) -> None:
+def _end_early(kept: KeepWeights, best: BestEpoch | None, interruption: BaseException) -> None:
     """Leave the weights as at an end; where the device does not give them, raise what ended training."""
     try:
+        kept.put_back()
         if best is not None:
             best.on_train_end()
-        model.get_weights()
     except Exception:
         raise interruption from interruption.__cause__
 

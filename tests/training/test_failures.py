@@ -189,6 +189,9 @@ def fitted(images, labels):
         def call(self, features):
             return features + call_on_host(compute, features, 1)
 
+        def compute_output_shape(self, shape):
+            return shape
+
     def head(features):
         return Failing()(keras.layers.GlobalAveragePooling2D()(features))
 
@@ -210,6 +213,7 @@ WORK = {
 def test_wherever_a_network_is_run_the_error_says_what_to_do(fitted, images, labels, name):
     clf, failure = fitted
     work, advice = WORK[name]
+    before = clf.predict_proba(images)
     for kind, said in {"full": f"out of memory: .*{advice}", "lost": "start Python anew$"}.items():
         failure["error"] = of_the_backend(kind)
         try:
@@ -217,6 +221,7 @@ def test_wherever_a_network_is_run_the_error_says_what_to_do(fitted, images, lab
                 work(clf if name == "predict_proba" else make(**clf.get_params()), images[::-1], labels[::-1])
         finally:
             failure.clear()
+    assert np.array_equal(clf.predict_proba(images), before), "with JAX, the weights are given to the step that fails"
 
 
 @pytest.mark.parametrize(
