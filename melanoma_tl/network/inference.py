@@ -26,7 +26,7 @@ _TIMES_AS_MANY_ON_GPU = 4
 """An accelerator needs larger batches to be busy."""
 
 
-_LESS_MEMORY = "give predict_proba a lower batch_size (now {}), or end other programs that use the memory"
+_LESS_MEMORY = "pass a lower batch_size (now {}), or end other programs that use the memory"
 
 
 class NetworkScorer:

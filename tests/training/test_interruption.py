@@ -72,8 +72,10 @@ images, labels = draw_images(210), np.arange(210) % 2
 options = {"weights": None, "epochs": 2, "batch_size": 7, "random_state": 0, "verbose": 0, "precision": "float32"}
 head = lambda maps: Interrupts()(keras.layers.GlobalAveragePooling2D()(maps))
 
+register_tiny()
+
 def make():
-    return TransferClassifier(register_tiny(), head=head, **options)
+    return TransferClassifier("tiny", head=head, **options)
 
 fitted = make().fit(images[:14], labels[:14])
 before = fitted.predict_proba(images)
