@@ -149,6 +149,7 @@ SAID = {
 }
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("kind", SAID)
 @pytest.mark.parametrize("restore_best", [False, True])
 def test_a_step_that_fails_leaves_the_finished_epochs(images, labels, kind, restore_best):
@@ -209,6 +210,7 @@ WORK = {
 }
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("name", WORK)
 def test_wherever_a_network_is_run_the_error_says_what_to_do(fitted, images, labels, name):
     clf, failure = fitted
