@@ -14,6 +14,7 @@ from melanoma_tl._keras.device_errors import explained
 from melanoma_tl._keras.host_call import call_on_host
 from melanoma_tl.errors import CacheError, DeviceError
 from melanoma_tl.images import array_store
+from melanoma_tl.network.cutting import explain_precision_errors
 from melanoma_tl.training.keras_errors import EPOCHS_KEPT
 
 BATCHES = 3
@@ -224,6 +225,11 @@ def test_wherever_a_network_is_run_the_error_says_what_to_do(fitted, images, lab
         finally:
             failure.clear()
     assert np.array_equal(clf.predict_proba(images), before), "with JAX, the weights are given to the step that fails"
+
+
+def test_full_memory_is_not_taken_for_a_layer_without_bfloat16():
+    with pytest.raises(DeviceError, match="out of memory: end other programs"), explain_precision_errors():
+        raise of_the_backend("full")
 
 
 @pytest.mark.parametrize(
