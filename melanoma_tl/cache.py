@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -32,6 +33,9 @@ PARTS = {
 
 _PATIENCE = 600.0
 """Seconds to wait for another process that is writing."""
+
+_AT_A_TIME = 0.5
+"""Seconds of it within SQLite, which does not hear Ctrl-C while it waits."""
 
 _SIGNS_OF_DAMAGE = (
     *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_CONSTRAINT),
@@ -194,7 +198,7 @@ def transact(path: Path, schema: str, work: Callable[[sqlite3.Connection], _T]) 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
+                _begin(connection, path)
                 with connection:
                     connection.execute(schema)
                     return work(connection)
@@ -213,6 +217,23 @@ def transact(path: Path, schema: str, work: Callable[[sqlite3.Connection], _T]) 
                 f"{VARIABLE} to another folder"
             ) from error
     raise AssertionError
+
+
+def _begin(connection: sqlite3.Connection, path: Path) -> None:
+    """Begin to write when no other process does."""
+    end, has_said = time.monotonic() + _PATIENCE, False
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * min(_AT_A_TIME, _PATIENCE))}")
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+            if not has_said:
+                logger.info("%s: another process is writing there: waiting for it", path)
+                has_said = True
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * _PATIENCE)}")
 
 
 def _what_to_do(error: Exception) -> str:

@@ -121,6 +121,8 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         ParameterError
             If `tta` is not 1, 2, 4 or 8, is 8 with images that are not square, or differs from the `tta` at which
             the classifier was calibrated; or if `batch_size` is below 1.
+        DeviceError
+            If memory runs out, or the device fails.
 
         Notes
         -----

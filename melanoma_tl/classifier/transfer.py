@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
+from melanoma_tl._keras.device_errors import explaining_device_errors
 from melanoma_tl._keras.isolation import own_settings
 from melanoma_tl._keras.quiet import load_keras
 from melanoma_tl._parameters import (
@@ -533,7 +534,10 @@ class TransferClassifier(BaseClassifier):
         UnknownNameError
             If a validation label is none of the training labels.
         TrainingError
-            If the loss becomes NaN or infinite, or memory runs out.
+            If the loss becomes NaN or infinite.
+        DeviceError
+            If memory runs out, or the device fails. The classifier keeps what it had reached, as after Ctrl-C, unless
+            the device does not give the weights any more; ``resume=True`` keeps each finished epoch in any case.
         WeightsUnavailableError
             If the weights cannot be found or downloaded.
         """
@@ -667,7 +671,10 @@ class TransferClassifier(BaseClassifier):
             If there is no `Stage` among the stages, or `lowest` is not below `highest`.
         TrainingError
             If the loss is NaN or infinite from the first step on.
+        DeviceError
+            If memory runs out, or the device fails.
         """
+        from melanoma_tl.training.keras_errors import less_memory
         from melanoma_tl.training.learning_rate_finder import search
         from melanoma_tl.training.run import TrainingRun
 
@@ -679,12 +686,13 @@ class TransferClassifier(BaseClassifier):
         data, classes = run.read(X, y, None)
         training = run.open(run.build(data.n_classes), data)
         for stage, plan in zip(stages_of(self), run.plan(classes, data), strict=True):
-            if isinstance(stage, Probe):
-                training.fit_probe(stage, plan)
-                continue
-            flat = replace(plan, stage=replace(stage, schedule="constant", warmup=0.0), learning_rate=lowest)
-            prepared = training.prepare_stage(flat, train_batch_norm=self.train_batch_norm)
-            return search(prepared, np.geomspace(lowest, highest, steps), class_weight=plan.class_weight)
+            with explaining_device_errors(less_memory(plan)):
+                if isinstance(stage, Probe):
+                    training.fit_probe(stage, plan)
+                    continue
+                flat = replace(plan, stage=replace(stage, schedule="constant", warmup=0.0), learning_rate=lowest)
+                prepared = training.prepare_stage(flat, train_batch_norm=self.train_batch_norm)
+                return search(prepared, np.geomspace(lowest, highest, steps), class_weight=plan.class_weight)
         raise ParameterError("find_learning_rate needs a Stage among the stages: a Probe has no learning rate")
 
     @own_settings()

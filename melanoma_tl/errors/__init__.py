@@ -16,6 +16,7 @@ __all__ = [
     "CacheError",
     "ContractError",
     "DatasetError",
+    "DeviceError",
     "DownloadError",
     "DuplicateNameError",
     "ExportError",
@@ -148,7 +149,11 @@ class DuplicateNameError(MelanomaTLError, ValueError):
 
 
 class TrainingError(MelanomaTLError, ArithmeticError):
-    """Training cannot continue: the loss became NaN or infinite, or memory is full."""
+    """Training cannot continue: the loss became NaN or infinite, or another process of it has ended."""
+
+
+class DeviceError(MelanomaTLError, RuntimeError):
+    """What a network computes on has too little memory, or has failed and cannot be used any more."""
 
 
 class PluginWarning(UserWarning):

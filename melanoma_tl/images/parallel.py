@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+_PATIENCE = 5.0
+"""Seconds to wait for items that are begun, after an error or Ctrl-C: of a disk that hangs they may never end."""
 
 
 def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: int = 64) -> Iterator[_R]:
@@ -30,15 +33,18 @@ def map_threaded(function: Callable[[_T], _R], items: Iterable[_T], *, window: i
         The result for each item, in the order of the items.
     """
     iterator = iter(items)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        pending = [pool.submit(function, item) for item in take(iterator, window)]
-        try:
-            while pending:
-                yield pending.pop(0).result()
-                pending += [pool.submit(function, item) for item in take(iterator, 1)]
-        finally:
-            for future in pending:
-                future.cancel()
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+    pending: list[Future[_R]] = []
+    try:
+        pending += [pool.submit(function, item) for item in take(iterator, window)]
+        while pending:
+            result = pending[0].result()
+            del pending[0]
+            yield result
+            pending += [pool.submit(function, item) for item in take(iterator, 1)]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait([future for future in pending if not future.cancelled()], _PATIENCE)
 
 
 def take(items: Iterable[_T], n: int) -> Iterator[_T]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from melanoma_tl._keras.copies import make_again
+from melanoma_tl._keras.device_errors import explaining_device_errors
 from melanoma_tl._keras.isolation import seeded_building
 from melanoma_tl.errors import MelanomaTLError, ParameterError, in_one_line
 from melanoma_tl.network.graph import IMAGE, SCORE_LAYER
@@ -199,9 +200,12 @@ def explain_precision_errors() -> Iterator[None]:
     ------
     ParameterError
         For any error but those of this library, which are raised unchanged.
+    DeviceError
+        If memory is full, or the device fails.
     """
     try:
-        yield
+        with explaining_device_errors("end other programs that use the memory"):
+            yield
     except MelanomaTLError:
         raise
     except Exception as error:  # its type depends on the layer

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._keras.device_errors import explaining_device_errors
+from melanoma_tl._keras.forward import keep_weights
 from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl.errors import MelanomaTLError
 from melanoma_tl.images.decoding import SkippedRow
@@ -22,6 +24,9 @@ cores, VGG19 scored 1 % fewer images a second than with twice as many pixels, an
 
 _TIMES_AS_MANY_ON_GPU = 4
 """An accelerator needs larger batches to be busy."""
+
+
+_LESS_MEMORY = "pass a lower batch_size (now {}), or end other programs that use the memory"
 
 
 class NetworkScorer:
@@ -89,6 +94,8 @@ class NetworkScorer:
             If an image cannot be read and `on_error` is "raise".
         ParameterError
             If there are 8 views and the images are not square.
+        DeviceError
+            If memory is full, or the device fails.
         """
         check_tta(n_views, self.size)
         scores: list[NDArray[np.float64]] = []
@@ -113,13 +120,40 @@ class NetworkScorer:
     def _mean_score(self, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
         views = symmetric_views(images, n_views)
         try:
-            with naming_host_errors():
-                return np.mean([self.network.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
+            scores = [run_batch(self.network, view, _LESS_MEMORY.format(len(images))) for view in views]
         except MelanomaTLError:
             raise
         except Exception:
             self.check()  # which says so, if the precision is the cause
             raise
+        return np.mean(scores, axis=0, dtype=np.float64)
+
+
+def run_batch(network: Any, images: NDArray[np.uint8], advice: str) -> NDArray[Any]:
+    """Run a network on some images.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From raw images to anything.
+    images : ndarray of shape (n_images, height, width, 3) and dtype uint8
+        Raw RGB, 0 to 255.
+    advice : str
+        What takes less memory, if it is full.
+
+    Returns
+    -------
+    ndarray of shape (n_images, ...)
+        What the network gives.
+
+    Raises
+    ------
+    DeviceError
+        If memory is full, or the device fails.
+    """
+    keep_weights(network)
+    with explaining_device_errors(advice), naming_host_errors():
+        return np.asarray(network.predict_on_batch(images))
 
 
 def count_images_at_once(size: tuple[int, int]) -> int:

@@ -19,8 +19,9 @@ from melanoma_tl.images.fingerprints import content_of
 from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.prepared import PreparedStore
 from melanoma_tl.network.cutting import FrozenPart, with_precision
+from melanoma_tl.network.inference import run_batch
 from melanoma_tl.scale.shard_schema import describe_files, schema_with
-from melanoma_tl.training.features import feature_store_name
+from melanoma_tl.training.features import LESS_MEMORY, feature_store_name
 from melanoma_tl.training.views import ImageViews
 
 _FILE = "frozen.keras"
@@ -201,7 +202,7 @@ class Extractor:
         shown = ImageViews(np.stack([image.pixels for image in images]), contents, self._task.augmenter)
         rows = np.arange(len(images))
         for view, key in enumerate(self._task.view_keys):
-            features = self._network.predict_on_batch(shown.batch(rows, np.full(len(rows), view), 0))
+            features = run_batch(self._network, shown.batch(rows, np.full(len(rows), view), 0), LESS_MEMORY)
             flat = np.asarray(features, dtype=np.float32).ravel()
             yield self._table(
                 images,

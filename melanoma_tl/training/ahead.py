@@ -1,11 +1,15 @@
 """What training needs next is made in a thread while the network computes."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
+
+_LOOK = 0.2
+"""Seconds after which someone who waits looks whether there is still something to wait for."""
 
 _DEPTH = 2
 """Batches that are made or wait to be taken, beside the one that is used."""
@@ -26,6 +30,8 @@ class Ahead(Generic[_T]):
 
     Attributes
     ----------
+    is_interrupted : bool
+        Whether who waits shall raise KeyboardInterrupt. A handler of signals may set it, which must take no lock.
     times : dict of int to tuple of float
         When the thing of each number was last asked for, and when it was given, in seconds of ``time.perf_counter``.
     """
@@ -34,7 +40,9 @@ class Ahead(Generic[_T]):
         self._make, self._count = make, count
         self._coming: dict[int, Future[_T]] = {}
         self._closed: Future[None] = Future()
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="melanoma_tl-batches")
+        self._thread: threading.Thread | None = None
+        self.is_interrupted = False
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="melanoma_tl-batches", initializer=self._remember_thread)
         self.times: dict[int, tuple[float, float]] = {}
 
     def take(self, number: int) -> _T:
@@ -54,6 +62,10 @@ class Ahead(Generic[_T]):
         ------
         CancelledError
             If `close` is called before it is made.
+        KeyboardInterrupt
+            If `is_interrupted` is set before it is made.
+        RuntimeError
+            If the thread has ended, as other code can make it.
         """
         asked = time.perf_counter()
         end = number + 1 + _DEPTH
@@ -65,7 +77,11 @@ class Ahead(Generic[_T]):
                 self._coming[one] = self._pool.submit(self._make, one)
         thing = self._coming.pop(number)
         either: list[Future[Any]] = [thing, self._closed]
-        wait(either, return_when=FIRST_COMPLETED)
+        while not wait(either, _LOOK, return_when=FIRST_COMPLETED).done:
+            if self.is_interrupted:
+                raise KeyboardInterrupt
+            if self._thread is not None and not self._thread.is_alive() and not thing.done():
+                raise RuntimeError("the thread that makes batches has ended: start again")
         if not thing.done():
             raise CancelledError("nothing more is made")
         self.times[number] = asked, time.perf_counter()
@@ -79,3 +95,6 @@ class Ahead(Generic[_T]):
         self._coming.clear()
         self._closed.set_result(None)
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _remember_thread(self) -> None:
+        self._thread = threading.current_thread()

@@ -1,5 +1,7 @@
 """Batches for Keras: reshuffled in each pass, or in order."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +33,11 @@ class Batches(keras.utils.PyDataset):
         The replicas that the batches are for.
     count : int or None
         Number of batches; None if they are endless.
+
+    Attributes
+    ----------
+    failure : BaseException or None
+        The error of a batch that could not be made.
     """
 
     def __init__(
@@ -39,11 +46,16 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.inputs, self.targets, self.replicas = inputs, targets, replicas
         self._ahead = Ahead(self.make, count)
+        self.failure: BaseException | None = None
 
     @property
     def times(self) -> dict[int, tuple[float, float]]:
         """When each batch was asked for, and when it was given."""
         return self._ahead.times
+
+    def stop_waiting(self) -> None:
+        """Raise KeyboardInterrupt where a batch is waited for."""
+        self._ahead.is_interrupted = True
 
     def release(self) -> None:
         """Drop the inputs: TensorFlow keeps a reference to every batch object, and so to the network and images."""
@@ -65,9 +77,13 @@ class Batches(keras.utils.PyDataset):
         return np.full(len(targets), self.replicas.padded_size(n_images) / n_images, dtype=np.float32)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
-        if self.replicas.are_several:
-            return self.make(index)  # with TensorFlow, what belongs to a device is known in this thread alone
-        return self._ahead.take(index)
+        try:
+            if self.replicas.are_several:
+                return self.make(index)  # with TensorFlow, what belongs to a device is known in this thread alone
+            return self._ahead.take(index)
+        except BaseException as error:
+            self.failure = error
+            raise
 
     def make(self, index: int) -> tuple[NDArray[Any], ...]:
         """Return inputs, targets and, where images count differently, weights of a batch."""
@@ -87,6 +103,39 @@ class Batches(keras.utils.PyDataset):
         weights = self.sample_weights(targets[filled], len(rows)) * (np.float32(1) if own is None else own[filled])
         weights = np.where(counts, weights, np.float32(0.0))
         return inputs[filled], np.where(counts[:, np.newaxis], targets[filled], np.float32(PADDING)), weights
+
+
+@contextmanager
+def using(*batches: Batches) -> Iterator[None]:
+    """Release batches at the end, and raise the error of one that could not be made as it was.
+
+    TensorFlow makes an error of its own of it, of another class, with the lines of its own code in the text.
+
+    Parameters
+    ----------
+    *batches : Batches
+        What a network is run on.
+
+    Yields
+    ------
+    None
+        In this block it is run.
+
+    Raises
+    ------
+    BaseException
+        What making a batch has raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        for one in batches:
+            if one.failure is not None and one.failure is not error and type(one.failure).__name__ in str(error):
+                raise one.failure from one.failure.__cause__
+        raise
+    finally:
+        for one in batches:
+            one.release()
 
 
 class TrainingBatches(Batches):

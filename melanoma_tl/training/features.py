@@ -12,16 +12,21 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from melanoma_tl import cache
+from melanoma_tl._keras.device_errors import explaining_device_errors
 from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl._progress import progress
 from melanoma_tl.errors import CacheError
 from melanoma_tl.images.array_store import ArrayStore, StoredArrays, StoreReplacedError
 from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.network.cutting import network_digest, with_precision
+from melanoma_tl.network.inference import run_batch
 from melanoma_tl.network.precision import BFLOAT16, FLOAT32
 from melanoma_tl.training.views import ImageViews, InputSource
 
 logger = logging.getLogger(__name__)
+
+LESS_MEMORY = "lower input_size, or set precision='bfloat16', to compute the features of frozen layers"
+"""What to do where the frozen part does not fit into memory."""
 
 SHARE_OF_FREE_DISK = 0.5
 """Share of the free disk space that stored features may use by default."""
@@ -78,7 +83,7 @@ class ComputedFeatures:
 
     def batch(self, rows: NDArray[np.intp], repeats: NDArray[np.intp], step: int) -> NDArray[Any]:
         """Return features, as `InputSource.batch`."""
-        return _run(self._network, self._images.batch(rows, repeats, step))
+        return run_batch(self._network, self._images.batch(rows, repeats, step), LESS_MEMORY)
 
 
 class FeatureExtractor:
@@ -172,7 +177,7 @@ class FeatureExtractor:
     def _make(self, wanted: "_Wanted", positions: Sequence[int]) -> tuple[list[bytes], NDArray[Any]]:
         """Compute features and return them with their keys."""
         batches = batched(positions, self.batch_size)
-        features = [np.asarray(_run(self.network, wanted.batch(batch))) for batch in batches]
+        features = [run_batch(self.network, wanted.batch(batch), LESS_MEMORY) for batch in batches]
         return wanted.keys(positions), np.concatenate(features).astype(self.store.dtype)
 
     def _fill(self, wanted: "_Wanted", desc: str) -> bool:
@@ -193,7 +198,7 @@ class FeatureExtractor:
             batches = batched(missing.values(), self.batch_size)
             # The next batches are read and augmented while the network computes.
             for batch, pixels in map_threaded(lambda batch: (batch, wanted.batch(batch)), batches, window=2):
-                features = np.asarray(_run(self.network, pixels), dtype=self.store.dtype)
+                features = run_batch(self.network, pixels, LESS_MEMORY).astype(self.store.dtype, copy=False)
                 self.store.add(dict(zip(wanted.keys(batch), features, strict=True)))
                 bar.update(len(pixels))
         return True
@@ -203,7 +208,7 @@ class FeatureExtractor:
         from keras import ops
 
         keys, pixels = wanted.keys(positions.tolist()), wanted.batch(positions.tolist())
-        with naming_host_errors():
+        with explaining_device_errors(LESS_MEMORY), naming_host_errors():
             computed = ops.convert_to_numpy(self.network(pixels, training=False)).astype(np.float32)
         again = computed.astype(self.store.dtype)
         places = self.store.find(keys)
@@ -230,11 +235,6 @@ class FeatureExtractor:
             sizes,
         )
         return False
-
-
-def _run(network: Any, pixels: NDArray[np.uint8]) -> Any:
-    with naming_host_errors():
-        return network.predict_on_batch(pixels)
 
 
 def feature_store_name(frozen: Any, *, policy: str, recipe: str) -> str:

@@ -11,9 +11,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl.errors import TrainingError
 from melanoma_tl.plots.display import Display
 from melanoma_tl.plots.style import BLUE, GREY, ORANGE, TEXT_SIZE, style_axes
+from melanoma_tl.training.batches import using
 from melanoma_tl.training.staged import PreparedStage
 
 if TYPE_CHECKING:
@@ -136,15 +138,16 @@ def search(
         If the loss is NaN or infinite in the first step.
     """
     ramp = _Ramp(rates)
-    stage.learner.fit(
-        stage.batches,
-        epochs=1,
-        steps_per_epoch=len(rates),
-        class_weight=None if stage.batches.bring_class_weights else class_weight,
-        callbacks=[ramp],
-        shuffle=False,
-        verbose=0,
-    )
+    with using(stage.batches), naming_host_errors():
+        stage.learner.fit(
+            stage.batches,
+            epochs=1,
+            steps_per_epoch=len(rates),
+            class_weight=None if stage.batches.bring_class_weights else class_weight,
+            callbacks=[ramp],
+            shuffle=False,
+            verbose=0,
+        )
     if not ramp.losses:
         raise TrainingError(f"the loss is NaN or infinite at the first learning rate {rates[0]:g}: decrease lowest")
     n = len(ramp.losses)

@@ -12,15 +12,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._keras.device_errors import explained
 from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl.errors import ParameterError, TrainingError
-from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
+from melanoma_tl.training.batches import OrderedBatches, TrainingBatches, using
 from melanoma_tl.training.best_epoch import BestEpoch, ExactSwap, watch_best
 from melanoma_tl.training.callbacks import NO_CALLBACKS, KeepState, ShowEpochs, UserCallbacks, read_state
 from melanoma_tl.training.checkpoints import StageCheckpoint
 from melanoma_tl.training.features import ComputedFeatures
-from melanoma_tl.training.interruption import RepeatInterrupt
-from melanoma_tl.training.keras_errors import NOT_A_NUMBER, is_no_number, is_out_of_memory
+from melanoma_tl.training.interruption import KeepWeights, RepeatInterrupt
+from melanoma_tl.training.keras_errors import EPOCHS_KEPT, EPOCHS_NOT_KEPT, NOT_A_NUMBER, is_no_number, less_memory
 from melanoma_tl.training.penalty_path import PenaltyPath
 from melanoma_tl.training.plan import TrainingPlan
 from melanoma_tl.training.views import InputSource
@@ -38,7 +39,8 @@ class TrainingResult:
     history : dict of str to list of float
         loss, accuracy and auc of each finished epoch; with the prefix ``val_`` those of the validation images.
     interruption : BaseException or None
-        The error of a callback, or the KeyboardInterrupt, that ended training; the network keeps its weights so far.
+        The error of a callback, a batch or the device, or the KeyboardInterrupt, that ended training; the network
+        keeps its weights so far.
     penalty_paths : list of PenaltyPath
         One for each ``Probe(C="auto")``.
     """
@@ -86,6 +88,8 @@ def train(
     ------
     TrainingError
         If the loss becomes NaN or infinite.
+    DeviceError
+        If the device fails, and the weights cannot be read any more.
     """
     replicas = batches.replicas
     shown = validation and OrderedBatches(*validation, batch_size=batches.batch_size, replicas=replicas)
@@ -96,13 +100,14 @@ def train(
     computes = isinstance(batches.inputs, ComputedFeatures)
     awaited = "features, which the frozen layers compute in each step" if computes else "batches"
     begun = time.perf_counter()
-    repeat, waiting = RepeatInterrupt(), WaitingTime(batches.times)
+    repeat, waiting, kept = RepeatInterrupt(batches.stop_waiting), WaitingTime(batches.times), KeepWeights()
     try:
         with (
             replicas.fit_scope(),
             callbacks.working(model, whole, resumed),
             repeat.listening(),
             naming_host_errors(),
+            using(batches, *filter(None, [shown])),
         ):
             model.fit(
                 batches,
@@ -113,6 +118,7 @@ def train(
                 class_weight=None if batches.bring_class_weights else plan.class_weight,
                 callbacks=[
                     repeat,
+                    kept,
                     waiting,
                     *_callbacks(plan, batches.steps_per_epoch, history, best, callbacks, checkpoint),
                 ],
@@ -120,13 +126,12 @@ def train(
                 verbose=0,
             )
     except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        replicas.raise_if_peer_lost(error)
+        interruption = explained(error, less_memory(plan), EPOCHS_NOT_KEPT if checkpoint is None else EPOCHS_KEPT)
+        if interruption is error:
+            replicas.raise_if_peer_lost(error)
         if is_no_number(error):
             epoch = history.epoch[-1] + 2 if history.epoch else callbacks.first_epoch + resumed + 1
             raise TrainingError(NOT_A_NUMBER.format(epoch=epoch, plan=plan)) from error
-        interruption = error
     except KeyboardInterrupt as error:
         interruption = error
     finally:
@@ -134,16 +139,24 @@ def train(
         if waiting.seconds:
             share = waiting.seconds / (time.perf_counter() - begun)
             logger.info("%.1f %% of the time of training was spent waiting for %s", 100 * share, awaited)
-        for used in filter(None, (batches, shown)):
-            used.release()
-    if interruption is not None and best is not None:
-        best.on_train_end()
+    if interruption is not None:
+        _end_early(kept, best, interruption)
     metrics = {name: [float(value) for value in values] for name, values in history.history.items()}
     finite = np.isfinite(metrics.get("loss", []))
     if not finite.all():
         epoch = history.epoch[int(np.argmin(finite))] + 1
         raise TrainingError(NOT_A_NUMBER.format(epoch=epoch, plan=plan))
     return TrainingResult(metrics if checkpoint is None else dict(checkpoint.history), interruption)
+
+
+def _end_early(kept: KeepWeights, best: BestEpoch | None, interruption: BaseException) -> None:
+    """Leave the weights as at an end; where the device does not give them, raise what ended training."""
+    try:
+        kept.put_back()
+        if best is not None:
+            best.on_train_end()
+    except Exception:
+        raise interruption from interruption.__cause__
 
 
 _held_callbacks: dict[int, keras.callbacks.Callback] = {}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
+from melanoma_tl._keras.device_errors import explaining_device_errors
 from melanoma_tl._versions import library_versions
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone
@@ -33,7 +34,7 @@ from melanoma_tl.network.precision import resolve_precision
 from melanoma_tl.saving.model_file import check_can_be_saved
 from melanoma_tl.training.callbacks import UserCallbacks
 from melanoma_tl.training.checkpoints import RunFolder
-from melanoma_tl.training.keras_errors import explain_out_of_memory
+from melanoma_tl.training.keras_errors import less_memory
 from melanoma_tl.training.keras_objects import Template, check_loss, check_metric
 from melanoma_tl.training.labels import VALIDATION_LABELS, as_pair, balanced_weights, weights_of_classes
 from melanoma_tl.training.loop import TrainingResult
@@ -349,7 +350,9 @@ class TrainingRun:
         Raises
         ------
         TrainingError
-            If the loss becomes NaN or infinite, or memory is full.
+            If the loss becomes NaN or infinite.
+        DeviceError
+            If memory is full, or the device fails.
         """
         if not resume:
             return self._train_stages(training, plans, callbacks, None)
@@ -366,7 +369,7 @@ class TrainingRun:
         whole, has_begun = TrainingResult(), False
         for number, (stage, plan) in enumerate(zip(stages_of(self.parameters), plans, strict=True)):
             logger.info("stage %d of %d: %s", number + 1, len(plans), stage)
-            with explain_out_of_memory(plan):
+            with explaining_device_errors(less_memory(plan)):
                 if isinstance(stage, Probe):
                     part = training.fit_probe(stage, plan)
                 else:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl._keras.isolation import seeded_building
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones.spec import BackboneSpec
@@ -23,7 +24,7 @@ from melanoma_tl.network.graph import (
     without_optimizer,
 )
 from melanoma_tl.network.precision import Precision
-from melanoma_tl.training.batches import OrderedBatches, TrainingBatches
+from melanoma_tl.training.batches import OrderedBatches, TrainingBatches, using
 from melanoma_tl.training.callbacks import NO_CALLBACKS, UserCallbacks
 from melanoma_tl.training.checkpoints import RunFolder
 from melanoma_tl.training.compiling import compile_network
@@ -209,12 +210,9 @@ class StagedTraining:
         model.get_layer(SCORE_LAYER).set_weights([kernel, bias])
         compile_network(parts.trained, plan)
         seen = OrderedBatches(inputs, targets, batch_size=plan.batch_size, rows=self.data.rows)
-        metrics = parts.trained.evaluate(seen, verbose=0, return_dict=True)
-        seen.release()
+        metrics = _evaluate(parts.trained, seen)
         if watched is not None:
-            shown = OrderedBatches(*watched, batch_size=plan.batch_size)
-            validated = parts.trained.evaluate(shown, verbose=0, return_dict=True)
-            shown.release()
+            validated = _evaluate(parts.trained, OrderedBatches(*watched, batch_size=plan.batch_size))
             metrics |= {f"val_{name}": value for name, value in validated.items()}
         return TrainingResult({name: [float(value)] for name, value in metrics.items()}, penalty_paths=paths)
 
@@ -379,3 +377,8 @@ def cut_for_stage(
     else:
         freeze(network, resolve_trainable_from(spec, stage.trainable_from), train_batch_norm=train_batch_norm)
     return split_network(network.model)
+
+
+def _evaluate(network: Any, batches: OrderedBatches) -> dict[str, float]:
+    with using(batches), naming_host_errors():
+        return dict(network.evaluate(batches, verbose=0, return_dict=True))

@@ -1,6 +1,9 @@
 import contextlib
+import os
+import signal
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -141,6 +144,27 @@ def test_what_sqlite_says_has_the_advice_that_fits(folder, code):
 
     with pytest.raises(CacheError, match=rf"as SQLite says\. .* kept there: {ADVICE[code]}"):
         cache.transact(folder / "t.sqlite", SCHEMA, work)
+
+
+def test_ctrl_c_is_heard_while_another_process_writes(folder, caplog, monkeypatch):
+    monkeypatch.setattr(cache, "_AT_A_TIME", 0.05)
+    count(folder / "t.sqlite")
+    caplog.set_level("INFO", "melanoma_tl.cache")
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        with contextlib.closing(sqlite3.connect(folder / "t.sqlite", isolation_level=None)) as slow:
+            slow.execute("BEGIN IMMEDIATE")  # and then its disk hangs
+            begun = time.monotonic()
+            interrupt.start()
+            with pytest.raises(KeyboardInterrupt):
+                count(folder / "t.sqlite")
+            assert time.monotonic() - begun < 5
+    finally:
+        interrupt.join()
+        signal.signal(signal.SIGINT, former)
+    assert "another process is writing there: waiting for it" in caplog.text
+    assert count(folder / "t.sqlite") == 0
 
 
 def test_a_second_writer_waits_for_the_first(folder, monkeypatch):

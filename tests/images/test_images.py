@@ -1,3 +1,6 @@
+import threading
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -144,6 +147,31 @@ def test_threads_keep_order_and_take_no_more_than_they_need():
     assert [next(results) for _ in range(20)] == list(range(0, 40, 2))
     results.close()
     assert len(taken) < 40
+
+
+def test_an_error_does_not_wait_for_a_disk_that_hangs(monkeypatch):
+    monkeypatch.setattr("melanoma_tl.images.parallel._PATIENCE", 0.05)
+    disk = threading.Event()
+    begun = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        list(map_threaded(lambda number: disk.wait(20) if number else 1 / 0, range(100)))
+    assert time.monotonic() - begun < 5
+    disk.set()
+
+
+def test_an_error_comes_after_what_was_begun_and_at_once():
+    begun, ended = [], []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.1)
+        ended.append(1 / number)
+
+    start = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        list(map_threaded(work, range(1000)))
+    assert len(ended) == len(begun) - 1 < 100
+    assert time.monotonic() - start < 3, "what was not begun is not waited for"
 
 
 @pytest.mark.parametrize(("side", "decoded"), [(640, 160), (380, 190), (190, 190)])

@@ -77,7 +77,7 @@ MAY_IMPORT = {
         "testing": "_atomic _keras backbones network saving",
     }.items()
 }
-BACKENDS = {"distribution.py", "replicas.py", "host_call.py", "encoder_files.py", "quiet.py"}
+BACKENDS = {"distribution.py", "replicas.py", "host_call.py", "forward.py", "encoder_files.py", "quiet.py"}
 LONGER = {
     "_parameters.py": "one table of what parameters may be",
     "classifier/base.py": "prediction, calibration and threshold, each documented",

@@ -1,5 +1,6 @@
 """Batches that are made ahead are those that would be made one after the other, and end with the training."""
 
+import ctypes
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -88,6 +89,19 @@ def test_closing_does_not_wait_for_a_slow_disk():
     disk.set()
 
 
+def test_a_thread_that_was_ended_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("melanoma_tl.training.ahead._LOOK", 0.05)
+    ahead = Ahead(lambda number: number, 1)
+    assert ahead.take(0) == 0
+    thread = ctypes.c_ulong(ahead._thread.ident)  # packages end so what takes too long: when it is woken
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(SystemExit)) == 1
+    begun = time.monotonic()
+    with pytest.raises(RuntimeError, match="the thread that makes batches has ended"):
+        ahead.take(0)
+    assert time.monotonic() - begun < MOMENT
+    ahead.close()
+
+
 def seconds_of(waiting):
     """The time so far, of all steps that have ended."""
     waiting._steps.submit(lambda: None).result()
@@ -134,6 +148,27 @@ def test_a_step_ends_when_the_device_is_done_and_not_when_it_was_begun():
     waiting.close()
     assert waiting.seconds < 0.1
     ahead.close()
+
+
+@pytest.mark.parametrize("loss", ["hangs", "fails"])
+def test_a_device_that_fails_is_not_waited_for(monkeypatch, loss):
+    monkeypatch.setattr("melanoma_tl.training.waiting._PATIENCE", 0.05)
+    device = threading.Event()
+
+    class Lost:
+        def __array__(self, *_, **__):
+            if loss == "fails":
+                raise RuntimeError("the device is gone")
+            device.wait(4 * MOMENT)
+            return np.zeros(())
+
+    waiting = WaitingTime({})
+    begun = time.monotonic()
+    for number in range(3):
+        waiting.on_train_batch_end(number, {"loss": Lost()})
+    waiting.close()
+    assert time.monotonic() - begun < MOMENT
+    device.set()
 
 
 def test_training_is_the_same_with_and_without(images, labels, monkeypatch, caplog):

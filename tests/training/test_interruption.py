@@ -41,6 +41,62 @@ except KeyboardInterrupt:
 """
 
 
+IN_A_BATCH = """
+import os, signal, threading
+import numpy as np
+from conftest import draw_images, register_tiny
+from melanoma_tl import TransferClassifier, cache
+import keras
+
+@keras.saving.register_keras_serializable("tests")
+class Interrupts(keras.layers.Layer):
+    batch = None
+
+    def call(self, features):
+        return features + call_on_host(self.compute, features, 1)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def compute(self, features):
+        if len(features) == type(self).batch:  # not where Keras or a check runs the network on other numbers
+            type(self).batch = None
+            threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
+        return np.zeros((len(features), 1), np.float32)
+
+from melanoma_tl._keras.host_call import call_on_host
+from melanoma_tl.training import run
+
+run.count_images_at_once = lambda size: 7
+images, labels = draw_images(210), np.arange(210) % 2
+options = {"weights": None, "epochs": 2, "batch_size": 7, "random_state": 0, "verbose": 0, "precision": "float32"}
+head = lambda maps: Interrupts()(keras.layers.GlobalAveragePooling2D()(maps))
+
+register_tiny()
+
+def make():
+    return TransferClassifier("tiny", head=head, **options)
+
+fitted = make().fit(images[:14], labels[:14])
+before = fitted.predict_proba(images)
+work = {
+    "predict": lambda: fitted.predict_proba(images, batch_size=7),
+    "extract": lambda: make().fit(images, labels),
+    "train": lambda: make().set_params(resources__feature_cache_bytes=0).fit(images, labels),
+    "search": lambda: make().find_learning_rate(images[::-1], labels[::-1]),
+}
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for name, do in work.items():
+    Interrupts.batch = 7
+    try:
+        do()
+        print(name, "went on", flush=True)
+    except KeyboardInterrupt:
+        print(name, "interrupted", flush=True)
+    print(np.array_equal(fitted.predict_proba(images), before), cache.size("features") > 0, flush=True)
+"""
+
+
 class CatchesEverything(keras.callbacks.Callback):
     """Code that drops a Ctrl-C, as NumPy does while it converts an array of JAX."""
 
@@ -60,6 +116,14 @@ def test_the_process_ends_when_views_are_slow():
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.slow
+def test_whatever_runs_a_network_ends_in_the_middle_of_a_batch():
+    script = {"args": [sys.executable, "-c", IN_A_BATCH], "cwd": Path(__file__).parents[1]}
+    done = subprocess.run(**script, stdout=subprocess.PIPE, text=True, timeout=100, check=True)
+    names = ("predict", "extract", "train", "search")
+    assert done.stdout.splitlines() == [line for name in names for line in (f"{name} interrupted", "True True")]
 
 
 @pytest.fixture
