@@ -220,8 +220,6 @@ def markdown(results: dict[str, Any]) -> str:
     for name in next(iter(found.values()))["rates"]:
         cells = [_cell(one["rates"], name) for one in found.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    waited = [f"{one['waiting_percent']:.0f} %" for one in found.values()]
-    lines.append(f"| `fit` waited for views and frozen layers, first batch included | {' | '.join(waited)} |")
     bounds = [min(one["rates"][part] for part in PARTS) for one in found.values()]
     lines += [
         "",

@@ -78,8 +78,9 @@ def ensemble(options: argparse.Namespace) -> list[float]:
     from melanoma_tl import Ensemble, ISBIDataset, Probe, TransferClassifier
 
     train = ISBIDataset.from_challenge(options.data, year=2016, split="train", on_error="skip").first(per_class=8)
-    member = TransferClassifier("vgg19", weights=options.weights, stages=Probe(C=1e-2), random_state=0, verbose=0)
-    whole = Ensemble(member, n_members=4).fit(train)
+    settings = {"weights": options.weights, "random_state": 0, "verbose": 0}
+    members = [TransferClassifier("vgg19", stages=Probe(C=C), **settings) for C in (1e-1, 1e-2, 1e-3, 1e-4)]
+    whole = Ensemble(members, random_state=0, verbose=0).fit(train)
     whole.predict_proba(train)
     return timed(lambda: whole.predict_proba(train), 3)
 
