@@ -252,12 +252,33 @@ class Comparison(TitledTable):
                 f"{alone.only_second} {self.names[1]}"
             )
         facts += [margin.sentence(*self.names) for margin in self.margins.values()]
-        facts.append("p-values are not corrected for the number of metrics: name the one that counts beforehand")
+        facts += explain_p(self.differences)
         return facts + [FACT] * any(row.few for row in self.differences.values())
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         labelled = {LABELS[name]: row for name, row in self.differences.items()}
         return difference_table(labelled, names=self.names, confidence=self.confidence)
+
+
+def explain_p(differences: Mapping[str, Difference]) -> list[str]:
+    """Return what a reader must know of the p-values of a table, and of those that are missing.
+
+    Parameters
+    ----------
+    differences : mapping of str to Difference
+        The differences in each metric.
+
+    Returns
+    -------
+    list of str
+        A sentence each.
+    """
+    facts = ["p-values are not corrected for the number of metrics: name the one that counts beforehand"]
+    if any(np.isnan(row.p_value) for row in differences.values()):
+        grouped = any("cluster" in row.method for row in differences.values())
+        why = "; McNemar's test would take several images of a patient for independent" if grouped else ""
+        facts.append(f'Where p is "-" there is no test{why}: see whether the interval includes 0')
+    return facts
 
 
 def difference_table(
