@@ -10,16 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.comparisons import (
-    Comparison,
-    Difference,
-    McNemar,
-    compare,
-    difference_table,
-    explain_p,
-    mcnemar,
-)
+from melanoma_tl.metrics.comparisons import Comparison, McNemar, compare, mcnemar
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS
+from melanoma_tl.metrics.differences import Difference, difference_table, explain_p
 from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.metric import COLLAPSED, LABELS
 from melanoma_tl.metrics.multiclass import (
