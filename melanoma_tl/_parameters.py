@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from melanoma_tl._row_order import check_row_order
 from melanoma_tl.errors import ParameterError, UnknownNameError, find_meant
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -106,6 +107,7 @@ def checked(advice: str = "", /, **rules: Rule) -> Callable[[_Function], _Functi
     """Decorate a function to check its arguments and convert them to plain Python types before it runs.
 
     A call that does not fit the parameters of the function stays a TypeError, and names those that may have been meant.
+    Columns of pandas whose rows stand in different orders are refused, as `check_row_order` does.
 
     Parameters
     ----------
@@ -131,6 +133,7 @@ def checked(advice: str = "", /, **rules: Rule) -> Callable[[_Function], _Functi
             except TypeError as misfit:
                 said = _describe_misfit(function, signature, args, kwargs, str(misfit))
                 raise TypeError(f"{said} {advice}".rstrip()) from None
+            check_row_order(bound.arguments)
             changed = {name: value for name, value in bound.arguments.items() if value is not defaults[name]}
             bound.arguments.update(check(changed, rules))
             return function(*bound.args, **bound.kwargs)

@@ -118,6 +118,7 @@ class Balancer(CheckedParameters, BaseSampler):
         self.fit_resample(X, y, **params)
         return self
 
+    @checked()
     def fit_resample(self, X: Any, y: ArrayLike, **params: Any) -> tuple[Any, Any]:
         """Choose the rows.
 

@@ -23,7 +23,7 @@ from melanoma_tl.classifier.members import draw_seeds
 from melanoma_tl.classifier.transfer import TransferClassifier
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import name_of
-from melanoma_tl.metrics.comparisons import Difference
+from melanoma_tl.metrics.differences import Difference
 from melanoma_tl.metrics.metric import MARK, Metric
 from melanoma_tl.network.cutting import with_precision
 from melanoma_tl.recipes import refuse_recipe

@@ -177,6 +177,7 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         benign_and_melanoma = self.classes_[np.argsort(known.codes)]
         return benign_and_melanoma[(scores[:, known.melanoma] > self.threshold_).astype(int)]
 
+    @checked()
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy, as every scikit-learn classifier does; for other metrics see `MetricsReport`.
 

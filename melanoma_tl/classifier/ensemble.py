@@ -170,6 +170,7 @@ class Ensemble(BaseClassifier):
 
     # -- training --------------------------------------------------------------------------------------------------
 
+    @checked()
     def fit(
         self,
         X: Any,

@@ -53,6 +53,7 @@ from melanoma_tl.distribution import forget_networks
 from melanoma_tl.errors import ExportError, ModelFileError, NotFittedError, ParameterError, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.fingerprints import Fingerprints
+from melanoma_tl.images.own_labels import count_differing
 from melanoma_tl.images.symmetries import COUNTS, check_tta
 from melanoma_tl.labels.classes import Classes
 from melanoma_tl.metrics.estimators import classes_of
@@ -71,7 +72,6 @@ from melanoma_tl.saving.model_file import load_model, save_model
 from melanoma_tl.training.keras_objects import DESCRIPTION, refuse_description
 from melanoma_tl.training.labels import (
     check_labels,
-    count_differing,
     read_groups,
     read_sample_weight,
     warn_of_differing,

@@ -12,13 +12,13 @@ from melanoma_tl._escaping import in_html, visible
 from melanoma_tl._parameters import checked, having
 from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_frame, text_table
-from melanoma_tl.datasets.contradictions import list_sex_conflicts
 from melanoma_tl.datasets.image_table import ImageTable, Table
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.decoding import decode
 from melanoma_tl.images.fingerprints import IdentifiedImages
 from melanoma_tl.images.parallel import map_threaded
+from melanoma_tl.labels.contradictions import list_sex_conflicts
 
 MAX_ASPECT_FACTOR = 1.25
 """How far an aspect ratio may be from the median before it is odd: 4:3 squashed to a square is 1.33 away."""

@@ -19,7 +19,6 @@ from .clinical_utility import NetBenefit as NetBenefit
 from .clinical_utility import NetBenefits as NetBenefits
 from .clinical_utility import net_benefit as net_benefit
 from .comparisons import Comparison as Comparison
-from .comparisons import Difference as Difference
 from .comparisons import McNemar as McNemar
 from .comparisons import compare as compare
 from .comparisons import delong_interval as delong_interval
@@ -37,6 +36,7 @@ from .decision_curves import cumulative_gain as cumulative_gain
 from .decision_curves import decision_curve as decision_curve
 from .decision_curves import predictive_values as predictive_values
 from .decision_curves import score_histogram as score_histogram
+from .differences import Difference as Difference
 from .gaps import Estimate as Estimate
 from .gaps import Gap as Gap
 from .gaps import largest_gaps as largest_gaps

@@ -4,7 +4,7 @@ Class 1 is melanoma, a score is the probability of melanoma, and an image is
 predicted melanoma when its score lies strictly above the threshold, which is the
 rule of the ISIC challenges.
 
-The intervals are computed in four ways:
+The intervals are computed in five ways:
 
 * AUC and average precision have intervals on the logit scale
   (`melanoma_tl.metrics.intervals`).
@@ -13,6 +13,8 @@ The intervals are computed in four ways:
 * A likelihood ratio gets the log method [3]_; where it would need the logarithm of 0,
   half an image is added to each count [4]_.
 * Every other metric gets the percentile bootstrap [2]_ (`melanoma_tl.metrics.resampling`).
+* Where the sensitivity or the specificity is 0 or 1, and so is that of each resample, the intervals of both are
+  combined to that of the balanced accuracy, and of grouped likelihood ratios (`melanoma_tl.metrics.mover`).
 
 Where images are grouped (several of one patient), AUC and average precision use the
 variance between patients, proportions use Wilson's interval with the effective sample
@@ -56,6 +58,7 @@ from melanoma_tl.metrics.confusion import (
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import auc_interval, average_precision_interval, effective_wilson
 from melanoma_tl.metrics.metric import LABELS, OF_PREVALENCE, RANGES, Metric
+from melanoma_tl.metrics.mover import widen_constant
 from melanoma_tl.metrics.resampling import Resampling, ScoreCounts, method_name, number_groups, percentile_interval
 from melanoma_tl.metrics.validation import (
     check_bootstrap,
@@ -270,7 +273,8 @@ def resampled_metrics(
     others = _with_intervals(
         [name for name in LABELS if name not in known], resampling, threshold, confidence, method_name(groups)
     )
-    return mark_few({name: (known | others)[name] for name in LABELS}, count_units(truth, groups))
+    found = widen_constant(known | others)
+    return mark_few({name: found[name] for name in LABELS}, count_units(truth, groups))
 
 
 def matrix_metrics(
@@ -307,7 +311,7 @@ def matrix_metrics(
     tally = ScoreCounts(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
     resampling = Resampling.of_tally(tally, n_resamples, random_state)
     metrics = _with_intervals(CONFUSION_METRICS, resampling, 0.5, confidence, method_name(None))
-    return mark_few(metrics, (counts.n_benign, counts.n_melanoma))
+    return mark_few(widen_constant(metrics), (counts.n_benign, counts.n_melanoma))
 
 
 def tally_metrics(

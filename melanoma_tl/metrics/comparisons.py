@@ -38,13 +38,14 @@ from melanoma_tl._parameters import (
     group,
     mapping,
 )
-from melanoma_tl._tables import TitledTable, format_p
+from melanoma_tl._tables import TitledTable
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.metrics.binary import by_resampling, tally_metrics
+from melanoma_tl.metrics.differences import Difference, difference_table, explain_p
 from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.intervals import DeLong, delong, wilson_interval
 from melanoma_tl.metrics.margins import MARGIN_METRICS, MarginTest, margin_of_normal, margin_of_paired
-from melanoma_tl.metrics.metric import LABELS, MARK, RANGES, UNBOUNDED, Metric
+from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED, Metric
 from melanoma_tl.metrics.resampling import ScoreCounts, draw_groups, method_name, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_fraction, check_lengths, check_scored
 
@@ -149,39 +150,6 @@ MARGINS = mapping(INSIDE, "a mapping of metrics to margins between 0 and 1, such
 """The constraint on margins."""
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One metric of two classifiers, and their difference.
-
-    Parameters
-    ----------
-    first, second : float
-        The metric of each, 0 to 1; NaN where undefined.
-    value : float
-        First minus second, -1 to 1.
-    low, high : float
-        Ends of the interval of the difference.
-    method : str
-        Method of the interval: "delong", "clustered delong", "bootstrap", "cluster bootstrap" or "wilson".
-    p_value : float
-        Two-sided; NaN without a test.
-    test : str
-        "DeLong", "McNemar mid-p", or empty.
-    few : bool, default=False
-        As `Metric.few`.
-    """
-
-    first: float
-    second: float
-    value: float
-    low: float
-    high: float
-    method: str
-    p_value: float = float("nan")
-    test: str = ""
-    few: bool = False
-
-
 @dataclass(frozen=True, eq=False)
 class Comparison(TitledTable):
     """Two classifiers compared on the same images, metric by metric.
@@ -218,7 +186,7 @@ class Comparison(TitledTable):
 
     def __repr__(self) -> str:
         auc = self.differences["auc"]
-        return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({_interval(auc)}))"
+        return f"Comparison({self._title()}, AUC {auc.value:+.3f} ({auc.interval}))"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the comparison as a DataFrame.
@@ -252,47 +220,12 @@ class Comparison(TitledTable):
                 f"{alone.only_second} {self.names[1]}"
             )
         facts += [margin.sentence(*self.names) for margin in self.margins.values()]
-        facts.append("p-values are not corrected for the number of metrics: name the one that counts beforehand")
+        facts += explain_p(self.differences)
         return facts + [FACT] * any(row.few for row in self.differences.values())
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         labelled = {LABELS[name]: row for name, row in self.differences.items()}
         return difference_table(labelled, names=self.names, confidence=self.confidence)
-
-
-def difference_table(
-    differences: Mapping[str, Difference], *, names: tuple[str, str], confidence: float
-) -> tuple[list[str], list[list[str]]]:
-    """Write differences as a table.
-
-    Parameters
-    ----------
-    differences : mapping of str to Difference
-        The differences by the labels of their metrics.
-    names : tuple of str
-        Names of the two classifiers.
-    confidence : float
-        Coverage of the intervals.
-
-    Returns
-    -------
-    header : list of str
-        One title per column.
-    rows : list of list of str
-        One per metric.
-    """
-    header = ["metric", *names, "difference", f"{100 * confidence:g} % interval", "interval by", "p", "test"]
-    rows = []
-    for name, row in differences.items():
-        values = ["undefined" if np.isnan(value) else f"{value:.3f}" for value in (row.first, row.second)]
-        value, interval = ("undefined", "-") if np.isnan(row.value) else (f"{row.value:+.3f}", _cell(row))
-        p_value = "-" if np.isnan(row.p_value) else format_p(row.p_value)
-        rows.append([name, *values, value, interval, row.method, p_value, row.test or "-"])
-    return header, rows
-
-
-def _cell(row: Difference) -> str:
-    return f"{_interval(row)} ({MARK})" if row.few else _interval(row)
 
 
 @checked(
@@ -415,10 +348,6 @@ def compare(
         disagreements=disagreements,
         margins=tested,
     )
-
-
-def _interval(row: Difference) -> str:
-    return f"{row.low:+.3f} to {row.high:+.3f}"
 
 
 def _differences(

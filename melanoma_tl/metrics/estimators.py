@@ -1,19 +1,23 @@
 """Score images with any classifier and read their true labels."""
 
+import logging
 from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError
 from melanoma_tl.images.image_lists import is_stream, is_table
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.images.one_image import refuse_one_image
+from melanoma_tl.images.own_labels import count_differing
 from melanoma_tl.labels.checks import LABELS_THAT_DIFFER, finds_melanoma
 from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma, without_numbers
 from melanoma_tl.labels.meanings import normalise
 from melanoma_tl.metrics.validation import check_classes, check_lengths, not_binary
+
+logger = logging.getLogger(__name__)
 
 
 def score_labelled(
@@ -62,6 +66,7 @@ def score_labelled(
     n_images = _count(X)
     if n_images not in (None, len(truth)):
         raise ParameterError(f"X has {n_images} images, but y has {len(truth)} labels; give one per image")
+    _warn_of_differing(estimator, X, y)
     scores = score(X)
     check_lengths(len(scores), y=truth)
     return truth, scores
@@ -93,15 +98,41 @@ def check_dataset_labels(estimator: Any, X: Any, y: ArrayLike | None) -> None:
             f"this classifier was fitted with {names[0]!r} and {names[1]!r}, not with the labels of the dataset, which "
             "say melanoma or not: pass y="
         )
+    n_other = _count_learned(estimator)
+    if n_other:
+        raise DatasetError(
+            f"this classifier was fitted with a y that differs from the labels of its dataset for {n_other} images"
+            ": pass y= here too (the labels attribute of the dataset, where those are meant)"
+        )
+
+
+def _count_learned(estimator: Any) -> int:
+    """Count the training images, as a classifier or its members remember, whose labels were not their dataset's."""
     for member in getattr(estimator, "members_", [estimator]):
         known = getattr(member, "provenance_", None)
         data = known.get("training_data") if isinstance(known, Mapping) else None
         n_other = data.get(LABELS_THAT_DIFFER, 0) if isinstance(data, Mapping) else 0
         if n_other:
-            raise DatasetError(
-                f"this classifier was fitted with a y that differs from the labels of its dataset for {n_other} images"
-                ": pass y= here too (the labels attribute of the dataset, where those are meant)"
-            )
+            return int(n_other)
+    return 0
+
+
+def _warn_of_differing(estimator: Any, X: Any, y: ArrayLike | None) -> None:
+    """Warn of a `y` that contradicts the dataset, unless the classifier was fitted with such labels on purpose."""
+    if y is None or not is_table(X) or _count_learned(estimator):
+        return
+    try:
+        n = count_differing(X, y, classes_of(estimator))
+    except MelanomaTLError:  # labels that only `pos_label` explains are not those of the dataset
+        return
+    if n:
+        logger.warning(
+            "y differs from the labels of %s for %d of %d images: y is what counts here; leave it out to take the "
+            "labels of the dataset",
+            X.name,
+            n,
+            len(X),
+        )
 
 
 def of_both(read: Callable[[ArrayLike], NDArray[np.int64]]) -> Callable[[ArrayLike], NDArray[np.int64]]:

@@ -98,11 +98,15 @@ class MarginTest:
             verdict = "is equivalent to" if self.equivalent else "is not inferior to"
         else:
             verdict = "is not shown to be non-inferior to"
+        alpha = (1 - self.confidence) / 2
+        worse, unlike = (
+            f"{equals_p(p)} for {what} ({'at most' if p <= alpha else 'above'} {alpha:.3g})"
+            for p, what in ((self.p_non_inferiority, "non-inferiority"), (self.p_equivalence, "equivalence"))
+        )
         interval = f"{100 * self.confidence:g} % interval {self.low:+.3f} to {self.high:+.3f}, {self.test}"
         return (
             f"{LABELS[self.metric]}: {first} {verdict} {second} by the margin {self.margin:g}: difference "
-            f"{self.value:+.3f} ({interval}), one-sided p {equals_p(self.p_non_inferiority)} for non-inferiority, "
-            f"{equals_p(self.p_equivalence)} for equivalence"
+            f"{self.value:+.3f} ({interval}), one-sided p {worse}, {unlike}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -66,6 +66,8 @@ INTERVAL_METHODS = MappingProxyType(
         "bootstrap bound": "the metric plus and minus a quantile of its bootstrap errors, since it is biased",
         "cluster bootstrap bound": "the metric plus and minus a quantile of its errors in resamples of whole patients, "
         "since it is biased",
+        "mover": "combined from the intervals of sensitivity and specificity (Zou and Donner 2008): one of them is 0 "
+        "or 1, which no resample changes",
         "robust wald": "normal interval with the robust variance, also called sandwich variance (White 1982)",
     }
 )
@@ -94,9 +96,9 @@ class Metric:
         predicted benign for NPV, all images for the others.
     method : str
         Method of the interval: "wilson", "log method", "newcombe", "moderated logit delong", "logit influence",
-        "bootstrap" (the last three and "wilson" also with "clustered" or "cluster") and, outside `score_metrics`,
-        "fiducial", "bootstrap bound", "robust wald", "delong", "design effect", "hanley-mcneil" or "hartung-knapp";
-        `INTERVAL_METHODS` explains those of reports.
+        "bootstrap" (the last three and "wilson" also with "clustered" or "cluster"), "mover" and, outside
+        `score_metrics`, "fiducial", "bootstrap bound", "robust wald", "delong", "design effect", "hanley-mcneil" or
+        "hartung-knapp"; `INTERVAL_METHODS` explains those of reports.
     few : bool, default=False
         Whether the interval is based on so few images, or patients, that its coverage is below the nominal level
         (see the coverage of intervals in the documentation).

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.metrics.comparisons import Comparison, Difference, McNemar, compare, difference_table, mcnemar
+from melanoma_tl.metrics.comparisons import Comparison, McNemar, compare, mcnemar
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS
+from melanoma_tl.metrics.differences import Difference, difference_table, explain_p
 from melanoma_tl.metrics.few import FACT, count_units, mark_few
 from melanoma_tl.metrics.metric import COLLAPSED, LABELS
 from melanoma_tl.metrics.multiclass import (
@@ -90,7 +91,7 @@ class MulticlassComparison(TitledTable):
         facts = [
             f"{n} images scored by both: {classes}; {self.left_out} scored by one alone are left out",
             f"Images that one alone calls right: {alone.only_first} {first}, {alone.only_second} {second}",
-            "p-values are not corrected for the number of metrics: name the one that counts beforehand",
+            *explain_p(self._labelled()),
         ]
         facts += [FACT] * any(row.few for row in self._labelled().values())
         collapsed = [name for name, row in self._labelled().items() if row.low == row.high]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl._parameters import BOOTSTRAP, check
+from melanoma_tl._row_order import check_row_order
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.labels.classes import as_binary
 
@@ -111,6 +112,7 @@ def check_scored(
     ParameterError
         If lengths differ, a score is NaN, or as `check_scores`.
     """
+    check_row_order({"y_true": y_true, "y_score": y_score})
     truth, scores = as_binary(y_true), check_scores(y_score, probabilities=probabilities)
     check_lengths(len(scores), y_true=truth)
     n_missing = int(np.isnan(scores).sum())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._parameters import checked
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.decision_curves import (
@@ -80,6 +81,7 @@ class CurveDisplay(ScoresDisplay):
         """Draw the curve with its band, and what it is compared with."""
 
     @classmethod
+    @checked()
     def from_predictions(
         cls,
         y_true: ArrayLike,
@@ -326,6 +328,7 @@ class ScoreHistogramDisplay(ScoresDisplay):
         return self
 
     @classmethod
+    @checked()
     def from_predictions(
         cls,
         y_true: ArrayLike,
@@ -480,6 +483,7 @@ class PredictiveValuesDisplay(ScoresDisplay):
         return cls(values, counts.n_melanoma / counts.n, confidence, counts.n).plot(ax, **style)
 
     @classmethod
+    @checked()
     def from_predictions(
         cls,
         y_true: ArrayLike,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from melanoma_tl._escaping import MOST_IN_LABEL, in_figure, visible
+from melanoma_tl._parameters import checked
 from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS, MARK, UNBOUNDED, Metric
@@ -91,6 +92,7 @@ class MetricsDisplay(ScoresDisplay):
         return self
 
     @classmethod
+    @checked()
     def from_predictions(
         cls,
         y_true: ArrayLike,

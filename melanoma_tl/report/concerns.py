@@ -12,7 +12,7 @@ from melanoma_tl.metrics.binary import roc_auc
 from melanoma_tl.metrics.few import FACT, FEW
 from melanoma_tl.metrics.metric import COLLAPSED, LABELS, Metric, describe
 from melanoma_tl.report.content import ReportContent
-from melanoma_tl.report.provenance import how_seen, known_backbones, names_of_test_data
+from melanoma_tl.report.provenance import TWO_SEXES, how_seen, known_backbones, names_of_test_data
 
 NOTHING_FOUND = "Nothing was found that speaks against these metrics"
 """How the only sentence begins where there is no concern."""
@@ -23,6 +23,8 @@ _TARGET = re.compile(r"(sensitivity|specificity) at least ([0-9.e-]+)")
 
 _MOST_NAMED = 5
 """Metrics that one sentence names; of more it gives the number."""
+
+_OTHER_THRESHOLD = "; the AUC is above chance, so that another threshold, chosen on validation images, can help"
 
 _CONTRADICTING = 0.5
 """Predictions say the contrary of scores if fewer pairs of an image predicted melanoma and another are in order."""
@@ -71,7 +73,8 @@ def _leakage(report: ReportContent) -> list[str] | None:
     by = ", ".join(f"{count} by {kind}" for kind, count in seen["by"].items() if count)
     roles = ", ".join(f"{count} of {role}" for role, count in seen.get("role", {}).items())
     found = f"{by}; {roles}" if roles else by
-    return [f"LEAKAGE: the model was {how_seen(seen)} with a counterpart of {seen['images']} images ({found})"]
+    images = "1 image" if seen["images"] == 1 else f"{seen['images']} images"
+    return [f"LEAKAGE: the model was {how_seen(seen)} with a counterpart of {images} ({found})"]
 
 
 def _not_checked(report: ReportContent) -> list[str] | None:
@@ -83,7 +86,8 @@ def _not_checked(report: ReportContent) -> list[str] | None:
 
 def _tuned_on_training(report: ReportContent) -> list[str] | None:
     n_seen = report.provenance.get("tuned_on_training_images", 0)
-    text = f"TUNED ON TRAINING IMAGES: of the images that calibration and threshold were chosen on, {n_seen:,} have a"
+    have = "has" if n_seen == 1 else "have"
+    text = f"TUNED ON TRAINING IMAGES: of the images that calibration and threshold were chosen on, {n_seen:,} {have} a"
     return [f"{text} counterpart in training, where scores are better than on new images"] if n_seen else []
 
 
@@ -113,6 +117,15 @@ def _findings(report: ReportContent) -> list[str] | None:
     if not report.findings:
         return None
     return [content.warning for _, content in report.findings if getattr(content, "warning", "")]
+
+
+def _two_sexes(report: ReportContent) -> list[str] | None:
+    n_patients = report.provenance["test_data"].get(TWO_SEXES)
+    if not n_patients:
+        return None  # nothing says whether there are none, or sex and patient are not known
+    who = "1 patient is" if n_patients == 1 else f"{n_patients:,} patients are"
+    text = f"PATIENTS CONTRADICT THEMSELVES: {who} female in some images and male in others, so that intervals and the"
+    return [f"{text} search for leakage may rest on wrong patients; verify() of the dataset lists the images"]
 
 
 def _one_class(report: ReportContent) -> list[str]:
@@ -150,6 +163,21 @@ def _no_better_than_chance(report: ReportContent) -> list[str] | None:
             found.append(f"WORSE THAN CHANCE: {text}; check the order of the classes")
         elif auc.low <= 0.5:
             found.append(f"The scores may be no better than chance: {text}")
+    return found
+
+
+def _calls_no_better_than_chance(report: ReportContent) -> list[str]:
+    """Find predictions that chance could explain, where the AUC is above chance and each class is predicted."""
+    found = []
+    for of, one in report.two_class_reports.items():
+        auc, balanced, counts = one.metrics.get("auc"), one.metrics["balanced_accuracy"], one.counts
+        of_one_class = counts.tp + counts.fp in (0, counts.n)
+        if of_one_class or not balanced.low <= 0.5 or (auc is not None and auc.low <= 0.5):
+            continue
+        verdict = "are worse than chance" if balanced.high < 0.5 else "may be no better than chance"
+        text = f"The predictions{of} {verdict}: the balanced accuracy is {describe(balanced, report.confidence)}"
+        by_threshold = auc is not None and one.y_pred is None
+        found.append(text + (_OTHER_THRESHOLD if by_threshold else ""))
     return found
 
 
@@ -239,7 +267,8 @@ def _prevalence_by_choice(report: ReportContent) -> list[str] | None:
     if "history" not in data:
         return None
     chosen = data["prevalence_set_by"]
-    return [f"The share of melanomas is not that of the source but of a choice: {chosen}"] if chosen else []
+    text = "The share of melanomas was set by how the images were chosen, and is not that of the source"
+    return [f"{text}: {chosen}"] if chosen else []
 
 
 def _without_width(report: ReportContent) -> list[str]:
@@ -266,6 +295,8 @@ _CHECKS = (
     _Check("whether each class is predicted", _one_class),
     _Check("the target of the threshold", _target),
     _Check("whether the AUC is above chance", _no_better_than_chance),
+    _Check("whether the predictions are above chance", _calls_no_better_than_chance),
+    _Check("patients of two sexes", _two_sexes),
     _Check("the number of images of each class", _few),
     _Check("calibration", _miscalibration),
     _Check("whether intervals rest on few images", _few_intervals),

@@ -445,7 +445,7 @@ class MetricsReport(ReportPlots):
         if "auc" not in self.metrics:
             return told
         ranked = f"scores the {melanoma} image higher in {100 * self.metrics['auc'].value:.0f} % of pairs"
-        return f"{told} Shown one image of each class, it {ranked}; guessing would in 50 %."
+        return f"{told} Shown one image of each class, it {ranked}; guessing does so in 50 %."
 
     @property
     def rule(self) -> str:

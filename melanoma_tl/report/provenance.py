@@ -10,11 +10,15 @@ import pandas as pd
 from melanoma_tl._progress import Progress, progress
 from melanoma_tl._versions import library_versions
 from melanoma_tl.images.loading import name_of
+from melanoma_tl.labels.contradictions import count_sexes
 from melanoma_tl.metrics.estimators import patients_of
 from melanoma_tl.report.content import ReportContent
 
 # What a model does with the images of each role that it remembers.
 _DONE_WITH = {"training": "fitted", "validation": "fitted", "tuning": "tuned"}
+
+TWO_SEXES = "patients_of_two_sexes"
+"""Where a report keeps how many patients are female in some of its images and male in others."""
 
 _AnyReport = TypeVar("_AnyReport", bound=ReportContent)
 
@@ -246,7 +250,7 @@ def tell_origin(
     """
     # What the classifier says of itself was written in training, and may have been set otherwise since.
     known = {
-        "test_data": {**report.provenance["test_data"], **_choice_of(X)},
+        "test_data": {**report.provenance["test_data"], **_choice_of(X), **_contradictions_of(X)},
         **_tuning_of(estimator, threshold),
         **({"held_out": held_out} if held_out else {"seen_by_the_model": seen}),
     }
@@ -260,6 +264,13 @@ def _choice_of(X: Any) -> dict[str, Any]:
         return {}
     chosen = [step.what for step in history if step.sets_prevalence]
     return {"history": [str(step) for step in history], "prevalence_set_by": chosen[-1] if chosen else None}
+
+
+def _contradictions_of(X: Any) -> dict[str, int]:
+    """Return how many patients of a dataset have two sexes, if any have."""
+    metadata = getattr(X, "metadata", None)
+    n_patients = len(count_sexes(metadata)) if isinstance(metadata, pd.DataFrame) else 0
+    return {TWO_SEXES: n_patients} if n_patients else {}
 
 
 def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def describe_seen(seen: Mapping[str, Any]) -> str:
         A sentence, and a second one where only a part of the model remembers.
     """
     if seen["images"]:
-        return f"{seen['images']} test images have a counterpart among those the model was {how_seen(seen)} with."
+        have = "1 test image has" if seen["images"] == 1 else f"{seen['images']} test images have"
+        return f"{have} a counterpart among those the model was {how_seen(seen)} with."
     compared = ", ".join(seen["by"])
     within = seen.get("within")
     also = f" What {one_line(within)} itself was fitted with, it does not remember." if within else ""

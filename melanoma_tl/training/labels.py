@@ -12,8 +12,9 @@ from melanoma_tl.datasets.splitting import number_own_groups
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.image_lists import is_stream, is_table
 from melanoma_tl.images.loading import open_source
+from melanoma_tl.images.own_labels import count_differing
 from melanoma_tl.labels.checks import finds_melanoma
-from melanoma_tl.labels.classes import Classes, as_binary, without_numbers
+from melanoma_tl.labels.classes import Classes, without_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -91,30 +92,6 @@ def follows_dataset(X: Any, y: ArrayLike | None, classes: Classes) -> bool:
         return True
     words = without_numbers(classes.labels.tolist())
     return finds_melanoma(words, words[classes.melanoma or 0]) and not count_differing(X, y, classes)
-
-
-def count_differing(X: Any, y: ArrayLike | None, classes: Classes | None) -> int:
-    """Count the images of a dataset that are given another label than its own.
-
-    Parameters
-    ----------
-    X, y : object
-        Training images and their labels.
-    classes : Classes or None
-        What these are; None where they come with the images one by one.
-
-    Returns
-    -------
-    int
-        0 where there is nothing to compare: no `y`, no dataset, or two classes of which none is melanoma.
-    """
-    own = getattr(X, "labels", None)
-    if y is None or classes is None or len(classes.labels) != 2 or not is_table(X) or own is None:
-        return 0
-    words = without_numbers(classes.labels.tolist())
-    if not finds_melanoma(words, words[classes.melanoma or 0]):
-        return 0
-    return int((classes.encode(y) != as_binary(own)).sum())
 
 
 def warn_of_differing(n: int, X: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 from conftest import draw_images
 from PIL import Image
 
-from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
+from melanoma_tl import ISBIDataset, MetricsReport, MulticlassReport, TransferClassifier
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.labels.classes import Classes
 
@@ -97,3 +97,32 @@ def test_a_class_of_few_images_is_pointed_out(dataset, caplog):
     y = np.array(["nevus", "melanoma"] * 9 + ["spitz nevus", "nevus"])
     make().fit(dataset, y)
     assert caplog.messages == ["1 image of 'spitz nevus': too few to learn from"]
+
+
+class FixedScores:
+    """A classifier that has learned nothing: its scores are given, and what it was fitted with is not remembered."""
+
+    classes_ = np.array(["melanoma", "nevus"])
+
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+
+class ThreeScores(FixedScores):
+    classes_ = np.array(["melanoma", "nevus", "seborrheic keratosis"])
+
+
+def test_a_report_tells_of_labels_that_contradict_the_dataset(dataset, caplog):
+    y = np.where(np.arange(20) % 2 == 0, "melanoma", "nevus")
+    n = int(((y == "melanoma") != dataset.labels).sum())
+    said = f"y differs from the labels of mine for {n} of 20 images: y is what counts here"
+    MetricsReport.from_estimator(FixedScores(), dataset, y)
+    assert [said in one for one in caplog.messages] == [True]
+    caplog.clear()
+    y = np.where(np.arange(20) == 2, "seborrheic keratosis", y)
+    MulticlassReport.from_estimator(ThreeScores(), dataset, y)
+    assert f"for {n - 1} of 20 images" in caplog.text
+    caplog.clear()
+    MetricsReport.from_estimator(FixedScores(), dataset, dataset.labels)
+    MetricsReport.from_estimator(FixedScores(), dataset)
+    assert not caplog.messages

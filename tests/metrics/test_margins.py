@@ -94,7 +94,9 @@ def test_a_comparison_says_it_in_a_sentence():
     for text in (str(found), found.to_markdown(), found._repr_html_()):
         assert "AUC: new is equivalent to old by the margin 0.05: difference" in text
         assert "Sensitivity (recall): new is not shown to be non-inferior to old by the margin 0.001" in text
-        assert "one-sided p" in text
+        assert "for non-inferiority (at most 0.025)" in text
+        assert "for non-inferiority (above 0.025)" in text
+    assert 'Where p is "-" there is no test: see whether the interval includes 0' in str(found)
     assert "margin" not in str(reports[0].compare(reports[1]))
 
 

@@ -34,7 +34,10 @@ NEEDS_KERAS = {
         )
     ),
 }
-GROUND = "errors _attributes _checksums _estimators _onnxruntime _parameters _progress _escaping _tables _versions _zip"
+GROUND = (
+    "errors _attributes _checksums _estimators _onnxruntime _parameters _progress _row_order _escaping _tables "
+    "_versions _zip"
+)
 # What each package, or module beside the packages, may import: itself, and these.
 MAY_IMPORT = {
     "errors": {"errors", "_escaping"},
@@ -45,7 +48,8 @@ MAY_IMPORT = {
     "_versions": set(),
     "_zip": set(),
     "_attributes": {"errors"},
-    "_parameters": {"errors"},
+    "_row_order": {"errors"},
+    "_parameters": {"errors", "_row_order"},
     "_estimators": {"_parameters"},
     "_tables": {"_attributes", "_escaping"},
 } | {

@@ -1,6 +1,7 @@
 """What a report says against its own metrics, and of its images and threshold, is what was found and nothing else."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import draw_images
 from drawn_scores import simulate
@@ -10,9 +11,10 @@ from scipy.stats import norm
 from melanoma_tl import ISBIDataset, MetricsReport, TransferClassifier
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.errors import LeakageWarning
-from melanoma_tl.metrics.metric import Metric
+from melanoma_tl.metrics.metric import Metric, describe
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.concerns import _beyond_chance, list_concerns
+from melanoma_tl.report.provenance import tell_origin
 
 NOTHING = "Nothing was found that speaks against these metrics"
 
@@ -65,6 +67,38 @@ def test_what_is_wrong_with_scores_is_said_first(scores, said):
     assert text.index(said) < text.index("600 images:")
     for page in (report.to_markdown(), report._repr_html_()):
         assert said.replace("<", "&lt;") in page
+
+
+def test_predictions_that_chance_explains_although_the_scores_are_better():
+    truth = np.repeat([1, 0], [14, 30])
+    scores = np.concatenate([np.linspace(0.6, 0.9, 14), np.linspace(0.51, 0.7, 27), [0.2, 0.3, 0.4]])
+    report = report_on(truth, scores)
+    (said,) = (concern for concern in list_concerns(report) if "chance" in concern)
+    balanced = describe(report.metrics["balanced_accuracy"], 0.95)
+    assert balanced.startswith("0.550 (95 % CI 0.437-")
+    assert said == (
+        f"The predictions may be no better than chance: the balanced accuracy is {balanced}; the AUC is above chance, "
+        "so that another threshold, chosen on validation images, can help"
+    )
+    (said,) = (one for one in list_concerns(MetricsReport.from_confusion(27, 27, 5, 5)) if "chance" in one)
+    assert said.endswith("n = 64, few)")
+    (said,) = (one for one in list_concerns(MetricsReport.from_confusion(20, 80, 80, 20)) if "chance" in one)
+    assert said.startswith("The predictions are worse than chance: the balanced accuracy is 0.200 ")
+    noise = report_on(calibrated()[0], np.random.default_rng(0).random(600))
+    assert not any("The predictions" in concern for concern in list_concerns(noise)), "the AUC says it already"
+    assert not any("The predictions" in concern for concern in list_concerns(report_on(truth, scores / 2)))
+
+
+def test_patients_of_two_sexes_are_told(dataset):
+    known = pd.DataFrame({"patient_id": np.arange(40) // 2, "sex": ["male"] * 40})
+    known.loc[[1, 3], "sex"] = "female"
+    twofold = ISBIDataset(dataset.image_ids, dataset.paths, dataset.labels, metadata=known)
+    report = tell_origin(report_on(*calibrated(40)), None, twofold, None)
+    assert report.provenance["test_data"]["patients_of_two_sexes"] == 2
+    (said,) = (one for one in list_concerns(report) if "CONTRADICT THEMSELVES" in one)
+    assert said.startswith("PATIENTS CONTRADICT THEMSELVES: 2 patients are female in some images and male in others")
+    whole = tell_origin(report_on(*calibrated(40)), None, dataset, None)
+    assert "CONTRADICT" not in str(whole)
 
 
 def test_few_images_and_intervals_without_width():
@@ -206,12 +240,12 @@ def test_the_card_says_how_the_images_were_chosen(classifier, dataset):
     said = "read mine: 40 of 40; sample(per_class=8, random_state=0): 16 of 40. Each has a score."
     assert said in card_of(report)
     assert any(
-        concern == "The share of melanomas is not that of the source but of a choice: "
+        concern == "The share of melanomas was set by how the images were chosen, and is not that of the source: "
         "sample(per_class=8, random_state=0)"
         for concern in list_concerns(report)
     )
     whole = MetricsReport.from_estimator(classifier, dataset, n_resamples=100)
-    assert not any("of a choice" in concern for concern in list_concerns(whole))
+    assert not any("was set by" in concern for concern in list_concerns(whole))
     assert "No image was left out" not in card_of(whole)
     unknown = MetricsReport.from_scores([0, 1], [0.2, 0.8], n_resamples=100)
     assert "How the images were chosen is not known to the report." in card_of(unknown)

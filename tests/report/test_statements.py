@@ -195,6 +195,17 @@ FACTS = {
     r"The scores may be no better than chance: the AUC is (\S+) \(95 % CI (\S+)-(\S+), n = (\d+)(?:, few)?\)": (
         lambda t, *said: t.metric("AUC") == number(said[0]) and float(said[1]) <= 0.5 and int(said[3]) == len(t.y_true)
     ),
+    r"The predictions (are worse than|may be no better than) chance: the balanced accuracy is (\S+) "
+    r"\(95 % CI (\S+)-(\S+), n = (\d+)(?:, few)?\)(; the AUC is above chance, .*)?": (
+        lambda t, verdict, value, low, high, n, _: (
+            (t.metric("sensitivity") + t.metric("specificity")) / 2 == number(value)
+            and t.interval("balanced_accuracy", low, high)
+            and (verdict == "are worse than") == (float(high) < 0.5)
+            and float(low) <= 0.5
+            and len(t.called) == 2
+            and int(n) == len(t.y_true)
+        )
+    ),
     r"Too few to judge by: only (.*); each single image .*": lambda t, few: (
         re.findall(r"\d+", few) == [str(n) for n in (t.y_true.sum(), (1 - t.y_true).sum()) if n <= 20]
     ),
@@ -205,7 +216,9 @@ FACTS = {
     r"hold here; find it on more images like these": lambda t, how: (
         bool(t.report.provenance["calibration"]) and is_off(t, how)
     ),
-    r"The share of melanomas is not that of the source but of a choice: (.*)": lambda t, how: how == t.chosen_by,
+    r"The share of melanomas was set by how the images were chosen, and is not that of the source: (.*)": (
+        lambda t, how: how == t.chosen_by
+    ),
     r"An interval without width does not mean certainty: .* \((.*)\)": lambda t, _: any(
         metric.low == metric.high for metric in t.report.metrics.values()
     ),
@@ -224,7 +237,7 @@ FACTS = {
         )
     ),
     r"Melanoma prevalence (\S+) %: .* hold at this prevalence only": lambda t, share: t.share == number(share),
-    r"The images are of (\d+) patients or lesions, which the intervals take as drawn whole": lambda t, n: (
+    r"The images are of (\d+) patients or lesions: intervals come from resampling whole patients": lambda t, n: (
         int(n) == t.n_patients
     ),
 }
@@ -355,7 +368,7 @@ def test_every_sentence_is_true(told, model, data, threshold):
     told_of = "\n".join(facts)
     assert ("LEAKAGE" in told_of) == (truth.n_seen > 0)
     assert ("EVERY IMAGE" in told_of) == (len(truth.called) == 1)
-    assert ("of a choice" in told_of) == (truth.chosen_by is not None)
+    assert ("was set by" in told_of) == (truth.chosen_by is not None)
     assert ("patients or lesions" in told_of) == (truth.n_patients is not None)
     assert ("marked few" in told_of) == (min(truth.units[0], truth.units[1] / 5) <= 20), (
         "the partial AUC rests on a fifth of the melanomas"
