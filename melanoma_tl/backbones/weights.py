@@ -138,8 +138,8 @@ def describe_backbone(spec: BackboneSpec, weights: WeightsFile | None, *, by_nam
 
 def _log(spec: BackboneSpec, found: WeightsFile, *, by_name: bool) -> None:
     """Log which file it is; who asked for the published one is warned once of each other file that is found instead."""
-    told = (spec.name, found.path, found.md5)
-    if found.official or not by_name or not _has_hash(spec):
+    told, published = (spec.name, found.path, found.md5), spec.weights
+    if found.official or not by_name or not isinstance(published, PretrainedWeights) or published.file_hash is None:
         official = "official" if found.official else "not official"
         logger.info("weights of %s: %s (md5 %s, %s)", *told, official)
     elif (found.path, str(found.md5)) not in _named:
@@ -147,7 +147,7 @@ def _log(spec: BackboneSpec, found: WeightsFile, *, by_name: bool) -> None:
         logger.warning(
             "weights of %s: %s (md5 %s) is not the file that Keras publishes (%s): results may differ",
             *told,
-            _name_hash(spec.weights),
+            _name_hash(published),
         )
 
 

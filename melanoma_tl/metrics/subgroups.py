@@ -23,6 +23,7 @@ from melanoma_tl._parameters import (
     NONE,
     PROBABILITY,
     TEXT,
+    Rule,
     checked,
     instance,
     mapping,
@@ -65,7 +66,11 @@ BANDS = mapping(several(real(), at_least=1), "a mapping of columns to rising num
 """The constraint on the edges of bands of numeric columns."""
 
 _VALUES = instance(pd.Series, np.ndarray, a="a Series or an array with one value an image")
-BY = _VALUES | several(TEXT, at_least=1) | FUNCTION
+BY = (
+    _VALUES
+    | Rule("the name of a column, or a list of several", several(TEXT, at_least=1).read)
+    | Rule("a function of the table", FUNCTION.read)
+)
 """The constraint on `by`: values, names of columns, or a function of the table."""
 
 By = str | Sequence[str] | NDArray[Any] | pd.Series | Callable[[pd.DataFrame], Any]

@@ -317,13 +317,9 @@ def describe_metrics(history: Mapping[str, Sequence[float]]) -> list[str]:
     ['training loss 0.410, training AUC 0.840']
     """
     sides = {"training": "", "validation": "val_"}
-    named = {"loss": "loss", "auc": "AUC"}
-    texts = {
-        side: [
-            f"{side} {word} {history[before + name][-1]:.3f}"
-            for name, word in named.items()
-            if history.get(before + name)
-        ]
+    words = {"loss": "loss", "auc": "AUC"}
+    texts = [
+        [f"{side} {word} {history[key][-1]:.3f}" for name, word in words.items() if history.get(key := before + name)]
         for side, before in sides.items()
-    }
-    return [", ".join(found) for found in texts.values() if found]
+    ]
+    return [", ".join(found) for found in texts if found]
