@@ -145,7 +145,7 @@ def refuse_swapped(X: Any, y: Any) -> None:
 
 
 def _first_in_memory(values: Any) -> Any:
-    return next(iter(values), None) if _is_in_memory(values) and getattr(values, "ndim", 1) else None
+    return next(iter(values), None) if _is_in_memory(values) and getattr(values, "ndim", True) else None
 
 
 def _names_image(item: Any) -> bool:
@@ -386,6 +386,5 @@ def _may_be_image(item: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    is_array = shape is not None and len(shape) > 0  # and not one number of it
-    return type(value).__name__ + (f" of shape {tuple(shape)} and dtype {value.dtype}" if is_array else "")
+    shape = tuple(getattr(value, "shape", ()))  # that of one number of an array is empty
+    return type(value).__name__ + (f" of shape {shape} and dtype {value.dtype}" if shape else "")

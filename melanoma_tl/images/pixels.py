@@ -306,7 +306,7 @@ def how_to_make_raw(pixels: Any, name: str = "X") -> str:
     >>> how_to_make_raw(np.array([[0, 0.5]]))
     "its numbers are from 0 to 1: where they were divided by 255, pass (X * 255).round().astype('uint8')"
     """
-    undo = "undo any scaling first, for the classifier scales inside its graph"
+    undo = "undo any scaling first: the classifier scales inside its graph, and scaling twice spoils scores silently"
     try:
         low, high, is_whole, is_float = _extremes(pixels if getattr(pixels, "ndim", 1) else [pixels])
     except Exception:  # whatever numbers another library has that NumPy does not know, or cannot reach

@@ -388,7 +388,7 @@ def test_names_are_taken_once():
     spec = registry.get_backbone("colours")
     assert (spec.license, spec.pretrained_on, spec.may_redistribute) == ("MIT", "drawn", False)
     assert registry.get_backbone("colours+vgg19").may_redistribute is False
-    with pytest.raises(DuplicateNameError, match="registered already"):
+    with pytest.raises(DuplicateNameError, match=f"registered already, by {__name__};"):
         register_encoder("colours", encoder(digest="other"))
     with pytest.raises(DuplicateNameError, match="registered already"):
         register_encoder("vgg19", encoder())
