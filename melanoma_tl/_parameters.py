@@ -29,6 +29,10 @@ _OF_OTHERS = {
     "pos_label": "positive",
     "seed": "random_state",
     "delimiter": "sep",
+    "lr": "learning_rate",
+    "image_size": "input_size",
+    "img_size": "input_size",
+    "recall": "sensitivity",
 }
 """Parameters of ours, by their names in other libraries."""
 
@@ -164,13 +168,37 @@ def _describe_misfit(
     unknown = None if takes_all else next((name for name in kwargs if name not in names), None)
     if unknown is None:
         return f"{called}(): {misfit}. {has}"
-    said, ours = f"{called}() has no parameter {unknown!r}.", _OF_OTHERS.get(unknown)
-    meant = ours if ours in names else find_meant(unknown, names)
+    said = f"{called}() has no parameter {unknown!r}."
+    meant = called_here(unknown, names) or find_meant(unknown, names)
     if kind is not None and unknown in inspect.signature(kind).parameters:
         return f"{said} It is one of {kind.__name__}({unknown}=...). {has}"
     if (method := find_method(kind, unknown)) is not None:
         return f"{said} It is one of {method}({unknown}=...). {has}"
     return f"{said} Did you mean {meant!r}? {has}" if meant is not None else f"{said} {has}"
+
+
+def called_here(given: str, names: Iterable[str]) -> str | None:
+    """Find the parameter that has another name in other libraries.
+
+    Parameters
+    ----------
+    given : str
+        That name.
+    names : iterable of str
+        The parameters that exist.
+
+    Returns
+    -------
+    str or None
+        The one of them that it is, if any.
+
+    Examples
+    --------
+    >>> called_here("lr", ["epochs", "learning_rate"]), called_here("lr", ["epochs"])
+    ('learning_rate', None)
+    """
+    ours = _OF_OTHERS.get(given)
+    return ours if ours in set(names) else None
 
 
 def takes_also(other: Callable[..., Any]) -> Callable[[_Function], _Function]:

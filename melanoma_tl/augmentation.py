@@ -29,6 +29,7 @@ from melanoma_tl._parameters import (
 from melanoma_tl.errors import ImageError, ParameterError
 from melanoma_tl.images.decoding import load_image
 from melanoma_tl.images.parallel import map_threaded, take
+from melanoma_tl.images.pixels import how_to_make_raw, how_to_make_three
 from melanoma_tl.images.symmetries import LEFT_RIGHT, TRANSPOSED, UP_DOWN
 from melanoma_tl.images.transforms import FILL_MODES, ImageTransform
 
@@ -372,10 +373,12 @@ def _check_images(images: Any) -> NDArray[np.uint8]:
     except ValueError as error:  # of several sizes
         raise ImageError("images", f"expected one array (n, height, width, 3): {error}") from error
     if pixels.dtype != np.uint8:
-        hint = "undo any scaling" if pixels.dtype.kind in "biuf" else "decode images first, as with images.load_image"
+        is_number = pixels.dtype.kind in "biuf"
+        hint = how_to_make_raw(pixels, "images") if is_number else "decode images first, as with images.load_image"
         raise ImageError("images", f"expected raw RGB of dtype uint8, 0 to 255, got {pixels.dtype}; {hint}")
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         raise ImageError("images", f"expected (n, height, width, 3), got one image {pixels.shape}: pass image[None]")
     if pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape[1:]:
-        raise ImageError("images", f"expected the shape (n, height, width, 3), got {pixels.shape}")
+        hint = how_to_make_three(pixels.shape, "images")
+        raise ImageError("images", f"expected the shape (n, height, width, 3), got {pixels.shape}{hint}")
     return pixels

@@ -11,7 +11,7 @@ from melanoma_tl.datasets import draw_lesion
 Path("photos").mkdir()
 rng = np.random.default_rng(0)
 rows = []
-for patient in range(60):
+for patient in range(150):
     for number in range(2):
         dx = ("nevus", "melanoma", "seborrheic keratosis")[patient % 3]
         name = f"P{patient}_{number}.jpg"
@@ -37,7 +37,10 @@ print(len(train), len(test), shared)  # no patient is on both sides
 # --8<-- [start:melanoma]
 from melanoma_tl import MetricsReport, TransferClassifier
 
-clf = TransferClassifier.from_recipe("fast").fit(train)
+rest, tuning = train.split(0.25, random_state=0)  # by patient again
+clf = TransferClassifier.from_recipe("fast", random_state=0).fit(rest)
+clf.calibrate(tuning)
+print(clf.tune_threshold(tuning, sensitivity=0.9))
 report = MetricsReport.from_estimator(clf, test)
 groups = report.subgroups(test, by="age", bands={"age": (40, 60)})
 report.attach("Subgroups", groups).save("melanoma.html")

@@ -1,5 +1,6 @@
 """The table of backbones and the only ways into it."""
 
+import inspect
 import multiprocessing
 import re
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from melanoma_tl.backbones.spec import KERASHUB, SEPARATOR, BackboneSpec, Encode
 from melanoma_tl.errors import DuplicateNameError, MelanomaTLError, ParameterError, UnknownNameError
 
 _BACKBONES: dict[str, BackboneSpec] = {}
+
+_REGISTERED_BY: dict[str, str] = {}
+"""Modules that registered encoders, whose builders are all of this package."""
 
 
 def register_backbone(
@@ -104,7 +108,7 @@ def register_backbone(
             raise DuplicateNameError(f"{name!r}: names that begin with {KERASHUB!r} are those of KerasHub's presets")
         if key in _BACKBONES and not overwrite:
             raise DuplicateNameError(
-                f"the backbone {name!r} is registered already, by {_BACKBONES[key].builder.__module__}; "
+                f"the backbone {name!r} is registered already, by {_registered_by(_BACKBONES[key])}; "
                 "choose another name, or pass overwrite=True to replace it"
             )
         _BACKBONES[key] = BackboneSpec(
@@ -208,8 +212,22 @@ def register_encoder(name: str, encoder: FrozenEncoder, *, overwrite: bool = Fal
         may_redistribute=encoder.may_redistribute,
         overwrite=overwrite or (present is not None and present.weights == identity),
     )(build_encoder(key, encoder))
+    _REGISTERED_BY[key] = _name_caller()
     _BACKBONES[key] = replace(_BACKBONES[key], image_sizes="one")
     ENCODERS[encoder.digest] = key, encoder
+
+
+def _registered_by(spec: BackboneSpec) -> str:
+    module = spec.builder.__module__
+    return _REGISTERED_BY.get(spec.name, module) if isinstance(spec.weights, EncoderIdentity) else module
+
+
+def _name_caller() -> str:
+    """Return the module that called this package."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__.partition(".")[0]:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "?") if frame is not None else "?"
 
 
 @checked(name=TEXT)

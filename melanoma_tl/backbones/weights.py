@@ -23,6 +23,10 @@ _SHA256_LENGTH = 64
 """Hexadecimal digits by which Keras too tells SHA-256 from MD5."""
 
 
+_named: set[tuple[str, str]] = set()
+"""Files, and their MD5, of which this process has said that they are not those that Keras publishes."""
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """A file of weights, and what is known of it.
@@ -99,9 +103,7 @@ def find_weights(spec: BackboneSpec, weights: str | os.PathLike[str] | None, *, 
         path = _find_in_folder(official) or _download(spec.name, official, verbose)
     md5 = hash_of(path, "md5")
     found = WeightsFile(str(path), md5, _is_official(path, md5, official))
-    logger.info(
-        "weights of %s: %s (md5 %s, %s)", spec.name, path, md5, "official" if found.official else "not official"
-    )
+    _log(spec, found, by_name=weights == "imagenet")
     return found
 
 
@@ -125,12 +127,36 @@ def describe_backbone(spec: BackboneSpec, weights: WeightsFile | None, *, by_nam
     """
     # Without published weights, what is registered is said of the file that the user has.
     own = weights is not None and (weights.official or spec.weights is None or (by_name and not _has_hash(spec)))
-    facts: dict[str, Any] = {"name": spec.name, "license": "", "source": spec.source}
+    source = spec.source if own or weights is None else _describe_other(spec, weights)
+    facts: dict[str, Any] = {"name": spec.name, "license": "", "source": source}
     facts |= {"pretrained_on": "" if weights else NOTHING, "may_redistribute": None, "references": []}
     if own:
         facts |= {"license": spec.license, "pretrained_on": spec.pretrained_on}
         facts |= {"may_redistribute": spec.may_redistribute, "references": list(spec.references)}
     return facts
+
+
+def _log(spec: BackboneSpec, found: WeightsFile, *, by_name: bool) -> None:
+    """Log which file it is; who asked for the published one is warned once of each other file that is found instead."""
+    told, published = (spec.name, found.path, found.md5), spec.weights
+    if found.official or not by_name or not isinstance(published, PretrainedWeights) or published.file_hash is None:
+        official = "official" if found.official else "not official"
+        logger.info("weights of %s: %s (md5 %s, %s)", *told, official)
+    elif (found.path, str(found.md5)) not in _named:
+        _named.add((found.path, str(found.md5)))
+        logger.warning(
+            "weights of %s: %s (md5 %s) is not the file that Keras publishes (%s): results may differ",
+            *told,
+            _name_hash(published),
+        )
+
+
+def _describe_other(spec: BackboneSpec, weights: WeightsFile) -> str:
+    """Say of a file that is not known to be the published one what follows from that, and what that one is."""
+    what = "is not the official file" if _has_hash(spec) else "is not known to be the official file"
+    official = "; ".join(filter(None, (spec.license, spec.source)))
+    told = f"{Path(weights.path).name} {what}, so what it was trained on is not known"
+    return f"{told} (the official file: {official})" if official else told
 
 
 def _has_hash(spec: BackboneSpec) -> bool:

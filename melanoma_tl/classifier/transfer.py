@@ -30,6 +30,7 @@ from melanoma_tl._parameters import (
     TEXT,
     VERBOSE,
     Rule,
+    called_here,
     called_on_class,
     check,
     checked,
@@ -156,7 +157,9 @@ def _check_known(part: Any, given: Iterable[str], known: Mapping[str, Any]) -> N
         method = find_method(type(part), name)
         nested = [path for path in part.get_params() if path.endswith(f"__{name}")]
         belongs = f"It is one of {method}({name}=...)." if method else f"It is {' or '.join(nested)}." if nested else ""
-        raise UnknownNameError(f"parameter of {type(part).__name__}", name, known, belongs)
+        ours = called_here(name, known)
+        where = belongs or (f"It is {ours!r} here." if ours else "")
+        raise UnknownNameError(f"parameter of {type(part).__name__}", name, known, where)
 
 
 class TransferClassifier(BaseClassifier):

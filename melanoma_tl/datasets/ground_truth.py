@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from melanoma_tl.datasets.cells import read_ages, read_id, read_sexes
-from melanoma_tl.datasets.challenges import COLUMNS, DIAGNOSES, Challenge
+from melanoma_tl.datasets.challenges import CHALLENGES, COLUMNS, DIAGNOSES, Challenge
 from melanoma_tl.datasets.columns import GROUPS
 from melanoma_tl.datasets.diagnoses import finest, read_class
 from melanoma_tl.datasets.text_tables import read_columns, read_rows
@@ -27,6 +27,10 @@ _ARCHIVE_LEVELS = (*(f"diagnosis_{level}" for level in range(1, 6)), "diagnosis"
 _POSITION = re.compile(r"\d{1,18}")
 _NO_ANSWER = {"", "n/a", "na", "nan", "none", "null", "unknown"}
 _SUFFIX = re.compile(f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
+
+
+_OF_MANY = "metadata.csv"
+"""A name that any table may have."""
 
 
 def find_image_dirs(challenge: Challenge, root: Path) -> list[Path]:
@@ -48,6 +52,71 @@ def find_image_dirs(challenge: Challenge, root: Path) -> list[Path]:
     places = [place for pattern in patterns for place in ([root] if pattern == "." else sorted(root.glob(pattern)))]
     # An archive may lie beside the folder that it was unpacked to.
     return [place for place in places if place.is_dir() or is_hdf5(place)] or [root / pattern for pattern in patterns]
+
+
+def require_image_dirs(challenge: Challenge, root: Path) -> list[Path]:
+    """Find the folders of a challenge's images, of which at least one must be there.
+
+    Parameters
+    ----------
+    challenge, root : Challenge and Path
+        As `find_image_dirs`.
+
+    Returns
+    -------
+    list of Path
+        As `find_image_dirs`.
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    places = find_image_dirs(challenge, root)
+    if not any(place.exists() for place in places):
+        fetch = f"ISBIDataset.download({arguments_of(challenge, root)})"
+        raise DatasetError(
+            f"{places[0]}: no such folder; "
+            + (f"{fetch} fetches the images" if challenge.downloads else f"the images are at {challenge.page}")
+            + ", image_dirs= names another folder, and labels_only=True reads labels without images"
+        )
+    return places
+
+
+def arguments_of(challenge: Challenge, root: Path) -> str:
+    """Write what is passed to read or to fetch a challenge.
+
+    Parameters
+    ----------
+    challenge, root : Challenge and Path
+        As `find_image_dirs`.
+
+    Returns
+    -------
+    str
+        Arguments in Python.
+    """
+    return f"{os.fspath(root)!r}, year={challenge.year!r}, split={challenge.split!r}"
+
+
+def refuse_challenge(root: Path) -> None:
+    """Raise an error for a folder that was to hold one folder a class, and holds a challenge.
+
+    Parameters
+    ----------
+    root : Path
+        A folder.
+
+    Raises
+    ------
+    DatasetError
+        If the labels of a challenge lie there, under a name of their own.
+    """
+    for challenge in CHALLENGES:
+        name = challenge.ground_truth
+        if name != _OF_MANY and os.path.isfile(root / name):  # noqa: PTH113 -- as in `_how_to_go_on`
+            call = f"ISBIDataset.from_challenge({arguments_of(challenge, root)})"
+            raise DatasetError(f"{root}: holds a challenge, and no folder a class: read it with {call}")
 
 
 def read_challenge(challenge: Challenge, root: Path) -> pd.DataFrame:

@@ -32,7 +32,14 @@ from melanoma_tl.datasets.challenges import Challenge, get_challenge
 from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.download import fetch
 from melanoma_tl.datasets.findings import read_folders
-from melanoma_tl.datasets.ground_truth import find_image_dirs, read_archive, read_challenge
+from melanoma_tl.datasets.ground_truth import (
+    arguments_of,
+    find_image_dirs,
+    read_archive,
+    read_challenge,
+    refuse_challenge,
+    require_image_dirs,
+)
 from melanoma_tl.datasets.history import Step
 from melanoma_tl.datasets.image_files import check_depth, find_images, list_classes
 from melanoma_tl.datasets.image_table import ImageTable
@@ -44,7 +51,7 @@ from melanoma_tl.datasets.table_labels import LabelMap, name_more_than_classes, 
 from melanoma_tl.datasets.text_tables import read_table
 from melanoma_tl.datasets.validation import find_repeated
 from melanoma_tl.datasets.verification import Verification, verify
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.errors import DatasetError, DownloadError, ParameterError
 from melanoma_tl.images.array_store import StoredArrays
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES
 from melanoma_tl.images.fingerprints import KINDS
@@ -165,7 +172,7 @@ class ISBIDataset(ImageTable):
         words = _OFFICIAL_WORDS | ({"malignant": 1} if challenge.year == 2016 else {})
         dataset = cls._from_table(
             table,
-            None if labels_only else find_image_dirs(challenge, folder) if image_dirs is None else image_dirs,
+            None if labels_only else require_image_dirs(challenge, folder) if image_dirs is None else image_dirs,
             labels=_read_official(table["label"], challenge.title, words, is_read=bool(challenge.levels)),
             name=challenge.title,
             on_error=on_error,
@@ -280,7 +287,15 @@ class ISBIDataset(ImageTable):
                 f"{challenge.title} cannot be fetched by a program: ask for it at {challenge.page}, unpack it into "
                 f"{folder} and read it with ISBIDataset.from_challenge"
             )
-        for file, path in zip(files, fetch(files, folder, source=source, verbose=verbose), strict=True):
+        try:
+            paths = fetch(files, folder, source=source, verbose=verbose)
+        except DownloadError as error:
+            there = any(place.exists() for place in find_image_dirs(challenge, folder))
+            if not (there and images and (folder / challenge.ground_truth).exists()):
+                raise
+            instead = f"ISBIDataset.from_challenge({arguments_of(challenge, folder)}, on_error='skip')"
+            raise DownloadError(f"{error}. Images that are here already are read by {instead}") from error
+        for file, path in zip(files, paths, strict=True):
             if path.suffix == ".zip":
                 extract(path, folder / file.unpack_to, verbose=verbose)
         return read()
@@ -544,6 +559,7 @@ class ISBIDataset(ImageTable):
         folder = existing_folder(root)
         table, flaws = list_classes(folder)
         if table.empty:
+            refuse_challenge(folder)
             n_beside = len(find_images(folder))
             found = f"{n_beside:,} images lie in no folder of a class" if n_beside else "no images found"
             raise DatasetError(
@@ -559,6 +575,8 @@ class ISBIDataset(ImageTable):
             positive=positive,
             findings=read_folders(table["path"], folder),
         )
+        if all(isinstance(label, str) for label in labels):  # which are reasons
+            refuse_challenge(folder)
         return cls._from_table(table, None, labels=labels, name=folder.name, on_error=on_error, flaws=flaws)
 
     @classmethod

@@ -19,6 +19,7 @@ from melanoma_tl.labels.meanings import (
     excludes_cancer,
     is_answer,
     is_missing,
+    is_positive,
     names_melanoma,
     names_other_cancer,
     normalise,
@@ -119,6 +120,9 @@ def read_labels(
     )
     if not is_known:
         _warn_of_malignant(counts, name)
+        if label_map is None and positive is None and read_question(column) is Meaning.UNKNOWN:
+            n_positive = Counter(str(word) for word, label in zip(words, labels, strict=True) if label == 1)
+            _warn_of_positive({word: n for word, n in n_positive.items() if is_positive(word)}, name, column)
     return labels
 
 
@@ -211,6 +215,17 @@ def _warn_of_malignant(counts: Counter[str], name: str) -> None:
             "%s: no diagnosis tells melanomas from other cancers; taken for melanomas: the %d images labelled %s",
             name,
             counts.total(),
+            ", ".join(map(repr, counts)),
+        )
+
+
+def _warn_of_positive(counts: Mapping[str, int], name: str, column: str) -> None:
+    if counts:
+        logger.warning(
+            "%s: %r does not say of what; taken for melanomas: the %d images labelled %s. positive= says that it is so",
+            name,
+            column,
+            sum(counts.values()),
             ", ".join(map(repr, counts)),
         )
 

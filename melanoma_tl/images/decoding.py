@@ -25,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from melanoma_tl._parameters import NONE, SIZE, check
 from melanoma_tl.errors import ImageError, ParameterError, in_one_line
 from melanoma_tl.images import dicom, hdf5
-from melanoma_tl.images.pixels import as_shown, check_bytes, shown_size
+from melanoma_tl.images.pixels import as_shown, check_bytes, how_to_make_raw, how_to_make_three, shown_size
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF", "PPM", "HEIF")
 """Pillow's names of the formats that are read. Other formats are refused, because some decoders start programs.
@@ -426,11 +426,11 @@ def _from_array(pixels: NDArray[Any]) -> Image.Image:
     if pixels.dtype != np.uint8:
         raise ImageError(
             "array",
-            f"expected raw RGB of dtype uint8, 0 to 255, got {pixels.dtype}; undo any scaling first: "
-            "the classifier scales inside its graph, and scaling twice spoils the scores silently",
+            f"expected raw RGB of dtype uint8, 0 to 255, got {pixels.dtype}; {how_to_make_raw(pixels, 'image')}",
         )
     if pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ImageError("array", f"expected the shape (height, width, 3), got {pixels.shape}")
+        hint = how_to_make_three(pixels.shape, "image")
+        raise ImageError("array", f"expected the shape (height, width, 3), got {pixels.shape}{hint}")
     image = Image.fromarray(pixels)
     _check_side(image, "array")
     return image

@@ -13,6 +13,7 @@ from melanoma_tl._escaping import MOST_IN_COLUMN, shorten
 from melanoma_tl.errors import DatasetError, ImageError, MelanomaTLError, in_one_line
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES, ImageFile, printable
 from melanoma_tl.images.one_image import is_open_file, rank, refuse_one_image
+from melanoma_tl.images.pixels import how_to_make_raw, how_to_make_three
 
 WHAT_X_MAY_BE = (
     "an ISBIDataset, a list or array of paths, of the bytes of files or of PIL images, a uint8 array of shape "
@@ -120,6 +121,35 @@ def list_images(X: Any) -> Sequence[Any]:
             pairs = ". Of pairs (image, label) pass the images as X and the labels as y"
         raise DatasetError(f"X must be {WHAT_X_MAY_BE}; got {_shown(X)} of {_shown(looked_at[0])}{pairs}")
     return items
+
+
+def refuse_swapped(X: Any, y: Any) -> None:
+    """Raise an error where the images were passed as labels, and the labels as images.
+
+    Parameters
+    ----------
+    X, y : object
+        Anything; only what is in memory is looked at.
+
+    Raises
+    ------
+    DatasetError
+        If `X` begins with a label, and `y` with an image.
+    """
+    label, image = _first_in_memory(X), _first_in_memory(y)
+    is_label = isinstance(label, int | float | str | np.generic) and not _is_missing(label) and not _names_image(label)
+    if is_label and (
+        is_table(y) or rank(image) == 3 or isinstance(image, os.PathLike | Image.Image) or _names_image(image)
+    ):
+        raise DatasetError("X and y seem to be swapped: first come the images, then their labels")
+
+
+def _first_in_memory(values: Any) -> Any:
+    return next(iter(values), None) if _is_in_memory(values) and getattr(values, "ndim", True) else None
+
+
+def _names_image(item: Any) -> bool:
+    return isinstance(item, str) and item.lower().endswith(IMAGE_SUFFIXES)
 
 
 def name_item(item: Any, position: int) -> str:
@@ -255,7 +285,7 @@ def _holds_images(table: Any, name: Any, place: int) -> bool:
         return False
     first = next((value for value in column if _may_be_image(value) and not _is_missing(value)), None)
     if isinstance(first, str):
-        return first.lower().endswith(IMAGE_SUFFIXES) or os.sep in first
+        return _names_image(first) or os.sep in first
     return first is not None
 
 
@@ -268,11 +298,11 @@ def _rows(X: Any) -> Sequence[Any]:
         return list_images(np.asarray(X)[:, 0])
     if dtype not in ("uint8", "object") and len(shape) in (3, 4):
         raise DatasetError(
-            f"X must hold raw RGB of dtype uint8, 0 to 255, got an array of shape {shape} and dtype {dtype}; expected "
-            "raw RGB of dtype uint8: undo any scaling first, for the classifier scales inside its graph"
+            f"X must hold raw RGB of dtype uint8, 0 to 255, got an array of shape {shape} and dtype {dtype}; "
+            f"{how_to_make_raw(X)}"
         )
     if dtype != "uint8" or len(shape) != 4 or shape[3] != 3:
-        hint = ""
+        hint = how_to_make_three(shape) if dtype == "uint8" and len(shape) == 4 else ""
         if dtype == "uint8" and len(shape) == 4 and shape[1] == 3:
             hint = ": put the colours last, X.transpose(0, 2, 3, 1)"
         elif dtype == "uint8" and len(shape) == 3:
@@ -356,5 +386,5 @@ def _may_be_image(item: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ + (f" of shape {tuple(shape)} and dtype {value.dtype}" if shape is not None else "")
+    shape = tuple(getattr(value, "shape", ()))  # that of one number of an array is empty
+    return type(value).__name__ + (f" of shape {shape} and dtype {value.dtype}" if shape else "")

@@ -22,7 +22,15 @@ from melanoma_tl.images.fingerprints import (
     content_of,
     fingerprint_images,
 )
-from melanoma_tl.images.image_lists import has_name, is_stream, is_table, list_images, name_error, name_item
+from melanoma_tl.images.image_lists import (
+    has_name,
+    is_stream,
+    is_table,
+    list_images,
+    name_error,
+    name_item,
+    refuse_swapped,
+)
 from melanoma_tl.images.parallel import batched, map_threaded
 from melanoma_tl.images.prepared import PreparedStore
 from melanoma_tl.images.streams import Stream
@@ -153,6 +161,7 @@ def open_source(X: Any, y: ArrayLike | None = None) -> ImageSource:
                 "would be assigned to other images"
             )
         return ImageSource(stream, _Names(None), None, stream.length)
+    refuse_swapped(X, y)
     items = list_images(X)
     _check_no_data(X, y)
     given = getattr(X, "labels", None) if y is None and is_table(X) else y
@@ -304,9 +313,10 @@ def name_of(X: Any) -> str:
     Returns
     -------
     str
-        The name of a dataset; the type of anything else.
+        The name of a dataset; anything else is "the images".
     """
-    return getattr(X, "name", type(X).__name__)
+    name = getattr(X, "name", None)
+    return name if isinstance(name, str) else "the images"
 
 
 @dataclass(frozen=True)

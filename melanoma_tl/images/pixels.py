@@ -33,6 +33,8 @@ _OF_MOST = f"{_BRIGHT} % of its values are at most"
 _SEE_THROUGH = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
+_WHITE, _WHITE_OF_16_BITS = 255, 65535
+
 _BYTES_A_PIXEL = 8
 """Red, green, blue and opacity with 16 bits: no supported format needs more."""
 
@@ -280,3 +282,80 @@ def _on_white(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     layer = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def how_to_make_raw(pixels: Any, name: str = "X") -> str:
+    """Say how numbers that are no uint8 become raw RGB.
+
+    Parameters
+    ----------
+    pixels : array-like
+        One image, or a sequence of several, which are read one by one.
+    name : str, default="X"
+        What the user calls it.
+
+    Returns
+    -------
+    str
+        What is true of its values, and what to do.
+
+    Examples
+    --------
+    >>> how_to_make_raw(np.array([[0, 255]]))
+    "its numbers are whole and from 0 to 255: pass X.astype('uint8')"
+    >>> how_to_make_raw(np.array([[0, 0.5]]))
+    "its numbers are from 0 to 1: where they were divided by 255, pass (X * 255).round().astype('uint8')"
+    """
+    undo = "undo any scaling first: the classifier scales inside its graph, and scaling twice spoils scores silently"
+    try:
+        low, high, is_whole, is_float = _extremes(pixels if getattr(pixels, "ndim", 1) else [pixels])
+    except Exception:  # whatever numbers another library has that NumPy does not know, or cannot reach
+        return undo
+    if not (low >= 0 and np.isfinite(high)):
+        return undo
+    if is_float and high <= 1:
+        by = f"({name} * 255).round().astype('uint8')"
+        return f"its numbers are from 0 to 1: where they were divided by 255, pass {by}"
+    if is_whole and high <= _WHITE:
+        return f"its numbers are whole and from 0 to 255: pass {name}.astype('uint8')"
+    if is_whole and high <= _WHITE_OF_16_BITS:
+        by = f"({name} / 257).round().astype('uint8')"
+        return f"its numbers reach {int(high)}: where 65535 is white, as in images of 16 bits, pass {by}"
+    return undo
+
+
+def _extremes(parts: Any) -> tuple[float, float, bool, bool]:
+    """Return the lowest and the highest number, whether all are whole, and whether any is of a type of fractions."""
+    low, high, is_whole, is_float = np.inf, -np.inf, True, False
+    for part in parts:
+        values = np.asarray(part)
+        if values.dtype.kind not in "iuf":
+            raise TypeError
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+            is_float = is_float or values.dtype.kind == "f"
+            is_whole = is_whole and (values.dtype.kind != "f" or bool((values % 1 == 0).all()))
+    return low, high, is_whole, is_float
+
+
+def how_to_make_three(shape: tuple[int, ...], name: str = "X") -> str:
+    """Say how an array of four channels becomes one of three; nothing of others.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape, channels last.
+    name : str, default="X"
+        What the user calls it.
+
+    Returns
+    -------
+    str
+        To be put behind what was expected.
+
+    Examples
+    --------
+    >>> how_to_make_three((40, 40, 4)), how_to_make_three((40, 40))
+    (': leave out the fourth channel, the transparency, X[..., :3]', '')
+    """
+    return f": leave out the fourth channel, the transparency, {name}[..., :3]" if shape[-1:] == (4,) else ""

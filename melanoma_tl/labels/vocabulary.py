@@ -10,9 +10,11 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(word.strip() for word in text.replace("\n", ",").split(",") if word.strip())
 
 
-YES = _words("""
-    1, true, t, yes, y, wahr, ja, vrai, oui, verdadero, si, verdadeiro, sim, vero,
-    positive, pos, positiv, positif, positivo
+POSITIVE = _words("positive, pos, positiv, positif, positivo")
+"""These may be the result of any test."""
+
+YES = POSITIVE | _words("""
+    1, true, t, yes, y, wahr, ja, vrai, oui, verdadero, si, verdadeiro, sim, vero
 """)
 NO = _words("""
     0, -1, false, f, no, n, falsch, nein, faux, non, falso, nao, negative, neg, negativ, negatif, negativo

@@ -23,6 +23,7 @@ from melanoma_tl._parameters import (
     NONE,
     PROBABILITY,
     TEXT,
+    Rule,
     checked,
     instance,
     mapping,
@@ -65,7 +66,11 @@ BANDS = mapping(several(real(), at_least=1), "a mapping of columns to rising num
 """The constraint on the edges of bands of numeric columns."""
 
 _VALUES = instance(pd.Series, np.ndarray, a="a Series or an array with one value an image")
-BY = _VALUES | several(TEXT, at_least=1) | FUNCTION
+BY = (
+    _VALUES
+    | Rule("the name of a column, or a list of several", several(TEXT, at_least=1).read)
+    | Rule("a function of the table", FUNCTION.read)
+)
 """The constraint on `by`: values, names of columns, or a function of the table."""
 
 By = str | Sequence[str] | NDArray[Any] | pd.Series | Callable[[pd.DataFrame], Any]
@@ -361,9 +366,9 @@ def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
     if _is_measured(column):
         return ""
     if n_values > _MAX_GROUPS:
-        return f"{n_values} values"
+        return f"{n_values} values{_how_to_make_numbers(column, name)}"
     if n_values > _FEW_VALUES and 2 * n_values > n_units:
-        return f"{n_values} values among {n_units} images or patients"
+        return f"{n_values} values among {n_units} images or patients{_how_to_make_numbers(column, name)}"
     return ""
 
 
@@ -371,6 +376,15 @@ def _is_measured(column: pd.Series) -> bool:
     """Return whether a column has so many distinct numbers that they are cut into bands."""
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     return bool(is_number and column.nunique() > _MAX_NUMBERS)
+
+
+def _how_to_make_numbers(column: pd.Series, name: str) -> str:
+    """Say how numbers that are text become numbers, to be put behind what is wrong; nothing of other columns."""
+    known = column.dropna()
+    is_text = all(isinstance(value, str) for value in known)
+    if not is_text or pd.to_numeric(known, errors="coerce").isna().any():
+        return ""
+    return f"; its numbers are text: make numbers of them, as with pandas.to_numeric(table[{name!r}])"
 
 
 def _quartiles(column: pd.Series) -> list[float]:
@@ -422,8 +436,8 @@ def _group_values(column: pd.Series, name: str, edges: Sequence[float] | None) -
         found = sorted(column[known].unique(), key=lambda value: (isinstance(value, str), value))
         if len(found) > _MAX_GROUPS:
             raise ParameterError(
-                f"{name} has {len(found)} values, more than {_MAX_GROUPS} groups can be told apart; put values "
-                "together, or leave the column out"
+                f"{name} has {len(found)} values, more than {_MAX_GROUPS} groups can be told apart"
+                + (_how_to_make_numbers(column, name) or "; put values together, or leave the column out")
             )
         values[known] = [_word(value) for value in column[known]]
         order = [_word(value) for value in found]

@@ -155,7 +155,10 @@ def list_sources(report: ReportContent) -> Iterator[tuple[str, str]]:
     for key, value in report.provenance.items():
         if key != "model":
             yield key_in_words(key), describe_known(key, value)
-    for key, value in report.provenance["model"].items():
+    model = report.provenance["model"]
+    for key, value in model.items():
+        if key == "parameters" and isinstance(value, Mapping) and isinstance(model.get("encoder"), Mapping):
+            value = {name: given for name, given in value.items() if name != "weights"}  # an encoder has its own
         yield f"model: {key_in_words(key)}", describe_known(key, value)
 
 

@@ -314,12 +314,12 @@ def describe_metrics(history: Mapping[str, Sequence[float]]) -> list[str]:
     Examples
     --------
     >>> describe_metrics({"loss": [0.9, 0.41], "auc": [0.5, 0.84]})
-    ['training loss 0.410, AUC 0.840']
+    ['training loss 0.410, training AUC 0.840']
     """
     sides = {"training": "", "validation": "val_"}
-    named = {"loss": "loss", "auc": "AUC"}
-    texts = {
-        side: [f"{word} {history[before + name][-1]:.3f}" for name, word in named.items() if history.get(before + name)]
+    words = {"loss": "loss", "auc": "AUC"}
+    texts = [
+        [f"{side} {word} {history[key][-1]:.3f}" for name, word in words.items() if history.get(key := before + name)]
         for side, before in sides.items()
-    }
-    return [f"{side} {', '.join(found)}" for side, found in texts.items() if found]
+    ]
+    return [", ".join(found) for found in texts if found]

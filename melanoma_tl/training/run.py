@@ -18,7 +18,7 @@ from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.backbones.building import is_third_party
 from melanoma_tl.backbones.spec import BackboneSpec, EncoderIdentity
-from melanoma_tl.backbones.weights import describe_backbone, find_weights
+from melanoma_tl.backbones.weights import WeightsFile, describe_backbone, find_weights
 from melanoma_tl.balancing import Balancer
 from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.datasets.splitting import find_groups
@@ -483,11 +483,11 @@ class TrainingRun:
         chosen = np.bincount(data.labels[data.rows], minlength=data.n_classes)[classes.codes].tolist()
         return {
             "seed": self.seed if random_state is None else int(random_state),
-            "weights": "random" if weights is None else asdict(weights) | {"path": Path(weights.path).name},
+            "weights": _describe_weights_file(self.spec, weights),
             **_describe_encoders(self.spec),
             "backbone": describe_backbone(self.spec, weights, by_name=self.parameters.weights == "imagenet"),
             "image_size": "{}x{} pixels".format(*image_size(self.parameters)),
-            "precision": resolve_precision(self.parameters.precision)._asdict(),
+            "precision": _describe_precision(self.spec, self.parameters.precision),
             "training_data": _describe_data(X, data.training, classes)
             | {"rows_of_each_class_in_a_pass": chosen}
             | ({} if data.weights is None else {"sample_weight": _describe_weights(data.weights)})
@@ -547,6 +547,20 @@ def _describe_weights(weights: NDArray[np.float64]) -> dict[str, Any]:
         "highest": float(weights.max()),
         "images_of_weight_0": int((weights == 0).sum()),
     }
+
+
+def _describe_weights_file(spec: BackboneSpec, weights: WeightsFile | None) -> str | dict[str, Any]:
+    if weights is None:
+        return "random"
+    if isinstance(spec.weights, EncoderIdentity):  # no file, and nobody publishes its hash
+        return f"those of the encoder {weights.path}"
+    return asdict(weights) | {"path": Path(weights.path).name}
+
+
+def _describe_precision(spec: BackboneSpec, precision: str) -> dict[str, str]:
+    """Return what each part computes with; an encoder decides that itself."""
+    described = resolve_precision(precision)._asdict()
+    return described | {"frozen": "as the encoder computes"} if isinstance(spec.weights, EncoderIdentity) else described
 
 
 def _describe_encoders(spec: BackboneSpec) -> dict[str, Any]:

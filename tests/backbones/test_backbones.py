@@ -164,6 +164,19 @@ def test_weights_come_from_the_named_folder_first(monkeypatch, tmp_path):
     assert find_weights(spec, "imagenet").official
 
 
+def test_another_file_in_the_folder_than_the_published_one_is_warned_of_once(monkeypatch, tmp_path, caplog):
+    (tmp_path / "other.h5").write_bytes(b"not the official ones")
+    monkeypatch.setenv("MELANOMA_TL_WEIGHTS", str(tmp_path))
+    spec = spec_from("http://127.0.0.1:9/never")
+    for _ in range(2):
+        find_weights(spec, "imagenet")
+        find_weights(spec, tmp_path / "other.h5")  # which the user names
+        find_weights(spec_from("http://127.0.0.1:9/never", None), "imagenet")  # of which nobody knows
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"other.h5 (md5 {hashlib.md5(b'not the official ones').hexdigest()}) is not the file that Keras" in said
+    assert said.endswith(f"publishes (md5 {MD5}): results may differ")
+
+
 def test_weights_are_downloaded_and_verified(hub, capfd):
     assert find_weights(spec_from(f"{hub}/good"), "imagenet").official
     assert find_weights(spec_from(f"{hub}/good", None), "imagenet", verbose=0)

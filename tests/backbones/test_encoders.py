@@ -178,6 +178,10 @@ def test_a_file_names_its_encoder_and_scores_with_no_other(images, labels, tmp_p
         "digest": encoder().digest,
         "kind": "function",
     }
+    assert classifier.provenance_["weights"] == f"those of the encoder colours (sha256 {encoder().digest})"
+    assert classifier.provenance_["precision"]["frozen"] == "as the encoder computes"
+    report = MetricsReport.from_scores([0, 1] * 9, [0.2, 0.7] * 9, provenance=classifier.provenance_, n_resamples=100)
+    assert "imagenet" not in str(report)
     encoder_layer.ENCODERS.clear()
     with pytest.raises(WeightsUnavailableError, match=r"model\.keras: .*'colours' \(sha256 .*register that encoder"):
         TransferClassifier.load(path)
@@ -384,7 +388,7 @@ def test_names_are_taken_once():
     spec = registry.get_backbone("colours")
     assert (spec.license, spec.pretrained_on, spec.may_redistribute) == ("MIT", "drawn", False)
     assert registry.get_backbone("colours+vgg19").may_redistribute is False
-    with pytest.raises(DuplicateNameError, match="registered already"):
+    with pytest.raises(DuplicateNameError, match=f"registered already, by {__name__};"):
         register_encoder("colours", encoder(digest="other"))
     with pytest.raises(DuplicateNameError, match="registered already"):
         register_encoder("vgg19", encoder())

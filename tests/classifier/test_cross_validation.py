@@ -214,7 +214,7 @@ def test_labels_may_be_words_and_images_an_array(images, labels):
     model = cross_validate(make(epochs=1), images, words, folds=2, random_state=0, verbose=0)
     assert model.classes_.tolist() == ["benign", "melanoma"]
     assert model.out_of_fold_report(n_resamples=100).counts.n_melanoma == 12
-    assert model.out_of_fold_report(n_resamples=100).name == "ndarray, out of fold"
+    assert model.out_of_fold_report(n_resamples=100).name == "the images, out of fold"
 
 
 def test_unreadable_images_have_no_score_and_are_listed(dataset, bad_images):

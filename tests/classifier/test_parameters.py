@@ -162,6 +162,9 @@ def test_a_checked_function_gets_plain_kinds_and_keeps_its_signature():
             r"ISBIDataset\.from_csv\(\) .*'pos_label'\. Did you mean 'positive'\? It has: path; .*sep=.*positive",
         ),
         (lambda: cross_validate(TransferClassifier(), [], cv=5), r"cross_validate\(\) .*'cv'\. Did you mean 'folds'"),
+        (lambda: TransferClassifier(lr=1), "Did you mean 'learning_rate'"),
+        (lambda: TransferClassifier(image_size=1), "Did you mean 'input_size'"),
+        (lambda: TransferClassifier().tune_threshold([], recall=0.9), "Did you mean 'sensitivity'"),
         (lambda: ISBIDataset.concat(1, 2), "Pass the datasets in a list"),
         (lambda: MetricsReport(TransferClassifier(), []), r"MetricsReport\.from_estimator or from_scores"),
         (lambda: MulticlassReport(1), r"MulticlassReport\.from_estimator or from_scores"),
@@ -668,7 +671,7 @@ def test_rows_that_cannot_be_chosen_are_refused():
     [
         (
             lambda report: report.subgroups({"sex": ["f", "m"] * 12}, by=[]),
-            "by must be a Series or an array .* a str, or sev",
+            "by must be a Series or an array .* the name of a column, or a list of several or a function of the table",
         ),
         (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={"loss": 5}), "one number an epoch"),
         (lambda _: MetricsReport.from_scores([0, 1], [0.1, 0.9], history={"loss": "low"}), "one number an epoch"),

@@ -643,7 +643,9 @@ def test_where_images_are_missing_it_is_said_before_the_archive_is_fetched(tmp_p
     monkeypatch.setattr(download, "BACK_OFF", 0.0)
     write_isbi(tmp_path, n_train=10, n_validation=2, n_test=2, size=16)
     next((tmp_path / "ISBI2016_ISIC_Part3_Training_Data").glob("*.jpg")).unlink()
-    with pytest.raises(DownloadError):
+    with pytest.raises(
+        DownloadError, match=r"here already are read by .*from_challenge\(.*year=2016.*on_error='skip'\)$"
+    ):
         ISBIDataset.download(tmp_path, year=2016, split="train", source="http://127.0.0.1:9", verbose=0)
     assert "1 of 10 rows cannot be used" in caplog.records[0].getMessage()
     assert "on_error='skip'" in caplog.records[0].getMessage()

@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -119,6 +120,20 @@ def test_images_are_looked_for_in_several_folders(tmp_path):
     dataset = read(tmp_path, challenge, image_dirs=[tmp_path / challenge.image_dirs[0], tmp_path / "other"])
     assert len(dataset) == 3
     assert dataset.paths[2].endswith("other/ISIC_0000001.PNG")
+
+
+def test_a_challenge_without_images_and_one_that_is_no_folder_a_class_name_the_call(tmp_path):
+    write_challenge(tmp_path, get_challenge(2016, "train"))
+    with pytest.raises(
+        DatasetError, match=r"read it with ISBIDataset\.from_challenge\('.*', year=2016, split='train'\)$"
+    ):
+        ISBIDataset.from_folder(tmp_path)
+    shutil.rmtree(tmp_path / "ISBI2016_ISIC_Part3_Training_Data")
+    said = r"Data: no such folder; ISBIDataset\.download\('.*', year=2016, split='train'\) .*labels_only=True"
+    with pytest.raises(DatasetError, match=said):
+        ISBIDataset.from_challenge(tmp_path, year=2016, split="train")
+    with pytest.raises(DatasetError, match="holds a challenge"):
+        ISBIDataset.from_folder(tmp_path)
 
 
 def test_folders_that_do_not_exist_and_unknown_splits(tmp_path):

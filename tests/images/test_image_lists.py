@@ -217,10 +217,19 @@ REFUSED = {
     "groups of a table": (FRAME.groupby("sex"), "got DataFrameGroupBy, which gives no first item"),
     "bytes of fixed length": (np.array([b"a", b"b"]), "pass a list of bytes"),
     "floats": (np.zeros((2, 40, 40, 3)), "raw RGB of dtype uint8, 0 to 255, got an array .* float64"),
-    "int64": (np.zeros((2, 40, 40, 3), int), "raw RGB of dtype uint8"),
+    "int64": (np.full((2, 40, 40, 3), 9), r"dtype int64; its numbers are whole .*: pass X\.astype\('uint8'\)$"),
+    "from 0 to 1": (np.full((2, 40, 40, 3), 0.5), r"from 0 to 1: .*, pass \(X \* 255\)"),
+    "16 bits": (np.full((2, 40, 40, 3), 9000, "uint16"), r"reach 9000: .*, pass \(X / 257\)"),
+    "standardised": (np.full((2, 40, 40, 3), -0.5), "undo any scaling first"),
+    "not whole": (np.full((2, 40, 40, 3), 99.5), "undo any scaling first"),
+    "NaN": (np.full((2, 40, 40, 3), np.nan), "undo any scaling first"),
     "colours first": (np.zeros((2, 3, 40, 40), "uint8"), r"X\.transpose\(0, 2, 3, 1\)"),
     "grey": (np.zeros((2, 40, 40), "uint8"), r"np\.repeat"),
-    "transparent": (np.zeros((2, 40, 40, 4), "uint8"), r"expected the shape \(n, height, width, 3\)"),
+    "transparent": (
+        np.zeros((2, 40, 40, 4), "uint8"),
+        r"expected the shape \(n, height, width, 3\): .*X\[\.\.\., :3\]",
+    ),
+    "one label": (np.zeros(2, int), r"got ndarray of shape \(2,\) and dtype int64 of int64$"),
     "no image": (np.zeros((0, 40, 40, 3), "uint8"), "X holds no image"),
     "empty Series": (pd.Series([], dtype=object), "X holds no image"),
 }
@@ -242,6 +251,14 @@ def closed():
     file = io.BytesIO(png())
     file.close()
     return file
+
+
+@pytest.mark.parametrize("labels", [[0, 1], ["nevus", "melanoma"], np.array([0, 1]), pd.Series([0, 1])], ids=str)
+@pytest.mark.parametrize("images", [["a.png", "b.png"], np.zeros((2, 40, 40, 3), "uint8"), [Path("a"), Path("b")]])
+def test_labels_before_images_are_told_from_images(labels, images):
+    with pytest.raises(DatasetError, match="X and y seem to be swapped"):
+        open_source(labels, images)
+    open_source(images, labels)
 
 
 BAD = {

@@ -125,9 +125,10 @@ def test_pillows_pixel_limit_is_kept(tmp_path, photo, monkeypatch):
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.zeros((20, 20, 3), "float32"), "scaling twice"),
+        (np.full((20, 20, 3), -0.5, "float32"), "scaling twice"),
+        (np.array(0.5), "divided by 255"),
         (np.zeros((20, 20), "uint8"), r"shape \(height, width, 3\)"),
-        (np.zeros((20, 20, 4), "uint8"), r"shape \(height, width, 3\)"),
+        (np.zeros((20, 20, 4), "uint8"), r"shape \(height, width, 3\).*image\[\.\.\., :3\]"),
     ],
 )
 def test_arrays_that_are_not_raw_rgb_are_refused(array, reason):

@@ -23,10 +23,19 @@ from melanoma_tl import (
 )
 from melanoma_tl.classifier.postprocessing import PostProcessing
 from melanoma_tl.classifier.state import describe_parameters
+from melanoma_tl.datasets.table_labels import read_labels
 from melanoma_tl.errors import DatasetError, ImageError, ModelFileError, ParameterError, UnknownNameError
 from melanoma_tl.explain.explanations import explain, grad_cam, occlusion
 from melanoma_tl.explain.shortcuts import check_shortcuts
-from melanoma_tl.labels.classes import Classes, _warn_of_malignant, as_binary, as_labels, distinguish, find_melanoma
+from melanoma_tl.labels.classes import (
+    Classes,
+    _warn_of_malignant,
+    _warn_of_positive,
+    as_binary,
+    as_labels,
+    distinguish,
+    find_melanoma,
+)
 from melanoma_tl.metrics.binary import average_precision, roc_auc, score_metrics
 from melanoma_tl.metrics.calibration import fit_calibration
 from melanoma_tl.metrics.comparisons import compare, delong, delong_interval
@@ -368,6 +377,25 @@ def test_malignant_is_taken_for_melanoma_with_a_warning(caplog):
         assert as_binary(["malignant", "benign"], pos_label="malignant").tolist() == [1, 0]
     (record,) = caplog.records
     assert record.getMessage().startswith("'malignant', beside 'benign', is taken for melanoma")
+
+
+def test_positive_is_taken_for_melanoma_with_a_warning(caplog):
+    _warn_of_positive.cache_clear()
+    for _ in range(2):
+        assert as_binary(["Positive", "negative"]).tolist() == [1, 0]
+    assert as_binary(["yes", "no"]).tolist() == [1, 0]
+    assert as_binary(["pos", "neg"], pos_label="pos").tolist() == [1, 0]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("'Positive', beside 'negative', is taken for melanoma")
+
+
+@pytest.mark.parametrize(("column", "options"), [("label", {}), ("melanoma", {}), ("label", {"positive": "positive"})])
+def test_a_table_that_does_not_say_of_what_is_warned_of(column, options, caplog):
+    assert read_labels(["positive", "negative"], name="mine", column=column, **options) == [1, 0]
+    is_warned = (
+        "mine: 'label' does not say of what; taken for melanomas: the 1 images labelled 'positive'" in caplog.text
+    )
+    assert is_warned == (column == "label" and not options)
 
 
 @pytest.mark.parametrize("other", ["BCC", "carcinoma", "Basaliom", "NMSC"])

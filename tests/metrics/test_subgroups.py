@@ -151,5 +151,8 @@ def test_tables_that_cannot_be_grouped_by(changed, error, message):
 
 
 def test_a_column_of_identifiers_is_no_grouping():
+    ages = {"age": [str(number) for number in range(62)]}
+    with pytest.raises(ParameterError, match=r"its numbers are text: .*pandas\.to_numeric\(table\['age'\]\)"):
+        measure_subgroups([0, 1] * 31, [0.2, 0.7] * 31, ages)
     with pytest.raises(ParameterError, match=r"lesion has 31 values, more than 30.*leave the column out"):
         measure_subgroups(np.arange(31) % 2, np.full(31, 0.5), {"lesion": [f"IL_{row}" for row in range(31)]})

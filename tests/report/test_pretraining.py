@@ -206,6 +206,15 @@ def test_of_another_file_than_the_published_one_nothing_is_stated(official, by_n
     assert describe_backbone(get_backbone("vgg19"), file, by_name=by_name)["pretrained_on"] == expected
 
 
+def test_a_report_says_of_another_file_that_it_is_not_the_published_one():
+    known = describe_backbone(get_backbone("vgg19"), WeightsFile("a/mine.h5", "0", official=False), by_name=True)
+    report = report_on(known)
+    told = "source: mine.h5 is not the official file, so what it was trained on is not known (the official file: CC BY"
+    assert told in " ".join(str(report).split())
+    assert told in card_of(report)["Model"]
+    assert not describe_backbone(get_backbone("tiny"), None, by_name=True)["source"]
+
+
 @pytest.mark.parametrize(("by_name", "expected"), [(True, IMAGENET), (False, "")])
 def test_where_no_hash_is_published_the_name_must_do(by_name, expected):
     file = WeightsFile("mobilenet.h5", "0", official=False)

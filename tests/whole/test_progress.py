@@ -162,7 +162,7 @@ def test_training_leaves_one_line_with_what_came_out(images, labels):
     with terminal() as shown:
         classifier.fit(images, labels)
     (line,) = lines_left(*shown)
-    assert re.fullmatch(r"Train: 2 epochs, training loss \d\.\d{3}, AUC \d\.\d{3}, \d+:\d\d", line)
+    assert re.fullmatch(r"Train: 2 epochs, training loss \d\.\d{3}, training AUC \d\.\d{3}, \d+:\d\d", line)
     assert "epoch 2/2, training loss" in shown[0]
 
 
@@ -186,7 +186,7 @@ def test_a_file_has_the_last_line_of_a_training_and_nothing_without_verbose(imag
     classifier = TransferClassifier("tiny", weights=None, input_size=(32, 32), epochs=1, batch_size=8)
     classifier.fit(images, labels)
     *_, line = capfd.readouterr().err.splitlines()  # TensorFlow may have said before that there is no GPU
-    assert re.fullmatch(r"Train: 1 epoch, training loss \d\.\d{3}, AUC \d\.\d{3}, \d+:\d\d", line)
+    assert re.fullmatch(r"Train: 1 epoch, training loss \d\.\d{3}, training AUC \d\.\d{3}, \d+:\d\d", line)
     classifier.set_params(verbose=0).fit(images, labels)
     assert capfd.readouterr() == ("", "")
 
