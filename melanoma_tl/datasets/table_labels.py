@@ -11,6 +11,7 @@ import pandas as pd
 
 from melanoma_tl.datasets.findings import Finding
 from melanoma_tl.errors import ParameterError, UnknownNameError, in_one_line
+from melanoma_tl.labels.checks import is_positive
 from melanoma_tl.labels.classes import without_numbers
 from melanoma_tl.labels.meanings import (
     Meaning,
@@ -19,7 +20,6 @@ from melanoma_tl.labels.meanings import (
     excludes_cancer,
     is_answer,
     is_missing,
-    is_positive,
     names_melanoma,
     names_other_cancer,
     normalise,

@@ -1,13 +1,18 @@
 """What is given as labels and is something else, and which labels a dataset's own ones can stand for."""
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import DatasetError
-from melanoma_tl.labels.meanings import Meaning, is_answer, read_meaning
+from melanoma_tl.labels import vocabulary
+from melanoma_tl.labels.meanings import Meaning, is_answer, normalise, read_meaning
+
+logger = logging.getLogger(__name__)
 
 LABELS_THAT_DIFFER = "labels_that_differ_from_the_dataset"
 """Where a classifier remembers, in its training data, how many labels were not those of the dataset."""
@@ -98,3 +103,38 @@ def finds_melanoma(classes: Sequence[object], pos_label: object) -> bool:
     if all(map(is_answer, classes)):
         return True
     return read_meaning(pos_label) in (Meaning.MELANOMA, Meaning.MALIGNANT)
+
+
+def is_positive(label: object) -> bool:
+    """Return whether a label is a positive result, without a word of what.
+
+    Parameters
+    ----------
+    label : object
+        A word.
+
+    Returns
+    -------
+    bool
+        If so, it is taken for melanoma with a warning.
+
+    Examples
+    --------
+    >>> is_positive("Positive"), is_positive("yes"), is_positive("positive for melanoma")
+    (True, False, False)
+    """
+    return normalise(label) in vocabulary.POSITIVE
+
+
+@cache
+def warn_of_positive(positive: object, negative: object) -> None:
+    """Warn once that nothing says of what a label is positive.
+
+    Parameters
+    ----------
+    positive, negative : object
+        The labels of two classes.
+    """
+    logger.warning(
+        "%r, beside %r, is taken for melanoma: labels of another finding make another classifier", positive, negative
+    )

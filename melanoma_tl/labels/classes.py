@@ -12,13 +12,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
-from melanoma_tl.labels.checks import check_no_measurements, wrong_shape
+from melanoma_tl.labels.checks import check_no_measurements, is_positive, warn_of_positive, wrong_shape
 from melanoma_tl.labels.meanings import (
     Meaning,
     are_mixed_answers,
     is_answer,
     is_missing,
-    is_positive,
     is_undecided,
     names_other_cancer,
     normalise,
@@ -263,7 +262,7 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
     if named is not None and len(classes) == 2:
         _check_other(words[1 - named], meanings[1 - named], name)
         if is_positive(words[named]):
-            _warn_of_positive(classes[named], classes[1 - named])
+            warn_of_positive(classes[named], classes[1 - named])
     if named is not None or len(classes) != 2:
         return named
     if set(meanings) == {Meaning.MALIGNANT, Meaning.OTHER} and not any(map(names_other_cancer, words)):
@@ -319,14 +318,6 @@ def _warn_of_malignant(malignant: object, benign: object) -> None:
         "%r, beside %r, is taken for melanoma: labels that count other cancers too make another classifier",
         malignant,
         benign,
-    )
-
-
-@cache
-def _warn_of_positive(positive: object, negative: object) -> None:
-    """Warn once that nothing says of what a label is positive."""
-    logger.warning(
-        "%r, beside %r, is taken for melanoma: labels of another finding make another classifier", positive, negative
     )
 
 

@@ -134,27 +134,6 @@ def is_answer(label: object) -> bool:
     return normalise(label) in vocabulary.ANSWERS
 
 
-def is_positive(label: object) -> bool:
-    """Return whether a label is a positive result, without a word of what.
-
-    Parameters
-    ----------
-    label : object
-        A word.
-
-    Returns
-    -------
-    bool
-        If so, it is taken for melanoma with a warning.
-
-    Examples
-    --------
-    >>> is_positive("Positive"), is_positive("yes"), is_positive("positive for melanoma")
-    (True, False, False)
-    """
-    return normalise(label) in vocabulary.POSITIVE
-
-
 def are_mixed_answers(labels: Iterable[object]) -> bool:
     """Return whether a letter that may be an answer stands beside another word than the opposite answer.
 

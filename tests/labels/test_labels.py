@@ -27,10 +27,10 @@ from melanoma_tl.datasets.table_labels import read_labels
 from melanoma_tl.errors import DatasetError, ImageError, ModelFileError, ParameterError, UnknownNameError
 from melanoma_tl.explain.explanations import explain, grad_cam, occlusion
 from melanoma_tl.explain.shortcuts import check_shortcuts
+from melanoma_tl.labels.checks import warn_of_positive
 from melanoma_tl.labels.classes import (
     Classes,
     _warn_of_malignant,
-    _warn_of_positive,
     as_binary,
     as_labels,
     distinguish,
@@ -380,7 +380,7 @@ def test_malignant_is_taken_for_melanoma_with_a_warning(caplog):
 
 
 def test_positive_is_taken_for_melanoma_with_a_warning(caplog):
-    _warn_of_positive.cache_clear()
+    warn_of_positive.cache_clear()
     for _ in range(2):
         assert as_binary(["Positive", "negative"]).tolist() == [1, 0]
     assert as_binary(["yes", "no"]).tolist() == [1, 0]
