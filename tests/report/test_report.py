@@ -594,7 +594,7 @@ def test_an_undefined_figure_is_null_and_says_undefined(undefined):
 
 def test_an_interval_that_collapsed_is_pointed_out(report):
     perfect = MetricsReport.from_scores([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert "misses outcomes that did not occur (Partial AUC above 80 % sensitivity, Balanced" in str(perfect)
+    assert "misses outcomes that did not occur (Partial AUC above 80 % sensitivity, F1" in str(perfect)
     assert "without width" not in str(report)
 
 
