@@ -36,6 +36,7 @@ WORDS = {
     "_estimators": "base of objects",
     "_onnxruntime": "without telemetry",
     "_parameters": "what is accepted",
+    "_row_order": "columns of pandas",
     "_progress": "one bar",
     "_tables": "text, Markdown, HTML",
     "_versions": "behind a result",
