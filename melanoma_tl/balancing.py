@@ -30,8 +30,8 @@ _PARAMETERS = {
 _MOST = 0.5
 """Share of the rows that may be left out without a warning; the published sampling leaves out 0.42."""
 
-_CALLER = 6
-"""Stack level of the warning: frames of imbalanced-learn lie between `_fit_resample` and the caller."""
+_CALLER = 7
+"""Stack level of the warning: `checked` and imbalanced-learn lie between `_fit_resample` and the caller."""
 
 
 class Balancer(CheckedParameters, BaseSampler):

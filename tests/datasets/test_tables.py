@@ -707,6 +707,7 @@ def test_any_table_gives_what_a_plain_reader_gives(tmp_path_factory, rows, names
     assert sorted(row.image_id for row in dataset.skipped) == sorted(rest)
 
 
+@pytest.mark.slow
 def test_a_grid_search_runs_over_a_dataset(dataset):
     from sklearn.model_selection import GridSearchCV
 

@@ -95,7 +95,7 @@ def test_labels_that_contradict_the_dataset_are_remembered(dataset, caplog, tmp_
 
 def test_a_class_of_few_images_is_pointed_out(dataset, caplog):
     y = np.array(["nevus", "melanoma"] * 9 + ["spitz nevus", "nevus"])
-    make().fit(dataset, y)
+    make().fit(dataset.paths, y)
     assert caplog.messages == ["1 image of 'spitz nevus': too few to learn from"]
 
 

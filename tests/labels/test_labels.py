@@ -676,6 +676,7 @@ def test_members_that_find_other_classes_are_not_trained():
         Ensemble([make(pos_label="cat"), make()], verbose=0).fit(NOWHERE, words)
 
 
+@pytest.mark.slow
 def test_tools_of_scikit_learn_find_the_columns(images):
     words = np.array(["other", "MM"])[TRUTH]
     scores = cross_val_predict(make(epochs=4), images, words, cv=2, method="predict_proba")

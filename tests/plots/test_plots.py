@@ -526,6 +526,7 @@ def test_a_display_that_cannot_be_made_says_why(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_every_figure_that_can_be_drawn_is_saved(report, matrix, tmp_path):
     of_scores = ["roc", "precision_recall", "calibration", "decision_curve", "gain", "scores"]
     of_counts = ["confusion_matrix", "metrics", "predictive_values"]
@@ -538,6 +539,7 @@ def test_every_figure_that_can_be_drawn_is_saved(report, matrix, tmp_path):
     assert [path.name for path in drawn] == [f"{name}.{suffix}" for name in of_counts for suffix in ("svg", "pdf")]
 
 
+@pytest.mark.slow
 def test_figures_need_no_display_and_leave_nothing_open(tmp_path):
     code = (
         "import matplotlib, sys; before = dict(matplotlib.rcParams);"

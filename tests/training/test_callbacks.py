@@ -79,6 +79,7 @@ def test_what_callbacks_remember_survives(images, labels, unbroken_runs, kind, b
     assert cache.size("runs") == others
 
 
+@pytest.mark.slow
 def test_what_had_been_stopped_is_not_trained_on(images, labels):
     def stopping():
         return keras.callbacks.EarlyStopping(patience=2)
@@ -113,6 +114,7 @@ def test_the_best_checkpoint_is_remembered(images, labels, tmp_path):
     assert all(np.allclose(*weights, atol=1e-5) for weights in zip(*pair, strict=True))
 
 
+@pytest.mark.slow
 def test_each_epoch_is_one_row_after_a_kill(images, labels, tmp_path):
     logs = [keras.callbacks.CSVLogger(tmp_path / "log.csv") for _ in range(3)]
     for log, kill in zip(logs, (Kill(epoch=1), Kill(epoch=2, batch=1)), strict=False):

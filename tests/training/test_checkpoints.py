@@ -204,6 +204,7 @@ def fit_with_error(images, labels, **options):
         make().fit(images, labels, resume=True, callbacks=[Kill(epoch=2)], **options)
 
 
+@pytest.mark.slow
 def test_two_identical_runs_at_once(images, labels, monkeypatch):
     """The second is told, and nothing of the first is spoiled."""
     monkeypatch.setattr("melanoma_tl.training.checkpoints._PATIENCE", 0.1)
@@ -230,6 +231,7 @@ def test_the_second_waits_for_one_that_is_ending(images, labels, monkeypatch):
     assert cache.size("runs") == 0
 
 
+@pytest.mark.slow
 def test_checkpoints_that_are_cleared_meanwhile(images, labels, unbroken_runs):
     """The run goes on, and can be killed and resumed again."""
     data = {"validation_data": (images[:10], 1 - labels[:10])}  # the first epoch is the best

@@ -691,6 +691,7 @@ def test_memory_is_flat_over_fits(backbone, head):
     assert resident() < 1.03 * start
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the heap is that of the GNU library")
 def test_the_heap_is_flat_over_networks():
     """What TensorFlow keeps for every variable that there ever was is freed when the next network comes."""
