@@ -233,7 +233,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 def _cell(rates: dict[str, float], name: str) -> str:
     rate = f"{rates[name]:,.0f}" if rates[name] >= 100 else f"{rates[name]:.1f}"
-    return f"{rate} ({rates[name] / rates[OF_BARE[name]]:.0%})" if name in OF_BARE else rate
+    return f"{rate} ({100 * rates[name] / rates[OF_BARE[name]]:.0f} %)" if name in OF_BARE else rate
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

@@ -156,7 +156,8 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     for door, found in results["doors"].items():
         value, low, high = found["auc"]
-        lines.append(f"| {door} | {value:.6f} ({low:.3f} to {high:.3f}) | {found['difference']:.1e} |")
+        difference = f"{found['difference']:.1e}" if found["difference"] else "0"
+        lines.append(f"| {door} | {value:.6f} ({low:.3f} to {high:.3f}) | {difference} |")
     return "\n".join(lines) + "\n"
 
 
