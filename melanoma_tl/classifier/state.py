@@ -105,7 +105,8 @@ def name_recipe(classifier: BaseEstimator) -> str:
     if not found:
         return "none"
     _, name, changed = min(found)
-    return name + (f" with {', '.join(sorted(changed))} changed" if changed else "")
+    words = [" ".join(filter(None, parameter.split("_"))) for parameter in sorted(changed)]
+    return name + (f" except for {', '.join(words)}" if words else "")
 
 
 def _recipe_for(name: str, backbone: str) -> dict[str, Any]:

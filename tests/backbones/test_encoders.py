@@ -132,7 +132,7 @@ def test_what_works_with_a_backbone_works_with_an_encoder(images, labels, tmp_pa
 
 def test_recipes_take_its_vectors_and_its_size(images, labels):
     classifier = TransferClassifier.from_recipe("fast", backbone="colours", verbose=0).fit(images, labels)
-    assert classifier.provenance_["recipe"] == "fast with backbone changed"
+    assert classifier.provenance_["recipe"] == "fast except for backbone"
     assert best("colours")["input_size"] == SIZE
 
 

@@ -93,7 +93,7 @@ def test_a_recipe_pools_the_stages_of_another_backbone(chain, images, labels, tm
     classifier = TransferClassifier.from_recipe("fast", backbone=chain, weights=None, random_state=0, verbose=0)
     assert classifier.head.get_params() == {"pooling": "log_center", "feature_layers": "stages"}
     classifier.fit(images, labels)
-    assert classifier.provenance_["recipe"] == "fast with backbone changed"
+    assert classifier.provenance_["recipe"] == "fast except for backbone"
     classifier.save(tmp_path / "model.keras")
     again = TransferClassifier.load(tmp_path / "model.keras")
     assert np.array_equal(again.predict_proba(images), classifier.predict_proba(images))
