@@ -86,7 +86,7 @@ class NetworkScorer:
         Returns
         -------
         ndarray of shape (n_images, n_scores) and dtype float64
-            NaN where an image was skipped; the log says why.
+            NaN where an image was skipped; the log says why, and warns of images of one colour.
 
         Raises
         ------
@@ -100,6 +100,7 @@ class NetworkScorer:
         check_tta(n_views, self.size)
         scores: list[NDArray[np.float64]] = []
         skipped: list[SkippedRow] = []
+        n_plain = 0
         for batch in read_batches(
             open_source(X),
             self.size,
@@ -111,11 +112,16 @@ class NetworkScorer:
             of_batch = np.full((len(batch.readable), self.network.outputs[0].shape[-1]), np.nan)
             if len(batch.pixels):
                 of_batch[batch.readable] = self._mean_score(batch.pixels, n_views)
+                n_plain += int((batch.pixels == batch.pixels[:, :1, :1]).all(axis=(1, 2, 3)).sum())
             scores.append(of_batch)
             skipped += batch.skipped
         for row in skipped:
             logger.warning("no score for %s: %s", row.path or row.image_id, row.reason)
-        return np.concatenate(scores)
+        found = np.concatenate(scores)
+        if n_plain:
+            images = "image of one colour has" if n_plain == 1 else "images of one colour have"
+            logger.warning("%d %s a score that means nothing, among %d: look at them", n_plain, images, len(found))
+        return found
 
     def _mean_score(self, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:
         views = symmetric_views(images, n_views)

@@ -278,6 +278,16 @@ def test_unreadable_images_stop_or_get_no_score(fitted, dataset, bad_images, cap
         lenient.predict(paths)
 
 
+def test_images_of_one_colour_are_warned_of(fitted, images, caplog):
+    black = np.zeros_like(images[:1])
+    grey_and_a_dot = np.full_like(images[:1], 90)
+    grey_and_a_dot[0, 5, 5] = 91
+    fitted.predict_proba(np.concatenate([images[:3], grey_and_a_dot]))
+    assert not caplog.messages
+    fitted.predict_proba(np.concatenate([images[:3], black, black + 200]), batch_size=2)
+    assert caplog.messages == ["2 images of one colour have a score that means nothing, among 5: look at them"]
+
+
 def test_unreadable_training_images_are_left_out_and_listed(dataset, bad_images):
     paths = [*dataset.paths, str(bad_images / "empty.jpg")]
     y = [*dataset.labels, 1]
