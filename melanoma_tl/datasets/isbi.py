@@ -651,7 +651,8 @@ class ISBIDataset(ImageTable):
     def verify(self, *, verbose: int = 1) -> Verification:
         """Open every image, and list what is wrong: bad files, blank images, duplicates, conflicts, odd sizes.
 
-        Conflicts are copies with different labels, and patients who are female in some images and male in others.
+        Conflicts are copies with different labels, and patients who are female in some images and male in others. Of
+        a dataset that was read with ``labels_only=True``, the table alone is looked at.
 
         Parameters
         ----------

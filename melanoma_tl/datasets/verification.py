@@ -57,7 +57,7 @@ class Verification:
     name : str
         Name of the dataset.
     n_images : int
-        How many images were opened.
+        How many images were opened; 0 of a dataset that was read with ``labels_only=True``.
     problems : pandas.DataFrame
         One row a problem: ``image_id``, ``path``, ``problem`` ("unreadable", "blank",
         "label conflict", "duplicate", "near-duplicate", "odd size" or "sex conflict") and ``detail``;
@@ -80,13 +80,14 @@ class Verification:
         return {problem: int(found.get(problem, 0)) for problem in PROBLEMS}
 
     def __str__(self) -> str:
+        opened = f"{visible(self.name)}: {f'{self.n_images} images' if self.n_images else 'no image was opened'}"
         if self.ok:
-            return f"{visible(self.name)}: {self.n_images} images, no problem found"
+            return f"{opened}, no problem found"
         counts = ", ".join(f"{count} {problem}" for problem, count in self.counts.items() if count)
         shown = self.problems[["image_id", "problem", "detail"]].head(20)
         table = text_table(list(shown.columns), shown.astype(str).to_numpy().tolist())
         more = f"\n… and {len(self.problems) - 20} more: see .problems" if len(self.problems) > 20 else ""
-        return f"{visible(self.name)}: {self.n_images} images, {counts}\n\n{table}{more}"
+        return f"{opened}, {counts}\n\n{table}{more}"
 
     def _repr_html_(self) -> str:
         head = in_html(str(self).split("\n", 1)[0])
@@ -113,12 +114,12 @@ class Verification:
 
 
 def verify(dataset: ImageTable, *, verbose: int) -> Verification:
-    """Open every image of a dataset, and say what is wrong.
+    """Open every image of a dataset, and say what is wrong with them and with the table.
 
     Parameters
     ----------
     dataset : ISBIDataset
-        With images.
+        With images, or read with ``labels_only=True``: then the table alone is looked at.
     verbose : int
         0 shows no progress bar.
 
@@ -127,27 +128,34 @@ def verify(dataset: ImageTable, *, verbose: int) -> Verification:
     Verification
         All problems, the gravest first.
     """
-    opened = map_threaded(_look_at, dataset.paths)
-    looks = list(progress(opened, f"Open {dataset.name}", total=len(dataset), verbose=verbose))
-    found = [
-        *((row, "unreadable", look.reason) for row, look in enumerate(looks) if isinstance(look, ImageError)),
-        *((row, "blank", look.blank) for row, look in enumerate(looks) if isinstance(look, _Look) and look.blank),
-        *_odd_sizes({row: look.size for row, look in enumerate(looks) if isinstance(look, _Look)}),
-        *((row, "sex conflict", detail) for row, detail in list_sex_conflicts(dataset.metadata)),
-        *_repeated(dataset.identify(("bytes", "near-duplicate"), verbose=verbose), dataset.labels),
-    ]
+    has_images = "bytes" in dataset.relations
+    found = [(row, "sex conflict", detail) for row, detail in list_sex_conflicts(dataset.metadata)]
+    if has_images:
+        found += _look_at_all(dataset, verbose)
     order = list(PROBLEMS)
     found.sort(key=lambda problem: (order.index(problem[1]), problem[0]))
     rows = [row for row, _, _ in found]
     problems = pd.DataFrame(
         {
             "image_id": dataset.image_ids[rows],
-            "path": dataset.paths[rows],
+            "path": dataset.paths[rows] if has_images else "",
             "problem": [problem for _, problem, _ in found],
             "detail": [detail for _, _, detail in found],
         }
     )
-    return Verification(dataset.name, len(dataset), problems)
+    return Verification(dataset.name, len(dataset) if has_images else 0, problems)
+
+
+def _look_at_all(dataset: ImageTable, verbose: int) -> list[tuple[int, str, str]]:
+    """Open every image, and return rows, problems and details."""
+    opened = map_threaded(_look_at, dataset.paths)
+    looks = list(progress(opened, f"Open {dataset.name}", total=len(dataset), verbose=verbose))
+    return [
+        *((row, "unreadable", look.reason) for row, look in enumerate(looks) if isinstance(look, ImageError)),
+        *((row, "blank", look.blank) for row, look in enumerate(looks) if isinstance(look, _Look) and look.blank),
+        *_odd_sizes({row: look.size for row, look in enumerate(looks) if isinstance(look, _Look)}),
+        *_repeated(dataset.identify(("bytes", "near-duplicate"), verbose=verbose), dataset.labels),
+    ]
 
 
 class _Look(NamedTuple):

@@ -131,6 +131,18 @@ def test_a_patient_of_two_sexes_is_listed_and_said_where_the_table_is_read(flawe
     assert "female" not in caplog.text
 
 
+def test_without_images_the_table_is_looked_at():
+    table = pd.DataFrame({"image_id": list("abc"), "label": 0, "patient": ["P", "P", "Q"], "sex": ["f", "m", "m"]})
+    found = ISBIDataset.from_frame(table, labels_only=True, name="mine").verify()
+    assert found.problems["image_id"].tolist() == ["a", "b"]
+    assert set(found.problems["problem"]) == {"sex conflict"}
+    assert set(found.problems["path"]) == {""}
+    assert str(found).startswith("mine: no image was opened, 2 sex conflict")
+    assert len(found.remove_from(ISBIDataset.from_frame(table, labels_only=True))) == 3
+    fine = ISBIDataset.from_frame(table[1:], labels_only=True, name="fine").verify()
+    assert str(fine) == "fine: no image was opened, no problem found"
+
+
 def test_diagnoses_that_are_two_spellings_of_one_are_said_where_the_table_is_read(caplog):
     table = pd.DataFrame({"image_id": list("abcd"), "label": 0, "diagnosis": ["naevus", "nevus", "nevus", "lentigo"]})
     dataset = ISBIDataset.from_frame(table, labels_only=True, name="mine")
