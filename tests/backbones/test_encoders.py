@@ -207,6 +207,7 @@ def test_side_by_side_each_encoder_is_named(images, labels):
     assert encoder().digest in str(MetricsReport.from_estimator(both, draw_images(24, seed=1), labels, n_resamples=100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["bound", "bound+colours", "ensemble"])
 def test_an_encoder_that_may_not_be_given_on_is_in_no_file_and_needs_no_weights(images, labels, tmp_path, backbone):
     register_encoder("bound", encoder(lambda given: colours(given) ** 2, "bound", may_redistribute=False))

@@ -164,6 +164,7 @@ def test_the_contract(family, presets):
     check_backbone(presets(family)[0], weights="imagenet", input_size=(SIZE, SIZE))
 
 
+@pytest.mark.slow
 def test_blocks_are_feature_layers(presets, images, labels):
     head = PooledHead(feature_layers=("block_1", "block_2"))
     clf = TransferClassifier(presets("DINOV3")[0], head=head, stages=(Probe(),), verbose=0).fit(images, labels)
@@ -214,6 +215,7 @@ def test_positions_that_were_learned_are_saved(presets, images, labels, tmp_path
     assert np.allclose(TransferClassifier.load(tmp_path / "model.keras").predict_proba(images), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_file_makes_no_other_layers(presets, images, labels, tmp_path):
     path = tmp_path / "model.keras"
     TransferClassifier(presets("ViT")[0], epochs=1, verbose=0).fit(images, labels).save(path)
@@ -235,6 +237,7 @@ def test_a_file_makes_no_other_layers(presets, images, labels, tmp_path):
             TransferClassifier.load(hostile)
 
 
+@pytest.mark.slow
 def test_a_model_needs_kerashub_and_says_so(presets, images, labels, tmp_path, monkeypatch):
     TransferClassifier(presets("ViT")[0], epochs=1, verbose=0).fit(images, labels).save(tmp_path / "model.keras")
     monkeypatch.setitem(sys.modules, "keras_hub", None)

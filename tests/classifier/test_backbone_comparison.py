@@ -25,6 +25,7 @@ def numbers(of):
     return {name: metric.to_dict() for name, metric in of.metrics.items()}
 
 
+@pytest.mark.slow
 def test_each_backbone_is_cross_validated_on_the_same_folds(found, dataset):
     ensemble = cross_validate(make(head__pooling="max"), dataset, folds=3, random_state=7, verbose=0)
     _, mean, largest = found.results

@@ -82,6 +82,7 @@ def test_training_by_another_route_gives_the_same_model(fitted, dataset, images,
     assert np.allclose(again.predict_proba(images), fitted.predict_proba(dataset), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_everything(dataset):
     parts = {"balancer": Balancer(), "augmenter": Augmenter(horizontal_flip=True, rotation_range=20), "epochs": 2}
     scores = [make(**parts, random_state=seed).fit(dataset[:15]).predict_proba(dataset) for seed in (1, 1, 2)]
@@ -299,6 +300,7 @@ def test_unreadable_training_images_are_left_out_and_listed(dataset, bad_images)
     assert clf.provenance_["training_data"]["counts"] == {"benign": 12, "melanoma": 12}
 
 
+@pytest.mark.slow
 def test_class_weights_shift_the_scores(dataset):
     plain, weighted = (
         make(class_weight=weights, trainable_from=None, epochs=3).fit(dataset).predict_proba(dataset)[:, 1].mean()

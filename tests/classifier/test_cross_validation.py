@@ -74,6 +74,7 @@ def test_no_patient_is_divided(ensemble, patients):
         assert len(set(ensemble.folds_[patients.metadata["patient_id"] == patient])) == 1
 
 
+@pytest.mark.slow
 def test_near_duplicates_and_groups_of_ones_own_are_not_divided(dataset, tmp_path):
     paths, labels = list(dataset.paths[:16]), list(dataset.labels[:16])
     for row in range(4):  # the first four again, smaller

@@ -395,6 +395,7 @@ def test_an_ensemble_is_exported_as_one_network(images, labels, tmp_path):
         assert (document["calibration"] is not None) == calibrated
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_an_ensemble_for_several_diagnoses_is_exported(images, tmp_path):
     ensemble = Ensemble(train_two(images, np.array(["melanoma", "nevus", "bcc"] * 8)), verbose=0)
@@ -403,6 +404,7 @@ def test_an_ensemble_for_several_diagnoses_is_exported(images, tmp_path):
     assert json.loads((tmp_path / "model.json").read_text())["output"]["shape"] == ["n", 3]
 
 
+@pytest.mark.slow
 def test_what_an_ensemble_cannot_export_it_says(images, labels, tmp_path):
     fitted = train_two(images, labels)
     ranked = Ensemble(fitted, combine="rank", verbose=0).set_reference(images)

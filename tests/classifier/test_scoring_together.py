@@ -59,6 +59,7 @@ def members(images, labels):
     return [make().fit(images[rows], labels[rows]) for rows in (slice(0, 12), slice(6, 18), slice(12, 24))]
 
 
+@pytest.mark.slow
 def test_each_image_passes_the_frozen_part_once(images, labels):
     ensemble = cross_validate(
         make("counted colours", weights="imagenet"), images, labels, folds=3, groups=None, verbose=0
@@ -69,6 +70,7 @@ def test_each_image_passes_the_frozen_part_once(images, labels):
     assert sum(seen) == len(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("options", [{}, {"tta": 4}, {"batch_size": 5}])
 def test_the_scores_are_those_of_the_members(images, members, precision, options):
@@ -97,6 +99,7 @@ def test_members_keep_what_is_their_own(images, labels, members):
     np.testing.assert_allclose(ensemble.predict_proba(images), alone(everything, images), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_changed_later_is_seen(images, members):
     ensemble = Ensemble(members, verbose=0)
     before = ensemble.predict_proba(images)
@@ -110,6 +113,7 @@ def test_what_is_changed_later_is_seen(images, members):
     assert np.abs(ensemble.predict_proba(images) - before).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_three_diagnoses(images):
     labels = np.array(["mel", "nv", "bkl"])[np.arange(24) % 3]
     members = [make().fit(images[rows], labels[rows]) for rows in (slice(0, 15), slice(9, 24))]

@@ -124,6 +124,7 @@ def test_a_second_calibration_does_not_build_on_the_first(fitted):
     assert fitted.calibrate(VALID, TRUTH) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -262,6 +263,7 @@ def test_a_saved_model_keeps_both(tuned, tmp_path):
     assert len(loaded.seen_images(VALID)) == len(VALID)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_plain_keras_gives_calibrated_scores_too(tuned, images, tmp_path, n_classes):
     """The graph in the file holds the calibration; what is loaded has the network, and the calibration beside it."""
@@ -328,6 +330,7 @@ def test_an_exported_model_gives_calibrated_scores(tuned, tmp_path):
 # -- ensembles ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_tuned_as_a_whole_and_kept(images, labels, tmp_path):
     ensemble = Ensemble([make(epochs=1, random_state=seed).fit(images, labels) for seed in range(2)], verbose=0)
     raw = ensemble.predict_proba(TEST)[:, 1]
@@ -472,6 +475,7 @@ MEMBERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", MEMBERS)
 def test_a_threshold_of_an_ensemble_that_scores_otherwise_is_refused(trained, change, tmp_path):
     ensemble = Ensemble([anew(trained), anew(trained, tta=2)], combine="rank").set_reference(VALID)

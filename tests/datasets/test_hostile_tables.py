@@ -78,6 +78,7 @@ def test_tables_of_ones_own(tmp_path, labels_only):
         assert all(known.get(row.image_id, row.label) == row.label for row in dataset), name
 
 
+@pytest.mark.slow
 def test_the_table_of_a_download(tmp_path):
     text, file = LAYOUTS["archive"].write(tmp_path).joinpath("metadata.csv").read_text(), tmp_path / "metadata.csv"
     tables = {name: make(text) for name, make in TABLES.items() if name not in LARGE}

@@ -162,6 +162,7 @@ def test_blank_images_are_nobodys_near_duplicate():
     assert all(len(found) == 0 for found in find_near_duplicates(blank, blank))
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_known_pairs_of_the_real_images_and_no_others(real_data):
     train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip")

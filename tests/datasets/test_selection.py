@@ -88,6 +88,7 @@ def test_random_images_of_two_cameras_do_not_differ(two_cameras):
     assert "no difference from the others of their class was found in 8 characteristics" in str(bias)
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_promised():
     rng = np.random.default_rng(0)
     site = np.r_[rng.choice(["back", "leg"], 200), rng.choice(["arm", "face", "back"], 200)]

@@ -671,6 +671,7 @@ CELLS = st.sampled_from([*WORDS, "", "?", "n/a", "zzz", "malignant"])
 PATIENTS = st.sampled_from(["P1", "P2", "p 3", "17", "", "?", "-1", "#N/A"])
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     rows=st.lists(st.tuples(st.from_regex(r"[a-c]{1,2}", fullmatch=True), CELLS, PATIENTS), min_size=1, max_size=8),

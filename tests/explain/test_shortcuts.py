@@ -192,6 +192,7 @@ def test_covering_takes_the_colour_of_the_skin():
     assert np.array_equal(alone, image)
 
 
+@pytest.mark.slow
 def test_the_check_is_written_drawn_and_attached(tmp_path):
     images = draw_lesions(shortcut=True)
     check = check_shortcuts(Judge(CORNER, channel=0), images, LABELS)

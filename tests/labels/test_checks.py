@@ -77,6 +77,7 @@ def test_the_labels_of_a_dataset_do_not_stand_for_two_other_classes(dataset):
         make(pos_label="sk").fit(dataset, y, validation_data=dataset)
 
 
+@pytest.mark.slow
 def test_labels_that_contradict_the_dataset_are_remembered(dataset, caplog, tmp_path):
     y = np.arange(20) % 2 == 0
     clf = make().fit(dataset, y)

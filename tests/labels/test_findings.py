@@ -236,6 +236,7 @@ SAYS = {
 """What a plain reader knows of a row, whatever the label."""
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300)
 def test_no_table_gives_a_label_that_one_of_its_columns_contradicts(data):

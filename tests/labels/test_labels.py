@@ -605,6 +605,7 @@ def test_an_exported_model_says_whose_score_it_gives(first, tmp_path):
     assert document["scores"] == [words[1]]
 
 
+@pytest.mark.slow
 def test_evidence_is_for_melanoma(first, numbered, images):
     classifier, words = first
     for measure, options in ((grad_cam, {}), (occlusion, {"grid": 2})):
@@ -657,6 +658,7 @@ def test_ensembles_score_melanoma(first, numbered, images, tmp_path):
         Ensemble([classifier, numbered]).predict(images)
 
 
+@pytest.mark.slow
 def test_cross_validation_scores_melanoma(images):
     words = np.array(["healthy", "cancer"])[TRUTH]
     of_words = cross_validate(make(pos_label="cancer", epochs=1), images, words, folds=2, random_state=0, verbose=0)

@@ -150,6 +150,7 @@ def test_pools_of_scores_give_the_intervals_of_every_single_score(monkeypatch, g
         assert pooled[name].high - pooled[name].low == pytest.approx(width, rel=0.15), name
 
 
+@pytest.mark.slow
 def test_pools_give_the_bands_of_every_single_score(monkeypatch):
     for curve in (decision_curve, cumulative_gain):
         pooled, single = pooled_and_not(
@@ -163,6 +164,7 @@ def test_pools_give_the_bands_of_every_single_score(monkeypatch):
             assert np.quantile(apart, [0.5, 0.9]) == pytest.approx([0, 0], abs=0.15), (curve, end)
 
 
+@pytest.mark.slow
 def test_bundles_of_images_give_the_comparison_of_every_single_image(monkeypatch):
     other = expit(np.random.default_rng(4).normal(-2.2 + 1.4 * MANY_TRUTH, 1.1))
     truth, options = np.tile(MANY_TRUTH, 2), {"n_resamples": 400, "random_state": 5}

@@ -123,6 +123,7 @@ def test_nothing_missed_at_one_site():
     assert found.to_dict()["metric"] == "sensitivity"
 
 
+@pytest.mark.slow
 def test_it_is_told_in_words_and_drawn(tmp_path):
     made = reports()
     found = combine_sites({f"<b>{name} $x$": report for name, report in made.items()}, "auc")

@@ -89,6 +89,7 @@ OWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OWN)
 def test_a_network_with_a_call_of_its_own_does_what_that_says(kind, tmp_path):
     make, factor = OWN[kind]
@@ -141,6 +142,7 @@ def one_network_twice():
     return keras.Model(inputs, inner(inner(layers.GlobalAveragePooling2D()(inputs))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [twice_in_a_row, inside_and_outside, in_two_networks, one_network_twice])
 def test_what_a_head_uses_twice_is_one_layer(make):
     head = make()
@@ -224,6 +226,7 @@ class Noisy(layers.Layer):
         return pooled + keras.random.normal(ops.shape(pooled), seed=self.generator) if training else pooled
 
 
+@pytest.mark.slow
 def test_a_layer_that_draws_from_a_generator_of_its_own(tmp_path):
     head = Noisy()
     first, second = (fit(head, trainable_from="conv2") for _ in range(2))
@@ -373,6 +376,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_would_be_another_network_is_refused(case):
     make, message = REFUSED[case]
@@ -401,6 +405,7 @@ def test_a_head_of_too_many_layers_is_refused():
         fit(endless)
 
 
+@pytest.mark.slow
 def test_numbers_that_a_head_draws_from_numpy_are_those_of_the_seed():
     def scaled(maps):
         return layers.GlobalMaxPooling2D()(maps) * float(np.random.random())  # noqa: NPY002

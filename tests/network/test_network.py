@@ -16,6 +16,7 @@ def trainable_layers(model):
     return [layer.name for layer in model.layers if layer.trainable_weights]
 
 
+@pytest.mark.slow
 def test_the_published_network_is_the_published_one():
     model = build(
         "vgg19", input_size=(224, 224), preprocessing="rescale", head="published", trainable_from="block5_conv2"
@@ -87,6 +88,7 @@ def test_weights_of_something_else_are_refused(tmp_path):
             build(backbone, weights=wrong)
 
 
+@pytest.mark.slow
 def test_weights_of_another_architecture_are_refused(tmp_path):
     keras.applications.MobileNetV3Small(include_top=False, weights=None).save(tmp_path / "other.h5")
     other = WeightsFile(str(tmp_path / "other.h5"), "", official=False)

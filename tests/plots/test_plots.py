@@ -411,6 +411,7 @@ def test_what_is_not_axes_is_refused(report, plot, given):
         getattr(report, f"plot_{plot}")(ax=given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [0.5, 1.0, 1.4, 2.0, 3.0])
 @pytest.mark.parametrize("n_melanoma", [20, 75, 190])
 def test_the_legend_of_precision_and_recall_hides_little_of_the_curve(parts, n_melanoma):

@@ -242,6 +242,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, capsys):
     assert "expected a model that ends in .keras, .onnx or .tflite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_an_onnx_file_is_served_without_tensorflow_until_it_is_asked_to_stop(model, pictures, expected):
     for package in ("onnx", "onnxruntime", "tf2onnx"):

@@ -176,6 +176,7 @@ def test_figures_show_it():
     assert_shown(figure, [line for text in NASTY for line in (text, f"AUC {text}", text)])
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.lists(anything, min_size=10, max_size=20))
 def test_figures_show_anything(texts):

@@ -210,6 +210,7 @@ def test_the_page_has_card_plots_and_what_is_attached(report, tmp_path):
         report.save(tmp_path / "other.md", card={})
 
 
+@pytest.mark.slow
 def test_every_figure_is_saved(report, tmp_path):
     names = {"roc", "precision_recall", "calibration", "confusion_matrix", "metrics", "classes", "history"}
     assert {path.stem for path in report.save_figures(tmp_path)} == names

@@ -67,6 +67,7 @@ def test_tuning_on_training_images_is_a_concern(trained, images, labels):
     assert not any("TUNED" in concern for concern in report.concerns())
 
 
+@pytest.mark.slow
 def test_a_report_of_cross_validation_says_how_images_were_held_out(dataset):
     clf = TransferClassifier("tiny", weights=None, stages=Probe(), random_state=0, verbose=0)
     ensemble = cross_validate(clf, dataset, folds=3, groups=None, verbose=0)
@@ -80,6 +81,7 @@ def test_a_report_of_cross_validation_says_how_images_were_held_out(dataset):
     assert "that is no confidence interval" in str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 def test_held_out_scores_are_calibrated_with_the_ensemble(dataset):
     clf = TransferClassifier("tiny", weights=None, stages=Probe(), random_state=0, verbose=0)

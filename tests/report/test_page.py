@@ -102,6 +102,7 @@ def test_every_picture_says_what_it_shows_and_can_be_decoded(page):
     assert f"AUC {MetricsReport.from_scores(TRUTH, SCORES).metrics['auc'].value:.3f}" in pictures[0]["alt"]
 
 
+@pytest.mark.slow
 def test_displays_and_figures_are_attached_as_pictures(report, tmp_path):
     drawings = {"Curve": report.plot_roc(), "Not drawn yet": HistoryDisplay(report.history), "Mine": Figure()}
     for title, drawing in drawings.items():

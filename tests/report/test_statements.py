@@ -382,6 +382,7 @@ def test_every_sentence_is_true(told, model, data, threshold):
     check_document(truth, json.loads(truth.report.to_json()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "data"), [("tuned", "seen"), ("together", "by class")])
 def test_the_page_says_the_same(told, model, data, tmp_path):
     report = told(model, data, None).report

@@ -492,6 +492,7 @@ def trained_at_random(images, labels):
     return TransferClassifier("tiny", head=whirling, **options).fit(images, labels)
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_what_is_random_in_training_is_still_in_every_runtime(format_name, trained_at_random, small, tmp_path):

@@ -107,6 +107,7 @@ def test_others_can_leave_them_out_too(weights, tmp_path):
     assert np.array_equal(loaded.predict_proba(OTHERS), clf.predict_proba(OTHERS))
 
 
+@pytest.mark.slow
 def test_an_ensemble_leaves_them_out_of_each_member(classifier, weights, tmp_path):
     free = fit(None, "tiny")
     ensemble = Ensemble([classifier, free], verbose=0)
@@ -144,6 +145,7 @@ def test_what_was_trained_further_is_not_left_out(weights, tmp_path):
     assert np.array_equal(TransferClassifier.load(path).predict_proba(OTHERS), tuned.predict_proba(OTHERS))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_found_again_is_not_left_out(weights, tmp_path):
     drawn = fit(None)
     drawn.save(tmp_path / "drawn.keras")
@@ -190,6 +192,7 @@ def put_weights(path, arrays):
     rewrite(path, lambda parts: parts.update({WEIGHTS_FILE: buffer.getvalue()}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arrays",
     [

@@ -360,6 +360,7 @@ def test_fit_computes_nothing_that_was_extracted(one_ray, archive, bad_names, ow
     assert cache.size("features") < 2 * 60 * np.prod(clf.model_.get_layer("relu1").output.shape[1:]) * 4 * 1.2
 
 
+@pytest.mark.slow
 def test_features_are_extracted_as_fit_extracts_them(archive, own_cache):
     """Every precision and stage, without Ray: what a worker computes, and what `fit` stores, by the same key."""
     files = sorted(archive.rglob("IMG_*.png"))[:6]

@@ -171,6 +171,7 @@ def test_a_device_that_fails_is_not_waited_for(monkeypatch, loss):
     device.set()
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_and_without(images, labels, monkeypatch, caplog):
     weights = []
     for depth in (0, 2):

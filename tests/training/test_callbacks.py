@@ -129,6 +129,7 @@ def test_each_epoch_is_one_row_after_a_kill(images, labels, tmp_path):
     assert np.allclose([float(row["loss"]) for row in rows], resumed.history_["loss"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_not_kept_is_said(images, labels, caplog):
     class Counts(keras.callbacks.Callback):
         pass
@@ -205,6 +206,7 @@ def test_a_checkpoint_is_the_whole_network(images, labels, tmp_path, precision, 
     np.testing.assert_allclose(last.predict_on_batch(small), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_callback_of_ones_own_saves_the_whole_too(images, labels, tmp_path):
     class Saves(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
@@ -231,6 +233,7 @@ def test_tensorboard_has_each_epoch_once(images, labels, tmp_path):
     assert sorted(steps) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_epochs_are_counted_on(images, labels):
     seen = Kill(epoch=-9)
     fitted = make(**STAGES).fit(images, labels, callbacks=[seen])

@@ -223,6 +223,7 @@ def test_two_identical_runs_at_once(images, labels, monkeypatch):
     assert cache.size("runs") == 0
 
 
+@pytest.mark.slow
 def test_the_second_waits_for_one_that_is_ending(images, labels, monkeypatch):
     monkeypatch.setattr(checkpoints, "_PATIENCE", 300)  # a busy machine takes long to end
     with ThreadPoolExecutor(2) as pool:

@@ -60,6 +60,7 @@ def test_an_object_trains_as_its_name_does_and_stays_as_it_is(images, labels, ow
             assert not given.built
 
 
+@pytest.mark.slow
 def test_biases_that_an_optimizer_spares_are_spared(images, labels):
     spares = keras.optimizers.SGD(0.1, weight_decay=0.5)
     spares.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
@@ -104,6 +105,7 @@ def test_parameters_of_stages_are_set_by_their_number():
         make().set_params(stages__0__C=1.0)
 
 
+@pytest.mark.slow
 def test_the_history_has_the_metrics_of_each_epoch(images, labels):
     def brier(y, scores):
         return ops.mean(ops.square(y - scores))
@@ -118,6 +120,7 @@ def test_the_history_has_the_metrics_of_each_epoch(images, labels):
     assert len(make(trainable_from=None, stages=Probe(), metrics="mse").fit(images, labels).history_) == 4
 
 
+@pytest.mark.slow
 def test_a_file_names_the_objects_and_training_again_asks_for_them(images, labels, tmp_path):
     own = {"loss": focal, "optimizer": keras.optimizers.SGD(0.1), "metrics": [keras.metrics.Precision()]}
     clf = make(**own).fit(images, labels)
@@ -167,6 +170,7 @@ def test_what_cannot_be_trained_with_is_refused_before_any_image_is_read(paramet
         make(**parameters).fit(["no such image.jpg", "nor this.jpg"], [0, 1])
 
 
+@pytest.mark.slow
 def test_losses_of_several_diagnoses_are_given_a_column_for_each(images):
     diagnoses = np.arange(24) % 3
     own = make(loss=keras.losses.CategoricalCrossentropy()).fit(images, diagnoses)
@@ -189,6 +193,7 @@ def test_a_changed_loss_is_another_run():
     assert describe_object(focal).startswith("function focal ")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_takes_objects(images, labels):
     own = {"loss": focal, "optimizer": keras.optimizers.SGD(0.1), "metrics": [keras.metrics.Precision()]}
     kept = make(**own).fit(images, labels, resume=True)

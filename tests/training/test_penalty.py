@@ -73,6 +73,7 @@ def test_the_penalty_is_the_one_that_scikit_learn_chooses(n_features, in_memory,
     assert np.allclose(path.standard_errors, search.cv_results_["std_test_neg_log_loss"] / 2, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_weights_repeated_rows_views_and_diagnoses_count_as_in_training(n_classes):
     features, truth, targets = draw(30, n_views=2, n_classes=n_classes)
@@ -230,6 +231,7 @@ def test_groups_and_words_that_mean_nothing_are_refused(images, labels):
         Probe(C="best")
 
 
+@pytest.mark.slow
 def test_all_views_of_the_images_learned_from_count(images, labels):
     views = make(augmenter=Augmenter(brightness_range=0.4, views=3)).fit(images, labels)
     assert not np.allclose(views.penalty_path_.losses, make().fit(images, labels).penalty_path_.losses, atol=1e-4)

@@ -42,6 +42,7 @@ def test_so_it_is_with_three_diagnoses(images):
     assert np.allclose(weighted, repeated, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balancer", [None, Balancer(oversample=None)])
 def test_a_network_never_sees_an_image_of_weight_zero(images, labels, balancer):
     shown = make(stages=Stage(epochs=2), balancer=balancer, optimizer="sgd")
@@ -93,6 +94,7 @@ def test_a_search_and_a_cross_validation_take_the_weights_of_their_rows(images, 
         assert np.array_equal(scores(member, images), scores(alone, images))
 
 
+@pytest.mark.slow
 def test_an_ensemble_passes_the_weights_to_its_members(images, labels):
     ensemble = Ensemble([make(), make(stages=Probe(C=5.0))], verbose=0).fit(images, labels, sample_weight=WEIGHTS)
     for member, C in zip(ensemble.members_, (0.5, 5.0), strict=True):

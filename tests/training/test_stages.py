@@ -38,6 +38,7 @@ def weights_of(clf, layer):
 # -- stages --
 
 
+@pytest.mark.slow
 def test_each_stage_trains_what_it_names_and_starts_where_the_last_one_ended(images, labels):
     head = make(stages=(Stage(epochs=3),)).fit(images, labels)
     both = make(stages=(Stage(epochs=3), Stage(trainable_from=1, epochs=2))).fit(images, labels)
@@ -144,6 +145,7 @@ def test_a_probe_takes_all_views_and_chosen_rows_into_account(images, labels):
     assert not np.allclose(plain.predict_proba(images), viewed.predict_proba(images), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_stage_after_a_probe_starts_from_it(images, labels):
     probe = make(stages=(Probe(),)).fit(images, labels)
     tuned = make(stages=(Probe(), Stage(trainable_from=1, learning_rate=1e-9, epochs=1))).fit(images, labels)
@@ -254,6 +256,7 @@ def test_one_seed_gives_the_same_weights(images, labels):
 # -- losses and mixing --
 
 
+@pytest.mark.slow
 def test_focal_loss_and_smoothing_are_kerass(images, labels):
     for loss, kind in (("crossentropy", "BinaryCrossentropy"), ("focal", "BinaryFocalCrossentropy")):
         for smoothing in (0.0, 0.2):
@@ -335,6 +338,7 @@ class Raises(keras.callbacks.Callback):
             raise self.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt()])
 def test_a_callback_that_raises_leaves_the_weights_in_place(images, labels, error):
     clf = make(epochs=5, learning_rate=0.02, trainable_from="conv1")
@@ -362,6 +366,7 @@ def test_a_callback_that_raises_at_once_leaves_the_classifier_as_it_was(images, 
 # -- the search for a learning rate --
 
 
+@pytest.mark.slow
 def test_a_learning_rate_is_found(images, labels, tmp_path):
     clf = make(trainable_from="conv1")
     found = clf.find_learning_rate(images, labels, lowest=1e-6, highest=10.0, steps=60)

@@ -319,6 +319,7 @@ def test_layers_that_draw_without_a_generator_of_their_own_are_seeded():
     assert not same(weights_of(first), weights_of(classifier(head=head, epochs=2, random_state=1).fit(X, Y)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_users_random_state_stays_as_it_is(precision, tmp_path):
     """Whatever makes layers: a fit, a second precision, a file, the graph of an export."""
@@ -348,6 +349,7 @@ def names_of_layers(name):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenetv3small", "tiny", pytest.param("nasnetmobile", marks=pytest.mark.slow)])
 def test_names_of_layers_do_not_depend_on_what_was_built_before(name):
     here = [*names_of_layers(name)]
@@ -467,6 +469,7 @@ def test_the_users_settings_neither_matter_nor_change(name, kinds, settings, tmp
         assert getattr(found, "name", found) == value
 
 
+@pytest.mark.slow
 def test_settings_come_back_after_errors_and_when_the_last_thread_is_done(settings):
     keras.config.set_floatx("float64")
     with pytest.raises(ParameterError):

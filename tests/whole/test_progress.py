@@ -182,6 +182,7 @@ def test_each_call_leaves_one_line(images, labels):
     ]
 
 
+@pytest.mark.slow
 def test_a_file_has_the_last_line_of_a_training_and_nothing_without_verbose(images, labels, capfd):
     classifier = TransferClassifier("tiny", weights=None, input_size=(32, 32), epochs=1, batch_size=8)
     classifier.fit(images, labels)
