@@ -121,10 +121,21 @@ def workplace(folder: Path) -> Iterator[Path]:
             beside.rmdir()
 
 
+def _can_be_replaced(path: Path) -> bool:
+    """Return whether nothing, a file or a folder is there, by one look: other writers replace it meanwhile."""
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # nothing is there, or nothing can be: then writing says why
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
 @contextmanager
 def _replacing(own: Path, path: Path) -> Iterator[Path]:
     with _as_write_error(path):
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if not _can_be_replaced(path):
             raise OSError(errno.EINVAL, "neither a file nor a folder, and not replaced", str(path))
         unfinished = own / f"{secrets.token_hex(8)}{path.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
