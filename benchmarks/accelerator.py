@@ -10,17 +10,15 @@ already. Each rate is the best of several runs, in images a second.
 import argparse
 import json
 import logging
-import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from apart import run_apart
 from table import publish
 
 SIZE = (224, 224)
@@ -244,14 +242,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return found | {"device": name_device(), "precision": name_precision(options.precision)}
 
 
-def in_new_process(backend: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:  # features of an earlier run would be found
-        environment = os.environ | {"KERAS_BACKEND": backend, "MELANOMA_TL_CACHE": folder}
-        command = [sys.executable, *sys.argv, "--alone"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder of the challenge's images")
@@ -273,7 +263,7 @@ def main() -> None:
         "machine": describe_machine(),
         "versions": describe_versions(),
         "batch_size": options.batch_size,
-        "backends": {backend: in_new_process(backend) for backend in options.backends},
+        "backends": {backend: run_apart([*sys.argv, "--alone"], KERAS_BACKEND=backend) for backend in options.backends},
     }
     publish(results, markdown(results), options.json)
 

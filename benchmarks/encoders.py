@@ -9,15 +9,13 @@ process of its own. It trains a `Probe` on all of ISBI 2016 and scores the whole
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from apart import run_apart
 from table import publish
 
 SIZE = (224, 224)
@@ -136,11 +134,8 @@ def score(door: str, data: str, weights: Path, folder: Path) -> dict[str, Any]:
 
 
 def in_new_process(door: str, options: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--data", options.data, "--weights", options.weights, "--door", door]
-    with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"KERAS_BACKEND": DOORS[door][0], "MELANOMA_TL_CACHE": cache}
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+    arguments = [__file__, "--data", options.data, "--weights", options.weights, "--door", door]
+    return run_apart(arguments, KERAS_BACKEND=DOORS[door][0])
 
 
 def markdown(results: dict[str, Any]) -> str:

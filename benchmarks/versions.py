@@ -10,9 +10,7 @@ steps of the published training; and scoring by four members on one frozen VGG19
 import argparse
 import json
 import logging
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from apart import run_apart
 from table import figure, publish
 
 N_ROWS, N_PHOTOGRAPHS, BATCH, N_STEPS = 401_059, 128, 16, 8
@@ -107,16 +106,8 @@ TASKS: dict[str, tuple[str, Callable[[argparse.Namespace], list[float]]]] = {
 
 
 def in_new_process(tree: Path, task: str, options: argparse.Namespace) -> list[float]:
-    with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"PYTHONPATH": str(tree.resolve()), "MELANOMA_TL_CACHE": cache}
-        done = subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], "--table", options.table, "--task", task],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            env=environment,
-        )
-    return json.loads(done.stdout.splitlines()[-1])
+    arguments = [__file__, *sys.argv[1:], "--table", options.table, "--task", task]
+    return run_apart(arguments, PYTHONPATH=str(tree.resolve()))
 
 
 def markdown(results: dict[str, Any]) -> str:

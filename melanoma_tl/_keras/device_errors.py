@@ -47,7 +47,6 @@ def explained(error: Exception, advice: str, kept: str = "") -> Exception:
     Exception
         A DeviceError, caused by the error; or the error itself, if it has another cause.
     """
-    said = None
     if isinstance(error, MelanomaTLError):
         return error
     if _is_out_of_memory(error):
@@ -58,7 +57,7 @@ def explained(error: Exception, advice: str, kept: str = "") -> Exception:
             "cannot use it any more; see that the system still lists it (nvidia-smi), then start Python anew"
             + (kept and f"; {kept}")
         )
-    if said is None:
+    else:
         return error
     explanation = DeviceError(said)
     explanation.__cause__ = error
