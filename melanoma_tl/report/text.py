@@ -79,7 +79,7 @@ def list_facts(report: ReportContent) -> list[str]:
     facts = [*list_concerns(report), *report.statements()]
     if report.groups is not None:
         n_groups = int(number_groups(report.groups, len(report.groups)).max()) + 1
-        facts.append(f"The images are of {n_groups} patients or lesions: intervals come from resampling whole patients")
+        facts.append(f"The images are of {n_groups} patients or lesions: intervals take these as units, not images")
     return facts
 
 

@@ -237,7 +237,7 @@ FACTS = {
         )
     ),
     r"Melanoma prevalence (\S+) %: .* hold at this prevalence only": lambda t, share: t.share == number(share),
-    r"The images are of (\d+) patients or lesions: intervals come from resampling whole patients": lambda t, n: (
+    r"The images are of (\d+) patients or lesions: intervals take these as units, not images": lambda t, n: (
         int(n) == t.n_patients
     ),
 }
