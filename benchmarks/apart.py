@@ -8,11 +8,12 @@ import tempfile
 from typing import Any
 
 
-def run_apart(arguments: list[str], **environment: str) -> Any:
-    """Run a script in a new process, and return what it prints last, as JSON."""
+def run_apart(arguments: list[str], given: Any = None, **environment: str) -> Any:
+    """Run a script in a new process, and return what it prints last; that and its standard input, `given`, are JSON."""
     with tempfile.TemporaryDirectory() as cache:  # features of an earlier run would be found
         done = subprocess.run(
             [sys.executable, *arguments],
+            input=json.dumps(given),
             stdout=subprocess.PIPE,
             text=True,
             check=True,

@@ -12,14 +12,13 @@ import json
 import logging
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from apart import run_apart
 from table import publish
 
 N_CORES = 2
@@ -80,12 +79,6 @@ def run_one(table: str, operation: str) -> None:
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
 
 
-def measure(table: Path, operation: str) -> list[float]:
-    command = [sys.executable, __file__, "--run", str(table), operation]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(finished.stdout.splitlines()[-1])
-
-
 def markdown(results: dict[str, Any]) -> str:
     machine, load = results["machine"], results["load_average"]
     sizes = results["sizes"]
@@ -123,7 +116,7 @@ def main() -> None:
             table = Path(folder) / f"{size}.csv"
             draw_table(table, size)
             for operation, measured in found.items():
-                measured.append(measure(table, operation))
+                measured.append(run_apart([__file__, "--run", str(table), operation]))
     results = {
         "machine": describe_machine(),
         "load_average": {"before": before[0], "after": os.getloadavg()[0]},

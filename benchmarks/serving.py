@@ -9,12 +9,12 @@ to two cores. Writes the table beside the JSON, and prints it.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from apart import run_apart
 from table import publish
 
 MODELS = {"Keras": "melanoma.keras", "ONNX Runtime": "melanoma.onnx", "LiteRT": "melanoma.tflite"}
@@ -60,12 +60,6 @@ def fit(data: str, folder: Path) -> None:
         classifier.export(folder / MODELS[name])
 
 
-def in_new_process(path: Path, images: list[str]) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--measure", str(path)]
-    done = subprocess.run(command, input=json.dumps(images), capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def run(data: str, models: Path, n_images: int) -> dict[str, Any]:
     from machine import describe_machine, describe_versions
 
@@ -77,7 +71,7 @@ def run(data: str, models: Path, n_images: int) -> dict[str, Any]:
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in MODELS}
     for _ in range(N_STARTS):  # in turns, so that a busy minute is shared
         for name, file in MODELS.items():
-            runs[name].append(in_new_process(models / file, images))
+            runs[name].append(run_apart([__file__, "--measure", str(models / file)], given=images))
     return {
         "machine": describe_machine(),
         "versions": describe_versions(),

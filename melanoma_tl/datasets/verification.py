@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from melanoma_tl._escaping import in_html, visible
 from melanoma_tl._parameters import checked, having
@@ -15,6 +14,7 @@ from melanoma_tl._tables import html_frame, text_table
 from melanoma_tl.datasets.image_table import ImageTable, Table
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import ImageError
+from melanoma_tl.images.blank import why_blank
 from melanoma_tl.images.decoding import decode
 from melanoma_tl.images.fingerprints import IdentifiedImages
 from melanoma_tl.images.parallel import map_threaded
@@ -25,14 +25,6 @@ MAX_ASPECT_FACTOR = 1.25
 
 MAX_AREA_FACTOR = 10.0
 """How far a number of pixels may be from the median before it is odd, as of a thumbnail among photographs."""
-
-DARK, BRIGHT, FLAT = 16, 239, 8
-"""What makes an image blank: the middle 99.8 % of the values of each channel are all below `DARK` (black), all above
-`BRIGHT` (white), or no further apart than `FLAT` (one colour), out of 0 to 255.
-
-So are a lens cap, an empty scan, data of 12 bits read as 16, with the noise of a sensor or of JPEG."""
-
-_IGNORED_SHARE = 0.001  # of the values at either end: dust, dead pixels, a time stamp
 
 PROBLEMS = {
     "unreadable": "cannot be decoded",
@@ -168,21 +160,7 @@ def _look_at(path: str) -> _Look | ImageError:
         image = decode(path)
     except ImageError as error:
         return error
-    return _Look(image.size, _why_blank(image))
-
-
-def _why_blank(image: Image.Image) -> str:
-    """Return in what way an image is blank, by the rule of `DARK`, `BRIGHT` and `FLAT`; nothing if it is not."""
-    cumulated = np.array(image.histogram()).reshape(3, 256).cumsum(axis=1) / (image.width * image.height)
-    low = (cumulated <= _IGNORED_SHARE).sum(axis=1)
-    high = (cumulated < 1 - _IGNORED_SHARE).sum(axis=1)
-    if high.max() < DARK:
-        return f"black: nearly all values are at most {high.max()} of 255"
-    if low.min() > BRIGHT:
-        return f"white: nearly all values are at least {low.min()} of 255"
-    if (high - low).max() <= FLAT:
-        return f"one colour: nearly all values are within {(high - low).max()} of RGB {tuple(low.tolist())}"
-    return ""
+    return _Look(image.size, why_blank(image))
 
 
 def _odd_sizes(sizes: dict[int, tuple[int, int]]) -> list[tuple[int, str, str]]:

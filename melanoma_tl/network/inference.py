@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from melanoma_tl._keras.device_errors import explaining_device_errors
 from melanoma_tl._keras.forward import keep_weights
 from melanoma_tl._keras.host_call import naming_host_errors
 from melanoma_tl.errors import MelanomaTLError
+from melanoma_tl.images.blank import why_blank
 from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.images.loading import open_source, read_batches
 from melanoma_tl.images.symmetries import check_tta, symmetric_views
@@ -86,7 +88,7 @@ class NetworkScorer:
         Returns
         -------
         ndarray of shape (n_images, n_scores) and dtype float64
-            NaN where an image was skipped; the log says why, and warns of images of one colour.
+            NaN where an image was skipped; the log says why, and warns of blank images.
 
         Raises
         ------
@@ -100,7 +102,7 @@ class NetworkScorer:
         check_tta(n_views, self.size)
         scores: list[NDArray[np.float64]] = []
         skipped: list[SkippedRow] = []
-        n_plain = 0
+        n_blank = 0
         for batch in read_batches(
             open_source(X),
             self.size,
@@ -112,15 +114,19 @@ class NetworkScorer:
             of_batch = np.full((len(batch.readable), self.network.outputs[0].shape[-1]), np.nan)
             if len(batch.pixels):
                 of_batch[batch.readable] = self._mean_score(batch.pixels, n_views)
-                n_plain += int((batch.pixels == batch.pixels[:, :1, :1]).all(axis=(1, 2, 3)).sum())
+                n_blank += sum(bool(why_blank(Image.fromarray(pixels))) for pixels in batch.pixels)
             scores.append(of_batch)
             skipped += batch.skipped
         for row in skipped:
             logger.warning("no score for %s: %s", row.path or row.image_id, row.reason)
         found = np.concatenate(scores)
-        if n_plain:
-            images = "image of one colour has" if n_plain == 1 else "images of one colour have"
-            logger.warning("%d %s a score that means nothing, among %d: look at them", n_plain, images, len(found))
+        if n_blank:
+            logger.warning(
+                "%d of %d images %s blank (black, white or of one colour): look at them, their scores mean nothing",
+                n_blank,
+                len(found),
+                "is" if n_blank == 1 else "are",
+            )
         return found
 
     def _mean_score(self, images: NDArray[np.uint8], n_views: int) -> NDArray[np.float64]:

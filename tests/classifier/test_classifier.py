@@ -279,14 +279,18 @@ def test_unreadable_images_stop_or_get_no_score(fitted, dataset, bad_images, cap
         lenient.predict(paths)
 
 
-def test_images_of_one_colour_are_warned_of(fitted, images, caplog):
-    black = np.zeros_like(images[:1])
-    grey_and_a_dot = np.full_like(images[:1], 90)
-    grey_and_a_dot[0, 5, 5] = 91
-    fitted.predict_proba(np.concatenate([images[:3], grey_and_a_dot]))
+def test_blank_images_are_warned_of(fitted, images, caplog):
+    ramp = np.linspace(90, 110, images[0].size).round().astype("uint8").reshape(images[:1].shape)
+    fitted.predict_proba(np.concatenate([images[:3], ramp]))
     assert not caplog.messages
-    fitted.predict_proba(np.concatenate([images[:3], black, black + 200]), batch_size=2)
-    assert caplog.messages == ["2 images of one colour have a score that means nothing, among 5: look at them"]
+    noisy = np.random.default_rng(0).integers(0, 10, (1, *images.shape[1:]), "uint8")
+    black = np.zeros_like(noisy)
+    fitted.predict_proba(np.concatenate([images[:3], black, black + 200, noisy, 245 + noisy]), batch_size=2)
+    fitted.predict_proba(np.concatenate([images[:3], noisy]))
+    assert caplog.messages == [
+        f"{blank} blank (black, white or of one colour): look at them, their scores mean nothing"
+        for blank in ("4 of 7 images are", "1 of 4 images is")
+    ]
 
 
 def test_unreadable_training_images_are_left_out_and_listed(dataset, bad_images):

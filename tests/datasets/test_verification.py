@@ -5,8 +5,8 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.lesion_drawing import draw_lesion
-from melanoma_tl.datasets.verification import _why_blank
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.images.blank import why_blank
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +103,10 @@ def test_what_cannot_be_used_is_taken_out(flawed):
 )
 def test_where_blank_begins(low, high, problem):
     pixels = np.linspace(low, high, 64 * 64).round().astype("uint8").reshape(64, 64, 1).repeat(3, 2)
-    assert _why_blank(Image.fromarray(pixels)).split(":")[0] == problem
+    assert why_blank(Image.fromarray(pixels)).split(":")[0] == problem
     coloured = pixels.copy()
     coloured[..., 2] = 128
-    assert _why_blank(Image.fromarray(coloured)).split(":")[0] in ("", "one colour"), "every channel must be dark"
+    assert why_blank(Image.fromarray(coloured)).split(":")[0] in ("", "one colour"), "every channel must be dark"
 
 
 def test_nothing_wrong_is_said_too(flawed):
