@@ -32,6 +32,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "sample(1000)": lambda dataset: dataset.sample(1000, random_state=0),
     "overlap of the halves by id": lambda dataset: compare_halves(dataset, "id"),
     "overlap of the halves by patient": lambda dataset: compare_halves(dataset, "patient"),
+    "near-duplicates in the halves, by drawn hashes": lambda dataset: compare_drawn_hashes(len(dataset)),
     "split(0.2) by patient": lambda dataset: dataset.split(0.2, groups="patient", random_state=0, verbose=0),
     "split(0.2) by image": lambda dataset: dataset.split(0.2, groups=None, random_state=0, verbose=0),
     "5 folds by patient": lambda dataset: list(dataset.folds(5, groups="patient", random_state=0, verbose=0)),
@@ -42,6 +43,17 @@ READ = "from_csv"
 def compare_halves(dataset: Any, by: str) -> Any:
     half = len(dataset) // 2
     return dataset[:half].overlap(dataset[half:], by=by, verbose=0)
+
+
+def compare_drawn_hashes(n_images: int) -> Any:
+    """Compare the halves as `overlap` does when the files have been read."""
+    import numpy as np
+
+    from melanoma_tl.datasets.near_duplicates import find_near_duplicates
+    from melanoma_tl.images.fingerprints import HASH_WORDS
+
+    hashes = np.random.default_rng(0).integers(2**64, size=(n_images, HASH_WORDS), dtype=np.uint64)
+    return find_near_duplicates(*np.array_split(hashes, 2))
 
 
 def draw_table(path: Path, n_images: int) -> None:

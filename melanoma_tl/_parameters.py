@@ -707,24 +707,32 @@ def group(rule: Rule, length: int, a: str) -> Rule:
     return Rule(a, read)
 
 
-def span(low: float, high: float) -> Rule:
+def span(low: float, high: float, *, around: float | None = None, note: str = "") -> Rule:
     """Make a rule: a range, as (lowest, highest), or as one number for a symmetric range around no change.
 
     Parameters
     ----------
     low, high : float
         Bounds of lowest and highest; a single number must be from 0 to 1.
+    around : float, optional
+        What must lie between lowest and highest, unless they are equal.
+    note : str, optional
+        What else its error says.
 
     Returns
     -------
     Rule
         Its `read` returns a number or a tuple of two.
     """
-    two = group(real(at_least=low, at_most=high), 2, f"(lowest, highest), both within {low:g} to {high:g}")
+    between = "" if around is None else f" and with {around:g} between them"
+    two = group(
+        real(at_least=low, at_most=high), 2, f"(lowest, highest), both within {low:g} to {high:g}{between}{note}"
+    )
 
     def read(value: Any) -> Any:
-        numbers = two.read(value)
-        _require(numbers[0] <= numbers[1])
+        lowest, highest = numbers = two.read(value)
+        _require(lowest <= highest)
+        _require(around is None or lowest <= around <= highest or lowest == highest)
         return numbers
 
     return PROBABILITY | Rule(two.expected, read)

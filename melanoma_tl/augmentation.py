@@ -17,6 +17,7 @@ from melanoma_tl._parameters import (
     NONE,
     PROBABILITY,
     SEED,
+    SHARE,
     SIZE,
     check,
     checked,
@@ -43,11 +44,16 @@ _PARAMETERS = {
     "vertical_flip": FLAG,
     "transpose": FLAG,
     "rotation_range": real(at_least=0, at_most=180),
-    "width_shift_range": real(at_least=0, at_most=1),
-    "height_shift_range": real(at_least=0, at_most=1),
+    "width_shift_range": SHARE,
+    "height_shift_range": SHARE,
     "shear_range": real(at_least=0, at_most=60),
     "zoom_range": span(0, 2),
-    "brightness_range": span(-1, 1),
+    "brightness_range": span(
+        -1,
+        1,
+        around=0,
+        note=": shares that are added (ImageDataGenerator multiplies; its (0.8, 1.2) is about 0.2)",
+    ),
     "contrast_range": real(at_least=0, at_most=1),
     "saturation_range": span(0, 10),
     "hue_range": real(at_least=0, at_most=0.5),
@@ -86,7 +92,8 @@ class Augmenter(CheckedParameters):
     rotation_range : float, default=0.0
         Maximum rotation in either direction, in degrees, 0 to 180.
     width_shift_range, height_shift_range : float, default=0.0
-        Maximum shift in either direction, as a share of the side of the image, 0 to 1.
+        Maximum shift in either direction, as a share of the side of the image, 0 to below 1. (1 and more are
+        pixels in ``ImageDataGenerator``.)
     shear_range : float, default=0.0
         Maximum angle of the shear in either direction, in degrees, 0 to 60.
     zoom_range : float or tuple of float, default=0.0
@@ -94,6 +101,7 @@ class Augmenter(CheckedParameters):
         zooms in. A number z means (1 - z, 1 + z).
     brightness_range : float or tuple of float, default=0.0
         Range of the value that is added to the pixels, as a share of the full range, -1 to 1. A number b means (-b, b).
+        (``ImageDataGenerator`` multiplies instead: its (0.8, 1.2) is about 0.2 here.)
     contrast_range : float, default=0.0
         The distance from the image's mean is scaled by a factor between 1 - c and 1 + c; 0 to 1.
     saturation_range : float or tuple of float, default=0.0

@@ -133,11 +133,12 @@ def _candidates(
     )
     order = np.argsort(right, kind="stable")
     values, starts, counts = np.unique(right[order], return_index=True, return_counts=True)
+    exists = np.zeros(1 << width, dtype=bool)  # most bands do not, which a table says faster than a search
+    exists[values] = True
     for first in range(0, len(left), _CHUNK):
         wanted = left[first : first + _CHUNK, np.newaxis] ^ masks
-        places = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
-        rows, columns = np.nonzero(values[places] == wanted)
-        places = places[rows, columns]
+        rows, columns = np.nonzero(exists[wanted])
+        places = np.searchsorted(values, wanted[rows, columns])
         n_found = counts[places]
         offsets = np.arange(n_found.sum()) - np.repeat(np.cumsum(n_found) - n_found, n_found)
         yield first + np.repeat(rows, n_found), order[np.repeat(starts[places], n_found) + offsets]

@@ -248,7 +248,7 @@ class JobFolder:
         if deaths >= _MOST_DEATHS:
             raise JobError(
                 f"{self.shard(number)}: {deaths} workers died while computing this shard; memory may be too small "
-                "(fewer actors or a smaller batch_size need less), or one of its images crashes the decoder"
+                "(fewer actors need less, or a smaller batch_size in another folder), or an image crashes the decoder"
             )
         note = f"{notes}/{secrets.token_hex(4)}"
         with self.filesystem.open_output_stream(note) as file:
