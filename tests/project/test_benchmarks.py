@@ -32,16 +32,6 @@ def test_benchmark_against_peers(real_data, real_weights, tmp_path, monkeypatch,
     assert shown.out == 2 * (tmp_path / "peers.md").read_text()
 
 
-def test_the_published_table_is_that_of_the_results(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    from table import markdown
-
-    for results in (BENCHMARKS / "results").glob("*.json"):
-        expected = markdown(json.loads(results.read_text(encoding="utf-8")))
-        assert results.with_suffix(".md").read_text(encoding="utf-8") == expected + "\n"
-        assert f"benchmarks/results/{results.stem}.md" in PERFORMANCE.read_text(encoding="utf-8")
-
-
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_benchmark_of_scale(real_data, tmp_path, monkeypatch, capsys):
@@ -56,27 +46,6 @@ def test_benchmark_of_scale(real_data, tmp_path, monkeypatch, capsys):
     assert all(row["rate"] > 0 for row in rows)
     assert capsys.readouterr().out.endswith((tmp_path / "scale.md").read_text())
     assert (tmp_path / "benchmark_scale.png").stat().st_size > 5_000
-
-
-def test_the_published_growth_is_that_of_the_results(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    markdown = runpy.run_path(str(BENCHMARKS / "scale.py"))["markdown"]
-    page = (BENCHMARKS.parent / "docs" / "scale.md").read_text(encoding="utf-8")
-    for results in (BENCHMARKS / "results" / "scale").glob("*.json"):
-        expected = markdown(json.loads(results.read_text(encoding="utf-8")))
-        assert results.with_suffix(".md").read_text(encoding="utf-8") == expected + "\n"
-        assert f"benchmarks/results/scale/{results.stem}.md" in page
-
-
-def test_the_published_table_of_the_recipes_is_that_of_the_results(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    from recipe_table import markdown
-
-    (results,) = (BENCHMARKS / "results" / "recipes").glob("*.json")
-    published = results.with_suffix(".md").read_text(encoding="utf-8")
-    assert published == markdown(json.loads(results.read_text(encoding="utf-8"))) + "\n"
-    page = (PERFORMANCE.parent / "recipes.md").read_text(encoding="utf-8")
-    assert f"benchmarks/results/recipes/{results.stem}.md" in page
 
 
 @pytest.mark.slow
@@ -118,22 +87,18 @@ def test_benchmark_of_the_recipes(real_data, real_weights, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_the_published_table_of_large_tables_is_that_of_the_results(monkeypatch, tmp_path, capsys):
+def test_benchmark_of_large_tables(monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(BENCHMARKS)
     monkeypatch.setattr(sys, "argv", ["large_tables.py", "--sizes", "20000", "--json", str(tmp_path / "small.json")])
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
-    names = runpy.run_path(str(BENCHMARKS / "large_tables.py"), run_name="__main__")
+    runpy.run_path(str(BENCHMARKS / "large_tables.py"), run_name="__main__")
     capsys.readouterr()
     measured = json.loads((tmp_path / "small.json").read_text(encoding="utf-8"))["operations"]
     assert all(0 <= seconds < 60 and 0 < memory < 4 for ((seconds, memory),) in measured.values())
-    (results,) = (BENCHMARKS / "results" / "large_tables").glob("*.json")
-    expected = names["markdown"](json.loads(results.read_text(encoding="utf-8")))
-    assert results.with_suffix(".md").read_text(encoding="utf-8") == expected
-    assert f"benchmarks/results/large_tables/{results.stem}.md" in PERFORMANCE.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
-def test_the_published_large_job_is_that_of_the_results(monkeypatch, tmp_path, capsys):
+def test_benchmark_of_a_large_job(monkeypatch, tmp_path, capsys):
     pytest.importorskip("ray", reason="the ray extra is not installed")
     monkeypatch.syspath_prepend(BENCHMARKS)
     options = [
@@ -147,26 +112,42 @@ def test_the_published_large_job_is_that_of_the_results(monkeypatch, tmp_path, c
         str(tmp_path / "job.json"),
     ]
     monkeypatch.setattr(sys, "argv", ["large_job.py", *options])
-    names = runpy.run_path(str(BENCHMARKS / "large_job.py"), run_name="__main__")
+    runpy.run_path(str(BENCHMARKS / "large_job.py"), run_name="__main__")
     capsys.readouterr()
     found = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))["found"]
     assert found["n_scored"] == found["n_paths"] == 3000
     assert 4 <= found["kept_shards"] < 12
-    (results,) = (BENCHMARKS / "results" / "large_job").glob("*.json")
-    expected = names["markdown"](json.loads(results.read_text(encoding="utf-8")))
-    assert results.with_suffix(".md").read_text(encoding="utf-8") == expected
-    page = (BENCHMARKS.parent / "docs" / "scale.md").read_text(encoding="utf-8")
-    assert f"benchmarks/results/large_job/{results.stem}.md" in page
+
+
+def written_by(script, function="markdown"):
+    return runpy.run_path(str(BENCHMARKS / script), run_name="read")[function]
 
 
 @pytest.mark.parametrize(
-    ("name", "page"),
-    [("accelerator", "performance.md"), ("encoders", "guides/encoders.md"), ("versions", "performance.md")],
+    ("script", "folder", "page"),
+    [
+        ("table.py", "", "performance.md"),
+        ("recipe_table.py", "recipes", "recipes.md"),
+        *(
+            (f"{name}.py", name, "performance.md")
+            for name in ("accelerator", "augmentation", "large_tables", "versions")
+        ),
+        *((f"{name}.py", name, "scale.md") for name in ("large_job", "scale")),
+        ("backbones.py", "backbones", "guides/backbone.md"),
+        ("encoders.py", "encoders", "guides/encoders.md"),
+        ("serving.py", "serving", "guides/serve.md"),
+        ("coverage.py", "coverage", "statistics.md"),
+    ],
 )
-def test_the_published_table_is_written_from_the_results(name, page, monkeypatch):
+def test_the_published_table_is_written_from_the_results(script, folder, page, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    names = runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="read")
-    (results,) = (BENCHMARKS / "results" / name).glob("*.json")
-    expected = names["markdown"](json.loads(results.read_text(encoding="utf-8")))
-    assert results.with_suffix(".md").read_text(encoding="utf-8") == expected
-    assert f"benchmarks/results/{name}/{results.stem}.md" in (PERFORMANCE.parent / page).read_text(encoding="utf-8")
+    results = BENCHMARKS / "results" / folder / "epyc_2_cores.json"
+    measured = json.loads(results.read_text(encoding="utf-8"))
+    if script == "coverage.py":
+        expected = written_by(script, "coverage_table")(measured["settings"])
+    else:
+        expected = written_by(script)(measured)
+    table = results.with_suffix(".md")
+    assert table.read_text(encoding="utf-8").rstrip("\n") == expected.rstrip("\n")
+    name = table.relative_to(BENCHMARKS.parent).as_posix()
+    assert f"<!-- {name} -->" in (PERFORMANCE.parent / page).read_text(encoding="utf-8")

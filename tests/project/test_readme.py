@@ -82,6 +82,7 @@ def test_the_lines_of_the_readme_give_on_the_real_images_what_its_picture_says(r
     assert [f"{figures[key].value:.3f}" for key in keys] == list(told.groups())
     again = {"nine": 9}[re.search(r"(\w+) photographs\s+of\s+2016 are in the test of 2017", README)[1]]
     assert len(names["test"]) == 600 - again
+    assert f"{figures['auc'].value:.2f} without the images that both years share" in README
 
 
 @pytest.mark.real_data
