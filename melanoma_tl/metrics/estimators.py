@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError
@@ -340,7 +341,10 @@ def threshold_of(estimator: Any) -> float:
 
 
 def patients_of(X: Any) -> list[Any] | None:
-    """Return the patient of each image, if the table names patients and at least one has several images.
+    """Return the patient of each image, or else its lesion, if at least one of them has several images.
+
+    Many archives (HAM10000, ISIC 2018 and 2019, BCN20000) name the lesion alone. Its images are no more independent
+    than those of a patient.
 
     Parameters
     ----------
@@ -350,12 +354,15 @@ def patients_of(X: Any) -> list[Any] | None:
     Returns
     -------
     list of length n_images, or None
-        The patients; some may be missing.
+        The patients; where one is missing, that of another image of the lesion, or else the lesion; or nothing.
     """
-    known = getattr(X, "metadata", None)
-    if known is None or "patient_id" not in known:
+    table = getattr(X, "metadata", None)
+    if table is None:
         return None
-    patients = known["patient_id"]
-    known_ones = patients.dropna()
-    several = known_ones.duplicated().any() and len(set(known_ones)) + patients.isna().sum() > 1
-    return patients.tolist() if several else None
+    missing = pd.Series(None, range(len(table)), dtype=object)
+    patients, lesions = (table.reset_index(drop=True).get(name, missing) for name in ("patient_id", "lesion_id"))
+    of_lesion = patients.groupby(lesions).first().dropna()
+    names = patients.fillna(lesions.map(of_lesion)).fillna(lesions.dropna().map("lesion {}".format))
+    known = names.dropna()
+    several = known.duplicated().any() and len(set(known)) + names.isna().sum() > 1
+    return names.where(names.notna(), None).tolist() if several else None

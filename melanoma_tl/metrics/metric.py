@@ -49,7 +49,8 @@ INTERVAL_METHODS = MappingProxyType(
         "wilson": "score interval of a proportion (Wilson 1927)",
         "clustered wilson": "Wilson's interval with the effective number of independent images (Rao and Scott 1992)",
         "log method": "normal interval of the logarithm of a ratio of two proportions (Simel, Samsa and Matchar 1991)",
-        "newcombe": "interval of an AUC of 0 or 1 (Newcombe 2006)",
+        "newcombe": "score interval of an AUC (Newcombe 2006), where DeLong's variance is 0 or cannot be estimated: it "
+        "is 0 or 1, or a class has a single image or patient",
         "moderated logit delong": "normal interval of the logit of the AUC (Qin and Hotilovac 2008); the variance is "
         "DeLong's (1988), averaged with that of Newcombe (2006)",
         "clustered moderated logit delong": "normal interval of the logit of the AUC (Qin and Hotilovac 2008); the "

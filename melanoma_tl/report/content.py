@@ -13,6 +13,7 @@ from melanoma_tl.images.decoding import SkippedRow
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.metric import Metric
 from melanoma_tl.metrics.sensitivity_specificity import SensitivityAtSpecificity, SpecificityAtSensitivity
+from melanoma_tl.report.matching import Matched, shared_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -222,7 +223,6 @@ class ReportContent(ExplainsAttributes, ABC):
     def _bootstrap(self) -> dict[str, Any]:
         return {"confidence": self.confidence, **self.provenance["intervals"], "groups": self.groups}
 
-    def _bootstrap_of(self, rows: NDArray[np.intp]) -> dict[str, Any]:
-        """Return the options of the bootstrap for some of the images."""
-        groups = None if self.groups is None else [self.groups[row] for row in rows]
-        return self._bootstrap | {"groups": groups}
+    def _bootstrap_with(self, other: "ReportContent", images: Matched) -> dict[str, Any]:
+        """Return the options of the bootstrap for the images that another report shares."""
+        return self._bootstrap | {"groups": shared_groups(self.groups, other.groups, images)}

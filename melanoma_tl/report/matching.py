@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError
+from melanoma_tl.metrics.resampling import number_groups
 
 
 class Matched(NamedTuple):
@@ -62,6 +63,38 @@ def match_images(
             f"{here_ids[here[disputed[0]]]!r}; they are not about the same images"
         )
     return Matched(here, there, len(here_ids) + len(there_ids) - 2 * len(here))
+
+
+def shared_groups(
+    here_groups: Sequence[Any] | None, there_groups: Sequence[Any] | None, images: Matched
+) -> list[Any] | None:
+    """Return the patients of the images that two reports share, as far as at least one of the two knows them.
+
+    Parameters
+    ----------
+    here_groups, there_groups : sequence of object, or None
+        The patient of each image of each report.
+    images : Matched
+        The shared images.
+
+    Returns
+    -------
+    list of object of length n_shared, or None
+        Those of the first report that knows them; None if neither does.
+
+    Raises
+    ------
+    ParameterError
+        If both do, and they disagree about which images are of one patient.
+    """
+    sides = ((here_groups, images.here), (there_groups, images.there))
+    known = [[groups[row] for row in rows] for groups, rows in sides if groups is not None]
+    numbers = [number_groups(groups, len(groups)) for groups in known]
+    if len(known) > 1 and len(set(zip(*numbers, strict=True))) > min(int(codes.max()) + 1 for codes in numbers):
+        raise ParameterError(
+            "The two reports divide the images they share into patients in different ways; give both the same groups"
+        )
+    return known[0] if known else None
 
 
 def warn_of_other_rules(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:

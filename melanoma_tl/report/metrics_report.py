@@ -277,8 +277,8 @@ class MetricsReport(ReportPlots):
             `calibration_`, `operating_point_`, `history_` and `provenance_` are used if it has them.
         X : ISBIDataset or any input of the estimator
             Images that the estimator has not seen. `labels`, `image_ids`, `paths`,
-            `skipped` and `name` of `X` are used if it has them; `patient_id` of its
-            `metadata` is used as groups if some patient has several images.
+            `skipped` and `name` of `X` are used if it has them; `patient_id` of its `metadata`, or else
+            `lesion_id`, is used as groups if some patient or lesion has several images.
         y : array-like of shape (n,), optional
             Labels as in the estimator's `classes_`, or 0 and 1; ``X.labels`` by default.
         pos_label : object, optional
@@ -590,7 +590,7 @@ class MetricsReport(ReportPlots):
         images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
         truth, scores = here.y_true[images.here], (here.y_score[images.here], there.y_score[images.there])
         options: dict[str, Any] = {"names": names, "left_out": images.left_out, "margins": margins}
-        options |= self._bootstrap_of(images.here)
+        options |= self._bootstrap_with(other, images)
         if here.threshold is None or there.threshold is None:
             called = (here.called[images.here], there.called[images.there])
             return compare_predicted(truth, scores, called, **options)
@@ -643,8 +643,7 @@ class MetricsReport(ReportPlots):
             return net_benefit(here.y_true, here.y_score, thresholds, **options)
         there = other._scored("A net benefit")
         images = match_images(self.image_ids, other.image_ids, here.y_true, there.y_true)
-        if self.groups is not None:
-            options["groups"] = [self.groups[row] for row in images.here]
+        options |= self._bootstrap_with(other, images)
         options["other_score"] = there.y_score[images.there]
         return net_benefit(here.y_true[images.here], here.y_score[images.here], thresholds, **options)
 

@@ -234,7 +234,8 @@ class MulticlassReport(Report):
             `provenance_` are used if it has them.
         X : ISBIDataset or any input of the estimator
             Images that the estimator has not seen. `image_ids`, `paths`, `skipped` and `name` of `X` are used if it
-            has them; `patient_id` of its `metadata` is used as groups if some patient has several images.
+            has them; `patient_id` of its `metadata`, or else `lesion_id`, is used as groups if some patient or lesion
+            has several images.
         y : array-like of shape (n,), optional
             The diagnoses, such as ``X.metadata["diagnosis"]``; by default the labels in `X`.
         confidence, n_resamples, random_state : float, int, int
@@ -482,7 +483,7 @@ class MulticlassReport(Report):
             classes=self.classes,
             names=names,
             left_out=images.left_out,
-            **self._bootstrap_of(images.here),
+            **self._bootstrap_with(other, images),
         )
 
     # -- drawing ---------------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ import pandas as pd
 
 from melanoma_tl._progress import Progress, progress
 from melanoma_tl._versions import library_versions
+from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.loading import name_of
 from melanoma_tl.labels.contradictions import count_sexes
 from melanoma_tl.metrics.estimators import patients_of
 from melanoma_tl.report.content import ReportContent
 
 # What a model does with the images of each role that it remembers.
-_DONE_WITH = {"training": "fitted", "validation": "fitted", "tuning": "tuned"}
+_DONE_WITH = {"training": "fitted", "validation": "fitted", "tuning": "tuned", "member tuning": "tuned"}
 
 TWO_SEXES = "patients_of_two_sexes"
 """Where a report keeps how many patients are female in some of its images and male in others."""
@@ -286,8 +287,12 @@ def _tuning_of(estimator: Any, threshold: float | None) -> dict[str, Any]:
         tuning["calibration"] = None
     if threshold is None:
         return tuning
-    if hasattr(estimator, "operating_point_") and estimator.operating_point_.threshold == threshold:
-        tuning["operating_point"] = estimator.operating_point_.to_dict()
+    try:
+        point = getattr(estimator, "operating_point_", None)
+    except ParameterError:  # it was found with other settings, and so is not where this threshold is from
+        point = None
+    if point is not None and point.threshold == threshold:
+        tuning["operating_point"] = point.to_dict()
     elif getattr(estimator, "threshold", None) == threshold:
         tuning["threshold_from"] = "the classifier's parameter, which was not tuned"
     return tuning

@@ -297,11 +297,12 @@ def _check_path(path: Path, name: str, chosen: _Format) -> None:
 
 
 def _draw_images(height: int, width: int) -> NDArray[np.uint8]:
-    """Draw black, white, grey, each colour alone, a texture that has no symmetry, and noise: always the same."""
+    """Draw black, white, grey and each colour by halves, a texture that has no symmetry, and noise: always the same."""
     plain = np.array([[0, 0, 0], [255, 255, 255], [128, 128, 128], [255, 0, 0], [0, 255, 0], [0, 0, 255]])
     noise = np.random.default_rng(0).integers(0, 256, (2, height, width, 3))
-    uniform = np.broadcast_to(plain[:, np.newaxis, np.newaxis], (len(plain), height, width, 3))
-    return np.concatenate([uniform, draw_texture(height, width)[np.newaxis], noise]).astype(np.uint8)
+    halves = plain[:, np.newaxis, np.newaxis].repeat(height, axis=1).repeat(width, axis=2)
+    halves[:, :, width // 2 :] = np.roll(plain, 1, axis=0)[:, np.newaxis, np.newaxis]
+    return np.concatenate([halves, draw_texture(height, width)[np.newaxis], noise]).astype(np.uint8)
 
 
 def _score(scorer: Scorer, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -456,6 +456,14 @@ def test_a_threshold_that_is_set_after_tuning_holds(trained, threshold, tmp_path
     assert clf.threshold_ == clf.operating_point_.threshold
 
 
+@pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
+def test_a_threshold_of_other_views_is_no_obstacle_to_a_report_at_another(trained):
+    clf = tune(anew(trained, tta=1), "tune_threshold").set_params(tta=4)
+    report = MetricsReport.from_estimator(clf, VALID, TRUTH, threshold=0.3)
+    assert report.threshold == 0.3
+    assert "operating_point" not in report.provenance
+
+
 def test_threshold_and_calibration_of_different_views_do_not_go_together(trained):
     clf = tune(anew(trained, tta=1), "calibrate")
     with pytest.raises(ParameterError, match="the calibration was found with tta=1"):

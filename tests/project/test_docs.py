@@ -253,7 +253,7 @@ def check_tables(names):
 
 
 def check_recipes(names):
-    assert names["report"].provenance["model"]["recipe"] == "fast with input_size changed"
+    assert names["report"].provenance["model"]["recipe"] == "fast except for input size"
     assert names["other"].head.feature_layers == "stages"
     assert names["clf"].penalty_path_ is not None
 

@@ -5,6 +5,7 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from melanoma_tl import ISBIDataset
@@ -56,6 +57,19 @@ def real_folder(real_data, real_weights, tmp_path, monkeypatch):
     return tmp_path
 
 
+DECIMAL = re.compile(r"\d+\.\d+")
+ANOTHER_PROCESSOR = 0.005
+"""Scores in bfloat16 differ between processors by up to 0.010 (docs/performance.md), and so do the last digits of what
+is computed from them."""
+
+
+def is_alike(line, other):
+    numbers, others = (np.array(DECIMAL.findall(text), dtype=float) for text in (line, other))
+    return (
+        DECIMAL.sub("", line) == DECIMAL.sub("", other) and np.abs(numbers - others).max(initial=0) <= ANOTHER_PROCESSOR
+    )
+
+
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_getting_started_prints_on_the_real_images_what_its_page_says(real_folder, capsys):
@@ -66,10 +80,11 @@ def test_getting_started_prints_on_the_real_images_what_its_page_says(real_folde
     blocks = re.findall(r"^```(?:text|{ .text .wrap })\n(.*?)^```", page + guide, flags=re.M | re.S)
     shown = [line for block in blocks if "├" not in block for line in block.splitlines() if line != "..."]
     assert len(shown) > 8
-    assert {*shown} <= {*printed}
-    said = f"AUC {names['report'].metrics['auc'].value:.3f}, average precision "
-    assert said in page
-    assert said in README
+    assert not [line for line in shown if not any(is_alike(line, other) for other in printed)]
+    auc = names["report"].metrics["auc"].value
+    for text in (page, README):
+        said = float(re.search(r"AUC (\S+), average precision ", text)[1])
+        assert said == pytest.approx(auc, abs=ANOTHER_PROCESSOR)
 
 
 @pytest.mark.real_data
@@ -79,10 +94,11 @@ def test_the_lines_of_the_readme_give_on_the_real_images_what_its_picture_says(r
     figures = names["MetricsReport"].from_estimator(names["clf"], names["test"]).metrics
     told = re.search(r"AUC (\S+), average precision (\S+), sensitivity (\S+) and specificity (\S+) with", README)
     keys = ("auc", "average_precision", "sensitivity", "specificity")
-    assert [f"{figures[key].value:.3f}" for key in keys] == list(told.groups())
+    assert [figures[key].value for key in keys] == pytest.approx([*map(float, told.groups())], abs=ANOTHER_PROCESSOR)
     again = {"nine": 9}[re.search(r"(\w+) photographs\s+of\s+2016 are in the test of 2017", README)[1]]
     assert len(names["test"]) == 600 - again
-    assert f"{figures['auc'].value:.2f} without the images that both years share" in README
+    without = float(re.search(r"(\S+) without the images that both years share", README)[1])
+    assert without == pytest.approx(figures["auc"].value, abs=0.005 + ANOTHER_PROCESSOR)  # of two digits
 
 
 @pytest.mark.real_data

@@ -18,6 +18,7 @@ from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS
 from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.reliability import CALIBRATION_LABELS, calibration_metrics
+from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
 
 FIGURES = set(LABELS)
@@ -307,6 +308,25 @@ def test_images_of_one_patient_are_resampled_together(dataset):
     assert MetricsReport.from_estimator(Scorer(scores), alone, n_resamples=100).groups is None
 
 
+def test_images_of_one_lesion_are_no_more_independent_than_those_of_a_patient():
+    y_true, scores = np.arange(24) % 2, np.linspace(0, 1, 24)
+    patients = [None if row % 2 else f"p{row // 6}" for row in range(24)]
+    lesions = [f"l{row // 2}" for row in range(24)]
+    tables = {"neither": {"age": [40] * 24}, "patients": {"patient_id": patients}, "lesions": {"lesion_id": lesions}}
+    tables["both"] = tables["patients"] | tables["lesions"]
+    ids, sizes = [f"ISIC_{row}" for row in range(24)], {}
+    for name, table in tables.items():
+        dataset = ISBIDataset(ids, ids, y_true, metadata=pd.DataFrame(table))
+        groups = MetricsReport.from_estimator(Scorer(scores), dataset, n_resamples=100).groups
+        sizes[name] = None if groups is None else sorted(np.bincount(number_groups(groups, 24)).tolist())
+    assert sizes == {
+        "neither": None,
+        "patients": [1] * 12 + [3] * 4,  # an image without a patient stands alone
+        "lesions": [2] * 12,
+        "both": [6] * 4,  # an image without a patient is of the one that its lesion has elsewhere
+    }
+
+
 # -- comparing and dividing --------------------------------------------------------------------------------------------
 
 
@@ -331,6 +351,25 @@ def test_patients_are_taken_into_the_comparison():
     patients = ["a", "a", "b", "c", "d", "e"]
     report = MetricsReport.from_scores(TRUTH, SCORES, groups=patients, n_resamples=100)
     assert all(row.low < 0 < row.high for row in report.compare(report).differences.values())
+
+
+def test_patients_that_one_of_two_reports_knows_are_those_of_both():
+    rng = np.random.default_rng(0)
+    y_true, rows = np.arange(48) % 2, rng.permutation(48)
+    first, second = (np.clip(rng.normal(0.3 + 0.3 * y_true, 0.2), 0, 1) for _ in range(2))
+    ids, patients = ([f"{name}{row // size}" for row in range(48)] for name, size in (("i", 1), ("p", 4)))
+    shuffled = {"image_ids": [ids[row] for row in rows], "groups": [patients[row] for row in rows]}
+    alone = MetricsReport.from_scores(y_true, first, image_ids=ids, n_resamples=100)
+    known = MetricsReport.from_scores(y_true[rows], second[rows], **shuffled, n_resamples=100)
+    for one, other in ((alone, known), (known, alone)):
+        found = one.compare(other)
+        assert found.differences["auc"].method == "clustered delong"
+        assert not found.differences["sensitivity"].test, "McNemar's takes images as independent"
+        assert one.net_benefit(0.2, other=other).rows[0].over_other.method == "cluster bootstrap"
+    elsewhere = MetricsReport.from_scores(y_true, first, image_ids=ids, groups=[f"p{row // 6}" for row in range(48)])
+    for call in (known.compare, lambda other: known.net_benefit(other=other)):
+        with pytest.raises(ParameterError, match="into patients in different ways; give both the same groups"):
+            call(elsewhere)
 
 
 @pytest.mark.parametrize(
