@@ -217,7 +217,7 @@ def terminal(shortest: float = 0, columns: int = 120) -> Iterator[list[str]]:
                 written.append(chunk)
 
     written: list[bytes] = []
-    reader = threading.Thread(target=collect)
+    reader = threading.Thread(target=collect, daemon=True)  # where the test fails, nobody may end what it reads
     reader.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_progress, "SHORTEST", shortest)
@@ -225,7 +225,7 @@ def terminal(shortest: float = 0, columns: int = 120) -> Iterator[list[str]]:
         with os.fdopen(theirs, "w") as stream:
             patch.setattr("sys.stderr", stream)
             yield shown
-    reader.join()
+    reader.join(60)
     os.close(ours)
     shown.append(b"".join(written).decode())
 
