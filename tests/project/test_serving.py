@@ -259,8 +259,8 @@ def test_an_onnx_file_is_served_without_tensorflow_until_it_is_asked_to_stop(mod
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     ) as server:
         first = server.stdout.readline()
-        model = r"melanoma\.onnx \(SHA-256 \w{12}…\): benign, melanoma; threshold 0\.3"
-        said = re.fullmatch(rf"(http://127\.0\.0\.1:(\d+)) serves {model}\n", first)
+        served = r"melanoma\.onnx \(SHA-256 \w{12}…\): benign, melanoma; threshold 0\.3"
+        said = re.fullmatch(rf"(http://127\.0\.0\.1:(\d+)) serves {served}\n", first)
         assert said, first or server.stderr.read()
         url, port = said.groups()
         wait_for(url, server)
@@ -274,7 +274,7 @@ def test_an_onnx_file_is_served_without_tensorflow_until_it_is_asked_to_stop(mod
         found = [score(url, picture).json()["score"] for picture in pictures[:4]]
         np.testing.assert_allclose(found, expected[:4], atol=1e-5, rtol=0)
         server.send_signal(signal.SIGTERM)
-        rest = server.communicate(timeout=PATIENCE)  # it gives what it has begun half a minute
+        rest = server.communicate(timeout=PATIENCE)  # longer than it gives what it has begun
     assert rest == ("", "")
     assert server.returncode in (0, -signal.SIGTERM)
 

@@ -7,7 +7,7 @@ from watching import read_hostile
 from melanoma_tl import TransferClassifier
 from melanoma_tl.errors import ModelFileError
 
-MOST_MEMORY = 2**20
+MOST_MEMORY = 2**19
 """Kilobytes that the process may grow by at all these files."""
 
 
