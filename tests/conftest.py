@@ -1,8 +1,10 @@
 """Shared data of the tests: real images where they are, small drawn ones everywhere."""
 
+import atexit
 import contextlib
 import gc
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,17 +18,34 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset, _progress
 
-# Read once, when Keras is imported: downloads of the tests must not land among the user's.
-os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras_home_")
-os.environ["MELANOMA_TL_CACHE"] = tempfile.mkdtemp(prefix="melanoma_tl_")
-# So is this, when huggingface_hub is: the user's token must not go anywhere, and nothing is told to others.
-os.environ |= {
+OWN_FOLDERS = {
+    # Read once, when Keras is imported: downloads of the tests must not land among the user's.
+    "KERAS_HOME": tempfile.mkdtemp(prefix="keras_home_"),
+    "MELANOMA_TL_CACHE": tempfile.mkdtemp(prefix="melanoma_tl_"),
+    # So is this, when huggingface_hub is: the user's token must not go anywhere.
     "HF_HOME": tempfile.mkdtemp(prefix="hf_home_"),
+}
+os.environ |= OWN_FOLDERS | {
+    # And these, when their packages are: nothing is told to others.
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_XET": "1",
-    "ORT_DISABLE_TELEMETRY": "1",  # and this, when onnxruntime is
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 os.environ.pop("HF_TOKEN", None)
+
+
+def _remove_own_folders(process: int = os.getpid()) -> None:
+    if os.getpid() == process:  # forks share the folders with who made them
+        for folder in OWN_FOLDERS.values():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+atexit.register(_remove_own_folders)  # of scripts that take something from this file
+
+
+def pytest_unconfigure() -> None:
+    _remove_own_folders()  # workers of pytest do not always come to the end of Python
+
 
 # How long an example takes says more of what else the machine does than of the example.
 hypothesis.settings.register_profile("melanoma_tl", deadline=None)
@@ -198,7 +217,7 @@ def terminal(shortest: float = 0, columns: int = 120) -> Iterator[list[str]]:
                 written.append(chunk)
 
     written: list[bytes] = []
-    reader = threading.Thread(target=collect)
+    reader = threading.Thread(target=collect, daemon=True)  # where the test fails, nobody may end what it reads
     reader.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_progress, "SHORTEST", shortest)
@@ -206,7 +225,7 @@ def terminal(shortest: float = 0, columns: int = 120) -> Iterator[list[str]]:
         with os.fdopen(theirs, "w") as stream:
             patch.setattr("sys.stderr", stream)
             yield shown
-    reader.join()
+    reader.join(60)
     os.close(ours)
     shown.append(b"".join(written).decode())
 

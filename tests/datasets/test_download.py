@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from conftest import terminal
+from processes import full_disk
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets import download
@@ -248,14 +249,8 @@ def test_a_disk_without_room_is_noticed_first(server, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_keeps_what_arrived(server, tmp_path):
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, limits[1]))
-    try:
-        with pytest.raises(DownloadError, match="the disk is full: free some space, and call again"):
-            fetch([server.file()], tmp_path, verbose=0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(120_000), pytest.raises(DownloadError, match="the disk is full: free some space, and call again"):
+        fetch([server.file()], tmp_path, verbose=0)
     assert fetch([server.file()], tmp_path, verbose=0)[0].read_bytes() == CONTENT
     assert server.ranges[1] == "bytes=120000-"
 

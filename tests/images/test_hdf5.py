@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import h5py
 import numpy as np
@@ -69,25 +70,32 @@ def test_a_file_that_changes_gives_its_new_image(tmp_path, change, name):
 def test_threads_that_read_while_a_file_changes(tmp_path):
     path = tmp_path / "images.h5"
     write(path, ONE)
-    known, wrong, over = (png(ONE), png(TWO)), [], threading.Event()
+    known, wrong, over = {png(ONE), png(TWO)}, [], threading.Event()
+    found = [set() for _ in range(3)]
 
-    def read():
+    def read(contents):
         while not over.is_set():
             try:
-                wrong.extend([1] * (read_content(f"{path}::a") not in known))
+                contents.add(read_content(f"{path}::a"))
             except Exception as error:
                 wrong.append(error)
 
-    threads = [threading.Thread(target=read) for _ in range(3)]
+    threads = [threading.Thread(target=read, args=[contents], daemon=True) for contents in found]
     for thread in threads:
         thread.start()
-    for number in range(30):
-        write(tmp_path / "new.h5", (ONE, TWO)[number % 2])
-        (tmp_path / "new.h5").replace(path)
-    over.set()
+    number, end = 0, time.monotonic() + 60
+    try:
+        while number < 30 or (any(len(contents) < 2 for contents in found) and time.monotonic() < end):
+            write(tmp_path / "new.h5", (ONE, TWO)[number % 2])
+            (tmp_path / "new.h5").replace(path)
+            number += 1
+    finally:
+        over.set()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     assert wrong == []
+    assert found == [known] * 3, "each thread has read both images, and nothing else"
     assert len(hdf5._files) <= hdf5._MOST_OPEN
 
 

@@ -190,7 +190,10 @@ def test_smaller_decoding_checks_the_size_of_the_file(tmp_path, images):
 
 @pytest.mark.real_data
 def test_real_images_decode_at_every_size(real_data):
-    for path in sorted((real_data / "full_resolution").glob("*.jpg")):
+    paths = sorted((real_data / "full_resolution").glob("*.jpg"))
+    if not paths:
+        pytest.skip("the folder full_resolution has no images, or is not there")
+    for path in paths:
         pixels = load_image(path, (224, 224))
         assert pixels.shape == (224, 224, 3)
         with Image.open(path) as image:

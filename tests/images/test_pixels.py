@@ -410,7 +410,7 @@ def test_one_lazy_pil_image_many_times_in_threads(kind):
         image, barrier = Image.open(io.BytesIO(data)), threading.Barrier(8)
 
         def read(_, image=image, barrier=barrier):
-            barrier.wait()
+            barrier.wait(60)
             return load_image(image)
 
         with ThreadPoolExecutor(8) as pool:

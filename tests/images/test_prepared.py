@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
+from processes import PATIENCE, full_disk, started
 
 from melanoma_tl import ISBIDataset, cache
 from melanoma_tl.errors import CacheError, ImageError, ParameterError
@@ -157,15 +158,9 @@ def test_who_reads_meanwhile_never_gets_another_image(dataset, folder):
 
 
 def test_a_full_disk_says_so_and_loses_nothing(dataset):
-    resource = pytest.importorskip("resource")
     before = rows(dataset[:4].images((64, 64), verbose=0))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # no file may grow further: what a full disk does
-    try:
-        with pytest.raises(CacheError, match=r"File too large.*are kept there: "):
-            dataset.images((64, 64), verbose=0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(100_000), pytest.raises(CacheError, match=r"File too large.*are kept there: "):
+        dataset.images((64, 64), verbose=0)
     assert np.array_equal(dataset[:4].images((64, 64), verbose=0), before)
     assert np.array_equal(dataset.images((64, 64), verbose=0), directly(dataset, (64, 64)))
 
@@ -182,18 +177,15 @@ while True:
 
 
 def test_a_killed_process_leaves_a_store_that_works(dataset):
-    writer = subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE)
-    try:
+    with started([sys.executable, "-c", WRITER], stdout=subprocess.PIPE) as writer:
         for _ in range(3):
-            writer.stdout.readline()
+            assert writer.stdout.readline() == b"round\n"
         assert np.array_equal(dataset.images((64, 64), verbose=0), directly(dataset, (64, 64))), "beside the writer"
-        writer.stdout.readline()
+        assert writer.stdout.readline() == b"round\n"
         time.sleep(0.02)
+        assert writer.poll() is None, "there is nothing left to kill"
         writer.send_signal(signal.SIGKILL)
-    finally:
-        writer.kill()
-        writer.wait()
-        writer.stdout.close()
+        assert writer.wait(PATIENCE) == -signal.SIGKILL
     again = ISBIDataset(dataset.image_ids, dataset.paths, dataset.labels)
     assert np.array_equal(again.images((64, 64), verbose=0), directly(dataset, (64, 64)))
     new = np.random.default_rng(1).integers(0, 256, (8, 64, 64, 3), dtype="uint8")

@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from processes import full_disk
 from sklearn.linear_model import LogisticRegression
 
 from melanoma_tl import ISBIDataset, MetricsReport
-from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError, WriteError
 from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS
 from melanoma_tl.metrics.metric import LABELS
@@ -690,15 +691,10 @@ def test_an_unknown_suffix_lists_the_known_ones(report, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_write_that_fails_leaves_the_old_file(report, tmp_path, monkeypatch):
+def test_a_write_that_fails_leaves_the_old_file(report, tmp_path):
     path = tmp_path / "report.txt"
     path.write_text("an older report")
-
-    def full(*_, **__):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("pathlib.Path.write_text", full)
-    with pytest.raises(OSError, match="disk full"):
+    with full_disk(100), pytest.raises(WriteError, match=r"report\.txt: cannot be written \(File too large"):
         report.save(path)
     assert path.read_text() == "an older report"
     assert list(tmp_path.iterdir()) == [path]

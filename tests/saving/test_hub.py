@@ -309,15 +309,18 @@ def test_what_is_no_address_is_refused_before_anything_is_asked(hub, address):
     assert not hub.asked
 
 
-@pytest.mark.parametrize("token", [b"hf_secret", "hf_secret\nhf_secret", "", "hf_ätoken", 7])
+@pytest.mark.parametrize("token", [b"hf_secret", "hf_secret\nhf_secret", "hf_ätoken", 7])
 def test_what_is_no_token_is_not_shown(hub, fitted, token):
-    for use in (
-        lambda: TransferClassifier.from_pretrained("hf://user/tiny", token=token),
-        lambda: fitted.push_to_hub("user/tiny", token=token),
-    ):
+    def refusal(use, token):
         with pytest.raises(ParameterError, match="token must be the text of an access token") as raised:
-            use()
-        assert str(token) not in str(raised.value).replace("is none", "") or not token
+            use(token)
+        return str(raised.value)
+
+    for use in (
+        lambda token: TransferClassifier.from_pretrained("hf://user/tiny", token=token),
+        lambda token: fitted.push_to_hub("user/tiny", token=token),
+    ):
+        assert refusal(use, token) == refusal(use, ""), "of which nothing can be shown"
     assert not hub.asked
 
 

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import build
+from processes import started
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl import _atomic as files
@@ -146,9 +148,7 @@ with atomic_write(Path(sys.argv[1], "a.txt")) as unfinished:
     assert everything(tmp_path) == ["a.txt"]
 
 
-def test_many_writers_of_one_name_each_write_it_whole(tmp_path, monkeypatch):
-    """Threads, and processes that bear one number, as in two containers."""
-    monkeypatch.setattr(os, "getpid", lambda: 1)
+def test_many_threads_that_write_one_name_each_write_it_whole(tmp_path):
     wrong = []
 
     def write(number):
@@ -314,9 +314,10 @@ def test_a_link_as_target_is_written_through_and_a_device_is_left_alone(tmp_path
 # -- several writers of one folder, and forks --------------------------------------------------------------------------
 
 MANY_FOLDERS = """
-import sys
+import os, sys
 from pathlib import Path
 from melanoma_tl._atomic import atomic_write
+os.getpid = lambda: 1  # as in containers
 for number in range(40):
     with atomic_write(Path(sys.argv[1]) / "model") as unfinished:
         unfinished.mkdir()
@@ -327,8 +328,10 @@ for number in range(40):
 
 def test_many_writers_of_one_folder_each_write_it_whole(tmp_path):
     command = [sys.executable, "-c", MANY_FOLDERS, str(tmp_path)]
-    writers = [subprocess.Popen([*command, str(name)], stderr=subprocess.PIPE, text=True) for name in range(3)]
-    errors = [writer.communicate(timeout=120)[1] for writer in writers]
+    with ExitStack() as stack:
+        processes = (started([*command, str(name)], stderr=subprocess.PIPE, text=True) for name in range(3))
+        writers = [stack.enter_context(process) for process in processes]
+        errors = [writer.communicate(timeout=120)[1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0, 0], errors
     assert len({(tmp_path / "model" / name).read_text() for name in "abc"}) == 1
     assert everything(tmp_path) == ["model", "model/a", "model/b", "model/c"]

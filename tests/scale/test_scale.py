@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from conftest import draw_images
 from PIL import Image
+from processes import PATIENCE, started
 
 from melanoma_tl import Augmenter, Ensemble, Probe, TransferClassifier, cache
 from melanoma_tl.errors import DatasetError, JobError, MissingPackageError, ModelFileError, ParameterError
@@ -119,7 +120,7 @@ def scored(one_ray, archive, model, tmp_path_factory):
         wait_for(lambda: (out / "_job" / "job.json").exists())
         (in_the_way / "file").mkdir(parents=True)
 
-    threading.Thread(target=get_in_the_way).start()
+    threading.Thread(target=get_in_the_way, daemon=True).start()
     options = {"actors": 1, "shard_size": 16, "verbose": 0}
     with pytest.raises(JobError, match=r"part-000002.parquet: the shard cannot be written .*call again"):
         scale.score(f"{archive}/**/*.*", model, out, **options)
@@ -182,12 +183,12 @@ def test_an_actor_that_dies_loses_nothing(one_ray, archive, model, classifier, b
         for worker in killed:
             os.kill(worker, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_the_worker)
+    killer = threading.Thread(target=kill_the_worker, daemon=True)
     killer.start()
     result = scale.score(
         archive.rglob("*.*"), model, tmp_path / "out", tta=4, actors=1, batch_size=2, shard_size=2, verbose=0
     )
-    killer.join()
+    killer.join(60)
     assert len(killed) == 1
     assert result.n_images == len(check_whole(tmp_path / "out", archive, classifier, bad_names, tta=4))
 
@@ -263,14 +264,13 @@ def test_the_example_lists_what_is_broken(scored, archive, model, bad_names, cap
 def test_a_job_whose_driver_was_killed_goes_on(archive, model, classifier, bad_names, tmp_path):
     code = f"from melanoma_tl import scale; print(scale.score({str(archive)!r}, {str(model)!r}, 'out', shard_size=2))"
     environment = os.environ | {"RAY_ADDRESS": "local"}
-    first = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-    wait_for(lambda: first.poll() is not None or list(tmp_path.glob("out/part-*")))
-    first.kill()
-    first.wait()
+    options = {"cwd": tmp_path, "env": environment}
+    with started([sys.executable, "-c", code], **options, stderr=subprocess.DEVNULL) as first:
+        wait_for(lambda: first.poll() is not None or list(tmp_path.glob("out/part-*")))
     # Workers may live on for a moment, and finish a shard that the second call then finds.
     finished = {part: part.read_bytes() for part in tmp_path.glob("out/part-*")}
     assert 0 < len(finished) < 30
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], **options, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     table = read(tmp_path / "out")
     computed = int(re.search(r"(\d+) of them in this call", done.stdout)[1])

@@ -117,52 +117,78 @@ def test_a_thread_that_was_ended_is_not_waited_for(monkeypatch):
     ahead.close()
 
 
+def test_it_is_noted_when_a_thing_was_asked_for_and_given():
+    made = []
+
+    def make(number):
+        time.sleep(0.01)
+        made.append(time.perf_counter())
+
+    ahead = Ahead(make, 1)
+    before = time.perf_counter()
+    ahead.take(0)
+    after = time.perf_counter()
+    asked, given = ahead.times[0]
+    assert before <= asked < made[0] <= given <= after
+    ahead.close()
+
+
 def seconds_of(waiting):
     """The time so far, of all steps that have ended."""
-    waiting._steps.submit(lambda: None).result()
+    waiting._steps.submit(lambda: None).result(MOMENT)
     return waiting.seconds
 
 
+def two_moments():
+    """Return the time now, and a little later."""
+    first = time.perf_counter()
+    time.sleep(0.01)
+    return first, time.perf_counter()
+
+
 def test_only_time_in_which_the_network_could_have_computed_is_waiting():
-    ahead = Ahead(lambda number: time.sleep(0.2 * (number == 0)), None)
-    waiting = WaitingTime(ahead.times)
+    """What is given in an hour makes the sum exact, however busy the machine is."""
+    times, hour = {}, time.perf_counter() + 3600
+    waiting = WaitingTime(times)
+    times[0] = two_moments()  # before the network is ready
     waiting.on_epoch_begin(0)
-    ahead.take(0)
     waiting.on_train_batch_end(0)
-    before = seconds_of(waiting)
-    assert 0.15 < before < MOMENT
-    ahead.take(1)  # as a backend does that asks before it needs the batch
-    time.sleep(0.2)
+    assert seconds_of(waiting) == 0
+    times[1] = (hour + 2, hour + 5)
     waiting.on_train_batch_end(1)
-    assert seconds_of(waiting) - before < 0.15
-    time.sleep(0.2)  # validation, after which the next batch is asked for
+    assert seconds_of(waiting) == pytest.approx(3)
+    times[2] = two_moments()  # validation, of which the next epoch knows nothing
     waiting.on_epoch_begin(1)
-    ahead.take(2)
     waiting.on_train_batch_end(0)
+    assert seconds_of(waiting) == pytest.approx(3)
+    begun = time.perf_counter()
+    waiting.on_epoch_begin(2)
+    times[3] = (0.0, hour)  # as a backend does that asks before it needs the batch
+    waiting.on_train_batch_end(0)
+    assert hour - time.perf_counter() <= seconds_of(waiting) - 3 <= hour - begun
+    assert not times, "nothing is kept of steps that have ended"
     waiting.close()
-    assert waiting.seconds - before < 0.15
-    assert not ahead.times, "nothing is kept of steps that have ended"
-    ahead.close()
-
-
-class LossOfADevice:
-    """What a backend returns before it is computed."""
-
-    def __array__(self, *_, **__):
-        time.sleep(0.4)
-        return np.zeros(())
 
 
 def test_a_step_ends_when_the_device_is_done_and_not_when_it_was_begun():
-    ahead = Ahead(lambda number: time.sleep(0.2 * (number == 1)), None)
-    waiting = WaitingTime(ahead.times)
+    device = threading.Event()
+
+    class Loss:
+        """What a backend returns before it is computed."""
+
+        def __array__(self, *_, **__):
+            assert device.wait(MOMENT)
+            return np.zeros(())
+
+    times = {0: (0.0, 0.0)}
+    waiting = WaitingTime(times)
     waiting.on_epoch_begin(0)
-    for number in range(2):  # the second batch comes late, and the device still computes the first step
-        ahead.take(number)
-        waiting.on_train_batch_end(number, {"loss": LossOfADevice()})
+    waiting.on_train_batch_end(0, {"loss": Loss()})
+    times[1] = two_moments()  # the second batch comes late, and the device still computes the first step
+    device.set()
+    waiting.on_train_batch_end(1, {"loss": Loss()})
+    assert seconds_of(waiting) == 0
     waiting.close()
-    assert waiting.seconds < 0.1
-    ahead.close()
 
 
 @pytest.mark.parametrize("loss", ["hangs", "fails"])

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+from processes import PATIENCE, full_disk, started
 
 from melanoma_tl import Augmenter, Probe, Stage, TransferClassifier, cache
 from melanoma_tl.errors import CacheError, ParameterError
@@ -179,21 +180,24 @@ def test_a_process_that_is_killed_at_any_moment_goes_on(tmp_path):
 
     def start(target):
         command = [sys.executable, "-c", SCRIPT, os.path.dirname(__file__), str(target)]  # noqa: PTH120
-        return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        return started(command, env=environment, stderr=subprocess.DEVNULL)
 
+    end = time.monotonic() + PATIENCE
     for n_epochs in (1, 7, 20):
-        process = start(tmp_path / "never.npz")
-        while process.poll() is None and not any(
-            int(path.name[6:]) >= n_epochs for path in (tmp_path / "cache").glob("runs/*/stage_0/epoch_*")
-        ):
-            time.sleep(0.01)
-        assert process.poll() is None, "it finished before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with start(tmp_path / "never.npz") as process:
+            while process.poll() is None and not any(
+                int(path.name[6:]) >= n_epochs for path in (tmp_path / "cache").glob("runs/*/stage_0/epoch_*")
+            ):
+                assert time.monotonic() < end, f"epoch {n_epochs} does not come"
+                time.sleep(0.01)
+            assert process.poll() is None, "it finished before it could be killed"
+            process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "never.npz").exists()
-    assert start(tmp_path / "resumed.npz").wait() == 0
+    with start(tmp_path / "resumed.npz") as process:
+        assert process.wait(PATIENCE) == 0
     environment["MELANOMA_TL_CACHE"] = str(tmp_path / "other_cache")
-    assert start(tmp_path / "unbroken.npz").wait() == 0
+    with start(tmp_path / "unbroken.npz") as process:
+        assert process.wait(PATIENCE) == 0
     with np.load(tmp_path / "resumed.npz") as resumed, np.load(tmp_path / "unbroken.npz") as unbroken:
         for name in unbroken.files:
             assert np.allclose(resumed[name], unbroken[name], atol=1e-5)
@@ -302,9 +306,13 @@ def test_a_damaged_checkpoint_is_trained_again(images, labels, unbroken_runs, ki
 
 
 def test_a_full_disk_says_what_to_do(images, labels, monkeypatch):
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
+    """The disk fills up when Keras has written its weights: before that, HDF5 may end the process."""
+    keep = checkpoints.StageCheckpoint.keep_best
 
-    monkeypatch.setattr("melanoma_tl.training.checkpoints.np.savez", full)
-    with pytest.raises(CacheError, match=r"No space left on device; free some space"):
+    def keep_on_a_full_disk(*arguments):
+        with full_disk(1000):
+            keep(*arguments)
+
+    monkeypatch.setattr(checkpoints.StageCheckpoint, "keep_best", keep_on_a_full_disk)
+    with pytest.raises(CacheError, match=r"File too large; free some space"):
         make().fit(images, labels, validation_data=(images[:10], labels[:10]), resume=True)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import trainings
+from processes import PATIENCE, started
 from trainings import TRAININGS, WHOLE
 
 from melanoma_tl import Resources, TransferClassifier, distribution
@@ -26,7 +27,7 @@ SCRIPT = Path(trainings.__file__)
 def start(file, *, n_devices=2, names=(), **environment):
     """Train in a process of its own: the number of devices cannot be changed once a backend has started."""
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={n_devices}", "KERAS_BACKEND": BACKEND}
-    return subprocess.Popen(
+    return started(
         [sys.executable, SCRIPT, file, str(n_devices), *names],
         env=os.environ | flags | environment,
         stdout=subprocess.PIPE,
@@ -47,8 +48,8 @@ def on_two_devices(tmp_path_factory):
     @cache
     def find(*names):
         file = tmp_path_factory.mktemp("devices") / "found.npz"
-        process = start(file, names=names)
-        output, _ = process.communicate()
+        with start(file, names=names) as process:
+            output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, output[-3000:]
         with np.load(file) as found:
             return {key: found[key] for key in found.files}

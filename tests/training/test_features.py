@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import BACKEND, build, training_plan
 from PIL import Image
+from processes import full_disk
 
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, TransferClassifier, cache, register_backbone
 from melanoma_tl.errors import UnknownNameError
@@ -207,15 +208,9 @@ def test_an_interrupted_extraction_goes_on(views, computed, monkeypatch):
 
 
 def test_a_full_disk_costs_time_and_nothing_else(dataset, caplog):
-    resource = pytest.importorskip("resource")
     dataset.images((32, 32), verbose=0)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # No file may grow further: what a full disk does. The table has 16 KiB, the features would have 86 KiB.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, limits[1]))
-    try:
+    with full_disk(80_000):  # the table has 16 KiB, the features would have 86 KiB
         clf = make(head=_wide, batch_size=4).fit(dataset)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "features cannot be stored" in caplog.text
     assert np.isfinite(clf.predict_proba(dataset)).all()
     again = make(head=_wide, batch_size=4).fit(dataset)

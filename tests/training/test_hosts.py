@@ -3,15 +3,16 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import trainings
+from processes import PATIENCE, started
 
 from melanoma_tl import TransferClassifier, distribution
 from melanoma_tl.distribution import ADDRESSES, N_PROCESSES, PROCESS, join_hosts
@@ -26,37 +27,39 @@ on_jax = pytest.mark.skipif(BACKEND != "jax", reason="Keras trains on several ho
 SCRIPT = Path(trainings.__file__).with_name("hosts.py")
 
 
-def start(folder, job, n=2):
-    """Start processes on this machine that take themselves for hosts."""
+@contextmanager
+def hosts_of(folder, job, n=2):
+    """Run processes on this machine that take themselves for hosts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    processes = []
-    for number in range(n):
-        variables = {ADDRESSES: address, N_PROCESSES: str(n), PROCESS: str(number), "KERAS_BACKEND": "jax"}
-        with (folder / f"log_{number}.txt").open("w") as log:
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-u", SCRIPT, folder, job], env=os.environ | variables, stdout=log, stderr=log
-                )
-            )
-    return processes
+    with ExitStack() as stack:
+        processes = []
+        for number in range(n):
+            variables = {ADDRESSES: address, N_PROCESSES: str(n), PROCESS: str(number), "KERAS_BACKEND": "jax"}
+            log = stack.enter_context((folder / f"log_{number}.txt").open("w"))
+            command = [sys.executable, "-u", SCRIPT, folder, job]
+            process = started(command, env=os.environ | variables, stdout=log, stderr=log)
+            processes.append(stack.enter_context(process))
+        yield processes
 
 
 def read_log(folder, number):
     return (folder / f"log_{number}.txt").read_text()
 
 
-def finish(processes, folder):
-    for number, process in enumerate(processes):
-        assert process.wait() == 0, read_log(folder, number)[-3000:]
+def run(folder, job):
+    end = time.monotonic() + PATIENCE
+    with hosts_of(folder, job) as processes:
+        for number, process in enumerate(processes):
+            assert process.wait(end - time.monotonic()) == 0, read_log(folder, number)[-3000:]
 
 
 @pytest.fixture(scope="module")
 def two_hosts(tmp_path_factory):
     """What two processes say about what is not the same, and where their trainings end."""
     folder = tmp_path_factory.mktemp("hosts")
-    finish(start(folder, "agree"), folder)
+    run(folder, "agree")
     return [
         (json.loads((folder / f"complaints_{number}.json").read_text()), dict(np.load(folder / f"found_{number}.npz")))
         for number in range(2)
@@ -97,21 +100,23 @@ def test_what_is_not_the_same_is_named_in_each_process(two_hosts, about, expecte
 def test_one_that_is_killed_stops_the_other_and_a_restart_goes_on(tmp_path, victim):
     import hosts
 
-    processes = start(tmp_path, "resume")
     kept = tmp_path / "cache_0" / "runs"
-    while not list(kept.glob("*/stage_0/epoch_000003")):
-        assert all(process.poll() is None for process in processes), read_log(tmp_path, 0)[-3000:]
-        time.sleep(0.05)
-    processes[victim].kill()
-    begun = time.monotonic()
-    survivor = 1 - victim
-    assert processes[survivor].wait(timeout=120) != 0
+    end = time.monotonic() + PATIENCE
+    with hosts_of(tmp_path, "resume") as processes:
+        while not list(kept.glob("*/stage_0/epoch_000003")):
+            assert all(process.poll() is None for process in processes), read_log(tmp_path, 0)[-3000:]
+            assert time.monotonic() < end, read_log(tmp_path, 0)[-3000:]
+            time.sleep(0.05)
+        processes[victim].kill()
+        begun = time.monotonic()
+        survivor = 1 - victim
+        assert processes[survivor].wait(timeout=120) != 0
     print(f"the other ended after {time.monotonic() - begun:.0f} s")
     log = read_log(tmp_path, survivor)
     assert "another one has ended" in log or "another task died" in log, log[-3000:]
     assert not (tmp_path / "model.keras").exists()
     n_kept = max(int(path.name[-6:]) for path in kept.glob("*/stage_0/epoch_*"))
-    finish(start(tmp_path, "resume"), tmp_path)
+    run(tmp_path, "resume")
     assert 3 <= n_kept < hosts.EPOCHS
     assert not list(kept.glob("*"))
     assert not (tmp_path / "cache_1" / "runs").exists(), "only the first writes"

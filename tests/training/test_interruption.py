@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from processes import PATIENCE, started
 
 from melanoma_tl import TransferClassifier
 
@@ -109,19 +110,16 @@ class CatchesEverything(keras.callbacks.Callback):
 @pytest.mark.slow
 def test_the_process_ends_when_views_are_slow():
     """The thread of TensorFlow that waits for a batch must have ended before Python does."""
-    script = {"args": [sys.executable, "-c", SLOW_VIEWS], "cwd": Path(__file__).parents[1]}
-    with subprocess.Popen(**script, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout.readline() == "interrupted (2, 2)\n"
-            assert process.wait(60) == 0
-        finally:
-            process.kill()
+    options = {"cwd": Path(__file__).parents[1], "stdout": subprocess.PIPE, "text": True}
+    with started([sys.executable, "-c", SLOW_VIEWS], **options) as process:
+        assert process.stdout.readline() == "interrupted (2, 2)\n"
+        assert process.wait(60) == 0
 
 
 @pytest.mark.slow
 def test_whatever_runs_a_network_ends_in_the_middle_of_a_batch():
     script = {"args": [sys.executable, "-c", IN_A_BATCH], "cwd": Path(__file__).parents[1]}
-    done = subprocess.run(**script, stdout=subprocess.PIPE, text=True, timeout=100, check=True)
+    done = subprocess.run(**script, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True)
     names = ("predict", "extract", "train", "search")
     assert done.stdout.splitlines() == [line for name in names for line in (f"{name} interrupted", "True True")]
 

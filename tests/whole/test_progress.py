@@ -111,15 +111,15 @@ def test_two_threads_write_no_line_into_each_other():
         with progress(work="Second", total=2, verbose=1) as bar:
             bar.update(2)
             begun.set()
-            ended.wait(9)
+            ended.wait(60)
 
     with terminal() as shown, progress(work="First", total=2, verbose=1) as bar:
         bar.update()
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        begun.wait(9)
+        assert begun.wait(60)
         ended.set()
-        thread.join()
+        thread.join(60)
         bar.update()
     assert lines_left(*shown) == ["Second: 2 images, 0:00", "First: 2 images, 0:00"]
 
