@@ -1,9 +1,11 @@
 """Checkpoints, from which an interrupted training resumes after its last finished epoch."""
 
+import errno
 import hashlib
 import io
 import json
 import logging
+import math
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -28,6 +30,9 @@ _STATE, _BEST, _WEIGHTS, _FINISHED = "state.json", "best.npz", "weights.npz", "f
 
 _PATIENCE = 5.0
 """Seconds to wait for an identical run, which may be about to end."""
+
+_BESIDE_ARRAYS = 2**20
+"""Bytes of what HDF5 writes beside arrays, and of the rest of a checkpoint."""
 
 
 class RunFolder:
@@ -142,7 +147,7 @@ class StageCheckpoint:
         self.history: dict[str, list[float]] = {}
         self._seeds: list[Any] = []
         self._best: list[NDArray[Any]] | None = None
-        with self._as_write_error():
+        with self.as_write_error():
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self.working, ignore_errors=True)
             kept = self._kept_epochs()
@@ -156,7 +161,14 @@ class StageCheckpoint:
                 logger.info("training goes on after epoch %d, which lies in %s", self.epochs, kept[-1])
 
     @contextmanager
-    def _as_write_error(self) -> Iterator[None]:
+    def as_write_error(self) -> Iterator[None]:
+        """Raise what is wrong with the disk as an error that says what to do.
+
+        Raises
+        ------
+        CacheError
+            If something cannot be written.
+        """
         try:
             yield
         except (OSError, ValueError, KeyError) as error:
@@ -212,7 +224,7 @@ class StageCheckpoint:
         history : dict of str to list of float
             Metrics of all epochs of the stage.
         """
-        with self._as_write_error(), atomic_write(self.folder / _FINISHED) as unfinished:
+        with self.as_write_error(), atomic_write(self.folder / _FINISHED) as unfinished:
             unfinished.mkdir()
             self._write_state(unfinished, history, [])
             _write_arrays(unfinished / _WEIGHTS, weights)
@@ -249,7 +261,7 @@ class StageCheckpoint:
         keras.callbacks.BackupAndRestore
             The callback; it must precede callbacks that change weights at the end of an epoch.
         """
-        return _Backup(str(self.working), self._replicas)
+        return _Backup(self, self._replicas)
 
     def commit(self, history: keras.callbacks.History) -> keras.callbacks.Callback:
         """Return the callback that marks an epoch as finished.
@@ -278,7 +290,7 @@ class StageCheckpoint:
         """
         logger.debug("epoch %d is the best so far", epoch + 1)
         self._best = weights
-        with self._as_write_error():
+        with self.as_write_error():
             _write_arrays(self.working / _BEST, weights)
 
     def read_best(self) -> list[NDArray[Any]]:
@@ -318,7 +330,7 @@ class StageCheckpoint:
             Metrics of the epoch, for the history.
         """
         self._count(metrics)
-        with self._as_write_error():
+        with self.as_write_error():
             self._keep_epoch(model)
 
     def _keep_epoch(self, model: keras.Model) -> None:
@@ -363,14 +375,15 @@ class _CopiedCheckpoint(StageCheckpoint):
 class _Backup(keras.callbacks.BackupAndRestore):
     """Restores the state in each process, and stores it in the first."""
 
-    def __init__(self, folder: str, replicas: Replicas) -> None:
-        super().__init__(folder, delete_checkpoint=False)
-        self._replicas = replicas
+    def __init__(self, checkpoint: StageCheckpoint, replicas: Replicas) -> None:
+        super().__init__(str(checkpoint.working), delete_checkpoint=False)
+        self._checkpoint, self._replicas = checkpoint, replicas
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._replicas.process == 0:
             # Keras builds another optimizer for comparison, which must not be distributed.
-            with self._replicas.local_scope(), saving_itself(self.model):
+            with self._checkpoint.as_write_error(), self._replicas.local_scope(), saving_itself(self.model):
+                _check_room(self._checkpoint.folder, self.model)
                 super().on_epoch_end(epoch, logs)
 
 
@@ -386,6 +399,16 @@ class _Commit(keras.callbacks.Callback):
         if np.isfinite((logs or {}).get("loss", np.nan)):
             metrics = {name: values[-1] for name, values in self._history.history.items()}
             self._checkpoint.end_epoch(self.model, metrics)
+
+
+def _check_room(folder: Path, model: keras.Model) -> None:
+    """Raise an error where the disk has no room for the state of a training: HDF5 can end the process there."""
+    n_values = sum(math.prod(variable.shape) for variable in (*model.variables, *model.optimizer.variables))
+    needed, free = 4 * n_values + _BESIDE_ARRAYS, shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC, f"the state of an epoch takes {needed / 2**20:,.1f} MiB, {free / 2**20:,.1f} MiB are free"
+        )
 
 
 def _seed_variables(model: keras.Model) -> list[Any]:

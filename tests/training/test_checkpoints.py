@@ -2,11 +2,14 @@
 
 import functools
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -316,3 +319,60 @@ def test_a_full_disk_says_what_to_do(images, labels, monkeypatch):
     monkeypatch.setattr(checkpoints.StageCheckpoint, "keep_best", keep_on_a_full_disk)
     with pytest.raises(CacheError, match=r"File too large; free some space"):
         make().fit(images, labels, validation_data=(images[:10], labels[:10]), resume=True)
+
+
+ON_A_SMALL_DISK = """
+import os
+import re
+import shutil
+import sys
+
+import keras
+import numpy as np
+from conftest import draw_images, register_tiny
+
+from melanoma_tl import TransferClassifier
+from melanoma_tl.errors import CacheError
+
+folder, left = sys.argv[1], int(sys.argv[2])
+os.environ["MELANOMA_TL_CACHE"] = folder + "/cache"
+register_tiny()
+
+
+class FillUp(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            disk = os.statvfs(folder)
+            with open(folder + "/others", "wb") as file:
+                file.write(bytes(max(0, disk.f_bavail * disk.f_frsize - left)))
+
+
+images, labels = draw_images(24), np.arange(24) % 2
+options = {"weights": None, "trainable_from": "conv1", "epochs": 3, "batch_size": 8, "random_state": 0, "verbose": 0}
+classifier = TransferClassifier("tiny", **options)
+try:
+    classifier.fit(images, labels, resume=True, callbacks=[FillUp()])
+except CacheError as error:
+    print(error, "epochs:", len(classifier.history_["loss"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can make a small disk")
+@pytest.mark.parametrize("left", [0, 4096, 16384, 500_000])
+def test_a_full_disk_costs_no_finished_epoch(tmp_path, left):
+    """HDF5 ends the process where it cannot write its last bytes."""
+    if not shutil.which("unshare"):
+        pytest.skip("unshare is not installed, which makes a small disk")
+    script = 'mount -t tmpfs -o size=8m tmpfs "$1" && exec "$2" -c "$3" "$1" "$4"'
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", tmp_path, sys.executable, ON_A_SMALL_DISK, str(left)],
+        env=os.environ | {"PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"the state of an epoch takes 1\.\d MiB, 0\.\d MiB are free; free some space", done.stdout)
+    assert done.stdout.endswith("epochs: 1\n")
