@@ -503,7 +503,7 @@ class ISBIDataset(ImageTable):
                 "if these are the same images, take them out of one with b.overlap(a).remove_from(b); if they are "
                 "others, tell them apart with ISBIDataset.concat([a, b], prefix_ids=True)"
             )
-        together = cls(
+        together = cls._made_of(
             ids,
             None if n_without else np.concatenate([part.paths for part in parts]),
             np.concatenate([part.labels for part in parts]),
@@ -779,7 +779,7 @@ class ISBIDataset(ImageTable):
         failures = self.failures(results)
         if failures:
             logger.warning("%s: %s; left out, listed in .skipped", self.name, describe_skipped(failures, len(self)))
-        resized = type(self)(
+        resized = type(self)._made_of(
             self.image_ids[kept],
             [result for result in results if isinstance(result, str)],
             self.labels[kept],

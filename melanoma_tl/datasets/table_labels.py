@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,7 @@ _CLASSES = {
 """How the two classes are written by those who mean the classes."""
 
 _CLEAR = (Meaning.MELANOMA, Meaning.OTHER)
+_OPPOSITE = dict(zip(_CLEAR, reversed(_CLEAR), strict=True))
 
 
 def read_labels(
@@ -159,12 +161,15 @@ class _Verdict(NamedTuple):
     """What says malignant, and not which cancer."""
     other_cancer: str = ""
     """Where another cancer is named, in a column that nobody called a diagnosis."""
+    aside: Mapping[Meaning, str] = MappingProxyType({})
+    """What such a column says that is no guess: a melanoma, or another cancer."""
 
 
 @lru_cache(maxsize=4096)
 def _judge(findings: tuple[Finding, ...]) -> _Verdict:
     """Return what the findings of one image mean together."""
     stated = [finding for finding in findings if not finding.is_aside]
+    asides = [finding for finding in findings if finding.is_aside]
     meanings = {finding.meaning for finding in stated}
     diagnoses = [finding for finding in stated if not finding.column]
     malignant = next((str(finding) for finding in stated if finding.meaning is Meaning.MALIGNANT), "")
@@ -178,7 +183,8 @@ def _judge(findings: tuple[Finding, ...]) -> _Verdict:
         f"its diagnoses contradict each other: {shown}" if is_torn or meanings.issuperset(_CLEAR) else "",
         next((str(finding) for finding in diagnoses if names_melanoma(finding.word)), ""),
         malignant,
-        next((str(finding) for finding in findings if finding.is_aside), ""),
+        next((str(finding) for finding in asides if finding.meaning is Meaning.OTHER), ""),
+        {finding.meaning: str(finding) for finding in reversed(asides) if not finding.is_guess},
     )
 
 
@@ -190,14 +196,12 @@ def _decide(word: object, meaning: Meaning | str, verdict: _Verdict, *, is_known
         return verdict.flaw
     labelled = f"labelled {word!r}"
     is_clear = verdict.meaning in _CLEAR
-    if meaning is Meaning.MALIGNANT and not is_clear:
-        if verdict.other_cancer:
-            return (
-                f"{labelled}, but {verdict.other_cancer}: if that is the diagnosis, say so with "
-                "diagnosis_column=; if not, leave the column out"
-            )
-        if is_known:
-            return f"{labelled}, and no diagnosis says whether it is a melanoma"
+    against = verdict.other_cancer if meaning is Meaning.MALIGNANT else verdict.aside.get(_OPPOSITE[meaning], "")
+    if against and not is_clear:
+        so_or_not = "if that is the diagnosis, say so with diagnosis_column=; if not, leave the column out"
+        return f"{labelled}, but {against}: {so_or_not}"
+    if meaning is Meaning.MALIGNANT and not is_clear and is_known:
+        return f"{labelled}, and no diagnosis says whether it is a melanoma"
     if meaning is Meaning.MALIGNANT and verdict.meaning is Meaning.OTHER:
         return f"{labelled}, but {verdict.shown}, which is no melanoma: take the diagnosis for the label"
     if meaning is Meaning.OTHER and not is_clear and verdict.names_melanoma:

@@ -83,6 +83,10 @@ def _normalise_any(text: str) -> str:
     return " ".join(filter(None, [start, *words, end]))
 
 
+_MISSING = frozenset(word.rstrip(".") for word in vocabulary.MISSING)
+"""A full stop at the end of "n.a." and others changes nothing, whether it stands or not."""
+
+
 def is_missing(label: object) -> bool:
     """Return whether a label, an id or a fact stands for "not known".
 
@@ -105,7 +109,7 @@ def is_missing(label: object) -> bool:
         return False
     if isinstance(label, str | bytes):
         word = normalise(label)
-        return word in vocabulary.MISSING or bool(vocabulary.NOTHING.fullmatch(word))
+        return word.rstrip(".") in _MISSING or bool(vocabulary.NOTHING.fullmatch(word))
     if label is None or label is pd.NaT or label is pd.NA:
         return True
     if isinstance(label, np.datetime64 | np.timedelta64):

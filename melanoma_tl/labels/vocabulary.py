@@ -36,7 +36,7 @@ MISSING = _words("""
     deidentified, de identified, anonymized, anonymised, anonymisiert, anonymise, anonimizado, anonimizada,
     anonimizzato, unknown patient, unbekannter patient, ausstehend, nicht angegeben, nicht befundet, non disponible,
     no disponible, nao disponivel, non disponibile, offen, noch offen, tbc, tba, to be determined, to be confirmed,
-    todo,
+    todo, n/k, n.k., empty, blank, leer, vide, vacio, vazio, vuoto,
     sans objet, non applicable, en attente, pendiente, pendente, in attesa, entfallt, entf., ohne angabe, o.a., n.v.,
     nicht vorhanden, nicht zutreffend, nicht verfugbar, no aplica, nao se aplica, non applicabile, keine diagnose,
     ignorado, ignorada, s/d, nd, nr, nicht erhoben, fehlend, steht aus, keine histologie, sin informacion, sem
@@ -240,6 +240,13 @@ DENYING = re.compile(
     r"|\bnon(?=m)|\bun(?=auff)"
 )
 """What turns the name of a column around, beside what turns a label around."""
+
+GUESS = re.compile(
+    r"clinic|klinisch|differenti|\bddx\b|suspect|suspicion|verdacht|sospe|hypothes|impression|presum|predict|"
+    r"\bpred\b|vorschlag|first (?:look|read)|history|\bhx\b|anamnes|vorgeschichte|antecedent|previous|prior|fruher|"
+    r"\b(?:rater|reader|expert|observer|annotator|opinion|gutachter|ai|model)|famil|comment|kommentar|comentario|remark|bemerkung|\bnotes?\b|notiz|referral|referring|uberweisung"
+)
+"""Names of columns of what a lesion was taken for, or of what else was said: they need not agree with its label."""
 
 MALIGNANCY = re.compile(r"malign|cancer|bosartig|krebs|\bmalins?\b|cancro|^target$|^(?:diagnosis|iddx) ?1$")
 """Names of columns of which a "yes" is a cancer, which need not be a melanoma, as "target" of ISIC 2024."""
