@@ -17,7 +17,6 @@ from sklearn.utils.validation import validate_data
 from melanoma_tl._estimators import CheckedParameters
 from melanoma_tl._parameters import NONE, SEED, checked, choice, real
 from melanoma_tl.errors import DatasetError, MelanomaTLError
-from melanoma_tl.images.image_lists import is_table as is_image_table
 from melanoma_tl.labels.classes import distinguish
 
 _PARAMETERS = {
@@ -126,7 +125,7 @@ class Balancer(CheckedParameters, BaseSampler):
         ----------
         X : array-like of shape (n_samples, ...)
             Rows of any kind: a table, which may have missing values, an array of images, or an array, Series or list
-            of paths.
+            of paths; a dataset with ``oversample=None`` alone, for it holds each image once.
         y : array-like of shape (n_samples,)
             Classes.
         **params : dict
@@ -166,6 +165,11 @@ class Balancer(CheckedParameters, BaseSampler):
             raise DatasetError(str(error)) from error
         if isinstance(X, list | tuple):
             return [X[row] for row in rows[:, 0]], y_resampled
+        if _is_dataset(X) and len(np.unique(rows)) < len(rows):
+            raise DatasetError(
+                "a dataset holds each image once, and Balancer repeats rows of the smaller classes: pass X.paths or "
+                "X.image_ids for X, or oversample=None, which repeats none"
+            )
         try:
             return getattr(X, "iloc", X)[rows[:, 0]], y_resampled
         except (IndexError, TypeError, ValueError) as error:
@@ -260,4 +264,9 @@ def _is_table(X: Any) -> bool:
     is_one = isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)
     if is_one or not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
         raise DatasetError(f"X must hold rows, such as an array, a table or a list of paths; got {type(X).__name__}")
-    return len(X) > 0 and not is_image_table(X) and np.ndim(X[0]) == 1
+    return len(X) > 0 and not _is_dataset(X) and np.ndim(X[0]) == 1
+
+
+def _is_dataset(X: Any) -> bool:
+    """Return whether X is an `ISBIDataset`, with images or without."""
+    return hasattr(X, "image_ids") and hasattr(X, "labels")

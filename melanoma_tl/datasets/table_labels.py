@@ -45,6 +45,8 @@ _CLASSES = {
 }
 """How the two classes are written by those who mean the classes."""
 
+_TRUTHS = {"true": "1", "false": "0"}
+
 _CLEAR = (Meaning.MELANOMA, Meaning.OTHER)
 _OPPOSITE = dict(zip(_CLEAR, reversed(_CLEAR), strict=True))
 
@@ -286,18 +288,26 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
             )
         return {key: _call(label_map, word) for key, word in distinct.items()}
     _check_distinct(distinct, label_map.keys(), "label_map")
+    write = _writer(label_map.keys())
     known: dict[str, Meaning] = {}
     for word, label in label_map.items():
         meaning = _as_class(label, f"label_map[{word!r}]")
-        if known.setdefault(normalise(word), meaning) is not meaning:
+        if known.setdefault(write(word), meaning) is not meaning:
             raise ParameterError(f"label_map says two things of {word!r}, which it writes in two ways")
         _check_not_opposite(word, meaning, "label_map")
     shown = ", ".join(map(repr, label_map.keys()))
     return {
-        key: known.get(normalise(word))
+        key: known.get(write(word))
         or ("the label is missing" if is_missing(word) else f"unknown label {word!r}; known: {shown}")
         for key, word in distinct.items()
     }
+
+
+def _writer(named: Iterable[Any]) -> Callable[[object], str]:
+    """Choose how words are compared with those that the user names: 1 is True where these are truth values or 0 and 1."""
+    if {normalise(word) for word in named} <= {"0", "1", *_TRUTHS}:
+        return lambda word: _TRUTHS.get(normalise(word), normalise(word))
+    return normalise
 
 
 def _check_distinct(distinct: Mapping[str, object], named: Iterable[Any], parameter: str) -> None:
@@ -340,16 +350,17 @@ def _read_by_positive(distinct: Mapping[str, object], positive: object) -> dict[
     is_many = isinstance(positive, Iterable) and not isinstance(positive, str | bytes | Mapping)
     given = list(positive) if is_many and isinstance(positive, Iterable) else [positive]
     _check_distinct(distinct, given, "positive")
-    wanted = {normalise(word) for word in given}
-    there = {normalise(word): word for word in distinct.values()}
+    write = _writer(given)
+    wanted = {write(word) for word in given}
+    there = {write(word): word for word in distinct.values()}
     for word in given:
-        if is_missing(word) or normalise(word) not in there:
+        if is_missing(word) or write(word) not in there:
             raise _no_such_label(word, list(there.values()))
     if not given:
         raise ParameterError("positive must name the labels that mean melanoma, got none")
 
     def read(word: object) -> Meaning | str:
-        if normalise(word) in wanted:
+        if write(word) in wanted:
             meaning = Meaning.MELANOMA
         elif is_missing(word):
             return "the label is missing"

@@ -21,7 +21,7 @@ _DUMMY = re.compile(
     r"(?:p|pt|pat|patient(?:en|in|e)?|paziente|paciente|s|subj|subject|person|case|fall|l|les|lesion|id)(?: id)? ?"
     r"(?:nan|none|null|nat|<na>)"
 )
-"""Words that name nobody, and what ``"P_" + column.astype(str)`` makes of what is missing, as `normalise` writes them."""
+"""Words that name nobody, and what ``"P_" + ids.astype(str)`` makes of what is missing, as `normalise` writes them."""
 
 
 def as_text(cell: object) -> str:
