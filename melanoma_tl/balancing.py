@@ -18,6 +18,7 @@ from melanoma_tl._estimators import CheckedParameters
 from melanoma_tl._parameters import NONE, SEED, checked, choice, real
 from melanoma_tl.errors import DatasetError, MelanomaTLError
 from melanoma_tl.labels.classes import distinguish
+from melanoma_tl.labels.together import check_codes
 
 _PARAMETERS = {
     "undersample": real(at_least=1) | NONE,
@@ -154,7 +155,8 @@ class Balancer(CheckedParameters, BaseSampler):
         self.check_parameters()
         try:
             if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
-                distinguish(y)
+                classes, _ = distinguish(y)
+                check_codes(classes.tolist(), "y")
             # imbalanced-learn accepts only tables: any other input is resampled by its row numbers.
             if _is_table(X):
                 return super().fit_resample(X, y, **params)
@@ -251,6 +253,7 @@ class Balancer(CheckedParameters, BaseSampler):
         {0: 0.6666666666666666, 1: 2.0}
         """
         classes, places = distinguish(y)
+        check_codes(classes.tolist(), "y")
         if not len(classes):
             raise DatasetError("y holds no label, and weights are of classes")
         weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=places)

@@ -20,6 +20,7 @@ from melanoma_tl.labels.meanings import (
     read_meaning,
     read_question,
 )
+from melanoma_tl.labels.together import spell_out
 
 _N_PROBED = 5000
 """Different words that show how a column is to be read."""
@@ -92,7 +93,7 @@ def read_findings(
     for column, read in [*columns, *((column, _reader(column, table[column])) for column in others)]:
         if read is not None:
             words = once_each(as_word, table[column])
-            known = {word: read(word) for word in set(words) if word}
+            known = _read_each([*filter(None, dict.fromkeys(words))], read)
             for row, word in zip(found, words, strict=True):
                 finding = known.get(word)
                 if finding is not None:
@@ -162,6 +163,12 @@ def asks_malignancy(column: str) -> bool:
         True of "malignant", "benign_malignant", "cancer"…; not of "target" or "cancer_history".
     """
     return normalise(column) == "benign malignant" or read_meaning(column) is Meaning.MALIGNANT
+
+
+def _read_each(words: Sequence[str], read: Callable[[str], Finding | None]) -> dict[str, Finding | None]:
+    """Read distinct words of a column; NM as its other words are."""
+    found = {word: read(str(spelled)) for word, spelled in zip(words, spell_out(words), strict=True)}
+    return {word: finding and finding._replace(word=word) for word, finding in found.items()}
 
 
 def _of_diagnosis(word: str) -> Finding:

@@ -10,6 +10,7 @@ from melanoma_tl.datasets.cells import FEMALE, MALE, NUMBER
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_word, is_no_id
 from melanoma_tl.labels.meanings import Meaning, normalise, read_meaning
+from melanoma_tl.labels.together import spell_out
 from melanoma_tl.labels.vocabulary import ICD_O
 
 logger = logging.getLogger(__name__)
@@ -116,10 +117,12 @@ def are_answers(cells: Iterable[str]) -> bool:
     bool
         True of sexes, and of findings.
     """
-    named = {word for word in set(cells) if not is_no_id(word) and not NUMBER.fullmatch(word)}
+    named = [word for word in set(cells) if not is_no_id(word) and not NUMBER.fullmatch(word)]
     are_sexes = all(normalise(word) in {*FEMALE, *MALE} for word in named)
     # A number and a year, as of "8100/1", looks like a code of morphology.
-    are_findings = all(read_meaning(word) is not Meaning.UNKNOWN and not ICD_O.fullmatch(word) for word in named)
+    are_findings = all(
+        read_meaning(word) is not Meaning.UNKNOWN and not ICD_O.fullmatch(str(word)) for word in spell_out(named)
+    )
     return bool(named) and (are_sexes or are_findings)
 
 

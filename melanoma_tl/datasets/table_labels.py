@@ -13,7 +13,6 @@ import pandas as pd
 from melanoma_tl.datasets.findings import Finding
 from melanoma_tl.errors import ParameterError, UnknownNameError, in_one_line
 from melanoma_tl.labels.checks import is_positive
-from melanoma_tl.labels.classes import without_numbers
 from melanoma_tl.labels.meanings import (
     Meaning,
     are_mixed_answers,
@@ -27,6 +26,7 @@ from melanoma_tl.labels.meanings import (
     read_meaning,
     read_question,
 )
+from melanoma_tl.labels.together import as_read, spell_out
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ def _warn_of_positive(counts: Mapping[str, int], name: str, column: str) -> None
 def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, Meaning | str]:
     """Read each word by itself; answers such as 0 and 1 only where nothing else shows that they mean something else."""
     given = [word for word in distinct.values() if not is_missing(word)]
-    words = without_numbers(given)
+    words = as_read(given)
     word_of = dict(zip(map(str, given), words, strict=True))
     answers = {normalise(word): read_meaning(word) for word in words if is_answer(word)}
     others = [word for word in words if not is_answer(word) and normalise(word) not in _CLASSES]
@@ -294,7 +294,8 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
         meaning = _as_class(label, f"label_map[{word!r}]")
         if known.setdefault(write(word), meaning) is not meaning:
             raise ParameterError(f"label_map says two things of {word!r}, which it writes in two ways")
-        _check_not_opposite(word, meaning, "label_map")
+    for word, read in zip(label_map.keys(), spell_out(list(label_map.keys())), strict=True):
+        _check_not_opposite(read, known[write(word)], "label_map")
     shown = ", ".join(map(repr, label_map.keys()))
     return {
         key: known.get(write(word))
@@ -304,7 +305,7 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
 
 
 def _writer(named: Iterable[Any]) -> Callable[[object], str]:
-    """Choose how words are compared with those that the user names: 1 is True where these are truth values or 0 and 1."""
+    """Choose how words are compared with those that the user names; where these are truth values or 0 and 1, as one."""
     if {normalise(word) for word in named} <= {"0", "1", *_TRUTHS}:
         return lambda word: _TRUTHS.get(normalise(word), normalise(word))
     return normalise
@@ -359,17 +360,18 @@ def _read_by_positive(distinct: Mapping[str, object], positive: object) -> dict[
     if not given:
         raise ParameterError("positive must name the labels that mean melanoma, got none")
 
-    def read(word: object) -> Meaning | str:
+    def read(word: object, spelled: object) -> Meaning | str:
         if write(word) in wanted:
             meaning = Meaning.MELANOMA
         elif is_missing(word):
             return "the label is missing"
         else:
             meaning = Meaning.OTHER
-        _check_not_opposite(word, meaning, "positive")
+        _check_not_opposite(spelled, meaning, "positive")
         return meaning
 
-    return {key: read(word) for key, word in distinct.items()}
+    spelled = spell_out(list(distinct.values()))
+    return {key: read(word, other) for (key, word), other in zip(distinct.items(), spelled, strict=True)}
 
 
 def _no_such_label(word: object, labels: Sequence[object]) -> UnknownNameError:

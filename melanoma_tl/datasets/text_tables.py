@@ -317,8 +317,8 @@ def _read_text(path: Path, encoding: str | None) -> str:
             raise ParameterError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}") from None
         if encoding or mark:
             raise DatasetError(
-                f"{path}: not a CSV file that can be read (it is no text in the encoding {encoding or mark!r}: give that "
-                "in which it was saved with encoding=)"
+                f"{path}: not a CSV file that can be read (no text in the encoding {encoding or mark!r}; give that in "
+                "which it was saved with encoding=)"
             ) from error
         text = _decode_western(content, path)
     if "\0" in text:

@@ -479,8 +479,9 @@ class _Phrase:
         is_other = self._is_finding or self._has(vocabulary.NOT_QUITE)
         if is_other or self._is_doubtful or self._has(vocabulary.NEGATED) or not _leaves_it(self._text):
             return False
-        unnamed = (side for side in self._sides if not vocabulary.NAME.search(side))
-        return not any(map(vocabulary.CANCER.search, unnamed))
+        unnamed = [side for side in self._sides if not vocabulary.NAME.search(side)]
+        is_open = not self._has(vocabulary.SUBTYPE) and any(map(vocabulary.NODULAR.fullmatch, unnamed))
+        return not is_open and not any(map(vocabulary.CANCER.search, unnamed))
 
     def _has(self, pattern: re.Pattern[str]) -> bool:
         return bool(pattern.search(self._text))

@@ -90,12 +90,16 @@ OTHER = (
 
 NAME = re.compile(
     r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i|s)?\b|\bmelanommetastasen?\b|\blentigo mali(?:gna|gno|n)\b"
-    r"|\b(?:mel|mis|ssm|lmm|alm|nm)\b|(?<!\d )(?<!\d)\bmm\b|\b(?:c43|d03)(?:\.\d)?\b"
+    r"|\b(?:mel|mis|ssm|lmm|alm)\b|(?<!\d )(?<!\d)\bmm\b|\b(?:c43|d03)(?:\.\d)?\b"
 )
 """The names of melanoma, and its codes where they stand as a word; "mm" after a number is a length.
 
 The codes of a letter and numbers, here and below, are those of ICD-10 (WHO, 2019), chapters II and XII.
 """
+
+SUBTYPE = re.compile(r"\b(?:ssm|lmm|alm)\b|\b(?:superficial spreading|lentigo maligna|acral lentiginous) melanoma\b")
+NODULAR = re.compile(r"\bnm\b")
+"""Beside subtypes of melanoma, the nodular one; elsewhere it may as well be "non-melanoma"."""
 
 CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs\w*|cancro)\b")
 """Words for any cancer."""
