@@ -39,14 +39,14 @@ LEVEL = re.compile(r"(?:diagnosis|iddx)_(\d)")
 """The archive writes a diagnosis from the coarsest level, benign or malignant, to the finest."""
 
 _OF_PERSONS = re.compile(
-    r"pat(?!h|t)|pazient|pacient|paciente|subj|person|proband|particip|individual|lesion|lasion|mrn|^case|^fall|upn|"
+    r"patient|\bpat(?!h|t)|pazient|pacient|paciente|subj|person|proband|particip|individual|lesion|lasion|mrn|^case|^fall|upn|"
     r"client|klient|sujet|sogget|cognome|apellido|surname|nachname|"
     rf"^(?:pt|cpf|cns|nhs|chi|ssn|dni|nif|curp|rut|kvnr|svnr|ahv|empi|mpi|nuss|codicefiscale)(?:{_ID})*$"
 )
 """Words for persons and lesions, and the numbers that states and insurers give to persons."""
 
 _OF_FILES = re.compile(
-    r"^id$|name$|dossier|\bakte|krankenakte|record|chart|versicher|insur|user|owner|study|uid$|^cas[ei]?s?$|^identif|"
+    r"^id$|(?<!file)(?<!file )(?<!image )name$|dossier|\bakte|krankenakte|record|chart|versicher|insur|user|owner|study|uid$|^cas[ei]?s?$|^identif|"
     r"expediente|cartella|usuari|utente|ficha|registro|^nom$|^nombre$|^nome$|initial|iniciales|"
     r"(?:nummer|nr|kennung|kennzeichen|zeichen|pseudonym)$"
 )
@@ -56,7 +56,8 @@ _TELLS_WHAT = re.compile(
     r"\b(?:age|alter|edad|idade|sex|gender|type|typ|class|category|site|location|localis\w*|localiz\w*|region|side|part|"
     r"body|count|size|diam\w*|height|weight|bmi|area|volume|perimeter|width|length|mm|cm|colou?r|shape|texture|border|"
     r"thickness|depth|date|datum|year|month|day|time|country|city|state|race|ethnicity|skin|hair|eye|smok\w*|score|"
-    r"grade|stage|status|diagnos\w*|dx|malignan\w*|metadata|history|hx|elevation|confidence|visible)\b"
+    r"device|camera|scanner|fold|batch|zip|icd|snomed|licen[cs]e|"
+    r"grade|stage|status|diagnos\w*|dx|malignan\w*|metadata|elevation|confidence|visible)\b"
 )
 """What stands in the name of a column that says something of persons and lesions, and not which."""
 
@@ -155,9 +156,10 @@ def warn_of_groups(facts: pd.DataFrame, name: str) -> None:
 
 
 def _looks_like_group(cells: pd.Series) -> bool:
-    fewest = _fewest_groups(str(cells.name))
+    column = str(cells.name)
+    fewest = _fewest_groups(column)
     probed = [word for word in map(as_word, cells.iloc[:_N_PROBED]) if word]
-    are_codes = bool(probed) and all(map(_CODE.fullmatch, probed))
+    are_codes = bool(probed) and all(map(_CODE.fullmatch, probed)) and not _tells_what(column)
     if (fewest is None and not are_codes) or any(re.search(r"[.,]\d*[1-9]", word) for word in probed):
         return False
     if cells.dtype.kind == "f" and not (cells.dropna() % 1 == 0).all():
@@ -172,11 +174,21 @@ def _looks_like_group(cells: pd.Series) -> bool:
 
 def _fewest_groups(column: str) -> int | None:
     """Return how many different values make a column suspicious by its name; None if its name does not."""
-    apart = normalise(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column))
-    if any(is_called_group(column, role) for role in GROUPS):
+    names = (_words_of(column), plain_name(column))
+    is_of_persons = any(map(_OF_PERSONS.search, names))
+    ends_as_id = bool(_ENDS_AS_ID.search(names[0]))
+    if any(is_called_group(column, role) for role in GROUPS) or (is_of_persons and ends_as_id):
         return _FEWEST
-    if _TELLS_WHAT.search(apart):
+    if _tells_what(column):
         return None
-    if _OF_PERSONS.search(plain_name(column)):
+    if is_of_persons:
         return _FEWEST
-    return _MANY if _OF_FILES.search(plain_name(column)) or _ENDS_AS_ID.search(apart) else None
+    return _MANY if ends_as_id or any(map(_OF_FILES.search, names)) else None
+
+
+def _tells_what(column: str) -> bool:
+    return bool(_TELLS_WHAT.search(_words_of(column)))
+
+
+def _words_of(column: str) -> str:
+    return normalise(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column))

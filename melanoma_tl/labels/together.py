@@ -128,9 +128,10 @@ def check_codes(classes: Sequence[object], name: str) -> None:
         strange = _beside_answers(words)
     if strange:
         others = [label for label in words if label not in strange]
+        beside = f" beside {_show(others)}" if others else ""
         raise DatasetError(
-            f"{name} holds {_show(strange)} beside {_show(others)}, which may mark what is missing: leave those images "
-            "out or, if they are classes, give each of them a name, such as 'nevus'"
+            f"{name} holds {_show(strange)}{beside}, which may mark what is missing: leave those images out or, if "
+            "they are classes, give each of them a name, such as 'nevus'"
         )
 
 
