@@ -46,8 +46,8 @@ _OF_PERSONS = re.compile(
 """Words for persons and lesions, and the numbers that states and insurers give to persons."""
 
 _OF_FILES = re.compile(
-    r"^id$|(?<!file)(?<!file )(?<!image )name$|dossier|\bakte|krankenakte|record|chart|versicher|insur|user|owner|study|uid$|^cas[ei]?s?$|^identif|"
-    r"expediente|cartella|usuari|utente|ficha|registro|^nom$|^nombre$|^nome$|initial|iniciales|"
+    r"^id$|(?<!file)(?<!file )(?<!image )name$|dossier|\bakte|krankenakte|record|chart|versicher|insur|"
+    r"user|owner|study|uid$|^cas[ei]?s?$|^identif|expediente|cartella|usuari|utente|ficha|registro|^nom$|^nombre$|^nome$|initial|iniciales|"
     r"(?:nummer|nr|kennung|kennzeichen|zeichen|pseudonym)$"
 )
 """Words for what is kept of persons, and of other things too."""
@@ -59,7 +59,7 @@ _TELLS_WHAT = re.compile(
     r"device|camera|scanner|fold|batch|zip|icd|snomed|licen[cs]e|"
     r"grade|stage|status|diagnos\w*|dx|malignan\w*|metadata|elevation|confidence|visible)\b"
 )
-"""What stands in the name of a column that says something of persons and lesions, and not which."""
+"""What stands in the name of a column that says something of persons, lesions and images, and not which they are."""
 
 _ENDS_AS_ID = re.compile(rf"(?:^|[\W_])(?:{_ID})[\W_]*$")
 _CODE = re.compile(r"[A-Za-z]+[ _-]?\d+")

@@ -94,7 +94,9 @@ class ISBIDataset(ImageTable):
         Rows that were left out of the table, each with id, path and reason.
     metadata : pandas.DataFrame of n_images rows, optional
         Further information on each image, in columns named as in `metadata`. Ids of patients and lesions that differ in
-        case, blanks or Unicode form alone are taken for one and get the first spelling, with a warning.
+        case, blanks or Unicode form alone are taken for one and get the first spelling, with a warning. Ages and sexes
+        are read as in a table, unless words among them are neither, such as bands of age. Columns that look like
+        patients or lesions under another name are warned of.
 
     Attributes
     ----------
