@@ -1055,6 +1055,17 @@ def test_truth_values_are_nothing_else():
     assert read(frame(label=[True, False]), label_map={1: 0, 0: 1}).labels.tolist() == [0, 1], "the user's rule"
 
 
+def test_a_table_with_nul_bytes_is_not_said_to_be_read(tmp_path, caplog):
+    (tmp_path / "mine.csv").write_bytes("image_id,label\nó,nevus\n".encode("utf-16-le"))
+    with pytest.raises(DatasetError, match="utf-16-le"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True)
+    assert not caplog.text, "not as Windows-1252 before it is refused"
+    data = ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True, encoding="utf-16-le")
+    assert data.image_ids.tolist() == ["ó"]
+    with pytest.raises(DatasetError, match="pass encoding='utf-16-le'"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True, encoding="cp1252")
+
+
 def test_an_encoding_that_is_not_the_files_is_said_in_words(tmp_path):
     (tmp_path / "mine.csv").write_bytes("image_id,label\nÄ,Nävus\n".encode("cp1252"))
     with pytest.raises(DatasetError, match=r"no text in the encoding 'utf-8'; give that in which it was saved"):

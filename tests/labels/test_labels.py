@@ -943,6 +943,13 @@ def test_codes_of_diagnoses_are_classes(labels):
     assert len(Balancer().class_weight(labels * 6)) == len(labels)
 
 
+@pytest.mark.slow
+def test_a_classifier_of_an_older_version_that_learned_such_codes_is_loaded(images, tmp_path):
+    make(epochs=1, pos_label=1).fit(images, [0, 1, 9] * 8).save(tmp_path / "model.keras")
+    edit(tmp_path / "model.keras", STATE_FILE, lambda state: state.update(pos_label=None))
+    assert TransferClassifier.load(tmp_path / "model.keras").classes_.tolist() == [0, 1, 9]
+
+
 def test_what_a_classifier_has_learned_is_no_gap():
     assert Classes.of([0, 1, 9], are_learned=True).labels.tolist() == [0, 1, 9]
     assert Classes.of([0, 1, 9], pos_label=1).pos_label == 1
