@@ -17,8 +17,8 @@ from sklearn.utils.validation import validate_data
 from melanoma_tl._estimators import CheckedParameters
 from melanoma_tl._parameters import NONE, SEED, checked, choice, real
 from melanoma_tl.errors import DatasetError, MelanomaTLError
-from melanoma_tl.images.image_lists import is_table as is_image_table
 from melanoma_tl.labels.classes import distinguish
+from melanoma_tl.labels.together import check_codes
 
 _PARAMETERS = {
     "undersample": real(at_least=1) | NONE,
@@ -126,7 +126,7 @@ class Balancer(CheckedParameters, BaseSampler):
         ----------
         X : array-like of shape (n_samples, ...)
             Rows of any kind: a table, which may have missing values, an array of images, or an array, Series or list
-            of paths.
+            of paths; a dataset with ``oversample=None`` alone, for it holds each image once.
         y : array-like of shape (n_samples,)
             Classes.
         **params : dict
@@ -155,7 +155,8 @@ class Balancer(CheckedParameters, BaseSampler):
         self.check_parameters()
         try:
             if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
-                distinguish(y)
+                classes, _ = distinguish(y)
+                check_codes(classes.tolist(), "y")
             # imbalanced-learn accepts only tables: any other input is resampled by its row numbers.
             if _is_table(X):
                 return super().fit_resample(X, y, **params)
@@ -166,6 +167,11 @@ class Balancer(CheckedParameters, BaseSampler):
             raise DatasetError(str(error)) from error
         if isinstance(X, list | tuple):
             return [X[row] for row in rows[:, 0]], y_resampled
+        if _is_dataset(X) and len(np.unique(rows)) < len(rows):
+            raise DatasetError(
+                "a dataset holds each image once, and Balancer repeats rows of the smaller classes: pass X.paths or "
+                "X.image_ids for X, or oversample=None, which repeats none"
+            )
         try:
             return getattr(X, "iloc", X)[rows[:, 0]], y_resampled
         except (IndexError, TypeError, ValueError) as error:
@@ -247,6 +253,7 @@ class Balancer(CheckedParameters, BaseSampler):
         {0: 0.6666666666666666, 1: 2.0}
         """
         classes, places = distinguish(y)
+        check_codes(classes.tolist(), "y")
         if not len(classes):
             raise DatasetError("y holds no label, and weights are of classes")
         weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=places)
@@ -260,4 +267,9 @@ def _is_table(X: Any) -> bool:
     is_one = isinstance(X, str | bytes | Mapping | np.generic | np.ndarray)
     if is_one or not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
         raise DatasetError(f"X must hold rows, such as an array, a table or a list of paths; got {type(X).__name__}")
-    return len(X) > 0 and not is_image_table(X) and np.ndim(X[0]) == 1
+    return len(X) > 0 and not _is_dataset(X) and np.ndim(X[0]) == 1
+
+
+def _is_dataset(X: Any) -> bool:
+    """Return whether X is an `ISBIDataset`, with images or without."""
+    return hasattr(X, "image_ids") and hasattr(X, "labels")

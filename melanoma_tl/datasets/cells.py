@@ -1,16 +1,16 @@
 """What the cells of a table say, whoever wrote them: texts, ids, ages, sexes."""
 
+import logging
 import math
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-
-import numpy as np
+from collections.abc import Iterable, Mapping, Sequence
 
 from melanoma_tl.labels.distinct import once_each
-from melanoma_tl.labels.meanings import is_missing, normalise
-from melanoma_tl.labels.vocabulary import NUMBERED
+from melanoma_tl.labels.ids import as_text, as_word, is_no_id
+from melanoma_tl.labels.meanings import normalise
+
+logger = logging.getLogger(__name__)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -31,16 +31,10 @@ _AGE = re.compile(
     r"(?:y|yr|yrs|yo|y\.o|y/o|a|j|years?|years? old|jahre?|jahre alt|ans?|anos?|anni)?"
     r"|(?P<months>mo|months?|months? old|monate?|monate alt|mois|mes|meses|mesi|mese))\.?"
 )
-_OLDEST = 120
+OLDEST = 120
 
 _FILLER = re.compile(r"0+|9{3,}")
 """Numbers that programs write where no other is known."""
-
-_DUMMY = re.compile(
-    r"x{3,}|dummy|placeholder|test|same|self|(?:dummy|test|some|any|the|placeholder) (?:patient|subject|lesion|id)|"
-    r"patient(?:en|in|e)?|patient id|subject|person|pat|lesion|lesion id|id"
-)
-"""Words that name nobody, as `melanoma_tl.labels.meanings.normalise` writes them."""
 
 _OFTEN = 3
 """How many times as often as any other patient or lesion a filler stands where it means that none is known."""
@@ -50,99 +44,6 @@ _MANY_IMAGES, _LARGE_SHARE = 10, 0.1
 
 NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 """A whole number, however it is written."""
-
-
-def as_text(cell: object) -> str:
-    """Write a cell as text; a whole number without a decimal point.
-
-    Parameters
-    ----------
-    cell : object
-        As it stands.
-
-    Returns
-    -------
-    str
-        Empty where nothing stands in it.
-
-    Examples
-    --------
-    >>> as_text(7.0), as_text(" ? "), as_text(None)
-    ('7', '?', '')
-    """
-    if isinstance(cell, str):
-        return cell.strip()
-    if isinstance(cell, os.PathLike):
-        return os.fsdecode(cell)
-    if is_missing(cell):
-        return ""
-    if isinstance(cell, float | np.floating) and float(cell).is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
-def as_word(cell: object) -> str:
-    """Write a cell as text; nothing also where a word says that it is missing.
-
-    Parameters
-    ----------
-    cell : object
-        As it stands.
-
-    Returns
-    -------
-    str
-        Empty where nothing is known.
-
-    Examples
-    --------
-    >>> as_word("P7"), as_word(" ? ")
-    ('P7', '')
-    """
-    text = as_text(cell)
-    if isinstance(cell, int | float | np.number):  # what is missing among them is no text
-        return text
-    return "" if is_missing(text) else text
-
-
-def read_id(cell: object) -> str | None:
-    """Read one id of a patient or a lesion; whether "0" is one, a column says (`read_ids`).
-
-    Parameters
-    ----------
-    cell : object
-        As it stands.
-
-    Returns
-    -------
-    str or None
-        None where it is missing, a negative number, a dash, or a word such as "dummy".
-
-    Examples
-    --------
-    >>> read_id(7.0), read_id("P7"), read_id("-1")
-    ('7', 'P7', None)
-    """
-    word = as_word(cell)
-    return None if is_no_id(word) else word
-
-
-def is_no_id(word: str) -> bool:
-    """Return whether a word names no patient or lesion: nothing, a negative number, dashes, or "dummy" and the like.
-
-    Parameters
-    ----------
-    word : str
-        From `as_word`.
-
-    Returns
-    -------
-    bool
-        Whether "0" is an id, a column says (`read_ids`).
-    """
-    if NUMBERED.fullmatch(word):
-        return False
-    return not word or bool(re.fullmatch(r"-\d+(?:\.0*)?|-+", word) or _DUMMY.fullmatch(normalise(word)))
 
 
 def read_ids(
@@ -249,10 +150,30 @@ def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None)
     return ages
 
 
+def warn_of_lost(lost: Mapping[str, Sequence[str]], name: str) -> None:
+    """Warn of words that were read as missing.
+
+    Parameters
+    ----------
+    lost : mapping of str to sequence of str
+        From `read_ids`, `read_ages` and `read_sexes`.
+    name : str
+        Name of the dataset, for the message.
+    """
+    if lost:
+        said = "; ".join(f"{what} of {len(words)} rows ({_first(words)})" for what, words in lost.items())
+        logger.warning("%s: says nothing, and counts as missing: %s", name, said)
+
+
+def _first(words: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(words))
+    return ", ".join(map(repr, distinct[:3])) + ", …" * (len(distinct) > 3)
+
+
 def _as_age(word: object) -> float:
     match = _AGE.fullmatch(normalise(word))
     age = float(match[1].replace(",", ".")) / (12 if match["months"] else 1) if match else math.nan
-    return age if age <= _OLDEST else math.nan
+    return age if age <= OLDEST else math.nan
 
 
 def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[str | None]:

@@ -1,8 +1,7 @@
 """What the columns of a table mean, whatever they are called."""
 
 import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,31 +9,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from melanoma_tl.datasets.cells import (
-    FEMALE,
-    MALE,
     NUMBER,
-    as_text,
-    as_word,
     find_crowd,
-    is_no_id,
     read_ages,
     read_ids,
     read_sexes,
+    warn_of_lost,
 )
 from melanoma_tl.datasets.findings import Finding, asks_malignancy, read_findings, read_levels
+from melanoma_tl.datasets.group_columns import GROUPS, LEVEL, are_answers, is_called_group, plain_name
 from melanoma_tl.datasets.image_files import make_id, split_suffix
 from melanoma_tl.datasets.text_tables import check_columns
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.labels.distinct import once_each
-from melanoma_tl.labels.meanings import Meaning, is_answer, normalise, read_meaning, read_question
-from melanoma_tl.labels.vocabulary import ICD_O
+from melanoma_tl.labels.ids import as_text, as_word, is_no_id
+from melanoma_tl.labels.meanings import Meaning, is_answer, read_meaning, read_question
 
 logger = logging.getLogger(__name__)
 
 OWN_COLUMNS = ("image_id", "label", "path")
 """Those of a dataset itself: no fact about an image can have these names."""
-
-GROUPS = ("patient_id", "lesion_id")
 
 _PARAMETERS = {
     "image_id": "id_column",
@@ -47,20 +41,8 @@ _PARAMETERS = {
 _ROLES = {parameter: role for role, parameter in _PARAMETERS.items()}
 
 
-_ID = (
-    "id|no|nr|num|number|nummer|numero|code|codice|codigo|key|uid|identifier|identifiant|identificador|identificativo|"
-    "kennung|pseudonym|hash"
-)
-_PARTICLE = "d[aeiou]l{0,2}a?"
-
-
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(_plain(name) for name in text.replace("\n", ",").split(",") if name.strip())
-
-
-def _plain(name: object) -> str:
-    """Write the name of a column as names are compared: "Patient ID", "PatientID" and "patient_id" are one."""
-    return re.sub(r"\W", "", normalise(name))
+    return tuple(plain_name(name) for name in text.replace("\n", ",").split(",") if name.strip())
 
 
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
@@ -93,30 +75,8 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 }
 """The names of a column, in the order in which they are believed, without blanks and capitals."""
 
-_GROUP_NAMES = {
-    "patient_id": re.compile(
-        rf"(?:(?:{_ID}|{_PARTICLE})*(?:patient(?:en|in|e)?|pat|paciente|paziente|subj(?:ect)?|person|participant|cas[eo]?|fall|"
-        rf"proband(?:en|in)?|individual(?={_ID}))(?:{_ID}|in)*|pid|ptid|upn|mrn|nhc|prontuario|historiaclinica|"
-        r"cartellaclinica|ipp|nip|medicalrecord(?:no|number))"
-    ),
-    "lesion_id": re.compile(
-        rf"(?:{_ID}|{_PARTICLE})*(?:lesione?|la?esions?|lasions?|lesao|les(?={_ID})|(?:mole|na?evus)(?={_ID}))(?:{_ID})*"
-    ),
-}
-"""The names of a column of patients or lesions, in any order of the words: "numéro patient", "PatNr", "id_lesao"."""
-
-_LEVEL = re.compile(r"(?:diagnosis|iddx)_(\d)")
-"""The archive writes a diagnosis from the coarsest level, benign or malignant, to the finest."""
-
 _COLUMNS = ("image_id", "path", "label", "diagnosis", *GROUPS, "age", "sex", "site")
 
-_LOOKS_LIKE_GROUP = re.compile(
-    r"pat(?!h)|pazient|pacient|paciente|subj|person|proband|particip|individual|lesion|lasion|mrn|^case|^fall|upn|"
-    r"^id$|name$|dossier|akte|record|chart|versicher|insur|client|user|owner|study|uid$|^cas[ei]?s?$|^identif|sujet|"
-    r"sogget|expediente|cartella|usuari|utente|ficha|registro|^nom$|^nombre$|^nome$|cognome|apellido|initial|iniciales"
-)
-_ENDS_AS_ID = re.compile(rf"(?:^|[\W_])(?:{_ID})[\W_]*$")
-_CODE = re.compile(r"[A-Za-z]+[ _-]?\d+")
 _HIGHESTNUMBER = 50
 """Lesions that are numbered within each patient have small numbers."""
 
@@ -180,7 +140,7 @@ def arrange(table: pd.DataFrame, *, name: str, by_meaning: bool = True, **given:
     sources = _find_sources(table, sources, name, by_meaning=by_meaning)
     if "label" not in sources and "diagnosis" in sources:
         sources["label"] = sources["diagnosis"]
-    levels = sorted(filter(_LEVEL.fullmatch, table.columns), key=lambda column: column[-1], reverse=True)
+    levels = sorted(filter(LEVEL.fullmatch, table.columns), key=lambda column: column[-1], reverse=True)
     if "label" not in sources and levels:
         finest = [known[0] if known else "" for known in read_levels(table, levels)]
         table, sources["label"] = table.assign(label=finest), "label"
@@ -189,7 +149,6 @@ def arrange(table: pd.DataFrame, *, name: str, by_meaning: bool = True, **given:
     if "label" not in sources:
         raise _lacks(table, "label", name)
     facts = _read_facts(table, sources, levels, name)
-    _warn_of_groups(table, sources, name)
     used = set(sources.values()) - set(levels)
     findings = read_findings(
         table,
@@ -246,7 +205,7 @@ def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str, *, b
         columns.sort(key=lambda column: (column != role, _rank(column, role)))
         if role in GROUPS:
             columns = [
-                column for column in columns if column == role or not _are_answers(once_each(as_word, table[column]))
+                column for column in columns if column == role or not are_answers(once_each(as_word, table[column]))
             ]
         if role == "label":
             columns = _choose_labels(table, columns, given, name, by_meaning=by_meaning)
@@ -262,24 +221,23 @@ def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str, *, b
 
 
 def _is_called(column: str, role: str) -> bool:
-    plain = _plain(column)
-    return bool(_GROUP_NAMES[role].fullmatch(plain)) if role in GROUPS else plain in _SPELLINGS[role]
+    return is_called_group(column, role) if role in GROUPS else plain_name(column) in _SPELLINGS[role]
 
 
 def _rank(column: str, role: str) -> int:
-    return 0 if role in GROUPS else _SPELLINGS[role].index(_plain(column))
+    return 0 if role in GROUPS else _SPELLINGS[role].index(plain_name(column))
 
 
 def _choose_labels(
     table: pd.DataFrame, columns: Sequence[str], given: Mapping[str, str], name: str, *, by_meaning: bool
 ) -> list[str]:
     """Leave out columns that have the name of a label and are none, and those that ask for more than melanoma."""
-    if any(_plain(column) == "x" and _are_numbers(table[column]) for column in table.columns):
-        columns = [column for column in columns if _plain(column) != "y"]  # where the lesion lies
+    if any(plain_name(column) == "x" and _are_numbers(table[column]) for column in table.columns):
+        columns = [column for column in columns if plain_name(column) != "y"]  # where the lesion lies
     is_diagnosed = any(
         _can_be("diagnosis", table[column])
         for column in table.columns
-        if column == given.get("diagnosis") or _is_called(column, "diagnosis") or _LEVEL.fullmatch(column)
+        if column == given.get("diagnosis") or _is_called(column, "diagnosis") or LEVEL.fullmatch(column)
     )
     silent = [column for column in columns if by_meaning and is_diagnosed and not _says_anything(table[column])]
     if silent:
@@ -312,15 +270,6 @@ def _can_be(role: str, cells: pd.Series) -> bool:
     return any(not is_no_id(word) for word in words) if role in GROUPS else any(words)
 
 
-def _are_answers(cells: Iterable[str]) -> bool:
-    """Return whether a column such as "lesion" or "subject" says what something is, and not which."""
-    named = {word for word in set(cells) if not is_no_id(word) and not NUMBER.fullmatch(word)}
-    are_sexes = all(normalise(word) in {*FEMALE, *MALE} for word in named)
-    # A number and a year, as of "8100/1", looks like a code of morphology.
-    are_findings = all(read_meaning(word) is not Meaning.UNKNOWN and not ICD_O.fullmatch(word) for word in named)
-    return bool(named) and (are_sexes or are_findings)
-
-
 def _agree(role: str, table: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Return whether columns say the same: equal ids, or rows divided in the same way."""
     if role in ("image_id", "path"):
@@ -336,40 +285,6 @@ def _contradict(table: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Return whether one column calls a melanoma what another calls something else: opposites divide rows alike."""
     clear = {Meaning.MELANOMA, Meaning.OTHER}
     return any(clear <= set(map(read_meaning, cells)) for cells in table[[*columns]].itertuples(index=False, name=None))
-
-
-def _warn_of_groups(table: pd.DataFrame, sources: Mapping[str, str], name: str) -> None:
-    """Return the unused columns that look as if they name groups of images."""
-    if all(role in sources for role in GROUPS):
-        return
-    suspects = [
-        column
-        for column in table.columns
-        if column not in set(sources.values()) and not _LEVEL.fullmatch(column) and _looks_like_group(column, table)
-    ]
-    if suspects:
-        free = " or ".join(f"{_PARAMETERS[role]}=" for role in GROUPS if role not in sources)
-        logger.warning(
-            "%s: values of the column %s come back as if they named patients or lesions; it is not used for that. "
-            "If they do, say so with %s, or images of one patient end up on both sides of a split",
-            name,
-            ", ".join(map(repr, suspects)),
-            free,
-        )
-
-
-def _looks_like_group(column: str, table: pd.DataFrame) -> bool:
-    if table[column].dtype.kind == "f" and not (table[column].dropna() % 1 == 0).all():
-        return False  # measured, and no number of anybody
-    words = table[column].map(as_word)
-    words = words[words != ""]
-    n_distinct = words.nunique()
-    if not 3 <= n_distinct < len(words) or _are_answers(words):
-        return False
-    if _LOOKS_LIKE_GROUP.search(_plain(column)):
-        return not any(re.search(r"[.,]\d*[1-9]", word) for word in words.head(50)) and n_distinct >= len(words) / 50
-    is_id = bool(_ENDS_AS_ID.search(normalise(column))) or bool(words.map(_CODE.fullmatch).notna().all())
-    return is_id and n_distinct >= len(words) / 10
 
 
 # -- what the cells say ------------------------------------------------------------------------------------------------
@@ -412,9 +327,7 @@ def _read_facts(table: pd.DataFrame, sources: Mapping[str, str], levels: Sequenc
             logger.warning("%s: the numbers of lesions restart with each patient, and are read so", name)
             facts["lesion_id"] = _objects(within)
             lost.pop("lesion", None)
-    if lost:
-        said = "; ".join(f"{what} of {len(words)} rows ({_first(words)})" for what, words in lost.items())
-        logger.warning("%s: says nothing, and counts as missing: %s", name, said)
+    warn_of_lost(lost, name)
     return facts
 
 
@@ -432,11 +345,6 @@ def _read_numbers_within(patients: Sequence[Any], lesions: Sequence[str]) -> lis
         return None
     pairs = zip(patients, lesions, strict=True)
     return [f"{patient}/{int(float(lesion))}" if patient and lesion else None for patient, lesion in pairs]
-
-
-def _first(words: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(words))
-    return ", ".join(map(repr, distinct[:3])) + ", …" * (len(distinct) > 3)
 
 
 def _objects(cells: Sequence[Any]) -> NDArray[np.object_]:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from melanoma_tl.datasets.cells import as_word
 from melanoma_tl.labels import vocabulary
 from melanoma_tl.labels.distinct import once_each
+from melanoma_tl.labels.ids import as_word
 from melanoma_tl.labels.meanings import (
     Meaning,
     contradict,
@@ -20,6 +20,7 @@ from melanoma_tl.labels.meanings import (
     read_meaning,
     read_question,
 )
+from melanoma_tl.labels.together import spell_out
 
 _N_PROBED = 5000
 """Different words that show how a column is to be read."""
@@ -37,14 +38,19 @@ class Finding(NamedTuple):
     column : str
         The column that says it; empty where it is a diagnosis.
     is_aside : bool
-        Whether nobody called the column a diagnosis: it is believed only where it says that "malignant" is another
-        cancer.
+        Whether nobody called the column a diagnosis: it is believed only where it names another cancer beside
+        "malignant" or melanoma, or a melanoma beside what is none.
     """
 
     word: str
     meaning: Meaning
     column: str = ""
     is_aside: bool = False
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether it says what the lesion was taken for, or what came before, by the name of its column."""
+        return bool(vocabulary.GUESS.search(normalise(self.column)))
 
     @property
     def says_which(self) -> bool:
@@ -87,7 +93,7 @@ def read_findings(
     for column, read in [*columns, *((column, _reader(column, table[column])) for column in others)]:
         if read is not None:
             words = once_each(as_word, table[column])
-            known = {word: read(word) for word in set(words) if word}
+            known = _read_each([*filter(None, dict.fromkeys(words))], read)
             for row, word in zip(found, words, strict=True):
                 finding = known.get(word)
                 if finding is not None:
@@ -159,6 +165,12 @@ def asks_malignancy(column: str) -> bool:
     return normalise(column) == "benign malignant" or read_meaning(column) is Meaning.MALIGNANT
 
 
+def _read_each(words: Sequence[str], read: Callable[[str], Finding | None]) -> dict[str, Finding | None]:
+    """Read distinct words of a column; NM as its other words are."""
+    found = {word: read(str(spelled)) for word, spelled in zip(words, spell_out(words), strict=True)}
+    return {word: finding and finding._replace(word=word) for word, finding in found.items()}
+
+
 def _of_diagnosis(word: str) -> Finding:
     return Finding(word, Meaning.UNKNOWN if is_answer(word) else read_meaning(word))
 
@@ -174,9 +186,16 @@ def _reader(column: str, cells: pd.Series) -> Callable[[str], Finding | None] | 
         are_answers = all(read_meaning(word) is not Meaning.UNKNOWN for word in words)
     if yes_and_no is not None and are_answers and words:
         return lambda word: Finding(word, yes_and_no[read_meaning(word) is not Meaning.OTHER], column)
-    if any(map(names_other_cancer, words)):
-        return lambda word: Finding(word, Meaning.OTHER, column, is_aside=True) if names_other_cancer(word) else None
+    named = [read_meaning(word) for word in words if not is_answer(word)]
+    if any(map(names_other_cancer, words)) or {Meaning.MELANOMA, Meaning.OTHER} <= set(named):
+        return lambda word: _of_aside(word, column)
     return None
+
+
+def _of_aside(word: str, column: str) -> Finding | None:
+    meaning = Meaning.UNKNOWN if is_answer(word) else read_meaning(word)
+    is_cancer = meaning is Meaning.MELANOMA or names_other_cancer(word)
+    return Finding(word, meaning, column, is_aside=True) if is_cancer else None
 
 
 def _what_answers_mean(column: str) -> tuple[Meaning, Meaning] | None:

@@ -18,8 +18,8 @@ import pandas as pd
 from melanoma_tl.errors import DatasetError, ImageError
 from melanoma_tl.images import hdf5
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES, open_image, printable
-from melanoma_tl.labels.classes import without_numbers
 from melanoma_tl.labels.meanings import Meaning, read_meaning
+from melanoma_tl.labels.together import as_read
 
 logger = logging.getLogger(__name__)
 
@@ -392,11 +392,11 @@ def check_depth(table: pd.DataFrame, root: Path) -> None:
     DatasetError
         If no folder's name says anything about melanoma, and names below do.
     """
-    if any(read_meaning(word) is not Meaning.UNKNOWN for word in without_numbers(table["label"].unique().tolist())):
+    if any(read_meaning(word) is not Meaning.UNKNOWN for word in as_read(table["label"].unique().tolist())):
         return
     parts = (Path(path).relative_to(root).parts for path in table["path"])
     deeper = dict.fromkeys(part[:2] for part in parts if len(part) > 2)
-    meanings = set(map(read_meaning, without_numbers(list({inner for _, inner in deeper}))))
+    meanings = set(map(read_meaning, as_read(list({inner for _, inner in deeper}))))
     if Meaning.OTHER in meanings and {Meaning.MELANOMA, Meaning.MALIGNANT} & meanings:
         folders = " and ".join(sorted({f"'{root / outer}'" for outer, _ in deeper}))
         raise DatasetError(

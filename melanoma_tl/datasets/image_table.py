@@ -27,6 +27,7 @@ from melanoma_tl._parameters import (
     whole,
 )
 from melanoma_tl._progress import progress
+from melanoma_tl.datasets.group_columns import warn_of_groups
 from melanoma_tl.datasets.history import Step, is_another_share, name_key
 from melanoma_tl.datasets.notebook import dataset_html
 from melanoma_tl.datasets.splitting import assign_groups, divide_in_two, divide_into_folds
@@ -86,6 +87,26 @@ class ImageTable(ExplainsAttributes):
         metadata: pd.DataFrame | None = None,
     ) -> None:
         check({"name": name, "skipped": skipped}, _DESCRIPTION)
+        self._fill(image_ids, paths, labels, name=name, skipped=skipped, metadata=metadata)
+        warn_of_groups(self._metadata, name)
+
+    @classmethod
+    def _made_of(cls, *parts: Any, **described: Any) -> Self:
+        """Make a table of others, of whose columns the user has been told."""
+        made = cls.__new__(cls)
+        made._fill(*parts, **described)
+        return made
+
+    def _fill(
+        self,
+        image_ids: ArrayLike,
+        paths: ArrayLike | None,
+        labels: ArrayLike,
+        *,
+        name: str,
+        skipped: Sequence[SkippedRow],
+        metadata: pd.DataFrame | None,
+    ) -> None:
         ids, files, classes, facts = check_parts(image_ids, paths, labels, metadata, name=name)
         self._image_ids, self._paths, self._labels, self._metadata = ids, files, classes, facts
         self._name, self._skipped = name, tuple(SkippedRow(*row) for row in skipped)

@@ -94,7 +94,9 @@ class ISBIDataset(ImageTable):
         Rows that were left out of the table, each with id, path and reason.
     metadata : pandas.DataFrame of n_images rows, optional
         Further information on each image, in columns named as in `metadata`. Ids of patients and lesions that differ in
-        case, blanks or Unicode form alone are taken for one and get the first spelling, with a warning.
+        case, blanks or Unicode form alone are taken for one and get the first spelling, with a warning. Ages and sexes
+        are read as in a table, unless words among them are neither, such as bands of age. Columns that look like
+        patients or lesions under another name are warned of.
 
     Attributes
     ----------
@@ -503,7 +505,7 @@ class ISBIDataset(ImageTable):
                 "if these are the same images, take them out of one with b.overlap(a).remove_from(b); if they are "
                 "others, tell them apart with ISBIDataset.concat([a, b], prefix_ids=True)"
             )
-        together = cls(
+        together = cls._made_of(
             ids,
             None if n_without else np.concatenate([part.paths for part in parts]),
             np.concatenate([part.labels for part in parts]),
@@ -779,7 +781,7 @@ class ISBIDataset(ImageTable):
         failures = self.failures(results)
         if failures:
             logger.warning("%s: %s; left out, listed in .skipped", self.name, describe_skipped(failures, len(self)))
-        resized = type(self)(
+        resized = type(self)._made_of(
             self.image_ids[kept],
             [result for result in results if isinstance(result, str)],
             self.labels[kept],

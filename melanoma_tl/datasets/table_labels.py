@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ import pandas as pd
 from melanoma_tl.datasets.findings import Finding
 from melanoma_tl.errors import ParameterError, UnknownNameError, in_one_line
 from melanoma_tl.labels.checks import is_positive
-from melanoma_tl.labels.classes import without_numbers
 from melanoma_tl.labels.meanings import (
     Meaning,
     are_mixed_answers,
@@ -26,6 +26,7 @@ from melanoma_tl.labels.meanings import (
     read_meaning,
     read_question,
 )
+from melanoma_tl.labels.together import as_read, spell_out
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,10 @@ _CLASSES = {
 }
 """How the two classes are written by those who mean the classes."""
 
+_TRUTHS = {"true": "1", "false": "0"}
+
 _CLEAR = (Meaning.MELANOMA, Meaning.OTHER)
+_OPPOSITE = dict(zip(_CLEAR, reversed(_CLEAR), strict=True))
 
 
 def read_labels(
@@ -159,12 +163,15 @@ class _Verdict(NamedTuple):
     """What says malignant, and not which cancer."""
     other_cancer: str = ""
     """Where another cancer is named, in a column that nobody called a diagnosis."""
+    aside: Mapping[Meaning, str] = MappingProxyType({})
+    """What such a column says that is no guess: a melanoma, or another cancer."""
 
 
 @lru_cache(maxsize=4096)
 def _judge(findings: tuple[Finding, ...]) -> _Verdict:
     """Return what the findings of one image mean together."""
     stated = [finding for finding in findings if not finding.is_aside]
+    asides = [finding for finding in findings if finding.is_aside]
     meanings = {finding.meaning for finding in stated}
     diagnoses = [finding for finding in stated if not finding.column]
     malignant = next((str(finding) for finding in stated if finding.meaning is Meaning.MALIGNANT), "")
@@ -178,7 +185,8 @@ def _judge(findings: tuple[Finding, ...]) -> _Verdict:
         f"its diagnoses contradict each other: {shown}" if is_torn or meanings.issuperset(_CLEAR) else "",
         next((str(finding) for finding in diagnoses if names_melanoma(finding.word)), ""),
         malignant,
-        next((str(finding) for finding in findings if finding.is_aside), ""),
+        next((str(finding) for finding in asides if finding.meaning is Meaning.OTHER), ""),
+        {finding.meaning: str(finding) for finding in reversed(asides) if not finding.is_guess},
     )
 
 
@@ -190,14 +198,12 @@ def _decide(word: object, meaning: Meaning | str, verdict: _Verdict, *, is_known
         return verdict.flaw
     labelled = f"labelled {word!r}"
     is_clear = verdict.meaning in _CLEAR
-    if meaning is Meaning.MALIGNANT and not is_clear:
-        if verdict.other_cancer:
-            return (
-                f"{labelled}, but {verdict.other_cancer}: if that is the diagnosis, say so with "
-                "diagnosis_column=; if not, leave the column out"
-            )
-        if is_known:
-            return f"{labelled}, and no diagnosis says whether it is a melanoma"
+    against = verdict.other_cancer if meaning is Meaning.MALIGNANT else verdict.aside.get(_OPPOSITE[meaning], "")
+    if against and not is_clear:
+        so_or_not = "if that is the diagnosis, say so with diagnosis_column=; if not, leave the column out"
+        return f"{labelled}, but {against}: {so_or_not}"
+    if meaning is Meaning.MALIGNANT and not is_clear and is_known:
+        return f"{labelled}, and no diagnosis says whether it is a melanoma"
     if meaning is Meaning.MALIGNANT and verdict.meaning is Meaning.OTHER:
         return f"{labelled}, but {verdict.shown}, which is no melanoma: take the diagnosis for the label"
     if meaning is Meaning.OTHER and not is_clear and verdict.names_melanoma:
@@ -236,7 +242,7 @@ def _warn_of_positive(counts: Mapping[str, int], name: str, column: str) -> None
 def _read_by_meaning(distinct: Mapping[str, object], column: str) -> dict[str, Meaning | str]:
     """Read each word by itself; answers such as 0 and 1 only where nothing else shows that they mean something else."""
     given = [word for word in distinct.values() if not is_missing(word)]
-    words = without_numbers(given)
+    words = as_read(given)
     word_of = dict(zip(map(str, given), words, strict=True))
     answers = {normalise(word): read_meaning(word) for word in words if is_answer(word)}
     others = [word for word in words if not is_answer(word) and normalise(word) not in _CLASSES]
@@ -282,18 +288,27 @@ def _read_by_map(distinct: Mapping[str, object], label_map: LabelMap) -> dict[st
             )
         return {key: _call(label_map, word) for key, word in distinct.items()}
     _check_distinct(distinct, label_map.keys(), "label_map")
+    write = _writer(label_map.keys())
     known: dict[str, Meaning] = {}
     for word, label in label_map.items():
         meaning = _as_class(label, f"label_map[{word!r}]")
-        if known.setdefault(normalise(word), meaning) is not meaning:
+        if known.setdefault(write(word), meaning) is not meaning:
             raise ParameterError(f"label_map says two things of {word!r}, which it writes in two ways")
-        _check_not_opposite(word, meaning, "label_map")
+    for word, read in zip(label_map.keys(), spell_out(list(label_map.keys())), strict=True):
+        _check_not_opposite(read, known[write(word)], "label_map")
     shown = ", ".join(map(repr, label_map.keys()))
     return {
-        key: known.get(normalise(word))
+        key: known.get(write(word))
         or ("the label is missing" if is_missing(word) else f"unknown label {word!r}; known: {shown}")
         for key, word in distinct.items()
     }
+
+
+def _writer(named: Iterable[Any]) -> Callable[[object], str]:
+    """Choose how words are compared with those that the user names; where these are truth values or 0 and 1, as one."""
+    if {normalise(word) for word in named} <= {"0", "1", *_TRUTHS}:
+        return lambda word: _TRUTHS.get(normalise(word), normalise(word))
+    return normalise
 
 
 def _check_distinct(distinct: Mapping[str, object], named: Iterable[Any], parameter: str) -> None:
@@ -336,25 +351,27 @@ def _read_by_positive(distinct: Mapping[str, object], positive: object) -> dict[
     is_many = isinstance(positive, Iterable) and not isinstance(positive, str | bytes | Mapping)
     given = list(positive) if is_many and isinstance(positive, Iterable) else [positive]
     _check_distinct(distinct, given, "positive")
-    wanted = {normalise(word) for word in given}
-    there = {normalise(word): word for word in distinct.values()}
+    write = _writer(given)
+    wanted = {write(word) for word in given}
+    there = {write(word): word for word in distinct.values()}
     for word in given:
-        if is_missing(word) or normalise(word) not in there:
+        if is_missing(word) or write(word) not in there:
             raise _no_such_label(word, list(there.values()))
     if not given:
         raise ParameterError("positive must name the labels that mean melanoma, got none")
 
-    def read(word: object) -> Meaning | str:
-        if normalise(word) in wanted:
+    def read(word: object, spelled: object) -> Meaning | str:
+        if write(word) in wanted:
             meaning = Meaning.MELANOMA
         elif is_missing(word):
             return "the label is missing"
         else:
             meaning = Meaning.OTHER
-        _check_not_opposite(word, meaning, "positive")
+        _check_not_opposite(spelled, meaning, "positive")
         return meaning
 
-    return {key: read(word) for key, word in distinct.items()}
+    spelled = spell_out(list(distinct.values()))
+    return {key: read(word, other) for (key, word), other in zip(distinct.items(), spelled, strict=True)}
 
 
 def _no_such_label(word: object, labels: Sequence[object]) -> UnknownNameError:

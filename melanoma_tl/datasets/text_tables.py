@@ -304,6 +304,8 @@ def _read_text(path: Path, encoding: str | None) -> str:
     if other:
         raise DatasetError(f"{path}: not a CSV file, but {other}: save it as CSV, or pass from_frame a DataFrame")
     mark = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    if not encoding and not mark and b"\0" in content:
+        raise _has_nul(path, content)
     try:
         text = content.decode(encoding or mark or "utf-8")
     except LookupError:
@@ -313,12 +315,23 @@ def _read_text(path: Path, encoding: str | None) -> str:
     except ValueError as error:
         if not isinstance(error, UnicodeError):
             raise ParameterError(f"encoding must be the name of one, such as 'utf-8', got {encoding!r}") from None
-        if encoding or mark or b"\0" in content:
-            raise DatasetError(f"{path}: not a CSV file ({error})") from error
+        if encoding or mark:
+            raise DatasetError(
+                f"{path}: not a CSV file that can be read (no text in the encoding {encoding or mark!r}; give that in "
+                "which it was saved with encoding=)"
+            ) from error
         text = _decode_western(content, path)
-    if "\0" in text:  # binary, or UTF-16 without its mark
-        raise DatasetError(f"{path}: not a CSV file (it holds NUL bytes; give its encoding=, such as 'utf-16-le')")
+    if "\0" in text:
+        raise _has_nul(path, content)
     return text.removeprefix("\ufeff")
+
+
+def _has_nul(path: Path, content: bytes) -> DatasetError:
+    """Return the error for NUL bytes: in UTF-16 and UTF-32 all bytes of Latin letters but one are zero."""
+    zero = "".join(str(int(content[place::4].count(0) > len(content) / 8)) for place in range(4))
+    wide = {"0101": "utf-16-le", "1010": "utf-16-be", "0111": "utf-32-le", "1110": "utf-32-be"}.get(zero)
+    how = f"it looks like {wide}: pass encoding={wide!r}" if wide else "give its encoding=, such as 'utf-16-le'"
+    return DatasetError(f"{path}: not a CSV file that can be read (it holds NUL bytes; {how})")
 
 
 def _decode_western(content: bytes, path: Path) -> str:

@@ -1,21 +1,22 @@
 """What a dataset may be made of, checked where it is made."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.datasets.cells import read_id
-from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
+from melanoma_tl.datasets.cells import NUMBER, OLDEST, read_ages, read_sexes, warn_of_lost
+from melanoma_tl.datasets.columns import OWN_COLUMNS
+from melanoma_tl.datasets.group_columns import GROUPS
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
 from melanoma_tl.labels.classes import as_labels
 from melanoma_tl.labels.contradictions import warn_of_contradictions
 from melanoma_tl.labels.distinct import once_each
-from melanoma_tl.labels.ids import as_first_written
+from melanoma_tl.labels.ids import as_first_written, read_id
 
 _N_SHOWN = 5
 
@@ -164,8 +165,23 @@ def _check_facts(metadata: pd.DataFrame | None, n_images: int, name: str) -> pd.
         if column in facts:
             ids = as_first_written(once_each(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
             facts[column] = pd.Series(ids, dtype=object)
+    for column, read in (("age", read_ages), ("sex", read_sexes)):
+        if column in facts:
+            facts[column] = _read_all(facts[column], read, name)
     warn_of_contradictions(facts, name)
     return facts
+
+
+def _read_all(cells: pd.Series, read: Callable[..., list[Any]], name: str) -> pd.Series:
+    """Read ages or sexes; a column with words that are neither, such as bands of age, stays as it is."""
+    if cells.dtype == np.float64 and cells[cells.notna()].between(0, OLDEST).all():
+        return cells  # it has been read
+    lost: dict[str, list[str]] = {}
+    found = read(cells, lost)
+    if not all(NUMBER.fullmatch(word) for words in lost.values() for word in words):
+        return cells
+    warn_of_lost(lost, name)
+    return pd.Series(found, dtype="float64" if read is read_ages else object)
 
 
 def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:

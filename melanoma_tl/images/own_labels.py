@@ -6,7 +6,8 @@ from numpy.typing import ArrayLike
 
 from melanoma_tl.images.image_lists import is_table
 from melanoma_tl.labels.checks import finds_melanoma
-from melanoma_tl.labels.classes import Classes, as_binary, without_numbers
+from melanoma_tl.labels.classes import Classes, as_binary
+from melanoma_tl.labels.together import as_read
 
 
 def count_differing(X: Any, y: ArrayLike | None, classes: Classes | None) -> int:
@@ -27,7 +28,7 @@ def count_differing(X: Any, y: ArrayLike | None, classes: Classes | None) -> int
     own = getattr(X, "labels", None)
     if y is None or classes is None or classes.melanoma is None or not is_table(X) or own is None:
         return 0
-    words = without_numbers(classes.labels.tolist())
+    words = as_read(classes.labels.tolist())
     if not finds_melanoma(words, words[classes.melanoma]):
         return 0
     melanoma = classes.codes[classes.melanoma]

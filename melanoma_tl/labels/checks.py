@@ -80,8 +80,8 @@ def check_no_measurements(classes: NDArray[Any], name: str) -> None:
         shown = ", ".join(map(str, classes[:3].tolist()))
         raise DatasetError(
             f"{name} has {len(classes)} numbers ({shown}{', …' if len(classes) > 3 else ''}), not classes: pass the "
-            "diagnoses, as words or as 0, 1, 2…, such as metadata['diagnosis']; if the numbers are classes, as "
-            "words, with astype(int).astype(str)"
+            "diagnoses, as words or as 0, 1, 2…, such as metadata['diagnosis']; if the numbers are classes, give each "
+            "a name, such as 'grade 3'"
         )
 
 

@@ -1,7 +1,6 @@
 """Labels as they come from outside: an array of classes, and which of them is melanoma."""
 
 import logging
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,12 +23,11 @@ from melanoma_tl.labels.meanings import (
     read_meaning,
 )
 from melanoma_tl.labels.spellings import check_spellings
+from melanoma_tl.labels.together import as_read, check_codes, check_two_known
 
 logger = logging.getLogger(__name__)
 
 _N_SHOWN = 5
-
-_NUMBERED = re.compile(r"\s*(\d+)[_.:)\-]\s*([^\W\d_].*)", re.DOTALL)
 
 _SCORES_SECOND = {"y_true": "; the labels come first, then the scores"}  # where they may have been swapped
 
@@ -196,32 +194,6 @@ def distinguish(labels: ArrayLike, *, name: str = "y") -> tuple[NDArray[Any], ND
 # -- which of them is melanoma -----------------------------------------------------------------------------------------
 
 
-def without_numbers(labels: Sequence[object]) -> list[object]:
-    """Take away the numbers that put labels in order, as in "0_benign" and "1_melanoma".
-
-    Parameters
-    ----------
-    labels : sequence of object
-        All different labels.
-
-    Returns
-    -------
-    list of object
-        The labels as they are, unless each of several is a number of its own, one of ``_.:)-`` and a word of its own: a
-        lone "0_melanoma" may deny it.
-
-    Examples
-    --------
-    >>> without_numbers(["0_benign", "1_melanoma"]), without_numbers(["0_melanoma", "1_melanoma"])
-    (['benign', 'melanoma'], ['0_melanoma', '1_melanoma'])
-    """
-    parts = [_NUMBERED.fullmatch(label) if isinstance(label, str) else None for label in labels]
-    numbers, words = ({normalise(part[place]) for part in parts if part} for place in (1, 2))
-    if not 1 < len(labels) == len(numbers) == len(words):
-        return list(labels)
-    return [part[2] if part else label for label, part in zip(labels, parts, strict=True)]
-
-
 def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: str = "y") -> int | None:
     """Find melanoma among classes; their order has no say.
 
@@ -251,7 +223,7 @@ def find_melanoma(classes: Sequence[object], *, pos_label: object = None, name: 
     >>> find_melanoma(["melanoma", "nevus"]), find_melanoma([0, 1]), find_melanoma(["cat", "dog"], pos_label="dog")
     (0, 1, 1)
     """
-    words = without_numbers(classes)
+    words = as_read(classes)
     meanings = [read_meaning(word) for word in words]
     answers = [is_answer(word) for word in words]
     if any(answers) and not (all(answers) and len(words) == 2 and not are_mixed_answers(words)):
@@ -282,19 +254,6 @@ def _check_other(label: object, meaning: Meaning, name: str) -> None:
         raise DatasetError(
             f"the label {label!r} in {name} stands beside melanoma and may hold melanomas too: leave those images out, "
             "or pass pos_label= if they are none"
-        )
-
-
-def _check_two_known(classes: Sequence[object], name: str) -> None:
-    """Raise an error for words without a meaning beside two classes: they probably mark missing labels."""
-    meanings = dict(zip(classes, map(read_meaning, without_numbers(classes)), strict=True))
-    silent = [label for label, meaning in meanings.items() if meaning is Meaning.UNKNOWN]
-    cancers = [label for label, meaning in meanings.items() if meaning in (Meaning.MELANOMA, Meaning.MALIGNANT)]
-    n_known = len(meanings) - len(silent)
-    if silent and not any(map(is_answer, classes)) and len(cancers) == 1 and n_known == 2:
-        raise DatasetError(
-            f"{name} holds labels that say nothing beside {cancers[0]!r} and one other class ({_show(silent)}): leave "
-            f"those images out, or, if they are diagnoses of their own, pass pos_label={cancers[0]!r}"
         )
 
 
@@ -379,7 +338,7 @@ class Classes:
     melanoma: int | None
 
     @classmethod
-    def of(cls, labels: ArrayLike, *, pos_label: object = None, name: str = "y") -> Self:
+    def of(cls, labels: ArrayLike, *, pos_label: object = None, name: str = "y", are_learned: bool = False) -> Self:
         """Learn the classes from labels of training images.
 
         Parameters
@@ -390,6 +349,8 @@ class Classes:
             The label that means melanoma, where the words do not say so.
         name : str, default="y"
             What the user calls the labels, for messages.
+        are_learned : bool, default=False
+            Whether a classifier has learned all of them, so that none marks what is missing.
 
         Returns
         -------
@@ -400,8 +361,8 @@ class Classes:
         ------
         DatasetError
             If a label is missing, one class is spelled in several ways, there is only one, nothing says which of
-            two is melanoma, or words that say nothing stand beside melanoma and one other class: without `pos_label`
-            they are taken for gaps, and not for further diagnoses.
+            two is melanoma, or words that say nothing stand beside melanoma and one other class, or codes such as -1
+            and 9 beside 0 and 1: without `pos_label` they are taken for gaps, and not for further diagnoses.
         ParameterError
             If `pos_label` is none of the labels, or the words say that another one is melanoma.
         """
@@ -411,8 +372,9 @@ class Classes:
                 "Training needs images of two classes, benign and melanoma, or of several diagnoses; "
                 f"got {len(classes)} class{'' if len(classes) == 1 else 'es'}: {_show(classes.tolist())}"
             )
-        if pos_label is None:
-            _check_two_known(classes.tolist(), name)
+        if pos_label is None and not are_learned:
+            check_codes(classes.tolist(), name)
+            check_two_known(classes.tolist(), name)
         return cls(classes, find_melanoma(classes.tolist(), pos_label=pos_label, name=name))
 
     @property

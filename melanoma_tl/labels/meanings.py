@@ -83,6 +83,10 @@ def _normalise_any(text: str) -> str:
     return " ".join(filter(None, [start, *words, end]))
 
 
+_MISSING = frozenset(word.rstrip(".") for word in vocabulary.MISSING)
+"""A full stop at the end of "n.a." and others changes nothing, whether it stands or not."""
+
+
 def is_missing(label: object) -> bool:
     """Return whether a label, an id or a fact stands for "not known".
 
@@ -105,7 +109,7 @@ def is_missing(label: object) -> bool:
         return False
     if isinstance(label, str | bytes):
         word = normalise(label)
-        return word in vocabulary.MISSING or bool(vocabulary.NOTHING.fullmatch(word))
+        return word.rstrip(".") in _MISSING or bool(vocabulary.NOTHING.fullmatch(word))
     if label is None or label is pd.NaT or label is pd.NA:
         return True
     if isinstance(label, np.datetime64 | np.timedelta64):
@@ -475,8 +479,9 @@ class _Phrase:
         is_other = self._is_finding or self._has(vocabulary.NOT_QUITE)
         if is_other or self._is_doubtful or self._has(vocabulary.NEGATED) or not _leaves_it(self._text):
             return False
-        unnamed = (side for side in self._sides if not vocabulary.NAME.search(side))
-        return not any(map(vocabulary.CANCER.search, unnamed))
+        unnamed = [side for side in self._sides if not vocabulary.NAME.search(side)]
+        is_open = not self._has(vocabulary.SUBTYPE) and any(map(vocabulary.NODULAR.fullmatch, unnamed))
+        return not is_open and not any(map(vocabulary.CANCER.search, unnamed))
 
     def _has(self, pattern: re.Pattern[str]) -> bool:
         return bool(pattern.search(self._text))

@@ -36,7 +36,7 @@ MISSING = _words("""
     deidentified, de identified, anonymized, anonymised, anonymisiert, anonymise, anonimizado, anonimizada,
     anonimizzato, unknown patient, unbekannter patient, ausstehend, nicht angegeben, nicht befundet, non disponible,
     no disponible, nao disponivel, non disponibile, offen, noch offen, tbc, tba, to be determined, to be confirmed,
-    todo,
+    todo, n/k, n.k., empty, blank, leer, vide, vacio, vazio, vuoto,
     sans objet, non applicable, en attente, pendiente, pendente, in attesa, entfallt, entf., ohne angabe, o.a., n.v.,
     nicht vorhanden, nicht zutreffend, nicht verfugbar, no aplica, nao se aplica, non applicabile, keine diagnose,
     ignorado, ignorada, s/d, nd, nr, nicht erhoben, fehlend, steht aus, keine histologie, sin informacion, sem
@@ -90,12 +90,16 @@ OTHER = (
 
 NAME = re.compile(
     r"\b(?:micro)?melanom(?:a|as|ata|e|es|en|i|s)?\b|\bmelanommetastasen?\b|\blentigo mali(?:gna|gno|n)\b"
-    r"|\b(?:mel|mis|ssm|lmm|alm|nm)\b|(?<!\d )(?<!\d)\bmm\b|\b(?:c43|d03)(?:\.\d)?\b"
+    r"|\b(?:mel|mis|ssm|lmm|alm)\b|(?<!\d )(?<!\d)\bmm\b|\b(?:c43|d03)(?:\.\d)?\b"
 )
 """The names of melanoma, and its codes where they stand as a word; "mm" after a number is a length.
 
 The codes of a letter and numbers, here and below, are those of ICD-10 (WHO, 2019), chapters II and XII.
 """
+
+SUBTYPE = re.compile(r"\b(?:ssm|lmm|alm)\b|\b(?:superficial spreading|lentigo maligna|acral lentiginous) melanoma\b")
+NODULAR = re.compile(r"\bnm\b")
+"""Beside subtypes of melanoma, the nodular one; elsewhere it may as well be "non-melanoma"."""
 
 CANCER = re.compile(r"\b(?:malign\w*|malin|malins|bosartig\w*|cancer\w*|\w*krebs\w*|cancro)\b")
 """Words for any cancer."""
@@ -240,6 +244,13 @@ DENYING = re.compile(
     r"|\bnon(?=m)|\bun(?=auff)"
 )
 """What turns the name of a column around, beside what turns a label around."""
+
+GUESS = re.compile(
+    r"clinic|klinisch|differenti|\bddx\b|suspect|suspicion|verdacht|sospe|hypothes|impression|presum|predict|"
+    r"\bpred\b|vorschlag|first (?:look|read)|history|\bhx\b|anamnes|vorgeschichte|antecedent|previous|prior|fruher|"
+    r"\b(?:rater|reader|expert|observer|annotator|opinion|gutachter|ai|model)|famil|comment|kommentar|comentario|remark|bemerkung|\bnotes?\b|notiz|referral|referring|uberweisung"
+)
+"""Names of columns of what a lesion was taken for, or of what else was said: they need not agree with its label."""
 
 MALIGNANCY = re.compile(r"malign|cancer|bosartig|krebs|\bmalins?\b|cancro|^target$|^(?:diagnosis|iddx) ?1$")
 """Names of columns of which a "yes" is a cancer, which need not be a melanoma, as "target" of ISIC 2024."""

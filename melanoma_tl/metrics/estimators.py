@@ -14,8 +14,9 @@ from melanoma_tl.images.loading import open_source
 from melanoma_tl.images.one_image import refuse_one_image
 from melanoma_tl.images.own_labels import count_differing
 from melanoma_tl.labels.checks import LABELS_THAT_DIFFER, finds_melanoma
-from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma, without_numbers
+from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma
 from melanoma_tl.labels.meanings import normalise
+from melanoma_tl.labels.together import as_read
 from melanoma_tl.metrics.validation import check_classes, check_lengths, not_binary
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def check_dataset_labels(estimator: Any, X: Any, y: ArrayLike | None) -> None:
     names = np.asarray(getattr(estimator, "classes_", ())).tolist()
     if y is not None or not is_table(X) or len(names) != 2:
         return
-    words, pos_label = without_numbers(names), getattr(estimator, "pos_label_", None)
+    words, pos_label = as_read(names), getattr(estimator, "pos_label_", None)
     if pos_label is not None and not finds_melanoma(words, words[names.index(pos_label)]):
         raise DatasetError(
             f"this classifier was fitted with {names[0]!r} and {names[1]!r}, not with the labels of the dataset, which "

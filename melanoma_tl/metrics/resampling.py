@@ -42,7 +42,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from melanoma_tl.errors import ParameterError
-from melanoma_tl.labels.ids import fold_id
+from melanoma_tl.labels.ids import fold_id, read_id
 from melanoma_tl.metrics.validation import check_lengths
 
 # Cells (resamples x distinct scores) in memory at once: limits the bootstrap to some 100 MB for any number of images.
@@ -411,7 +411,7 @@ def method_name(groups: ArrayLike | None) -> str:
 
 
 def number_groups(groups: ArrayLike | None, n: int) -> NDArray[np.int64]:
-    """Assign each group a number; an image with a missing entry forms a group of its own.
+    """Assign each group a number; an image whose entry is missing, or names nobody, forms a group of its own.
 
     Parameters
     ----------
@@ -446,20 +446,22 @@ def number_groups(groups: ArrayLike | None, n: int) -> NDArray[np.int64]:
 
 
 def number_values_or_alone(values: pd.Series) -> NDArray[np.int64]:
-    """Assign equal values the same number, and each missing value a number of its own.
+    """Assign equal values the same number, and each that names nobody a number of its own.
 
     Parameters
     ----------
     values : Series of length n
-        Values of any kind; of texts, case, blanks and Unicode form do not count.
+        Values of any kind, read by `read_id`; case, blanks and Unicode form do not count.
 
     Returns
     -------
     ndarray of int64 of shape (n,)
         Consecutive numbers from 0.
     """
-    folded = [fold_id(value) if isinstance(value, str) else value for value in values]
-    codes = pd.factorize(np.array(folded, dtype=object))[0].astype(np.int64)  # texts of Arrow hold no surrogates
+    places, distinct = pd.factorize(np.array(values, dtype=object))  # texts of Arrow hold no surrogates
+    ids = [read_id(value) for value in distinct]
+    folded = np.array([*(None if word is None else fold_id(word) for word in ids), None], dtype=object)
+    codes = pd.factorize(folded[places])[0].astype(np.int64)  # what is missing has the place -1, the last
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
     return codes

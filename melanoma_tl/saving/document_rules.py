@@ -88,7 +88,7 @@ def read_parts(state: Mapping[str, Any], n_scores: int) -> dict[str, Any]:
         raise ModelFileError(f"has {len(labels)} classes, but {n_scores} scores")
     if pos_label not in labels and (n_scores == 1 or pos_label is not None):
         raise ModelFileError(f"takes {pos_label!r:.40} for melanoma, which is none of its classes")
-    classes = Classes.of(labels, pos_label=pos_label, name="the classes of the file")
+    classes = Classes.of(labels, pos_label=pos_label, name="the classes of the file", are_learned=True)
     if classes.labels.tolist() != labels:
         raise ModelFileError(f"has the classes {labels!s:.100}, which are not distinct and sorted")
     _check_provenance(parts["provenance"], len(labels))

@@ -14,7 +14,8 @@ from melanoma_tl.images.image_lists import is_stream, is_table
 from melanoma_tl.images.loading import open_source
 from melanoma_tl.images.own_labels import count_differing
 from melanoma_tl.labels.checks import finds_melanoma
-from melanoma_tl.labels.classes import Classes, without_numbers
+from melanoma_tl.labels.classes import Classes
+from melanoma_tl.labels.together import as_read
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def follows_dataset(X: Any, y: ArrayLike | None, classes: Classes) -> bool:
     """
     if y is None or len(classes.labels) != 2 or not is_table(X):
         return True
-    words = without_numbers(classes.labels.tolist())
+    words = as_read(classes.labels.tolist())
     return finds_melanoma(words, words[classes.melanoma or 0]) and not count_differing(X, y, classes)
 
 

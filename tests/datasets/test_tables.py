@@ -68,7 +68,11 @@ def test_any_dialect_gives_the_same_dataset(tmp_path, encoding, separator, decla
         ("image_id,label\nmüde,0\n".encode("cp850"), "no UTF-8, and nothing says what else"),
         ("image_id,label\nzażółć,0\n".encode("cp1250"), "no UTF-8, and nothing says what else"),
         ("image_id,label\n病,0\n".encode("shift-jis"), "no UTF-8, and nothing says what else"),
-        ("image_id,label\nA,0\n".encode("utf-16-be"), "NUL bytes; give its encoding="),
+        ("image_id,label\nA,0\n".encode("utf-16-be"), "looks like utf-16-be: pass encoding='utf-16-be'"),
+        ("image_id,label\nÄ,Nävus\n".encode("utf-16-be"), "looks like utf-16-be: pass encoding='utf-16-be'"),
+        ("image_id,label\nÄ,Nävus\nó,1\n".encode("utf-16-le"), "looks like utf-16-le: pass encoding='utf-16-le'"),
+        ("image_id,label\nÄ,Nävus\n".encode("utf-32-le"), "looks like utf-32-le"),
+        (b"image_id,label\nA\0,\xf3\n", "NUL bytes; give its encoding="),
         (b"image_id,label;site\nA,0;back\n", "',' and ';' would both make a table of it: say which with sep="),
         (b"image_id label\nA 0\n", "must name the column 'image_id'"),
         (b"image_id;label\nA;0\nB,1\n", "2 columns at first, but 1"),
@@ -201,10 +205,89 @@ def test_a_column_that_looks_like_patients_and_is_not_used_is_said(caplog):
         assert f"'{name}'" in caplog.text
         assert "patient_column=" in caplog.text
     caplog.clear()
-    others = {"camera": ["X1", "X2"] * 6, "patient_age": [30, 40, 50] * 4, "lesion": ["nevus", "melanoma", "bcc"] * 4}
+    others = {"camera": ["X1", "X2"] * 6, "patient_age": [30, 40, 50] * 4, "lesion": ["bcc", "melanoma", "nevus"] * 4}
     others |= {"Verano": list(range(6)) * 2, "terminal_id": [1, 2] * 6, "row_id": list(range(n))}
-    read(frame(label=[0, 1] * 6, **others))
+    read(frame(label=[0, 1, 0] * 4, **others))
     assert "come back" not in caplog.text.replace("'lesion'", "")
+
+
+@pytest.mark.parametrize(
+    ("column", "n_groups"),
+    [*((name, 100) for name in ("hospital_no", "HospitalNo", "nhs_number", "Pt", "ptno", "cpf", "Histonummer",
+                                "Eingangsnr", "surname")),
+     *((name, 10) for name in ("client", "study", "Aktenzeichen")), ("patient_group", 3)],
+)  # fmt: skip
+def test_patients_of_many_images_are_said(column, n_groups, caplog):
+    table = frame(label=[0, 1] * 800, **{column: [f"{4711 + k % n_groups}" for k in range(1600)]})
+    data = read(table)
+    assert f"values of the column '{column}' come back" in caplog.text
+    caplog.clear()
+    again = [data[::2] + data[1::2], ISBIDataset.concat([data[:800], data[800:]], name="both")]
+    assert not caplog.text, "of sets that were made of it nothing is said again"
+    ISBIDataset(data.image_ids, None, data.labels, metadata=again[0].metadata)
+    assert "come back" in caplog.text
+
+
+def test_columns_of_other_things_are_no_patients(caplog):
+    n = 1200
+    others = {
+        name: [f"{word}/{k % count}" for k in range(n)]
+        for name, word, count in (
+            ("lesion_location", "back", 30),
+            ("fitzpatrick_scale", "skin", 6),
+            ("patient_skin_type", "type", 6),
+            ("patient_country", "land", 20),
+            ("global_pattern", "net", 12),
+            ("device_name", "Olympus", 12),
+            ("study", "trial", 3),
+            ("comment", "said", 300),
+            ("Charakter", "kind", 30),
+        )
+    }
+    others |= {"lesion_diameter_mm": [k % 25 for k in range(n)], "hospital_no": [k % 4 for k in range(n)]}
+    others |= {"lesion_score": [k % 25 / 10 for k in range(n)], "zip_code": [10000 + k % 99 for k in range(n)]}
+    read(frame(label=[0, 1] * 600, **others))
+    assert not caplog.text
+
+
+def test_a_person_ref_is_a_patient():
+    assert read(frame(label=[0, 1], person_ref=["a", "b"])).metadata["patient_id"].tolist() == ["a", "b"]
+
+
+# -- the constructor ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "role"), [("PatientID", "patient_id"), ("patient", "patient_id"), ("lesion", "lesion_id")]
+)
+def test_the_constructor_says_what_to_call_a_column_of_patients(column, role, caplog):
+    facts = pd.DataFrame({column: [f"P{k // 2}" for k in range(40)]})
+    ids = [f"i{k}" for k in range(40)]
+    data = ISBIDataset(ids, None, [0, 1] * 20, metadata=facts)
+    assert f"the column '{column}' come back" in caplog.text
+    assert role in caplog.text
+    assert column in data.metadata
+    caplog.clear()
+    ISBIDataset(ids, None, [0, 1] * 20, metadata=facts.assign(patient_id=facts[column], lesion_id=ids))
+    assert not caplog.text
+
+
+def test_the_constructor_reads_ages_and_sexes_as_a_table_is_read(caplog):
+    def made(**facts):
+        return ISBIDataset(list("abcd"), None, [0, 1, 0, 1], metadata=pd.DataFrame(facts)).metadata
+
+    facts = made(age=["45 years", 999, -1, 30], sex=["W", "m", None, "female"])
+    assert facts["age"].dtype == np.float64
+    assert np.array_equal(facts["age"], [45, np.nan, np.nan, 30], equal_nan=True)
+    assert facts["sex"].tolist() == ["female", "male", None, "female"]
+    assert "counts as missing: age of 2 rows ('999', '-1')" in caplog.text
+    caplog.clear()
+    assert made(age=[45, 30, 0, 120])["age"].tolist() == [45.0, 30.0, 0.0, 120.0]
+    assert made(age=pd.array([45, None, 3, 4], dtype="Int64"))["age"].isna().tolist() == [False, True, False, False]
+    bands = ["<40", "40-60", ">60", "40-60"]
+    assert made(age=bands)["age"].tolist() == bands, "what a user divides by is kept"
+    assert made(sex=["d", "W", "M", "x"])["sex"].tolist() == ["d", "W", "M", "x"]
+    assert not caplog.text
 
 
 # -- ids, sexes and ages -----------------------------------------------------------------------------------------------
@@ -783,6 +866,33 @@ def test_malignant_beside_words_that_tell_cancers_apart_says_nothing(words):
         read(frame(label=words))
 
 
+@pytest.mark.parametrize("column", ["subtype", "histo", "Befund"])
+@pytest.mark.parametrize(
+    ("yes", "no"), [(1, 0), ("melanoma", "benign"), ("MEL", "NV"), ("yes", "no"), ("malignant", "benign")]
+)
+def test_a_diagnosis_in_any_column_counts_against_the_label(column, yes, no):
+    diagnoses = ["melanoma", "basal cell carcinoma", "nevus", "SSM"]
+    rows = frame(label=[yes, yes, no, no], **{column: diagnoses})
+    found = read(rows, on_error="skip")
+    assert found.image_ids.tolist() == ["i0", "i2"]
+    assert reasons(found)["i1"].startswith(f"labelled {yes!r}, but {column!r} says 'basal cell carcinoma': if that is")
+    assert reasons(found)["i3"].startswith(f"labelled {no!r}, but {column!r} says 'SSM': if that is the diagnosis")
+    rule = {"label_map": {yes: 1, no: 0}}
+    assert read(rows, on_error="skip", **rule).image_ids.tolist() == ["i0", "i2"], "whoever reads the label"
+    settled = rows.assign(diagnosis=["melanoma", "melanoma", "nevus", "nevus"])
+    assert len(read(settled)) == 4, "the diagnosis has the say"
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["clinical_diagnosis", "differential", "DDX", "suspected_diagnosis", "Verdachtsdiagnose", "family_history",
+     "comment", "previous_tumour", "reader_2", "predicted", "model_output"],
+)  # fmt: skip
+def test_what_a_lesion_was_taken_for_need_not_agree_with_its_label(column):
+    guesses = ["melanoma", "basal cell carcinoma", "nevus", "melanoma"]
+    assert read(frame(label=[1, 1, 0, 0], **{column: guesses})).labels.tolist() == [1, 1, 0, 0]
+
+
 @pytest.mark.parametrize("diagnosis", ["melanoma with satellites", "SSM (nevus)", "melanoma, margins close"])
 def test_benign_beside_a_diagnosis_that_names_a_melanoma_stops_the_read(diagnosis):
     with pytest.raises(DatasetError, match="which names a melanoma"):
@@ -792,10 +902,11 @@ def test_benign_beside_a_diagnosis_that_names_a_melanoma_stops_the_read(diagnosi
 
 @pytest.mark.parametrize(
     ("column", "words"),
-    [("lesion", ["melanoma", "nevus"]), ("subject", ["M", "F"]), ("case", ["control", "melanoma"])],
-)
+    [("lesion", ["nevus", "melanoma"]), ("subject", ["M", "F"]), ("case", ["control", "melanoma"]),
+     ("lesion", ["nevus", "SSM", "nevus", "NM"])],
+)  # fmt: skip
 def test_columns_of_findings_are_no_patients(column, words):
-    data = read(frame(label=[0, 1] * 6, **{column: words * 6}))
+    data = read(frame(label=[0, 1] * 6, **{column: (words * 6)[:12]}))
     assert not {"patient_id", "lesion_id"} & set(data.metadata)
 
 
@@ -922,3 +1033,40 @@ def test_the_file_of_the_very_name_comes_first_and_several_others_are_refused(tm
         ISBIDataset.from_frame(table[:1], image_dirs=[tmp_path / "a"])
     with pytest.raises(DatasetError, match="it is the file of img_1 too"):
         ISBIDataset.from_frame(table.assign(label=0), image_dirs=[tmp_path])
+
+
+@pytest.mark.parametrize(
+    "rule", [{1: 1, 0: 0}, {True: 1, False: 0}, {"true": 1, "false": 0}, {"1": "melanoma", "0": 0}]
+)
+@pytest.mark.parametrize(
+    "words", [[True, False], [1, 0], ["True", "FALSE"], ["1", "0"], [1.0, 0.0], np.array([True, False])]
+)
+def test_truth_values_are_0_and_1_for_a_rule(rule, words):
+    assert read(frame(label=words), label_map=rule).labels.tolist() == [1, 0]
+    assert read(frame(label=words), label_map=pd.Series(rule)).labels.tolist() == [1, 0]
+    assert read(frame(label=words), positive=next(iter(rule))).labels.tolist() == [1, 0]
+
+
+def test_truth_values_are_nothing_else():
+    with pytest.raises(DatasetError, match="unknown label 'True'; known: 1, 2"):
+        read(frame(label=["True", "2"]), label_map={1: 1, 2: 0})
+    with pytest.raises(ParameterError, match="two things of True"):
+        read(frame(label=[1, 0]), label_map=pd.Series([0, 1, 0], index=[1, True, 0], dtype=int))
+    assert read(frame(label=[True, False]), label_map={1: 0, 0: 1}).labels.tolist() == [0, 1], "the user's rule"
+
+
+def test_a_table_with_nul_bytes_is_not_said_to_be_read(tmp_path, caplog):
+    (tmp_path / "mine.csv").write_bytes("image_id,label\nó,nevus\n".encode("utf-16-le"))
+    with pytest.raises(DatasetError, match="utf-16-le"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True)
+    assert not caplog.text, "not as Windows-1252 before it is refused"
+    data = ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True, encoding="utf-16-le")
+    assert data.image_ids.tolist() == ["ó"]
+    with pytest.raises(DatasetError, match="pass encoding='utf-16-le'"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True, encoding="cp1252")
+
+
+def test_an_encoding_that_is_not_the_files_is_said_in_words(tmp_path):
+    (tmp_path / "mine.csv").write_bytes("image_id,label\nÄ,Nävus\n".encode("cp1252"))
+    with pytest.raises(DatasetError, match=r"no text in the encoding 'utf-8'; give that in which it was saved"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", labels_only=True, encoding="utf-8")

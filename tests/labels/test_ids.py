@@ -1,9 +1,12 @@
 import logging
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from melanoma_tl.labels.ids import as_first_written, fold_id
+from melanoma_tl.datasets.splitting import number_own_groups
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels.ids import as_first_written, fold_id, read_id
 from melanoma_tl.metrics.resampling import number_groups
 
 
@@ -19,6 +22,35 @@ def test_case_blanks_and_unicode_form_do_not_tell_ids_apart(spelling):
 @pytest.mark.parametrize(("one", "other"), [("1", "01"), ("1", "P1"), ("P-1", "P1"), ("P_1", "P1"), ("e", "\u00e9")])
 def test_what_else_differs_does(one, other):
     assert fold_id(one) != fold_id(other)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["nan", "None", "?", "", " ", "-1", -1, -1.0, "--", "dummy", "N.A", "n/a.", "n/k", "EMPTY", "blank", "unknown.",
+     "k.A", "P_nan", "patient_nan", "P-None", "pat null", "Pnan", "lesion_<NA>", None, np.nan, pd.NA],
+)  # fmt: skip
+def test_what_names_nobody_is_nobody_in_splits_and_in_metrics(word):
+    assert read_id(word) is None
+    groups = ["P1", word, "P1", word, "P2"]
+    assert number_groups(groups, 5).tolist() == [0, 2, 0, 3, 1]
+    assert number_own_groups(groups, 5)[[1, 3]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "word", ["P1", "0", 0, "Nanny", "nana", "P_nancy", "Ann", "x1", "P.", "blanka", "1.5", "Nullo"]
+)
+def test_what_names_somebody_stays(word):
+    assert read_id(word) is not None
+    assert number_groups([word, "other person", word], 3).tolist() == [0, 1, 0]
+
+
+def test_a_list_with_nan_and_numbers_of_any_type_are_read_alike():
+    assert number_groups(["P1", float("nan"), "P1", float("nan")], 4).tolist() == [0, 1, 0, 2]
+    assert number_groups(np.array([7, 7, -1, -1, 8]), 5).tolist() == [0, 0, 2, 3, 1]
+    assert number_groups(np.array([7, 7.0, "7", np.int64(7), 8], dtype=object), 5).tolist() == [0, 0, 0, 0, 1]
+    assert number_groups(pd.Series(["a", pd.NA, "b"], dtype="string"), 3).tolist() == [0, 2, 1]
+    with pytest.raises(ParameterError, match="more than one patient, got 'P1' for all 2 images"):
+        number_groups(["P1", "p1 "], 2)
 
 
 def test_accents_are_one_in_both_forms_and_folding_twice_changes_nothing():

@@ -845,6 +845,117 @@ def test_a_word_that_says_nothing_beside_two_classes_is_no_third_one(word):
     assert len(Classes.of(["nevus", "melanoma", "bcc", "zz"]).labels) == 4, "diagnoses"
 
 
+@pytest.mark.parametrize("other", ["M", "m", "BN", "N", "NV?", "A"])
+def test_nm_may_be_non_melanoma_and_the_user_says_so(other):
+    words = [other, "NM"] * 6
+    with pytest.raises(DatasetError, match="do not say which of them is melanoma"):
+        Classes.of(words)
+    for label in (other, "NM"):
+        assert Classes.of(words, pos_label=label).pos_label == label
+        table = pd.DataFrame({"image_id": [f"i{k}" for k in range(12)], "label": words})
+        assert sum(ISBIDataset.from_frame(table, labels_only=True, positive=label).labels) == 6
+        rule = {other: int(label == other), "NM": int(label == "NM")}
+        assert sum(ISBIDataset.from_frame(table, labels_only=True, label_map=rule).labels) == 6
+        with pytest.raises(DatasetError, match="unknown label 'NM'"):
+            ISBIDataset.from_frame(table, labels_only=True)
+
+
+def test_nm_beside_melanoma_is_not_inverted():
+    assert Classes.of(["MEL", "NM"]).pos_label == "MEL"
+    assert Classes.of(["melanoma", "nm"]).pos_label == "melanoma"
+    assert as_binary(["MM", "NM", "NM"]).tolist() == [1, 0, 0]
+    for words in (["MEL", "NM", "nevus"], ["MEL", "NM", "nevus", "bcc"]):
+        with pytest.raises(DatasetError, match=r"say nothing beside 'MEL' and .*pos_label="):
+            Classes.of(words)
+        assert Classes.of(words, pos_label="MEL").pos_label == "MEL"
+
+
+@pytest.mark.parametrize("subtype", ["SSM", "lmm", "ALM", "superficial spreading melanoma"])
+def test_nm_beside_another_subtype_is_nodular_melanoma(subtype):
+    words = [subtype, "NM", "nevus", "NM left arm"]
+    table = pd.DataFrame({"image_id": list("abcd"), "label": words})
+    assert ISBIDataset.from_frame(table, labels_only=True).labels.tolist() == [1, 1, 0, 1]
+    beside = table.assign(label=[1, 0, 0, 1], diagnosis=words)
+    with pytest.raises(DatasetError, match="diagnosed as 'NM'"):
+        ISBIDataset.from_frame(beside, labels_only=True)
+    assert Classes.of(words[:3]).melanoma is None, "two of them are melanoma"
+    with pytest.raises(DatasetError, match="both mean melanoma"):
+        Classes.of(words[:2])
+    for rule in ({"label_map": {subtype: 1, "NM": 0, "nevus": 0, "NM left arm": 1}}, {"positive": [subtype]}):
+        with pytest.raises(ParameterError, match=r"calls 'nodular melanoma.*' benign"):
+            ISBIDataset.from_frame(table, labels_only=True, **rule)
+
+
+@pytest.mark.parametrize(
+    ("labels", "strange"),
+    [
+        ([0, 1, -1], "-1"),
+        ([0, 1, 9], "9"),
+        ([0, 1, 3], "3"),
+        ([0, 1, 255], "255"),
+        ([0, 1, 2, 9], "9"),
+        ([0, 1, 2, 3, 4, 9], "9"),
+        ([1, 2, 99], "99"),
+        ([-1, 2, 3], "-1"),
+        (["0", "1", "9"], "'9'"),
+        (["0", "1", "-1"], "'-1'"),
+        ([0, 1, np.iinfo(np.int64).min], str(np.iinfo(np.int64).min)),
+        (["benign", "melanoma", "-1"], "'-1'"),
+        (["nevus", "melanoma", "bcc", "9"], "'9'"),
+        (["yes", "no", "unclear"], "'unclear'"),
+        (["ja", "nein", "vielleicht"], "'vielleicht'"),
+        (["positive", "negative", "equivocal"], "'equivocal'"),
+        (["T", "F", "U"], "'U'"),
+        (["1", "0", "x"], "'x'"),
+        (["True", "False", "x"], "'x'"),
+        (["0", "1", "2", "x"], "'2', 'x'"),
+    ],
+)
+def test_a_code_beside_two_answers_is_no_third_class(labels, strange):
+    for door in (Classes.of, Balancer().class_weight, lambda y: Balancer().fit_resample(np.arange(len(y)), y)):
+        with pytest.raises(DatasetError, match="which may mark what is missing") as told:
+            door(np.array(labels * 6))
+        assert strange in str(told.value)
+    assert len(Classes.of(labels * 6, pos_label=labels[1], are_learned=True).labels) == len(labels)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 2],
+        [1, 2, 3],
+        ["0", "1", "2"],
+        [0.0, 1.0, 2.0],
+        [0, 1, 2, 3, 4, 5, 6],
+        [0, 1, 3, 4],
+        [1, 2, 4, 5, 6, 8],
+        [2, 3, 4],
+        [10, 20, 30],
+        ["I", "II", "III"],
+        ["1", "2a", "2b"],
+        ["T", "N", "M"],
+        ["mel", "nv", "N"],
+        ["nevus", "melanoma", "other"],
+    ],
+)
+def test_codes_of_diagnoses_are_classes(labels):
+    assert len(Classes.of(labels * 6).labels) == len(labels)
+    assert len(Balancer().class_weight(labels * 6)) == len(labels)
+
+
+@pytest.mark.slow
+def test_a_classifier_of_an_older_version_that_learned_such_codes_is_loaded(images, tmp_path):
+    make(epochs=1, pos_label=1).fit(images, [0, 1, 9] * 8).save(tmp_path / "model.keras")
+    edit(tmp_path / "model.keras", STATE_FILE, lambda state: state.update(pos_label=None))
+    assert TransferClassifier.load(tmp_path / "model.keras").classes_.tolist() == [0, 1, 9]
+
+
+def test_what_a_classifier_has_learned_is_no_gap():
+    assert Classes.of([0, 1, 9], are_learned=True).labels.tolist() == [0, 1, 9]
+    assert Classes.of([0, 1, 9], pos_label=1).pos_label == 1
+    assert Classes.of(np.arange(10), pos_label=1).encode([0, 1, 9]).tolist() == [0, 1, 9], "of a small test set"
+
+
 def test_labels_that_are_numbered_are_read_by_their_words():
     assert Classes.of(["0_benign", "1_melanoma"]).pos_label == "1_melanoma"
     assert Classes.of(["0: melanoma", "1: nevus"]).pos_label == "0: melanoma"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from imblearn.utils.estimator_checks import parametrize_with_checks
 
-from melanoma_tl import Balancer
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl import Balancer, ISBIDataset
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 
 
 @parametrize_with_checks([Balancer(random_state=0), Balancer(undersample=None, selection="first", random_state=0)])
@@ -84,3 +84,15 @@ def test_a_dataset_stays_a_dataset(dataset):
     balanced, labels = Balancer(undersample=1.0, random_state=0).fit_resample(some, some.labels)
     assert isinstance(balanced, type(some))
     assert balanced.labels.tolist() == labels.tolist()
+
+
+def test_a_dataset_whose_rows_would_be_repeated_says_what_to_pass(dataset):
+    some = dataset.first(per_class={"benign": 12, "melanoma": 4})
+    for each in (some, ISBIDataset(some.image_ids, None, some.labels)):
+        with pytest.raises(DatasetError, match=r"a dataset holds each image once.*X\.paths or X\.image_ids"):
+            Balancer(random_state=0).fit_resample(each, each.labels)
+        fewer, labels = Balancer(oversample=None, random_state=0).fit_resample(each, each.labels)
+        assert np.bincount(labels).tolist() == [8, 4]
+        assert fewer.labels.tolist() == labels.tolist()
+    paths, labels = Balancer(random_state=0).fit_resample(some.paths, some.labels)
+    assert len(paths) == len(labels) == 16
