@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_column, in_html
 from melanoma_tl._parameters import checked, having
@@ -15,7 +16,7 @@ from melanoma_tl.datasets.image_table import ImageTable, Table
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
-from melanoma_tl.images.fingerprints import KINDS, IdentifiedImages
+from melanoma_tl.images.fingerprints import GROUP_KINDS, KINDS, IdentifiedImages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +85,9 @@ def compare(left: IdentifiedImages, right: IdentifiedImages) -> "Overlap":
         pairs[f"{name}_id"] = np.asarray(side.image_ids, dtype=object)[rows]
         pairs[f"{name}_path"] = "" if side.paths is None else np.asarray(side.paths, dtype=object)[rows]
     columns = ["left_id", "right_id", "found_by", "distance", "left_path", "right_path"]
-    return Overlap(left.name, right.name, pairs[columns], kinds, left.skipped + right.skipped)
+    # Without the hashes: of very many images they take more memory than all else.
+    sides = tuple(side._replace(fingerprints=side.fingerprints.select(GROUP_KINDS)) for side in (left, right))
+    return Overlap(left.name, right.name, pairs[columns], kinds, sides, left.skipped + right.skipped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +106,8 @@ class Overlap:
         ``left_path`` and ``right_path`` (empty where images are not known).
     kinds : tuple of str
         The relations that were looked for: "id", "bytes", "near-duplicate", "lesion", "patient".
+    sides : tuple of IdentifiedImages
+        All images of the left dataset and of the right one, by which `remove_from` tells them apart.
     skipped : tuple of SkippedRow
         Images that could not be read, and so were compared by id, lesion and patient alone.
 
@@ -126,6 +131,7 @@ class Overlap:
     right: str
     pairs: pd.DataFrame
     kinds: tuple[str, ...]
+    sides: tuple[IdentifiedImages, ...]
     skipped: tuple[SkippedRow, ...] = ()
 
     def __len__(self) -> int:
@@ -204,19 +210,26 @@ class Overlap:
         if len(self):
             warnings.warn(f"{self}. {consequence}", LeakageWarning, stacklevel=stacklevel + 1)
 
-    @checked(dataset=having("image_ids", "an ISBIDataset"))
+    @checked(dataset=having("identify", "an ISBIDataset"))
     def remove_from(self, dataset: Table) -> Table:
         """Take the images that are concerned out of a dataset.
 
         Parameters
         ----------
         dataset : ISBIDataset
-            One of the two, or a part of it.
+            One of the two, or what was made of them: a part, both put together, resized copies. Images are
+            recognised by their file, and by id where the file is another one or not known.
 
         Returns
         -------
         ISBIDataset
             Without the images that stand in a pair, on either side of it, in the same order.
+
+        Raises
+        ------
+        DatasetError
+            If none of the images is in one of the two; or if an id stands for an image of each, only one of them is
+            in a pair, and nothing tells which is meant.
 
         Examples
         --------
@@ -225,11 +238,47 @@ class Overlap:
         >>> train.overlap(train[:1]).remove_from(train).image_ids.tolist()
         ['b', 'c']
         """
-        concerned = np.concatenate([self.pairs["left_id"], self.pairs["right_id"]]).astype(str)
-        kept = ~np.isin(dataset.image_ids, concerned)
         return dataset.keep(
-            kept, f"without what {self.left} and {self.right} share (compared by {', '.join(self.kinds)})"
+            ~self._concerns(dataset.identify(GROUP_KINDS, verbose=0)),
+            f"without what {self.left} and {self.right} share (compared by {', '.join(self.kinds)})",
         )
+
+    def _concerns(self, images: IdentifiedImages) -> NDArray[np.bool_]:
+        """Return for each image whether it stands in a pair, on the side that it is of."""
+        known = pd.concat(
+            [
+                _recognisable(side).assign(concerned=np.isin(side.image_ids, self.pairs[ids].to_numpy(dtype=str)))
+                for side, ids in zip(self.sides, ("left_id", "right_id"), strict=True)
+            ]
+        )
+        asked = _recognisable(images)
+        found = pd.DataFrame({"min": None, "max": None}, index=asked.index, dtype="boolean")
+        groups = [kind for kind in GROUP_KINDS if kind in images.fingerprints.keys]
+        # The surest evidence first: an id such as "1" may stand for another image on each side.
+        for columns in (["image_id", "path"], ["path"], ["image_id", *groups], ["image_id"]):
+            usable, missing = (
+                table[table["path"] != ""] if "path" in columns else table
+                for table in (known, asked[found["max"].isna()])
+            )
+            if missing.empty:
+                continue
+            of_each = usable.groupby(columns)["concerned"].agg(["min", "max"]).astype("boolean")
+            if "path" in columns:
+                of_each["min"] = of_each["max"]  # one file is one image, whatever else is said of it
+            found.loc[missing.index] = missing[columns].join(of_each, on=columns)[["min", "max"]]
+        if len(asked) and found["max"].isna().all():
+            raise DatasetError(
+                f"none of the {len(asked)} images of {images.name} is one of {self.left} or of {self.right}, by id or "
+                "file: remove_from takes one of these two, or what was made of them"
+            )
+        unclear = asked.loc[(found["min"] != found["max"]).fillna(value=False), "image_id"]
+        if len(unclear):
+            raise DatasetError(
+                f"{images.name}: {self.left} and {self.right} each have an image with the id {unclear.iloc[0]!r}, only "
+                f"one of the two is shared, and the file tells not which is meant ({len(unclear)} such ids): call "
+                "overlap with this dataset itself"
+            )
+        return found["max"].fillna(value=False).to_numpy(dtype=bool)
 
     def plot(self, n: int = 12) -> "Figure":
         """Draw suspected pairs side by side, to be judged by eye; the most distant near-duplicates first.
@@ -258,6 +307,14 @@ class Overlap:
             ],
             title=f"{len(doubtful)} of {len(self.pairs)} pairs of {self.left} (left) and {self.right} (right)",
         )
+
+
+def _recognisable(images: IdentifiedImages) -> pd.DataFrame:
+    """Return what images are recognised by, a row each: id, file, and numbers of lesion and patient."""
+    groups = {kind: images.fingerprints.keys.get(kind, 0) for kind in GROUP_KINDS}
+    paths = "" if images.paths is None else images.paths
+    ids = np.asarray(images.image_ids, dtype=str)
+    return pd.DataFrame({"image_id": ids, "path": paths, **groups}, index=range(len(ids)))
 
 
 class _PairRow(NamedTuple):
