@@ -379,7 +379,7 @@ ON_NOTHING = {
 def test_what_is_asked_of_no_images_gives_nothing_or_says_why(empty, method, tmp_path):
     needs_images = method in ("images", "selection_bias", "split", "split at random", "folds")
     if needs_images or (empty == "labels alone" and method == "resize_to"):
-        with pytest.raises(DatasetError, match="^(some |X holds no image|5 folds need|0 groups)"):
+        with pytest.raises(DatasetError, match=r"^(some |X holds no image|5 folds need|0 groups)"):
             ON_NOTHING[method](EMPTY[empty](), tmp_path)
     else:
         assert ON_NOTHING[method](EMPTY[empty](), tmp_path) == 0
