@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,9 +8,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.datasets.lesion_drawing import draw_lesion
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, ParameterError, UnknownNameError
+from melanoma_tl.images.loading import identify, prepare
 
 
 def table(ids, *, name, **metadata):
@@ -120,6 +124,21 @@ def test_resized_copies_are_recognised_by_their_id_where_it_is_of_one_side(numbe
     assert shared.remove_from(resized[1:2]).image_ids.tolist() == ["2"], "neither 2 is shared"
     with pytest.raises(DatasetError, match="second: first and second each have an image with the id '1', only one"):
         shared.remove_from(resized)
+
+
+def test_files_of_one_name_in_two_folders_are_two_images(versions, tmp_path):
+    paths = [tmp_path / name for name in ("benign/1.png", "malignant/1.png", "malignant/2.png")]
+    for source, path in zip(versions[0].paths, paths, strict=True):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(Path(source).read_bytes())
+    ids = ("1.png (image 0)", "1.png (image 1)", "2.png")
+    shared = compare(identify(paths, verbose=0), versions[0].identify(verbose=0))
+    assert (len(shared), shared.image_ids) == (3, ids)
+    paths[0].write_bytes(b"damaged")
+    prepared = prepare([paths[0], *paths], [0, 0, 1, 0], (32, 32), on_error="skip", desc="", verbose=0)
+    assert [row.image_id for row in prepared.skipped] == ["1.png", "1.png"]
+    assert prepared.identity.image_ids == ("1.png", "2.png")
+    assert prepare([paths[1]] * 2, [0, 1], (32, 32), on_error="skip", desc="", verbose=0).identity.image_ids == ids[:2]
 
 
 def test_images_without_files_are_told_apart_by_lesion_and_patient():
