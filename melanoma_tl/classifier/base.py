@@ -323,8 +323,8 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If not exactly one rule is given, no threshold satisfies it, there are more than two classes, or the
-            settings of scoring have changed since `calibrate`.
+            If not exactly one rule is given, no threshold satisfies it, there are more than two classes, the settings
+            of scoring have changed since `calibrate`, or calibrated scores above the threshold cannot be told from it.
 
         Warns
         -----

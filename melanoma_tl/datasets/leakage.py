@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from melanoma_tl._escaping import in_column, in_html
 from melanoma_tl._parameters import checked, having
 from melanoma_tl._tables import html_frame
 from melanoma_tl.datasets.image_table import ImageTable, Table
+from melanoma_tl.datasets.recognition import recognise_marked
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
@@ -238,47 +238,13 @@ class Overlap:
         >>> train.overlap(train[:1]).remove_from(train).image_ids.tolist()
         ['b', 'c']
         """
-        return dataset.keep(
-            ~self._concerns(dataset.identify(GROUP_KINDS, verbose=0)),
-            f"without what {self.left} and {self.right} share (compared by {', '.join(self.kinds)})",
-        )
-
-    def _concerns(self, images: IdentifiedImages) -> NDArray[np.bool_]:
-        """Return for each image whether it stands in a pair, on the side that it is of."""
-        known = pd.concat(
-            [
-                _recognisable(side).assign(concerned=np.isin(side.image_ids, self.pairs[ids].to_numpy(dtype=str)))
-                for side, ids in zip(self.sides, ("left_id", "right_id"), strict=True)
-            ]
-        )
-        asked = _recognisable(images)
-        found = pd.DataFrame({"min": None, "max": None}, index=asked.index, dtype="boolean")
-        groups = [kind for kind in GROUP_KINDS if kind in images.fingerprints.keys]
-        # The surest evidence first: an id such as "1" may stand for another image on each side.
-        for columns in (["image_id", "path"], ["path"], ["image_id", *groups], ["image_id"]):
-            usable, missing = (
-                table[table["path"] != ""] if "path" in columns else table
-                for table in (known, asked[found["max"].isna()])
-            )
-            if missing.empty:
-                continue
-            of_each = usable.groupby(columns)["concerned"].agg(["min", "max"]).astype("boolean")
-            if "path" in columns:
-                of_each["min"] = of_each["max"]  # one file is one image, whatever else is said of it
-            found.loc[missing.index] = missing[columns].join(of_each, on=columns)[["min", "max"]]
-        if len(asked) and found["max"].isna().all():
-            raise DatasetError(
-                f"none of the {len(asked)} images of {images.name} is one of {self.left} or of {self.right}, by id or "
-                "file: remove_from takes one of these two, or what was made of them"
-            )
-        unclear = asked.loc[(found["min"] != found["max"]).fillna(value=False), "image_id"]
-        if len(unclear):
-            raise DatasetError(
-                f"{images.name}: {self.left} and {self.right} each have an image with the id {unclear.iloc[0]!r}, only "
-                f"one of the two is shared, and the file tells not which is meant ({len(unclear)} such ids): call "
-                "overlap with this dataset itself"
-            )
-        return found["max"].fillna(value=False).to_numpy(dtype=bool)
+        sides = [
+            (side, np.isin(side.image_ids, self.pairs[ids].to_numpy(dtype=str)))
+            for side, ids in zip(self.sides, ("left_id", "right_id"), strict=True)
+        ]
+        concerned = recognise_marked(sides, dataset.identify(GROUP_KINDS, verbose=0))
+        what = f"without what {self.left} and {self.right} share (compared by {', '.join(self.kinds)})"
+        return dataset.keep(~concerned, what)
 
     def plot(self, n: int = 12) -> "Figure":
         """Draw suspected pairs side by side, to be judged by eye; the most distant near-duplicates first.
@@ -307,14 +273,6 @@ class Overlap:
             ],
             title=f"{len(doubtful)} of {len(self.pairs)} pairs of {self.left} (left) and {self.right} (right)",
         )
-
-
-def _recognisable(images: IdentifiedImages) -> pd.DataFrame:
-    """Return what images are recognised by, a row each: id, file, and numbers of lesion and patient."""
-    groups = {kind: images.fingerprints.keys.get(kind, 0) for kind in GROUP_KINDS}
-    paths = "" if images.paths is None else images.paths
-    ids = np.asarray(images.image_ids, dtype=str)
-    return pd.DataFrame({"image_id": ids, "path": paths, **groups}, index=range(len(ids)))
 
 
 class _PairRow(NamedTuple):
