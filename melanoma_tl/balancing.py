@@ -1,5 +1,6 @@
 """`Balancer`: undersampling and oversampling of the training rows."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -29,6 +30,9 @@ _PARAMETERS = {
 
 _MOST = 0.5
 """Share of the rows that may be left out without a warning; the published sampling leaves out 0.42."""
+
+_DIGITS = 6
+"""Decimals of a number of rows: 0.29 times 100 is 28.999999999999996 in binary fractions."""
 
 _CALLER = 7
 """Stack level of the warning: `checked` and imbalanced-learn lie between `_fit_resample` and the caller."""
@@ -157,23 +161,28 @@ class Balancer(CheckedParameters, BaseSampler):
             if getattr(y, "shape", (0,))[1:] in ((), (1,)):  # imbalanced-learn reads one-hot labels itself
                 classes, _ = distinguish(y)
                 check_codes(classes.tolist(), "y")
-            # imbalanced-learn accepts only tables: any other input is resampled by its row numbers.
-            if _is_table(X):
-                return super().fit_resample(X, y, **params)
+            # imbalanced-learn accepts only tables, and makes one type of all cells of a list: any other input is
+            # resampled by its row numbers.
+            if not isinstance(X, list | tuple) and _is_table(X):
+                X_resampled, y_resampled = super().fit_resample(X, y, **params)
+                return X_resampled, _as_given(y, y_resampled)
             rows, y_resampled = super().fit_resample(np.arange(len(X)).reshape(-1, 1), y, **params)
         except MelanomaTLError:
             raise
         except (TypeError, ValueError) as error:
             raise DatasetError(str(error)) from error
+        y_resampled = _as_given(y, y_resampled)
         if isinstance(X, list | tuple):
-            return [X[row] for row in rows[:, 0]], y_resampled
+            return _as_given(X, [X[row] for row in rows[:, 0]]), y_resampled
         if _is_dataset(X) and len(np.unique(rows)) < len(rows):
             raise DatasetError(
                 "a dataset holds each image once, and Balancer repeats rows of the smaller classes: pass X.paths or "
                 "X.image_ids for X, or oversample=None, which repeats none"
             )
         try:
-            return getattr(X, "iloc", X)[rows[:, 0]], y_resampled
+            if hasattr(X, "iloc"):
+                return X.iloc[rows[:, 0]].reset_index(drop=True), y_resampled  # as that of a table, and of y
+            return X[rows[:, 0]], y_resampled
         except (IndexError, TypeError, ValueError) as error:
             raise DatasetError(
                 f"rows of {type(X).__name__} cannot be chosen by their numbers: pass an array or a list, such as "
@@ -196,7 +205,7 @@ class Balancer(CheckedParameters, BaseSampler):
         rng = check_random_state(self.random_state)
         rows = np.arange(len(y))
         if self.undersample is not None:
-            largest = int(self.undersample * counts.min())
+            largest = math.floor(round(self.undersample * counts.min(), _DIGITS))
             sizes = {label: largest for label, count in zip(classes, counts, strict=True) if count > largest}
             rows = rows[self._cut(y, sizes, rng)]
             if len(rows) < (1 - _MOST) * len(y):
@@ -207,7 +216,7 @@ class Balancer(CheckedParameters, BaseSampler):
                 )
         if self.oversample is not None:
             classes, counts = np.unique(y[rows], return_counts=True)
-            smallest = int(self.oversample * counts.max())
+            smallest = math.ceil(round(self.oversample * counts.max(), _DIGITS))
             sizes = {label: smallest for label, count in zip(classes, counts, strict=True) if count < smallest}
             sampler = RandomOverSampler(sampling_strategy=sizes, random_state=rng)
             rows = sampler.fit_resample(rows.reshape(-1, 1), y[rows])[0][:, 0]
@@ -258,6 +267,13 @@ class Balancer(CheckedParameters, BaseSampler):
             raise DatasetError("y holds no label, and weights are of classes")
         weights = compute_class_weight("balanced", classes=np.arange(len(classes)), y=places)
         return dict(zip(classes.tolist(), weights.tolist(), strict=True))
+
+
+def _as_given(given: Any, chosen: Any) -> Any:
+    """Return chosen rows as a tuple where a tuple was given, of which imbalanced-learn makes an array."""
+    if not isinstance(given, tuple):
+        return chosen
+    return tuple(chosen.tolist() if isinstance(chosen, np.ndarray) else chosen)
 
 
 def _is_table(X: Any) -> bool:

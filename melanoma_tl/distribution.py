@@ -69,7 +69,14 @@ def join_hosts() -> None:
     given = {name: os.environ.get(name, "") for name in (ADDRESSES, N_PROCESSES, PROCESS)}
     addresses = given[ADDRESSES].split(",")
     n_processes = _read_number(N_PROCESSES, given[N_PROCESSES] or str(len(addresses)))
-    if n_processes <= 1:
+    process = _read_number(PROCESS, given[PROCESS] or "0")
+    if not 0 <= process < n_processes:
+        raise ParameterError(
+            f"{PROCESS}={process} is none of the {n_processes} processes that {N_PROCESSES}={given[N_PROCESSES]!r} and "
+            f"{ADDRESSES}={given[ADDRESSES]!r} name: it would train alone, and so would each of the others. Set "
+            f"{N_PROCESSES} to their number, and {PROCESS} to a number from 0 on"
+        )
+    if n_processes == 1:
         return
     if not given[ADDRESSES] or not given[PROCESS]:
         raise ParameterError(
@@ -91,7 +98,7 @@ def join_hosts() -> None:
         jax.distributed.initialize(
             addresses[0],
             n_processes,
-            _read_number(PROCESS, given[PROCESS]),
+            process,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
         )
     except ValueError as error:

@@ -259,7 +259,8 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If the prevalence is not between 0 and 1, the method is unknown, or there are more than two classes.
+            If the prevalence is not between 0 and 1, the method is unknown, there are more than two classes, or the
+            tuned threshold cannot be told from scores above it after the calibration, as near to 1.
 
         Warns
         -----
@@ -322,8 +323,8 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
         UnknownNameError
             If a label is none of the classes.
         ParameterError
-            If not exactly one rule is given, no threshold satisfies it, there are more than two classes, or the
-            settings of scoring have changed since `calibrate`.
+            If not exactly one rule is given, no threshold satisfies it, there are more than two classes, the settings
+            of scoring have changed since `calibrate`, or calibrated scores above the threshold cannot be told from it.
 
         Warns
         -----

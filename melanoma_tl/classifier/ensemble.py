@@ -4,7 +4,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
@@ -54,8 +54,14 @@ if TYPE_CHECKING:
 
 COMBINATIONS = ("mean", "rank")
 
+_MEMBER = having("_post", "a TransferClassifier")  # or what has its attributes, such as a FrozenEstimator of one
+
 _PARAMETERS = {
-    "classifiers": several(having("predict_proba", "a classifier"), at_least=1),
+    "classifiers": replace(
+        several(_MEMBER, at_least=1),
+        expected=f"{_MEMBER.expected}, or several in a list (average the scores of others yourself, and report on them "
+        "by MetricsReport.from_scores)",
+    ),
     "combine": choice(*COMBINATIONS),
     "threshold": PROBABILITY,
     "random_state": SEED,
@@ -87,7 +93,8 @@ class Ensemble(BaseClassifier):
     Parameters
     ----------
     classifiers : sequence of TransferClassifier
-        The members, which must agree on their classes and on which of them is melanoma.
+        The members, which must agree on their classes and on which of them is melanoma. Fitted ones in a
+        `FrozenEstimator` of scikit-learn are not trained again; ensembles as members score, but are not saved.
     combine : {"mean", "rank"}, default="mean"
         Take the mean of the members' probabilities, or of their ranks among reference scores (see Notes).
     threshold : float, default=0.5
@@ -312,15 +319,19 @@ class Ensemble(BaseClassifier):
     def _scored_with(self, tta: int | None) -> dict[str, Any]:
         """Return the settings that may be changed after `fit` and that change the scores."""
         members = self.members_
+        ensembles = [member for member in members if _is_ensemble(member)]
+        single = [member for member in members if not _is_ensemble(member)]
         settings: dict[str, Any] = {
             "combine": self.combine,
-            "tta": [int(getattr(member, "tta", 1) if tta is None else tta) for member in members],
-            "precision": [name_precision(getattr(member, "precision", "float32")) for member in members],
+            "tta": [int(member.tta if tta is None else tta) for member in single],
+            "precision": [name_precision(member.precision) for member in single],
             "calibration of members": [
                 None if calibration is None else asdict(calibration)
-                for calibration in (_post_of(member).calibration for member in members)
+                for calibration in (member._post.calibration for member in members)
             ],
         }
+        if ensembles:
+            settings["ensembles"] = [member._scored_with(tta) for member in ensembles]
         if self.combine == "rank":
             joined = b"".join(scores.tobytes() for scores in getattr(self, "reference_scores_", ()))
             settings["reference scores"] = hashlib.sha256(joined).hexdigest()
@@ -339,7 +350,7 @@ class Ensemble(BaseClassifier):
     @property
     def threshold_(self) -> float:
         """The threshold of `predict`: that of `tune_threshold` or the parameter `threshold`, whichever came last."""
-        if self._post.operating_point is None and any(_post_of(member).operating_point for member in self.members_):
+        if self._post.operating_point is None and any(member._post.operating_point for member in self.members_):
             warnings.warn(
                 f"members were tuned to thresholds of their own, which do not hold for the ensemble: it takes "
                 f"{self.threshold:g} until its own tune_threshold is called",
@@ -353,7 +364,7 @@ class Ensemble(BaseClassifier):
             raise ParameterError("ranks are no probabilities and cannot be calibrated; take combine='mean'")
         prevalences: list[float] = []
         for member in self.members_:
-            known = getattr(_post_of(member).calibration, "to_prevalence", None)
+            known = getattr(member._post.calibration, "to_prevalence", None)
             prevalences.append(member._prevalence_of_scores() if known is None else known)
         return float(np.mean(prevalences))
 
@@ -375,7 +386,7 @@ class Ensemble(BaseClassifier):
     def fingerprints_(self) -> dict[str, Fingerprints]:
         """Fingerprints of the images of all members, without repetitions."""
         of_members = [
-            member.fingerprints_ | ({} if (images := _post_of(member).images) is None else {"member tuning": images})
+            member.fingerprints_ | ({} if (images := member._post.images) is None else {"member tuning": images})
             for member in self.members_
         ]
         return {
@@ -387,7 +398,7 @@ class Ensemble(BaseClassifier):
     def provenance_(self) -> dict[str, Any]:
         """What produced the members, and how they are combined."""
         members = self.members_
-        shared, own = common_and_own([{**member.provenance_, "tta": member.tta} for member in members])
+        shared, own = common_and_own([{**member.provenance_, **_views_of(member)} for member in members])
         ensemble: dict[str, Any] = {"size": len(members), "combine": self.combine}
         if hasattr(self, "cross_validation_"):
             ensemble["cross_validation"] = dict(self.cross_validation_.settings)
@@ -494,8 +505,12 @@ class Ensemble(BaseClassifier):
         NotFittedError
             If a member is not fitted.
         ModelFileError
-            If the path does not end in ``.zip``; or as `TransferClassifier.save`.
+            If the path does not end in ``.zip``, or a member is an ensemble; or as `TransferClassifier.save`.
         """
+        if any(map(_is_ensemble, self.members_)):
+            raise ModelFileError(
+                "a member is an ensemble itself: save each ensemble by itself, and put them together anew"
+            )
         cross_validation = getattr(self, "cross_validation_", None)
         state = {
             "parameters": {name: value for name, value in self.get_params(deep=False).items() if name != "classifiers"},
@@ -616,9 +631,12 @@ def _check_agreement(members: Sequence[Any], X: Any, y: ArrayLike | None, valida
         raise ParameterError(f"the members of an Ensemble take different labels for melanoma: {melanoma}")
 
 
-def _post_of(member: Any) -> PostProcessing:
-    """Return calibration and threshold of a member; none for a user's own classifier."""
-    return getattr(member, "_post", PostProcessing())
+def _is_ensemble(member: Any) -> bool:
+    return not hasattr(member, "tta")  # nor has one in a FrozenEstimator
+
+
+def _views_of(member: Any) -> dict[str, Any]:
+    return {} if _is_ensemble(member) else {"tta": member.tta}
 
 
 def _describe_classes(member: TransferClassifier) -> str:

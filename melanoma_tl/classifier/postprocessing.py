@@ -10,7 +10,7 @@ import numpy as np
 from melanoma_tl._parameters import show
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.fingerprints import Fingerprints
-from melanoma_tl.metrics.calibration import Calibration
+from melanoma_tl.metrics.calibration import EDGE, Calibration
 from melanoma_tl.metrics.thresholds import OperatingPoint
 from melanoma_tl.saving.document_rules import read_tuning
 
@@ -41,11 +41,17 @@ class PostProcessing:
 
     def with_calibration(self, found: Calibration, settings: Mapping[str, Any], images: Fingerprints) -> Self:
         """Return this with a calibration, how the scores came about, and the images it was found on."""
-        return replace(self._with_images(images, "calibration", settings), calibration=found)
+        return replace(self._with_images(images, "calibration", settings), calibration=found)._with_usable_threshold()
 
     def with_operating_point(self, found: OperatingPoint, settings: Mapping[str, Any], images: Fingerprints) -> Self:
         """Return this with a threshold, how the scores came about, and the images it was found on."""
-        return replace(self._with_images(images, "operating_point", settings), operating_point=found)
+        known = self._with_images(images, "operating_point", settings)
+        return replace(known, operating_point=found)._with_usable_threshold()
+
+    def _with_usable_threshold(self) -> Self:
+        if self.operating_point is not None:
+            self.calibrated_point(self.operating_point)
+        return self
 
     def _with_images(self, images: Fingerprints, what: str, settings: Mapping[str, Any]) -> Self:
         known = [] if self.images is None else [self.images]
@@ -90,10 +96,35 @@ class PostProcessing:
             )
 
     def calibrated_point(self, point: OperatingPoint) -> OperatingPoint:
-        """Return a threshold of scores as one of calibrated scores, which calls the same images melanoma."""
+        """Return a threshold of scores as one of calibrated scores, which calls the same images melanoma.
+
+        Parameters
+        ----------
+        point : OperatingPoint
+            With a threshold of scores before calibration.
+
+        Returns
+        -------
+        OperatingPoint
+            With that of calibrated scores.
+
+        Raises
+        ------
+        ParameterError
+            If calibrated scores next to it are the same number, so that images above it would not be called melanoma.
+        """
         if self.calibration is None:
             return point
-        return replace(point, threshold=float(self.calibration.apply(np.array([point.threshold]))[0]))
+        # The next score that a network can give: it computes in float32.
+        above = min(float(np.nextafter(np.float32(max(point.threshold, EDGE)), np.float32(2))), 1.0)
+        threshold, next_above = self.calibration.apply(np.array([point.threshold, above])).tolist()
+        if threshold == next_above and point.threshold < 1:
+            raise ParameterError(
+                f"the threshold {point.threshold!r} cannot be used after calibration: with {self.calibration}, it and "
+                f"the scores above it become the same number, {threshold!r}. Choose a threshold by another rule, or do "
+                "without the calibration"
+            )
+        return replace(point, threshold=threshold)
 
     def to_state(self) -> dict[str, Any] | None:
         """Return what a file keeps; None where nothing was found."""

@@ -673,7 +673,7 @@ class TransferClassifier(BaseClassifier):
         ParameterError
             If there is no `Stage` among the stages, or `lowest` is not below `highest`.
         TrainingError
-            If the loss is NaN or infinite from the first step on.
+            If the loss is NaN or infinite before the first step, or after one step at `lowest`.
         DeviceError
             If memory runs out, or the device fails.
         """

@@ -11,6 +11,7 @@ import pandas as pd
 
 from melanoma_tl.datasets.cells import read_ages, read_sexes
 from melanoma_tl.datasets.challenges import CHALLENGES, COLUMNS, DIAGNOSES, Challenge
+from melanoma_tl.datasets.columns import OWN_COLUMNS
 from melanoma_tl.datasets.diagnoses import finest, read_class
 from melanoma_tl.datasets.group_columns import GROUPS
 from melanoma_tl.datasets.text_tables import read_columns, read_rows
@@ -23,7 +24,6 @@ from melanoma_tl.labels.meanings import Meaning, read_meaning
 METADATA = tuple(dict.fromkeys(COLUMNS.values()))
 """The facts about an image that have one name and one spelling in every table."""
 
-_OWN_COLUMNS = ("image_id", "label", "path")  # of a dataset: no fact of the user's can have these names
 _ARCHIVE_LEVELS = (*(f"diagnosis_{level}" for level in range(1, 6)), "diagnosis")  # the last was there until 2024
 _POSITION = re.compile(r"\d{1,18}")
 _NO_ANSWER = {"", "n/a", "na", "nan", "none", "null", "unknown"}
@@ -238,7 +238,7 @@ def read_archive(folder: Path) -> pd.DataFrame:
     facts: dict[str, Sequence[object]] = {
         COLUMNS.get(column, column): [_tidy(COLUMNS.get(column, column), word) for word in words]
         for column, words in table.items()
-        if column not in ("isic_id", "benign_malignant", *_OWN_COLUMNS)
+        if column not in ("isic_id", "benign_malignant", *OWN_COLUMNS)
     }
     facts["diagnosis"] = [_tidy("diagnosis", finest(row)) for row in rows]
     ordered = [name for name in METADATA if name in facts]

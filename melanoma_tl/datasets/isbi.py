@@ -238,7 +238,8 @@ class ISBIDataset(ImageTable):
     ) -> Self:
         """Fetch the official files of one split of one challenge, verify and unpack them, and read them.
 
-        Complete files are not downloaded again, and interrupted downloads are resumed.
+        Complete files are not downloaded again, and interrupted downloads are resumed. What must be asked for is read
+        where it lies in `root` already.
         The archives are kept in `root`, and can be deleted.
 
         Parameters
@@ -275,20 +276,20 @@ class ISBIDataset(ImageTable):
         """
         challenge = get_challenge(year, split)
         folder = Path(root)
+        files = [file for file in challenge.downloads if images or not file.images]
         read = partial(cls.from_challenge, folder, year=year, split=split, labels_only=not images)
         try:
             dataset = read()
-            if tuple(dataset.class_counts.values()) == (challenge.n_benign, challenge.n_melanoma):
+            if not files or tuple(dataset.class_counts.values()) == (challenge.n_benign, challenge.n_melanoma):
                 return dataset
         except DatasetError as error:
+            if not files:
+                raise DatasetError(
+                    f"{challenge.title} cannot be fetched by a program: ask for it at {challenge.page}, unpack it into "
+                    f"{folder} and read it with ISBIDataset.from_challenge. It is not there yet ({error})"
+                ) from error
             if (folder / challenge.ground_truth).exists():  # with it, something else is missing
                 logger.warning("%s. The official files are fetched now, and then read again", str(error).rstrip("."))
-        files = [file for file in challenge.downloads if images or not file.images]
-        if not files:
-            raise DatasetError(
-                f"{challenge.title} cannot be fetched by a program: ask for it at {challenge.page}, unpack it into "
-                f"{folder} and read it with ISBIDataset.from_challenge"
-            )
         try:
             paths = fetch(files, folder, source=source, verbose=verbose)
         except DownloadError as error:
@@ -777,7 +778,7 @@ class ISBIDataset(ImageTable):
         """
         _ = self.paths  # a dataset without images stops here, with its own message
         results = write_resized(self, folder, size=size, suffix=format, on_error=on_error, verbose=verbose)
-        kept = np.array([isinstance(result, str) for result in results])
+        kept = np.array([isinstance(result, str) for result in results], dtype=bool)
         failures = self.failures(results)
         if failures:
             logger.warning("%s: %s; left out, listed in .skipped", self.name, describe_skipped(failures, len(self)))

@@ -12,10 +12,11 @@ from melanoma_tl._escaping import in_column, in_html
 from melanoma_tl._parameters import checked, having
 from melanoma_tl._tables import html_frame
 from melanoma_tl.datasets.image_table import ImageTable, Table
+from melanoma_tl.datasets.recognition import recognise_marked
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, UnknownNameError
 from melanoma_tl.images.decoding import SkippedRow
-from melanoma_tl.images.fingerprints import KINDS, IdentifiedImages
+from melanoma_tl.images.fingerprints import GROUP_KINDS, KINDS, IdentifiedImages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +85,9 @@ def compare(left: IdentifiedImages, right: IdentifiedImages) -> "Overlap":
         pairs[f"{name}_id"] = np.asarray(side.image_ids, dtype=object)[rows]
         pairs[f"{name}_path"] = "" if side.paths is None else np.asarray(side.paths, dtype=object)[rows]
     columns = ["left_id", "right_id", "found_by", "distance", "left_path", "right_path"]
-    return Overlap(left.name, right.name, pairs[columns], kinds, left.skipped + right.skipped)
+    # Without the hashes: of very many images they take more memory than all else.
+    sides = tuple(side._replace(fingerprints=side.fingerprints.select(GROUP_KINDS)) for side in (left, right))
+    return Overlap(left.name, right.name, pairs[columns], kinds, sides, left.skipped + right.skipped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +106,8 @@ class Overlap:
         ``left_path`` and ``right_path`` (empty where images are not known).
     kinds : tuple of str
         The relations that were looked for: "id", "bytes", "near-duplicate", "lesion", "patient".
+    sides : tuple of IdentifiedImages
+        All images of the left dataset and of the right one, by which `remove_from` tells them apart.
     skipped : tuple of SkippedRow
         Images that could not be read, and so were compared by id, lesion and patient alone.
 
@@ -126,6 +131,7 @@ class Overlap:
     right: str
     pairs: pd.DataFrame
     kinds: tuple[str, ...]
+    sides: tuple[IdentifiedImages, ...]
     skipped: tuple[SkippedRow, ...] = ()
 
     def __len__(self) -> int:
@@ -204,19 +210,26 @@ class Overlap:
         if len(self):
             warnings.warn(f"{self}. {consequence}", LeakageWarning, stacklevel=stacklevel + 1)
 
-    @checked(dataset=having("image_ids", "an ISBIDataset"))
+    @checked(dataset=having("identify", "an ISBIDataset"))
     def remove_from(self, dataset: Table) -> Table:
         """Take the images that are concerned out of a dataset.
 
         Parameters
         ----------
         dataset : ISBIDataset
-            One of the two, or a part of it.
+            One of the two, or what was made of them: a part, both put together, resized copies. Images are
+            recognised by their file, and by id where the file is another one or not known.
 
         Returns
         -------
         ISBIDataset
             Without the images that stand in a pair, on either side of it, in the same order.
+
+        Raises
+        ------
+        DatasetError
+            If none of the images is in one of the two; or if an id stands for an image of each, only one of them is
+            in a pair, and nothing tells which is meant.
 
         Examples
         --------
@@ -225,11 +238,13 @@ class Overlap:
         >>> train.overlap(train[:1]).remove_from(train).image_ids.tolist()
         ['b', 'c']
         """
-        concerned = np.concatenate([self.pairs["left_id"], self.pairs["right_id"]]).astype(str)
-        kept = ~np.isin(dataset.image_ids, concerned)
-        return dataset.keep(
-            kept, f"without what {self.left} and {self.right} share (compared by {', '.join(self.kinds)})"
-        )
+        sides = [
+            (side, np.isin(side.image_ids, self.pairs[ids].to_numpy(dtype=str)))
+            for side, ids in zip(self.sides, ("left_id", "right_id"), strict=True)
+        ]
+        concerned = recognise_marked(sides, dataset.identify(GROUP_KINDS, verbose=0))
+        what = f"without what {self.left} and {self.right} share (compared by {', '.join(self.kinds)})"
+        return dataset.keep(~concerned, what)
 
     def plot(self, n: int = 12) -> "Figure":
         """Draw suspected pairs side by side, to be judged by eye; the most distant near-duplicates first.

@@ -1,6 +1,7 @@
 """Divide images so that what belongs together stays on one side."""
 
 import logging
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Protocol
@@ -217,6 +218,12 @@ def divide_in_two(
     if not 0 < test_size < 1:
         raise ParameterError(f"test_size must be a share between 0 and 1, got {test_size!r}")
     if not stratify:
+        n_groups = len(np.unique(groups))
+        if math.ceil(test_size * n_groups) in (0, n_groups):  # what scikit-learn would take for the test
+            raise DatasetError(
+                f"{n_groups} groups cannot be divided with a test_size of {test_size:g}: one of the two sides would be "
+                "empty; ask for another share, or keep fewer images together"
+            )
         splitter = GroupShuffleSplit(1, test_size=test_size, random_state=seed)
         return np.sort(next(splitter.split(labels, labels, groups))[1])
     share = Fraction(test_size).limit_denominator(_FINEST_SHARE)

@@ -12,11 +12,12 @@ from melanoma_tl._parameters import checked, having
 from melanoma_tl._progress import progress
 from melanoma_tl._tables import html_frame, text_table
 from melanoma_tl.datasets.image_table import ImageTable, Table
+from melanoma_tl.datasets.recognition import recognise_marked
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import ImageError
 from melanoma_tl.images.blank import why_blank
 from melanoma_tl.images.decoding import decode
-from melanoma_tl.images.fingerprints import IdentifiedImages
+from melanoma_tl.images.fingerprints import GROUP_KINDS, IdentifiedImages
 from melanoma_tl.images.parallel import map_threaded
 from melanoma_tl.labels.contradictions import list_sex_conflicts
 
@@ -54,11 +55,14 @@ class Verification:
         One row a problem: ``image_id``, ``path``, ``problem`` ("unreadable", "blank",
         "label conflict", "duplicate", "near-duplicate", "odd size" or "sex conflict") and ``detail``;
         the gravest first.
+    images : IdentifiedImages
+        All images, by which `remove_from` recognises them.
     """
 
     name: str
     n_images: int
     problems: pd.DataFrame
+    images: IdentifiedImages
 
     @property
     def ok(self) -> bool:
@@ -85,24 +89,30 @@ class Verification:
         head = in_html(str(self).split("\n", 1)[0])
         return f"<p>{head}</p>{'' if self.ok else html_frame(self.problems.head(20))}"
 
-    @checked(dataset=having("image_ids", "an ISBIDataset"))
+    @checked(dataset=having("identify", "an ISBIDataset"))
     def remove_from(self, dataset: Table) -> Table:
         """Take out what no classifier should be trained on or judged by.
 
         Parameters
         ----------
         dataset : ISBIDataset
-            The dataset that was verified, or a part of it.
+            The dataset that was verified, or what was made of it: a part, several put together, resized copies.
 
         Returns
         -------
         ISBIDataset
             Without unreadable and blank images, without all images of a label conflict, and with one of
             each set of duplicates. Near-duplicates stay: keep them together with `split`.
+
+        Raises
+        ------
+        DatasetError
+            If none of the images was verified.
         """
         removed = self.problems.loc[self.problems["problem"].isin(_REMOVED), "image_id"]
-        kept = ~np.isin(dataset.image_ids, removed.to_numpy(dtype=str))
-        return dataset.keep(kept, f"without {', '.join(_REMOVED)}")
+        marked = np.isin(self.images.image_ids, removed.to_numpy(dtype=str))
+        unusable = recognise_marked([(self.images, marked)], dataset.identify(GROUP_KINDS, verbose=0))
+        return dataset.keep(~unusable, f"without {', '.join(_REMOVED)}")
 
 
 def verify(dataset: ImageTable, *, verbose: int) -> Verification:
@@ -135,7 +145,8 @@ def verify(dataset: ImageTable, *, verbose: int) -> Verification:
             "detail": [detail for _, _, detail in found],
         }
     )
-    return Verification(dataset.name, len(dataset) if has_images else 0, problems)
+    images = dataset.identify(GROUP_KINDS, verbose=0)
+    return Verification(dataset.name, len(dataset) if has_images else 0, problems, images)
 
 
 def _look_at_all(dataset: ImageTable, verbose: int) -> list[tuple[int, str, str]]:

@@ -334,12 +334,12 @@ class Fingerprints:
         Parameters
         ----------
         parts : sequence of Fingerprints
-            At least one part; either all or none with perceptual hashes.
+            At least one part.
 
         Returns
         -------
         Fingerprints
-            The concatenation; relations that a part lacks are 0 for its images.
+            The concatenation; relations that a part lacks, perceptual hashes among them, are 0 for its images.
         """
         kinds = {kind for part in parts for kind in part.keys}
         empty = [np.zeros(len(part), dtype=np.uint64) for part in parts]
@@ -347,8 +347,14 @@ class Fingerprints:
             kind: np.concatenate([part.keys.get(kind, zeros) for part, zeros in zip(parts, empty, strict=True)])
             for kind in kinds
         }
-        looks = [part.perceptual_hashes for part in parts if part.perceptual_hashes is not None]
-        return cls(keys, np.concatenate(looks) if looks else None)
+        if all(part.perceptual_hashes is None for part in parts):
+            return cls(keys, None)
+        unknown = [np.zeros((len(part), HASH_WORDS * _LOOKS), dtype=np.uint64) for part in parts]
+        looks = [
+            zeros if part.perceptual_hashes is None else part.perceptual_hashes
+            for part, zeros in zip(parts, unknown, strict=True)
+        ]
+        return cls(keys, np.concatenate(looks))
 
     def unique(self) -> Self:
         """Remove duplicates.

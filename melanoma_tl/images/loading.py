@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -276,7 +277,7 @@ def identify(X: Any, *, verbose: int) -> IdentifiedImages:
     source = open_source(X)
     bar = progress(source.items, "Fingerprint images", total=source.length, verbose=verbose)
     found = list(fingerprint_images(bar))
-    names = tuple(str(name) for name, _ in zip(source.names, found, strict=False))
+    names = _tell_apart([str(name) for name, _ in zip(source.names, found, strict=False)], range(len(found)))
     bad = [(name, image) for name, image in zip(names, found, strict=True) if isinstance(image, ImageError)]
     _warn_if_drawn_anew(source, found, "they are taken as they came once")
     return IdentifiedImages(
@@ -286,6 +287,13 @@ def identify(X: Any, *, verbose: int) -> IdentifiedImages:
         Fingerprints.from_keys_and_hashes({}, found),
         tuple(SkippedRow(name, "", error.reason) for name, error in bad),
     )
+
+
+def _tell_apart(names: Sequence[str], positions: Iterable[int]) -> tuple[str, ...]:
+    """Add the position to a name that several images have, as files in several folders do: images are counted by it."""
+    counts = Counter(names)
+    pairs = zip(names, positions, strict=True)
+    return tuple(name if counts[name] == 1 else f"{name} (image {position})" for name, position in pairs)
 
 
 def _warn_if_drawn_anew(source: ImageSource, found: Iterable[Fingerprint | ImageError], so: str) -> None:
@@ -437,7 +445,7 @@ def _prepare(
         contents,
         store.recipe,
         source.known_labels()[np.array(positions)],
-        IdentifiedImages(name_of(X), names, None, fingerprints, tuple(skipped)),
+        IdentifiedImages(name_of(X), _tell_apart(names, positions), None, fingerprints, tuple(skipped)),
         np.array(positions),
     )
 

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+"""In the language of the page: Python writes them in that of the process, which `locale.setlocale` changes."""
+
 _WIDEST_CHART = 6.5  # inches: the letters of a wider one cannot be read on a phone
 _BESIDE = 4  # columns of a table that has room beside another
 _FIRST = 4  # plots that stand beside the key numbers: a report draws the most important ones first
@@ -136,7 +142,7 @@ def write_page(report: ReportContent, card: Mapping[str, str]) -> str:
 def _in_words(moment: str) -> str:
     """Write a time as people read it."""
     when = datetime.fromisoformat(moment).astimezone(UTC)
-    return f"{when.day} {when:%B %Y, %H:%M} UTC"
+    return f"{when.day} {_MONTHS[when.month - 1]} {when:%Y, %H:%M} UTC"
 
 
 def _show_text(value: Any) -> Any:

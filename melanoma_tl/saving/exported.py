@@ -130,9 +130,10 @@ class ExportedClassifier:
             self.class_names_ = name_classes(self.description_["classes"], self.pos_label_)
             self.threshold_: float | None = self.description_.get("threshold")
             self._scores: list[Any] = self.description_["scores"]
+            self._check_meaning()
             vector = self.description_["check_vectors"][0]
             drawn = draw_texture(vector["image"]["height"], vector["image"]["width"])
-            expected = np.array(vector["scores"], dtype=float)
+            expected = np.array(vector["scores"], dtype=float).reshape(len(self._scores))
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelFileError(
                 f"{path.name}.json: not what export writes ({in_one_line(error)}); export the model again"
@@ -141,6 +142,23 @@ class ExportedClassifier:
         self._run = _open(path)
         self._name = path.name
         self._check(path, load_image(drawn, self.input_size_), expected)
+
+    def _check_meaning(self) -> None:
+        """Raise a ValueError unless the classes, their scores and the threshold fit each other.
+
+        The SHA-256 is that of the model alone: this file may have been edited.
+        """
+        classes = self.classes_.tolist()
+        if len(set(classes)) < max(len(classes), 2):
+            raise ValueError(f"its classes are {classes}")
+        if self._scores != ([self.pos_label_] if len(classes) == 2 else classes):
+            raise ValueError(f"its scores are of {self._scores}, its classes {classes}")
+        if len(classes) > 2:
+            return
+        if classes.count(self.pos_label_) != 1:
+            raise ValueError(f"{self.pos_label_!r} is melanoma, and its classes are {classes}")
+        if not isinstance(self.threshold_, int | float) or not 0 <= self.threshold_ <= 1:
+            raise ValueError(f"its threshold is {self.threshold_!r}")
 
     def __repr__(self) -> str:
         return (

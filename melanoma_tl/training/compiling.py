@@ -11,20 +11,20 @@ from melanoma_tl.training.optimizers import build_optimizer, schedule_rate
 from melanoma_tl.training.plan import TrainingPlan
 
 
-class HardAccuracy(keras.metrics.BinaryAccuracy):
-    """Accuracy; a mixed image (MixUp, CutMix) has the label of its larger part."""
+class _Hard:
+    """A metric for which a mixed image (MixUp, CutMix) has the label of its larger part."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
         """Update the state with a batch."""
-        return super().update_state(ops.round(y_true), y_pred, _not_padding(y_true))
+        return super().update_state(ops.round(y_true), y_pred, _not_padding(y_true))  # type: ignore[misc]
 
 
-class HardAUC(keras.metrics.AUC):
-    """Area under the ROC curve; a mixed image (MixUp, CutMix) has the label of its larger part."""
+class HardAccuracy(_Hard, keras.metrics.BinaryAccuracy):
+    """Accuracy; a mixed image has the label of its larger part."""
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002
-        """Update the state with a batch."""
-        return super().update_state(ops.round(y_true), y_pred, _not_padding(y_true))
+
+class HardAUC(_Hard, keras.metrics.AUC):
+    """Area under the ROC curve; a mixed image has the label of its larger part."""
 
 
 class ClassAccuracy(keras.metrics.CategoricalAccuracy):

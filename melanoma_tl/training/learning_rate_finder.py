@@ -40,7 +40,7 @@ class LearningRateDisplay(Display):
     rates : ndarray of shape (n_steps,)
         Learning rates, ascending.
     losses : ndarray of shape (n_steps,)
-        Loss of the batch of each step.
+        Loss of the batch of each step, finite.
     smoothed : ndarray of shape (n_steps,)
         Exponential moving average of the losses, bias-corrected for its start at 0.
 
@@ -48,11 +48,23 @@ class LearningRateDisplay(Display):
     ----------
     ax_, figure_ : matplotlib.axes.Axes, matplotlib.figure.Figure
         The axes and the figure of the plot.
+
+    Raises
+    ------
+    TrainingError
+        If there are fewer than two steps: a loss falls from one to another.
     """
 
     rates: NDArray[np.float64]
     losses: NDArray[np.float64]
     smoothed: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if len(self.rates) < 2:
+            raise TrainingError(
+                f"a search needs the losses at two learning rates or more, got {len(self.rates)}: search from a lower "
+                "rate"
+            )
 
     @property
     def suggestion(self) -> float:
@@ -135,7 +147,7 @@ def search(
     Raises
     ------
     TrainingError
-        If the loss is NaN or infinite in the first step.
+        If the loss is NaN or infinite before the first step or after it.
     """
     ramp = _Ramp(rates)
     with using(stage.batches), naming_host_errors():
@@ -148,7 +160,13 @@ def search(
             shuffle=False,
             verbose=0,
         )
-    if not ramp.losses:
-        raise TrainingError(f"the loss is NaN or infinite at the first learning rate {rates[0]:g}: decrease lowest")
-    n = len(ramp.losses)
+    n = len(ramp.losses)  # each is that of the weights before a step: the first knows of no learning rate
+    if not n:
+        raise TrainingError(
+            "the loss is NaN or infinite before the first step, at any learning rate: look at the loss and the weights"
+        )
+    if n == 1:
+        raise TrainingError(
+            f"the loss is NaN or infinite after one step at the lowest learning rate, {rates[0]:g}: lower `lowest`"
+        )
     return LearningRateDisplay(rates[:n], np.array(ramp.losses), np.array(ramp.smoothed))

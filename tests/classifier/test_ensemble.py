@@ -11,6 +11,8 @@ from conftest import only_tensorflow
 from model_files import declare_size, edit, overwrite_directory, rewrite
 from scipy.stats import rankdata
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -188,8 +190,8 @@ def test_ranks_need_something_to_compare_with(members, dataset):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"classifiers": []}, ParameterError, "classifiers must be a classifier, or several in a list"),
-        ({"classifiers": None}, ParameterError, "classifiers must be a classifier, or several in a list, got None"),
+        ({"classifiers": []}, ParameterError, "classifiers must be a TransferClassifier, or several in a list"),
+        ({"classifiers": None}, ParameterError, r"a list \(.*\), got None"),
         ({"combine": "ranks"}, UnknownNameError, "Did you mean 'rank'"),
         ({"threshold": 50}, ParameterError, "from 0 to 1, got 50"),
     ],
@@ -199,6 +201,36 @@ def test_wrong_parameters_are_named(ensemble, dataset, changes, error, message):
     for use in (ensemble.fit, ensemble.predict_proba):
         with pytest.raises(error, match=message):
             use(dataset)
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, FrozenEstimator, lambda one: CalibratedClassifierCV(one)])
+def test_a_classifier_of_another_library_is_refused_and_told_what_to_do(members, dataset, wrap):
+    other = wrap(DummyClassifier().fit([[0], [1]], [0, 1]))
+    ensemble = Ensemble([members[0], other], verbose=0)
+    ask = [ensemble.predict_proba, ensemble.fit, ensemble.set_reference, ensemble.seen_images]
+    for use in [*ask, lambda _: ensemble.provenance_, lambda _: ensemble.classes_, lambda _: ensemble.threshold_]:
+        with pytest.raises(
+            ParameterError, match=r"must be a TransferClassifier, .* and report on them by MetricsReport"
+        ):
+            use(dataset)
+
+
+def test_ensembles_are_members_but_for_files(members, dataset, tmp_path):
+    inner = Ensemble([copy(member) for member in members[:2]], verbose=0)
+    for member in (inner, FrozenEstimator(inner)):
+        outer = Ensemble([member, members[2]], verbose=0)
+        expected = (inner.predict_proba(dataset) + members[2].predict_proba(dataset)) / 2
+        np.testing.assert_allclose(outer.predict_proba(dataset), expected, atol=1e-6)
+        assert len(outer.seen_images(dataset)) == 16
+        assert outer.provenance_["members"][0]["ensemble"] == {"size": 2, "combine": "mean"}
+        with pytest.raises(ModelFileError, match="save each ensemble by itself"):
+            outer.save(tmp_path / "outer.zip")
+        outer.tune_threshold(dataset[16:], youden=True)
+        inner.classifiers[0].set_params(tta=4)
+        with pytest.raises(ParameterError, match="the threshold was found with ensembles="):
+            outer.predict(dataset)
+        inner.classifiers[0].set_params(tta=1)
+        assert set(outer.predict(dataset)) <= {0, 1}
 
 
 def test_members_must_agree_on_the_classes(members, dataset):

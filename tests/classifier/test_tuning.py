@@ -2,6 +2,7 @@
 
 import json
 from copy import copy
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -20,6 +21,7 @@ from melanoma_tl.errors import (
     ParameterError,
     UnknownNameError,
 )
+from melanoma_tl.images.fingerprints import Fingerprints
 from melanoma_tl.metrics.calibration import Calibration, fit_calibration
 from melanoma_tl.metrics.thresholds import choose_threshold
 from melanoma_tl.saving.audit import STATE_FILE
@@ -53,6 +55,30 @@ def fitted(trained):
     trained._post = PostProcessing()
     yield trained
     trained._post = PostProcessing()
+
+
+def both_found(threshold, calibration):
+    point = replace(choose_threshold([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], youden=True), threshold=threshold)
+    images = Fingerprints({"id": np.arange(1, 3, dtype=np.uint64)}, None)
+    return PostProcessing().with_operating_point(point, {}, images).with_calibration(calibration, {}, images)
+
+
+@pytest.mark.parametrize(("threshold", "slope"), [(1 - 1e-6, 3.0), (0.99, 10.0), (0.8, 30.0), (0.5, 1e-12)])
+def test_a_threshold_that_calibration_makes_one_with_the_scores_above_it_is_refused(threshold, slope):
+    with pytest.raises(
+        ParameterError, match=r"the threshold 0\.\d+ cannot be used after calibration: .* the same number"
+    ):
+        both_found(threshold, Calibration(slope=slope))
+
+
+@pytest.mark.parametrize("slope", [0.1, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("threshold", [0.0, 1e-12, 1e-6, 0.01, 0.5, 0.99, 0.999, 1 - 1e-4, 1.0])
+def test_a_calibrated_threshold_calls_the_same_images_melanoma(threshold, slope):
+    post = both_found(threshold, Calibration(slope=slope, intercept=-0.5))
+    nearest = np.float32(threshold) + np.spacing(np.float32(max(threshold, 1e-6))) * np.arange(-3, 4, dtype=np.float32)
+    scores = np.r_[np.clip(nearest, 0, 1).astype(float), 0, 0.3, 1]
+    calibrated = post.calibration.apply(scores)
+    assert np.array_equal(calibrated > post.calibrated_point(post.operating_point).threshold, scores > threshold)
 
 
 @pytest.mark.parametrize(

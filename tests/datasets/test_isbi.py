@@ -350,6 +350,41 @@ def test_resized_images_keep_their_ids_and_labels(tmp_path, dataset):
     assert not list((tmp_path / "small").glob(".*")), "no temporary file stays behind"
 
 
+EMPTY = {
+    "with files": lambda: ISBIDataset(["a"], ["a.png"], [0], name="some")[:0],
+    "labels alone": lambda: ISBIDataset(["a"], None, [0], name="some", metadata=pd.DataFrame({"patient_id": ["p"]}))[
+        :0
+    ],
+}
+ON_NOTHING = {
+    "resize_to": lambda empty, folder: len(empty.resize_to(folder, verbose=0)),
+    "images": lambda empty, _: empty.images(verbose=0),
+    "identify": lambda empty, _: len(empty.identify(verbose=0).image_ids),
+    "overlap": lambda empty, _: len(empty.overlap(empty, verbose=0).remove_from(empty)),
+    "verify": lambda empty, _: len(empty.verify(verbose=0).remove_from(empty)),
+    "selection_bias": lambda empty, _: empty.selection_bias(verbose=0),
+    "sample": lambda empty, _: len(empty.sample(0)),
+    "first": lambda empty, _: len(empty.first(per_class=0)),
+    "concat": lambda empty, _: len(empty + empty),
+    "split": lambda empty, _: empty.split(verbose=0),
+    "split at random": lambda empty, _: empty.split(verbose=0, stratify=False),
+    "folds": lambda empty, _: empty.folds(verbose=0, stratify=False),
+    "to_frame": lambda empty, _: len(empty.to_frame()),
+    "show": lambda empty, _: len(list(empty)) + ("0 images" not in empty._repr_html_() + repr(empty)),
+}
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+@pytest.mark.parametrize("method", ON_NOTHING)
+def test_what_is_asked_of_no_images_gives_nothing_or_says_why(empty, method, tmp_path):
+    needs_images = method in ("images", "selection_bias", "split", "split at random", "folds")
+    if needs_images or (empty == "labels alone" and method == "resize_to"):
+        with pytest.raises(DatasetError, match=r"^(some |X holds no image|5 folds need|0 groups)"):
+            ON_NOTHING[method](EMPTY[empty](), tmp_path)
+    else:
+        assert ON_NOTHING[method](EMPTY[empty](), tmp_path) == 0
+
+
 def test_resizing_lists_what_it_could_not_read(tmp_path, bad_images, dataset):
     mixed = ISBIDataset(["good", "cut"], [dataset.paths[0], bad_images / "truncated.jpg"], [0, 1], name="mixed")
     with pytest.raises(ImageError, match="truncated"):

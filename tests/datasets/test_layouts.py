@@ -638,6 +638,20 @@ def test_splits_by_position_stay_within_the_table(tmp_path, position):
         layout.read(tmp_path)
 
 
+@pytest.mark.parametrize("name", NEW)
+def test_what_lies_there_is_read_although_no_program_can_fetch_it(tmp_path, name):
+    layout = next(LAYOUTS[key] for key in LAYOUTS if key.startswith(name))
+    layout.write(tmp_path)
+    split = {"split": "all"} | layout.call
+    expected = [row[0] for row in layout.expected]
+    dataset = ISBIDataset.download(tmp_path, verbose=0, **split)
+    assert dataset.image_ids.tolist() == expected
+    assert len(ISBIDataset.download(tmp_path, verbose=0, images=False, **split)) == len(expected)
+    Path(dataset.paths[0]).unlink()
+    with pytest.raises(DatasetError, match=r"cannot be fetched by a program: ask .* not there yet \(.*1 of .*image"):
+        ISBIDataset.download(tmp_path, verbose=0, **split)
+
+
 # --- malignant is not melanoma ----------------------------------------------------------------------------------------
 
 

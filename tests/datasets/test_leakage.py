@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,9 +8,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
+from melanoma_tl.datasets.leakage import compare
 from melanoma_tl.datasets.lesion_drawing import draw_lesion
 from melanoma_tl.datasets.near_duplicates import distances, find_near_duplicates
 from melanoma_tl.errors import DatasetError, LeakageError, LeakageWarning, ParameterError, UnknownNameError
+from melanoma_tl.images.loading import identify, prepare
 
 
 def table(ids, *, name, **metadata):
@@ -87,6 +91,79 @@ def test_patients_and_lesions_are_found_and_missing_ones_match_nothing():
     assert overlap.counts == {"id": 0, "lesion": 1, "patient": 1}
     assert overlap.remove_from(one).image_ids.tolist() == ["a", "d"]
     assert overlap.remove_from(other).image_ids.tolist() == [], "every image of a shared patient goes"
+
+
+@pytest.fixture
+def numbered(versions):
+    """Two datasets that number their images from 1; the last image of the second is the first of the first."""
+    left, right = versions
+    first = ISBIDataset(["1", "2"], left.paths[:2], [0, 1], name="first")
+    return first, ISBIDataset(["1", "2", "51"], right.paths[[2, 1, 0]], [0, 1, 0], name="second")
+
+
+def test_an_image_is_taken_out_of_its_own_side_although_one_of_the_other_has_its_id(numbered):
+    first, second = numbered
+    shared = first.overlap(second, by="bytes")
+    assert shared.pairs[["left_id", "right_id"]].to_numpy().tolist() == [["1", "51"]]
+    assert shared.remove_from(second).image_ids.tolist() == ["1", "2"]
+    assert shared.remove_from(first).image_ids.tolist() == ["2"]
+    assert shared.remove_from(second[[2, 0]]).image_ids.tolist() == ["1"]
+    assert shared.remove_from(first[:0]).image_ids.tolist() == []
+    both = ISBIDataset.concat([second, first], prefix_ids=True)
+    assert shared.remove_from(both).image_ids.tolist() == ["second/1", "second/2", "first/2"]
+    assert ISBIDataset.concat([first], prefix_ids=True).overlap(second, by="bytes").remove_from(
+        first
+    ).image_ids.tolist() == ["2"]
+
+
+def test_resized_copies_are_recognised_by_their_id_where_it_is_of_one_side(numbered, tmp_path):
+    first, second = numbered
+    shared = first.overlap(second, by="bytes")
+    resized = second.resize_to(tmp_path, size=(32, 32), verbose=0)
+    assert shared.remove_from(resized[2:]).image_ids.tolist() == []
+    assert shared.remove_from(resized[1:2]).image_ids.tolist() == ["2"], "neither 2 is shared"
+    with pytest.raises(DatasetError, match="second: first and second each have an image with the id '1', only one"):
+        shared.remove_from(resized)
+
+
+def test_files_of_one_name_in_two_folders_are_two_images(versions, tmp_path):
+    paths = [tmp_path / name for name in ("benign/1.png", "malignant/1.png", "malignant/2.png")]
+    for source, path in zip(versions[0].paths, paths, strict=True):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(Path(source).read_bytes())
+    ids = ("1.png (image 0)", "1.png (image 1)", "2.png")
+    shared = compare(identify(paths, verbose=0), versions[0].identify(verbose=0))
+    assert (len(shared), shared.image_ids) == (3, ids)
+    paths[0].write_bytes(b"damaged")
+    prepared = prepare([paths[0], *paths], [0, 0, 1, 0], (32, 32), on_error="skip", desc="", verbose=0)
+    assert [row.image_id for row in prepared.skipped] == ["1.png", "1.png"]
+    assert prepared.identity.image_ids == ("1.png", "2.png")
+    assert prepare([paths[1]] * 2, [0, 1], (32, 32), on_error="skip", desc="", verbose=0).identity.image_ids == ids[:2]
+
+
+def test_images_without_files_are_told_apart_by_lesion_and_patient():
+    one = table(["1", "2", "3"], name="one", patient=["p", "q", None])
+    other = table(["1", "2", "3"], name="other", patient=["r", "s", "p"])
+    shared = one.overlap(other, by="patient")
+    assert shared.remove_from(one).image_ids.tolist() == ["2", "3"]
+    assert shared.remove_from(other).image_ids.tolist() == ["1", "2"]
+    assert shared.remove_from(other[1:]).image_ids.tolist() == ["2"]
+    with pytest.raises(DatasetError, match=r"the id '1', .* \(2 such ids\): call overlap with this dataset itself"):
+        shared.remove_from(table(["1", "2", "3"], name="of neither"))
+
+
+def test_images_are_put_together_read_anew_and_shared_with_others_before_they_are_taken_out(numbered):
+    first, second = numbered
+    third = ISBIDataset(["3"], second.paths[:1], [0], name="third")
+    shared = (first + third).overlap(second, by="bytes")
+    assert shared.remove_from(second).image_ids.tolist() == ["2"]
+    assert shared.remove_from(first + third).image_ids.tolist() == ["2"]
+    assert shared.remove_from(third).image_ids.tolist() == []
+    by_id = table(["1", "9"], name="labels").overlap(table(["1", "51"], name="labels of another"))
+    assert by_id.remove_from(second).image_ids.tolist() == ["2", "51"], "what neither side knows stays"
+    for found in (shared, first[:1].overlap(second[:1], by="bytes")):
+        with pytest.raises(DatasetError, match=r"none of the 2 images of others is one of .* by id or file"):
+            found.remove_from(table(["x", "y"], name="others"))
 
 
 def test_many_images_of_one_patient_give_a_table_that_grows_with_the_images():

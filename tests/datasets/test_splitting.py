@@ -151,6 +151,8 @@ def test_copies_and_near_duplicates_stay_together(tmp_path):
         ({"groups": "patients"}, UnknownNameError, "Did you mean 'patient'"),
         ({"groups": ["a"]}, DatasetError, r"one entry an image \(10\), got 1"),
         ({"test_size": 0.05}, DatasetError, "20 folds need at least as many groups"),
+        ({"test_size": 0.95, "stratify": False}, DatasetError, "10 groups cannot be divided with a test_size of 0.95"),
+        ({"groups": ["p"] * 10, "stratify": False}, DatasetError, "1 groups cannot be divided with a test_size of 0.2"),
     ],
 )
 def test_what_cannot_be_divided_says_why(arguments, error, message):

@@ -5,7 +5,7 @@ from PIL import Image
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets.lesion_drawing import draw_lesion
-from melanoma_tl.errors import ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.images.blank import why_blank
 
 
@@ -86,6 +86,17 @@ def test_what_cannot_be_used_is_taken_out(flawed):
         *("good_1", "conflict", "copy"),
     }
     assert kept.verify(verbose=0).counts["duplicate"] == 0
+
+
+def test_what_was_made_of_the_dataset_is_recognised_and_another_one_refused(flawed):
+    found = flawed.verify(verbose=0)
+    kept = found.remove_from(flawed).image_ids.tolist()
+    prefixed = found.remove_from(ISBIDataset.concat([flawed], prefix_ids=True))
+    assert prefixed.image_ids.tolist() == [f"flawed/{image}" for image in kept]
+    assert found.remove_from(ISBIDataset(flawed.image_ids, None, flawed.labels)).image_ids.tolist() == kept
+    assert len(found.remove_from(flawed[:0])) == 0
+    with pytest.raises(DatasetError, match="none of the 1 images of another is one of flawed, by id or file"):
+        found.remove_from(ISBIDataset(["x"], ["x.png"], [0], name="another"))
 
 
 @pytest.mark.parametrize(

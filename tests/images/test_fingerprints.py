@@ -170,3 +170,12 @@ def test_a_relation_that_one_part_does_not_know_is_unknown_there():
     assert len(whole) == 4
     assert whole.keys["patient"][2:].tolist() == [0, 0]
     assert whole[[0, 3]].keys["id"].tolist() == [parts[0].keys["id"][0], parts[1].keys["id"][1]]
+
+
+def test_images_whose_look_is_unknown_keep_their_rows_beside_others():
+    by_id = Fingerprints({"id": np.array([1, 2, 3], dtype=np.uint64)}, None)
+    by_look = Fingerprints({"bytes": np.array([4, 5], dtype=np.uint64)}, np.ones((2, 10), dtype=np.uint64))
+    whole = Fingerprints.concatenate([by_id, by_look])
+    assert len(whole) == 5
+    assert whole.perceptual_hashes.any(axis=1).tolist() == [False] * 3 + [True] * 2
+    assert len(whole[3:].unique()) == 2

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from melanoma_tl.metrics.metric import INTERVAL_METHODS
 from melanoma_tl.plots import HistoryDisplay
 from melanoma_tl.report import CARD, MulticlassReport
 from melanoma_tl.report.concerns import list_concerns
+from melanoma_tl.report.page import _in_words
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 AXE = files("axe_playwright_python") / "axe.min.js" if find_spec("axe_playwright_python") else None
@@ -155,6 +157,14 @@ def test_the_page_opens_with_verdict_concern_six_numbers_and_four_plots(page, re
     assert values == [f"{report.metrics[key].value:.3f}" for key in keys]
     titles = re.findall(r'<img alt="(.*?)\.', opening)
     assert titles == ["ROC curve", "Precision-recall curve", "Reliability diagram", "Decision curve"]
+
+
+def test_the_month_is_english_whatever_the_language_of_the_process(monkeypatch):
+    there = time.strftime
+    monkeypatch.setattr(time, "strftime", lambda form, *when: there(form.replace("%B", "Monat"), *when))
+    written = [_in_words(f"2026-{month:02}-09T01:02:03+00:00") for month in (1, 3, 5, 8, 12)]
+    assert [words.split(" 2026")[0] for words in written] == ["9 January", "9 March", "9 May", "9 August", "9 December"]
+    assert _in_words("2026-01-01T00:30:00+01:00") == "31 December 2025, 23:30 UTC"
 
 
 def test_what_is_known_is_written_in_words(page):

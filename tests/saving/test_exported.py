@@ -67,6 +67,7 @@ def test_melanoma_is_what_lies_above_the_threshold(exported):
 def test_classes_of_numbers_are_called_benign_and_melanoma(copied):
     change(copied, "classes", [0, 1])
     change(copied, "melanoma", 1)
+    change(copied, "scores", [1])
     classifier = ExportedClassifier(copied)
     assert (classifier.classes_.tolist(), classifier.class_names_) == ([0, 1], ["benign", "melanoma"])
 
@@ -157,6 +158,25 @@ def test_a_sidecar_of_another_model_is_noticed(copied):
     beside["check_vectors"][0]["scores"] = [1 - beside["check_vectors"][0]["scores"][0] + 0.01]
     change(copied, "check_vectors", beside["check_vectors"])
     with pytest.raises(ModelFileError, match="do not belong together"):
+        ExportedClassifier(copied)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"melanoma": "mel", "scores": ["mel"]}, "'mel' is melanoma, and its classes are"),
+        ({"classes": ["melanoma", "melanoma"]}, "its classes are"),
+        ({"classes": ["a", "b", "melanoma"]}, r"its scores are of \['melanoma'\], its classes"),
+        ({"melanoma": "benign"}, "its scores are of"),
+        ({"threshold": None}, "its threshold is None"),
+        ({"threshold": "0.3"}, "its threshold is '0.3'"),
+        ({"threshold": 30}, "its threshold is 30"),
+    ],
+)
+def test_a_sidecar_that_was_edited_so_that_scores_would_mean_something_else_is_refused(copied, changes, why):
+    for name, value in changes.items():
+        change(copied, name, value)
+    with pytest.raises(ModelFileError, match=f"not what export writes .*{why}"):
         ExportedClassifier(copied)
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from imblearn.utils.estimator_checks import parametrize_with_checks
 
@@ -50,6 +51,37 @@ def test_rows_of_any_kind_are_chosen_by_their_indices(X):
     resampled, y = balancer.fit_resample(X, np.array([0] * 8 + [1] * 2))
     assert np.bincount(y).tolist() == [4, 4]
     assert np.array_equal(np.asarray(resampled), np.asarray(X)[balancer.sample_indices_])
+
+
+def test_columns_of_a_table_are_still_side_by_side():
+    table = pd.DataFrame({"path": [f"{n}.png" for n in range(20)], "label": [0] * 14 + [1] * 6}, index=range(50, 70))
+    balancer = Balancer(undersample=1.5, oversample=None, random_state=0)
+    paths, labels = balancer.fit_resample(table["path"], table["label"])
+    assert pd.DataFrame({"path": paths, "label": labels}).equals(
+        table.iloc[balancer.sample_indices_].reset_index(drop=True)
+    )
+
+
+@pytest.mark.parametrize("rows", [["a.png", "b.png", "c.png", "d.png"], [[1, "x"], [2, None], [3, "z"], [4, "u"]]])
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_lists_and_tuples_come_back_as_they_are_and_so_do_their_cells(rows, kind):
+    balancer = Balancer(oversample=None, undersample=1.0, random_state=0)
+    chosen, labels = balancer.fit_resample(kind(rows), kind([0, 0, 0, 1]))
+    assert (type(chosen), type(labels)) == (kind, kind)
+    assert list(chosen) == [rows[row] for row in balancer.sample_indices_]
+    assert labels == kind([0, 1])
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.29, 29), (0.285, 29), (0.57, 57), (1 / 3, 34)])
+def test_oversampling_reaches_the_minimum_share(share, expected):
+    y = [0] * 100 + [1] * 10
+    assert sum(Balancer(undersample=None, oversample=share, random_state=0).fit_resample(y, y)[1]) == expected
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.1, 110), (1.15, 115), (1.009, 100), (1.019, 101)])
+def test_undersampling_keeps_to_the_maximum_multiple(factor, expected):
+    y = [0] * 150 + [1] * 100
+    assert Balancer(undersample=factor, oversample=None, random_state=0).fit_resample(y, y)[1].count(0) == expected
 
 
 def test_the_minority_may_be_the_benign_class():

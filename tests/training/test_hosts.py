@@ -133,6 +133,11 @@ def test_one_that_is_killed_stops_the_other_and_a_restart_goes_on(tmp_path, vict
         ({N_PROCESSES: "2"}, "each finds KERAS_DISTRIBUTION_JOB_ADDRESSES"),
         ({ADDRESSES: "a:1,b:1"}, "KERAS_DISTRIBUTION_PROCESS_ID=''"),
         ({N_PROCESSES: "two"}, "must be a whole number, got 'two'"),
+        ({PROCESS: "one"}, "must be a whole number, got 'one'"),
+        ({N_PROCESSES: "0"}, "PROCESS_ID=0 is none of the 0 processes that"),
+        ({ADDRESSES: "a:1", PROCESS: "3"}, "PROCESS_ID=3 is none of the 1 processes .* it would train alone"),
+        ({ADDRESSES: "a:1", N_PROCESSES: "2", PROCESS: "2"}, "PROCESS_ID=2 is none of the 2 processes"),
+        ({ADDRESSES: "a:1", N_PROCESSES: "2", PROCESS: "-1"}, "PROCESS_ID=-1 is none of the 2 processes"),
     ],
 )
 def test_half_an_environment_is_refused(monkeypatch, given, message):

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from melanoma_tl import Augmenter, Balancer, ISBIDataset, Probe, Stage, TransferClassifier, register_backbone
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.errors import DeviceError, ParameterError, TrainingError, UnknownNameError
+from melanoma_tl.training import LearningRateDisplay
 from melanoma_tl.training.optimizers import build_optimizer, schedule_rate
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
@@ -381,6 +382,21 @@ def test_a_learning_rate_is_found(images, labels, tmp_path):
         for rate in (found.suggestion, 1e-6)
     )
     assert better < worse
+
+
+@pytest.mark.slow
+def test_a_search_in_which_the_first_step_goes_too_far_says_where_to_begin(images, labels):
+    with pytest.raises(TrainingError, match=r"after one step at the lowest learning rate, 1e\+38: lower `lowest`"):
+        make(trainable_from="conv1").find_learning_rate(images, labels, lowest=1e38, highest=3e38, steps=4)
+    with pytest.raises(TrainingError, match="before the first step, at any learning rate: look at the loss"):
+        make(loss=keras.losses.BinaryCrossentropy(label_smoothing=float("nan"))).find_learning_rate(images, labels)
+
+
+def test_one_learning_rate_suggests_none():
+    with pytest.raises(TrainingError, match="two learning rates or more, got 1"):
+        LearningRateDisplay(np.array([1e-7]), np.array([0.7]), np.array([0.7]))
+    falls = np.array([0.7, 0.5])
+    assert LearningRateDisplay(np.array([1e-3, 1e-2]), falls, falls).suggestion == pytest.approx(1e-3)
 
 
 def test_a_probe_has_no_learning_rate(images, labels):
