@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from melanoma_tl.datasets.cells import (
+from melanoma_tl.datasets.findings import Finding, asks_malignancy, read_findings, read_levels
+from melanoma_tl.datasets.image_files import make_id, split_suffix
+from melanoma_tl.datasets.text_tables import check_columns
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.labels.cells import (
     FEMALE,
     MALE,
     NUMBER,
@@ -21,10 +25,6 @@ from melanoma_tl.datasets.cells import (
     read_ids,
     read_sexes,
 )
-from melanoma_tl.datasets.findings import Finding, asks_malignancy, read_findings, read_levels
-from melanoma_tl.datasets.image_files import make_id, split_suffix
-from melanoma_tl.datasets.text_tables import check_columns
-from melanoma_tl.errors import DatasetError
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.meanings import Meaning, is_answer, normalise, read_meaning, read_question
 from melanoma_tl.labels.vocabulary import ICD_O

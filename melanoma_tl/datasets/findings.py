@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from melanoma_tl.datasets.cells import as_word
 from melanoma_tl.labels import vocabulary
+from melanoma_tl.labels.cells import as_word
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.meanings import (
     Meaning,

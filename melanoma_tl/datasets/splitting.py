@@ -13,11 +13,11 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
 from melanoma_tl._parameters import COLUMN, check
-from melanoma_tl.datasets.cells import read_id
 from melanoma_tl.datasets.dealing import deal_stratified
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, IdentifiedImages, number_values
+from melanoma_tl.labels.cells import read_id
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_first_written
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.datasets.cells import read_id
 from melanoma_tl.datasets.columns import GROUPS, OWN_COLUMNS
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
+from melanoma_tl.labels.cells import read_id
 from melanoma_tl.labels.classes import as_labels
 from melanoma_tl.labels.contradictions import warn_of_contradictions
 from melanoma_tl.labels.distinct import once_each

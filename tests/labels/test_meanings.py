@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 
-from melanoma_tl.datasets.cells import _DUMMY, is_no_id
 from melanoma_tl.datasets.diagnoses import read_class
+from melanoma_tl.labels.cells import _DUMMY, is_no_id
 from melanoma_tl.labels.meanings import (
     Meaning,
     _normalise_any,
