@@ -14,13 +14,17 @@ from melanoma_tl.datasets.image_files import make_id, split_suffix
 from melanoma_tl.datasets.text_tables import check_columns
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.labels.cells import (
+    AGE_COLUMNS,
     FEMALE,
     MALE,
     NUMBER,
+    SEX_COLUMNS,
     as_text,
     as_word,
     find_crowd,
     is_no_id,
+    name_columns,
+    plain_name,
     read_ages,
     read_ids,
     read_sexes,
@@ -54,38 +58,26 @@ _ID = (
 _PARTICLE = "d[aeiou]l{0,2}a?"
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(_plain(name) for name in text.replace("\n", ",").split(",") if name.strip())
-
-
-def _plain(name: object) -> str:
-    """Write the name of a column as names are compared: "Patient ID", "PatientID" and "patient_id" are one."""
-    return re.sub(r"\W", "", normalise(name))
-
-
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    "image_id": _names("""
+    "image_id": name_columns("""
         image_id, isic_id, image, image_name, img_id, img_name, img, image_file, image_filename, filename,
         file, photo, photo_id, picture, bild, bild_id, bildname, datei, dateiname, imagen, imagem, immagine,
         fichier, archivo
     """),
-    "path": _names("path, file_path, image_path, img_path, full_path, pfad, bildpfad, chemin, ruta, percorso"),
-    "label": _names("""
+    "path": name_columns("path, file_path, image_path, img_path, full_path, pfad, bildpfad, chemin, ruta, percorso"),
+    "label": name_columns("""
         label, labels, melanoma, is_melanoma, melanom, melanome, class, klasse, classe, clase, target,
         benign_malignant, malignant, is_malignant, maligne, maligno, bosartig, y, ground_truth
     """),
-    "diagnosis": _names("""
+    "diagnosis": name_columns("""
         diagnosis, dx, diagnostic, diagnose, disease, diagnostico, diagnosi, histology, histopathology,
         pathology, final_diagnosis, histological_diagnosis, histopathological_diagnosis,
         pathological_diagnosis, diagnosis_full, dx_full, dx_name, diagnosis_name, lesion_type, cell_type,
         diagnose_histo, histologie, histologia
     """),
-    "age": _names("""
-        age, age_approx, age_approximate, age_years, age_in_years, age_at_diagnosis, patient_age, alter,
-        patientenalter, edad, idade, eta, age_y, age_yrs
-    """),
-    "sex": _names("sex, gender, patient_sex, patient_gender, geschlecht, sexe, genre, sexo, genero, sesso"),
-    "site": _names("""
+    "age": AGE_COLUMNS,
+    "sex": SEX_COLUMNS,
+    "site": name_columns("""
         site, anatom_site_general, anatom_site_general_challenge, localization, localisation, location,
         body_site, anatomic_site, anatomical_site, anatom_site, region, body_region, body_part, lokalisation,
         localizacion, localizacao, sede
@@ -262,20 +254,20 @@ def _find_sources(table: pd.DataFrame, given: Mapping[str, str], name: str, *, b
 
 
 def _is_called(column: str, role: str) -> bool:
-    plain = _plain(column)
+    plain = plain_name(column)
     return bool(_GROUP_NAMES[role].fullmatch(plain)) if role in GROUPS else plain in _SPELLINGS[role]
 
 
 def _rank(column: str, role: str) -> int:
-    return 0 if role in GROUPS else _SPELLINGS[role].index(_plain(column))
+    return 0 if role in GROUPS else _SPELLINGS[role].index(plain_name(column))
 
 
 def _choose_labels(
     table: pd.DataFrame, columns: Sequence[str], given: Mapping[str, str], name: str, *, by_meaning: bool
 ) -> list[str]:
     """Leave out columns that have the name of a label and are none, and those that ask for more than melanoma."""
-    if any(_plain(column) == "x" and _are_numbers(table[column]) for column in table.columns):
-        columns = [column for column in columns if _plain(column) != "y"]  # where the lesion lies
+    if any(plain_name(column) == "x" and _are_numbers(table[column]) for column in table.columns):
+        columns = [column for column in columns if plain_name(column) != "y"]  # where the lesion lies
     is_diagnosed = any(
         _can_be("diagnosis", table[column])
         for column in table.columns
@@ -366,7 +358,7 @@ def _looks_like_group(column: str, table: pd.DataFrame) -> bool:
     n_distinct = words.nunique()
     if not 3 <= n_distinct < len(words) or _are_answers(words):
         return False
-    if _LOOKS_LIKE_GROUP.search(_plain(column)):
+    if _LOOKS_LIKE_GROUP.search(plain_name(column)):
         return not any(re.search(r"[.,]\d*[1-9]", word) for word in words.head(50)) and n_distinct >= len(words) / 50
     is_id = bool(_ENDS_AS_ID.search(normalise(column))) or bool(words.map(_CODE.fullmatch).notna().all())
     return is_id and n_distinct >= len(words) / 10

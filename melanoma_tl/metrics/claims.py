@@ -32,10 +32,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl._parameters import TABLE, checked, instance
+from melanoma_tl._parameters import TABLE, checked
 from melanoma_tl._tables import markdown_table, text_table
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics.confusion import CONFUSION_METRICS, ConfusionCounts, confusion_metric
+from melanoma_tl.metrics.confusion import CONFUSION_METRICS, COUNTS, ConfusionCounts, confusion_metric
 from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED
 
 ALIASES = {
@@ -266,7 +266,7 @@ class ClaimsCheck:
         )
 
 
-@checked(counts=instance(ConfusionCounts), claims=TABLE)
+@checked(counts=COUNTS, claims=TABLE)
 def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> ClaimsCheck:
     """Check whether claimed metrics can come from one confusion matrix, and what else they could be.
 
