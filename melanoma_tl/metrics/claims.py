@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from melanoma_tl._parameters import TABLE, checked
 from melanoma_tl._tables import markdown_table, text_table
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS, COUNTS, ConfusionCounts, confusion_metric
 from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED
 
@@ -290,6 +290,8 @@ def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> 
     ------
     UnknownNameError
         If a name is not a metric of a confusion matrix.
+    DatasetError
+        If the matrix has no image.
     ParameterError
         If there are no claims, one is given twice, or a value is neither a fraction nor a percentage.
 
@@ -300,6 +302,8 @@ def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> 
     ([True, False], False)
     """
     parsed = _parse_all(claims)
+    if not counts.n:
+        raise DatasetError("counts has no image: give the class sizes that the claims are about")
     n_melanoma, n_benign = counts.n_melanoma, counts.n_benign
     n_matrices = (n_melanoma + 1) * (n_benign + 1)
     if n_matrices > _MAX_MATRICES:

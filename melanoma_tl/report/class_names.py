@@ -42,7 +42,9 @@ pass ('nevus', 'melanoma'), or other names where class 0 is something else
     place_of = {normalise(name): place for place, name in enumerate(names)}
     first, second = map(read_meaning, names)
     is_turned = first in (Meaning.MELANOMA, Meaning.MALIGNANT) and second is Meaning.OTHER
-    if is_turned or any(place_of.get(normalise(label), code) != code for label, code in code_of.items()):
+    # 0 and 1 answer a question, and name no class: one class among others may be called "0".
+    named = {normalise(label): code for label, code in code_of.items() if not is_answer(label)}
+    if is_turned or any(place_of.get(word, code) != code for word, code in named.items()):
         raise ParameterError(
             f"class_names are (class 0, class 1), melanoma last, got {names}: pass {names[::-1]}"
             + ", or other names where class 0 is something else" * is_turned

@@ -111,7 +111,7 @@ def match_table(table: pd.DataFrame, image_ids: Sequence[str], n_skipped: int) -
 
 def _holds_ids(index: pd.Index, image_ids: Sequence[str], n_skipped: int) -> bool:
     """Return whether the index of a table holds ids of images, rather than numbers of rows."""
-    if isinstance(index, pd.RangeIndex | pd.MultiIndex):
+    if isinstance(index, pd.MultiIndex) or counts_rows(index):
         return False
     if index.name == "image_id":
         return True
@@ -125,6 +125,22 @@ def _holds_ids(index: pd.Index, image_ids: Sequence[str], n_skipped: int) -> boo
             "if the index counts the images of the report"
         )
     return False
+
+
+def counts_rows(index: pd.Index) -> bool:
+    """Return whether an index is the one that pandas makes by itself.
+
+    Parameters
+    ----------
+    index : pandas.Index
+        Of a table or a column.
+
+    Returns
+    -------
+    bool
+        False also of one that was turned round or cut.
+    """
+    return isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(index)))
 
 
 def _are_rows(image_ids: Sequence[str], n_skipped: int) -> bool:

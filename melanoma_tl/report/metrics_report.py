@@ -46,7 +46,7 @@ from melanoma_tl.report.class_names import check_class_names
 from melanoma_tl.report.content import Table
 from melanoma_tl.report.documents import figures_of_scores, save_submission
 from melanoma_tl.report.frames import frame_report
-from melanoma_tl.report.matching import match_images, match_table, warn_of_other_rules
+from melanoma_tl.report.matching import counts_rows, match_images, match_table, warn_of_other_rules
 from melanoma_tl.report.plots import ReportPlots
 from melanoma_tl.report.provenance import describe_report, find_seen, known_of, scoring, tell_origin
 from melanoma_tl.report.rows import take_scored
@@ -706,9 +706,10 @@ class MetricsReport(ReportPlots):
         known: Any = {"image_id": self.image_ids} if table is None else table
         facts = as_table(known.to_frame() if hasattr(known, "image_ids") else known)
         facts = match_table(facts, self.image_ids, len(self.skipped))
-        if isinstance(by, pd.Series) and not isinstance(by.index, pd.RangeIndex):
-            named = by.rename_axis("image_id").reset_index(name="by")
-            by = match_table(named, self.image_ids, len(self.skipped))["by"].rename(str(by.name or "group"))
+        if isinstance(by, pd.Series) and not counts_rows(by.index):
+            named = by if isinstance(by.index, pd.RangeIndex) else by.rename_axis("image_id")
+            matched = match_table(named.to_frame("by"), self.image_ids, len(self.skipped))
+            by = matched["by"].rename(str(by.name or "group"))
         columns, left_out = group_table(facts, by, self.groups)
         rule: dict[str, Any] = {"y_pred": self.y_pred} if threshold is None else {"threshold": threshold}
         found = measure_subgroups(y_true, y_score, columns, bands=bands, **rule, **self._bootstrap)

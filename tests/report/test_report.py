@@ -444,6 +444,11 @@ def test_numbers_of_rows_are_no_image_ids():
     pd.testing.assert_frame_equal(report.subgroups(filtered).to_frame(), expected)
     with pytest.raises(ParameterError, match=r"another order than the report.*reset_index\(drop=True\).*sort_index"):
         report.subgroups(table[::-1])
+    with pytest.raises(ParameterError, match="another order than the report"):
+        report.subgroups(by=table["sex"][::-1])
+    pd.testing.assert_frame_equal(report.subgroups(by=table["sex"]).to_frame(), expected)
+    later = table["sex"].set_axis(range(7, 13))
+    pd.testing.assert_frame_equal(report.subgroups(by=later).to_frame(), expected)
     numbered = MetricsReport.from_scores(TRUTH, SCORES, image_ids=range(500, 506), n_resamples=100)
     mixed = table.set_axis(range(500, 506)).sample(frac=1, random_state=1)
     pd.testing.assert_frame_equal(numbered.subgroups(mixed).to_frame(), expected)
@@ -479,6 +484,8 @@ def test_names_of_classes_in_the_wrong_order_are_refused(y_true, names, pos_labe
         (TRUTH, ("melanoma", "metastasis"), None),
         (TRUTH, ("not bcc", "bcc"), None),
         (TRUTH, ("not benign", "benign"), None),
+        (TRUTH, ("not 0", "0"), None),
+        (np.array(TRUTH) == 1, ("not False", "False"), None),
         (np.array(["nevus", "bcc"])[TRUTH], ("nevus", "bcc"), "bcc"),
         (np.array(["B", "A"])[TRUTH], ("B", "A"), "A"),
         (np.array(["nevus", "melanoma"])[TRUTH], ("benign", "melanoma"), "melanoma"),

@@ -205,9 +205,7 @@ def test_a_resumed_run_takes_objects(images, labels):
 @pytest.mark.parametrize("metrics", ["auc", ["auc"], ("AUC",), ["mse", "Accuracy"], "MeanIoU", ["IoU"]])
 def test_metrics_that_cannot_be_are_refused_before_an_image_is_read(metrics):
     keras.metrics.AUC()  # after which Keras would call the next one auc_1
-    with pytest.raises(
-        (ParameterError, UnknownNameError), match="already contains|Unknown metric|cannot be made by its"
-    ):
+    with pytest.raises((ParameterError, UnknownNameError), match=r"already contains|cannot be made by"):
         make(metrics=metrics).check_parameters()
 
 
