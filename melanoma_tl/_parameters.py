@@ -783,9 +783,17 @@ def _read_column(value: Any) -> list[Any]:
 
 def _read_numbers(value: Any) -> Any:
     try:
+        if isinstance(value, np.ma.MaskedArray):  # asarray would take what lies under the mask
+            return np.ma.filled(value.astype(np.float64), np.nan)
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise _MismatchError from None
+
+
+def _read_flags(value: Any) -> Any:
+    numbers = _read_numbers(value)
+    _require(numbers.ndim == 1 and np.isin(numbers, (0, 1)).all())
+    return numbers.astype(bool)
 
 
 def _read_two_names(value: Any) -> tuple[str, ...]:
@@ -808,6 +816,7 @@ SIZE = group(
 )
 COLUMN = Rule("a sequence with one entry an image", _read_column)
 NUMBERS = Rule("numbers", _read_numbers)
+FLAGS = Rule("True or False (or 1 or 0) for each image", _read_flags)
 NAMES = Rule("two different names, such as ('new', 'old')", _read_two_names)
 HISTORY = Rule("a mapping of names to one number an epoch, such as {'loss': [0.7, 0.4]}", _read_history)
 CLASS_WEIGHT = choice("balanced") | mapping(real(above=0), "a dict with a number above 0 for each class") | NONE

@@ -8,19 +8,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from melanoma_tl.datasets.cells import (
+from melanoma_tl.datasets.findings import Finding, asks_malignancy, read_findings, read_levels
+from melanoma_tl.datasets.group_columns import GROUPS, LEVEL, are_answers, is_called_group
+from melanoma_tl.datasets.image_files import make_id, split_suffix
+from melanoma_tl.datasets.text_tables import check_columns
+from melanoma_tl.errors import DatasetError
+from melanoma_tl.labels.cells import (
+    AGE_COLUMNS,
     NUMBER,
+    SEX_COLUMNS,
     find_crowd,
+    name_columns,
+    plain_name,
     read_ages,
     read_ids,
     read_sexes,
     warn_of_lost,
 )
-from melanoma_tl.datasets.findings import Finding, asks_malignancy, read_findings, read_levels
-from melanoma_tl.datasets.group_columns import GROUPS, LEVEL, are_answers, is_called_group, plain_name
-from melanoma_tl.datasets.image_files import make_id, split_suffix
-from melanoma_tl.datasets.text_tables import check_columns
-from melanoma_tl.errors import DatasetError
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_text, as_word, is_no_id
 from melanoma_tl.labels.meanings import Meaning, is_answer, read_meaning, read_question
@@ -41,33 +45,26 @@ _PARAMETERS = {
 _ROLES = {parameter: role for role, parameter in _PARAMETERS.items()}
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(plain_name(name) for name in text.replace("\n", ",").split(",") if name.strip())
-
-
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    "image_id": _names("""
+    "image_id": name_columns("""
         image_id, isic_id, image, image_name, img_id, img_name, img, image_file, image_filename, filename,
         file, photo, photo_id, picture, bild, bild_id, bildname, datei, dateiname, imagen, imagem, immagine,
         fichier, archivo
     """),
-    "path": _names("path, file_path, image_path, img_path, full_path, pfad, bildpfad, chemin, ruta, percorso"),
-    "label": _names("""
+    "path": name_columns("path, file_path, image_path, img_path, full_path, pfad, bildpfad, chemin, ruta, percorso"),
+    "label": name_columns("""
         label, labels, melanoma, is_melanoma, melanom, melanome, class, klasse, classe, clase, target,
         benign_malignant, malignant, is_malignant, maligne, maligno, bosartig, y, ground_truth
     """),
-    "diagnosis": _names("""
+    "diagnosis": name_columns("""
         diagnosis, dx, diagnostic, diagnose, disease, diagnostico, diagnosi, histology, histopathology,
         pathology, final_diagnosis, histological_diagnosis, histopathological_diagnosis,
         pathological_diagnosis, diagnosis_full, dx_full, dx_name, diagnosis_name, lesion_type, cell_type,
         diagnose_histo, histologie, histologia
     """),
-    "age": _names("""
-        age, age_approx, age_approximate, age_years, age_in_years, age_at_diagnosis, patient_age, alter,
-        patientenalter, edad, idade, eta, age_y, age_yrs
-    """),
-    "sex": _names("sex, gender, patient_sex, patient_gender, geschlecht, sexe, genre, sexo, genero, sesso"),
-    "site": _names("""
+    "age": AGE_COLUMNS,
+    "sex": SEX_COLUMNS,
+    "site": name_columns("""
         site, anatom_site_general, anatom_site_general_challenge, localization, localisation, location,
         body_site, anatomic_site, anatomical_site, anatom_site, region, body_region, body_part, lokalisation,
         localizacion, localizacao, sede
@@ -77,7 +74,7 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 
 _COLUMNS = ("image_id", "path", "label", "diagnosis", *GROUPS, "age", "sex", "site")
 
-_HIGHESTNUMBER = 50
+_HIGHEST_NUMBER = 50
 """Lesions that are numbered within each patient have small numbers."""
 
 
@@ -337,7 +334,7 @@ def _read_numbers_within(patients: Sequence[Any], lesions: Sequence[str]) -> lis
     for patient, lesion in zip(patients, lesions, strict=True):
         if not patient or not lesion:
             continue
-        if not NUMBER.fullmatch(lesion) or not 0 <= float(lesion) <= _HIGHESTNUMBER:
+        if not NUMBER.fullmatch(lesion) or not 0 <= float(lesion) <= _HIGHEST_NUMBER:
             return None
         of_patient.setdefault(patient, set()).add(int(float(lesion)))
     n_from_start = sum(min(numbers) <= 1 for numbers in of_patient.values())

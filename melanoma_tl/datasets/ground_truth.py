@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from melanoma_tl.datasets.cells import read_ages, read_sexes
 from melanoma_tl.datasets.challenges import CHALLENGES, COLUMNS, DIAGNOSES, Challenge
 from melanoma_tl.datasets.columns import OWN_COLUMNS
 from melanoma_tl.datasets.diagnoses import finest, read_class
@@ -18,6 +17,7 @@ from melanoma_tl.datasets.text_tables import read_columns, read_rows
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import IMAGE_SUFFIXES
 from melanoma_tl.images.hdf5 import is_hdf5
+from melanoma_tl.labels.cells import read_ages, read_sexes
 from melanoma_tl.labels.ids import read_id
 from melanoma_tl.labels.meanings import Meaning, read_meaning
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from melanoma_tl.datasets.cells import FEMALE, MALE, NUMBER
+from melanoma_tl.labels.cells import FEMALE, MALE, NUMBER, plain_name
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_word, is_no_id
 from melanoma_tl.labels.meanings import Meaning, normalise, read_meaning
@@ -69,22 +69,6 @@ _FEWEST, _MANY = 3, 10
 
 _N_PROBED = 50
 _TENTH = 0.1
-
-
-def plain_name(name: object) -> str:
-    """Write the name of a column as names are compared.
-
-    Parameters
-    ----------
-    name : object
-        The name.
-
-    Returns
-    -------
-    str
-        "Patient ID", "PatientID" and "patient_id" are one.
-    """
-    return re.sub(r"\W", "", normalise(name))
 
 
 def is_called_group(column: str, role: str) -> bool:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from melanoma_tl.datasets.cells import NUMBER, OLDEST, read_ages, read_sexes, warn_of_lost
 from melanoma_tl.datasets.columns import OWN_COLUMNS
 from melanoma_tl.datasets.group_columns import GROUPS
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
+from melanoma_tl.labels.cells import NUMBER, OLDEST, read_ages, read_sexes, warn_of_lost
 from melanoma_tl.labels.classes import as_labels
 from melanoma_tl.labels.contradictions import warn_of_contradictions
 from melanoma_tl.labels.distinct import once_each

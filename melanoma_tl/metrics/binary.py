@@ -49,6 +49,7 @@ from numpy.typing import ArrayLike, NDArray
 from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NONE, PROBABILITY, checked
 from melanoma_tl.metrics.confusion import (
     CONFUSION_METRICS,
+    COUNTS,
     ConfusionCounts,
     confusion_metric,
     divide,
@@ -185,8 +186,9 @@ def score_metrics(
     threshold : float, default=0.5
         An image is predicted melanoma when its score is strictly above.
     y_pred : array-like of shape (n,), optional
-        Which images are predicted melanoma (1 or True), where this does not depend on a threshold, as with several
-        diagnoses, of which that with the highest score is predicted. `threshold` is then not used.
+        Which images are predicted melanoma, where this does not depend on a threshold, as with several diagnoses, of
+        which that with the highest score is predicted: 1 or True, or the labels of `y_true`. `threshold` is then not
+        used.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
     n_resamples : int, default=2000
@@ -228,7 +230,7 @@ def score_metrics(
     check_fraction("threshold", threshold, ends=True)
     check_bootstrap(confidence, n_resamples)
     check_lengths(len(scores), groups=groups)
-    called = check_predictions(y_pred, len(scores))
+    called = check_predictions(y_pred, y_true, truth)
     return resampled_metrics(truth, scores, threshold, groups, confidence, n_resamples, random_state, called)
 
 
@@ -277,6 +279,7 @@ def resampled_metrics(
     return mark_few({name: found[name] for name in LABELS}, count_units(truth, groups))
 
 
+@checked(counts=COUNTS, **BOOTSTRAP)
 def matrix_metrics(
     counts: ConfusionCounts, *, confidence: float = 0.95, n_resamples: int = 2000, random_state: int = 0
 ) -> dict[str, Metric]:
@@ -306,7 +309,6 @@ def matrix_metrics(
     (0.9508, 61)
     """
     check_classes(counts.n_melanoma, counts.n_benign)
-    check_bootstrap(confidence, n_resamples)
     # A confusion matrix is a set of scores with two values: the predictions themselves.
     tally = ScoreCounts(np.array([1.0, 0.0]), np.array([counts.tp, counts.fn]), np.array([counts.fp, counts.tn]))
     resampling = Resampling.of_tally(tally, n_resamples, random_state)

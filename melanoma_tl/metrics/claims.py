@@ -32,10 +32,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from melanoma_tl._parameters import TABLE, checked, instance
+from melanoma_tl._parameters import TABLE, checked
 from melanoma_tl._tables import markdown_table, text_table
-from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.metrics.confusion import CONFUSION_METRICS, ConfusionCounts, confusion_metric
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
+from melanoma_tl.metrics.confusion import CONFUSION_METRICS, COUNTS, ConfusionCounts, confusion_metric
 from melanoma_tl.metrics.metric import LABELS, RANGES, UNBOUNDED
 
 ALIASES = {
@@ -266,7 +266,7 @@ class ClaimsCheck:
         )
 
 
-@checked(counts=instance(ConfusionCounts), claims=TABLE)
+@checked(counts=COUNTS, claims=TABLE)
 def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> ClaimsCheck:
     """Check whether claimed metrics can come from one confusion matrix, and what else they could be.
 
@@ -290,6 +290,8 @@ def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> 
     ------
     UnknownNameError
         If a name is not a metric of a confusion matrix.
+    DatasetError
+        If the matrix has no image.
     ParameterError
         If there are no claims, one is given twice, or a value is neither a fraction nor a percentage.
 
@@ -300,6 +302,8 @@ def check_claims(counts: ConfusionCounts, claims: Mapping[str, float | str]) -> 
     ([True, False], False)
     """
     parsed = _parse_all(claims)
+    if not counts.n:
+        raise DatasetError("counts has no image: give the class sizes that the claims are about")
     n_melanoma, n_benign = counts.n_melanoma, counts.n_benign
     n_matrices = (n_melanoma + 1) * (n_benign + 1)
     if n_matrices > _MAX_MATRICES:

@@ -29,10 +29,10 @@ from scipy.stats import binom, norm
 from melanoma_tl._parameters import (
     BOOTSTRAP,
     COLUMN,
+    FLAGS,
     INSIDE,
     NAMES,
     NONE,
-    NUMBERS,
     PROBABILITY,
     checked,
     group,
@@ -108,14 +108,14 @@ class McNemar(NamedTuple):
     mid_p: float
 
 
-@checked(first_right=NUMBERS, second_right=NUMBERS)
+@checked(first_right=FLAGS, second_right=FLAGS)
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     """Test whether two classifiers are right equally often on the same images [3]_.
 
     Parameters
     ----------
     first_right, second_right : array-like of bool of shape (n,)
-        On which images each classifier is right.
+        On which images each classifier is right: True or 1, else False or 0.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     Raises
     ------
     ParameterError
-        If the lengths differ.
+        If the lengths differ, or there are other values, such as scores.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     >>> found.only_first, found.only_second, round(found.exact, 4), round(found.mid_p, 4)
     (7, 1, 0.0703, 0.0391)
     """
-    first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
+    first, second = np.asarray(first_right), np.asarray(second_right)
     if first.shape != second.shape:
         raise ParameterError(f"Both need one entry per image, got the shapes {first.shape} and {second.shape}")
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())

@@ -9,46 +9,75 @@ References
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from melanoma_tl._parameters import PROBABILITY, checked
-from melanoma_tl.labels.classes import as_binary
+from melanoma_tl._parameters import INSIDE, PROBABILITY, checked, instance, whole
 from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.metric import LABELS, Metric
-from melanoma_tl.metrics.validation import check_lengths, check_scores
+from melanoma_tl.metrics.validation import check_scored
 
 _Counts = Any  # an int or an ndarray of ints: the formulas serve both
 
 
-class ConfusionCounts(NamedTuple):
-    """A 2x2 confusion matrix, in the order of ``sklearn.metrics.confusion_matrix(...).ravel()``."""
+class _Cells(NamedTuple):
+    """The four cells of one confusion matrix, or of many as arrays; nothing is checked."""
 
-    tn: int
-    fp: int
-    fn: int
-    tp: int
+    tn: _Counts
+    fp: _Counts
+    fn: _Counts
+    tp: _Counts
 
     @property
-    def n_melanoma(self) -> int:
+    def n_melanoma(self) -> _Counts:
         """Images whose truth is melanoma."""
         return self.fn + self.tp
 
     @property
-    def n_benign(self) -> int:
+    def n_benign(self) -> _Counts:
         """Images whose truth is benign."""
         return self.tn + self.fp
 
     @property
-    def n(self) -> int:
+    def n(self) -> _Counts:
         """All images."""
         return self.n_melanoma + self.n_benign
 
 
-_Ratio = Callable[[ConfusionCounts], tuple[_Counts, _Counts]]
+class ConfusionCounts(_Cells):
+    """A 2x2 confusion matrix, in the order of ``sklearn.metrics.confusion_matrix(...).ravel()``.
+
+    Parameters
+    ----------
+    tn, fp, fn, tp : int
+        Benign images predicted benign and melanoma, then melanoma images predicted benign and melanoma.
+
+    Raises
+    ------
+    ParameterError
+        If a count is not a whole number of at least 0.
+
+    Examples
+    --------
+    >>> ConfusionCounts(tn=72, fp=3, fn=17, tp=58).n_melanoma
+    75
+    """
+
+    __slots__ = ()
+
+    @checked(**dict.fromkeys(_Cells._fields, whole(at_least=0)))
+    def __new__(cls, tn: int, fp: int, fn: int, tp: int) -> Self:
+        """Check the counts."""
+        return super().__new__(cls, tn, fp, fn, tp)
+
+
+COUNTS = instance(ConfusionCounts, a="ConfusionCounts(tn, fp, fn, tp)")
+"""The rule for a confusion matrix, which has checked its counts itself."""
+
+_Ratio = Callable[[_Cells], tuple[_Counts, _Counts]]
 
 # The number of successes and the number of images.
 _PROPORTIONS: dict[str, _Ratio] = {
@@ -85,9 +114,9 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0
     Parameters
     ----------
     y_true : array-like of shape (n,)
-        0 or False benign, 1 or True melanoma.
+        0 or False benign, 1 or True melanoma; a class may be missing.
     y_score : array-like of shape (n,)
-        Probabilities of melanoma, 0 to 1.
+        Probabilities of melanoma, 0 to 1, without NaN.
     threshold : float, default=0.5
         An image is predicted melanoma when its score (as float64) is strictly above.
 
@@ -96,14 +125,18 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0
     ConfusionCounts
         ``(tn, fp, fn, tp)``.
 
+    Raises
+    ------
+    DatasetError, ParameterError
+        If lengths differ, labels do not say which is melanoma, or scores are NaN or no probabilities.
+
     Examples
     --------
     >>> confusion_counts([0, 0, 1, 1], [0.1, 0.6, 0.5, 0.9])
     ConfusionCounts(tn=1, fp=1, fn=1, tp=1)
     """
-    truth, predicted = as_binary(y_true), check_scores(y_score) > threshold
-    check_lengths(len(predicted), y_true=truth)
-    cells = np.bincount(2 * truth + predicted, minlength=4)
+    truth, scores = check_scored(y_true, y_score, both=False)
+    cells = np.bincount(2 * truth + (scores > threshold), minlength=4)
     return ConfusionCounts(*map(int, cells))
 
 
@@ -138,7 +171,7 @@ def confusion_metric(name: str, tn: _Counts, fp: _Counts, fn: _Counts, tp: _Coun
     >>> float(confusion_metric("iou_benign", 72, 3, 17, 58).round(4))
     0.7826
     """
-    return divide(*_RATIOS[name](ConfusionCounts(tn, fp, fn, tp)))
+    return divide(*_RATIOS[name](_Cells(tn, fp, fn, tp)))
 
 
 def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
@@ -154,14 +187,21 @@ def threshold_metrics(tn: int, fp: int, fn: int, tp: int) -> dict[str, float]:
     dict of str to float
         The value of `confusion_metric` for each name in `CONFUSION_METRICS`.
 
+    Raises
+    ------
+    ParameterError
+        If a count is not a whole number of at least 0.
+
     Examples
     --------
     >>> threshold_metrics(tn=4, fp=0, fn=2, tp=0)["precision"]
     nan
     """
-    return {name: float(confusion_metric(name, tn, fp, fn, tp)) for name in CONFUSION_METRICS}
+    counts = ConfusionCounts(tn, fp, fn, tp)
+    return {name: float(confusion_metric(name, *counts)) for name in CONFUSION_METRICS}
 
 
+@checked(counts=COUNTS, confidence=INSIDE)
 def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dict[str, Metric]:
     """Compute the metrics that are proportions of images, with Wilson's intervals.
 
@@ -177,6 +217,11 @@ def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dic
     dict of str to Metric
         accuracy, sensitivity, specificity, precision and NPV; NaN where the denominator is 0.
 
+    Raises
+    ------
+    ParameterError
+        If `counts` is something else, or the confidence is out of its range.
+
     Examples
     --------
     >>> proportion_metrics(ConfusionCounts(tn=72, fp=3, fn=17, tp=58))["sensitivity"].n
@@ -191,7 +236,7 @@ def proportion_metrics(counts: ConfusionCounts, confidence: float = 0.95) -> dic
     return metrics
 
 
-def _root_of_margins(c: ConfusionCounts) -> _Counts:
+def _root_of_margins(c: _Cells) -> _Counts:
     """Return the root of the product of the four margins, in two factors: the whole product may overflow int64."""
     return np.sqrt((c.tp + c.fp) * c.n_melanoma) * np.sqrt((c.tn + c.fn) * c.n_benign)
 

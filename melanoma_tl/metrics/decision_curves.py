@@ -25,12 +25,11 @@ from melanoma_tl._parameters import (
     NUMBERS,
     checked,
     group,
-    instance,
     real,
     several,
     whole,
 )
-from melanoma_tl.metrics.confusion import ConfusionCounts
+from melanoma_tl.metrics.confusion import COUNTS, ConfusionCounts
 from melanoma_tl.metrics.resampling import Resampling, add_up, percentile_interval
 from melanoma_tl.metrics.validation import check_bootstrap, check_classes, check_fraction, check_scored
 
@@ -290,7 +289,7 @@ class PredictiveValues(NamedTuple):
 
 
 @checked(
-    counts=instance(ConfusionCounts),
+    counts=COUNTS,
     prevalence=NUMBERS,
     confidence=INSIDE,
     worth=group(real(above=0), 2, "two numbers of images, such as (60, 200)") | NONE,
@@ -326,7 +325,7 @@ def predictive_values(
     DatasetError
         If a class has no image.
     ParameterError
-        If a prevalence or the confidence is out of its range.
+        If `counts` is something else, or a prevalence or the confidence is out of its range.
 
     Notes
     -----

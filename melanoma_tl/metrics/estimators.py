@@ -17,7 +17,7 @@ from melanoma_tl.labels.checks import LABELS_THAT_DIFFER, finds_melanoma
 from melanoma_tl.labels.classes import Classes, as_binary, find_melanoma
 from melanoma_tl.labels.meanings import normalise
 from melanoma_tl.labels.together import as_read
-from melanoma_tl.metrics.validation import check_classes, check_lengths, not_binary
+from melanoma_tl.metrics.validation import check_classes, check_column_order, check_lengths, not_binary
 
 logger = logging.getLogger(__name__)
 
@@ -316,12 +316,14 @@ def score_melanoma(estimator: Any, X: Any, known: Classes | None = None, **optio
     Raises
     ------
     DatasetError, ParameterError
-        As `classes_of`; also if the scores are of another shape.
+        As `classes_of`; also if the scores are of another shape, or their columns are called otherwise.
     """
     known = classes_of(estimator) if known is None else known
-    probabilities = np.asarray(estimator.predict_proba(X, **options))
+    given = estimator.predict_proba(X, **options)
+    probabilities = np.asarray(given)
     if known.melanoma is None or probabilities.ndim != 2 or probabilities.shape[1] != 2:
         raise ParameterError(not_binary(str(probabilities.shape)))
+    check_column_order(given, known.labels.tolist(), "predict_proba(X)")
     return probabilities[:, known.melanoma]
 
 

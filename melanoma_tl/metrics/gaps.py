@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._parameters import BOOTSTRAP, INSIDE, checked
 from melanoma_tl._tables import equals_p
 from melanoma_tl.metrics.few import count_units
 from melanoma_tl.metrics.intervals import delong, effective_size
@@ -125,6 +126,7 @@ def estimate_group(
     return {name: one for name, one in found.items() if one.error > 0}
 
 
+@checked(confidence=INSIDE, random_state=BOOTSTRAP["random_state"])
 def largest_gaps(
     groups: Sequence[tuple[str, str, Mapping[str, Estimate]]], confidence: float, random_state: int
 ) -> tuple[Gap, ...]:

@@ -41,10 +41,13 @@ from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit, ndtr, ndtri
 from scipy.stats import binom, norm, rankdata, t
 
-from melanoma_tl._parameters import INSIDE, NUMBERS, checked
-from melanoma_tl.errors import DatasetError
+from melanoma_tl._parameters import COLUMN, INSIDE, NONE, NUMBERS, checked
+from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.resampling import number_groups, number_values_or_alone
 from melanoma_tl.metrics.validation import check_lengths, check_scored
+
+# By how much successes may pass the number of trials, which they are products of.
+_ROUNDING = 1e-9
 
 # Factor on the estimated length of the tail of the melanomas' scores, chosen by measured coverage.
 _STRETCH = 1.5
@@ -90,13 +93,27 @@ def wilson_interval(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95
     low, high : float or ndarray of float
         Ends of the intervals, 0 to 1; NaN where `n` is 0.
 
+    Raises
+    ------
+    ParameterError
+        If there are fewer than 0 successes, or more than trials.
+
     Examples
     --------
     >>> low, high = wilson_interval(130, 150)
     >>> f"{low:.3f} {high:.3f}"
     '0.803 0.912'
     """
-    k, trials = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
+    k, trials = np.asarray(successes, dtype=float), np.asarray(n, dtype=float)
+    try:
+        k, trials = np.broadcast_arrays(k, trials)
+    except ValueError:
+        told = f"successes and n have the shapes {k.shape} and {trials.shape}"
+        raise ParameterError(f"{told}; give as many of both") from None
+    wrong = ~((k >= 0) & (k <= trials * (1 + _ROUNDING)) & np.isfinite(trials))
+    if wrong.any():
+        told = f"{k[wrong][0]:g} of {trials[wrong][0]:g}"
+        raise ParameterError(f"successes must lie between 0 and n, the number of trials, got {told}")
     z2 = norm.isf((1 - confidence) / 2) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         half = np.sqrt(z2 * (k * (trials - k) / trials + z2 / 4))
@@ -151,18 +168,21 @@ def delong(y_true: ArrayLike, *y_scores: ArrayLike, groups: ArrayLike | None = N
     return _delong(truth, np.stack([values for _, values in checked]), group)
 
 
+@checked(groups=COLUMN | NONE, confidence=INSIDE)
 def auc_interval(
-    truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None, confidence: float
+    y_true: ArrayLike, y_score: ArrayLike, groups: ArrayLike | None = None, confidence: float = 0.95
 ) -> tuple[float, float, float, str]:
     """Estimate an AUC with its interval.
 
     Parameters
     ----------
-    truth, scores : ndarray of shape (n,)
-        Labels (0 benign, 1 melanoma; both must occur), and scores without NaN.
-    groups : array-like of shape (n,), or None
+    y_true : array-like of shape (n,)
+        0 or False benign, 1 or True melanoma; both must occur.
+    y_score : array-like of shape (n,)
+        Scores, of which only the order counts; without NaN.
+    groups : array-like of shape (n,), optional
         As `delong`.
-    confidence : float
+    confidence : float, default=0.95
         Coverage, between 0 and 1.
 
     Returns
@@ -176,8 +196,13 @@ def auc_interval(
         is returned, which has a positive width for every AUC.
     method : str
         "moderated logit delong", "clustered moderated logit delong" or "newcombe".
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        If a class has no image, lengths differ, or a score is no finite number.
     """
-    group = number_groups(groups, len(truth))
+    truth, scores, group = _checked_groups(y_true, y_score, groups)
     sizes = _count_units(truth, group)
     found = _delong(truth, scores[None], group) if min(sizes) > 1 else None
     value = float(_placements(truth, scores)[truth == 1].mean()) if found is None else float(found.aucs[0])
@@ -190,14 +215,15 @@ def auc_interval(
     return value, low, high, "moderated logit delong" if groups is None else "clustered moderated logit delong"
 
 
+@checked(groups=COLUMN | NONE, confidence=INSIDE)
 def average_precision_interval(
-    truth: NDArray[np.int64], scores: NDArray[np.float64], groups: ArrayLike | None, confidence: float
+    y_true: ArrayLike, y_score: ArrayLike, groups: ArrayLike | None = None, confidence: float = 0.95
 ) -> tuple[float, float, float, str]:
     """Estimate an average precision with its interval.
 
     Parameters
     ----------
-    truth, scores, groups, confidence
+    y_true, y_score, groups, confidence
         As `auc_interval`.
 
     Returns
@@ -209,8 +235,13 @@ def average_precision_interval(
         interval with the average precision as the proportion and the number of melanomas (or patients) as n.
     method : str
         "logit influence", "clustered logit influence" or "wilson".
+
+    Raises
+    ------
+    DatasetError, ParameterError
+        As `auc_interval`.
     """
-    group = number_groups(groups, len(truth))
+    truth, scores, group = _checked_groups(y_true, y_score, groups)
     value, influence = _average_precision(truth, scores)
     of_group = np.bincount(group, weights=influence)
     n_groups, n_melanoma = len(of_group), _count_units(truth, group)[0]
@@ -278,7 +309,9 @@ def specificity_intervals(
 
     Parameters
     ----------
-    truth, scores, groups, confidence
+    truth, scores : ndarray of shape (n,)
+        Labels (0 benign, 1 melanoma; both must occur), and scores without NaN.
+    groups, confidence
         As `auc_interval`.
     sensitivities, n_draws, random_state
         As `draw_specificities`.
@@ -306,7 +339,7 @@ def draw_specificities(
     Parameters
     ----------
     truth, scores, groups
-        As `auc_interval`.
+        As `specificity_intervals`.
     sensitivities : sequence of float
         Each above 0, at most 1.
     n_draws : int
@@ -351,6 +384,15 @@ def draw_specificities(
         place = np.where(here == 0, tail_below, np.where(here == m, tail_above, place))
         share = np.clip((n + 1) * ndtr(place) - 0.5, 0, n) / n
         yield betaincinv(share * n_eff + 0.5, (1 - share) * n_eff + 0.5, benign_level)
+
+
+def _checked_groups(
+    y_true: ArrayLike, y_score: ArrayLike, groups: ArrayLike | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Check labels, scores and groups of one set of images, and number the groups."""
+    truth, scores = check_scored(y_true, y_score, probabilities=False)
+    check_lengths(len(truth), groups=groups)
+    return truth, scores, number_groups(groups, len(truth))
 
 
 def _count_units(truth: NDArray[np.int64], group: NDArray[np.int64]) -> tuple[int, int]:

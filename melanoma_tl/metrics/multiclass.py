@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NONE, checked, whole
 from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.labels.classes import as_labels, unmasked
 from melanoma_tl.metrics.binary import by_resampling, tally_metrics
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS
 from melanoma_tl.metrics.few import count_units, mark_few
 from melanoma_tl.metrics.intervals import effective_wilson
 from melanoma_tl.metrics.metric import LABELS, UNBOUNDED, Metric
 from melanoma_tl.metrics.resampling import ScoreCounts, draw_classes, method_name, percentile_interval
-from melanoma_tl.metrics.validation import check_bootstrap, check_lengths, check_probabilities
+from melanoma_tl.metrics.validation import check_column_order, check_lengths, check_probabilities
 
 NO_CLASS = -1
 """Predicted class where several classes share the highest score; it is never correct."""
@@ -50,13 +52,13 @@ class MulticlassMetrics(NamedTuple):
     macro: dict[str, Metric]
 
 
-def predict_classes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+def predict_classes(scores: ArrayLike) -> NDArray[np.int64]:
     """Predict for each image the class with the highest score.
 
     Parameters
     ----------
-    scores : ndarray of shape (n, n_classes)
-        Probabilities.
+    scores : array-like of shape (n, n_classes)
+        Probabilities, without NaN.
 
     Returns
     -------
@@ -64,13 +66,20 @@ def predict_classes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
         Number of the class; `NO_CLASS` where several classes share the highest score, as in the scoring program of the
         challenges.
 
+    Raises
+    ------
+    ParameterError
+        If the shape is another one, or a score is no number.
+
     Examples
     --------
     >>> predict_classes(np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]])).tolist()
     [1, -1]
     """
-    highest = scores == scores.max(axis=1, keepdims=True)
-    return np.where(highest.sum(axis=1) == 1, scores.argmax(axis=1), NO_CLASS)
+    known = _read_matrix(scores, "scores")
+    _check_none_missing(known, "scores")
+    highest = known == known.max(axis=1, keepdims=True)
+    return np.where(highest.sum(axis=1) == 1, known.argmax(axis=1), NO_CLASS)
 
 
 def call_each(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -89,15 +98,15 @@ def call_each(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.equal(predict_classes(scores)[:, np.newaxis], np.arange(scores.shape[1]))
 
 
-def read_class_scores(y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]:
+def read_class_scores(y_score: ArrayLike, classes: Sequence[Any]) -> NDArray[np.float64]:
     """Convert the scores of several classes to float64; NaN marks an image without a score.
 
     Parameters
     ----------
     y_score : array-like of shape (n, n_classes)
         Probabilities, 0 to 1.
-    n_classes : int
-        At least 2.
+    classes : sequence of length n_classes
+        The class of each column; at least two.
 
     Returns
     -------
@@ -107,46 +116,70 @@ def read_class_scores(y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]
     Raises
     ------
     ParameterError
-        If the shape is wrong, or scores are no probabilities.
+        If the shape is wrong, scores are no probabilities, or the columns of a table are the classes in another order.
     """
-    try:
-        scores = np.asarray(y_score, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"y_score must hold numbers, one per class for each image: {error}") from error
-    if scores.ndim != 2 or scores.shape[1] != n_classes:
-        raise ParameterError(f"y_score must have the shape (n, {n_classes}), one column per class, got {scores.shape}")
+    scores = _read_matrix(y_score, "y_score")
+    if scores.shape[1] != len(classes):
+        raise ParameterError(
+            f"y_score must have the shape (n, {len(classes)}), one column per class, got {scores.shape}"
+        )
+    check_column_order(y_score, classes)
     return check_probabilities(scores)
 
 
-def check_class_scores(truth: NDArray[np.int64], y_score: ArrayLike, n_classes: int) -> NDArray[np.float64]:
-    """Check the scores of several classes; none may be missing.
+def _read_matrix(scores: ArrayLike, name: str) -> NDArray[np.float64]:
+    try:
+        matrix = np.asarray(unmasked(scores), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} must hold numbers, one per class for each image: {error}") from error
+    if matrix.ndim != 2 or not matrix.shape[1]:
+        raise ParameterError(f"{name} must have the shape (n, n_classes), one column per class, got {matrix.shape}")
+    return matrix
+
+
+def _check_none_missing(scores: NDArray[np.float64], name: str) -> None:
+    n_missing = int(np.isnan(scores).any(axis=1).sum())
+    if n_missing:
+        raise ParameterError(f"{name} is NaN for {n_missing} of {len(scores)} images; leave these out")
+
+
+def check_class_scores(
+    truth: ArrayLike, y_score: ArrayLike, classes: Sequence[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Check numbers of classes, and scores of several classes; none may be missing.
 
     Parameters
     ----------
-    truth : ndarray of int of shape (n,)
-        Number of the class of each image.
-    y_score, n_classes
+    truth : array-like of int of shape (n,)
+        Number of the class of each image, from 0.
+    y_score, classes
         As `read_class_scores`; without NaN.
 
     Returns
     -------
-    ndarray of float64 of shape (n, n_classes)
+    truth : ndarray of int64 of shape (n,)
+        The numbers.
+    scores : ndarray of float64 of shape (n, n_classes)
         The scores.
 
     Raises
     ------
     DatasetError
-        If a class has no image.
+        If a class has no image, or a number is missing or no whole one.
     ParameterError
-        As `read_class_scores`; also if lengths differ or a score is NaN.
+        As `read_class_scores`; also if lengths differ, a score is NaN, or there are other numbers.
     """
-    scores = read_class_scores(y_score, n_classes)
-    check_lengths(len(scores), y_true=truth)
-    n_missing = int(np.isnan(scores).any(axis=1).sum())
-    if n_missing:
-        raise ParameterError(f"y_score is NaN for {n_missing} of {len(scores)} images; leave these out")
-    check_all_occur(truth, range(n_classes))
-    return scores
+    numbers, scores = as_labels(truth, name="truth"), read_class_scores(y_score, classes)
+    check_lengths(len(scores), truth=numbers)
+    outside = numbers if numbers.dtype.kind == "U" else numbers[(numbers < 0) | (numbers >= len(classes))]
+    if len(outside):
+        raise ParameterError(
+            f"truth must hold the number of each image's class, 0 to {len(classes) - 1}, got {outside[0].item()!r}; "
+            "names of classes are for MulticlassReport.from_scores"
+        )
+    _check_none_missing(scores, "y_score")
+    check_all_occur(numbers.astype(np.int64), classes)
+    return numbers.astype(np.int64), scores
 
 
 def check_all_occur(truth: NDArray[np.int64], classes: Sequence[Any]) -> None:
@@ -173,8 +206,9 @@ def check_all_occur(truth: NDArray[np.int64], classes: Sequence[Any]) -> None:
         )
 
 
+@checked(n_classes=whole(at_least=2), groups=COLUMN | NONE, **BOOTSTRAP)
 def multiclass_metrics(
-    truth: NDArray[np.int64],
+    truth: ArrayLike,
     y_score: ArrayLike,
     *,
     n_classes: int,
@@ -187,7 +221,7 @@ def multiclass_metrics(
 
     Parameters
     ----------
-    truth : ndarray of int of shape (n,)
+    truth : array-like of int of shape (n,)
         Number of the class of each image, 0 to ``n_classes - 1``; each must occur.
     y_score : array-like of shape (n, n_classes)
         Probabilities.
@@ -215,21 +249,20 @@ def multiclass_metrics(
     >>> round(found.balanced_accuracy.value, 4), found.accuracy.value
     (0.8333, 0.75)
     """
-    check_bootstrap(confidence, n_resamples)
-    scores = check_class_scores(truth, y_score, n_classes)
+    numbers, scores = check_class_scores(truth, y_score, range(n_classes))
     check_lengths(len(scores), groups=groups)
-    (value,), (resampled,) = measure_classes(truth, [scores], groups, n_resamples, random_state)
-    n, method = len(truth), method_name(groups)
+    (value,), (resampled,) = measure_classes(numbers, [scores], groups, n_resamples, random_state)
+    n, method = len(numbers), method_name(groups)
     lows, highs = percentile_interval(value, resampled, confidence)
     metrics = [
         Metric(float(one), float(low), float(high), n, method)
         for one, low, high in zip(value, lows, highs, strict=True)
     ]
     balanced, accuracy, *macro = metrics
-    right = predict_classes(scores) == truth
+    right = predict_classes(scores) == numbers
     ends = effective_wilson(right, groups, confidence)
     accuracy = Metric(accuracy.value, *ends, n, "wilson" if groups is None else "clustered wilson")
-    units = (min(count_units(truth, groups)),)  # all of these metrics depend on each class
+    units = (min(count_units(numbers, groups)),)  # all of these metrics depend on each class
     whole = mark_few({"balanced_accuracy": balanced, "accuracy": accuracy}, units)
     return MulticlassMetrics(**whole, macro=mark_few(dict(zip(AVERAGED, macro, strict=True)), units))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._parameters import BOOTSTRAP, COLUMN, NAMES, NONE, TEXT, checked, listed
 from melanoma_tl._tables import TitledTable
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.metrics.comparisons import Comparison, McNemar, compare, mcnemar
@@ -23,7 +24,7 @@ from melanoma_tl.metrics.multiclass import (
     predict_classes,
 )
 from melanoma_tl.metrics.resampling import method_name, percentile_interval
-from melanoma_tl.metrics.validation import check_bootstrap, check_lengths
+from melanoma_tl.metrics.validation import check_lengths
 
 _OF_EACH = ("auc", "average_precision", "sensitivity", "specificity")
 
@@ -114,8 +115,9 @@ class MulticlassComparison(TitledTable):
         return difference_table(self._labelled(), names=self.names, confidence=self.confidence)
 
 
+@checked(classes=listed(TEXT, at_least=2), names=NAMES, groups=COLUMN | NONE, **BOOTSTRAP)
 def compare_classes(
-    truth: NDArray[np.int64],
+    truth: ArrayLike,
     first_score: ArrayLike,
     second_score: ArrayLike,
     *,
@@ -131,7 +133,7 @@ def compare_classes(
 
     Parameters
     ----------
-    truth : ndarray of int of shape (n,)
+    truth : array-like of int of shape (n,)
         Number of the class of each image; two images of each class at least.
     first_score, second_score : array-like of shape (n, n_classes)
         Probabilities by each classifier, in the same order of images and classes.
@@ -166,27 +168,27 @@ def compare_classes(
     >>> compare_classes(truth, first, second, classes=["bkl", "mel", "nv"])
     MulticlassComparison(first against second, balanced accuracy +0.250)
     """
-    check_bootstrap(confidence, n_resamples)
-    scores = [check_class_scores(truth, given, len(classes)) for given in (first_score, second_score)]
-    check_lengths(len(truth), groups=groups)
-    sizes = dict(zip(classes, np.bincount(truth, minlength=len(classes)).tolist(), strict=True))
+    numbers, first = check_class_scores(truth, first_score, classes)
+    scores = [first, check_class_scores(truth, second_score, classes)[1]]
+    check_lengths(len(numbers), groups=groups)
+    sizes = dict(zip(classes, np.bincount(numbers, minlength=len(classes)).tolist(), strict=True))
     rare = [name for name, n in sizes.items() if n < 2]
     if rare:
         raise DatasetError(f"A comparison needs two images of each class; there is only one of {', '.join(rare)}")
     bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
-    first_right, second_right = (predict_classes(one) == truth for one in scores)
+    first_right, second_right = (predict_classes(one) == numbers for one in scores)
     called = [call_each(one) for one in scores]
     disagreement = mcnemar(first_right, second_right)
-    together = _differences(truth, scores, groups, disagreement, **bootstrap)
+    together = _differences(numbers, scores, groups, disagreement, **bootstrap)
     return MulticlassComparison(
         names=names,
         class_sizes=sizes,
         left_out=left_out,
         confidence=confidence,
-        differences=mark_few(together, [min(count_units(truth, groups))]),
+        differences=mark_few(together, [min(count_units(numbers, groups))]),
         against_rest={
             name: compare_predicted(
-                (truth == number).astype(np.int64),
+                (numbers == number).astype(np.int64),
                 (scores[0][:, number], scores[1][:, number]),
                 (called[0][:, number], called[1][:, number]),
                 names=names,

@@ -26,12 +26,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from scipy.stats import chi2, norm, t
 
-from melanoma_tl._parameters import INSIDE, checked, choice, having, listed, mapping
+from melanoma_tl._parameters import INSIDE, NUMBERS, checked, choice, having, listed, mapping
 from melanoma_tl._tables import TitledTable, equals_p
 from melanoma_tl.errors import DatasetError, ParameterError
 from melanoma_tl.metrics.intervals import delong
@@ -75,14 +75,15 @@ class RandomEffects(NamedTuple):
     weights: NDArray[np.float64]
 
 
-def random_effects(effects: NDArray[np.float64], variances: NDArray[np.float64], confidence: float) -> RandomEffects:
+@checked(effects=NUMBERS, variances=NUMBERS, confidence=INSIDE)
+def random_effects(effects: ArrayLike, variances: ArrayLike, confidence: float) -> RandomEffects:
     """Combine estimates by a random-effects meta-analysis.
 
     Parameters
     ----------
-    effects : ndarray of shape (n_sites,)
+    effects : array-like of shape (n_sites,)
         One estimate per site, on an unbounded scale; at least two.
-    variances : ndarray of shape (n_sites,)
+    variances : array-like of shape (n_sites,)
         Their squared standard errors, above 0.
     confidence : float
         Coverage of the intervals, between 0 and 1.
@@ -92,12 +93,25 @@ def random_effects(effects: NDArray[np.float64], variances: NDArray[np.float64],
     RandomEffects
         The variance between sites by REML, the modified interval of Hartung and Knapp.
 
+    Raises
+    ------
+    ParameterError
+        If there are fewer than two sites, lengths differ, an estimate is no number, or a variance is not above 0.
+
     Examples
     --------
     >>> found = random_effects(np.array([1.0, 2.0, 1.5]), np.array([0.1, 0.1, 0.1]), 0.95)
     >>> round(found.mean, 3), round(found.tau, 3)
     (1.5, 0.387)
     """
+    effects, variances = np.asarray(effects), np.asarray(variances)
+    if effects.ndim != 1 or effects.shape != variances.shape or len(effects) < 2:
+        shapes = f"{effects.shape} and {variances.shape}"
+        raise ParameterError(
+            f"effects and variances must be two columns, one entry per site, at least two; got {shapes}"
+        )
+    if not (np.isfinite(effects).all() and np.isfinite(variances).all() and (variances > 0).all()):
+        raise ParameterError("effects must be finite numbers, and variances above 0; leave the other sites out")
     k = len(effects)
 
     def unlikelihood(tau: float) -> float:

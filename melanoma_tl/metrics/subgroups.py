@@ -7,7 +7,6 @@ Groups come from the values of a table only. Images with a missing value form th
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,29 +31,28 @@ from melanoma_tl._parameters import (
 )
 from melanoma_tl._tables import html_table, markdown_table, text_table
 from melanoma_tl.errors import ParameterError, UnknownNameError
-from melanoma_tl.labels.classes import as_binary
 from melanoma_tl.metrics.binary import resampled_metrics
 from melanoma_tl.metrics.few import FACT, FEW
 from melanoma_tl.metrics.gaps import LEAST_IN_GROUP, Gap, estimate_group, largest_gaps
 from melanoma_tl.metrics.metric import LABELS, MARK, Metric
 from melanoma_tl.metrics.resampling import number_groups
+from melanoma_tl.metrics.subgroup_values import (
+    MAX_GROUPS,
+    NOT_GIVEN,
+    group_values,
+    how_to_make_numbers,
+    is_measured,
+    read_column,
+)
 from melanoma_tl.metrics.validation import (
     check_bootstrap,
     check_fraction,
     check_lengths,
     check_predictions,
-    check_scores,
+    check_scored,
 )
 
-NOT_GIVEN = "not given"
-"""The group of the images with a missing value."""
-
 _SHOWN = ("auc", "sensitivity", "specificity")
-# A text column with more distinct values holds identifiers.
-_MAX_GROUPS = 30
-# A numeric column with more distinct values holds measurements, which are cut into four bands.
-_MAX_NUMBERS = 10
-_QUARTERS = (0.25, 0.5, 0.75)
 # Names of columns that hold identifiers of images, patients and files, or the diagnosis.
 _IDENTIFIER = re.compile(r"(?:^|[\W_])(?:id|path|file|filename|url|image|patient|lesion)s?$", re.IGNORECASE)
 _DIAGNOSIS = re.compile(r"diagnos|benign|malign|melanoma|^(?:dx|label|target|class)$", re.IGNORECASE)
@@ -244,7 +242,8 @@ def measure_subgroups(
     y_score : array-like of shape (n,)
         Probabilities of melanoma, 0 to 1, without NaN.
     table : pandas.DataFrame of n rows, or mapping of str to array-like of shape (n,)
-        One column per fact, one row per image, in the order of the scores.
+        One column per fact, one row per image, in the order of the scores. Columns called age and sex are read as in a
+        dataset: "W" is female, and -1 is no age. Words such as "?" and "unknown" are missing values.
     bands : mapping of str to sequence of float, optional
         Edges of the bands of numeric columns, such as ``{"age": (30, 50, 70)}``; a number on an
         edge is in the upper band. Other numeric columns with more than 10 distinct values are cut at their quartiles,
@@ -274,10 +273,8 @@ def measure_subgroups(
     >>> [(row.value, row.n, row.small) for row in found]
     [('below 50', 1, True), ('50 and above', 2, True), ('not given', 1, True)]
     """
-    truth, scores, facts = as_binary(y_true), check_scores(y_score), as_table(table)
-    check_lengths(len(scores), y_true=truth, table=facts, groups=groups)
-    if np.isnan(scores).any():
-        raise ParameterError(f"y_score is NaN for {int(np.isnan(scores).sum())} images; leave these out")
+    (truth, scores), facts = check_scored(y_true, y_score, both=False), as_table(table)
+    check_lengths(len(scores), table=facts, groups=groups)
     check_fraction("threshold", threshold, ends=True)
     check_bootstrap(confidence, n_resamples)
     for banded in bands or {}:
@@ -285,11 +282,11 @@ def measure_subgroups(
             raise UnknownNameError("column", banded, map(str, facts.columns))
     bootstrap: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
     belongs = None if groups is None else np.asarray(groups, dtype=object)
-    given = check_predictions(y_pred, len(scores))
+    given = check_predictions(y_pred, y_true, truth)
     called = scores > threshold if given is None else given
     rows, estimates = [], []
     for name, column in facts.items():
-        values, order = _group_values(column, str(name), (bands or {}).get(str(name)))
+        values, order = group_values(read_column(column, str(name)), str(name), (bands or {}).get(str(name)))
         for value in order:
             inside = values == value
             n, n_melanoma = int(inside.sum()), int(truth[inside].sum())
@@ -356,6 +353,7 @@ def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) ->
 
 def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
     """Return why a column is not used for grouping by default; an empty string if it is used."""
+    column = read_column(column, name)
     n_values = column.nunique()
     if _IDENTIFIER.search(name):
         return "identifiers"
@@ -363,34 +361,13 @@ def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
         return "diagnosis"
     if n_values + int(column.isna().any()) < 2:
         return "one value"
-    if _is_measured(column):
+    if is_measured(column):
         return ""
-    if n_values > _MAX_GROUPS:
-        return f"{n_values} values{_how_to_make_numbers(column, name)}"
+    if n_values > MAX_GROUPS:
+        return f"{n_values} values{how_to_make_numbers(column, name)}"
     if n_values > _FEW_VALUES and 2 * n_values > n_units:
-        return f"{n_values} values among {n_units} images or patients{_how_to_make_numbers(column, name)}"
+        return f"{n_values} values among {n_units} images or patients{how_to_make_numbers(column, name)}"
     return ""
-
-
-def _is_measured(column: pd.Series) -> bool:
-    """Return whether a column has so many distinct numbers that they are cut into bands."""
-    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    return bool(is_number and column.nunique() > _MAX_NUMBERS)
-
-
-def _how_to_make_numbers(column: pd.Series, name: str) -> str:
-    """Say how numbers that are text become numbers, to be put behind what is wrong; nothing of other columns."""
-    known = column.dropna()
-    is_text = all(isinstance(value, str) for value in known)
-    if not is_text or pd.to_numeric(known, errors="coerce").isna().any():
-        return ""
-    return f"; its numbers are text: make numbers of them, as with pandas.to_numeric(table[{name!r}])"
-
-
-def _quartiles(column: pd.Series) -> list[float]:
-    """Return the quartiles of a column, rounded to three digits, which cut it into four bands."""
-    cuts = sorted({float(f"{cut:.3g}") for cut in column.dropna().quantile(list(_QUARTERS))})
-    return [cut for cut in cuts if column.min() < cut <= column.max()]
 
 
 def as_table(table: Any) -> pd.DataFrame:
@@ -416,45 +393,6 @@ def as_table(table: Any) -> pd.DataFrame:
     except (TypeError, ValueError) as error:
         hint = f"; a column of the table is chosen with by={table!r}" if isinstance(table, str) else f": {error}"
         raise ParameterError(f"table must be a DataFrame or a mapping of names to columns{hint}") from error
-
-
-def _group_values(column: pd.Series, name: str, edges: Sequence[float] | None) -> tuple[NDArray[np.object_], list[str]]:
-    """Name the group of each image, and list the groups in the order in which they are shown."""
-    if edges is None and _is_measured(column):
-        edges = _quartiles(column) or None
-    known = column.notna().to_numpy()
-    values = np.full(len(column), NOT_GIVEN, dtype=object)
-    if edges is not None:
-        words = _name_bands(edges, name)
-        try:
-            numbers = column[known].to_numpy(dtype=float)
-        except (TypeError, ValueError) as error:
-            raise ParameterError(f"bands need a column of numbers; {name} has other values: {error}") from error
-        values[known] = np.array(words, dtype=object)[np.digitize(numbers, edges)]
-        order = words
-    else:
-        found = sorted(column[known].unique(), key=lambda value: (isinstance(value, str), value))
-        if len(found) > _MAX_GROUPS:
-            raise ParameterError(
-                f"{name} has {len(found)} values, more than {_MAX_GROUPS} groups can be told apart"
-                + (_how_to_make_numbers(column, name) or "; put values together, or leave the column out")
-            )
-        values[known] = [_word(value) for value in column[known]]
-        order = [_word(value) for value in found]
-    present = set(values)
-    return values, [word for word in (*dict.fromkeys(order), NOT_GIVEN) if word in present]
-
-
-def _name_bands(edges: Sequence[float], name: str) -> list[str]:
-    cuts = list(edges)
-    if not cuts or not all(isinstance(cut, int | float | np.number) for cut in cuts) or sorted(set(cuts)) != cuts:
-        raise ParameterError(f"bands[{name!r}] must be rising numbers, such as (30, 50, 70), got {edges!r}")
-    between = [f"{low:g} to below {high:g}" for low, high in pairwise(cuts)]
-    return [f"below {cuts[0]:g}", *between, f"{cuts[-1]:g} and above"]
-
-
-def _word(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
 
 
 def _is_one(groups: NDArray[np.object_] | None) -> bool:

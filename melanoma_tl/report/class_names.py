@@ -2,15 +2,60 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from melanoma_tl._escaping import SHORT, in_figure
+from melanoma_tl.errors import ParameterError
+from melanoma_tl.labels.meanings import Meaning, is_answer, normalise, read_meaning
+from melanoma_tl.labels.together import as_read
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _EITHER = re.compile(r"\b(?:(benign)|melanomas?)\b", re.IGNORECASE)
+
+
+def check_class_names(names: tuple[str, str], code_of: Mapping[Any, int]) -> None:
+    """Raise an error for names in the wrong order, and for those that contradict the labels.
+
+    Parameters
+    ----------
+    names : tuple of str
+        What the user calls class 0 and class 1.
+    code_of : mapping of object to int
+        The labels that occur, and the class of each.
+
+    Raises
+    ------
+    ParameterError
+        If class 0 is melanoma and class 1 another finding, or labels say so, in the same words or by their meaning.
+
+    Examples
+    --------
+    >>> check_class_names(("melanoma", "nevus"), {0: 0, 1: 1})
+    Traceback (most recent call last):
+    ...
+    melanoma_tl.errors.ParameterError: class_names are (class 0, class 1), melanoma last, got ('melanoma', 'nevus'): \
+pass ('nevus', 'melanoma'), or other names where class 0 is something else
+    """
+    place_of = {normalise(name): place for place, name in enumerate(names)}
+    first, second = map(read_meaning, names)
+    is_turned = first in (Meaning.MELANOMA, Meaning.MALIGNANT) and second is Meaning.OTHER
+    # 0 and 1 answer a question, and name no class: one class among others may be called "0".
+    named = {normalise(label): code for label, code in code_of.items() if not is_answer(label)}
+    if is_turned or any(place_of.get(word, code) != code for word, code in named.items()):
+        raise ParameterError(
+            f"class_names are (class 0, class 1), melanoma last, got {names}: pass {names[::-1]}"
+            + ", or other names where class 0 is something else" * is_turned
+        )
+    for label, word in zip(code_of, as_read(list(code_of)), strict=True):
+        # Of the other class nothing is said: it may hold any finding.
+        if code_of[label] and not is_answer(word) and {read_meaning(word), second} == {Meaning.MELANOMA, Meaning.OTHER}:
+            raise ParameterError(
+                f"class_names call class 1 {names[1]!r}, but its images are labelled {label!r}: pass class_names, such "
+                f"as {(f'not {label}', label)}"
+            )
 
 
 def rename_classes(text: str, names: tuple[str, str]) -> str:

@@ -1,10 +1,11 @@
-"""Match what two reports say of the same images, by the ids of the images."""
+"""Match what reports and tables say of the same images, by the ids of the images."""
 
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from melanoma_tl.errors import ParameterError
@@ -63,6 +64,92 @@ def match_images(
             f"{here_ids[here[disputed[0]]]!r}; they are not about the same images"
         )
     return Matched(here, there, len(here_ids) + len(there_ids) - 2 * len(here))
+
+
+def match_table(table: pd.DataFrame, image_ids: Sequence[str], n_skipped: int) -> pd.DataFrame:
+    """Bring the rows of a table into the order of a report's images.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What is known of the images. Its ids are the column "image_id", or else an index that is called so or holds ids
+        of the report.
+    image_ids : sequence of str
+        Ids of the images of the report.
+    n_skipped : int
+        Number of images that the report leaves out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per image: empty for those of which the table knows nothing. A table without ids stays as it is.
+
+    Raises
+    ------
+    ParameterError
+        If rows cannot be matched.
+    """
+    if "image_id" not in table:
+        if not _holds_ids(table.index, image_ids, n_skipped):
+            if len(table) != len(image_ids):
+                raise ParameterError(
+                    f"The table has {len(table)} rows and the report {len(image_ids)} images; "
+                    "give it a column image_id to match them by"
+                )
+            return table
+        table = table.rename_axis("image_id").reset_index()
+    by_id = table.set_index(table["image_id"].astype(str))
+    if not by_id.index.is_unique:
+        twice = by_id.index[by_id.index.duplicated()][0]
+        raise ParameterError(f"The table has several rows for the image {twice!r}; keep one")
+    if not set(image_ids) & set(by_id.index):
+        raise ParameterError(
+            f"The table has no row for any image of the report: its ids are like {table['image_id'].iloc[0]!r}, "
+            f"those of the report like {image_ids[0]!r}"
+        )
+    return by_id.reindex(list(image_ids))
+
+
+def _holds_ids(index: pd.Index, image_ids: Sequence[str], n_skipped: int) -> bool:
+    """Return whether the index of a table holds ids of images, rather than numbers of rows."""
+    if isinstance(index, pd.MultiIndex) or counts_rows(index):
+        return False
+    if index.name == "image_id":
+        return True
+    words = index.astype(str)
+    if not _are_rows(image_ids, n_skipped):
+        return not set(image_ids).isdisjoint(words)
+    if len(words) == len(image_ids) and set(words) == set(image_ids) and words.tolist() != list(image_ids):
+        raise ParameterError(
+            "The index of the table holds the numbers of rows in another order than the report, which has no other "
+            "ids: pass table.reset_index(drop=True) if its rows are in the order of the report, or table.sort_index() "
+            "if the index counts the images of the report"
+        )
+    return False
+
+
+def counts_rows(index: pd.Index) -> bool:
+    """Return whether an index is the one that pandas makes by itself.
+
+    Parameters
+    ----------
+    index : pandas.Index
+        Of a table or a column.
+
+    Returns
+    -------
+    bool
+        False also of one that was turned round or cut.
+    """
+    return isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(index)))
+
+
+def _are_rows(image_ids: Sequence[str], n_skipped: int) -> bool:
+    """Return whether ids are the numbers of rows, which a report gives to images without ids."""
+    if not all(map(str.isdecimal, image_ids)):
+        return False
+    rows = list(map(int, image_ids))
+    return rows == sorted(rows) and max(rows, default=0) < len(rows) + n_skipped
 
 
 def shared_groups(

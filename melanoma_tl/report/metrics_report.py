@@ -41,11 +41,12 @@ from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.metrics.metric import LABELS, Metric, NamedMetrics, describe
 from melanoma_tl.metrics.multiclass_comparisons import compare_predicted
 from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
-from melanoma_tl.metrics.validation import check_lengths, check_predictions, check_scores
+from melanoma_tl.metrics.validation import check_lengths, check_predictions, check_scores, list_codes
+from melanoma_tl.report.class_names import check_class_names
 from melanoma_tl.report.content import Table
 from melanoma_tl.report.documents import figures_of_scores, save_submission
 from melanoma_tl.report.frames import frame_report
-from melanoma_tl.report.matching import match_images, warn_of_other_rules
+from melanoma_tl.report.matching import counts_rows, match_images, match_table, warn_of_other_rules
 from melanoma_tl.report.plots import ReportPlots
 from melanoma_tl.report.provenance import describe_report, find_seen, known_of, scoring, tell_origin
 from melanoma_tl.report.rows import take_scored
@@ -174,8 +175,8 @@ class MetricsReport(ReportPlots):
             An image is predicted melanoma if its score, as float64, is strictly greater.
             Choose it on validation data, never on the test data.
         y_pred : array-like of shape (n,), optional
-            Which images are predicted melanoma (1 or True), where this does not depend on a threshold; `threshold` is
-            then not used.
+            Which images are predicted melanoma, where this does not depend on a threshold: 1 or True, or the labels of
+            `y_true`, of which `pos_label` is melanoma. `threshold` is then not used.
         confidence : float, default=0.95
             Coverage of the intervals, between 0 and 1.
         n_resamples : int, default=2000
@@ -198,7 +199,7 @@ class MetricsReport(ReportPlots):
         name : str, optional
             Name of the test data.
         class_names : tuple of str, default=("benign", "melanoma")
-            Names of class 0 and class 1 in the report, if they are not benign and melanoma.
+            Names of class 0 and class 1 in the report, if they are not benign and melanoma. Class 1 is `pos_label`.
 
         Returns
         -------
@@ -211,12 +212,14 @@ class MetricsReport(ReportPlots):
             If no image has a score, all images with scores are of one class, a label is missing, or it is unknown
             which label is melanoma.
         ParameterError
-            If lengths differ, scores are not between 0 and 1, or `pos_label` is none of the labels.
+            If lengths differ, scores are not between 0 and 1, `pos_label` is none of the labels, or `class_names`
+            are in the wrong order.
         """
         truth, scores = as_binary(y_true, pos_label=pos_label), check_scores(y_score)
         check_lengths(len(scores), y_true=truth)
         rows = take_scored(np.isnan(scores), image_ids=image_ids, paths=paths, groups=groups, skipped=skipped)
-        called = check_predictions(y_pred, len(scores))
+        check_class_names(class_names, list_codes(y_true, truth))
+        called = check_predictions(y_pred, y_true, truth)
         if called is not None and threshold != 0.5:
             raise ParameterError("pass y_pred or threshold: where images are predicted already, no threshold is used")
         truth, scores = truth[rows.scored], scores[rows.scored]
@@ -660,9 +663,9 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset, optional
-            Metadata of the images; not needed if `by` holds the values. If it has a column ``image_id``,
-            rows are matched by it, and images without a row are in the group "not given". Otherwise
-            there must be one row for each image, in the order of the report.
+            Metadata of the images; not needed if `by` holds the values. If it has a column ``image_id``, or the
+            ids of the images as its index, rows are matched by it, and images without a row are in the group "not
+            given". Otherwise there must be one row for each image, in the order of the report.
         by : str, sequence of str, Series, ndarray of shape (n_images,), or callable, optional
             The columns to group by; or one value for each image, in the order of the report, or as a Series
             whose index holds the image ids; or a function that takes the table
@@ -700,9 +703,12 @@ class MetricsReport(ReportPlots):
         if table is None and not isinstance(by, pd.Series | np.ndarray):
             raise ParameterError("Pass a table of what is known of the images, or by= with a value for each image")
         known: Any = {"image_id": self.image_ids} if table is None else table
-        facts = self._match(as_table(known.to_frame() if hasattr(known, "image_ids") else known))
-        if isinstance(by, pd.Series) and not isinstance(by.index, pd.RangeIndex):
-            by = self._match(by.rename_axis("image_id").reset_index(name="by"))["by"].rename(str(by.name or "group"))
+        facts = as_table(known.to_frame() if hasattr(known, "image_ids") else known)
+        facts = match_table(facts, self.image_ids, len(self.skipped))
+        if isinstance(by, pd.Series) and not counts_rows(by.index):
+            named = by if isinstance(by.index, pd.RangeIndex) else by.rename_axis("image_id")
+            matched = match_table(named.to_frame("by"), self.image_ids, len(self.skipped))
+            by = matched["by"].rename(str(by.name or "group"))
         columns, left_out = group_table(facts, by, self.groups)
         rule: dict[str, Any] = {"y_pred": self.y_pred} if threshold is None else {"threshold": threshold}
         found = measure_subgroups(y_true, y_score, columns, bands=bands, **rule, **self._bootstrap)
@@ -755,28 +761,6 @@ class MetricsReport(ReportPlots):
         False
         """
         return check_claims(self.counts, claims)
-
-    # -- inside ----------------------------------------------------------------------------------------------------
-
-    def _match(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Bring the rows of a table into the order of the report's images."""
-        if "image_id" not in table:
-            if len(table) != len(self.image_ids):
-                raise ParameterError(
-                    f"The table has {len(table)} rows and the report {len(self.image_ids)} images; "
-                    "give it a column image_id to match them by"
-                )
-            return table
-        by_id = table.set_index(table["image_id"].astype(str))
-        if not by_id.index.is_unique:
-            twice = by_id.index[by_id.index.duplicated()][0]
-            raise ParameterError(f"The table has several rows for the image {twice!r}; keep one")
-        if not set(self.image_ids) & set(by_id.index):
-            raise ParameterError(
-                f"The table has no row for any image of the report: its ids are like {table['image_id'].iloc[0]!r}, "
-                f"those of the report like {self.image_ids[0]!r}"
-            )
-        return by_id.reindex(list(self.image_ids))
 
 
 def _sizes(counts: ConfusionCounts, class_names: tuple[str, str]) -> dict[str, int]:

@@ -182,7 +182,7 @@ class MulticlassReport(Report):
             If a label is none of the classes.
         """
         truth = _read_truth(y_true, classes)
-        scores = read_class_scores(y_score, len(classes))
+        scores = read_class_scores(y_score, classes)
         check_lengths(len(scores), y_true=truth)
         unscored = np.asarray(np.isnan(scores).any(axis=1))
         rows = take_scored(unscored, image_ids=image_ids, paths=paths, groups=groups, skipped=skipped)

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from melanoma_tl._parameters import show
 from melanoma_tl.augmentation import Augmenter
 from melanoma_tl.backbones import get_backbone
 from melanoma_tl.balancing import Balancer
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import ParameterError, UnknownNameError, in_one_line
 from melanoma_tl.labels.classes import Classes
 from melanoma_tl.network.graph import resolve_trainable_from
 from melanoma_tl.network.heads import Head, PooledHead
@@ -174,17 +175,15 @@ def metrics_of(parameters: TrainingParameters) -> tuple[Template, ...]:
     UnknownNameError
         If Keras has no metric of that name.
     ParameterError
-        If two have the same name, or one is called "loss", "accuracy" or "auc", which the history always contains.
+        If two have the same name, one is called "loss", "accuracy" or "auc", which the history always contains, or one
+        cannot be made by its name alone.
     """
     import keras
 
     metrics, names = [], ["loss", "accuracy", "auc"]
     for metric in as_metrics(parameters.metrics):
         refuse_description("metrics", metric)
-        try:
-            made = keras.metrics.get(metric)
-        except ValueError:
-            raise UnknownNameError("metric", metric, _names_of_metrics()) from None
+        made = _make_metric(metric) if isinstance(metric, str) else keras.metrics.get(metric)
         name = getattr(made, "name", getattr(made, "__name__", type(made).__name__))
         if name in names:
             raise ParameterError(
@@ -194,6 +193,23 @@ def metrics_of(parameters: TrainingParameters) -> tuple[Template, ...]:
         names.append(name)
         metrics.append(Template("metrics", made))
     return tuple(metrics)
+
+
+def _make_metric(word: str) -> Any:
+    """Make the metric that Keras knows by a name; a function stays one."""
+    import keras
+
+    try:
+        made = keras.metrics.get(word)
+    except ValueError:
+        raise UnknownNameError("metric", word, _names_of_metrics()) from None
+    except TypeError as error:  # it has parameters without a default
+        told = f"metrics={word!r} cannot be made by its name alone ({in_one_line(error, 160)})"
+        raise ParameterError(f"{told}: pass it as an object, as keras.metrics.{word}(...)") from None
+    if not isinstance(made, keras.metrics.Metric):
+        return made
+    # Keras counts the metrics that it has named in this process: the second AUC is called "auc_1".
+    return type(made).from_config(made.get_config() | {"name": re.sub(r"_\d+$", "", made.name)})
 
 
 def _names_of_metrics() -> list[str]:

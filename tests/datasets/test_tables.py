@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from melanoma_tl import ISBIDataset
-from melanoma_tl.datasets.cells import find_crowd, read_ages, read_ids, read_sexes
 from melanoma_tl.datasets.columns import arrange
 from melanoma_tl.datasets.table_labels import read_labels
 from melanoma_tl.datasets.text_tables import read_table
 from melanoma_tl.errors import DatasetError, MelanomaTLError, ParameterError, UnknownNameError
+from melanoma_tl.labels.cells import find_crowd, read_ages, read_ids, read_sexes
 
 
 def frame(**columns):

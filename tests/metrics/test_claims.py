@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from melanoma_tl import MetricsReport
-from melanoma_tl.errors import ParameterError, UnknownNameError
+from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.metrics.claims import check_claims
 from melanoma_tl.metrics.confusion import ConfusionCounts, threshold_metrics
 from melanoma_tl.metrics.metric import UNBOUNDED
@@ -98,6 +98,11 @@ def test_too_many_matrices_are_said_to_be_too_many():
     assert [row.possible for row in check.rows] == [None, None]
     assert not check.consistent
     assert "too many" in str(check)
+
+
+def test_claims_about_no_image_are_refused():
+    with pytest.raises(DatasetError, match="counts has no image"):
+        check_claims(ConfusionCounts(0, 0, 0, 0), {"accuracy": 0.5})
 
 
 def test_an_unknown_figure_gets_the_nearest_name():

@@ -108,8 +108,8 @@ def test_a_group_of_one_patient_has_no_interval_and_so_no_figure():
     found = measure_subgroups(
         [0, 1, 0, 1], [0.1, 0.8, 0.3, 0.9], {"sex": list("ffmm")}, groups=["a", "a", "b", "c"], n_resamples=100
     )
-    assert np.isnan(found["sex", "f"].metrics["auc"].value)
-    assert found["sex", "m"].metrics["auc"].value == 1
+    assert np.isnan(found["sex", "female"].metrics["auc"].value)
+    assert found["sex", "male"].metrics["auc"].value == 1
 
 
 def test_groups_can_be_read_and_asked(data):
@@ -139,7 +139,7 @@ def test_groups_can_be_read_and_asked(data):
         ({"table": {"age": range(4)}, "bands": {"age": []}}, ParameterError, "rising numbers"),
         ({"table": {"age": list("abcd")}, "bands": {"age": [2]}}, ParameterError, "bands need a column of numbers"),
         ({"table": {"age": range(3)}}, ParameterError, "table has 3"),
-        ({"y_score": [0.1, np.nan, 0.3, 0.4]}, ParameterError, "NaN for 1 images"),
+        ({"y_score": [0.1, np.nan, 0.3, 0.4]}, ParameterError, "NaN for 1 of 4 images"),
         ({"groups": ["a"]}, ParameterError, "groups has 1"),
         ({"threshold": 2}, ParameterError, "threshold must be a number from 0 to 1"),
     ],
@@ -151,8 +151,52 @@ def test_tables_that_cannot_be_grouped_by(changed, error, message):
 
 
 def test_a_column_of_identifiers_is_no_grouping():
-    ages = {"age": [str(number) for number in range(62)]}
-    with pytest.raises(ParameterError, match=r"its numbers are text: .*pandas\.to_numeric\(table\['age'\]\)"):
-        measure_subgroups([0, 1] * 31, [0.2, 0.7] * 31, ages)
+    sizes = {"size": [str(number) for number in range(62)]}
+    with pytest.raises(ParameterError, match=r"its numbers are text: .*pandas\.to_numeric\(table\['size'\]\)"):
+        measure_subgroups([0, 1] * 31, [0.2, 0.7] * 31, sizes)
     with pytest.raises(ParameterError, match=r"lesion has 31 values, more than 30.*leave the column out"):
         measure_subgroups(np.arange(31) % 2, np.full(31, 0.5), {"lesion": [f"IL_{row}" for row in range(31)]})
+
+
+# -- what a table says, as a dataset reads it --------------------------------------------------------------------------
+
+AGES_AND_SEXES = {
+    "words for missing": ("sex", ["female", "male", "W", "M", "nan", "?", "-1", ""], {"female": 2, "male": 2, "": 4}),
+    "another name": ("Geschlecht", ["w", "m", "weiblich", None], {"female": 2, "male": 1, "": 1}),
+    "further sexes": ("gender", ["F", "M", "divers", 9], {"divers": 1, "female": 1, "male": 1, "": 1}),
+    "codes of sexes": ("sex", [0, 1, -1, 1], {"0": 1, "1": 2, "": 1}),
+    "codes as text": ("sex", ["1", "2", "-1", "2"], {"1": 1, "2": 2, "": 1}),
+    "hombre y mujer": ("sexo", ["H", "M", "H", "M"], {"female": 2, "male": 2}),
+    "numbers for missing": ("age", [45, 999, -1, 85], {"45": 1, "85": 1, "": 2}),
+    "ages as text": ("age_approx", ["45 years", "85+", "999", "unknown"], {"45": 1, "85": 1, "": 2}),
+    "bands of ages": ("age", ["<30", "30-50", ">50", "?"], {"30-50": 1, "<30": 1, ">50": 1, "": 1}),
+    "ages in days": ("age", [16000, 17000, 18000, 18000], {"16000": 1, "17000": 1, "18000": 2}),
+    "scaled ages": ("age", [-1.2, 0.3, 0.7, 0.7], {"-1.2": 1, "0.3": 1, "0.7": 2}),
+    "old or not": ("age", [True, False, True, True], {"False": 1, "True": 3}),
+    "any column": ("site", ["back", "unknown", "arm", "n/a"], {"arm": 1, "back": 1, "": 2}),
+    "none is an answer": ("hair", ["none", "some", "None", "?"], {"none": 1, "some": 1, "": 2}),
+    "numbers of any column": ("skin type", [1, 2, -1, 2], {"-1": 1, "1": 1, "2": 2}),
+}
+
+
+@pytest.mark.parametrize("kind", AGES_AND_SEXES)
+@pytest.mark.parametrize("make", [list, pd.Categorical, pd.Series], ids=["list", "categories", "column"])
+def test_what_is_missing_is_not_given_and_ages_and_sexes_are_read(kind, make):
+    name, values, sizes = AGES_AND_SEXES[kind]
+    n = len(values) // 2
+    found = measure_subgroups([0, 1] * n, [0.2, 0.7] * n, pd.DataFrame({name: make(values)}), n_resamples=100)
+    assert {row.value: row.n for row in found} == {word or NOT_GIVEN: size for word, size in sizes.items()}
+
+
+def test_numbers_that_may_be_missing_are_read_too():
+    table = pd.DataFrame({name: pd.array([45, None, -1, 85], dtype="Int64") for name in ("age", "sex", "size")})
+    found = measure_subgroups([0, 1] * 2, [0.2, 0.7] * 2, table, n_resamples=100)
+    sizes = {column: {row.value: row.n for row in found if row.column == column} for column in table}
+    assert sizes["age"] == sizes["sex"] == {"45": 1, "85": 1, NOT_GIVEN: 2}
+    assert sizes["size"] == {"-1": 1, "45": 1, "85": 1, NOT_GIVEN: 1}
+
+
+def test_bands_are_of_ages_that_are_text():
+    ages = {"age": ["45", "85+", "999", "20"]}
+    found = measure_subgroups([0, 1] * 2, [0.2, 0.7] * 2, ages, bands={"age": [50]}, n_resamples=100)
+    assert [(row.value, row.n) for row in found] == [("below 50", 2), ("50 and above", 1), (NOT_GIVEN, 1)]

@@ -19,6 +19,7 @@ from melanoma_tl._escaping import in_figure
 from melanoma_tl.errors import DatasetError, LeakageWarning, ParameterError, UnknownNameError
 from melanoma_tl.metrics.intervals import wilson_interval
 from melanoma_tl.metrics.multiclass import multiclass_metrics
+from melanoma_tl.metrics.multiclass_comparisons import compare_classes
 from melanoma_tl.report import CARD
 from melanoma_tl.report.card import fill_card
 from melanoma_tl.report.class_names import list_texts, rename_classes
@@ -169,6 +170,58 @@ def test_images_without_score_are_left_out_and_listed(tmp_path):
     assert "i7: no score (NaN)" in str(report)
     with pytest.raises(ParameterError, match="complete files only"):
         report.to_submission(tmp_path / "submission.csv")
+
+
+NAMED = ["bcc", "mel", "nv"]
+TABLE = pd.DataFrame(np.eye(3)[np.repeat([0, 1, 2], 4)] * 0.8 + 0.05, columns=NAMED)
+
+
+def accuracy_of(table, classes=NAMED):
+    truth = np.array(classes)[np.repeat([0, 1, 2], 4)]
+    return MulticlassReport.from_scores(truth, table, classes=classes, n_resamples=100).accuracy.value
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        TABLE[["nv", "mel", "bcc"]],
+        TABLE[["nv", "mel", "bcc"]].add_prefix("prob_"),
+        TABLE[["nv", "mel", "bcc"]].add_suffix("_score"),
+        TABLE[["mel", "nv", "bcc"]].rename(columns=str.upper),
+        TABLE.set_axis(["x", "bcc", "z"], axis=1),
+    ],
+    ids=["words", "a beginning", "an end", "capitals", "one of them"],
+)
+def test_columns_that_are_called_as_other_classes_are_refused(table):
+    with pytest.raises(ParameterError, match=r"the columns of y_score are .* and the classes 'bcc', 'mel', 'nv', but"):
+        accuracy_of(table)
+    with pytest.raises(ParameterError, match="taken by position"):
+        compare_classes(np.repeat([0, 1, 2], 4), TABLE, table, classes=NAMED)
+    assert accuracy_of(table.to_numpy()) <= 1
+
+
+def test_columns_that_say_nothing_else_are_taken_by_position():
+    for columns in (NAMED, ["BCC", "MEL", "NV"], ["p_bcc", "p_mel", "p_nv"], ["x", "y", "z"], [2, 0, 1], range(3)):
+        assert accuracy_of(TABLE.set_axis(columns, axis=1)) == 1, columns
+    for columns in ([0, 1, 2], range(3), [1, 2, 3]):
+        assert accuracy_of(TABLE.set_axis(columns, axis=1), [1, 2, 3]) == 1, columns
+    assert accuracy_of(pd.DataFrame(TABLE.to_numpy()), [2, 1, 0]) == 1
+    with pytest.raises(ParameterError, match=r"pass y_score\[\[1, 2, 3\]\]"):
+        accuracy_of(TABLE.set_axis([3, 2, 1], axis=1), [1, 2, 3])
+
+
+def test_the_columns_of_an_estimator_are_held_against_its_classes():
+    class Wrapped:
+        classes_ = np.array(["melanoma", "nevus"])
+        columns = ("nevus", "melanoma")
+
+        def predict_proba(self, X):
+            return pd.DataFrame(dict.fromkeys(self.columns, X))
+
+    with pytest.raises(ParameterError, match=r"the columns of predict_proba\(X\) are 'nevus', 'melanoma'"):
+        MetricsReport.from_estimator(Wrapped(), [0.2, 0.8], ["nevus", "melanoma"])
+    Wrapped.columns = ("melanoma", "nevus")
+    assert MetricsReport.from_estimator(Wrapped(), [0.2, 0.8], ["nevus", "melanoma"], n_resamples=100).counts.tp == 1
 
 
 def test_a_report_on_one_class_names_its_classes(report):

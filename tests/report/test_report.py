@@ -452,12 +452,88 @@ def test_subgroups_are_matched_by_image_id():
     table = pd.DataFrame({"image_id": list("fedcbg"), "sex": ["f", "f", "m", "m", "m", "f"], "label": 0})
     found = report.subgroups(table)
     assert [(row.column, row.value, row.n) for row in found] == [
-        ("sex", "f", 2),
-        ("sex", "m", 3),
+        ("sex", "female", 2),
+        ("sex", "male", 3),
         ("sex", "not given", 1),
     ]
     assert found.threshold == 0.35
     assert [row.n for row in report.subgroups({"sex": list("ffmmmm")})] == [2, 4], "without ids: row by row"
+
+
+def test_an_index_of_image_ids_is_matched_as_a_column_of_them():
+    report, table = many()
+    expected = report.subgroups(table, "sex").to_frame()
+    mixed = table.set_index("image_id").sample(frac=1, random_state=1)
+    for given in (mixed, mixed.rename_axis(None), mixed.reset_index(), mixed["sex"].to_dict()):
+        known = pd.DataFrame({"sex": pd.Series(given)}) if isinstance(given, dict) else given
+        pd.testing.assert_frame_equal(report.subgroups(known, "sex").to_frame(), expected)
+    part = {row.value: row.n for row in report.subgroups(mixed[:70], "sex")}
+    assert sum(part.values()) == 120
+    assert part["not given"] >= 50
+    with pytest.raises(ParameterError, match="no row for any image of the report: its ids are like 'x0'"):
+        report.subgroups(mixed.set_axis([f"x{row}" for row in range(120)]).rename_axis("image_id"))
+    with pytest.raises(ParameterError, match="several rows for the image 'ISIC_"):
+        report.subgroups(pd.concat([mixed, mixed[:1]]))
+
+
+def test_numbers_of_rows_are_no_image_ids():
+    report = MetricsReport.from_scores(TRUTH, SCORES, n_resamples=100)
+    table = pd.DataFrame({"sex": ["female", "female", "male", "male", "male", None]})
+    expected = report.subgroups(table).to_frame()
+    filtered = table.set_axis([5, 17, 3, 40, 41, 2])  # rows of a larger table, in the order of the report
+    pd.testing.assert_frame_equal(report.subgroups(filtered).to_frame(), expected)
+    with pytest.raises(ParameterError, match=r"another order than the report.*reset_index\(drop=True\).*sort_index"):
+        report.subgroups(table[::-1])
+    with pytest.raises(ParameterError, match="another order than the report"):
+        report.subgroups(by=table["sex"][::-1])
+    pd.testing.assert_frame_equal(report.subgroups(by=table["sex"]).to_frame(), expected)
+    later = table["sex"].set_axis(range(7, 13))
+    pd.testing.assert_frame_equal(report.subgroups(by=later).to_frame(), expected)
+    numbered = MetricsReport.from_scores(TRUTH, SCORES, image_ids=range(500, 506), n_resamples=100)
+    mixed = table.set_axis(range(500, 506)).sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(numbered.subgroups(mixed).to_frame(), expected)
+
+
+WORDS = np.array(["nevus", "melanoma"])
+
+
+@pytest.mark.parametrize(
+    ("y_true", "names", "pos_label", "message"),
+    [
+        (WORDS[TRUTH], ("melanoma", "nevus"), None, r"melanoma last, got .*: pass \('nevus', 'melanoma'\)"),
+        (TRUTH, ("melanoma", "nevus"), None, "or other names where class 0 is something else"),
+        (TRUTH, ("malignant", "benign"), None, "melanoma last"),
+        (TRUTH, ("1", "0"), None, "melanoma last"),
+        (np.array(["B", "A"])[TRUTH], ("A", "B"), "A", r"pass \('B', 'A'\)$"),
+        (WORDS[TRUTH], ("other", "bcc"), None, "call class 1 'bcc', but its images are labelled 'melanoma'"),
+        (np.array(["nevus", "bcc"])[TRUTH], ("benign", "melanoma"), "bcc", r"such as \('not bcc', 'bcc'\)"),
+    ],
+)
+def test_names_of_classes_in_the_wrong_order_are_refused(y_true, names, pos_label, message):
+    with pytest.raises(ParameterError, match=message):
+        MetricsReport.from_scores(y_true, SCORES, pos_label=pos_label, class_names=names)
+
+
+@pytest.mark.parametrize(
+    ("y_true", "names", "pos_label"),
+    [
+        (WORDS[TRUTH], ("nevus", "melanoma"), None),
+        (WORDS[TRUTH], ("naevus", "malignant melanoma"), None),
+        (TRUTH, ("cat", "dog"), None),
+        (TRUTH, ("pigmented melanoma", "amelanotic melanoma"), None),
+        (TRUTH, ("melanoma", "metastasis"), None),
+        (TRUTH, ("not bcc", "bcc"), None),
+        (TRUTH, ("not benign", "benign"), None),
+        (TRUTH, ("not 0", "0"), None),
+        (np.array(TRUTH) == 1, ("not False", "False"), None),
+        (np.array(["nevus", "bcc"])[TRUTH], ("nevus", "bcc"), "bcc"),
+        (np.array(["B", "A"])[TRUTH], ("B", "A"), "A"),
+        (np.array(["nevus", "melanoma"])[TRUTH], ("benign", "melanoma"), "melanoma"),
+    ],
+)
+def test_names_of_any_two_classes_are_taken(y_true, names, pos_label):
+    report = MetricsReport.from_scores(y_true, SCORES, pos_label=pos_label, class_names=names, n_resamples=100)
+    assert list(report.class_sizes) == [*names[::-1]]
 
 
 def test_a_dataset_knows_its_groups(dataset):

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from melanoma_tl import Optimizer, Probe, Stage, TransferClassifier
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.training.keras_objects import Template, describe_object
+from melanoma_tl.training.parameters import metrics_of
 
 schedules = keras.optimizers.schedules
 
@@ -199,3 +200,19 @@ def test_a_resumed_run_takes_objects(images, labels):
     kept = make(**own).fit(images, labels, resume=True)
     assert np.array_equal(kept.predict_proba(images), make(**own).fit(images, labels).predict_proba(images))
     assert make(**own).find_learning_rate(images, labels, steps=3).losses.shape == (3,)
+
+
+@pytest.mark.parametrize("metrics", ["auc", ["auc"], ("AUC",), ["mse", "Accuracy"], "MeanIoU", ["IoU"]])
+def test_metrics_that_cannot_be_are_refused_before_an_image_is_read(metrics):
+    keras.metrics.AUC()  # after which Keras would call the next one auc_1
+    with pytest.raises((ParameterError, UnknownNameError), match=r"already contains|cannot be made by"):
+        make(metrics=metrics).check_parameters()
+
+
+def test_metrics_have_the_same_name_in_each_training():
+    for _ in range(2):
+        (first, second) = metrics_of(make(metrics=["Precision", "recall"]))
+        assert (first.given.name, second.given.name) == ("precision", "recall")
+    with pytest.raises(ParameterError, match="the history already contains 'precision'"):
+        make(metrics=["Precision", "precision"]).check_parameters()
+    make(metrics=["Precision", keras.metrics.Precision(name="precision_2")]).check_parameters()

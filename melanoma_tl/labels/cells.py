@@ -26,12 +26,61 @@ MALE = _names("""
     hombre, homem, uomo, man, boy, mannl, junge, knabe, garcon, nino, menino, bambino
 """)
 
+
+def plain_name(name: object) -> str:
+    """Write the name of a column as names are compared.
+
+    Parameters
+    ----------
+    name : object
+        As a table has it.
+
+    Returns
+    -------
+    str
+        Without capitals, accents, blanks and signs.
+
+    Examples
+    --------
+    >>> plain_name("Patient ID"), plain_name("PatientID"), plain_name("patient_id")
+    ('patientid', 'patientid', 'patientid')
+    """
+    return re.sub(r"\W", "", normalise(name))
+
+
+def name_columns(text: str) -> tuple[str, ...]:
+    """List names of columns, which commas part, as `plain_name` writes them.
+
+    Parameters
+    ----------
+    text : str
+        The names.
+
+    Returns
+    -------
+    tuple of str
+        In the same order.
+    """
+    return tuple(map(plain_name, _names(text)))
+
+
+AGE_COLUMNS = name_columns("""
+    age, age_approx, age_approximate, age_years, age_in_years, age_at_diagnosis, patient_age, alter,
+    patientenalter, edad, idade, eta, age_y, age_yrs
+""")
+"""The names of a column of ages, in the order in which they are believed."""
+
+SEX_COLUMNS = name_columns("sex, gender, patient_sex, patient_gender, geschlecht, sexe, genre, sexo, genero, sesso")
+"""The names of a column of sexes, in the order in which they are believed."""
+
 _AGE = re.compile(
     r"[>\u2265]? ?(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:"
     r"(?:y|yr|yrs|yo|y\.o|y/o|a|j|years?|years? old|jahre?|jahre alt|ans?|anos?|anni)?"
     r"|(?P<months>mo|months?|months? old|monate?|monate alt|mois|mes|meses|mesi|mese))\.?"
 )
 OLDEST = 120
+"""Years; a higher number is no age."""
+
 
 _FILLER = re.compile(r"0+|9{3,}")
 """Numbers that programs write where no other is known."""
