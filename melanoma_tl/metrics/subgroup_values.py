@@ -1,7 +1,9 @@
 """What the columns of a table say of images, and the groups of images that follow from it."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,11 +48,21 @@ def read_column(column: pd.Series, name: str) -> pd.Series:
         With what is missing as pandas has it. Ages are numbers and sexes "female" and "male", unless the column holds
         something else, such as bands of ages; further sexes stay as they are written.
 
+    Raises
+    ------
+    ParameterError
+        If it holds lists or other values that are no words or numbers.
+
     Examples
     --------
     >>> read_column(pd.Series(["W", "M", "?", "divers"]), "sex").tolist()
     ['female', 'male', None, 'divers']
     """
+    try:
+        column.unique()
+    except TypeError:
+        kinds = {type(value).__name__ for value in column if not isinstance(value, Hashable)}
+        raise ParameterError(f"{name} holds {', '.join(sorted(kinds))}; groups need words or numbers") from None
     if plain_name(name) in AGE_COLUMNS:
         return _read_ages(column)
     if plain_name(name) in SEX_COLUMNS:
@@ -185,16 +197,22 @@ def group_values(column: pd.Series, name: str, edges: Sequence[float] | None) ->
         values[known] = np.array(words, dtype=object)[np.digitize(numbers, edges)]
         order = words
     else:
-        found = sorted(column[known].unique(), key=lambda value: (isinstance(value, str), value))
+        found = sorted(column[known].unique(), key=_place)
         if len(found) > MAX_GROUPS:
             raise ParameterError(
                 f"{name} has {len(found)} values, more than {MAX_GROUPS} groups can be told apart"
                 + (how_to_make_numbers(column, name) or "; put values together, or leave the column out")
             )
-        values[known] = [_word(value) for value in column[known]]
-        order = [_word(value) for value in found]
+        words_of = {value: _word(value) for value in found}  # 1 and True are one value
+        values[known] = [words_of[value] for value in column[known]]
+        order = [*words_of.values()]
     present = set(values)
     return values, [word for word in (*dict.fromkeys(order), NOT_GIVEN) if word in present]
+
+
+def _place(value: Any) -> tuple[str, Any]:
+    """Put numbers first, then each type by itself: a number and a date have no order."""
+    return "" if isinstance(value, Real | np.number) else type(value).__name__, value
 
 
 def _name_bands(edges: Sequence[float], name: str) -> list[str]:

@@ -35,7 +35,7 @@ from melanoma_tl.metrics.binary import resampled_metrics
 from melanoma_tl.metrics.few import FACT, FEW
 from melanoma_tl.metrics.gaps import LEAST_IN_GROUP, Gap, estimate_group, largest_gaps
 from melanoma_tl.metrics.metric import LABELS, MARK, Metric
-from melanoma_tl.metrics.resampling import number_groups
+from melanoma_tl.metrics.resampling import number_groups, number_values_or_alone
 from melanoma_tl.metrics.subgroup_values import (
     MAX_GROUPS,
     NOT_GIVEN,
@@ -353,12 +353,15 @@ def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) ->
 
 def _why_no_groups(name: str, column: pd.Series, n_units: int) -> str:
     """Return why a column is not used for grouping by default; an empty string if it is used."""
-    column = read_column(column, name)
-    n_values = column.nunique()
     if _IDENTIFIER.search(name):
         return "identifiers"
     if _DIAGNOSIS.search(name):
         return "diagnosis"
+    try:
+        column = read_column(column, name)
+    except ParameterError:
+        return "no words or numbers"
+    n_values = column.nunique()
     if n_values + int(column.isna().any()) < 2:
         return "one value"
     if is_measured(column):
@@ -397,7 +400,7 @@ def as_table(table: Any) -> pd.DataFrame:
 
 def _is_one(groups: NDArray[np.object_] | None) -> bool:
     """Return whether all images belong to one patient, so that nothing can be resampled."""
-    return groups is not None and bool(pd.notna(groups).all()) and len(pd.unique(groups)) == 1
+    return groups is not None and number_values_or_alone(pd.Series(groups, dtype=object)).max() == 0
 
 
 def _cell(metric: Metric) -> str:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from melanoma_tl import MetricsReport
 from melanoma_tl.errors import ParameterError, UnknownNameError
 from melanoma_tl.metrics.binary import score_metrics
 from melanoma_tl.metrics.metric import LABELS
@@ -200,3 +201,20 @@ def test_bands_are_of_ages_that_are_text():
     ages = {"age": ["45", "85+", "999", "20"]}
     found = measure_subgroups([0, 1] * 2, [0.2, 0.7] * 2, ages, bands={"age": [50]}, n_resamples=100)
     assert [(row.value, row.n) for row in found] == [("below 50", 2), ("50 and above", 1), (NOT_GIVEN, 1)]
+
+
+def test_one_patient_in_two_spellings_is_one_and_odd_cells_are_left_out():
+    patients = ["p1", "P 1"] * 4 + [f"q{row // 2}" for row in range(32)]
+    table = {
+        "site": ["arm"] * 8 + ["leg"] * 32,
+        "tags": [["new"]] * 40,
+        "seen": [1, pd.Timestamp("2020-01-01"), "later", True] * 10,
+    }
+    report = MetricsReport.from_scores(np.arange(40) % 2, np.linspace(0, 1, 40), groups=patients, n_resamples=100)
+    found = report.subgroups(table)
+    assert found.left_out == {"tags": "no words or numbers"}
+    arm = next(row for row in found if row.value == "arm")
+    assert arm.metrics["auc"].method == "undefined", "all its images are of one patient"
+    assert [row.value for row in found if row.column == "seen"] == ["1", "2020-01-01 00:00:00", "later"]
+    with pytest.raises(ParameterError, match="tags holds list; groups need words or numbers"):
+        report.subgroups(table, by="tags")
