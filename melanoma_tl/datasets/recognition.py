@@ -60,8 +60,8 @@ def recognise_marked(
     if len(unclear):
         raise DatasetError(
             f"{images.name}: {' and '.join(names)} each have an image with the id {unclear.iloc[0]!r}, only one of the "
-            f"two is shared, and the file does not tell which is meant ({len(unclear)} such ids): call overlap with this "
-            "dataset itself"
+            f"two is shared, and the file does not tell which is meant ({len(unclear)} such ids): call overlap with "
+            "this dataset itself"
         )
     return found["max"].fillna(value=False).to_numpy(dtype=bool)
 
