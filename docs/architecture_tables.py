@@ -95,6 +95,7 @@ def trace_fit_and_predict_proba() -> tuple[dict[str, str], dict[str, str]]:
             balancer=Balancer(),
             augmenter=Augmenter(horizontal_flip=True, rotation_range=20, views=2),
             epochs=1,
+            precision="bfloat16",  # what "auto" is depends on the processor: the page must not
             verbose=0,
         )
         clf.fit(train).predict_proba(train)

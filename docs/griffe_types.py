@@ -17,6 +17,8 @@ class WrittenTypes(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
         """Correct one object, once its docstring can be parsed."""
+        if isinstance(obj, griffe.Class) and "__new__" in obj.members:
+            obj.members.setdefault("__init__", obj.members["__new__"])  # where griffe looks for the parameters
         if obj.docstring is None or obj.docstring.parser is None:
             return
         signature = obj.parameters if isinstance(obj, griffe.Class | griffe.Function) else ()

@@ -22,7 +22,7 @@ LOADING = """
 import numpy as np
 from melanoma_tl import TransferClassifier
 clf = TransferClassifier.load("model.keras")
-clf.predict_proba(np.eye(32, dtype="uint8")[None, ..., None].repeat(3, axis=3))
+clf.predict_proba(255 * np.eye(32, dtype="uint8")[None, ..., None].repeat(3, axis=3))
 """
 
 
