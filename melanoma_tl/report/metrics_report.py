@@ -663,9 +663,10 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset, optional
-            Metadata of the images; not needed if `by` holds the values. If it has a column ``image_id``, or the
-            ids of the images as its index, rows are matched by it, and images without a row are in the group "not
-            given". Otherwise there must be one row for each image, in the order of the report.
+            Metadata of the images; not needed if `by` holds the values. If it has a column ``image_id``, the ids of
+            the images as its index, or another column with all of them, rows are matched by it, and images without a
+            row are in the group "not given". Otherwise there must be one row for each image, in the order of the
+            report.
         by : str, sequence of str, Series, ndarray of shape (n_images,), or callable, optional
             The columns to group by; or one value for each image, in the order of the report, or as a Series
             whose index holds the image ids; or a function that takes the table
@@ -706,7 +707,8 @@ class MetricsReport(ReportPlots):
         facts = as_table(known.to_frame() if hasattr(known, "image_ids") else known)
         facts = match_table(facts, self.image_ids, len(self.skipped))
         if isinstance(by, pd.Series) and not counts_rows(by.index):
-            named = by if isinstance(by.index, pd.RangeIndex) else by.rename_axis("image_id")
+            # Numbers may be those of the rows of a larger table; words can only be ids.
+            named = by if pd.api.types.is_integer_dtype(by.index) else by.rename_axis("image_id")
             matched = match_table(named.to_frame("by"), self.image_ids, len(self.skipped))
             by = matched["by"].rename(str(by.name or "group"))
         columns, left_out = group_table(facts, by, self.groups)
