@@ -40,7 +40,7 @@ from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.metrics.metric import LABELS, Metric, NamedMetrics, describe
 from melanoma_tl.metrics.multiclass_comparisons import compare_predicted
-from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
+from melanoma_tl.metrics.subgroups import BANDS, BY, VALUES, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.metrics.validation import check_lengths, check_predictions, check_scores, list_codes
 from melanoma_tl.report.class_names import check_class_names
 from melanoma_tl.report.content import Table
@@ -701,7 +701,7 @@ class MetricsReport(ReportPlots):
         [('below 50', 2), ('50 and above', 2)]
         """
         y_true, y_score, threshold, _ = self._scored("A table of subgroups")
-        if table is None and not isinstance(by, pd.Series | np.ndarray):
+        if table is None and not isinstance(by, VALUES):
             raise ParameterError("Pass a table of what is known of the images, or by= with a value for each image")
         known: Any = {"image_id": self.image_ids} if table is None else table
         facts = as_table(known.to_frame() if hasattr(known, "image_ids") else known)

@@ -664,6 +664,11 @@ def test_images_are_grouped_by_columns_values_or_a_function():
     assert {row.value for row in report.subgroups(table, by=decade)} == {"20", "30", "40", "50", "60", "70", "80"}
     (only,) = {row.column for row in report.subgroups(by=(table["age"] > 50).to_numpy())}
     assert only == "group"
+    cut = report.subgroups(by=pd.cut(table["age"].to_numpy(), [0, 50, 100]))
+    assert [row.value for row in cut] == ["(0, 50]", "(50, 100]"]
+    for column in (values.to_frame().to_numpy(), lambda facts: facts[["sex"]]):
+        with pytest.raises(ParameterError, match=r"by must give one value an image.* got \(120, 1\)"):
+            report.subgroups(table, by=column)
     with pytest.raises(ParameterError, match="by has 3"):
         report.subgroups(table, by=np.arange(3))
     with pytest.raises(ParameterError, match="Pass a table"):
