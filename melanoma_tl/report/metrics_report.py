@@ -713,6 +713,8 @@ class MetricsReport(ReportPlots):
             by = matched["by"].rename(str(by.name or "group"))
         columns, left_out = group_table(facts, by, self.groups)
         rule: dict[str, Any] = {"y_pred": self.y_pred} if threshold is None else {"threshold": threshold}
+        # A column of the table that is not grouped by needs no bands; one that the table lacks is an error.
+        bands = {name: edges for name, edges in (bands or {}).items() if name in columns or name not in facts}
         found = measure_subgroups(y_true, y_score, columns, bands=bands, **rule, **self._bootstrap)
         return replace(found, left_out=left_out)
 

@@ -639,7 +639,12 @@ def test_numbers_are_cut_at_their_quartiles_and_the_cuts_are_said():
     assert bands[-1].value == f"{cuts[2]:g} and above"
     assert [row.n for row in bands] == np.histogram(table["age"], [0, *cuts, 200])[0].tolist()
     assert [row.value for row in report.subgroups(table, "skin_type")] == list("12345"), "few numbers are words"
-    assert [row.value for row in report.subgroups(table, "age", bands={"age": [50]})] == ["below 50", "50 and above"]
+    bands = {"age": [50]}
+    assert [row.value for row in report.subgroups(table, "age", bands=bands)] == ["below 50", "50 and above"]
+    for given, by in ((table, "sex"), (table[["image_id", "sex"]].assign(age=None), None)):
+        assert {row.column for row in report.subgroups(given, by, bands=bands)} == {"sex"}, "bands of other columns"
+    with pytest.raises(UnknownNameError, match="Unknown column 'ages'"):
+        report.subgroups(table, "sex", bands={"ages": [50]})
 
 
 def test_images_are_grouped_by_columns_values_or_a_function():
