@@ -333,14 +333,29 @@ def threshold_of(estimator: Any) -> float:
     Parameters
     ----------
     estimator : object
-        A classifier, with `threshold_`, `threshold`, or neither.
+        A classifier, with `threshold_`, `threshold`, or neither; or a pipeline or search of scikit-learn around one.
 
     Returns
     -------
     float
         0.5 where it has neither.
+
+    Raises
+    ------
+    ParameterError
+        If scikit-learn tuned its threshold.
     """
-    return getattr(estimator, "threshold_", getattr(estimator, "threshold", 0.5))
+    if hasattr(estimator, "best_threshold_"):  # it may be one of the other class, or of a decision function
+        raise ParameterError(
+            f"{type(estimator).__name__} predicts by best_threshold_ {estimator.best_threshold_:.4g}, which need not "
+            "be a probability of melanoma: pass threshold=, with the same number if it is one"
+        )
+    steps = list(getattr(estimator, "named_steps", {}).values())
+    within = getattr(estimator, "best_estimator_", steps[-1] if steps else None)
+    if within is not None:
+        return threshold_of(within)
+    threshold = getattr(estimator, "threshold_", getattr(estimator, "threshold", 0.5))
+    return 0.5 if isinstance(threshold, str) else threshold  # scikit-learn's "auto"
 
 
 def patients_of(X: Any) -> list[Any] | None:

@@ -307,7 +307,8 @@ def combine_sites(
     -----
     Each site contributes the log odds of its metric with their variance. For the AUC this is DeLong's variance, over
     patients where they are known. For sensitivity and specificity it comes from the counts (0.5 is added to both if
-    one is 0), or, where patients are known, from the width of the interval in the report.
+    one is 0), or, where patients are known, from the width of the interval in the report (or its effective number of
+    images, if all are predicted correctly or none is).
 
     Examples
     --------
@@ -380,19 +381,23 @@ def _on_logit_scale(name: str, report: Any, metric: str) -> tuple[float, float]:
             raise DatasetError(f"At {name!r} the AUC is {auc:g}, which has no usable variance; leave the site out")
         return float(logit(auc)), variance / (auc * (1 - auc)) ** 2
     if report.groups is not None:
-        return _from_interval(name, report.metrics[metric], report.confidence)
+        return _from_interval(report.metrics[metric], report.confidence)
     tn, fp, fn, tp = report.counts
-    right, wrong = (tp, fn) if metric == "sensitivity" else (tn, fp)
+    return _from_counts(*((tp, fn) if metric == "sensitivity" else (tn, fp)))
+
+
+def _from_counts(right: float, wrong: float) -> tuple[float, float]:
     half_more = 0.0 if right and wrong else 0.5
     right, wrong = right + half_more, wrong + half_more
     return float(np.log(right / wrong)), 1 / right + 1 / wrong
 
 
-def _from_interval(name: str, metric: Metric, confidence: float) -> tuple[float, float]:
-    if not 0 < metric.low < metric.value < metric.high < 1:
-        raise DatasetError(
-            f"At {name!r} the interval over patients reaches from {metric.low:g} to {metric.high:g}, which gives no "
-            "variance on the logit scale; leave the site out"
-        )
-    width = float(logit(metric.high) - logit(metric.low))
-    return float(logit(metric.value)), (width / (2 * float(norm.isf((1 - confidence) / 2)))) ** 2
+def _from_interval(metric: Metric, confidence: float) -> tuple[float, float]:
+    z = float(norm.isf((1 - confidence) / 2))
+    if 0 < metric.value < 1:
+        width = float(logit(metric.high) - logit(metric.low))
+        return float(logit(metric.value)), (width / (2 * z)) ** 2
+    # Of all images or none, Wilson's interval is [n / (n + z²), 1], or that mirrored: it tells the effective number.
+    end = metric.low if metric.value else 1 - metric.high
+    worth = z**2 * end / (1 - end)
+    return _from_counts(worth * metric.value, worth * (1 - metric.value))

@@ -219,9 +219,13 @@ def _name_bands(edges: Sequence[float], name: str) -> list[str]:
     cuts = list(edges)
     if not cuts or not all(isinstance(cut, int | float | np.number) for cut in cuts) or sorted(set(cuts)) != cuts:
         raise ParameterError(f"bands[{name!r}] must be rising numbers, such as (30, 50, 70), got {edges!r}")
-    between = [f"{low:g} to below {high:g}" for low, high in pairwise(cuts)]
-    return [f"below {cuts[0]:g}", *between, f"{cuts[-1]:g} and above"]
+    words = [_word(float(cut)) for cut in cuts]
+    between = [f"{low} to below {high}" for low, high in pairwise(words)]
+    return [f"below {words[0]}", *between, f"{words[-1]} and above"]
 
 
 def _word(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    # A column of codes with gaps holds floats: six digits would make one of 1000001 and 1000002.
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"

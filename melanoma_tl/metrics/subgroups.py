@@ -63,15 +63,17 @@ _FEW_VALUES = 5
 BANDS = mapping(several(real(), at_least=1), "a mapping of columns to rising numbers, such as {'age': (30, 50)}")
 """The constraint on the edges of bands of numeric columns."""
 
-_VALUES = instance(pd.Series, np.ndarray, a="a Series or an array with one value an image")
+VALUES = (pd.Series, np.ndarray, pd.api.extensions.ExtensionArray)
+"""Types of what may hold one value an image, such as a Categorical, which `pandas.cut` makes of an array."""
+
 BY = (
-    _VALUES
+    instance(*VALUES, a="a Series or an array with one value an image")
     | Rule("the name of a column, or a list of several", several(TEXT, at_least=1).read)
     | Rule("a function of the table", FUNCTION.read)
 )
 """The constraint on `by`: values, names of columns, or a function of the table."""
 
-By = str | Sequence[str] | NDArray[Any] | pd.Series | Callable[[pd.DataFrame], Any]
+By = str | Sequence[str] | NDArray[Any] | pd.Series | pd.api.extensions.ExtensionArray | Callable[[pd.DataFrame], Any]
 
 
 @dataclass(frozen=True)
@@ -340,7 +342,10 @@ def group_table(table: pd.DataFrame, by: By | None, groups: ArrayLike | None) ->
         values = by(table) if callable(by) else by
         name = getattr(values, "name", None) or getattr(by, "__name__", "").replace("<lambda>", "") or "group"
         check_lengths(len(table), by=values)
-        return pd.DataFrame({str(name): np.asarray(values)}), {}
+        column = np.asarray(values)
+        if column.ndim != 1:
+            raise ParameterError(f"by must give one value an image, of the shape (n,), got {column.shape}")
+        return pd.DataFrame({str(name): column}), {}
     n_units = len(table) if groups is None else int(number_groups(groups, len(table)).max()) + 1
     reasons = {name: _why_no_groups(str(name), column, n_units) for name, column in table.items()}
     chosen = [name for name, reason in reasons.items() if not reason]

@@ -194,8 +194,8 @@ def choose_threshold(
         If only one class occurs, or a class has too few images for the `assurance`; the message says how many are
         needed.
     ParameterError
-        If not exactly one rule is given, `assurance` is used with another rule, a parameter is out of its range, or
-        the sensitivity cannot be reached because a melanoma has the score 0, which is above no threshold.
+        If not exactly one rule is given, `assurance` or `prevalence` is used with another rule, a parameter is out of
+        its range, or the sensitivity cannot be reached because a melanoma has the score 0, which is above no threshold.
 
     Notes
     -----
@@ -278,6 +278,8 @@ def check_rule(
         raise ParameterError(
             f"assurance goes with sensitivity or specificity, which it assures, got it with {given[0]}"
         )
+    if prevalence is not None and cost_ratio is None:
+        raise ParameterError(f"prevalence goes with cost_ratio, no other rule depends on it, got it with {given[0]}")
     for name, target in (("sensitivity", sensitivity), ("specificity", specificity)):
         if target is not None:
             check_target(name, target)

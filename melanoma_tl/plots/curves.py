@@ -273,7 +273,8 @@ def draw_reliability(
 def _find_room(curve: "ReliabilityCurve", reach: float) -> dict[str, Any]:
     """Place a legend on the other side of the diagonal than the curve, or below the axes where intervals are there."""
     x, low, high = curve.mean_score / reach, curve.low / reach, curve.high / reach
-    if np.average(curve.melanoma_share - curve.mean_score, weights=curve.mean_score) > _ABOVE:
+    # A mean, weighted by the scores: not divided by their sum, which is 0 where all of them are.
+    if (curve.melanoma_share - curve.mean_score) @ curve.mean_score > _ABOVE * curve.mean_score.sum():
         if not ((x > 1 - _LEGEND_SIDE) & (low < _ROOM)).any():
             return {"loc": "lower right", "bbox_to_anchor": (1, 0.22)}  # above the counts
     elif not ((x < _LEGEND_SIDE) & (high > 1 - _ROOM)).any():

@@ -105,6 +105,6 @@ class ScoresDisplay(Display, ABC):
             If nothing says which class is melanoma, or a label is none of the estimator's.
         """
         truth, scores = score_with_truth(estimator, X, y, pos_label)
-        if cls._has_threshold:
-            options = {"threshold": threshold_of(estimator)} | options
+        if cls._has_threshold and "threshold" not in options:
+            options["threshold"] = threshold_of(estimator)
         return cls.from_predictions(truth, scores, **options)

@@ -73,7 +73,7 @@ def match_table(table: pd.DataFrame, image_ids: Sequence[str], n_skipped: int) -
     ----------
     table : pandas.DataFrame
         What is known of the images. Its ids are the column "image_id", or else an index that is called so or holds ids
-        of the report.
+        of the report, or else a column that has the id of every image of the report.
     image_ids : sequence of str
         Ids of the images of the report.
     n_skipped : int
@@ -89,25 +89,36 @@ def match_table(table: pd.DataFrame, image_ids: Sequence[str], n_skipped: int) -
     ParameterError
         If rows cannot be matched.
     """
-    if "image_id" not in table:
-        if not _holds_ids(table.index, image_ids, n_skipped):
-            if len(table) != len(image_ids):
-                raise ParameterError(
-                    f"The table has {len(table)} rows and the report {len(image_ids)} images; "
-                    "give it a column image_id to match them by"
-                )
-            return table
-        table = table.rename_axis("image_id").reset_index()
-    by_id = table.set_index(table["image_id"].astype(str))
+    ids = _find_ids(table, image_ids, n_skipped)
+    if ids is None:
+        if len(table) != len(image_ids):
+            raise ParameterError(
+                f"The table has {len(table)} rows and the report {len(image_ids)} images; "
+                "give it a column image_id to match them by"
+            )
+        return table
+    by_id = table.set_axis(pd.Index(ids.astype(str), name="image_id"))
     if not by_id.index.is_unique:
         twice = by_id.index[by_id.index.duplicated()][0]
         raise ParameterError(f"The table has several rows for the image {twice!r}; keep one")
     if not set(image_ids) & set(by_id.index):
         raise ParameterError(
-            f"The table has no row for any image of the report: its ids are like {table['image_id'].iloc[0]!r}, "
+            f"The table has no row for any image of the report: its ids are like {ids[0]!r}, "
             f"those of the report like {image_ids[0]!r}"
         )
     return by_id.reindex(list(image_ids))
+
+
+def _find_ids(table: pd.DataFrame, image_ids: Sequence[str], n_skipped: int) -> pd.Index | None:
+    """Return the ids of the rows of a table; None where it has none, so that its rows are taken as they stand."""
+    if "image_id" in table:
+        return pd.Index(table["image_id"])
+    if _holds_ids(table.index, image_ids, n_skipped):
+        return table.index
+    if _are_rows(image_ids, n_skipped):
+        return None
+    columns = (table.iloc[:, place] for place in range(table.shape[1]))  # "isic_id" or "image", as archives call it
+    return next((pd.Index(one) for one in columns if set(image_ids) <= set(one.astype(str))), None)
 
 
 def _holds_ids(index: pd.Index, image_ids: Sequence[str], n_skipped: int) -> bool:

@@ -40,7 +40,7 @@ from melanoma_tl.metrics.confusion import ConfusionCounts, confusion_counts
 from melanoma_tl.metrics.estimators import score_with_truth, threshold_of
 from melanoma_tl.metrics.metric import LABELS, Metric, NamedMetrics, describe
 from melanoma_tl.metrics.multiclass_comparisons import compare_predicted
-from melanoma_tl.metrics.subgroups import BANDS, BY, By, Subgroups, as_table, group_table, measure_subgroups
+from melanoma_tl.metrics.subgroups import BANDS, BY, VALUES, By, Subgroups, as_table, group_table, measure_subgroups
 from melanoma_tl.metrics.validation import check_lengths, check_predictions, check_scores, list_codes
 from melanoma_tl.report.class_names import check_class_names
 from melanoma_tl.report.content import Table
@@ -663,9 +663,10 @@ class MetricsReport(ReportPlots):
         Parameters
         ----------
         table : pandas.DataFrame, mapping of str to sequence, or ISBIDataset, optional
-            Metadata of the images; not needed if `by` holds the values. If it has a column ``image_id``, or the
-            ids of the images as its index, rows are matched by it, and images without a row are in the group "not
-            given". Otherwise there must be one row for each image, in the order of the report.
+            Metadata of the images; not needed if `by` holds the values. If it has a column ``image_id``, the ids of
+            the images as its index, or another column with all of them, rows are matched by it, and images without a
+            row are in the group "not given". Otherwise there must be one row for each image, in the order of the
+            report.
         by : str, sequence of str, Series, ndarray of shape (n_images,), or callable, optional
             The columns to group by; or one value for each image, in the order of the report, or as a Series
             whose index holds the image ids; or a function that takes the table
@@ -700,17 +701,20 @@ class MetricsReport(ReportPlots):
         [('below 50', 2), ('50 and above', 2)]
         """
         y_true, y_score, threshold, _ = self._scored("A table of subgroups")
-        if table is None and not isinstance(by, pd.Series | np.ndarray):
+        if table is None and not isinstance(by, VALUES):
             raise ParameterError("Pass a table of what is known of the images, or by= with a value for each image")
         known: Any = {"image_id": self.image_ids} if table is None else table
         facts = as_table(known.to_frame() if hasattr(known, "image_ids") else known)
         facts = match_table(facts, self.image_ids, len(self.skipped))
         if isinstance(by, pd.Series) and not counts_rows(by.index):
-            named = by if isinstance(by.index, pd.RangeIndex) else by.rename_axis("image_id")
+            # Numbers may be those of the rows of a larger table; words can only be ids.
+            named = by if pd.api.types.is_integer_dtype(by.index) else by.rename_axis("image_id")
             matched = match_table(named.to_frame("by"), self.image_ids, len(self.skipped))
             by = matched["by"].rename(str(by.name or "group"))
         columns, left_out = group_table(facts, by, self.groups)
         rule: dict[str, Any] = {"y_pred": self.y_pred} if threshold is None else {"threshold": threshold}
+        # A column of the table that is not grouped by needs no bands; one that the table lacks is an error.
+        bands = {name: edges for name, edges in (bands or {}).items() if name in columns or name not in facts}
         found = measure_subgroups(y_true, y_score, columns, bands=bands, **rule, **self._bootstrap)
         return replace(found, left_out=left_out)
 

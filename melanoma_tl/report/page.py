@@ -159,8 +159,6 @@ def _key_numbers(report: ReportContent) -> Iterator[tuple[str, str, str]]:
 
 def _pictures(report: ReportContent) -> Iterator[Picture]:
     for drawn in report.draw_all():
-        if drawn.name == "history" and report.history and len(report.history["loss"]) < 2:
-            continue  # a single epoch, such as that of a probe, is a dot
         if drawn.name == "examples":
             yield _photographs(drawn.title, drawn.alt, drawn.figure)
         else:

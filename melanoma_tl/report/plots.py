@@ -261,7 +261,8 @@ class ReportPlots(ReportData):
         tn, fp, fn, tp = self.counts
         totals = {"true positives": tp, "true negatives": tn, "false negatives": fn, "false positives": fp}
         titled = {f"{name.capitalize()} ({totals[name]})": shown for name, shown in self.examples(n).items()}
-        above = "the class with the highest score" if self.threshold is None else f"score > {self.threshold:g}"
+        given = self.provenance.get("predicted_by", "as given")
+        above = given if self.threshold is None else f"score > {self.threshold:g}"
         rule = f"(predicted {self.class_names[1]}: {above})"
         return draw_examples(titled, columns=n, title=f"Most confident images of each outcome\n{rule}")
 

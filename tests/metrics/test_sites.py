@@ -123,6 +123,20 @@ def test_nothing_missed_at_one_site():
     assert found.to_dict()["metric"] == "sensitivity"
 
 
+def test_a_site_where_nothing_is_missed_counts_with_its_patients():
+    found = {}
+    for name, groups in (("images", None), ("patients", np.arange(80) // 2)):
+        y_true = np.arange(80) // 2 % 2
+        scores = np.where(y_true, 0.9, 0.1)
+        perfect = MetricsReport.from_scores(y_true, scores, groups=groups, n_resamples=100)
+        found[name] = combine_sites({"a": perfect, "b": MetricsReport.from_confusion(80, 20, 8, 40)}, "sensitivity")
+    # The 40 melanomas are of 20 patients, and all alike: as if they were 20 images.
+    twenty = [MetricsReport.from_confusion(80, 20, missed, 20) for missed in (0, 8)]
+    of_images = combine_sites(dict(zip("ab", twenty, strict=True)), "sensitivity")
+    assert found["patients"].sites[0].low == pytest.approx(of_images.sites[0].low, rel=1e-9)
+    assert found["patients"].sites[0].low < found["images"].sites[0].low
+
+
 @pytest.mark.slow
 def test_it_is_told_in_words_and_drawn(tmp_path):
     made = reports()

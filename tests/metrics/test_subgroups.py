@@ -197,6 +197,15 @@ def test_numbers_that_may_be_missing_are_read_too():
     assert sizes["size"] == {"-1": 1, "45": 1, "85": 1, NOT_GIVEN: 1}
 
 
+def test_codes_and_cuts_of_many_digits_stay_apart():
+    table = pd.DataFrame({"centre": [1000001, 1000002, 1000002, None], "pixels": [1048576, 1048577, 10.5, 1048576]})
+    found = measure_subgroups([0, 1] * 2, [0.2, 0.7] * 2, table, bands={"pixels": (10.5, 1048577)}, n_resamples=100)
+    assert [(row.value, row.n) for row in found] == [
+        *(("1000001", 1), ("1000002", 2), ("not given", 1)),
+        *(("10.5 to below 1048577", 3), ("1048577 and above", 1)),
+    ]
+
+
 def test_bands_are_of_ages_that_are_text():
     ages = {"age": ["45", "85+", "999", "20"]}
     found = measure_subgroups([0, 1] * 2, [0.2, 0.7] * 2, ages, bands={"age": [50]}, n_resamples=100)

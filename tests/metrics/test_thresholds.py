@@ -327,6 +327,7 @@ def test_what_it_takes_to_assure_a_sensitivity_is_said_and_is_enough():
             "assurance goes with sensitivity or specificity.* got it with youden",
         ),
         ({"cost_ratio": 5, "assurance": 0.95}, "got it with cost_ratio"),
+        ({"sensitivity": 0.9, "prevalence": 0.02}, "prevalence goes with cost_ratio.* got it with sensitivity"),
         ({"sensitivity": 1, "assurance": 0.95}, "No number of images assures a sensitivity of 1"),
         ({"sensitivity": 0, "assurance": 0.95}, "sensitivity must be above 0"),
         ({"sensitivity": 0.9, "assurance": 95}, "assurance must be a number between 0 and 1"),

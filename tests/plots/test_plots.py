@@ -235,6 +235,12 @@ def test_reliability_shows_bins_with_intervals(report):
     assert display.figure_ is display.ax_.figure
 
 
+def test_scores_that_are_all_zero_are_drawn():
+    """As those of a classifier whose sigmoid has no digits left, or of a class that is never predicted."""
+    report = MetricsReport.from_scores(np.arange(40) % 2, np.zeros(40), n_resamples=100)
+    assert report.plot_calibration().line_.get_xydata().tolist() == [[0, 0.5]]
+
+
 def test_decision_curve_shows_both_extremes(report):
     ax = report.plot_decision_curve().ax_
     curve = decision_curve(report.y_true, report.y_score, n_resamples=200)
@@ -339,6 +345,16 @@ def test_examples_are_the_most_confident_of_each_outcome(report, n):
         assert [text for _, text in titles] == [f"score {score:.3f}" for score in shown]
     assert rows[2][0].get_title().startswith("IMG_003"), "the melanoma with the lowest score"
     assert rows[3][0].get_title().startswith("IMG_006"), "the benign lesion with the highest score"
+
+
+def test_the_rule_of_given_predictions_is_not_made_up():
+    arguments = {"y_true": [0, 1, 0, 1], "y_score": [0.1, 0.9, 0.7, 0.8], "paths": list("abcd"), "n_resamples": 100}
+    given = MetricsReport.from_scores(**arguments, y_pred=[0, 1, 1, 1]).plot_examples(1)
+    assert given.get_suptitle().endswith("(predicted melanoma: as given)")
+    part = MulticlassReport.from_scores(
+        list("xyxy"), np.eye(2)[[0, 1, 1, 1]], classes=list("xy"), paths=list("abcd"), n_resamples=100
+    ).against_rest["y"]
+    assert "(predicted y: where none of the other classes has a score as high)" in part.plot_examples(1).get_suptitle()
 
 
 def test_an_image_that_is_gone_says_so(report):

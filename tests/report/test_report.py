@@ -12,6 +12,9 @@ import pandas as pd
 import pytest
 from processes import full_disk
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from melanoma_tl import ISBIDataset, MetricsReport
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError, WriteError
@@ -21,6 +24,7 @@ from melanoma_tl.metrics.metric import LABELS
 from melanoma_tl.metrics.reliability import CALIBRATION_LABELS, calibration_metrics
 from melanoma_tl.metrics.resampling import number_groups
 from melanoma_tl.metrics.sensitivity_specificity import specificity_at_sensitivity
+from melanoma_tl.plots import ScoreHistogramDisplay
 
 FIGURES = set(LABELS)
 TRUTH = [0, 0, 0, 1, 1, 1]
@@ -117,6 +121,23 @@ def test_any_classifier_of_scikit_learn_can_be_reported():
     report = MetricsReport.from_estimator(model, X, y)
     assert report.metrics["accuracy"].value == model.score(X, y)
     assert "LogisticRegression" in str(report)
+
+
+def test_the_threshold_of_a_classifier_within_another_is_taken_or_asked_for():
+    X, y = np.linspace(0, 1, 40)[:, None], np.arange(40) // 8 % 2
+    fixed = FixedThresholdClassifier(LogisticRegression(), threshold=0.3)
+    search = GridSearchCV(make_pipeline(StandardScaler(), fixed), {"standardscaler__with_std": [True]}, cv=2)
+    for model, threshold in ((fixed, 0.3), (search, 0.3), (FixedThresholdClassifier(LogisticRegression()), 0.5)):
+        report = MetricsReport.from_estimator(model.fit(X, y), X, y, n_resamples=100)
+        assert report.threshold == threshold
+        assert report.counts.tp + report.counts.fp == model.predict(X).sum()
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), cv=2).fit(X, y)
+    with pytest.raises(ParameterError, match=r"by best_threshold_ 0.*pass threshold="):
+        MetricsReport.from_estimator(tuned, X, y)
+    assert MetricsReport.from_estimator(tuned, X, y, threshold=0.4, n_resamples=100).threshold == 0.4
+    with pytest.raises(ParameterError, match="pass threshold="):
+        ScoreHistogramDisplay.from_estimator(tuned, X, y)
+    assert ScoreHistogramDisplay.from_estimator(tuned, X, y, threshold=0.4).threshold == 0.4
 
 
 def test_what_a_dataset_and_a_classifier_know_is_taken(dataset):
@@ -489,9 +510,20 @@ def test_numbers_of_rows_are_no_image_ids():
     pd.testing.assert_frame_equal(report.subgroups(by=table["sex"]).to_frame(), expected)
     later = table["sex"].set_axis(range(7, 13))
     pd.testing.assert_frame_equal(report.subgroups(by=later).to_frame(), expected)
+    pd.testing.assert_frame_equal(report.subgroups(by=filtered["sex"]).to_frame(), expected)
+    named = MetricsReport.from_scores(TRUTH, SCORES, image_ids=list("abcdef"), n_resamples=100)
+    pd.testing.assert_frame_equal(named.subgroups(by=filtered["sex"]).to_frame(), expected)
     numbered = MetricsReport.from_scores(TRUTH, SCORES, image_ids=range(500, 506), n_resamples=100)
     mixed = table.set_axis(range(500, 506)).sample(frac=1, random_state=1)
     pd.testing.assert_frame_equal(numbered.subgroups(mixed).to_frame(), expected)
+
+
+def test_a_column_with_the_id_of_every_image_is_matched_whatever_its_name():
+    report, table = many()
+    expected = report.subgroups(table, "sex").to_frame()
+    archive = table.drop(columns="image_id").rename(columns={"isic_id": "image"}).sample(frac=1, random_state=1)
+    for given in (archive, archive.reset_index(drop=True), pd.concat([archive, archive.assign(image="other")[:1]])):
+        pd.testing.assert_frame_equal(report.subgroups(given, "sex").to_frame(), expected)
 
 
 WORDS = np.array(["nevus", "melanoma"])
@@ -607,7 +639,12 @@ def test_numbers_are_cut_at_their_quartiles_and_the_cuts_are_said():
     assert bands[-1].value == f"{cuts[2]:g} and above"
     assert [row.n for row in bands] == np.histogram(table["age"], [0, *cuts, 200])[0].tolist()
     assert [row.value for row in report.subgroups(table, "skin_type")] == list("12345"), "few numbers are words"
-    assert [row.value for row in report.subgroups(table, "age", bands={"age": [50]})] == ["below 50", "50 and above"]
+    bands = {"age": [50]}
+    assert [row.value for row in report.subgroups(table, "age", bands=bands)] == ["below 50", "50 and above"]
+    for given, by in ((table, "sex"), (table[["image_id", "sex"]].assign(age=None), None)):
+        assert {row.column for row in report.subgroups(given, by, bands=bands)} == {"sex"}, "bands of other columns"
+    with pytest.raises(UnknownNameError, match="Unknown column 'ages'"):
+        report.subgroups(table, "sex", bands={"ages": [50]})
 
 
 def test_images_are_grouped_by_columns_values_or_a_function():
@@ -632,6 +669,11 @@ def test_images_are_grouped_by_columns_values_or_a_function():
     assert {row.value for row in report.subgroups(table, by=decade)} == {"20", "30", "40", "50", "60", "70", "80"}
     (only,) = {row.column for row in report.subgroups(by=(table["age"] > 50).to_numpy())}
     assert only == "group"
+    cut = report.subgroups(by=pd.cut(table["age"].to_numpy(), [0, 50, 100]))
+    assert [row.value for row in cut] == ["(0, 50]", "(50, 100]"]
+    for column in (values.to_frame().to_numpy(), lambda facts: facts[["sex"]]):
+        with pytest.raises(ParameterError, match=r"by must give one value an image.* got \(120, 1\)"):
+            report.subgroups(table, by=column)
     with pytest.raises(ParameterError, match="by has 3"):
         report.subgroups(table, by=np.arange(3))
     with pytest.raises(ParameterError, match="Pass a table"):
