@@ -77,7 +77,8 @@ def warn_of_contradictions(metadata: pd.DataFrame, name: str) -> None:
             ", …" * (len(patients) > _N_SHOWN),
         )
     if "diagnosis" in metadata:
+        counts = Counter(map(str, metadata["diagnosis"].dropna()))
         try:
-            check_spellings(Counter(map(str, metadata["diagnosis"].dropna())), "dataset.metadata['diagnosis']")
+            check_spellings(dict(counts.most_common()), "dataset.metadata['diagnosis']")
         except DatasetError as error:
             logger.warning("%s: %s", name, error)
