@@ -30,10 +30,12 @@ _CALLED = {
         r"cartellaclinica|ipp|nip|medicalrecord(?:no|number))"
     ),
     "lesion_id": re.compile(
-        rf"(?:{_ID}|{_PARTICLE})*(?:lesione?|la?esions?|lasions?|lesao|les(?={_ID})|(?:mole|na?evus)(?={_ID}))(?:{_ID})*"
+        rf"(?:{_ID}|{_PARTICLE})*(?:lesione?|la?esion|lasion|lesao|(?:la?esions|lasions|les)(?={_ID})|(?:mole|na?evus)(?={_ID}))(?:{_ID})*"
     ),
 }
-"""The names of a column of patients or lesions, in any order of the words: "numéro patient", "PatNr", "id_lesao"."""
+"""The names of a column of patients or lesions, in any order of the words: "numéro patient", "PatNr", "id_lesao".
+
+"num_lesions" is how many there are, while an s also stands within "Läsions-ID"."""
 
 LEVEL = re.compile(r"(?:diagnosis|iddx)_(\d)")
 """The archive writes a diagnosis from the coarsest level, benign or malignant, to the finest."""

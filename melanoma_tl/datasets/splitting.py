@@ -18,8 +18,7 @@ from melanoma_tl.datasets.dealing import deal_stratified
 from melanoma_tl.datasets.relations import find_relations
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError
 from melanoma_tl.images.fingerprints import GROUP_KINDS, IMAGE_KINDS, Fingerprints, IdentifiedImages, number_values
-from melanoma_tl.labels.distinct import once_each
-from melanoma_tl.labels.ids import as_first_written, read_id
+from melanoma_tl.labels.cells import read_given_ids
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
     ----------
     groups : array-like of shape (n_images,)
         Equal values for what belongs together, whatever their case and blanks; missing ones, negative numbers and
-        dashes stand alone.
+        dashes stand alone, and are warned of where they are words.
     n_images : int
         How many there should be.
 
@@ -142,7 +141,7 @@ def number_own_groups(groups: ArrayLike, n_images: int) -> NDArray[np.uint64]:
         raise DatasetError(
             f"groups must have one entry an image ({n_images}), got {len(values)} of the shape {values.shape}"
         )
-    return number_values(as_first_written(once_each(read_id, values), name="groups", what="group"))
+    return number_values(read_given_ids(values, name="groups", what="group"))
 
 
 def divide_into_folds(

@@ -200,7 +200,7 @@ def read_rows(path: Path, *, separator: str | None = None, encoding: str | None 
         raise ParameterError(f"sep must be what stands between cells, such as ';' or '\\t', got {separator!r}")
     lines = list(io.StringIO(_read_text(path, encoding), newline="")) or [""]
     if separator is not None and len(separator) > 1:
-        rows = _split_at(separator, lines)
+        rows = _split_at(separator, lines, path)
     else:
         declared = _DECLARED.fullmatch(lines[0])
         if declared:
@@ -229,13 +229,14 @@ def _split(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=separator, skipinitialspace=not separator.isspace(), strict=True)
 
 
-def _split_at(separator: str, lines: Iterable[str]) -> Iterator[list[str]]:
-    stripped = (line.strip() for line in lines)
-    return (
-        line.removeprefix(separator).removesuffix(separator).split(separator)
-        for line in stripped
-        if line.startswith(separator)
-    )
+def _split_at(separator: str, lines: Iterable[str], path: Path) -> Iterator[list[str]]:
+    stripped = [line.strip() for line in lines]
+    rows = [line for line in stripped if line.startswith(separator)]
+    if any(stripped) and not rows:
+        raise DatasetError(
+            f"{path}: no line begins with {separator!r}: a separator of several characters also stands around each row"
+        )
+    return (line.removeprefix(separator).removesuffix(separator).split(separator) for line in rows)
 
 
 def read_bytes(path: Path) -> bytes:

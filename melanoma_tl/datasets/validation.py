@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from melanoma_tl._parameters import show
 from melanoma_tl.datasets.columns import OWN_COLUMNS
 from melanoma_tl.datasets.group_columns import GROUPS
 from melanoma_tl.errors import DatasetError
 from melanoma_tl.images.decoding import printable
-from melanoma_tl.labels.cells import NUMBER, OLDEST, read_ages, read_sexes, warn_of_lost
+from melanoma_tl.labels.cells import NUMBER, OLDEST, read_ages, read_given_ids, read_sexes, warn_of_lost
 from melanoma_tl.labels.classes import as_labels
 from melanoma_tl.labels.contradictions import warn_of_contradictions
-from melanoma_tl.labels.distinct import once_each
-from melanoma_tl.labels.ids import as_first_written, read_id
 
 _N_SHOWN = 5
 
@@ -163,7 +162,7 @@ def _check_facts(metadata: pd.DataFrame | None, n_images: int, name: str) -> pd.
     facts = metadata.reset_index(drop=True)
     for column in GROUPS:
         if column in facts:
-            ids = as_first_written(once_each(read_id, facts[column]), name=name, what=column.removesuffix("_id"))
+            ids = read_given_ids(facts[column], name=name, what=column.removesuffix("_id"))
             facts[column] = pd.Series(ids, dtype=object)
     for column, read in (("age", read_ages), ("sex", read_sexes)):
         if column in facts:
@@ -215,7 +214,8 @@ def check_key(key: Any, columns: Collection[str], length: int) -> NDArray[Any]:
         raise DatasetError(f"a mask must have one entry an image ({length}), got the shape {array.shape}")
     if array.ndim != 1 or array.dtype.kind not in "biu":
         raise DatasetError(
-            f"a dataset is indexed with positions, a slice or a mask of its images, got {key!r}{_hint(key, columns)}"
+            f"a dataset is indexed with positions, a slice or a mask of its images, got {show(key)}"
+            + _hint(key, columns)
         )
     outside = array[(array < -length) | (array >= length)] if array.dtype != bool else array[:0]
     if outside.size:
@@ -231,7 +231,10 @@ def _hint(key: Any, columns: Collection[str]) -> str:
         return f"; the column is dataset.to_frame()[{key!r}]"
     if isinstance(key, str):
         return f"; the image with an id is dataset[dataset.image_ids == {key!r}]"
-    if np.asarray(key).dtype.kind in "UO":
+    cells = np.asarray(key, dtype=object).ravel().tolist()
+    if any(isinstance(cell, bool | np.bool_) for cell in cells):
+        return "; a mask must be True or False for each image, and nothing else: mask.fillna(False).astype(bool)"
+    if any(isinstance(cell, str) for cell in cells):
         return "; images with ids are dataset[numpy.isin(dataset.image_ids, ids)]"
     return ""
 

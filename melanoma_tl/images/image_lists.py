@@ -274,7 +274,7 @@ def _column(table: Any) -> Any:
     raise DatasetError(
         f"X is a {kind} of {len(names)} columns: pass the one that holds the images"
         + (f", {'' if likely else 'such as '}{columns}" if columns else "")
-        + ", or ISBIDataset.from_csv for a table with labels"
+        + ", or ISBIDataset.from_frame for a table with labels"
     )
 
 

@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import pandas as pd
+
 from melanoma_tl.labels.distinct import once_each
-from melanoma_tl.labels.ids import as_text, as_word, is_no_id
+from melanoma_tl.labels.ids import as_first_written, as_text, as_word, is_no_id, read_id
 from melanoma_tl.labels.meanings import normalise
 
 logger = logging.getLogger(__name__)
@@ -74,7 +76,7 @@ SEX_COLUMNS = name_columns("sex, gender, patient_sex, patient_gender, geschlecht
 """The names of a column of sexes, in the order in which they are believed."""
 
 _AGE = re.compile(
-    r"[>\u2265]? ?(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:"
+    r"(?:>=?|\u2265)? ?(\d{1,3}(?:[.,]\d{1,3})?) ?\+? ?(?:"
     r"(?:y|yr|yrs|yo|y\.o|y/o|a|j|years?|years? old|jahre?|jahre alt|ans?|anos?|anni)?"
     r"|(?P<months>mo|months?|months? old|monate?|monate alt|mois|mes|meses|mesi|mese))\.?"
 )
@@ -132,11 +134,38 @@ def read_ids(
     are_numbers = bool(counts) and all(map(str.isdecimal, counts))
     of_nobody |= {word for word, n in fillers.items() if not are_numbers or n > _OFTEN * max(counts.values())}
     found = [None if word in of_nobody else word for word in words]
-    if lost is not None:
-        silent = [text for text, read in zip(written, found, strict=True) if text and read is None]
-        if silent:
-            lost.setdefault(what, []).extend(silent)
+    _note_lost(lost, what, written, found)
     return found
+
+
+def read_given_ids(cells: Iterable[object], *, name: str, what: str) -> list[str | None]:
+    """Read ids that come without a table, each as `read_id`; warn of what counts as missing, and of other spellings.
+
+    Parameters
+    ----------
+    cells : iterable
+        As they stand.
+    name : str
+        What they are the ids of, for the messages.
+    what : str
+        Whom or what an id names, such as "patient".
+
+    Returns
+    -------
+    list of str or None
+        None where it is missing.
+
+    Examples
+    --------
+    >>> read_given_ids(["P1", -1, "p1", float("nan")], name="mine", what="patient")
+    ['P1', None, 'P1', None]
+    """
+    listed = list(cells)
+    found = once_each(read_id, listed)
+    lost: dict[str, list[str]] = {}
+    _note_lost(lost, what, once_each(as_text, listed), found)
+    warn_of_lost(lost, name)
+    return as_first_written(found, name=name, what=what)
 
 
 def _as_id(text: object) -> str:
@@ -171,7 +200,7 @@ def find_crowd(ids: Iterable[str | None]) -> tuple[str, int] | None:
 
 
 def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None) -> list[float]:
-    """Read ages in years: numbers, such as "45 years", "85+", ">85", "45,5" and "6 months"; from 0 to 120.
+    """Read ages in years: numbers, such as "45 years", "85+", ">=85", "45,5" and "6 months"; from 0 to 120.
 
     Parameters
     ----------
@@ -192,11 +221,17 @@ def read_ages(cells: Iterable[object], lost: dict[str, list[str]] | None = None)
     """
     words = once_each(as_word, cells)
     ages = once_each(_as_age, words)
-    if lost is not None:
-        silent = [word for word, age in zip(words, ages, strict=True) if word and math.isnan(age)]
-        if silent:
-            lost.setdefault("age", []).extend(silent)
+    _note_lost(lost, "age", words, ages)
     return ages
+
+
+def _note_lost(
+    lost: dict[str, list[str]] | None, what: str, words: Sequence[str], found: Sequence[str | float | None]
+) -> None:
+    """Add the words of which nothing was read."""
+    silent = [word for word, value in zip(words, found, strict=True) if word and pd.isna(value)]
+    if lost is not None and silent:
+        lost.setdefault(what, []).extend(silent)
 
 
 def warn_of_lost(lost: Mapping[str, Sequence[str]], name: str) -> None:
@@ -255,10 +290,7 @@ def read_sexes(cells: Iterable[object], lost: dict[str, list[str]] | None = None
     elif spanish and not others & {*MALE}:
         sexes |= dict.fromkeys(spanish, "male")
     found = [sexes.get(word) for word in words]
-    if lost is not None:
-        silent = [word for word, sex in zip(words, found, strict=True) if word and sex is None]
-        if silent:
-            lost.setdefault("sex", []).extend(silent)
+    _note_lost(lost, "sex", words, found)
     return found
 
 

@@ -47,7 +47,9 @@ def wrong_shape(labels: Any, name: str, shape: tuple[object, ...], hint: str = "
             "classifier learns from images only; what else is known of them, such as age and sex, is for "
             "MetricsReport.subgroups"
         )
-    one_hot = f"; of one-hot labels pass argmax(axis=1){hint}" if len(shape) == 2 else ""
+    # The columns of a table have names, which say what their places do not: official tables begin with melanoma.
+    of_one_hot = f"{name}.idxmax(axis=1), the names of the columns" if columns else "argmax(axis=1)"
+    one_hot = f"; of one-hot labels pass {of_one_hot}{hint}" if len(shape) == 2 else ""
     return DatasetError(
         f"{name} must have the shape (n,), one label an image, got ({', '.join(map(str, shape))}){one_hot}"
     )
@@ -71,12 +73,13 @@ def check_no_measurements(classes: NDArray[Any], name: str) -> None:
     ------
     DatasetError
         If more than two numbers are no codes, which are from 0 or 1 on without wide gaps: where they are decimal
-        numbers, as pandas reads a column with gaps, or more than ten.
+        numbers, as pandas reads a column with gaps, without 0 and 1 among them, or more than ten.
     """
     if classes.dtype.kind not in "iuf" or len(classes) < 3:
         return
     are_codes = classes[0] in (0, 1) and classes[-1] < 2 * len(classes)
-    if not are_codes and (classes.dtype.kind == "f" or len(classes) > _MOST_NUMBERS):
+    have_answers = bool(np.isin((0, 1), classes).all())  # a code such as 9 beside them, `check_codes` names
+    if not are_codes and ((classes.dtype.kind == "f" and not have_answers) or len(classes) > _MOST_NUMBERS):
         shown = ", ".join(map(str, classes[:3].tolist()))
         raise DatasetError(
             f"{name} has {len(classes)} numbers ({shown}{', …' if len(classes) > 3 else ''}), not classes: pass the "

@@ -1,6 +1,7 @@
 """What a table says of its patients and diagnoses that cannot all be so, or is one thing in several words."""
 
 import logging
+from collections import Counter
 
 import pandas as pd
 
@@ -76,7 +77,8 @@ def warn_of_contradictions(metadata: pd.DataFrame, name: str) -> None:
             ", …" * (len(patients) > _N_SHOWN),
         )
     if "diagnosis" in metadata:
+        counts = Counter(map(str, metadata["diagnosis"].dropna()))
         try:
-            check_spellings(metadata["diagnosis"].value_counts().to_dict(), "dataset.metadata['diagnosis']")
+            check_spellings(dict(counts.most_common()), "dataset.metadata['diagnosis']")
         except DatasetError as error:
             logger.warning("%s: %s", name, error)

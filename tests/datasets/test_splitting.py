@@ -89,13 +89,14 @@ def test_groups_of_ones_own_and_none():
     assert {of_image[image] for image in train.image_ids}.isdisjoint(of_image[image] for image in test.image_ids)
 
 
-def test_groups_that_are_missing_stand_alone():
+def test_groups_that_are_missing_stand_alone(caplog):
     dataset = make([0, 1] * 10)
     numbers = number_own_groups(["a", "a", "-1", -1, None, float("nan"), "?", "-", 0, 0.0, *"bcdefghijk"], 20)
     assert numbers[0] == numbers[1]
     assert numbers[8] == numbers[9] != 0
     assert not numbers[2:8].any()
     assert len(set(numbers[8:])) == 11
+    assert "groups: says nothing, and counts as missing: group of 4 rows ('-1', '?', '-')" in caplog.text
     train, test = dataset.split(0.5, groups=["?"] * 10 + ["p"] * 10, random_state=0)
     assert sorted(map(len, (train, test))) == [5, 15]  # one patient of ten images, and ten of one
 

@@ -94,6 +94,8 @@ def test_what_is_given_is_not_guessed(tmp_path):
             ISBIDataset.from_csv(tmp_path / "mine.csv", **options)
     with pytest.raises(DatasetError, match="not a CSV file"):
         ISBIDataset.from_csv(tmp_path / "mine.csv", encoding="ascii")
+    with pytest.raises(DatasetError, match="no line begins with ', '"):
+        ISBIDataset.from_csv(tmp_path / "mine.csv", encoding="utf-16-le", sep=", ")
 
 
 def is_utf8(content: bytes) -> bool:
@@ -147,6 +149,11 @@ def test_so_are_lesions(name):
     table = frame(label=[0, 1, 0, 1])
     table[name] = ["L1", "L1", "L2", "unknown"]
     assert read(table).metadata["lesion_id"].tolist() == ["L1", "L1", "L2", None]
+
+
+@pytest.mark.parametrize("name", ["num_lesions", "lesions", "number_lesions", "Lesions", "no. lesions"])
+def test_a_number_of_lesions_is_no_lesion(name):
+    assert "lesion_id" not in read(frame(label=[0, 1, 0, 1], **{name: [1, 1, 2, 3]})).metadata
 
 
 @pytest.mark.parametrize("name", ["isic_id", "image", "image_name", "img_id", "Image ID", "filename", "Bild"])
@@ -290,6 +297,23 @@ def test_the_constructor_reads_ages_and_sexes_as_a_table_is_read(caplog):
     assert not caplog.text
 
 
+@pytest.mark.parametrize(
+    "diagnoses", [pd.Categorical(["nv", "mel"], categories=["nv", "NV", "mel"]), [["nv"], ["nv", "mel"]]]
+)
+def test_diagnoses_of_any_type_are_taken_as_they_are(diagnoses, caplog):
+    metadata = pd.DataFrame({"diagnosis": pd.Series(diagnoses)})
+    made = ISBIDataset(["a", "b"], None, [0, 1], metadata=metadata)
+    assert made.metadata["diagnosis"].tolist() == list(diagnoses)
+    assert not caplog.text, "no image has what is not there"
+
+
+def test_the_constructor_says_which_patients_count_as_missing(caplog):
+    metadata = pd.DataFrame({"patient_id": ["AB", "ND", "ND", None]})
+    made = ISBIDataset(list("abcd"), None, [0, 1, 0, 1], metadata=metadata)
+    assert made.metadata["patient_id"].tolist() == ["AB", None, None, None]
+    assert "counts as missing: patient of 2 rows ('ND')" in caplog.text
+
+
 # -- ids, sexes and ages -----------------------------------------------------------------------------------------------
 
 
@@ -319,8 +343,8 @@ def test_sexes_in_several_languages():
 def test_ages_that_are_plain_are_read():
     words = ["45", 45, "45 years", "45 Jahre", "45 ans", "45y", "85+", "45,5", "0", 120]
     assert read_ages(words) == [45, 45, 45, 45, 45, 45, 85, 45.5, 0, 120]
-    words = [">85", "\u2265 85", "45 y.o.", "45 y.o", "6 Monate", "18 months", "6 mois", "3 mo", "9 mesi"]
-    assert read_ages(words) == [85, 85, 45, 45, 0.5, 1.5, 0.5, 0.25, 0.75]
+    words = [">85", "\u2265 85", ">=85", "45 y.o.", "45 y.o", "6 Monate", "18 months", "6 mois", "3 mo", "9 mesi"]
+    assert read_ages(words) == [85, 85, 85, 45, 45, 0.5, 1.5, 0.5, 0.25, 0.75]
     assert np.isnan(read_ages(["-1", -1, 999, "999", "40-45", "6 m", "1e2", "inf", "", None, "sixty", ">121"])).all()
 
 
@@ -678,6 +702,11 @@ def test_masks_of_pandas_go_by_their_index():
     assert data[table["age"] > 50].image_ids.tolist() == ["i1", "i3"]
     with pytest.raises(DatasetError, match=r"must have the index 0 to n_images - 1.*to_numpy"):
         data[table.set_index("image_id")["age"] > 50]
+    of_heads = pd.Series(["head", None, "back", "head"], dtype=object).str.contains("head")
+    for mask in (of_heads, of_heads.astype("boolean"), np.array([True, None, False, True])):
+        with pytest.raises(DatasetError, match=r"a mask must be True or False for each image.*mask\.fillna\(False\)"):
+            data[mask]
+    assert data[of_heads.fillna(False).astype(bool)].image_ids.tolist() == ["i0", "i3"]
 
 
 @pytest.mark.parametrize(

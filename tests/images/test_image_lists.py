@@ -197,7 +197,10 @@ def test_a_folder_is_read_by_from_folder(tmp_path):
 
 FRAME = pd.DataFrame({"id": [1, 2], "path": ["a.jpg", "b.jpg"], "sex": ["f", "m"]})
 REFUSED = {
-    "DataFrame": (FRAME, r"X is a DataFrame of 3 columns: pass the one that holds the images, df\['path'\],"),
+    "DataFrame": (
+        FRAME,
+        r"X is a DataFrame of 3 columns: pass the one .*, df\['path'\], or .*from_frame",
+    ),
     "DataFrame of two paths": (FRAME.assign(mask="m.png"), r"df\['path'\] or df\['mask'\]"),
     "DataFrame without paths": (FRAME[["id", "sex"]], r"such as df\['id'\] or df\['sex'\]"),
     "DataFrame with a repeated name": (pd.concat([FRAME, FRAME], axis=1), r"df\['path'\]"),

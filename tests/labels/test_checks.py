@@ -38,8 +38,12 @@ def test_numbers_that_are_measured_are_no_classes(dataset):
 def test_columns_that_are_no_labels_are_named(dataset):
     with pytest.raises(DatasetError, match=r"got 2: sex, age\. A classifier learns from images only"):
         make().fit(dataset, dataset.metadata[["sex", "age"]])
-    with pytest.raises(DatasetError, match="one-hot labels"):
-        Classes.of(pd.get_dummies(dataset.metadata["sex"], dtype=int))
+    one_hot = pd.DataFrame({"MEL": [1.0, 0.0], "NV": [0.0, 1.0]})  # as official tables have it, melanoma first
+    with pytest.raises(DatasetError, match=r"one-hot labels pass y\.idxmax\(axis=1\)"):
+        Classes.of(one_hot)
+    assert Classes.of(one_hot.idxmax(axis=1)).pos_label == "MEL"
+    with pytest.raises(DatasetError, match=r"one-hot labels pass argmax\(axis=1\)"):
+        Classes.of(one_hot.to_numpy())
 
 
 @pytest.mark.parametrize(
