@@ -34,6 +34,12 @@ _MOST_THAT_DIFFER = 0.1
 _ROUNDING = 4e-3
 """Relative precision of a number in bfloat16: a feature that varies by no more says nothing."""
 
+_OVERSHOOT = 100
+"""By how much the pixels of a resized image can be outside 0 to 255 at its edges, and more."""
+
+_LARGEST_SCALED = 3.0
+"""No pixel is larger that is divided by 255, or standardised as for networks of ImageNet."""
+
 _N_REFERENCES = 3
 
 _PARAMETERS = {
@@ -363,11 +369,8 @@ class FrozenEncoder:
             raise ParameterError(f"{expected}, got {show(images)}: melanoma_tl.images.load_image reads files")
         if found.shape[1:] != (*self.input_size, 3):
             raise ParameterError(f"{expected}, got the shape {found.shape}")
-        if found.dtype.kind == "f" and found.size:
-            if not np.isfinite(found).all():
-                raise ParameterError(f"{expected}, got NaN or infinite numbers")
-            if found.min() >= 0 and found.max() <= 1 and (found % 1).any():
-                raise ParameterError(f"{expected}, got numbers from 0 to 1: multiply them by 255")
+        if why := _why_no_pixels(found):
+            raise ParameterError(f"{expected}, got {why}")
         return found
 
     def _encode_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -458,6 +461,19 @@ def _reading(scaling: Scaling, tokens: str | None) -> Reading:
     reading = Reading(scaling, tokens)
     reading.check()
     return reading
+
+
+def _why_no_pixels(numbers: NDArray[Any]) -> str:
+    """Return what tells numbers from pixels of 0 to 255; nothing where they may be such."""
+    low, high = float(numbers.min(initial=0)), float(numbers.max(initial=0))
+    if not np.isfinite([low, high]).all():
+        return "NaN or infinite numbers"
+    is_scaled = high <= _LARGEST_SCALED and bool((numbers % 1).any())
+    if is_scaled and low == 0 and high <= 1:
+        return "numbers from 0 to 1: multiply them by 255"
+    if low < -_OVERSHOOT or high > 255 + _OVERSHOOT or (is_scaled and low < 0):
+        return f"numbers from {low:.3g} to {high:.3g}: pass pixels that are not scaled"
+    return ""
 
 
 def _as_array(given: Any) -> NDArray[Any] | None:

@@ -100,10 +100,13 @@ class Reading(NamedTuple):
             raise
         except (TypeError, ValueError):
             numbers = np.empty(0)
-        if numbers.shape != (2, 3) or not np.isfinite(numbers).all() or (numbers[1] < _SMALLEST_STD).any():
+        usable = numbers.shape == (2, 3) and np.isfinite(numbers).all() and (numbers[1] >= _SMALLEST_STD).all()
+        of_255 = usable and (numbers[0] > 1).any()
+        if not usable or of_255:
             raise ParameterError(
                 f"scaling must be one of {', '.join(map(repr, SCALINGS))}, or a pair of three means and three standard "
                 f"deviations of pixels from 0 to 1, got {show(self.scaling)}"
+                + (": divide those of pixels from 0 to 255 by 255" if of_255 else "")
             )
 
     def mean_and_std(self) -> tuple[tuple[float, ...], ...]:

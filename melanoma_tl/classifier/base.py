@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import estimator_html_repr
 
 from melanoma_tl._attributes import IN_CLASSIFIERS, ExplainsAttributes
-from melanoma_tl._parameters import COUNT, INSIDE, NONE, checked, choice, one_of
+from melanoma_tl._parameters import COUNT, INSIDE, NONE, PROBABILITY, check, checked, choice, one_of
 from melanoma_tl._progress import progress
 from melanoma_tl.classifier.notebook import fitted_html
 from melanoma_tl.classifier.postprocessing import PostProcessing
@@ -369,7 +369,10 @@ class BaseClassifier(ExplainsAttributes, Shareable, ClassifierMixin, BaseEstimat
     @property
     def threshold_(self) -> float:
         """The threshold of `predict`: that of `tune_threshold` or the parameter `threshold`, whichever came last."""
-        return self.threshold if self._post.operating_point is None else self.operating_point_.threshold
+        if self._post.operating_point is not None:
+            return self.operating_point_.threshold
+        threshold: float = check({"threshold": self.threshold}, {"threshold": PROBABILITY})["threshold"]
+        return threshold
 
     def _check_threshold_fits(self) -> None:
         """Raise an error if the settings of scoring have changed since the threshold was chosen."""

@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_OF_AN_ENSEMBLE = ("ensemble", "members")
+"""What describes a member that is an ensemble itself, and not the one that it is a member of."""
+
 
 def draw_seeds(random_state: int | None, n: int) -> list[int]:
     """Draw a seed for each of several things that must differ.
@@ -67,7 +70,7 @@ def common_and_own(descriptions: Sequence[Mapping[str, Any]]) -> tuple[dict[str,
     own: list[dict[str, Any]] = [{} for _ in descriptions]
     for key in dict.fromkeys(key for description in descriptions for key in description):
         values: list[Any] = [description.get(key) for description in descriptions]
-        if all(value == values[0] for value in values):
+        if key not in _OF_AN_ENSEMBLE and all(value == values[0] for value in values):
             shared[key] = values[0]
             continue
         if key == "parameters":

@@ -83,6 +83,8 @@ class ScorerOfMembers:
         self, team: tuple[int, ...], X: Any, tta: int | None, batch_size: int | None
     ) -> dict[int, NDArray[np.float64]]:
         members = [self._members[number] for number in team]
+        for member in members:
+            member._check_scoring()
         first, precision = members[0], resolve_precision(members[0].precision)
         scorer = self._scorers.get(team)
         if scorer is None or scorer.precision != precision:

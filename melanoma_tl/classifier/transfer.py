@@ -749,7 +749,13 @@ class TransferClassifier(BaseClassifier):
         """
         for name in ("loss", "optimizer", "learning_rate"):
             refuse_description(name, getattr(self, name))
-        check(self.get_params(deep=False), _PARAMETERS)
+        parameters = self.get_params(deep=False)
+        if lacking := sorted(_PARAMETERS.keys() - parameters.keys()):
+            raise ParameterError(
+                f"{type(self).__name__} has an __init__ without {lacking[0]!r}, so that no file or clone would keep it "
+                f"({len(lacking)} in all): write a function that returns a TransferClassifier instead"
+            )
+        check(parameters, _PARAMETERS)
         load_keras()  # which knows the names of optimizers and metrics
         refuse_recipe(self.backbone)
         get_backbone(self.backbone)
@@ -801,8 +807,7 @@ class TransferClassifier(BaseClassifier):
     @own_settings()
     def _score(self, X: Any, tta: int | None = None, batch_size: int | None = None) -> NDArray[np.float64]:
         """Return what the network gives, as a mean over views."""
-        self._check_fitted()
-        check(self.get_params(deep=False), _OF_SCORING)
+        self._check_scoring()
         scores = self._scorer().score(
             X,
             self.tta if tta is None else tta,
@@ -811,6 +816,11 @@ class TransferClassifier(BaseClassifier):
             verbose=self.verbose,
         )
         return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def _check_scoring(self) -> None:
+        """Raise an error before the first image if it cannot score."""
+        self._check_fitted()
+        check(self.get_params(deep=False), _OF_SCORING)
 
     def _prevalence_of_scores(self) -> float:
         """Return the share of melanomas in the loss that the classifier was trained with."""

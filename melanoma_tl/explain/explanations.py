@@ -361,6 +361,6 @@ def _load(classifier: Any, X: Any) -> NDArray[np.uint8]:
     """Decode a few images at the size that the network takes."""
     classifier._check_fitted()
     if not hasattr(classifier, "model_"):
-        raise ParameterError(f"a {type(classifier).__name__} has no single network: explain one of its members_")
+        raise ParameterError(f"{type(classifier).__name__} has no single network: explain one of its members_")
     size = tuple(classifier.model_.inputs[0].shape[1:3])
     return np.stack([load_image(item, size) for item in open_source(X).items])

@@ -157,7 +157,7 @@ def check_loss(loss: Template, n_scores: int) -> None:
         raise ParameterError(
             f"loss={loss}: it expects logits, but the network outputs probabilities: set from_logits=False"
         )
-    right, wrong = (_evaluate(loss, n_scores, is_right=is_right) for is_right in (True, False))
+    right, wrong = (float(_evaluate(loss, n_scores, is_right=is_right).mean()) for is_right in (True, False))
     if not right < wrong:  # NaN too
         raise ParameterError(
             f"loss={loss}: it is {right:.4g} for right scores and {wrong:.4g} for wrong ones, but a loss must be "
@@ -178,12 +178,17 @@ def check_metric(metric: Template, n_scores: int) -> None:
     Raises
     ------
     ParameterError
-        If it raises an error for labels and probabilities.
+        If it raises an error for labels and probabilities, or is not a single number for all images.
     """
-    _evaluate(metric, n_scores, is_right=True)
+    shape = _evaluate(metric, n_scores, is_right=True).shape
+    if shape and hasattr(metric.given, "result"):  # Keras averages what a function gives for each image
+        raise ParameterError(
+            f"metrics={metric} gives an array of shape {shape}, not a single number: pass one that averages over the "
+            "classes, such as keras.metrics.F1Score(average='macro', threshold=0.5)"
+        )
 
 
-def _evaluate(template: Template, n_scores: int, *, is_right: bool) -> float:
+def _evaluate(template: Template, n_scores: int, *, is_right: bool) -> Any:
     """Compute a loss or a metric for confident scores that are all right or all wrong."""
     import numpy as np
     from keras import metrics, ops
@@ -197,7 +202,7 @@ def _evaluate(template: Template, n_scores: int, *, is_right: bool) -> float:
         result = made(labels, scores.astype(np.float32))
         if isinstance(made, metrics.Metric):
             result = made.result()
-        return float(np.mean(ops.convert_to_numpy(result)))
+        return np.asarray(ops.convert_to_numpy(result))
     except Exception as error:  # the user's code
         raise ParameterError(
             f"{template.parameter}={template} raises an error for labels and probabilities of shape "

@@ -571,10 +571,11 @@ def _describe_encoders(spec: BackboneSpec) -> dict[str, Any]:
 
 
 def _describe_data(X: Any, prepared: PreparedImages, classes: Classes) -> dict[str, Any]:
-    in_words = dict(zip(classes.labels.tolist(), name_classes(classes.labels.tolist(), classes.pos_label), strict=True))
-    found, counts = np.unique(prepared.labels, return_counts=True)
+    in_words = name_classes(classes.labels.tolist(), classes.pos_label)
+    # Labels of validation data may be written otherwise than the classes, such as 0 and 1.
+    counts = np.bincount(classes.encode(prepared.labels), minlength=len(in_words))[classes.codes].tolist()
     return {
         "name": prepared.identity.name,
-        "counts": dict(zip([in_words[label] for label in found.tolist()], counts.tolist(), strict=True)),
+        "counts": {name: n for name, n in zip(in_words, counts, strict=True) if n},
         "skipped": len(prepared.skipped) + len(getattr(X, "skipped", ())),
     }

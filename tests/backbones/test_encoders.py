@@ -322,6 +322,10 @@ def test_images_of_another_kind_are_refused():
         "wrong size": (given[:, :16], r"of shape \(n, 32, 32, 3\), got the shape \(2, 16, 32, 3\)"),
         "one image": (given[0], r"got the shape \(32, 32, 3\)"),
         "0 to 1": (given / 255, "got numbers from 0 to 1: multiply them by 255"),
+        "standardised": ((given / 255 - 0.45) / 0.225, "numbers from -2 to 2.44: pass pixels that are not scaled"),
+        "-1 to 1": (given / 127.5 - 1, "numbers from -1 to 1: "),
+        "of 16 bits": (given.astype("uint16") * 257, r"numbers from 0 to 6.55e\+04: "),
+        "centred": (given.astype("int16") - 128, "numbers from -128 to 127: "),
         "nan": (given * np.nan, "got NaN or infinite"),
         "paths": (["a.jpg", "b.jpg"], "load_image reads files"),
         "several sizes": ([given[0], given[1, :16]], "images must be an array"),
@@ -329,6 +333,14 @@ def test_images_of_another_kind_are_refused():
     }.values():
         with pytest.raises(ParameterError, match=message):
             encoder()(images)
+
+
+def test_pixels_that_resizing_moved_out_of_their_range_are_clipped():
+    given = np.random.default_rng(1).integers(0, 256, (2, *SIZE, 3), dtype=np.uint8)
+    resized = given * np.float32(1.4) - 50
+    np.testing.assert_array_equal(encoder()(resized), encoder()(np.clip(np.rint(resized), 0, 255).astype("uint8")))
+    black = np.zeros_like(given)
+    np.testing.assert_array_equal(encoder()(black.astype("float32")), encoder()(black))
 
 
 def test_a_function_may_change_its_images():
@@ -523,6 +535,12 @@ def test_onnx_files_that_are_no_encoders(tmp_path, runtime):
     write_onnx(path, shape=("n", 3, 32, 32), kind="STRING")
     with pytest.raises(ParameterError, match=r"ONNX Runtime cannot open it|type tensor\(string\)"):
         FrozenEncoder.from_onnx(path, scaling="imagenet")
+
+
+def test_a_scaling_of_pixels_to_255_is_refused(tmp_path):
+    scaling = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # as mmcv and Detectron2 write ImageNet's
+    with pytest.raises(ParameterError, match=r"of pixels from 0 to 1, got .*: divide those .* from 0 to 255 by 255"):
+        FrozenEncoder.from_onnx(tmp_path / "encoder.onnx", scaling=scaling)
 
 
 def test_a_scaling_has_one_digest_however_it_is_written(tmp_path, runtime):

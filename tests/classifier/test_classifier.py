@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 
-from melanoma_tl import Augmenter, Balancer, ISBIDataset, MetricsReport, TransferClassifier, list_recipes
+from melanoma_tl import Augmenter, Balancer, ISBIDataset, MetricsReport, Probe, TransferClassifier, list_recipes
 from melanoma_tl.classifier.state import name_recipe
 from melanoma_tl.errors import (
     DatasetError,
@@ -210,6 +210,15 @@ def test_labels_may_be_words(dataset, labels):
     clf = make().fit(dataset.paths, words)
     assert clf.classes_.tolist() == ["benign", "melanoma"]
     assert clf.score(dataset.paths, words) > 0.9
+
+
+@pytest.mark.parametrize("words", [("nevus", "melanoma"), ("benign", "malignant")])
+def test_labels_of_validation_data_may_be_written_otherwise(dataset, labels, words):
+    y = np.array(words)[labels]
+    for valid in (dataset[16:], (dataset[16:], np.char.upper(y[16:]))):
+        clf = make(stages=Probe(), trainable_from=None).fit(dataset[:16], y[:16], validation_data=valid)
+        assert clf.provenance_["validation_data"]["counts"] == dict.fromkeys(sorted(words), 4)
+        assert clf.history_["val_accuracy"] == [1.0]
 
 
 # -- errors --

@@ -225,6 +225,8 @@ def test_ensembles_are_members_but_for_files(members, dataset, tmp_path):
         assert outer.provenance_["members"][0]["ensemble"] == {"size": 2, "combine": "mean"}
         with pytest.raises(ModelFileError, match="save each ensemble by itself"):
             outer.save(tmp_path / "outer.zip")
+        alone = Ensemble([member], verbose=0).provenance_
+        assert (alone["ensemble"]["size"], alone["members"][0]["ensemble"]["size"]) == (1, 2)
         outer.tune_threshold(dataset[16:], youden=True)
         inner.classifiers[0].set_params(tta=4)
         with pytest.raises(ParameterError, match="the threshold was found with ensembles="):

@@ -382,6 +382,15 @@ def test_a_part_of_ones_own_class_is_refused_before_training(images, labels):
         make(optimizer=Own("sgd")).fit(images, labels)
 
 
+def test_a_class_of_ones_own_with_fewer_parameters_is_refused_before_training():
+    class Quick(TransferClassifier):
+        def __init__(self, random_state=0):
+            super().__init__("tiny", weights=None, random_state=random_state, verbose=0)
+
+    with pytest.raises(ParameterError, match=r"Quick has an __init__ without 'augmenter'.*write a function"):
+        Quick().fit(["no such image.jpg"] * 2, [0, 1])
+
+
 def test_a_layer_is_taken_once(images, labels):
     with pytest.raises(ParameterError, match="must name each layer once, got 'conv1', 'conv1'"):
         make(head=PooledHead(feature_layers=["conv1", "conv1"])).fit(images, labels)

@@ -121,6 +121,16 @@ def test_three_diagnoses(images):
     np.testing.assert_allclose(ensemble.predict_proba(images), alone(members, images), atol=1e-6)
 
 
+@pytest.mark.parametrize("change", [{"verbose": "no"}, {"tta": True}, {"precision": "double"}, {"on_error": "pass"}])
+def test_what_a_member_cannot_score_with_is_refused_as_alone(images, members, change):
+    members[1].set_params(**change)
+    with pytest.raises(ValueError, match=next(iter(change))) as said:
+        members[1].predict_proba(images)
+    with pytest.raises(type(said.value)) as said_of_all:
+        Ensemble(members, verbose=0).predict_proba(images)
+    assert str(said_of_all.value) == str(said.value)
+
+
 def test_an_image_that_cannot_be_read_has_no_score(images, members, bad_images):
     for member in members:
         member.on_error = "skip"

@@ -242,6 +242,17 @@ def test_what_was_not_tuned_is_not_there(fitted):
     assert fitted.threshold_ == 0.5
 
 
+@pytest.mark.parametrize("threshold", [50, float("nan"), None, "0.5"])
+def test_a_threshold_that_is_set_later_is_checked(fitted, threshold):
+    fitted.threshold = threshold
+    try:
+        for use in (fitted.predict, lambda images: MetricsReport.from_estimator(fitted, images, TRUTH)):
+            with pytest.raises(ParameterError, match="threshold must be a number from 0 to 1, got"):
+                use(VALID)
+    finally:
+        fitted.threshold = 0.5
+
+
 def test_fitting_anew_and_cloning_forget(images, labels):
     classifier = make(epochs=1).fit(images, labels)
     classifier.calibrate(VALID, TRUTH)

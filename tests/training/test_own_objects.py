@@ -164,6 +164,7 @@ LAMBDA = {"loss": lambda labels, scores: -ops.mean(ops.abs(labels - scores))}
         ({"metrics": [keras.metrics.AUC()]}, "already contains .auc."),
         ({"metrics": [keras.metrics.Precision]}, "metrics must be"),
         ({"metrics": [lambda labels, scores: labels @ scores]}, "raises an error for labels"),
+        ({"metrics": "f1_score"}, r"gives an array of shape \(1,\).*F1Score\(average='macro', threshold=0.5\)"),
     ],
 )
 def test_what_cannot_be_trained_with_is_refused_before_any_image_is_read(parameters, message):
