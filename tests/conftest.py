@@ -47,6 +47,13 @@ def pytest_unconfigure() -> None:
     _remove_own_folders()  # workers of pytest do not always come to the end of Python
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give real images three times as long: what a processor without bfloat16 needs for a real network."""
+    for item in items:
+        if item.get_closest_marker("real_data") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 # How long an example takes says more of what else the machine does than of the example.
 hypothesis.settings.register_profile("melanoma_tl", deadline=None)
 hypothesis.settings.load_profile("melanoma_tl")
