@@ -6,8 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-import pandas as pd
-
 from melanoma_tl.labels.distinct import once_each
 from melanoma_tl.labels.ids import as_first_written, as_text, as_word, is_no_id, read_id
 from melanoma_tl.labels.meanings import normalise
@@ -229,9 +227,15 @@ def _note_lost(
     lost: dict[str, list[str]] | None, what: str, words: Sequence[str], found: Sequence[str | float | None]
 ) -> None:
     """Add the words of which nothing was read."""
-    silent = [word for word, value in zip(words, found, strict=True) if word and pd.isna(value)]
-    if lost is not None and silent:
+    if lost is None:
+        return
+    silent = [word for word, value in zip(words, found, strict=True) if word and _is_missing(value)]
+    if silent:
         lost.setdefault(what, []).extend(silent)
+
+
+def _is_missing(value: str | float | None) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def warn_of_lost(lost: Mapping[str, Sequence[str]], name: str) -> None:

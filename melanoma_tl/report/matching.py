@@ -117,8 +117,9 @@ def _find_ids(table: pd.DataFrame, image_ids: Sequence[str], n_skipped: int) -> 
         return table.index
     if _are_rows(image_ids, n_skipped):
         return None
-    columns = (table.iloc[:, place] for place in range(table.shape[1]))  # "isic_id" or "image", as archives call it
-    return next((pd.Index(one) for one in columns if set(image_ids) <= set(one.astype(str))), None)
+    wanted = set(image_ids)
+    # "isic_id" or "image", as archives call it.
+    return next((pd.Index(column) for _, column in table.items() if wanted <= set(column.astype(str))), None)
 
 
 def _holds_ids(index: pd.Index, image_ids: Sequence[str], n_skipped: int) -> bool:

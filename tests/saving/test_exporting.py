@@ -307,9 +307,9 @@ def test_scores_that_float32_takes_for_1_are_the_same_in_every_runtime(
     file_name, _, modules = FORMATS[format_name]
     for module in modules:
         pytest.importorskip(module)
-    unpenalized = Probe(C=1e4)  # large weights: scores of exactly 0 and 1, even averaged over views
+    nearly_unpenalized = Probe(C=1e4)  # large weights: scores of exactly 0 and 1, even averaged over views
     sure = TransferClassifier(
-        "tiny", weights=None, precision="float32", stages=unpenalized, tta=tta, random_state=0, verbose=0
+        "tiny", weights=None, precision="float32", stages=nearly_unpenalized, tta=tta, random_state=0, verbose=0
     )
     sure.fit(images, labels)
     sure._post = PostProcessing(calibration=Calibration(0.05, 0.1))
