@@ -41,6 +41,28 @@ _ATTEMPTS = 100
 """Who tidies up may take a new folder for left over before its lock is taken: then another one is made."""
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it, also where another process deletes one of them meanwhile.
+
+    Parameters
+    ----------
+    folder : Path
+        May exist.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            break
+        except (FileNotFoundError, FileExistsError):  # pathlib raises either where the folder goes between its steps
+            if attempt == _ATTEMPTS - 1:
+                raise
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary name, and move the file into place if nothing went wrong.
@@ -138,7 +160,7 @@ def _replacing(own: Path, path: Path) -> Iterator[Path]:
         if not _can_be_replaced(path):
             raise OSError(errno.EINVAL, "neither a file nor a folder, and not replaced", str(path))
         unfinished = own / f"{secrets.token_hex(8)}{path.suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         is_mine = _ownership()
         try:
             yield unfinished
@@ -251,7 +273,7 @@ def locked(file: Path, *, patience: float | None = None) -> Iterator[None]:
     TimeoutError
         If another has not finished by then.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     try:
         lock = _take(file)
     except Timeout:
@@ -290,7 +312,7 @@ def _ownership() -> Callable[[], bool]:
 def _claim(parent: Path, prefix: str) -> tuple[Path, BaseFileLock]:
     for attempt in range(_ATTEMPTS):
         try:
-            parent.mkdir(parents=True, exist_ok=True)
+            make_folder(parent)
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             lock = _take(folder / _LOCK)
             break

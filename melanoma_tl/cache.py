@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import platformdirs
 
-from melanoma_tl._atomic import how_to_write, locked, workplace
+from melanoma_tl._atomic import how_to_write, locked, make_folder, workplace
 from melanoma_tl.errors import CacheError, UnknownNameError
 
 __all__ = ["clear", "folder", "size"]
@@ -196,7 +196,7 @@ def transact(path: Path, schema: str, work: Callable[[sqlite3.Connection], _T]) 
     for is_last in (False, False, True):
         inode = _inode(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as connection:
                 _begin(connection, path)
                 with connection:

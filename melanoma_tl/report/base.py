@@ -138,13 +138,14 @@ class Report(ReportContent):
         ------
         ParameterError
             If matplotlib does not write a format.
+        WriteError
+            If a file cannot be written; it says what to do.
         """
         from matplotlib.figure import Figure
 
         known = set(Figure().canvas.get_supported_filetypes())
         check({"formats": formats}, {"formats": several(choice(*known))})
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         written = []
         for drawn in self.draw_all():
             for suffix in formats:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melanoma_tl import cache
-from melanoma_tl._atomic import atomic_write, locked, scratch
+from melanoma_tl._atomic import atomic_write, locked, make_folder, scratch
 from melanoma_tl.errors import CacheError
 from melanoma_tl.training.callbacks import saving_itself
 from melanoma_tl.training.replicas import SINGLE_DEVICE, Replicas
@@ -148,7 +148,7 @@ class StageCheckpoint:
         self._seeds: list[Any] = []
         self._best: list[NDArray[Any]] | None = None
         with self.as_write_error():
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             shutil.rmtree(self.working, ignore_errors=True)
             kept = self._kept_epochs()
             for damaged in [path for path in (*kept, folder / _FINISHED) if path.exists() and not is_sealed(path)]:

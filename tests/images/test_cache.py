@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from melanoma_tl import cache
+from melanoma_tl._atomic import make_folder
 from melanoma_tl.errors import CacheError
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS numbers (n INTEGER)"
@@ -58,8 +59,8 @@ def test_what_vanishes_while_it_is_counted_counts_nothing(folder):
 
     def write():
         while not ended.is_set():
-            with contextlib.suppress(FileNotFoundError):
-                (folder / "features" / "deep").mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # cleared
+                make_folder(folder / "features" / "deep")
                 for number in range(30):
                     (folder / "features" / "deep" / f"{number}.bin").write_bytes(bytes(100))
                 for number in range(30):

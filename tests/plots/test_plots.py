@@ -14,7 +14,7 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
 from melanoma_tl import ISBIDataset, MetricsReport, MulticlassReport
-from melanoma_tl.errors import DatasetError, ParameterError
+from melanoma_tl.errors import DatasetError, ParameterError, WriteError
 from melanoma_tl.metrics.confusion import ConfusionCounts
 from melanoma_tl.metrics.curve_bands import precision_band, roc_band
 from melanoma_tl.metrics.decision_curves import cumulative_gain, decision_curve, predictive_values
@@ -554,6 +554,12 @@ def test_every_figure_that_can_be_drawn_is_saved(report, matrix, tmp_path):
     assert all(path.stat().st_size > 1000 for path in written)
     drawn = matrix.save_figures(tmp_path, formats=("svg", "pdf"))
     assert [path.name for path in drawn] == [f"{name}.{suffix}" for name in of_counts for suffix in ("svg", "pdf")]
+
+
+def test_figures_are_not_saved_into_a_file(matrix, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match=r"file.* cannot be written .*: delete the file that has this name"):
+        matrix.save_figures(tmp_path / "file")
 
 
 @pytest.mark.slow

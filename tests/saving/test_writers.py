@@ -6,9 +6,10 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from processes import started
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl import _atomic as files
-from melanoma_tl._atomic import atomic_write, locked, replacing_many, scratch, workplace
+from melanoma_tl._atomic import atomic_write, locked, make_folder, replacing_many, scratch, workplace
 from melanoma_tl.datasets.synthetic import write_challenge
 from melanoma_tl.errors import WriteError
 from melanoma_tl.saving.model_file import load_model, save_model
@@ -46,6 +47,28 @@ with {what} as unfinished:
     (unfinished / "half" if unfinished.is_dir() else unfinished).write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_a_folder_is_made_beside_one_who_deletes_it(tmp_path):
+    """In pathlib's own way it fails here with FileExistsError or FileNotFoundError, several times in each run."""
+    deep, ended = tmp_path / "deep" / "deeper", threading.Event()
+
+    def delete():
+        while not ended.is_set():
+            with suppress(OSError):
+                deep.rmdir()
+                deep.parent.rmdir()
+
+    with ThreadPoolExecutor(1) as pool:
+        deleting = pool.submit(delete)
+        try:
+            for _ in range(5_000):
+                make_folder(deep)
+        finally:
+            ended.set()
+        deleting.result()
+    make_folder(deep)
+    assert deep.is_dir()
 
 
 def test_a_file_has_its_name_when_it_is_whole(tmp_path):
