@@ -94,8 +94,8 @@ class MetricsReport(ReportPlots):
         Their ids; row numbers if none were given.
     paths : tuple of str, or None
         Their files.
-    groups : tuple, or None
-        Group of each image, such as its patient; the intervals are then those of the cluster bootstrap.
+    groups : tuple of (str or None), or None
+        Group of each image, such as its patient, None where it is missing; the intervals are then those of the cluster bootstrap.
     findings : tuple of (str, object)
         Title and content of each finding added with `attach`.
     class_names : tuple of str
@@ -189,7 +189,8 @@ class MetricsReport(ReportPlots):
             Their files, for `plot_examples`.
         groups : sequence of shape (n,), optional
             Group of each image, such as its patient; images of a group are resampled
-            together. An image with a missing entry is a group of its own.
+            together. An image with a missing entry is a group of its own; words that count as missing, such as "ND",
+            are warned of.
         history : mapping of str to sequence of float, optional
             Training loss and accuracy by epoch, for `plot_history`.
         provenance : mapping, optional

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from melanoma_tl._parameters import show
 from melanoma_tl.errors import ParameterError
 from melanoma_tl.images.decoding import SkippedRow
+from melanoma_tl.labels.cells import read_given_ids
 from melanoma_tl.metrics.validation import check_lengths
 
 _NO_SCORE = "no score (NaN): a classifier gives none where it cannot read the image"
@@ -26,8 +27,8 @@ class Rows(NamedTuple):
         Their ids.
     paths : tuple of str or None
         Their files.
-    groups : tuple or None
-        What each belongs to, such as its patient.
+    groups : tuple of (str or None), or None
+        What each belongs to, such as its patient; None where that is missing.
     skipped : tuple of SkippedRow
         The images that no metric counts.
     """
@@ -35,7 +36,7 @@ class Rows(NamedTuple):
     scored: NDArray[np.intp]
     image_ids: tuple[str, ...]
     paths: tuple[str, ...] | None
-    groups: tuple[Any, ...] | None
+    groups: tuple[str | None, ...] | None
     skipped: tuple[SkippedRow, ...]
 
 
@@ -75,7 +76,7 @@ def take_scored(
         raise ParameterError(f"image_ids must differ from image to image: {show(twice[0])} is there more than once")
     scored = np.flatnonzero(~unscored)
     left_out = [SkippedRow(ids[row], files[row] if files else "", _NO_SCORE) for row in np.flatnonzero(unscored)]
-    belongs = None if groups is None else list(groups)
+    belongs = None if groups is None else read_given_ids(groups, name="groups", what="group")
     return Rows(
         scored,
         tuple(ids[row] for row in scored),

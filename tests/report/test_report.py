@@ -16,7 +16,7 @@ from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, Tune
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from melanoma_tl import ISBIDataset, MetricsReport
+from melanoma_tl import ISBIDataset, MetricsReport, MulticlassReport
 from melanoma_tl.errors import DatasetError, ParameterError, UnknownNameError, WriteError
 from melanoma_tl.metrics.comparisons import compare
 from melanoma_tl.metrics.confusion import CONFUSION_METRICS
@@ -328,6 +328,21 @@ def test_images_of_one_patient_are_resampled_together(dataset):
         known.image_ids, known.paths, known.labels, metadata=table.assign(patient_id=range(len(dataset)))
     )
     assert MetricsReport.from_estimator(Scorer(scores), alone, n_resamples=100).groups is None
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_words_among_groups_that_count_as_missing_are_warned_of_once(caplog, kind):
+    y_true, scores = np.arange(24) % 2, np.linspace(0.1, 0.9, 24)
+    groups = [["ND", "AB", "ab ", 7, None, float("nan")][row // 4] for row in range(24)]
+    if kind == "binary":
+        report = MetricsReport.from_scores(y_true, scores, groups=groups, n_resamples=100)
+    else:
+        three = np.c_[1 - scores, scores / 2, scores / 2]
+        names = ["keratosis", "melanoma", "nevus"]
+        report = MulticlassReport.from_scores(names * 8, three, classes=names, groups=groups, n_resamples=100)
+    assert report.groups == (*[None] * 4, *["AB"] * 8, *["7"] * 4, *[None] * 8)
+    assert caplog.text.count("groups: says nothing, and counts as missing: group of 4 rows ('ND')") == 1
+    assert caplog.text.count("'AB' = 'ab'") == 1
 
 
 def test_images_of_one_lesion_are_no_more_independent_than_those_of_a_patient():
