@@ -49,7 +49,7 @@ def test_the_links_of_the_readme_lead_somewhere():
 
 
 @pytest.fixture
-def real_folder(real_data, real_weights, tmp_path, monkeypatch):
+def real_folder(real_data, real_weights, features_of_real_images, tmp_path, monkeypatch):
     """A folder of a user who has the images."""
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()

@@ -433,7 +433,7 @@ def test_a_step_is_traced_once(images, labels):
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_the_fast_recipe_keeps_its_promise_on_the_real_images(real_data, real_weights):
+def test_the_fast_recipe_keeps_its_promise_on_the_real_images(real_data, real_weights, features_of_real_images):
     """AUC and average precision of ISBI 2016, as the reference names them, and the AUC of another year."""
     train, *tests = (
         ISBIDataset.from_challenge(real_data, year=year, split=split, on_error="skip")
