@@ -14,7 +14,6 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 from melanoma_tl import ISBIDataset, _progress
@@ -76,17 +75,6 @@ def real_data() -> Path:
 def real_weights() -> Path:
     """File of the real VGG19 weights."""
     return next(_folder_of("MELANOMA_TL_WEIGHTS", "VGG19 weights").glob("vgg19*.h5"))
-
-
-@pytest.fixture
-def features_of_real_images(tmp_path_factory, monkeypatch) -> Iterator[None]:
-    """A cache that all processes of a run share, one test at a time: a real network needs minutes for these images."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # each worker has a folder of its own in it
-    monkeypatch.setenv("MELANOMA_TL_CACHE", str(folder / "features_of_real_images"))
-    with FileLock(folder / "features_of_real_images.lock"):
-        yield
 
 
 def _folder_of(variable: str, what: str) -> Path:

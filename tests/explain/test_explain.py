@@ -231,7 +231,7 @@ def test_vgg19_is_explained_on_real_images(real_data, real_weights):
     from melanoma_tl import ISBIDataset, Probe
 
     train = ISBIDataset.from_challenge(real_data, year=2016, split="train", on_error="skip").sample(
-        per_class=60, random_state=0
+        per_class=15, random_state=0
     )
     clf = TransferClassifier(weights=real_weights, stages=[Probe()], random_state=0, verbose=0).fit(train)
     maps = grad_cam(clf, train[:4])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from melanoma_tl import ISBIDataset
 from melanoma_tl.datasets import write_isbi
@@ -49,7 +50,7 @@ def test_the_links_of_the_readme_lead_somewhere():
 
 
 @pytest.fixture
-def real_folder(real_data, real_weights, features_of_real_images, tmp_path, monkeypatch):
+def real_folder(real_data, real_weights, tmp_path, monkeypatch):
     """A folder of a user who has the images."""
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
@@ -72,7 +73,8 @@ def is_alike(line, other):
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_getting_started_prints_on_the_real_images_what_its_page_says(real_folder, capsys):
+def test_getting_started_gives_on_the_real_images_what_its_page_and_the_readme_say(real_folder, capsys):
+    """Everything in one test, for the network needs minutes for these images."""
     names = runpy.run_path(str(WALK))
     printed = capsys.readouterr().out.splitlines()
     page = (REPOSITORY / "docs" / "getting-started.md").read_text(encoding="utf-8")
@@ -81,24 +83,31 @@ def test_getting_started_prints_on_the_real_images_what_its_page_says(real_folde
     shown = [line for block in blocks if "├" not in block for line in block.splitlines() if line != "..."]
     assert len(shown) > 8
     assert not [line for line in shown if not any(is_alike(line, other) for other in printed)]
-    auc = names["report"].metrics["auc"].value
+    figures = names["report"].metrics
     for text in (page, README):
         said = float(re.search(r"AUC (\S+), average precision ", text)[1])
-        assert said == pytest.approx(auc, abs=ANOTHER_PROCESSOR)
+        assert said == pytest.approx(figures["auc"].value, abs=ANOTHER_PROCESSOR)
+    check_readme(figures, names["test"])
+    check_recipe(names["clf"])
 
 
-@pytest.mark.real_data
-@pytest.mark.slow
-def test_the_lines_of_the_readme_give_on_the_real_images_what_its_picture_says(real_folder, monkeypatch):
-    names = run_readme(monkeypatch)
-    figures = names["MetricsReport"].from_estimator(names["clf"], names["test"]).metrics
+def check_readme(figures, test):
+    """The lines of the README do the same as the walk."""
     told = re.search(r"AUC (\S+), average precision (\S+), sensitivity (\S+) and specificity (\S+) with", README)
     keys = ("auc", "average_precision", "sensitivity", "specificity")
     assert [figures[key].value for key in keys] == pytest.approx([*map(float, told.groups())], abs=ANOTHER_PROCESSOR)
     again = {"nine": 9}[re.search(r"(\w+) photographs\s+of\s+2016 are in the test of 2017", README)[1]]
-    assert len(names["test"]) == 600 - again
+    assert len(test) == 600 - again
     without = float(re.search(r"(\S+) without the images that both years share", README)[1])
     assert without == pytest.approx(figures["auc"].value, abs=0.005 + ANOTHER_PROCESSOR)  # of two digits
+
+
+def check_recipe(clf):
+    """AUC and average precision on all test images of ISBI 2016, as the reference names them."""
+    test = ISBIDataset.from_challenge("data/isbi", year=2016, split="test")
+    scores = clf.predict_proba(test)[:, 1]
+    assert roc_auc_score(test.labels, scores) > 0.80
+    assert average_precision_score(test.labels, scores) > 0.57
 
 
 @pytest.mark.real_data

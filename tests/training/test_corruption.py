@@ -19,7 +19,7 @@ from melanoma_tl.training.views import ImageViews
 
 pytestmark = pytest.mark.filterwarnings("ignore::melanoma_tl.errors.LeakageWarning")
 
-N_DAMAGES = 100
+N_DAMAGES = 60
 SIZES = ((24, 32), (32, 24), (32, 32))  # the first two take the same bytes
 KINDS = {
     "fingerprints": "fingerprints.sqlite",
@@ -142,7 +142,7 @@ def test_damage_before_whole_trainings(dataset, folder, renew):
         with pytest.raises(Killed):
             make(**changes).fit(dataset, validation_data=dataset[:8], resume=True, callbacks=[Kill(epoch=2)])
     renew()
-    for number in range(10):
+    for number in range(5):
         renew()
         rng = np.random.default_rng(number)
         files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -784,7 +784,7 @@ WAYS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_labels_cannot_be_learned(way, seed):
     register(load, "plugin")
     rng = np.random.default_rng(seed)
