@@ -268,12 +268,13 @@ def test_twenty_kills(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_twenty_kills_of_a_job(tmp_path, name):
+def test_kills_of_a_job(tmp_path, name):
     pytest.importorskip("ray", reason="the ray extra is not installed")
     _give(tmp_path / "given")
     with _cluster() if name == "job on Ray" else nullcontext({}) as variables:
         run(tmp_path / "unbroken", name, 0, **variables)
-        assert run(tmp_path / "killed", name, N_KILLS, **variables) >= N_KILLS / 4
+        n_kills = N_KILLS if name == "job" else N_KILLS // 2  # Ray takes ten seconds to start what was killed
+        assert run(tmp_path / "killed", name, n_kills, **variables) >= n_kills / 4
     assert contents(tmp_path / "killed" / "out") == contents(tmp_path / "unbroken" / "out")
     assert len(list((tmp_path / "killed" / "out").glob("part-*"))) == N_SCORED
     assert not list((tmp_path / "killed" / "out" / "_job" / "unfinished").iterdir())
