@@ -36,7 +36,7 @@ class Rows(NamedTuple):
     scored: NDArray[np.intp]
     image_ids: tuple[str, ...]
     paths: tuple[str, ...] | None
-    groups: tuple[str | None, ...] | None
+    groups: tuple[Any, ...] | None
     skipped: tuple[SkippedRow, ...]
 
 
