@@ -95,7 +95,8 @@ class MetricsReport(ReportPlots):
     paths : tuple of str, or None
         Their files.
     groups : tuple of (str or None), or None
-        Group of each image, such as its patient, None where it is missing; the intervals are then those of the cluster bootstrap.
+        Group of each image, such as its patient, None where it is missing; the intervals are then those of the
+        cluster bootstrap.
     findings : tuple of (str, object)
         Title and content of each finding added with `attach`.
     class_names : tuple of str
