@@ -312,7 +312,7 @@ def _ownership() -> Callable[[], bool]:
 def _claim(parent: Path, prefix: str) -> tuple[Path, BaseFileLock]:
     for attempt in range(_ATTEMPTS):
         try:
-            make_folder(parent)
+            parent.mkdir(parents=True, exist_ok=True)  # this loop tries again itself
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             lock = _take(folder / _LOCK)
             break
