@@ -734,7 +734,7 @@ def test_on_real_images_it_scores_as_the_network_of_keras_does(real_data, real_w
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed, which writes the file")
     settings = {"stages": Probe(C=1e-2), "random_state": 0, "verbose": 0, "precision": "float32"}
     train, test = (
-        ISBIDataset.from_challenge(real_data, year=2016, split=split, on_error="skip").first(per_class=10)
+        ISBIDataset.from_challenge(real_data, year=2016, split=split, on_error="skip").first(per_class=6)
         for split in ("train", "test")
     )
     vgg19 = TransferClassifier("vgg19", weights=real_weights, **settings).fit(train)

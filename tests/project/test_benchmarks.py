@@ -89,7 +89,7 @@ def test_benchmark_of_the_recipes(real_data, real_weights, tmp_path, monkeypatch
 @pytest.mark.slow
 def test_benchmark_of_large_tables(monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    monkeypatch.setattr(sys, "argv", ["large_tables.py", "--sizes", "20000", "--json", str(tmp_path / "small.json")])
+    monkeypatch.setattr(sys, "argv", ["large_tables.py", "--sizes", "5000", "--json", str(tmp_path / "small.json")])
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
     runpy.run_path(str(BENCHMARKS / "large_tables.py"), run_name="__main__")
     capsys.readouterr()
@@ -103,9 +103,9 @@ def test_benchmark_of_a_large_job(monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(BENCHMARKS)
     options = [
         "--images",
-        "3000",
+        "1200",
         "--shard-size",
-        "250",
+        "100",
         "--folder",
         str(tmp_path),
         "--json",
@@ -115,7 +115,7 @@ def test_benchmark_of_a_large_job(monkeypatch, tmp_path, capsys):
     runpy.run_path(str(BENCHMARKS / "large_job.py"), run_name="__main__")
     capsys.readouterr()
     found = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))["found"]
-    assert found["n_scored"] == found["n_paths"] == 3000
+    assert found["n_scored"] == found["n_paths"] == 1200
     assert 4 <= found["kept_shards"] < 12
 
 

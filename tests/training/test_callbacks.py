@@ -60,8 +60,9 @@ def unbroken_runs(images, labels):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", STATEFUL)
-@pytest.mark.parametrize("batch", [None, pytest.param(1, marks=pytest.mark.slow)], ids=["between", "within an epoch"])
+@pytest.mark.parametrize(
+    ("kind", "batch"), [*((kind, None) for kind in STATEFUL), *((kind, 1) for kind in ("the best weights", "two"))]
+)
 def test_what_callbacks_remember_survives(images, labels, unbroken_runs, kind, batch):
     options, make_callbacks = REMEMBERING, STATEFUL[kind]
     data = wrong(images, labels)

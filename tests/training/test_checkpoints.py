@@ -89,8 +89,9 @@ def unbroken_runs(images, labels):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("batch", [None, 1], ids=["between epochs", "within an epoch"])
+@pytest.mark.parametrize(
+    ("way", "batch"), [*((way, None) for way in WAYS), *((way, 1) for way in ("passes", "stages"))]
+)
 def test_a_killed_run_ends_as_an_unbroken_one(images, labels, unbroken_runs, way, batch):
     changes, data = WAYS[way], {"validation_data": (images[:10], 1 - labels[:10])}
     unbroken = unbroken_runs(way)
@@ -178,7 +179,7 @@ np.savez(sys.argv[2], *clf.model_.get_weights())
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_at_any_moment_goes_on(tmp_path):
-    """Killed for real, three times wherever it happens to be, in a cache of its own."""
+    """Killed for real, twice, wherever it happens to be, in a cache of its own."""
     environment = os.environ | {"MELANOMA_TL_CACHE": str(tmp_path / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def start(target):
@@ -186,7 +187,7 @@ def test_a_process_that_is_killed_at_any_moment_goes_on(tmp_path):
         return started(command, env=environment, stderr=subprocess.DEVNULL)
 
     end = time.monotonic() + PATIENCE
-    for n_epochs in (1, 7, 20):
+    for n_epochs in (1, 20):
         with start(tmp_path / "never.npz") as process:
             while process.poll() is None and not any(
                 int(path.name[6:]) >= n_epochs for path in (tmp_path / "cache").glob("runs/*/stage_0/epoch_*")
@@ -359,7 +360,7 @@ except CacheError as error:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can make a small disk")
-@pytest.mark.parametrize("left", [0, 4096, 16384, 500_000])
+@pytest.mark.parametrize("left", [0, 16384, 500_000])
 def test_a_full_disk_costs_no_finished_epoch(tmp_path, left):
     """HDF5 ends the process where it cannot write its last bytes."""
     if not shutil.which("unshare"):

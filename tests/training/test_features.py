@@ -294,9 +294,7 @@ def test_two_may_share_a_store(views):
 
 ARCHITECTURES = {
     "vgg19": ("VGG19", "block5_conv2"),
-    "resnet50v2": ("ResNet50V2", "conv5_block3_2_conv"),
     "efficientnetb0": ("EfficientNetB0", "block7a_expand_conv"),
-    "convnexttiny": ("ConvNeXtTiny", "convnext_tiny_stage_3_block_2_depthwise_conv"),
 }
 
 
@@ -331,11 +329,7 @@ class Still(keras.layers.Layer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "architecture",
-    ["vgg19", *(pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES if name != "vgg19")],
-    indirect=True,
-)
+@pytest.mark.parametrize("architecture", ARCHITECTURES, indirect=True)
 def test_training_from_the_store_is_training_through_the_whole_graph(architecture, images, labels):
     """Keras trains the whole on the same batches."""
     from melanoma_tl.training.batches import TrainingBatches

@@ -76,10 +76,10 @@ def test_biases_that_an_optimizer_spares_are_spared(images, labels):
 
 @pytest.mark.slow
 def test_a_search_goes_over_objects_and_over_what_is_inside_a_stage(images, labels):
-    grid = {"loss": [keras.losses.BinaryCrossentropy(), focal], "optimizer": ["sgd", keras.optimizers.SGD(0.1)]}
+    grid = [{"loss": [keras.losses.BinaryCrossentropy(), focal]}, {"optimizer": [keras.optimizers.SGD(0.1)]}]
     search = GridSearchCV(make(epochs=1), grid, cv=2, error_score="raise").fit(images, labels)
-    assert len(search.cv_results_["params"]) == 4
-    grid = {"stages__0__C": [1e-3, 10.0], "stages__1__learning_rate": [1e-3, 1e-2]}
+    assert len(search.cv_results_["params"]) == 3
+    grid = {"stages__0__C": [1e-3, 10.0], "stages__1__learning_rate": [1e-2]}
     two = make(trainable_from=None, stages=(Probe(), Stage(epochs=1)))
     search = GridSearchCV(two, grid, cv=2, error_score="raise").fit(images, labels)
     assert search.best_params_["stages__0__C"] == search.best_estimator_.stages[0].C

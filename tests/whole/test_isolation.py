@@ -291,11 +291,8 @@ def fit_one(name, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "names", [["own head", "mixed"], pytest.param(list(SEEDED), marks=pytest.mark.slow)], ids=["two kinds", "all kinds"]
-)
-def test_the_same_seed_gives_the_same_weights_in_threads_and_after_other_fits(names):
-    tasks = [(name, seed) for name in names for seed in (0, 1)]
+def test_the_same_seed_gives_the_same_weights_in_threads_and_after_other_fits():
+    tasks = [(name, seed) for name in SEEDED for seed in (0, 1)]
     alone = {task: fit_one(*task) for task in tasks}
     random.seed(5)
     keras.utils.set_random_seed(5)
@@ -350,7 +347,7 @@ def names_of_layers(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mobilenetv3small", "tiny", pytest.param("nasnetmobile", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["mobilenetv3small", "tiny"])
 def test_names_of_layers_do_not_depend_on_what_was_built_before(name):
     here = [*names_of_layers(name)]
     with ThreadPoolExecutor(1) as thread:
@@ -453,9 +450,7 @@ def expected(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "kinds"),
-    [("all", ("object", "mixed")), ("bfloat16", ("fine-tuned",))]
-    + [pytest.param(name, KINDS, marks=pytest.mark.slow) for name in SETTINGS],
+    ("name", "kinds"), [(name, KINDS if name == "all" else ("object", "fine-tuned")) for name in SETTINGS]
 )
 def test_the_users_settings_neither_matter_nor_change(name, kinds, settings, tmp_path, expected):
     for kind in kinds:
@@ -676,20 +671,19 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def fit_keras(backbone, head):
-    return classifier(backbone, input_size=(64, 64), head=head).fit(X, Y)
+def fit_keras(head):
+    return classifier("mobilenetv3small", input_size=(64, 64), head=head).fit(X, Y)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
-@pytest.mark.parametrize(("backbone", "head"), [("mobilenetv3small", "published"), ("efficientnetb0", "pooled")])
-def test_memory_is_flat_over_fits(backbone, head):
-    for _ in range(2):
-        fit_keras(backbone, head)
+def test_memory_is_flat_over_fits():
+    for head in ("published", "pooled"):
+        fit_keras(head)
     gc.collect()
     start = resident()
-    for _ in range(10):
-        fit_keras(backbone, head)
+    for head in 5 * ("published", "pooled"):
+        fit_keras(head)
     gc.collect()
     assert resident() < 1.03 * start
 
@@ -742,16 +736,16 @@ def allocated():
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 def test_memory_is_flat_over_loads_and_scorings(tmp_path):
-    fit_keras("mobilenetv3small", "published").save(tmp_path / "model.keras")
+    fit_keras("published").save(tmp_path / "model.keras")
     for _ in range(3):
         clf = TransferClassifier.load(tmp_path / "model.keras")
         clf.predict_proba(X[:1])
     gc.collect()
     start = resident()
-    for _ in range(12):
+    for _ in range(10):
         clf = TransferClassifier.load(tmp_path / "model.keras")
         clf.predict_proba(X[:1])
-    for _ in range(500):
+    for _ in range(200):
         clf.predict_proba(X[:1])
     gc.collect()
     assert resident() < 1.03 * start
@@ -770,7 +764,6 @@ def big_sequential():
 
 WAYS = {
     "pooled": {},
-    "published": {"head": "published"},
     "function": {"head": calls_a_function},
     "sequential": {"head": big_sequential()},
     "functional": {"head": functional()},
@@ -784,12 +777,11 @@ WAYS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("seed", range(2))
-def test_random_labels_cannot_be_learned(way, seed):
+def test_random_labels_cannot_be_learned(way):
     register(load, "plugin")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (200, 32, 32, 3), dtype="uint8"), rng.permutation(np.arange(200) % 2)
-    options = {"backbone": "tiny"} | OPTIONS | {"epochs": 10, "random_state": seed} | WAYS[way]
+    options = {"backbone": "tiny"} | OPTIONS | {"epochs": 10} | WAYS[way]
     # Of two folds each is what the other is scored on: what one training learned would show in all scores of the next.
     ensemble = cross_validate(TransferClassifier(**options), images, labels, folds=2, groups=None, verbose=0)
     assert 0.35 < roc_auc_score(labels, ensemble.out_of_fold_scores_) < 0.65

@@ -15,7 +15,7 @@ import numpy as np
 from melanoma_tl import TransferClassifier, cross_validate
 images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype="uint8")
 clf = TransferClassifier("{backbone}", weights=None, input_size=(32, 32), epochs=1, random_state=0, verbose=0)
-members = cross_validate(clf, images, [0, 1] * 12, folds=3, groups=None, verbose=0)
+members = cross_validate(clf, images, [0, 1] * 12, folds=2, groups=None, verbose=0)
 members.classifiers[0].save("model.keras")
 """
 LOADING = """
