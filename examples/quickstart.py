@@ -2,10 +2,10 @@
 
     python examples/quickstart.py
 
-Needs no data and no argument. It draws 1,500 lesions in the layout of the ISBI challenges, trains the recommended
+Needs no data and no argument. It draws 750 lesions in the layout of the ISBI challenges, trains the recommended
 recipe on most of them (a frozen VGG19, with ImageNet weights where they can be had, else with random ones, which it
 says), calibrates it and chooses a threshold on validation images, and writes the report, its figures and the model
-into ./out. A minute and a half on two cores.
+into ./out. Eighty seconds on two cores.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out"), help="where to write (default: ./out)")
-    parser.add_argument("--images", type=int, default=1500, help="how many lesions to draw (default: 1500)")
+    parser.add_argument("--images", type=int, default=750, help="how many lesions to draw (default: 750)")
     parser.add_argument("--input-size", type=int, default=96, help="side of the images in pixels (default: 96)")
     parser.add_argument("--seed", type=int, default=0, help="seed of drawing and of random weights (default: 0)")
     options = parser.parse_args(arguments)
