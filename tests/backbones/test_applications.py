@@ -16,7 +16,6 @@ from melanoma_tl.backbones.preprocessing import MEAN_RGB, STD_RGB
 
 MODELS = {model.constructor.lower(): model for family in FAMILIES for model in family.models}
 FIRST_OF_FAMILIES = [family.models[0].constructor.lower() for family in FAMILIES]
-SMALL_AND_LARGE = sorted({family.models[place].constructor.lower() for family in FAMILIES for place in (0, -1)})
 LIGHT = ["mobilenet", "mobilenetv3small", "efficientnetb0"]
 # Not square, and of a size for which no model has weights of its own: MobileNets choose theirs by the size.
 SHAPE = (96, 112, 3)
@@ -143,7 +142,7 @@ def test_the_network_of_every_family_is_keras_own(name, download, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square")  # of MobileNets
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL_AND_LARGE)
+@pytest.mark.parametrize("name", MODELS)
 def test_the_table_tells_the_truth(name, download, monkeypatch):
     """Parameters, layers, and what Keras itself would download."""
     spec = get_backbone(name)
